@@ -1,0 +1,114 @@
+# Makefile - builds `turtle`, its tests and its demo. `make help` lists the targets.
+
+VERSION := 0.1.0
+CONFIG  ?= release#  or debug: ASan, UBSan, leaks; warnings are errors
+CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+PREFIX  ?= /usr/local
+
+# --- what this machine has -------------------------------------------------------------------
+nvcc_found   := $(shell .ci/nvcc $(CUDA))
+NVCC         := $(patsubst use:%,%,$(filter use:%,$(firstword $(nvcc_found))))
+CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
+USE_CUDA     := $(if $(and $(NVCC),$(CUDA_SOURCES)),1,0)
+HAS_OPENMP   := $(shell echo 'int main(void){return 0;}' | $(CC) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1)
+X86          := $(filter x86_64 amd64,$(shell uname -m))
+
+OUT := build/$(CONFIG)$(if $(filter 0,$(USE_CUDA)),-cpu)#  one folder per configuration: switching never needs a clean
+PACKAGES := build/packages#  what .ci/packages unpacks where it may not install
+
+# --- flags ------------------------------------------------------------------------------------
+OPT_release := -O3
+OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden \
+           -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
+LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(if $(HAS_OPENMP),-fopenmp)
+LDLIBS  := -lm -lpthread
+
+# The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
+ISAS           := portable $(if $(X86),avx2)
+ISA_portable   :=
+ISA_avx2       := -mavx2 -mfma -mf16c
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c)))
+CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
+
+# --- objects ----------------------------------------------------------------------------------
+object   = $(patsubst %.c,$(OUT)/%.o,$(1))
+MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
+LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
+           $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c))
+PROGRAM := $(OUT)/turtle
+TESTS   := $(call object,$(wildcard tests/*.c) host/flags.c)
+
+all: $(PROGRAM)                 ## build/turtle: the program (a link to the last configuration built)
+	@ln -sfn $(patsubst build/%,%,$(PROGRAM)) build/turtle
+	@echo "built build/turtle -> $(PROGRAM); $(wordlist 2,99,$(nvcc_found))$(if $(and $(NVCC),$(filter 0,$(USE_CUDA))),; no CUDA kernels in this version: CPU backend)"
+
+$(PROGRAM): $(call object,$(MAIN)) $(LIBRARY)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(OUT)/%.o: %.c | $(OUT)/version.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_$(basename $(notdir $<))) -c $< -o $@
+
+define isa_rule
+$(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
+
+# What `--version` says; rewritten only when it changes.
+CFLAGS_info := -I$(OUT)
+$(OUT)/version.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define TURTLE_VERSION "%s"\n#define TURTLE_COMMIT "%s"\n#define TURTLE_COMPILER "%s"\n#define TURTLE_CUDA "%s"\n' \
+	  '$(VERSION)' "$$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)" \
+	  "$$($(CC) --version | head -n 1)" 'none' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
+
+demo: all                       ## trains on real features of 10 000 handwritten digits, under a minute
+	@data/demo/run build/turtle build/demo
+
+# --- tests ------------------------------------------------------------------------------------
+test: $(OUT)/tests all          ## all suites; ends with `N passed, N failed`
+	@tests/run $(CONFIG) $(OUT)
+
+test-full: $(OUT)/tests all     ## the same, all recorded runs, and everything again under the sanitizers
+	@TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT)
+	@$(MAKE) --no-print-directory test CONFIG=debug
+
+CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
+$(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
+$(TESTS): | criterion
+$(OUT)/tests: $(TESTS) $(LIBRARY)
+	$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
+criterion:
+	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
+
+# --- keeping house ----------------------------------------------------------------------------
+SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
+lint: $(OUT)/version.h          ## clang-tidy and cppcheck; every exception is explained where it stands
+	clang-tidy --quiet $(filter-out tests/%,$(filter %.c,$(SOURCES))) -- -std=c11 -D_GNU_SOURCE -DISA_NAME=avx2 $(ISA_avx2) -I$(OUT)
+	cppcheck --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --std=c11 -DISA_NAME=avx2 host io kernels
+
+format:                         ## clang-format over every source
+	clang-format -i $(SOURCES)
+
+install: $(PROGRAM)             ## PREFIX=/usr/local DESTDIR=
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/turtle
+
+uninstall:                      ## removes what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/turtle
+
+clean:                          ## removes build/
+	rm -rf build
+
+help:                           ## this list
+	@awk -F ' *## ' '/^[a-z-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  CONFIG=release|debug  CUDA=auto|0|1"
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+.PHONY: all demo test test-full criterion lint format install uninstall clean help FORCE
+.DELETE_ON_ERROR:

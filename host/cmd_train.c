@@ -1,0 +1,106 @@
+/* cmd_train.c - the commands `train` and `evaluate`: a flag table and a call each. */
+#include <math.h>
+
+#include "command.h"
+
+/* Results for people: what was found, how good it is, where it is. */
+static void print_result(const TurtleResult *r) {
+    printf("%s\n", r->line);
+    printf("classes found    %lld of %lld on %lld %s samples\n", (long long)r->clusters_found,
+           (long long)r->classes, (long long)r->samples, r->split);
+    if (!isnan(r->cluster_acc))
+        printf("cluster accuracy %.4f   mean class accuracy %.4f   NMI %.4f   ARI %.4f\n",
+               r->cluster_acc, r->mean_class_acc, r->nmi, r->ari);
+    if (!isnan(r->train_cluster_acc) && r->split[0] == 'v')
+        printf("on the training split: cluster accuracy %.4f\n", r->train_cluster_acc);
+    if (!isnan(r->space_agreement))
+        printf("space agreement  %.4f   (low is a sign of a bad run: try another seed)\n",
+               r->space_agreement);
+    if (!isnan(r->loss))
+        printf("loss %.4f   entropy %.4f   %lld iterations in %.1f s on %s\n", r->loss, r->entropy,
+               (long long)r->iterations, r->seconds, r->device);
+    printf("checkpoint       %s\n", r->checkpoint);
+}
+
+static void print_and_free(TurtleResult *result, const CommandFlags *flags) {
+    command_hooks_end();
+    if (flags->json) puts(result->json);
+    else print_result(result);
+    turtle_result_free(result);
+}
+
+static const Flag train_flags[] = {
+    {"gamma", FLAG_REAL, offsetof(TurtleTrainOptions, gamma), "X", "weight of the entropy term"},
+    {"T", FLAG_INTEGER, offsetof(TurtleTrainOptions, T), "N", "outer iterations"},
+    {"M", FLAG_INTEGER, offsetof(TurtleTrainOptions, M), "N", "inner steps in each"},
+    {"inner_lr", FLAG_REAL, offsetof(TurtleTrainOptions, inner_lr), "X", "learning rate of heads"},
+    {"outer_lr", FLAG_REAL, offsetof(TurtleTrainOptions, outer_lr), "X",
+     "learning rate of the task encoder"},
+    {"batch_size", FLAG_INTEGER, offsetof(TurtleTrainOptions, batch_size), "N",
+     "rows per outer iteration, at most all"},
+    {"warm_start", FLAG_SWITCH, offsetof(TurtleTrainOptions, warm_start), NULL,
+     "keep the heads from iteration to iteration"},
+    {"rng", FLAG_TEXT, offsetof(TurtleTrainOptions, rng), "philox|torch",
+     "torch: the published implementation's random numbers"},
+    {"eval_every", FLAG_INTEGER, offsetof(TurtleTrainOptions, eval_every), "N",
+     "iterations between evaluations; 0: only at the end"},
+    {"save_every", FLAG_INTEGER, offsetof(TurtleTrainOptions, save_every), "N",
+     "iterations between saved states; 0: none"},
+    {"resume", FLAG_SWITCH, offsetof(TurtleTrainOptions, resume), NULL, "continue an unfinished run"},
+    {"restart", FLAG_SWITCH, offsetof(TurtleTrainOptions, restart), NULL,
+     "throw an unfinished run away"},
+    {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
+     "everything goes there; else below root_dir"},
+    {0}};
+
+static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleTrainOptions options;
+    TurtleResult result;
+    turtle_train_defaults(&options);
+    const FlagTable tables[] = {{"Features", input_flags, &options.inputs},
+                                {"Training", train_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_train, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
+        st = turtle_train(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_train = {
+    "train", "finds the classes of samples from their features",
+    "--dataset NAME --phis P... | --features FILE... --classes C --out DIR [flags]", run_train};
+
+static const Flag evaluate_flags[] = {
+    {"ckpt_path", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH",
+     "checkpoint, or folder {1space,2space}/<phis>/<dataset>.pt"},
+    {"task_ckpt", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH", NULL},
+    {"predictions", FLAG_TEXT, offsetof(TurtleEvaluateOptions, predictions), "FILE.csv",
+     "write path,cluster,confidence,margin"},
+    {0}};
+
+static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleEvaluateOptions options;
+    TurtleResult result;
+    turtle_evaluate_defaults(&options);
+    const FlagTable tables[] = {{"Features", input_flags, &options.inputs},
+                                {"Checkpoint", evaluate_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_evaluate, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
+        st = turtle_evaluate(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_evaluate = {
+    "evaluate", "scores a checkpoint, or applies it to samples without labels",
+    "--ckpt_path PATH --dataset NAME --phis P... | --features FILE... [flags]", run_evaluate};

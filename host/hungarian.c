@@ -1,0 +1,74 @@
+/* hungarian.c - the assignment problem, for integer and for real costs. */
+#include "hungarian.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    STRIPES = 32,     /* columns handled side by side */
+    BIDS_PER_ROW = 4, /* in each round, on average, at most */
+};
+
+static int64_t largest_i64(int64_t rows, int64_t cols) {
+    const int64_t n = rows > cols ? rows : cols;
+    return (INT64_C(1) << 62) / (n > 32 ? n : 32);
+}
+
+/* The solver is compiled for AVX2 too, since baseline x86-64 has no vector comparison of 64-bit
+ * integers. Every instruction set gives the same result. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define AVX2 __attribute__((target("avx2")))
+#define ASSIGN(type) (__builtin_cpu_supports("avx2") ? assign_##type##_avx2 : assign_##type)
+#else
+#define ASSIGN(type) assign_##type
+#endif
+
+#define COST      int64_t
+#define FORBIDDEN (INT64_C(1) << 61)
+#define TAKEN     (-(INT64_C(1) << 62))
+#define REFUSED(c) ((c) < -largest_i64(rows, cols) || (c) > largest_i64(rows, cols))
+#define TARGET
+#define NAME(f) f##_i64
+#include "hungarian_solve.inc"
+#ifdef AVX2
+#define TARGET AVX2
+#define NAME(f) f##_i64_avx2
+#include "hungarian_solve.inc"
+#endif
+#undef COST
+#undef FORBIDDEN
+#undef TAKEN
+#undef REFUSED
+
+#define COST      double
+#define FORBIDDEN INFINITY
+#define TAKEN     (-INFINITY)
+#define REFUSED(c) (!(fabs(c) <= 0x1p1000) && (c) != (maximize ? -INFINITY : INFINITY))
+#define TARGET
+#define NAME(f) f##_f64
+#include "hungarian_solve.inc"
+#ifdef AVX2
+#define TARGET AVX2
+#define NAME(f) f##_f64_avx2
+#include "hungarian_solve.inc"
+#endif
+
+static Status check_shape(const void *cost, int64_t rows, int64_t cols, const int64_t *col_of_row,
+                          Error *err) {
+    if (!cost || !col_of_row || rows < 1 || cols < 1 || rows > INT64_MAX / 8 / cols)
+        return fail(err, ERR_ARG, "hungarian: expected a non-empty matrix, got %lld x %lld",
+                    (long long)rows, (long long)cols);
+    return OK;
+}
+
+Status hungarian_i64(const int64_t *cost, int64_t rows, int64_t cols, bool maximize,
+                     int64_t *col_of_row, int64_t *total, Error *err) {
+    const Status st = check_shape(cost, rows, cols, col_of_row, err);
+    return st != OK ? st : ASSIGN(i64)(cost, rows, cols, maximize, col_of_row, total, err);
+}
+
+Status hungarian_f64(const double *cost, int64_t rows, int64_t cols, bool maximize,
+                     int64_t *col_of_row, double *total, Error *err) {
+    const Status st = check_shape(cost, rows, cols, col_of_row, err);
+    return st != OK ? st : ASSIGN(f64)(cost, rows, cols, maximize, col_of_row, total, err);
+}

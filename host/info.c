@@ -1,0 +1,142 @@
+/* info.c - turtle_info: what this program is, or what a file holds. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/npy.h"
+#include "../io/torch_file.h"
+#include "../kernels/ops.h"
+#include "json.h"
+#include "turtle.h"
+#include "version.h"
+
+const char *turtle_version(void) {
+    return TURTLE_VERSION " (" TURTLE_COMMIT ", " TURTLE_COMPILER ", CUDA " TURTLE_CUDA ")";
+}
+
+/* Text that grows line by line; NULL when memory ran out. */
+PRINTF_LIKE(2, 3) static void add(char **text, const char *format, ...) {
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    char *longer = *text ? format_text("%s%s", *text, line) : NULL;
+    free(*text);
+    *text = longer;
+}
+
+static void shape_text(char *text, size_t bytes, const int64_t *shape, int axes) {
+    size_t used = (size_t)snprintf(text, bytes, "(");
+    for (int i = 0; i < axes && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRId64, i ? ", " : "", shape[i]);
+    if (used < bytes) snprintf(text + used, bytes - used, ")");
+}
+
+static void json_array(Json *j, const char *name, DType type, const int64_t *shape, int axes) {
+    json_open(j, NULL);
+    json_text(j, "name", name);
+    json_text(j, "type", dtype_name(type));
+    json_open_array(j, "shape");
+    for (int i = 0; i < axes; i++) json_integer(j, NULL, shape[i]);
+    json_close_array(j);
+    json_close(j);
+}
+
+static void info_program(char **text, Json *j) {
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    const char *data = getenv("TURTLE_DATA"), *isa = getenv("TURTLE_ISA");
+    add(text, "turtle %s\n", turtle_version());
+    json_text(j, "commit", TURTLE_COMMIT);
+    json_text(j, "compiler", TURTLE_COMPILER);
+    json_text(j, "cuda", TURTLE_CUDA);
+
+    Ops ops;
+    Error err = {""};
+    const char *why = NULL;
+    json_open_array(j, "devices");
+    if (ops_open(&ops, "auto", 0, &why, &err) == OK) {
+        add(text, "device        %s: %s%s%s\n", ops.kind, ops.name, why ? "; " : "", why ? why : "");
+        json_text(j, NULL, ops.name);
+        ops_close(&ops);
+    } else {
+        add(text, "device        none: %s\n", err.text);
+    }
+    json_close_array(j);
+
+    add(text, "instructions ");
+    json_open_array(j, "instruction_sets");
+    for (int i = 0; sets[i]; i++) {
+        add(text, " %s", sets[i]);
+        json_text(j, NULL, sets[i]);
+    }
+    json_close_array(j);
+    add(text, " (TURTLE_ISA chooses; now %s)\n", isa ? isa : "the first");
+    add(text, "root_dir      %s (TURTLE_DATA)\n", data && *data ? data : "data");
+}
+
+static Status info_npy(const char *path, char **text, Json *j, Error *err) {
+    Npy npy;
+    char shape[256];
+    const Status st = npy_open(&npy, path, err);
+    if (st != OK) return st;
+    shape_text(shape, sizeof shape, npy.shape, npy.axes);
+    add(text, "%s: numpy array of %s, shape %s%s\n", path, dtype_name(npy.type), shape,
+        npy.swapped ? ", bytes swapped" : "");
+    json_open_array(j, "arrays");
+    json_array(j, NULL, npy.type, npy.shape, npy.axes);
+    json_close_array(j);
+    npy_close(&npy);
+    return OK;
+}
+
+static Status info_torch(const char *path, char **text, Json *j, Error *err) {
+    TorchFile file;
+    const Status st = torch_open(&file, path, err);
+    if (st != OK) return st;
+    int64_t numbers = 0;
+    for (int i = 0; i < file.count; i++) numbers += file.tensor[i].count;
+    add(text, "%s: %d tensors, %" PRId64 " numbers\n", path, file.count, numbers);
+    json_open_array(j, "arrays");
+    for (int i = 0; i < file.count; i++) {
+        const TorchTensor *t = &file.tensor[i];
+        char shape[256];
+        shape_text(shape, sizeof shape, t->shape, t->axes);
+        add(text, "  %-40s %-8s %s\n", t->name, dtype_name(t->type), shape);
+        json_array(j, t->name, t->type, t->shape, t->axes);
+    }
+    json_close_array(j);
+    torch_close(&file);
+    return OK;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+Status turtle_info(const char *file, char **text, char **json, Error *err) {
+    Json j = {0};
+    Status st = OK;
+    *text = format_text("%s", "");
+    *json = NULL;
+    json_open(&j, NULL);
+    json_text(&j, "command", "info");
+    json_text(&j, "version", turtle_version());
+    if (!file) {
+        info_program(text, &j);
+    } else {
+        json_text(&j, "file", file);
+        st = ends_with(file, ".npy") ? info_npy(file, text, &j, err)
+                                     : info_torch(file, text, &j, err);
+    }
+    json_close(&j);
+    *json = json_take(&j);
+    if (st == OK && (!*text || !*json)) st = fail(err, ERR_MEMORY, "info: out of memory");
+    if (st == OK) return OK;
+    free(*text);
+    free(*json);
+    *text = *json = NULL;
+    return st;
+}

@@ -1,0 +1,302 @@
+/* inputs.c - the features and labels of a run: found, mapped and checked. */
+#include "inputs.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/datasets.h"
+
+/* --- features ------------------------------------------------------------------------------- */
+
+/* Index of the first element of a row that is not finite as float32, or -1. */
+static int64_t row_not_finite(const Features *f, int64_t row) {
+    const uint8_t *bytes = (const uint8_t *)f->data + row * f->d * dtype_bytes(f->type);
+    for (int64_t j = 0; j < f->d; j++) {
+        if (f->type == DTYPE_F16) {
+            uint16_t x;
+            memcpy(&x, bytes + 2 * j, 2);
+            if (f->swapped) x = byte_swap16(x);
+            if ((x & 0x7c00) == 0x7c00) return j;
+        } else if (f->type == DTYPE_F32) {
+            uint32_t x;
+            memcpy(&x, bytes + 4 * j, 4);
+            if (f->swapped) x = byte_swap32(x);
+            if ((x & 0x7f800000) == 0x7f800000) return j;
+        } else {
+            uint64_t bits;
+            double x;
+            memcpy(&bits, bytes + 8 * j, 8);
+            if (f->swapped) bits = byte_swap64(bits);
+            memcpy(&x, &bits, 8);
+            if (!(fabs(x) <= FLT_MAX)) return j; /* would be infinite as float32 */
+        }
+    }
+    return -1;
+}
+
+static Status check_finite(const Space *s, Error *err) {
+    for (int64_t row = 0; row < s->features.N; row++) {
+        const int64_t column = row_not_finite(&s->features, row);
+        if (column >= 0)
+            return fail(err, ERR_FORMAT,
+                        "features: %s: row %lld, column %lld is not a finite float32: "
+                        "recompute or drop that sample",
+                        s->path, (long long)row, (long long)column);
+    }
+    return OK;
+}
+
+static Status space_open(Space *out, const char *path, Error *err) {
+    out->path = format_text("%s", path);
+    if (!out->path) return fail(err, ERR_MEMORY, "features: %s: out of memory", path);
+    Status st = npy_open(&out->file, path, err);
+    if (st != OK) return st;
+    const Npy *a = &out->file;
+    if (a->axes != 2 || a->shape[0] < 1 || a->shape[1] < 1)
+        return fail(err, ERR_FORMAT,
+                    "features: %s: expected a non-empty (samples, dimension) matrix, got %d axes%s",
+                    path, a->axes, a->axes == 2 ? ", one of them empty" : "");
+    if (!dtype_is_float(a->type) || a->type == DTYPE_BF16)
+        return fail(err, ERR_FORMAT, "features: %s: expected float16, float32 or float64, got %s",
+                    path, dtype_name(a->type));
+    out->features = (Features){.data = a->data,
+                               .N = a->shape[0],
+                               .d = a->shape[1],
+                               .type = a->type,
+                               .swapped = a->swapped};
+    return check_finite(out, err);
+}
+
+static void space_close(Space *s) {
+    npy_close(&s->file);
+    free(s->path);
+    *s = (Space){0};
+}
+
+/* --- labels --------------------------------------------------------------------------------- */
+
+static Status labels_open(Split *split, const char *path, Error *err) {
+    Npy a;
+    Status st = npy_open(&a, path, err);
+    if (st != OK) return st;
+    if (a.count != split->N) {
+        st = fail(err, ERR_FORMAT, "labels: %s: expected %lld labels, one per sample of %s, got %lld",
+                  path, (long long)split->N, split->space[0].path, (long long)a.count);
+        goto out;
+    }
+    split->y_true = malloc((size_t)split->N * sizeof *split->y_true);
+    if (!split->y_true) {
+        st = fail(err, ERR_MEMORY, "labels: %s: out of memory", path);
+        goto out;
+    }
+    st = npy_read_i64(&a, 0, a.count, split->y_true, err);
+    for (int64_t i = 0; st == OK && i < split->N; i++) {
+        if (split->y_true[i] < 0 || split->y_true[i] >= INT_MAX)
+            st = fail(err, ERR_FORMAT, "labels: %s: label %lld of sample %lld is not a class: "
+                      "expected 0, 1, 2, ...", path, (long long)split->y_true[i], (long long)i);
+        else if (split->y_true[i] >= split->label_classes)
+            split->label_classes = split->y_true[i] + 1;
+    }
+out:
+    npy_close(&a);
+    return st;
+}
+
+/* --- splits --------------------------------------------------------------------------------- */
+
+static Status split_open(Split *out, int K, char *const *paths, const char *labels, Error *err) {
+    for (int k = 0; k < K; k++) {
+        const Status st = space_open(&out->space[k], paths[k], err);
+        if (st != OK) return st;
+        const Space *s = &out->space[k], *first = &out->space[0];
+        if (s->features.N != first->features.N)
+            return fail(err, ERR_FORMAT,
+                        "features: %s has %lld rows, %s has %lld: one row per sample, in the same order",
+                        first->path, (long long)first->features.N, s->path,
+                        (long long)s->features.N);
+    }
+    out->N = out->space[0].features.N;
+    return labels ? labels_open(out, labels, err) : OK;
+}
+
+static void split_close(Split *split) {
+    for (int k = 0; k < MAX_SPACES; k++) space_close(&split->space[k]);
+    free(split->y_true);
+    *split = (Split){0};
+}
+
+Status split_check_dimensions(const Split *split, int K, const int64_t *d, const char *model,
+                              Error *err) {
+    for (int k = 0; k < K; k++) {
+        const Space *s = &split->space[k];
+        if (s->features.d != d[k])
+            return fail(err, ERR_FORMAT,
+                        "features: %s: dimension %lld, but space %d of %s wants %lld: "
+                        "check the order of the spaces",
+                        s->path, (long long)s->features.d, k + 1, model, (long long)d[k]);
+    }
+    return OK;
+}
+
+/* --- where things are ----------------------------------------------------------------------- */
+
+typedef struct {
+    char *features[MAX_SPACES];
+    char *labels;
+} SplitPaths;
+
+static void paths_free(SplitPaths *paths) {
+    for (int k = 0; k < MAX_SPACES; k++) free(paths->features[k]);
+    free(paths->labels);
+    *paths = (SplitPaths){0};
+}
+
+/* <root>/representations/<phi>/<dataset>_<split>.npy and <root>/labels/<dataset>_<split>.npy */
+static bool dataset_paths(SplitPaths *out, const TurtleInputs *w, const char *root,
+                          const char *split) {
+    bool ok = (out->labels = format_text("%s/labels/%s_%s.npy", root, w->dataset, split));
+    for (int k = 0; ok && k < w->phis.count; k++)
+        ok = (out->features[k] = format_text("%s/representations/%s/%s_%s.npy", root,
+                                             w->phis.item[k], w->dataset, split));
+    return ok;
+}
+
+static bool given_paths(SplitPaths *out, const TurtleTexts *features, const char *labels) {
+    bool ok = !labels || (out->labels = format_text("%s", labels));
+    for (int k = 0; ok && k < features->count; k++)
+        ok = (out->features[k] = format_text("%s", features->item[k]));
+    return ok;
+}
+
+/* The names of the spaces joined by '_': the phis, or the stems of the files. */
+static char *join_names(const TurtleTexts *texts) {
+    char *joined = format_text("%s", "");
+    for (int k = 0; joined && k < texts->count; k++) {
+        const char *name = strrchr(texts->item[k], '/');
+        name = name ? name + 1 : texts->item[k];
+        const size_t n = strlen(name);
+        const int stem = (int)(n > 4 && strcmp(name + n - 4, ".npy") == 0 ? n - 4 : n);
+        char *longer = format_text("%s%s%.*s", joined, k ? "_" : "", stem, name);
+        free(joined);
+        joined = longer;
+    }
+    return joined;
+}
+
+static Status check_wanted(const TurtleInputs *w, Error *err) {
+    const int K = w->dataset ? w->phis.count : w->features.count;
+    if (w->dataset && w->features.count)
+        return fail(err, ERR_USAGE, "inputs: give either --dataset with --phis or --features, not both");
+    if (!w->dataset && !w->features.count)
+        return fail(err, ERR_USAGE,
+                    "inputs: no features: give --dataset NAME --phis P... or --features FILE.npy...");
+    if (w->dataset && (!*w->dataset || strchr(w->dataset, '/')))
+        return fail(err, ERR_USAGE, "inputs: '%s' is not the name of a data set", w->dataset);
+    if (K < 1) return fail(err, ERR_USAGE, "inputs: --dataset %s needs --phis P...", w->dataset);
+    if (K > MAX_SPACES)
+        return fail(err, ERR_USAGE, "inputs: %d spaces, at most %d are possible", K, MAX_SPACES);
+    if (w->val_features.count && w->val_features.count != K)
+        return fail(err, ERR_USAGE, "inputs: %d --features but %d --val_features: one per space",
+                    K, w->val_features.count);
+    if (w->val_labels && !w->val_features.count)
+        return fail(err, ERR_USAGE, "inputs: --val_labels without --val_features");
+    return OK;
+}
+
+/* Opens a split of the data set unless its features do not exist (then N stays 0). */
+static Status dataset_split_open(Split *out, const TurtleInputs *w, const TurtleCommon *common,
+                                 bool required, Error *err) {
+    SplitPaths paths = {0};
+    Status st = OK;
+    if (!dataset_paths(&paths, w, common->root_dir, out->name)) {
+        st = fail(err, ERR_MEMORY, "inputs: out of memory");
+        goto out;
+    }
+    if (!required && !file_exists(paths.features[0])) goto out;
+    const bool labelled = file_exists(paths.labels);
+    st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, err);
+    if (st == OK && !labelled && common->hooks.notice) {
+        Error line;
+        fail(&line, OK, "labels: %s: not there: the %s split is clustered without a score",
+             paths.labels, out->name);
+        common->hooks.notice(common->hooks.context, line.text);
+    }
+out:
+    paths_free(&paths);
+    return st;
+}
+
+static Status given_split_open(Split *out, const TurtleTexts *features, const char *labels,
+                               Error *err) {
+    SplitPaths paths = {0};
+    const Status st = given_paths(&paths, features, labels)
+                          ? split_open(out, features->count, paths.features, paths.labels, err)
+                          : fail(err, ERR_MEMORY, "inputs: out of memory");
+    paths_free(&paths);
+    return st;
+}
+
+Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *common, int purpose,
+                   Error *err) {
+    *out = (Inputs){.train.name = "train", .val.name = "val"};
+    Status st = check_wanted(w, err);
+    if (st != OK) goto out;
+    const TurtleTexts *names = w->dataset ? &w->phis : &w->features;
+    out->K = names->count;
+    out->dataset = format_text("%s", w->dataset ? w->dataset : "features");
+    out->phis = join_names(names);
+    if (!out->dataset || !out->phis) {
+        st = fail(err, ERR_MEMORY, "inputs: out of memory");
+        goto out;
+    }
+    const bool training = purpose & INPUTS_TRAINING;
+    if (w->dataset) {
+        st = dataset_split_open(&out->val, w, common, false, err);
+        if (st == OK && (training || out->val.N == 0))
+            st = dataset_split_open(&out->train, w, common, true, err);
+    } else {
+        if (w->val_features.count)
+            st = given_split_open(&out->val, &w->val_features, w->val_labels, err);
+        if (st == OK && (training || out->val.N == 0))
+            st = given_split_open(&out->train, &w->features, w->labels, err);
+    }
+    if (st == OK && out->train.N && out->val.N) { /* the same encoders for both */
+        int64_t d[MAX_SPACES];
+        for (int k = 0; k < out->K; k++) d[k] = out->train.space[k].features.d;
+        st = split_check_dimensions(&out->val, out->K, d, "the training split", err);
+    }
+    const DatasetFacts *facts = w->dataset ? dataset_find(w->dataset) : NULL;
+    out->C = w->classes ? w->classes : facts ? facts->classes : 0;
+out:
+    if (st != OK) inputs_close(out);
+    return st;
+}
+
+void inputs_close(Inputs *in) {
+    if (!in) return;
+    split_close(&in->train);
+    split_close(&in->val);
+    free(in->dataset);
+    free(in->phis);
+    *in = (Inputs){0};
+}
+
+Status inputs_check_classes(const Inputs *in, int64_t C, Error *err) {
+    const Split *splits[] = {&in->train, &in->val};
+    if (C < 2) return fail(err, ERR_ARG, "classes: %lld: at least 2 are needed", (long long)C);
+    for (int i = 0; i < 2; i++) {
+        const Split *s = splits[i];
+        if (s == &in->train && s->N && C > s->N)
+            return fail(err, ERR_ARG, "classes: %lld are more than the %lld samples of %s",
+                        (long long)C, (long long)s->N, s->space[0].path);
+        if (s->label_classes > C)
+            return fail(err, ERR_ARG,
+                        "labels: the %s split has classes up to %lld, but C is %lld: set --classes %lld",
+                        s->name, (long long)s->label_classes - 1, (long long)C,
+                        (long long)s->label_classes);
+    }
+    return OK;
+}

@@ -1,0 +1,49 @@
+/* inputs.h - the features and labels of a run: found, mapped and checked. */
+#ifndef TURTLE_HOST_INPUTS_H
+#define TURTLE_HOST_INPUTS_H
+
+#include "../io/npy.h"
+#include "../kernels/train.h"
+#include "turtle.h"
+
+/* One representation space: every sample's features under one frozen encoder phi_k. */
+typedef struct {
+    char    *path;
+    Npy      file;
+    Features features; /* (N,d), inside the mapping */
+} Space;
+
+/* The samples of a training or a validation split. */
+typedef struct {
+    const char *name; /* "train" or "val" */
+    int64_t     N;    /* 0: the split does not exist */
+    Space       space[MAX_SPACES];
+    int64_t    *y_true;     /* (N) class of each sample, or NULL; owned */
+    int64_t     label_classes; /* 1 + the largest label; 0 without labels */
+} Split;
+
+typedef struct {
+    int         K;
+    int64_t     C;       /* 0 if neither asked for nor known */
+    char       *dataset; /* for file names and reports; owned */
+    char       *phis;    /* names of the spaces, joined by '_'; owned */
+    Split       train, val;
+} Inputs;
+
+enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2 };
+
+/* Opens what a call needs: INPUTS_TRAINING the training split, and the validation split where there
+ * is one; INPUTS_SCORING the validation split, else the training split. Refuses, naming the file:
+ * anything but a (N,d) float matrix, spaces of different N, a NaN or infinite feature (row and
+ * column), labels of another number, negative labels. On failure *out is zeroed. */
+Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *common, int purpose,
+                   Error *err);
+void   inputs_close(Inputs *in); /* NULL and twice are fine */
+
+/* C classes for this data: 2 <= C <= N, and not fewer than the labels have. */
+Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);
+/* Every space's dimension is what the model of K spaces wants. */
+Status split_check_dimensions(const Split *split, int K, const int64_t *d, const char *model,
+                              Error *err);
+
+#endif

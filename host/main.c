@@ -1,0 +1,188 @@
+/* main.c - the command line: finds the command, runs it, prints what failed, exits.
+ *
+ * Exit status: 0 done, 1 failed, 2 bad usage, 130 or 143 stopped by SIGINT or SIGTERM with the state
+ * saved. Results go to stdout, everything else to stderr; with --json stdout is exactly one object,
+ * also for a failure. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "json.h"
+#include "progress.h"
+
+static const Command *const commands[] = {&command_train, &command_evaluate, &command_info};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop_signal;
+
+/* The first asks to stop; a second one ends at once: files under final names are whole anyway. */
+static void on_signal(int signal_number) {
+    if (stop_signal) _exit(128 + signal_number);
+    stop_signal = signal_number;
+}
+
+static void catch_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed stdout is a failed write, not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file size limit */
+}
+
+/* --- what commands share ---------------------------------------------------------------------- */
+
+const Flag command_flags[] = {
+    {"json", FLAG_SWITCH, offsetof(CommandFlags, json), NULL, "stdout is one JSON object"},
+    {"quiet", FLAG_SWITCH, offsetof(CommandFlags, quiet), NULL, "no progress, no notices"},
+    {"help", FLAG_SWITCH, offsetof(CommandFlags, help), NULL, "this text"},
+    {0}};
+
+const Flag common_flags[] = {
+    {"root_dir", FLAG_TEXT, offsetof(TurtleCommon, root_dir), "DIR",
+     "where data sets and results lie (or TURTLE_DATA)"},
+    {"device", FLAG_TEXT, offsetof(TurtleCommon, device), "DEVICE", "auto, cpu, cuda or cuda:N"},
+    {"precision", FLAG_TEXT, offsetof(TurtleCommon, precision), "auto|fp32|tf32|fp16|bf16",
+     "type of matrix operands"},
+    {"seed", FLAG_UNSIGNED, offsetof(TurtleCommon, seed), "N", "of all random numbers"},
+    {"threads", FLAG_COUNT, offsetof(TurtleCommon, threads), "N",
+     "0: every core; results do not depend on it"},
+    {0}};
+
+const Flag input_flags[] = {
+    {"dataset", FLAG_TEXT, offsetof(TurtleInputs, dataset), "NAME",
+     "representations/<phi>/NAME_{train,val}.npy, labels/NAME_{train,val}.npy"},
+    {"phis", FLAG_TEXTS, offsetof(TurtleInputs, phis), "P...", "its representation spaces"},
+    {"features", FLAG_TEXTS, offsetof(TurtleInputs, features), "FILE...",
+     "or: .npy (samples, dimension), one per space"},
+    {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
+     "the same of the validation split"},
+    {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
+     ".npy classes of --features, only to score"},
+    {"val_labels", FLAG_TEXT, offsetof(TurtleInputs, val_labels), "FILE",
+     ".npy classes of --val_features, only to score"},
+    {"classes", FLAG_INTEGER, offsetof(TurtleInputs, classes), "C",
+     "number of classes; 0: the data set's own"},
+    {0}};
+
+Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,
+                     char **argv, CommandFlags *flags, const char **positional, Error *err) {
+    const Status st = flags_parse(tables, count, argc, argv, positional, err);
+    if (st == OK && flags->help) {
+        printf("turtle %s - %s\n\nusage: turtle %s %s\n", command->name, command->summary,
+               command->name, command->usage);
+        flags_help(stdout, tables, count);
+        puts("\n'_' and '-' mean the same in a flag's name. Defaults stand in [brackets].");
+    }
+    return st;
+}
+
+static ProgressView view;
+static char *typed;
+
+void command_hooks(TurtleCommon *common, const CommandFlags *flags) {
+    progress_open(&view);
+    common->hooks = (TurtleHooks){.context = &view, .stop = &stop_signal};
+    if (!flags->quiet) {
+        common->hooks.notice = progress_notice;
+        common->hooks.progress = progress_show;
+    }
+    common->command_line = command_line();
+}
+
+void command_hooks_end(void) {
+    progress_close(&view);
+}
+
+const char *command_line(void) {
+    return typed;
+}
+
+static void keep_command_line(int argc, char **argv) {
+    size_t bytes = 1;
+    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
+    typed = calloc(bytes, 1);
+    for (int i = 0; typed && i < argc; i++) {
+        if (i) strcat(typed, " ");
+        strcat(typed, argv[i]);
+    }
+}
+
+/* --- main ------------------------------------------------------------------------------------- */
+
+static void print_usage(FILE *out) {
+    fputs("turtle - finds the human labelling of a data set without a single label\n\n"
+          "usage: turtle <command> [flags]\n\n",
+          out);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n  turtle <command> --help lists its flags; turtle --version\n", out);
+}
+
+static const Command *find_command(const char *name, Error *err) {
+    const char *names[COMMANDS];
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0) return commands[i];
+        names[i] = commands[i]->name;
+    }
+    const char *near = nearest_word(name, names, COMMANDS);
+    fail(err, ERR_USAGE, "unknown command '%s'%s%s%s", name, near ? ": did you mean " : "",
+         near ? near : "", near ? "?" : "; turtle --help lists them");
+    return NULL;
+}
+
+static void print_failure(const Error *err, bool as_json) {
+    fprintf(stderr, "turtle: %s\n", err->text);
+    if (!as_json) return;
+    Json j = {0};
+    json_open(&j, NULL);
+    json_text(&j, "error", err->text);
+    json_close(&j);
+    char *text = json_take(&j);
+    puts(text ? text : "{\"error\": \"out of memory\"}");
+    free(text);
+}
+
+static int exit_status(Status st) {
+    if (st == OK) return 0;
+    if (st == ERR_STOPPED) return 128 + stop_signal;
+    return st == ERR_USAGE ? 2 : 1;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("turtle %s\n", turtle_version());
+        return 0;
+    }
+    catch_signals();
+    keep_command_line(argc, argv);
+
+    /* a failure before --json is parsed must be an object too */
+    CommandFlags flags = {0};
+    for (int i = 2; i < argc; i++) flags.json |= strcmp(argv[i], "--json") == 0;
+    const bool as_json = flags.json;
+    flags.json = false;
+
+    Error err = {""};
+    const Command *command = find_command(argv[1], &err);
+    Status st = command ? command->run(argc - 2, argv + 2, &flags, &err) : ERR_USAGE;
+    command_hooks_end();
+    if (st == OK && (fflush(stdout) != 0 || ferror(stdout)))
+        st = fail(&err, ERR_IO, "stdout: the results could not be written");
+    if (st != OK) print_failure(&err, as_json);
+    free(typed);
+    return exit_status(st);
+}

@@ -1,0 +1,34 @@
+/* report.h - what a finished call tells: scores, sizes, one JSON object. */
+#ifndef TURTLE_HOST_REPORT_H
+#define TURTLE_HOST_REPORT_H
+
+#include "inputs.h"
+#include "json.h"
+#include "predict.h"
+
+/* Everything unknown: NaN, -1. */
+void result_clear(TurtleResult *result);
+
+/* Scores of `split` under the predictions: cluster sizes and, with labels, the metrics. Warns through
+ * the notice hook when fewer than half of the C clusters are found, with the histogram of sizes. */
+Status result_score(TurtleResult *result, const Split *split, const Predictions *p, int64_t C,
+                    const TurtleHooks *hooks, Error *err);
+/* Accuracy alone; NaN without labels. */
+Status score_accuracy(double *cluster_acc, const Split *split, const Predictions *p, Error *err);
+int64_t count_clusters(const Predictions *p, int64_t C);
+
+/* The line that the published implementation prints for a scored checkpoint. */
+char *result_line(const TurtleResult *result, const Inputs *in);
+
+/* One notice, formatted. */
+void notice(const TurtleHooks *hooks, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Seconds of a clock that never steps back. */
+double now_seconds(void);
+
+/* The members that every object starts with, and those of a result. */
+void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device);
+void json_inputs(Json *j, const Inputs *in);
+void json_result(Json *j, const TurtleResult *result);
+
+#endif

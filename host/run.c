@@ -1,0 +1,323 @@
+/* run.c - turtle_train: one training run, from files to files. The algorithm is in train.c. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "run_dir.h"
+#include "train.h"
+
+void turtle_train_defaults(TurtleTrainOptions *o) {
+    const char *root = getenv("TURTLE_DATA");
+    *o = (TurtleTrainOptions){
+        .common = {.root_dir = root && *root ? root : "data",
+                   .device = "auto",
+                   .precision = "auto",
+                   .seed = 42},
+        .gamma = 10.0,
+        .T = 6000,
+        .M = 10,
+        .inner_lr = 0.001,
+        .outer_lr = 0.001,
+        .batch_size = 10000,
+        .rng = "philox",
+        .eval_every = 20,
+        .save_every = 500,
+    };
+}
+
+/* --- everything a run holds ------------------------------------------------------------------- */
+
+typedef struct {
+    const TurtleTrainOptions *options;
+    const TurtleHooks        *hooks;
+    Inputs       in;
+    Ops          ops;
+    RunDir       dir;
+    Train        train;
+    TaskEncoder  task;
+    Predictor    predictor;
+    Features     scored_features[MAX_SPACES]; /* of the scored split, on the device */
+    const Split *scored;     /* the validation split, else the training split */
+    int64_t      watched;    /* samples of it that are scored while training goes on */
+    Predictions  predictions;
+    int64_t      iteration;
+    double       started;
+    TurtleProgress progress;
+} Run;
+
+static Status check_options(const TurtleTrainOptions *o, Error *err) {
+    const struct { const char *name; int64_t value, least; } sizes[] = {
+        {"T", o->T, 1},                   {"M", o->M, 1},
+        {"batch_size", o->batch_size, 1}, {"eval_every", o->eval_every, 0},
+        {"save_every", o->save_every, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value < sizes[i].least)
+            return fail(err, ERR_USAGE, "training: --%s %lld: at least %lld is needed", sizes[i].name,
+                        (long long)sizes[i].value, (long long)sizes[i].least);
+    if (!(o->inner_lr > 0) || !(o->outer_lr > 0) || !isfinite(o->inner_lr + o->outer_lr))
+        return fail(err, ERR_USAGE, "training: learning rates must be positive and finite");
+    if (!(o->gamma >= 0) || !isfinite(o->gamma))
+        return fail(err, ERR_USAGE, "training: --gamma must be 0 or more and finite");
+    if (strcmp(o->rng, "philox") != 0 && strcmp(o->rng, "torch") != 0)
+        return fail(err, ERR_USAGE, "training: --rng %s: expected philox or torch", o->rng);
+    if (strcmp(o->common.precision, "auto") != 0 && strcmp(o->common.precision, "fp32") != 0)
+        return fail(err, ERR_USAGE, "training: --precision %s: the CPU backend computes in fp32",
+                    o->common.precision);
+    return OK;
+}
+
+static Status open_devices(Run *run, Error *err) {
+    const TurtleCommon *common = &run->options->common;
+    const char *why = NULL;
+    Status st = ops_open(&run->ops, common->device, common->threads, &why, err);
+    if (st != OK) return st;
+    if (why) notice(run->hooks, "device: %s", why);
+
+    const Split *train = &run->in.train;
+    TrainConfig config = {.K = run->in.K,
+                          .C = run->in.C,
+                          .B = run->options->batch_size,
+                          .M = run->options->M,
+                          .gamma = run->options->gamma,
+                          .inner_lr = run->options->inner_lr,
+                          .outer_lr = run->options->outer_lr,
+                          .warm_start = run->options->warm_start,
+                          .torch_rng = strcmp(run->options->rng, "torch") == 0,
+                          .seed = common->seed};
+    if (config.B > train->N) {
+        notice(run->hooks, "training: --batch_size %lld is more than the %lld samples: using all of them",
+               (long long)config.B, (long long)train->N);
+        config.B = train->N;
+    }
+    for (int k = 0; k < config.K; k++) config.features[k] = &train->space[k].features;
+    st = train_open(&run->train, &run->ops, &config, err);
+    if (st != OK) return st;
+
+    /* the training split is scored by its first samples only until the end: all of it would cost
+     * as much as the training itself */
+    run->scored = run->in.val.N ? &run->in.val : train;
+    run->watched = run->scored == train ? config.B : run->scored->N;
+    for (int k = 0; st == OK && k < config.K; k++)
+        st = run->ops.mem.features_open(run->ops.device, &run->scored_features[k],
+                                        &run->scored->space[k].features, err);
+    if (st == OK)
+        st = predictor_open(&run->predictor, &run->ops, config.K, config.C, run->train.d, err);
+    if (st == OK) st = task_encoder_alloc(&run->task, config.K, config.C, run->train.d, err);
+    return st;
+}
+
+static Status open_run(Run *run, Error *err) {
+    const TurtleTrainOptions *o = run->options;
+    Status st = check_options(o, err);
+    if (st == OK) st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (st == OK && run->in.C == 0)
+        st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
+    if (st == OK) st = inputs_check_classes(&run->in, run->in.C, err);
+    if (st == OK) st = run_dir_open(&run->dir, o, &run->in, err);
+    if (st == OK) st = open_devices(run, err);
+    if (st == OK && o->resume) {
+        if (file_exists(run->dir.resume)) {
+            st = train_restore(&run->train, run->dir.resume, run->dir.options, err);
+            if (st == OK) {
+                run->ops.mem.to_host(run->train.queue, &run->iteration, run->train.iteration,
+                                     sizeof run->iteration);
+                st = run->ops.mem.wait(run->train.queue, err);
+            }
+            if (st == OK)
+                notice(run->hooks, "training: continuing %s after iteration %lld", run->dir.folder,
+                       (long long)run->iteration);
+        } else {
+            notice(run->hooks, "training: %s holds no unfinished run: starting from the beginning",
+                   run->dir.folder);
+        }
+    }
+    if (st == OK) st = run_dir_open_log(&run->dir, run->iteration, err);
+    return st;
+}
+
+static void close_run(Run *run) {
+    predictor_close(&run->predictor);
+    task_encoder_free(&run->task);
+    for (int k = 0; run->ops.device && k < run->in.K; k++)
+        run->ops.mem.features_close(run->ops.device, &run->scored_features[k]);
+    train_close(&run->train);
+    ops_close(&run->ops);
+    predictions_free(&run->predictions);
+    run_dir_close(&run->dir);
+    inputs_close(&run->in);
+}
+
+/* --- while it runs ---------------------------------------------------------------------------- */
+
+/* The labelling as it stands, applied to the first n scored samples. */
+static Status predict_scored(Run *run, int64_t n, Error *err) {
+    const Status st = train_read_task(&run->train, run->task.linear, err);
+    return st == OK ? predictor_run(&run->predictor, &run->task, run->scored_features, n,
+                                    &run->predictions, err)
+                    : st;
+}
+
+static Status evaluate(Run *run, Error *err) {
+    TurtleProgress *p = &run->progress;
+    TrainLosses losses;
+    Status st = train_losses(&run->train, &losses, err);
+    if (st != OK) return st;
+    if (!isfinite(losses.loss) || !isfinite(losses.entropy))
+        return fail(err, ERR_ARG,
+                    "training: the loss is not finite after iteration %lld: lower --outer_lr or "
+                    "--inner_lr, or scale the features down",
+                    (long long)run->iteration);
+    st = predict_scored(run, run->watched, err);
+    if (st == OK) st = score_accuracy(&p->cluster_acc, run->scored, &run->predictions, err);
+    if (st != OK) return st;
+    p->loss = losses.loss;
+    p->entropy = losses.entropy;
+    p->iteration = run->iteration;
+    p->seconds = now_seconds() - run->started;
+    p->clusters_found = count_clusters(&run->predictions, run->in.C);
+    return run_dir_log(&run->dir, p, err);
+}
+
+static bool stop_asked(const TurtleHooks *hooks) {
+    return hooks->stop && *hooks->stop;
+}
+
+static Status train_loop(Run *run, Error *err) {
+    const TurtleTrainOptions *o = run->options;
+    run->progress = (TurtleProgress){.first = run->iteration, .iterations = o->T, .classes = run->in.C, .loss = NAN,
+                                     .entropy = NAN, .cluster_acc = NAN, .clusters_found = -1};
+    run->started = now_seconds();
+    while (run->iteration < o->T) {
+        Status st = train_iteration(&run->train, err);
+        if (st != OK) return st;
+        const int64_t t = ++run->iteration;
+        if (t == o->T || (o->eval_every && t % o->eval_every == 0)) {
+            st = evaluate(run, err);
+            if (st != OK) return st;
+        }
+        run->progress.iteration = t;
+        run->progress.seconds = now_seconds() - run->started;
+        if (run->hooks->progress) run->hooks->progress(run->hooks->context, &run->progress);
+        const bool stop = stop_asked(run->hooks) && t < o->T;
+        if (stop || (o->save_every && t % o->save_every == 0 && t < o->T)) {
+            st = train_save(&run->train, run->dir.resume, run->dir.options, err);
+            if (st != OK) return st;
+        }
+        if (stop)
+            return fail(err, ERR_STOPPED,
+                        "training: stopped after iteration %lld of %lld, state saved in %s: "
+                        "continue with --resume",
+                        (long long)t, (long long)o->T, run->dir.resume);
+    }
+    return OK;
+}
+
+/* --- what it leaves --------------------------------------------------------------------------- */
+
+/* The options and inputs; with a result, all of it. */
+static char *run_json(const Run *run, const TurtleResult *result) {
+    const TurtleTrainOptions *o = run->options;
+    Json j = {0};
+    json_open(&j, NULL);
+    json_common(&j, "train", &o->common, run->ops.kind);
+    json_bool(&j, "finished", result != NULL);
+    if (result) json_result(&j, result);
+    json_text(&j, "command_line", o->common.command_line);
+    json_text(&j, "backend", run->ops.name);
+    json_inputs(&j, &run->in);
+    json_integer(&j, "C", run->in.C);
+    json_real(&j, "gamma", o->gamma);
+    json_integer(&j, "T", o->T);
+    json_integer(&j, "M", o->M);
+    json_real(&j, "inner_lr", o->inner_lr);
+    json_real(&j, "outer_lr", o->outer_lr);
+    json_integer(&j, "batch_size", run->train.config.B);
+    json_bool(&j, "warm_start", o->warm_start);
+    json_text(&j, "rng", o->rng);
+    json_integer(&j, "eval_every", o->eval_every);
+    json_integer(&j, "save_every", o->save_every);
+    json_close(&j);
+    return json_take(&j);
+}
+
+static Status write_run_json(const Run *run, const char *json, Error *err) {
+    char *path = format_text("%s/run.json", run->dir.folder);
+    const Status st = path && json ? file_write_text(path, json, err)
+                                   : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    return st;
+}
+
+/* predictions_<split>.csv of one split; the scores of the scored one go into *result. */
+static Status finish_split(Run *run, const Split *split, const Features *on_device,
+                           TurtleResult *result, Error *err) {
+    Status st = predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions,
+                              err);
+    if (st == OK && split == run->scored)
+        st = result_score(result, split, &run->predictions, run->in.C, run->hooks, err);
+    if (st == OK && split == &run->in.train)
+        st = score_accuracy(&result->train_cluster_acc, split, &run->predictions, err);
+    char *path = format_text("%s/predictions_%s.csv", run->dir.folder, split->name);
+    if (st == OK)
+        st = path ? predictions_write(path, split, &run->predictions, err)
+                  : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    return st;
+}
+
+/* <root>/results/<K>space/<phis>/turtle_<dataset>.txt: the published place, one line per run. */
+static Status append_result_line(const Run *run, const TurtleResult *result, Error *err) {
+    const TurtleTrainOptions *o = run->options;
+    if (o->out) return OK; /* everything goes there, and the line is in run.json */
+    char *path = format_text("%s/results/%dspace/%s/turtle_%s.txt", o->common.root_dir, run->in.K,
+                             run->in.phis, run->in.dataset);
+    const char *name = strrchr(run->dir.checkpoint, '/') + 1;
+    char *line = format_text("%s, %s", result->line, name);
+    const Status st = path && line ? file_append_line(path, line, err)
+                                   : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    free(line);
+    return st;
+}
+
+static Status finish_run(Run *run, TurtleResult *result, Error *err) {
+    TrainLosses losses;
+    Status st = train_losses(&run->train, &losses, err);
+    if (st == OK) st = train_read_task(&run->train, run->task.linear, err);
+    if (st == OK) st = checkpoint_save(run->dir.checkpoint, &run->task, err);
+    if (st == OK) st = finish_split(run, &run->in.train, run->train.features, result, err);
+    if (st == OK && run->in.val.N)
+        st = finish_split(run, &run->in.val, run->scored_features, result, err);
+    if (st != OK) return st;
+    result->loss = losses.loss;
+    result->entropy = losses.entropy;
+    result->iterations = run->iteration;
+    result->seconds = now_seconds() - run->started;
+    snprintf(result->device, sizeof result->device, "%s", run->ops.kind);
+    result->checkpoint = format_text("%s", run->dir.checkpoint);
+    result->line = result_line(result, &run->in);
+    result->json = run_json(run, result);
+    if (!result->checkpoint || !result->line || !result->json)
+        return fail(err, ERR_MEMORY, "training: out of memory");
+    st = write_run_json(run, result->json, err);
+    if (st == OK) st = append_result_line(run, result, err);
+    if (st == OK) remove(run->dir.resume); /* nothing is unfinished any more; it may not exist */
+    return st;
+}
+
+Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err) {
+    Run run = {.options = options, .hooks = &options->common.hooks};
+    result_clear(out);
+    Status st = open_run(&run, err);
+    if (st == OK) {
+        char *json = run_json(&run, NULL);
+        st = write_run_json(&run, json, err);
+        free(json);
+    }
+    if (st == OK) st = train_loop(&run, err);
+    if (st == OK) st = finish_run(&run, out, err);
+    if (st != OK) turtle_result_free(out);
+    close_run(&run);
+    return st;
+}

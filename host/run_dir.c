@@ -1,0 +1,215 @@
+/* run_dir.c - what a training run leaves on the disk, and where. */
+#include "run_dir.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "json.h"
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_rngtorch].pt:
+ * the published name; what the published implementation lacks is appended where not default. The
+ * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
+static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis) {
+    char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
+    return format_text("turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s.pt",
+                       phis, format_real(inner, o->inner_lr), format_real(outer, o->outer_lr),
+                       (long long)o->T, (long long)o->M, o->warm_start ? "warm" : "cold",
+                       format_real(gamma, o->gamma), (long long)o->batch_size,
+                       (unsigned long long)o->common.seed,
+                       strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "");
+}
+
+/* Everything that an interrupted run and its continuation must share; T may grow. */
+static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
+    char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
+    char *text = format_text("classes %lld\nM %lld\ninner_lr %s\nouter_lr %s\ngamma %s\n"
+                             "batch_size %lld\nstart %s\nrng %s\nseed %llu\nsamples %lld\n",
+                             (long long)in->C, (long long)o->M, format_real(inner, o->inner_lr),
+                             format_real(outer, o->outer_lr), format_real(gamma, o->gamma),
+                             (long long)o->batch_size, o->warm_start ? "warm" : "cold", o->rng,
+                             (unsigned long long)o->common.seed, (long long)in->train.N);
+    for (int k = 0; text && k < in->K; k++) {
+        char *longer = format_text("%sdimension %lld\n", text,
+                                   (long long)in->train.space[k].features.d);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const Inputs *in) {
+    if (o->out) {
+        out->folder = format_text("%s", o->out);
+        out->checkpoint = format_text("%s/checkpoint.pt", o->out);
+    } else {
+        char *name = checkpoint_name(o, in->phis);
+        if (name)
+            out->checkpoint = format_text("%s/task_checkpoints/%dspace/%s/%s/%s", o->common.root_dir,
+                                          in->K, in->phis, in->dataset, name);
+        free(name);
+        if (out->checkpoint)
+            out->folder = format_text("%.*s", (int)(strlen(out->checkpoint) - strlen(".pt")),
+                                      out->checkpoint);
+    }
+    if (out->folder) out->resume = format_text("%s/resume.pt", out->folder);
+    out->options = options_text(o, in);
+    return out->checkpoint && out->resume && out->options;
+}
+
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const Inputs *in, Error *err) {
+    *out = (RunDir){0};
+    if (o->resume && o->restart)
+        return fail(err, ERR_USAGE, "training: --resume and --restart exclude each other");
+    if (!o->out && !o->inputs.dataset)
+        return fail(err, ERR_USAGE, "training: --features needs --out DIR for the results");
+    Status st = OK;
+    if (!decide_paths(out, o, in)) st = fail(err, ERR_MEMORY, "training: out of memory");
+    if (st == OK) st = folder_make(out->folder, err);
+    if (st == OK && file_exists(out->resume)) {
+        if (o->restart && remove(out->resume) != 0)
+            st = fail(err, ERR_IO, "training: %s: %s", out->resume, strerror(errno));
+        else if (!o->restart && !o->resume)
+            st = fail(err, ERR_ARG,
+                      "training: %s holds an unfinished run: continue it with --resume or throw it "
+                      "away with --restart",
+                      out->folder);
+    }
+    if (st != OK) run_dir_close(out);
+    return st;
+}
+
+void run_dir_close(RunDir *dir) {
+    if (!dir) return;
+    if (dir->log) fclose(dir->log);
+    free(dir->folder);
+    free(dir->checkpoint);
+    free(dir->resume);
+    free(dir->options);
+    *dir = (RunDir){0};
+}
+
+/* --- log -------------------------------------------------------------------------------------- */
+
+/* Bytes of the log that belong to the first `iterations` iterations. */
+static int64_t log_kept(const FileMap *map, int64_t iterations) {
+    int64_t kept = 0;
+    while (kept < map->bytes) {
+        const char *line = (const char *)map->data + kept;
+        const char *end = memchr(line, '\n', (size_t)(map->bytes - kept));
+        long long iteration;
+        if (!end || sscanf(line, "{\"iteration\": %lld", &iteration) != 1 || iteration > iterations)
+            break;
+        kept = end + 1 - (const char *)map->data;
+    }
+    return kept;
+}
+
+Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err) {
+    char *path = format_text("%s/log.jsonl", dir->folder);
+    Status st = OK;
+    int64_t kept = 0;
+    if (!path) return fail(err, ERR_MEMORY, "training: out of memory");
+    if (iterations > 0 && file_exists(path)) {
+        FileMap map;
+        st = file_map(&map, path, err);
+        if (st == OK) kept = log_kept(&map, iterations);
+        file_unmap(&map);
+    }
+    if (st == OK) {
+        dir->log = fopen(path, kept ? "r+" : "w");
+        if (!dir->log || (kept && (ftruncate(fileno(dir->log), kept) != 0 ||
+                                   fseeko(dir->log, kept, SEEK_SET) != 0)))
+            st = fail(err, ERR_IO, "training: %s: %s", path, strerror(errno));
+    }
+    free(path);
+    return st;
+}
+
+Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_integer(&j, "iteration", p->iteration);
+    json_real(&j, "loss", p->loss);
+    json_real(&j, "entropy", p->entropy);
+    json_integer(&j, "clusters_found", p->clusters_found);
+    json_real(&j, "cluster_acc", p->cluster_acc);
+    json_real(&j, "seconds", p->seconds);
+    json_close(&j);
+    char *line = json_take(&j);
+    const bool written = line && fprintf(dir->log, "%s\n", line) > 0 && fflush(dir->log) == 0;
+    free(line);
+    return written ? OK : fail(err, ERR_IO, "training: %s/log.jsonl: %s", dir->folder,
+                               strerror(errno));
+}
+
+/* --- predictions ------------------------------------------------------------------------------ */
+
+/* The image list of a split, `<stem>.txt` beside its first space, or nothing. A list of another
+ * length than the features is refused: its lines would name the wrong images. */
+static Status image_list_open(FileMap *out, const Split *split, Error *err) {
+    const char *features = split->space[0].path;
+    const size_t n = strlen(features);
+    *out = (FileMap){0};
+    if (n < 4 || strcmp(features + n - 4, ".npy") != 0) return OK;
+    char *path = format_text("%.*s.txt", (int)(n - 4), features);
+    Status st = path ? OK : fail(err, ERR_MEMORY, "predictions: out of memory");
+    if (st == OK && file_exists(path)) {
+        st = file_map(out, path, err);
+        int64_t lines = 0;
+        for (int64_t i = 0; i < out->bytes; i++)
+            lines += out->data[i] == '\n' || i + 1 == out->bytes;
+        if (st == OK && lines != split->N) {
+            st = fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
+                      path, (long long)lines, (long long)split->N);
+            file_unmap(out);
+        }
+    }
+    free(path);
+    return st;
+}
+
+/* One CSV field (RFC 4180): quoted where it must be. */
+static void write_field(FILE *f, const char *text, size_t n) {
+    if (!memchr(text, ',', n) && !memchr(text, '"', n)) {
+        fwrite(text, 1, n, f);
+        return;
+    }
+    fputc('"', f);
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '"') fputc('"', f);
+        fputc(text[i], f);
+    }
+    fputc('"', f);
+}
+
+Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+    FileMap list;
+    AtomicFile file;
+    Status st = image_list_open(&list, split, err);
+    if (st != OK) return st;
+    st = atomic_open(&file, path, err);
+    if (st != OK) goto out;
+    const char *line = (const char *)list.data, *end = line ? line + list.bytes : NULL;
+    fputs("path,cluster,confidence,margin\n", file.stream);
+    for (int64_t i = 0; i < p->n; i++) {
+        if (line) {
+            const char *newline = memchr(line, '\n', (size_t)(end - line));
+            const char *stop = newline ? newline : end;
+            write_field(file.stream, line, (size_t)(stop - line));
+            line = newline ? newline + 1 : end;
+        } else {
+            fprintf(file.stream, "%lld", (long long)i);
+        }
+        fprintf(file.stream, ",%lld,%.6g,%.6g\n", (long long)p->cluster[i], (double)p->confidence[i],
+                (double)p->margin[i]);
+    }
+    st = atomic_commit(&file, err);
+out:
+    file_unmap(&list);
+    return st;
+}

@@ -1,0 +1,36 @@
+/* run_dir.h - what a training run leaves on the disk, and where.
+ *
+ * The checkpoint's path follows the published implementation; the run directory is that path without
+ * `.pt`, or everything goes to --out:
+ *   run.json      all resolved options, inputs, and at the end the results
+ *   log.jsonl     one line per evaluation: iteration loss entropy clusters_found cluster_acc seconds
+ *   resume.pt     the state of an unfinished run; removed at the end
+ *   predictions_{train,val}.csv   path,cluster,confidence,margin
+ */
+#ifndef TURTLE_HOST_RUN_DIR_H
+#define TURTLE_HOST_RUN_DIR_H
+
+#include "inputs.h"
+#include "predict.h"
+
+typedef struct {
+    char *folder;
+    char *checkpoint;
+    char *resume;  /* folder/resume.pt */
+    char *options; /* `name value` lines of all that a resumed run must share */
+    FILE *log;
+} RunDir;
+
+/* Decides the paths and makes the folder. An unfinished run in it is ERR_ARG unless options say
+ * resume or restart; the latter removes its state. */
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const Inputs *in, Error *err);
+/* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
+Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
+Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
+void   run_dir_close(RunDir *dir); /* NULL and twice are fine */
+
+/* path,cluster,confidence,margin: the path is the line of the image list beside the features
+ * (<stem>.txt), or the row number where there is none. */
+Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err);
+
+#endif

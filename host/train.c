@@ -1,0 +1,393 @@
+/* train.c - TURTLE's training loop.
+ *
+ * Gadetsky, Jiang, Brbic: Let Go of Your Labels with Unsupervised Transfer, ICML 2024, section 3.
+ * K representation spaces, a weight-normalised linear task encoder theta_k and a plain linear head
+ * W_k in each. Start reading at outer_iteration: everything before it is memory. */
+#include "train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* Hands out 64-byte-aligned pieces of one allocation; with base NULL it only counts. */
+typedef struct {
+    char   *base;
+    int64_t used;
+} Arena;
+
+static void *take(Arena *a, int64_t count, int64_t size) {
+    void *piece = a->base ? a->base + a->used : NULL;
+    a->used += (count * size + 63) / 64 * 64;
+    return piece;
+}
+
+static float *take_f32(Arena *a, int64_t count) {
+    return take(a, count, sizeof(float));
+}
+
+static void lay_out(Train *r, Arena *a) {
+    const TrainConfig *c = &r->config;
+    const int64_t K = c->K, B = c->B, C = c->C;
+    int64_t d_max = 0;
+    for (int k = 0; k < K; k++) {
+        const int64_t d = r->d[k], task = task_size(C, d), head = linear_size(C, d);
+        if (d > d_max) d_max = d;
+        r->task[k] = take_f32(a, task);
+        r->task_m1[k] = take_f32(a, task);
+        r->task_m2[k] = take_f32(a, task);
+        r->grad_task[k] = take_f32(a, task);
+        r->head[k] = take_f32(a, head);
+        r->head_m1[k] = take_f32(a, head);
+        r->head_m2[k] = take_f32(a, head);
+        r->Z[k] = take_f32(a, B * d);
+    }
+    r->iteration = take(a, 1, sizeof(int64_t));
+    r->head_step = take(a, 1, sizeof(int64_t));
+    r->loss = take_f32(a, K);
+    r->entropy = take_f32(a, K);
+    r->rows = take(a, B, sizeof(int64_t));
+    r->W = take_f32(a, C * d_max);
+    r->P = take_f32(a, K * B * C);
+    r->Y = take_f32(a, B * C);
+    r->logits = take_f32(a, B * C);
+    r->grad_Y = take_f32(a, B * C);
+    r->P_bar = take_f32(a, K * C);
+    r->grad_linear = take_f32(a, linear_size(C, d_max));
+    r->inner_losses = take_f32(a, c->M);
+
+    int64_t scratch = r->ops->train.scratch_bytes(c->K, B, C, d_max);
+    const int64_t matmul = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
+    if (matmul > scratch) scratch = matmul;
+    r->scratch = take(a, scratch, 1);
+}
+
+static Status allocate(Train *r, Error *err) {
+    Arena arena = {0};
+    lay_out(r, &arena);
+    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory, arena.used, err);
+    if (st != OK) return st;
+    arena = (Arena){.base = r->memory.data};
+    lay_out(r, &arena);
+    if (!r->config.torch_rng) return OK;
+    int64_t head_max = 0;
+    for (int k = 0; k < r->config.K; k++)
+        if (linear_size(r->config.C, r->d[k]) > head_max) head_max = linear_size(r->config.C, r->d[k]);
+    r->rows_host = malloc((size_t)r->N * sizeof *r->rows_host);
+    r->head_host = malloc((size_t)head_max * sizeof *r->head_host);
+    if (!r->rows_host || !r->head_host)
+        return fail(err, ERR_MEMORY, "training: out of memory for %lld random indices",
+                    (long long)r->N);
+    return OK;
+}
+
+/* --- random numbers --------------------------------------------------------------------------- */
+
+/* A fresh linear layer of space k: weight (C,d), then bias (C), uniform in +-1/sqrt(d). */
+static void draw_linear(Train *r, float *linear, int k, int stream) {
+    const int64_t C = r->config.C, d = r->d[k];
+    if (r->config.torch_rng) {
+        torch_linear(&r->weights, r->head_host, r->head_host + C * d, C, d);
+        r->ops->mem.to_device(r->queue, linear, r->head_host,
+                              linear_size(C, d) * (int64_t)sizeof(float));
+    } else {
+        r->ops->train.random_linear(r->queue, linear, C, d, r->config.seed, stream, k, r->iteration);
+    }
+}
+
+static void draw_head(Train *r, int k) {
+    const int64_t bytes = linear_size(r->config.C, r->d[k]) * (int64_t)sizeof(float);
+    draw_linear(r, r->head[k], k, PHILOX_HEAD);
+    r->ops->mem.zero(r->queue, r->head_m1[k], bytes);
+    r->ops->mem.zero(r->queue, r->head_m2[k], bytes);
+}
+
+/* B distinct rows of the training split. */
+static void draw_rows(Train *r) {
+    const TrainConfig *c = &r->config;
+    if (c->torch_rng) { /* numpy.random.choice(N, B, replace=False): the first B of a permutation */
+        numpy_permutation(&r->batches, r->rows_host, r->N);
+        r->ops->mem.to_device(r->queue, r->rows, r->rows_host, c->B * (int64_t)sizeof *r->rows);
+    } else {
+        r->ops->train.random_rows(r->queue, r->rows, c->B, r->N, c->seed, r->iteration);
+    }
+}
+
+/* Weight norm starts at the drawn weight itself: v = W, g = |v| row by row. */
+static Status draw_task(Train *r, int k, Error *err) {
+    const int64_t C = r->config.C, d = r->d[k];
+    const int64_t bytes = C * d * (int64_t)sizeof(float);
+    float *v = malloc((size_t)(bytes + C * (int64_t)sizeof(float)));
+    if (!v) return fail(err, ERR_MEMORY, "training: out of memory");
+    float *g = v + C * d;
+    draw_linear(r, r->task[k], k, PHILOX_TASK);
+    r->ops->mem.to_host(r->queue, v, r->task[k], bytes);
+    const Status st = r->ops->mem.wait(r->queue, err);
+    for (int64_t c = 0; st == OK && c < C; c++) {
+        double square = 0.0;
+        for (int64_t j = 0; j < d; j++) square += (double)v[c * d + j] * v[c * d + j];
+        g[c] = (float)sqrt(square);
+    }
+    if (st == OK)
+        r->ops->mem.to_device(r->queue, r->task[k] + linear_size(C, d), g,
+                              C * (int64_t)sizeof(float));
+    free(v);
+    return st;
+}
+
+/* --- the algorithm ---------------------------------------------------------------------------- */
+
+/* One outer iteration, enqueued. What changes from one to the next is in device memory, so that a
+ * queue may record this once and replay it. */
+static Status outer_iteration(void *run) {
+    Train *r = run;
+    const TrainConfig *c = &r->config;
+    const MatrixOps *matrix = &r->ops->matrix;
+    const TrainOps *train = &r->ops->train;
+    Queue *q = r->queue;
+    const int K = c->K;
+    const int64_t B = c->B, C = c->C;
+
+    /* 1. B distinct rows; Z_k = those rows of every space. */
+    if (!c->torch_rng) draw_rows(r);
+    for (int k = 0; k < K; k++) matrix->gather(q, r->Z[k], &r->features[k], r->rows, B);
+
+    /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9). */
+    for (int k = 0; k < K; k++) {
+        const int64_t d = r->d[k];
+        const float *bias = r->task[k] + C * d;
+        float *P = r->P + k * B * C;
+        train->weight_norm(q, r->W, r->task[k], C, d);
+        matrix->matmul(q, MATMUL_NT, P, r->Z[k], r->W, bias, B, C, d, r->scratch);
+        train->softmax(q, P, P, B, C);
+    }
+    train->label_mean(q, r->Y, r->P, K, B, C);
+
+    /* 3. Cold start: fresh heads and fresh Adam state. Warm start keeps both. */
+    if (!c->warm_start) {
+        if (!c->torch_rng)
+            for (int k = 0; k < K; k++) draw_head(r, k);
+        r->ops->mem.zero(q, r->head_step, sizeof *r->head_step);
+    }
+
+    /* 4. M Adam steps of every head on CE(W_k(Z_k), Y), Y held constant (Eq. 13). */
+    InnerSteps inner = {.K = K, .Y = r->Y, .B = B, .C = C, .M = c->M, .lr = c->inner_lr,
+                        .step = r->head_step, .losses = r->inner_losses, .scratch = r->scratch};
+    for (int k = 0; k < K; k++)
+        inner.space[k] = (InnerSpace){r->Z[k], r->d[k], r->head[k], r->head_m1[k], r->head_m2[k]};
+    train->inner_steps(q, &inner);
+    r->ops->mem.count(q, r->head_step, c->M);
+
+    /* 5. Outer loss sum_k CE(W_k(Z_k), Y) - gamma sum_k H(mean_b P_k), heads held constant
+     *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam. */
+    for (int k = 0; k < K; k++) {
+        const int64_t d = r->d[k];
+        matrix->matmul(q, MATMUL_NT, r->logits, r->Z[k], r->head[k], r->head[k] + C * d, B, C, d,
+                       r->scratch);
+        train->cross_entropy(q, r->loss + k, NULL, r->grad_Y, k > 0, r->logits, r->Y, B, C,
+                             r->scratch);
+    }
+    train->batch_entropy(q, r->P_bar, r->entropy, r->P, K, B, C, r->scratch);
+    for (int k = 0; k < K; k++) {
+        const int64_t d = r->d[k];
+        float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
+        train->task_grad(q, grad_logits, r->grad_Y, r->P_bar + k * C, K, c->gamma, B, C,
+                         r->scratch);
+        train->linear_grad(q, r->grad_linear, grad_logits, r->Z[k], B, C, d, r->scratch);
+        train->weight_norm_grad(q, r->grad_task[k], r->grad_linear, r->task[k], C, d);
+        train->adam(q, r->task[k], r->grad_task[k], r->task_m1[k], r->task_m2[k], task_size(C, d),
+                    c->outer_lr, r->iteration);
+    }
+    return r->ops->mem.count(q, r->iteration, 1);
+}
+
+Status train_iteration(Train *r, Error *err) {
+    if (r->config.torch_rng) { /* streams of the host: outside the recorded iteration */
+        draw_rows(r);
+        for (int k = 0; k < r->config.K && !r->config.warm_start; k++) draw_head(r, k);
+    }
+    const Status st = r->ops->mem.replay(r->queue, &r->graph, outer_iteration, r);
+    return st == OK ? OK : r->ops->mem.wait(r->queue, err); /* wait tells what failed */
+}
+
+/* --- a run's life ----------------------------------------------------------------------------- */
+
+Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *err) {
+    Train *r = out;
+    *r = (Train){.config = *config, .ops = ops, .N = config->features[0]->N};
+    Status st = OK;
+    for (int k = 0; k < config->K; k++) r->d[k] = config->features[k]->d;
+    for (int k = 0; st == OK && k < config->K; k++)
+        st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
+    if (st == OK) st = ops->mem.queue_open(ops->device, &r->queue, err);
+    if (st == OK) st = allocate(r, err);
+    if (st != OK) goto out;
+
+    mt19937_seed(&r->weights, config->seed);
+    mt19937_seed(&r->batches, config->seed);
+    for (int k = 0; st == OK && k < config->K; k++) st = draw_task(r, k, err);
+    for (int k = 0; k < config->K; k++) draw_head(r, k); /* drawn by cold start too, then replaced */
+    if (st == OK) st = ops->mem.wait(r->queue, err);
+out:
+    if (st != OK) train_close(r);
+    return st;
+}
+
+void train_close(Train *r) {
+    if (!r || !r->ops) return;
+    const DeviceOps *mem = &r->ops->mem;
+    mem->graph_free(r->graph);
+    mem->queue_close(r->queue);
+    mem->free(r->ops->device, &r->memory);
+    for (int k = 0; k < r->config.K; k++) mem->features_close(r->ops->device, &r->features[k]);
+    free(r->rows_host);
+    free(r->head_host);
+    *r = (Train){0};
+}
+
+Status train_losses(Train *r, TrainLosses *out, Error *err) {
+    float loss[MAX_SPACES], entropy[MAX_SPACES];
+    const int64_t bytes = r->config.K * (int64_t)sizeof(float);
+    r->ops->mem.to_host(r->queue, loss, r->loss, bytes);
+    r->ops->mem.to_host(r->queue, entropy, r->entropy, bytes);
+    const Status st = r->ops->mem.wait(r->queue, err);
+    *out = (TrainLosses){0};
+    for (int k = 0; st == OK && k < r->config.K; k++) {
+        out->loss += loss[k];
+        out->entropy += entropy[k];
+    }
+    return st;
+}
+
+Status train_read_task(Train *r, float *const *linear, Error *err) {
+    Status st = OK;
+    for (int k = 0; st == OK && k < r->config.K; k++) {
+        const int64_t C = r->config.C, d = r->d[k];
+        r->ops->train.weight_norm(r->queue, r->W, r->task[k], C, d);
+        r->ops->mem.to_host(r->queue, linear[k], r->W, C * d * (int64_t)sizeof(float));
+        r->ops->mem.to_host(r->queue, linear[k] + C * d, r->task[k] + C * d,
+                            C * (int64_t)sizeof(float));
+        st = r->ops->mem.wait(r->queue, err); /* W serves the next space */
+    }
+    return st;
+}
+
+/* --- saving and continuing -------------------------------------------------------------------- */
+
+enum { MAX_STATE = 6 * MAX_SPACES + 8 };
+
+/* One array that the next iteration depends on. */
+typedef struct {
+    char    name[32];
+    DType   type;
+    int64_t count;
+    void   *device; /* or NULL: it is in host memory */
+    void   *host;
+} StateArray;
+
+static int state_arrays(Train *r, StateArray *s) {
+    const TrainConfig *c = &r->config;
+    int n = 0;
+    for (int k = 0; k < c->K; k++) {
+        const int64_t task = task_size(c->C, r->d[k]), head = linear_size(c->C, r->d[k]);
+        const struct { const char *name; float *at; int64_t count; } arrays[] = {
+            {"task", r->task[k], task},       {"task_m1", r->task_m1[k], task},
+            {"task_m2", r->task_m2[k], task}, {"head", r->head[k], head},
+            {"head_m1", r->head_m1[k], head}, {"head_m2", r->head_m2[k], head}};
+        for (int i = 0; i < 6; i++, n++) {
+            s[n] = (StateArray){"", DTYPE_F32, arrays[i].count, arrays[i].at, NULL};
+            snprintf(s[n].name, sizeof s[n].name, "%s%d", arrays[i].name, k + 1);
+        }
+    }
+    s[n++] = (StateArray){"iteration", DTYPE_I64, 1, r->iteration, NULL};
+    s[n++] = (StateArray){"head_step", DTYPE_I64, 1, r->head_step, NULL};
+    s[n++] = (StateArray){"loss", DTYPE_F32, c->K, r->loss, NULL};
+    s[n++] = (StateArray){"entropy", DTYPE_F32, c->K, r->entropy, NULL};
+    const int64_t words = (int64_t)(sizeof(Mt19937) / sizeof(int32_t));
+    s[n++] = (StateArray){"rng_weights", DTYPE_I32, words, NULL, &r->weights};
+    s[n++] = (StateArray){"rng_batches", DTYPE_I32, words, NULL, &r->batches};
+    return n;
+}
+
+Status train_save(Train *r, const char *path, const char *options, Error *err) {
+    StateArray state[MAX_STATE];
+    TorchTensor tensors[MAX_STATE + 1] = {{0}};
+    const int n = state_arrays(r, state);
+    Status st = OK;
+    for (int i = 0; i < n; i++) {
+        void *host = state[i].host;
+        const int64_t bytes = state[i].count * dtype_bytes(state[i].type);
+        if (state[i].device) {
+            host = malloc((size_t)bytes);
+            if (!host) {
+                st = fail(err, ERR_MEMORY, "training: out of memory while saving %s", path);
+                goto out;
+            }
+            r->ops->mem.to_host(r->queue, host, state[i].device, bytes);
+        }
+        tensors[i] = (TorchTensor){.name = state[i].name, .type = state[i].type, .axes = 1,
+                                   .shape = {state[i].count}, .count = state[i].count,
+                                   .data = host};
+    }
+    const int64_t length = (int64_t)strlen(options);
+    tensors[n] = (TorchTensor){.name = "options", .type = DTYPE_U8, .axes = 1, .shape = {length},
+                               .count = length, .data = options};
+    st = r->ops->mem.wait(r->queue, err);
+    if (st == OK) st = torch_save(path, tensors, n + 1, err);
+out:
+    for (int i = 0; i < n; i++)
+        if (state[i].device) free((void *)tensors[i].data);
+    return st;
+}
+
+/* The first line in which two texts of options differ, as message. */
+static Status options_differ(const char *path, const char *saved, int64_t length, const char *now,
+                             Error *err) {
+    const char *end = saved + length;
+    while (*now) {
+        const size_t line = strcspn(now, "\n");
+        const char *newline = memchr(saved, '\n', (size_t)(end - saved));
+        const size_t saved_line = (size_t)((newline ? newline : end) - saved);
+        if (line != saved_line || memcmp(now, saved, line) != 0)
+            return fail(err, ERR_ARG, "resume: %s was saved with `%.*s`, now it is `%.*s`: use the "
+                        "options of the interrupted run, or --restart",
+                        path, (int)saved_line, saved, (int)line, now);
+        now += line + (now[line] == '\n');
+        saved += saved_line + (newline != NULL);
+    }
+    return OK;
+}
+
+Status train_restore(Train *r, const char *path, const char *options, Error *err) {
+    StateArray state[MAX_STATE];
+    const int n = state_arrays(r, state);
+    TorchFile file;
+    Status st = torch_open(&file, path, err);
+    if (st != OK) return st;
+    const TorchTensor *saved = torch_find(&file, "options");
+    if (!saved || saved->type != DTYPE_U8) {
+        st = fail(err, ERR_FORMAT, "resume: %s: not a state of a training run", path);
+        goto out;
+    }
+    st = options_differ(path, saved->data, saved->count, options, err);
+    for (int i = 0; st == OK && i < n; i++) {
+        const TorchTensor *t = torch_find(&file, state[i].name);
+        if (!t || t->type != state[i].type || t->count != state[i].count) {
+            st = fail(err, ERR_FORMAT, "resume: %s: %s is missing or has another shape", path,
+                      state[i].name);
+        } else if (state[i].device) {
+            r->ops->mem.to_device(r->queue, state[i].device, t->data,
+                                  t->count * dtype_bytes(t->type));
+        } else {
+            memcpy(state[i].host, t->data, (size_t)(t->count * dtype_bytes(t->type)));
+        }
+    }
+    if (st == OK && (r->weights.next < 0 || r->weights.next > 624 || r->batches.next < 0 ||
+                     r->batches.next > 624))
+        st = fail(err, ERR_FORMAT, "resume: %s: damaged random state", path);
+    if (st == OK) st = r->ops->mem.wait(r->queue, err);
+out:
+    torch_close(&file);
+    return st;
+}

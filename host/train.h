@@ -1,0 +1,83 @@
+/* train.h - TURTLE's training loop: the outer problem and its state (paper section 3). */
+#ifndef TURTLE_HOST_TRAIN_H
+#define TURTLE_HOST_TRAIN_H
+
+#include "../io/torch_file.h"
+#include "../kernels/ops.h"
+#include "rng.h"
+
+/* What is trained and how; the defaults of the paper stand in turtle.h. */
+typedef struct {
+    int             K;
+    const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */
+    int64_t         C, B, M;              /* B <= N */
+    double          gamma, inner_lr, outer_lr;
+    bool            warm_start;
+    bool            torch_rng; /* the published implementation's random streams */
+    uint64_t        seed;
+} TrainConfig;
+
+/* One run. Everything a test or a report may look at is public. All pointers but the host's at the
+ * end are device memory. */
+typedef struct {
+    TrainConfig config;
+    const Ops  *ops;
+    Queue      *queue;
+    Graph      *graph;
+    Buffer      memory; /* all arrays below, one allocation */
+    int64_t     N, d[MAX_SPACES];
+    Features    features[MAX_SPACES]; /* on the device */
+
+    /* what the next iteration depends on: saved and restored */
+    float   *task[MAX_SPACES]; /* v (C,d), bias (C), g (C): theta_k */
+    float   *task_m1[MAX_SPACES], *task_m2[MAX_SPACES];
+    float   *head[MAX_SPACES]; /* weight (C,d), bias (C): W_k */
+    float   *head_m1[MAX_SPACES], *head_m2[MAX_SPACES];
+    int64_t *iteration; /* (1) outer iterations done */
+    int64_t *head_step; /* (1) Adam steps of the heads done */
+    float   *loss;      /* (K) outer cross-entropy of the last iteration, per space */
+    float   *entropy;   /* (K) entropy of the batch-mean label, per space */
+
+    /* within an iteration */
+    int64_t *rows;             /* (B) the batch */
+    float   *Z[MAX_SPACES];    /* (B,d_k) its features */
+    float   *W;                /* (C,d_max) weight-normalised task weight */
+    float   *P, *Y;            /* (K,B,C) (B,C) soft labels and their mean */
+    float   *logits;           /* (B,C) of a head, for the outer loss */
+    float   *grad_Y;           /* (B,C) */
+    float   *P_bar;            /* (K,C) */
+    float   *grad_linear;      /* (C,d_max) and (C): with respect to W and bias */
+    float   *grad_task[MAX_SPACES]; /* like task */
+    float   *inner_losses;     /* (M) before each inner step, summed over spaces */
+    void    *scratch;
+
+    /* torch's and numpy's streams, drawn on the host */
+    Mt19937  weights, batches;
+    int64_t *rows_host;
+    float   *head_host;
+} Train;
+
+/* Allocates and draws the initial parameters. `ops` and the features must outlive *out. On failure
+ * *out is zeroed. */
+Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *err);
+void   train_close(Train *r); /* NULL and twice are fine */
+
+/* Enqueues one outer iteration: the algorithm, line for line. */
+Status train_iteration(Train *r, Error *err);
+
+typedef struct {
+    double loss, entropy; /* of the last iteration, summed over spaces */
+} TrainLosses;
+/* Waits for what is enqueued and reads the losses. */
+Status train_losses(Train *r, TrainLosses *out, Error *err);
+
+/* The effective linear layer of each task encoder, weight norm applied: linear[k] receives
+ * linear_size(C, d_k) floats, weight then bias, in host memory. Waits. */
+Status train_read_task(Train *r, float *const *linear, Error *err);
+
+/* The state as tensors named for torch_save, and back from a file: a run continued from it is
+ * bit-identical to one that was not interrupted. `options` is a text of all that must agree. */
+Status train_save(Train *r, const char *path, const char *options, Error *err);
+Status train_restore(Train *r, const char *path, const char *options, Error *err);
+
+#endif

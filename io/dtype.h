@@ -1,0 +1,76 @@
+/* dtype.h - the scalar types that files and feature matrices hold. */
+#ifndef TURTLE_IO_DTYPE_H
+#define TURTLE_IO_DTYPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef enum {
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F32,
+    DTYPE_F64,
+    DTYPE_BOOL,
+    DTYPE_I8,
+    DTYPE_U8,
+    DTYPE_I16,
+    DTYPE_U16,
+    DTYPE_I32,
+    DTYPE_U32,
+    DTYPE_I64,
+    DTYPE_U64,
+    DTYPE_COUNT
+} DType;
+
+/* Bytes of one element. */
+static inline int dtype_bytes(DType t) {
+    static const int8_t bytes[DTYPE_COUNT] = {2, 2, 4, 8, 1, 1, 1, 2, 2, 4, 4, 8, 8};
+    return bytes[t];
+}
+
+/* The name numpy gives the type, for messages ("float16", "int64"; "bfloat16" as torch has it). */
+static inline const char *dtype_name(DType t) {
+    static const char *const names[DTYPE_COUNT] = {
+        "float16", "bfloat16", "float32", "float64", "bool",  "int8",  "uint8",
+        "int16",   "uint16",   "int32",   "uint32",  "int64", "uint64"};
+    return names[t];
+}
+
+static inline bool dtype_is_float(DType t) {
+    return t <= DTYPE_F64;
+}
+
+static inline float f32_from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* IEEE 754 binary16 to binary32, exact for every input, subnormals, infinities and NaN included.
+ * Branch-free, so that a loop over it vectorises: the exponent is rebiased by one multiplication. */
+static inline float f32_from_f16(uint16_t h) {
+    const uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
+    const float scaled = f32_from_bits(magnitude) * 0x1p112f; /* 127 - 15: finite values are done */
+    uint32_t bits;
+    memcpy(&bits, &scaled, sizeof bits);
+    bits |= magnitude >= 0x0f800000u ? 0x7f800000u : 0; /* exponent 31: infinity or NaN */
+    return f32_from_bits(bits | sign);
+}
+
+static inline float f32_from_bf16(uint16_t h) {
+    return f32_from_bits((uint32_t)h << 16);
+}
+
+static inline uint16_t byte_swap16(uint16_t x) {
+    return (uint16_t)(x << 8 | x >> 8);
+}
+static inline uint32_t byte_swap32(uint32_t x) {
+    return (uint32_t)byte_swap16((uint16_t)x) << 16 | byte_swap16((uint16_t)(x >> 16));
+}
+static inline uint64_t byte_swap64(uint64_t x) {
+    return (uint64_t)byte_swap32((uint32_t)x) << 32 | byte_swap32((uint32_t)(x >> 32));
+}
+
+#endif

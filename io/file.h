@@ -1,0 +1,53 @@
+/* file.h - whole files only: read-only mappings in, atomically replaced files out.
+ *
+ * A file written here appears under its final name complete or not at all: the bytes go to a
+ * temporary name in the same folder, are flushed to the disk, and are renamed. An interrupted
+ * program leaves at most a `.<name>.<pid>.tmp`, never half a result.
+ */
+#ifndef TURTLE_IO_FILE_H
+#define TURTLE_IO_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "status.h"
+
+/* A file's bytes, mapped read-only. */
+typedef struct {
+    const uint8_t *data; /* NULL for an empty file */
+    int64_t        bytes;
+} FileMap;
+
+/* Maps `path`. A folder, a missing file or one that cannot be read is ERR_IO. An empty file maps
+ * to zero bytes. On failure *out is zeroed, so closing it is still safe. */
+Status file_map(FileMap *out, const char *path, Error *err);
+void   file_unmap(FileMap *map); /* NULL and twice are fine */
+
+/* A file being written. */
+typedef struct {
+    FILE *stream;    /* write here; errors may be left to commit, which checks ferror */
+    char *path;      /* final name; owned */
+    char *temporary; /* name until commit; owned */
+} AtomicFile;
+
+/* Opens the temporary file, making the missing folders of `path`. */
+Status atomic_open(AtomicFile *out, const char *path, Error *err);
+/* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary is removed. */
+Status atomic_commit(AtomicFile *file, Error *err);
+/* Closes and removes the temporary; after a commit it does nothing. NULL and twice are fine. */
+void atomic_abort(AtomicFile *file);
+
+/* `text` and a newline under `path`, atomically. */
+Status file_write_text(const char *path, const char *text, Error *err);
+/* Adds one line (a newline is appended) by one O_APPEND write, so lines of several programs never
+ * mix; folders are made. */
+Status file_append_line(const char *path, const char *line, Error *err);
+/* Makes the folder and its parents; an existing one is fine. */
+Status folder_make(const char *path, Error *err);
+bool   file_exists(const char *path);
+
+/* printf into fresh memory (free it); NULL when there is none. Paths are built with it. */
+char *format_text(const char *format, ...) PRINTF_LIKE(1, 2);
+
+#endif

@@ -1,0 +1,301 @@
+/* npy.c - numpy's .npy files.
+ *
+ * Layout (numpy/lib/format.py): "\x93NUMPY", major, minor, header length (uint16 in version 1,
+ * uint32 in 2 and 3, little-endian), then the header, a Python dictionary literal with the keys
+ * descr, fortran_order and shape, padded with spaces so that the data starts at a multiple of 64. */
+#include "npy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char magic[] = "\x93NUMPY";
+enum { MAGIC_BYTES = 6, ALIGN = 64 };
+
+static bool host_is_big_endian(void) {
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
+/* --- the header: a literal of Python -------------------------------------------------------------- */
+
+typedef struct {
+    const char *at, *end;
+} Cursor;
+
+static void skip_spaces(Cursor *c) {
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
+        c->at++;
+}
+
+/* Takes one character, spaces before it skipped. */
+static bool take(Cursor *c, char wanted) {
+    skip_spaces(c);
+    if (c->at == c->end || *c->at != wanted) return false;
+    c->at++;
+    return true;
+}
+
+static bool take_word(Cursor *c, const char *word) {
+    const size_t n = strlen(word);
+    skip_spaces(c);
+    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0) return false;
+    c->at += n;
+    return true;
+}
+
+static bool take_quoted(Cursor *c, char *out, size_t bytes) {
+    skip_spaces(c);
+    if (c->at == c->end || (*c->at != '\'' && *c->at != '"')) return false;
+    const char quote = *c->at++;
+    const char *close = memchr(c->at, quote, (size_t)(c->end - c->at));
+    if (!close || (size_t)(close - c->at) >= bytes) return false;
+    memcpy(out, c->at, (size_t)(close - c->at));
+    out[close - c->at] = '\0';
+    c->at = close + 1;
+    return true;
+}
+
+static bool take_number(Cursor *c, int64_t *out) {
+    skip_spaces(c);
+    const char *start = c->at;
+    int64_t x = 0;
+    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++)
+        if (__builtin_mul_overflow(x, 10, &x) || __builtin_add_overflow(x, *c->at - '0', &x))
+            return false;
+    if (c->at < c->end && *c->at == 'L') c->at++; /* Python 2 wrote 3L */
+    *out = x;
+    return c->at > start && *start != 'L';
+}
+
+/* (), (3,), (2, 3): the shape. */
+static bool take_shape(Cursor *c, Npy *npy) {
+    if (!take(c, '(')) return false;
+    for (npy->axes = 0; !take(c, ')'); npy->axes++) {
+        if (npy->axes == NPY_MAX_AXES || !take_number(c, &npy->shape[npy->axes])) return false;
+        if (!take(c, ',')) {
+            npy->axes++;
+            return take(c, ')');
+        }
+    }
+    return true;
+}
+
+/* '<f4' and its like: byte order, kind, bytes. */
+static bool parse_descr(const char *descr, Npy *npy) {
+    static const struct { char kind; char bytes; DType type; } kinds[] = {
+        {'f', '2', DTYPE_F16}, {'f', '4', DTYPE_F32}, {'f', '8', DTYPE_F64}, {'b', '1', DTYPE_BOOL},
+        {'i', '1', DTYPE_I8},  {'u', '1', DTYPE_U8},  {'i', '2', DTYPE_I16}, {'u', '2', DTYPE_U16},
+        {'i', '4', DTYPE_I32}, {'u', '4', DTYPE_U32}, {'i', '8', DTYPE_I64}, {'u', '8', DTYPE_U64}};
+    if (strlen(descr) != 3 || !strchr("<>|=", descr[0])) return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].kind == descr[1] && kinds[i].bytes == descr[2]) {
+            npy->type = kinds[i].type;
+            npy->swapped = dtype_bytes(npy->type) > 1 &&
+                           descr[0] == (host_is_big_endian() ? '<' : '>');
+            return true;
+        }
+    return false;
+}
+
+static Status parse_header(Npy *npy, Cursor c, bool *fortran, const char *path, Error *err) {
+    char key[32], descr[64] = "";
+    bool has_order = false, has_shape = false;
+    bool ok = take(&c, '{');
+    while (ok && !take(&c, '}')) {
+        ok = take_quoted(&c, key, sizeof key) && take(&c, ':');
+        if (ok && strcmp(key, "descr") == 0) {
+            skip_spaces(&c);
+            if (c.at < c.end && *c.at == '[')
+                return fail(err, ERR_FORMAT, "npy: %s: records (structured arrays) are not read: "
+                            "save one plain array", path);
+            ok = take_quoted(&c, descr, sizeof descr);
+        } else if (ok && strcmp(key, "fortran_order") == 0) {
+            *fortran = take_word(&c, "True");
+            ok = has_order = *fortran || take_word(&c, "False");
+        } else if (ok && strcmp(key, "shape") == 0) {
+            ok = has_shape = take_shape(&c, npy);
+        } else {
+            ok = false;
+        }
+        if (ok && !take(&c, ',')) {
+            ok = take(&c, '}');
+            break;
+        }
+    }
+    skip_spaces(&c);
+    if (!ok || !has_order || !has_shape || !*descr || c.at != c.end)
+        return fail(err, ERR_FORMAT, "npy: %s: damaged header", path);
+    if (!parse_descr(descr, npy))
+        return fail(err, ERR_FORMAT, "npy: %s: type '%s' is not read: expected f2, f4, f8, bool or an "
+                    "integer type", path, descr);
+    return OK;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Finds header and data in the mapping; *header spans the dictionary. */
+static Status locate(const FileMap *map, Cursor *header, int64_t *data_at, const char *path,
+                     Error *err) {
+    const uint8_t *b = map->data;
+    if (map->bytes < MAGIC_BYTES || memcmp(b, magic, MAGIC_BYTES) != 0)
+        return fail(err, ERR_FORMAT, "npy: %s: not a .npy file (it does not begin with \\x93NUMPY)",
+                    path);
+    if (map->bytes < 12) return fail(err, ERR_FORMAT, "npy: %s: truncated in its header", path);
+    const int major = b[6];
+    if (major < 1 || major > 3)
+        return fail(err, ERR_FORMAT, "npy: %s: version %d.%d is unknown", path, major, b[7]);
+    const int64_t start = major == 1 ? 10 : 12;
+    int64_t length = b[8] | b[9] << 8;
+    if (major > 1) length |= (int64_t)b[10] << 16 | (int64_t)b[11] << 24;
+    if (length > map->bytes - start)
+        return fail(err, ERR_FORMAT, "npy: %s: truncated in its header", path);
+    *header = (Cursor){(const char *)b + start, (const char *)b + start + length};
+    *data_at = start + length;
+    return OK;
+}
+
+static Status check_extent(Npy *npy, int64_t data_at, const char *path, Error *err) {
+    int64_t bytes;
+    npy->count = 1;
+    for (int i = 0; i < npy->axes; i++)
+        if (__builtin_mul_overflow(npy->count, npy->shape[i], &npy->count))
+            return fail(err, ERR_FORMAT, "npy: %s: its shape overflows 64 bits", path);
+    if (__builtin_mul_overflow(npy->count, dtype_bytes(npy->type), &bytes))
+        return fail(err, ERR_FORMAT, "npy: %s: its shape overflows 64 bits", path);
+    if (bytes > npy->map.bytes - data_at)
+        return fail(err, ERR_FORMAT, "npy: %s: truncated: its shape needs %lld bytes of data, %lld are "
+                    "there", path, (long long)bytes, (long long)(npy->map.bytes - data_at));
+    npy->data = npy->map.data + data_at;
+    return OK;
+}
+
+Status npy_open(Npy *out, const char *path, Error *err) {
+    Cursor header = {0};
+    int64_t data_at = 0;
+    bool fortran = false;
+    *out = (Npy){0};
+    Status st = file_map(&out->map, path, err);
+    if (st == OK) st = locate(&out->map, &header, &data_at, path, err);
+    if (st == OK) st = parse_header(out, header, &fortran, path, err);
+    if (st == OK) st = check_extent(out, data_at, path, err);
+    int long_axes = 0; /* with one axis longer than 1 both orders are the same bytes */
+    for (int i = 0; i < out->axes; i++) long_axes += out->shape[i] != 1;
+    if (st == OK && fortran && long_axes > 1)
+        st = fail(err, ERR_FORMAT, "npy: %s: is in Fortran order; convert it: python3 -c \"import numpy "
+                  "as n; n.save('%s', n.ascontiguousarray(n.load('%s')))\"", path, path, path);
+    if (st != OK) npy_close(out);
+    return st;
+}
+
+void npy_close(Npy *npy) {
+    if (!npy) return;
+    file_unmap(&npy->map);
+    *npy = (Npy){0};
+}
+
+static Status check_range(const Npy *npy, int64_t first, int64_t n, Error *err) {
+    if (first < 0 || n < 0 || first > npy->count || n > npy->count - first)
+        return fail(err, ERR_ARG, "npy: elements %lld to %lld of %lld", (long long)first,
+                    (long long)(first + n), (long long)npy->count);
+    return OK;
+}
+
+/* Element i as raw bits in this machine's byte order. */
+static uint64_t load_bits(const Npy *npy, int64_t i) {
+    const int bytes = dtype_bytes(npy->type);
+    const uint8_t *at = (const uint8_t *)npy->data + i * bytes;
+    uint16_t b2;
+    uint32_t b4;
+    uint64_t b8;
+    switch (bytes) {
+    case 1: return *at;
+    case 2: memcpy(&b2, at, 2); return npy->swapped ? byte_swap16(b2) : b2;
+    case 4: memcpy(&b4, at, 4); return npy->swapped ? byte_swap32(b4) : b4;
+    default: memcpy(&b8, at, 8); return npy->swapped ? byte_swap64(b8) : b8;
+    }
+}
+
+Status npy_read_f32(const Npy *npy, int64_t first, int64_t n, float *out, Error *err) {
+    const Status st = check_range(npy, first, n, err);
+    if (st != OK) return st;
+    switch (npy->type) {
+    case DTYPE_F32:
+        if (!npy->swapped) {
+            memcpy(out, (const float *)npy->data + first, (size_t)n * sizeof *out);
+            return OK;
+        }
+        for (int64_t i = 0; i < n; i++) out[i] = f32_from_bits((uint32_t)load_bits(npy, first + i));
+        return OK;
+    case DTYPE_F16:
+        for (int64_t i = 0; i < n; i++) out[i] = f32_from_f16((uint16_t)load_bits(npy, first + i));
+        return OK;
+    case DTYPE_F64:
+        for (int64_t i = 0; i < n; i++) {
+            const uint64_t bits = load_bits(npy, first + i);
+            double x;
+            memcpy(&x, &bits, sizeof x);
+            out[i] = (float)x;
+        }
+        return OK;
+    default:
+        return fail(err, ERR_ARG, "npy: expected floats, got %s", dtype_name(npy->type));
+    }
+}
+
+Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Error *err) {
+    const Status st = check_range(npy, first, n, err);
+    if (st != OK) return st;
+    if (dtype_is_float(npy->type))
+        return fail(err, ERR_ARG, "npy: expected integers, got %s", dtype_name(npy->type));
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t bits = load_bits(npy, first + i);
+        switch (npy->type) {
+        case DTYPE_I8: out[i] = (int8_t)bits; break;
+        case DTYPE_I16: out[i] = (int16_t)bits; break;
+        case DTYPE_I32: out[i] = (int32_t)bits; break;
+        case DTYPE_U64:
+            if (bits > INT64_MAX)
+                return fail(err, ERR_FORMAT, "npy: element %lld is beyond int64", (long long)(first + i));
+            out[i] = (int64_t)bits;
+            break;
+        default: out[i] = (int64_t)bits; break;
+        }
+    }
+    return OK;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+Status npy_write(const char *path, DType type, int axes, const int64_t *shape, const void *data,
+                 Error *err) {
+    static const char *const descr[DTYPE_COUNT] = {"<f2", NULL,  "<f4", "<f8", "|b1", "|i1", "|u1",
+                                                   "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"};
+    char header[512];
+    int64_t count = 1;
+    if (axes < 0 || axes > NPY_MAX_AXES || !descr[type] || host_is_big_endian())
+        return fail(err, ERR_ARG, "npy: %s: cannot be written: %d axes of %s", path, axes,
+                    dtype_name(type));
+    int used = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                        descr[type]);
+    for (int i = 0; i < axes; i++) {
+        count *= shape[i];
+        used += snprintf(header + used, sizeof header - (size_t)used, "%s%lld%s", i ? " " : "",
+                         (long long)shape[i], axes == 1 || i + 1 < axes ? "," : "");
+    }
+    used += snprintf(header + used, sizeof header - (size_t)used, "), }");
+    const int start = MAGIC_BYTES + 4;
+    const int total = (start + used + 1 + ALIGN - 1) / ALIGN * ALIGN;
+    const int length = total - start;
+
+    AtomicFile file;
+    const Status st = atomic_open(&file, path, err);
+    if (st != OK) return st;
+    fwrite(magic, 1, MAGIC_BYTES, file.stream);
+    const uint8_t lead[4] = {1, 0, (uint8_t)length, (uint8_t)(length >> 8)};
+    fwrite(lead, 1, sizeof lead, file.stream);
+    fprintf(file.stream, "%-*s\n", length - 1, header);
+    fwrite(data, (size_t)dtype_bytes(type), (size_t)count, file.stream);
+    return atomic_commit(&file, err);
+}

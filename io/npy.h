@@ -1,0 +1,40 @@
+/* npy.h - numpy's .npy files, versions 1.0, 2.0 and 3.0 (numpy/lib/format.py documents the format).
+ *
+ * Read: f2 f4 f8, bool, any integer type, either byte order, C order, any size: the file is mapped
+ * and not copied, so a matrix larger than the memory can be read row by row. Fortran order is
+ * refused with the line of Python that converts it (a one-dimensional or one-column array is the
+ * same in both orders and is taken). Written: version 1.0, little-endian, C order.
+ */
+#ifndef TURTLE_IO_NPY_H
+#define TURTLE_IO_NPY_H
+
+#include "dtype.h"
+#include "file.h"
+
+enum { NPY_MAX_AXES = 8 };
+
+typedef struct {
+    DType       type;
+    bool        swapped; /* the file's byte order is not this machine's */
+    int         axes;
+    int64_t     shape[NPY_MAX_AXES];
+    int64_t     count; /* product of the shape; 1 for zero axes */
+    const void *data;  /* first element, inside the mapping: possibly unaligned */
+    FileMap     map;
+} Npy;
+
+/* Maps `path` and checks every byte of its header. On failure *out is zeroed. */
+Status npy_open(Npy *out, const char *path, Error *err);
+void   npy_close(Npy *npy); /* NULL and twice are fine */
+
+/* Elements first .. first+n of a float array (f2, f4, f8) as float32. ERR_ARG for other types. */
+Status npy_read_f32(const Npy *npy, int64_t first, int64_t n, float *out, Error *err);
+/* Elements first .. first+n of an integer or bool array as int64. A uint64 beyond int64 is
+ * ERR_FORMAT; a float array is ERR_ARG. */
+Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Error *err);
+
+/* Writes a C-ordered array atomically. */
+Status npy_write(const char *path, DType type, int axes, const int64_t *shape, const void *data,
+                 Error *err);
+
+#endif

@@ -1,0 +1,109 @@
+/* device.c - memory and queues of the CPU: operations run at once, on the caller's thread and OpenMP's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+enum { ALIGN = 64 };
+
+static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
+    (void)device;
+    *out = (Buffer){.bytes = bytes};
+    if (bytes < 0) return fail(err, ERR_ARG, "memory: %lld bytes", (long long)bytes);
+    out->data = aligned_alloc(ALIGN, (size_t)round_up(bytes > 0 ? bytes : 1, ALIGN));
+    if (!out->data)
+        return fail(err, ERR_MEMORY, "memory: %.1f MiB are not to be had: lower --batch_size",
+                    (double)bytes / (1 << 20));
+    memset(out->data, 0, (size_t)bytes);
+    return OK;
+}
+
+static void release(Device *device, Buffer *buffer) {
+    (void)device;
+    free(buffer->data);
+    *buffer = (Buffer){0};
+}
+
+static Status features_open(Device *device, Features *out, const Features *host, Error *err) {
+    (void)device;
+    (void)err;
+    *out = *host; /* read where they lie */
+    return OK;
+}
+
+static void features_close(Device *device, Features *features) {
+    (void)device;
+    *features = (Features){0};
+}
+
+static Status queue_open(Device *device, Queue **out, Error *err) {
+    *out = calloc(1, sizeof **out);
+    if (!*out) return fail(err, ERR_MEMORY, "queue: out of memory");
+    (*out)->device = device;
+    return OK;
+}
+
+static void queue_close(Queue *queue) {
+    free(queue);
+}
+
+Status cpu_queue_fail(Queue *queue, const char *operation) {
+    queue->status = fail(&queue->error, ERR_ARG, "%s: shapes or pointers that it cannot serve",
+                         operation);
+    return queue->status;
+}
+
+static Status wait_done(Queue *queue, Error *err) {
+    const Status st = queue->status;
+    if (st != OK) fail(err, st, "%s", queue->error.text);
+    queue->status = OK;
+    return st;
+}
+
+static Status copy(Queue *queue, void *to, const void *from, int64_t bytes) {
+    REQUIRE(queue, to && from && bytes >= 0, "copy");
+    memmove(to, from, (size_t)bytes);
+    return OK;
+}
+
+static Status zero(Queue *queue, void *to, int64_t bytes) {
+    REQUIRE(queue, to && bytes >= 0, "zero");
+    memset(to, 0, (size_t)bytes);
+    return OK;
+}
+
+static Status count(Queue *queue, int64_t *counter, int64_t by) {
+    REQUIRE(queue, counter, "count");
+    *counter += by;
+    return OK;
+}
+
+static Status replay(Queue *queue, Graph **graph, Status (*iteration)(void *context),
+                     void *context) {
+    (void)graph; /* nothing to record: calling it again costs nothing */
+    REQUIRE(queue, iteration, "replay");
+    iteration(context);
+    return queue->status;
+}
+
+static void graph_free(Graph *graph) {
+    (void)graph;
+}
+
+void cpu_device_ops(DeviceOps *mem) {
+    *mem = (DeviceOps){.alloc = alloc,
+                       .free = release,
+                       .features_open = features_open,
+                       .features_close = features_close,
+                       .queue_open = queue_open,
+                       .queue_close = queue_close,
+                       .wait = wait_done,
+                       .to_device = copy,
+                       .to_host = copy,
+                       .copy = copy,
+                       .zero = zero,
+                       .count = count,
+                       .replay = replay,
+                       .graph_free = graph_free};
+}

@@ -1,0 +1,87 @@
+/* dispatch.c - which instruction set serves: the best that this processor has, or TURTLE_ISA. */
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu.h"
+
+static bool always(void) {
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+#endif
+
+/* Best first. `reference` is the plain code that judges the others: one thread, no blocking. */
+static const struct {
+    const char *name;
+    bool (*usable)(void);
+    CpuTable *table;
+} sets[] = {
+#if defined(__x86_64__)
+    {"avx2", has_avx2, cpu_table_avx2},
+#endif
+    {"portable", always, cpu_table_portable},
+    {"reference", always, cpu_table_reference},
+};
+enum { SETS = sizeof sets / sizeof *sets };
+
+void cpu_instruction_sets(const char *names[CPU_MAX_SETS + 1]) {
+    int n = 0;
+    for (int i = 0; i < SETS; i++)
+        if (sets[i].usable()) names[n++] = sets[i].name;
+    names[n] = NULL;
+}
+
+/* Index of the set to use, or -1: `forced` names none that is usable here. */
+static int choose(const char *forced) {
+    for (int i = 0; i < SETS; i++)
+        if (sets[i].usable() && (!forced || strcmp(sets[i].name, forced) == 0)) return i;
+    return -1;
+}
+
+static int available_cores(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+Status cpu_open(Ops *out, int threads, Error *err) {
+    const char *forced = getenv("TURTLE_ISA");
+    *out = (Ops){.kind = "cpu"};
+    if (forced && !*forced) forced = NULL;
+    const int set = choose(forced);
+    if (set < 0) {
+        const char *names[CPU_MAX_SETS + 1];
+        char list[128] = "";
+        cpu_instruction_sets(names);
+        for (int i = 0; names[i]; i++) {
+            if (i) strcat(list, ", ");
+            strncat(list, names[i], sizeof list - strlen(list) - 3);
+        }
+        return fail(err, ERR_ARG, "cpu: TURTLE_ISA=%s: this processor and build have %s", forced, list);
+    }
+    if (threads < 0) return fail(err, ERR_ARG, "cpu: %d threads", threads);
+#if defined(_OPENMP)
+    if (threads == 0) threads = available_cores();
+#else
+    threads = 1;
+#endif
+    out->device = calloc(1, sizeof *out->device);
+    if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
+    *out->device = (Device){.threads = threads, .isa = sets[set].name};
+    snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
+             threads == 1 ? "" : "s");
+    cpu_device_ops(&out->mem);
+    sets[set].table(&out->matrix, &out->train);
+    return OK;
+}

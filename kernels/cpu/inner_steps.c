@@ -1,0 +1,146 @@
+/*
+ * inner_steps.c - M Adam steps of every space's head towards the labels Y (paper Eq. 13)
+ *
+ *     logits = Z W^T + b,   R = (softmax(logits) sum_c Y - Y)/B,   (W, b) <- Adam(R^T Z, column sums of R)
+ *
+ * Shapes   Z (B,d), Y (B,C), head (C,d) then (C); losses (M) before each step, summed over spaces.
+ * Cost     4BCd flops and one pass over Z per step and space: 4Bd bytes from memory, for a panel of 120
+ *          rows stays in the second-level cache from its logits to its gradient.
+ * Mapping  rows cut into groups with a private gradient each, groups over threads:
+ *
+ *              group 0           group 1           ...            then, elements over threads:
+ *              panel panel ...   panel panel ...                  gradient = sum of groups, in order
+ *              | logits          |                                Adam, in the same visit
+ *              | residual        |
+ *              | R^T Z           |
+ *
+ * Needs    scratch (cpu_inner_scratch): packed W, a gradient and a panel of logits per group.
+ *          Same bits for any number of threads.
+ * History  v1: logits, softmax, gradient as three operations over the whole batch: two passes over Z.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "gemm.h"
+#include "operations.h"
+#include "vec_math.h"
+
+/* Pieces of the scratch memory. */
+typedef struct {
+    int64_t groups, ld;
+    float  *packed_W; /* (ld,d) as pack_weight lays it */
+    float  *bias;     /* (ld), -1e30 beyond C: those classes get probability 0 */
+    float  *grad;     /* (groups, linear_size) */
+    float  *logits;   /* (groups, PANEL, ld) */
+    float  *labels;   /* (groups, ld) one row of Y, zeros beyond C */
+    double *loss;     /* (groups) */
+    int64_t bytes;
+} Scratch;
+
+static Scratch lay_out(char *base, int64_t B, int64_t C, int64_t d) {
+    Scratch s = {.groups = ISA(gradient_groups)(B, C, d), .ld = round_up(C, TILE_COLS)};
+#define TAKE(field, count) \
+    (s.field = (void *)(base ? base + s.bytes : NULL), \
+     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
+    TAKE(packed_W, s.ld * d);
+    TAKE(bias, s.ld);
+    TAKE(grad, s.groups * linear_size(C, d));
+    TAKE(logits, s.groups * PANEL * s.ld);
+    TAKE(labels, s.groups * s.ld);
+    TAKE(loss, s.groups);
+#undef TAKE
+    return s;
+}
+
+int64_t ISA(cpu_inner_scratch)(int64_t B, int64_t C, int64_t d) {
+    return lay_out(NULL, B, C, d).bytes;
+}
+
+/* One row: its logits (without bias) become its residual; returns its cross-entropy. */
+static double residual_row(float *restrict x, const float *restrict y, const float *restrict bias,
+                           int64_t ld, float scale) {
+    float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    SIMD(reduction(max : top))
+    for (int64_t c = 0; c < ld; c++) {
+        x[c] += bias[c];
+        top = x[c] > top ? x[c] : top;
+    }
+    SIMD(reduction(+ : sum, mass, dot))
+    for (int64_t c = 0; c < ld; c++) {
+        const float shifted = x[c] - top;
+        dot += y[c] * shifted;
+        mass += y[c];
+        x[c] = exp_f32(shifted);
+        sum += x[c];
+    }
+    const float share = scale * mass / sum;
+    SIMD()
+    for (int64_t c = 0; c < ld; c++) x[c] = x[c] * share - y[c] * scale;
+    return (double)mass * log((double)sum) - (double)dot; /* -sum_c y (x - top - ln sum) */
+}
+
+/* The gradient and loss of one group of panels. */
+static void run_group(const InnerSteps *in, const InnerSpace *space, const Scratch *s, int64_t g) {
+    const int64_t B = in->B, C = in->C, d = space->d, panels = (B + PANEL - 1) / PANEL;
+    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * PANEL * s->ld;
+    float *labels = s->labels + g * s->ld;
+    const float scale = 1.0f / (float)B;
+    double loss = 0.0;
+    memset(grad, 0, (size_t)linear_size(C, d) * sizeof *grad);
+    memset(labels, 0, (size_t)s->ld * sizeof *labels);
+    for (int64_t p = group_first(g, s->groups, panels); p < group_first(g + 1, s->groups, panels); p++) {
+        const int64_t first = p * PANEL, n = B - first < PANEL ? B - first : PANEL;
+        const float *Z = space->Z + first * d;
+        ISA(panel_logits)(logits, Z, s->packed_W, n, C, d);
+        for (int64_t i = 0; i < n; i++) {
+            memcpy(labels, in->Y + (first + i) * C, (size_t)C * sizeof *labels);
+            loss += residual_row(logits + i * s->ld, labels, s->bias, s->ld, scale);
+        }
+        ISA(panel_gradient)(grad, logits, s->ld, Z, n, C, d);
+    }
+    s->loss[g] = loss;
+}
+
+/* gradient = sum of the groups, in order; one Adam step with it. */
+static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n, AdamStep a,
+                            int threads) {
+    PARALLEL_FOR(simd num_threads(threads))
+    for (int64_t i = 0; i < n; i++) {
+        float grad = s->grad[i];
+        for (int64_t g = 1; g < s->groups; g++) grad += s->grad[g * n + i];
+        adam_update(a, space->head + i, grad, space->m1 + i, space->m2 + i);
+    }
+}
+
+static bool servable(const InnerSteps *in) {
+    if (!in || in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1 || in->M < 0 ||
+        !in->step || !in->scratch)
+        return false;
+    for (int k = 0; k < in->K; k++) {
+        const InnerSpace *s = &in->space[k];
+        if (!s->Z || s->d < 1 || !s->head || !s->m1 || !s->m2) return false;
+    }
+    return true;
+}
+
+Status ISA(cpu_inner_steps)(Queue *q, const InnerSteps *in) {
+    REQUIRE(q, servable(in), "inner_steps");
+    const int threads = q->device->threads;
+    for (int64_t m = 0; m < in->M; m++) {
+        const AdamStep a = adam_step(in->lr, *in->step + m);
+        double loss = 0.0;
+        for (int k = 0; k < in->K; k++) {
+            const InnerSpace *space = &in->space[k];
+            const Scratch s = lay_out(in->scratch, in->B, in->C, space->d);
+            ISA(pack_weight)(s.packed_W, space->head, in->C, space->d, threads);
+            for (int64_t c = 0; c < s.ld; c++)
+                s.bias[c] = c < in->C ? space->head[in->C * space->d + c] : -1e30f;
+            PARALLEL_FOR(num_threads(threads) schedule(dynamic))
+            for (int64_t g = 0; g < s.groups; g++) run_group(in, space, &s, g);
+            for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
+            reduce_and_step(space, &s, linear_size(in->C, space->d), a, threads);
+        }
+        if (in->losses) in->losses[m] = (float)(loss / (double)in->B);
+    }
+    return OK;
+}

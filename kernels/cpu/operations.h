@@ -1,0 +1,63 @@
+/* operations.h - the operations of one instruction set, and Adam's arithmetic, which two of them share.
+ * The formulas stand in kernels/matrix.h and kernels/train.h. */
+#ifndef TURTLE_KERNELS_CPU_OPERATIONS_H
+#define TURTLE_KERNELS_CPU_OPERATIONS_H
+
+#include <math.h>
+
+#include "cpu.h"
+
+Status  ISA(cpu_matmul)(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+                        const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
+int64_t ISA(cpu_matmul_scratch)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
+Status  ISA(cpu_gather)(Queue *q, float *out, const Features *f, const int64_t *rows, int64_t B);
+Status  ISA(cpu_argmax)(Queue *q, int32_t *index, float *top, float *margin, const float *X,
+                        int64_t rows, int64_t cols);
+
+Status  ISA(cpu_weight_norm)(Queue *q, float *W, const float *task, int64_t C, int64_t d);
+Status  ISA(cpu_weight_norm_grad)(Queue *q, float *grad, const float *grad_linear, const float *task,
+                                  int64_t C, int64_t d);
+Status  ISA(cpu_softmax)(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
+Status  ISA(cpu_label_mean)(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C);
+Status  ISA(cpu_batch_entropy)(Queue *q, float *P_bar, float *entropy, const float *P, int K,
+                               int64_t B, int64_t C, void *scratch);
+int64_t ISA(cpu_batch_entropy_scratch)(int64_t C);
+Status  ISA(cpu_cross_entropy)(Queue *q, float *loss, float *grad_logits, float *grad_Y,
+                               bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                               int64_t C, void *scratch);
+Status  ISA(cpu_task_grad)(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
+                           double gamma, int64_t B, int64_t C, void *scratch);
+Status  ISA(cpu_linear_grad)(Queue *q, float *grad, const float *grad_logits, const float *Z,
+                             int64_t B, int64_t C, int64_t d, void *scratch);
+int64_t ISA(cpu_linear_grad_scratch)(int64_t B, int64_t C, int64_t d);
+Status  ISA(cpu_adam)(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
+                      double lr, const int64_t *step);
+Status  ISA(cpu_inner_steps)(Queue *q, const InnerSteps *s);
+int64_t ISA(cpu_inner_scratch)(int64_t B, int64_t C, int64_t d);
+Status  ISA(cpu_random_linear)(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed,
+                               int stream, int k, const int64_t *iteration);
+Status  ISA(cpu_random_rows)(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
+                             const int64_t *iteration);
+
+/* What Adam's t-th step multiplies with; bias corrections in double, as torch computes them. */
+typedef struct {
+    float step_size, root, beta1, rest1, beta2, rest2;
+} AdamStep;
+
+static inline AdamStep adam_step(double lr, int64_t steps_done) {
+    const double t = (double)(steps_done + 1);
+    return (AdamStep){.step_size = (float)(lr / (1.0 - pow(ADAM_BETA1, t))),
+                      .root = (float)sqrt(1.0 - pow(ADAM_BETA2, t)),
+                      .beta1 = (float)ADAM_BETA1,
+                      .rest1 = (float)(1.0 - ADAM_BETA1),
+                      .beta2 = (float)ADAM_BETA2,
+                      .rest2 = (float)(1.0 - ADAM_BETA2)};
+}
+
+static inline void adam_update(AdamStep a, float *parameter, float grad, float *m1, float *m2) {
+    *m1 = a.beta1 * *m1 + a.rest1 * grad;
+    *m2 = a.beta2 * *m2 + a.rest2 * grad * grad;
+    *parameter -= a.step_size * (*m1 / (sqrtf(*m2) / a.root + (float)ADAM_EPS));
+}
+
+#endif

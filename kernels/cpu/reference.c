@@ -1,0 +1,300 @@
+/* reference.c - every operation in the plainest code: the judge of the shipped ones, and the place to
+ * read what an operation computes. TURTLE_ISA=reference runs the whole program on it.
+ *
+ * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../philox.h"
+#include "cpu.h"
+
+/* --- matrix ----------------------------------------------------------------------------------- */
+
+static Status matmul(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+                     const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
+    REQUIRE(q, out && A && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
+    (void)scratch;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            double sum = bias ? bias[j] : 0.0;
+            for (int64_t k = 0; k < depth; k++) {
+                const float a = form == MATMUL_TN ? A[k * rows + i] : A[i * depth + k];
+                const float b = form == MATMUL_NT ? B[j * depth + k] : B[k * cols + j];
+                sum += (double)a * b;
+            }
+            out[i * cols + j] = (float)sum;
+        }
+    return OK;
+}
+
+static int64_t matmul_scratch_bytes(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
+    (void)form, (void)rows, (void)cols, (void)depth;
+    return 0;
+}
+
+static float feature(const Features *f, int64_t i) {
+    const uint8_t *at = (const uint8_t *)f->data + i * dtype_bytes(f->type);
+    if (f->type == DTYPE_F16) {
+        uint16_t x;
+        memcpy(&x, at, sizeof x);
+        return f32_from_f16(f->swapped ? byte_swap16(x) : x);
+    }
+    if (f->type == DTYPE_F32) {
+        uint32_t x;
+        memcpy(&x, at, sizeof x);
+        return f32_from_bits(f->swapped ? byte_swap32(x) : x);
+    }
+    uint64_t bits;
+    double x;
+    memcpy(&bits, at, sizeof bits);
+    if (f->swapped) bits = byte_swap64(bits);
+    memcpy(&x, &bits, sizeof x);
+    return (float)x;
+}
+
+static Status gather(Queue *q, float *out, const Features *f, const int64_t *rows, int64_t B) {
+    REQUIRE(q, out && f && f->data && rows && B >= 1, "gather");
+    for (int64_t b = 0; b < B; b++) {
+        REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
+        for (int64_t j = 0; j < f->d; j++) out[b * f->d + j] = feature(f, rows[b] * f->d + j);
+    }
+    return OK;
+}
+
+static Status argmax(Queue *q, int32_t *index, float *top, float *margin, const float *X,
+                     int64_t rows, int64_t cols) {
+    REQUIRE(q, index && X && rows >= 1 && cols >= 2, "argmax");
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = X + r * cols;
+        int64_t best = 0;
+        float second = -INFINITY;
+        for (int64_t c = 1; c < cols; c++) {
+            if (x[c] > x[best]) {
+                second = x[best];
+                best = c;
+            } else if (x[c] > second) {
+                second = x[c];
+            }
+        }
+        index[r] = (int32_t)best;
+        if (top) top[r] = x[best];
+        if (margin) margin[r] = x[best] - second;
+    }
+    return OK;
+}
+
+/* --- the task encoder --------------------------------------------------------------------------- */
+
+static double norm(const float *v, int64_t d) {
+    double square = 0.0;
+    for (int64_t j = 0; j < d; j++) square += (double)v[j] * v[j];
+    return sqrt(square);
+}
+
+static Status weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
+    REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
+    const float *g = task + linear_size(C, d);
+    for (int64_t c = 0; c < C; c++) {
+        const float *v = task + c * d;
+        const double scale = g[c] / norm(v, d);
+        for (int64_t j = 0; j < d; j++) W[c * d + j] = (float)(scale * v[j]);
+    }
+    return OK;
+}
+
+static Status weight_norm_grad(Queue *q, float *grad, const float *grad_linear, const float *task,
+                               int64_t C, int64_t d) {
+    REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
+    const float *g = task + linear_size(C, d);
+    float *grad_g = grad + linear_size(C, d);
+    for (int64_t c = 0; c < C; c++) {
+        const float *v = task + c * d, *grad_W = grad_linear + c * d;
+        const double length = norm(v, d);
+        double dot = 0.0;
+        for (int64_t j = 0; j < d; j++) dot += (double)grad_W[j] * v[j];
+        grad_g[c] = (float)(dot / length);
+        for (int64_t j = 0; j < d; j++)
+            grad[c * d + j] = (float)(g[c] / length * (grad_W[j] - dot / (length * length) * v[j]));
+        grad[C * d + c] = grad_linear[C * d + c];
+    }
+    return OK;
+}
+
+/* --- labels --------------------------------------------------------------------------------------- */
+
+/* ln sum_c exp(x_c), the maximum taken out so that exp cannot overflow. */
+static double log_sum_exp(const float *x, int64_t C) {
+    double m = x[0], s = 0.0;
+    for (int64_t c = 1; c < C; c++) m = x[c] > m ? x[c] : m;
+    for (int64_t c = 0; c < C; c++) s += exp(x[c] - m);
+    return m + log(s);
+}
+
+static Status softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
+    REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
+    for (int64_t r = 0; r < rows; r++) {
+        const double lse = log_sum_exp(logits + r * C, C);
+        for (int64_t c = 0; c < C; c++) P[r * C + c] = (float)exp(logits[r * C + c] - lse);
+    }
+    return OK;
+}
+
+static Status label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {
+    REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
+    for (int64_t i = 0; i < B * C; i++) {
+        double sum = 0.0;
+        for (int k = 0; k < K; k++) sum += P[k * B * C + i];
+        Y[i] = (float)(sum / K);
+    }
+    return OK;
+}
+
+static Status batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
+                            int64_t C, void *scratch) {
+    REQUIRE(q, P_bar && entropy && P && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
+    (void)scratch;
+    for (int k = 0; k < K; k++) {
+        double H = 0.0;
+        for (int64_t c = 0; c < C; c++) {
+            double sum = 0.0;
+            for (int64_t b = 0; b < B; b++) sum += P[(k * B + b) * C + c];
+            const double p = sum / (double)B;
+            P_bar[k * C + c] = (float)p;
+            if (p > 0.0) H -= p * log(p); /* 0 ln 0 = 0 */
+        }
+        entropy[k] = (float)H;
+    }
+    return OK;
+}
+
+/* --- losses and gradients --------------------------------------------------------------------------- */
+
+static Status cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
+                            const float *logits, const float *Y, int64_t B, int64_t C,
+                            void *scratch) {
+    REQUIRE(q, loss && logits && Y && B >= 1 && C >= 1, "cross_entropy");
+    (void)scratch;
+    double total = 0.0;
+    for (int64_t b = 0; b < B; b++) {
+        const double lse = log_sum_exp(logits + b * C, C);
+        double mass = 0.0;
+        for (int64_t c = 0; c < C; c++) mass += Y[b * C + c];
+        for (int64_t c = 0; c < C; c++) {
+            const int64_t i = b * C + c;
+            const double log_p = logits[i] - lse;
+            total -= Y[i] * log_p;
+            if (grad_Y) grad_Y[i] = (float)((add_grad_Y ? grad_Y[i] : 0.0) - log_p / (double)B);
+            if (grad_logits) grad_logits[i] = (float)((exp(log_p) * mass - Y[i]) / (double)B);
+        }
+    }
+    loss[0] = (float)(total / (double)B);
+    return OK;
+}
+
+static Status task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
+                        double gamma, int64_t B, int64_t C, void *scratch) {
+    REQUIRE(q, P && grad_Y && P_bar && K >= 1 && B >= 1 && C >= 1, "task_grad");
+    (void)scratch;
+    for (int64_t b = 0; b < B; b++) {
+        float *p = P + b * C;
+        double mean = 0.0;
+        for (int pass = 0; pass < 2; pass++) /* first sum_c P q, then P (q - mean) */
+            for (int64_t c = 0; c < C; c++) {
+                double slope = grad_Y[b * C + c] / (double)K;
+                if (P_bar[c] > 0.0f) slope += gamma * (log(P_bar[c]) + 1.0) / (double)B;
+                if (pass == 0) mean += p[c] * slope;
+                else p[c] = (float)(p[c] * (slope - mean));
+            }
+    }
+    return OK;
+}
+
+static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z, int64_t B,
+                          int64_t C, int64_t d, void *scratch) {
+    REQUIRE(q, grad && grad_logits && Z && B >= 1 && C >= 1 && d >= 1, "linear_grad");
+    (void)scratch;
+    for (int64_t c = 0; c < C; c++) {
+        for (int64_t j = 0; j < d; j++) {
+            double sum = 0.0;
+            for (int64_t b = 0; b < B; b++) sum += (double)grad_logits[b * C + c] * Z[b * d + j];
+            grad[c * d + j] = (float)sum;
+        }
+        double sum = 0.0;
+        for (int64_t b = 0; b < B; b++) sum += grad_logits[b * C + c];
+        grad[C * d + c] = (float)sum;
+    }
+    return OK;
+}
+
+/* --- Adam and the inner loop ------------------------------------------------------------------------ */
+
+static Status adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
+                   double lr, const int64_t *step) {
+    REQUIRE(q, parameters && grad && m1 && m2 && step && n >= 1, "adam");
+    const double t = (double)(*step + 1);
+    const double step_size = lr / (1.0 - pow(ADAM_BETA1, t));
+    const double root = sqrt(1.0 - pow(ADAM_BETA2, t));
+    for (int64_t i = 0; i < n; i++) {
+        m1[i] = (float)(ADAM_BETA1 * m1[i] + (1.0 - ADAM_BETA1) * grad[i]);
+        m2[i] = (float)(ADAM_BETA2 * m2[i] + (1.0 - ADAM_BETA2) * grad[i] * grad[i]);
+        parameters[i] -= (float)(step_size * m1[i] / (sqrt((double)m2[i]) / root + ADAM_EPS));
+    }
+    return OK;
+}
+
+static Status inner_steps(Queue *q, const InnerSteps *s) {
+    REQUIRE(q, s && s->K >= 1 && s->K <= MAX_SPACES && s->Y && s->M >= 0 && s->step && s->scratch,
+            "inner_steps");
+    const int64_t B = s->B, C = s->C;
+    for (int64_t m = 0; m < s->M; m++) {
+        const int64_t step = *s->step + m;
+        double loss = 0.0;
+        for (int k = 0; k < s->K; k++) {
+            const InnerSpace *space = &s->space[k];
+            float *logits = s->scratch, *grad = logits + B * C, space_loss;
+            matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C,
+                   space->d, NULL);
+            cross_entropy(q, &space_loss, logits, NULL, false, logits, s->Y, B, C, NULL);
+            linear_grad(q, grad, logits, space->Z, B, C, space->d, NULL);
+            adam(q, space->head, grad, space->m1, space->m2, linear_size(C, space->d), s->lr, &step);
+            if (q->status != OK) return q->status;
+            loss += space_loss;
+        }
+        if (s->losses) s->losses[m] = (float)loss;
+    }
+    return OK;
+}
+
+static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
+    (void)K;
+    return (B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* inner_steps */
+}
+
+/* --- random numbers ----------------------------------------------------------------------------------- */
+
+static Status random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,
+                            int k, const int64_t *iteration) {
+    REQUIRE(q, head && C >= 1 && d >= 1 && iteration, "random_linear");
+    const float bound = (float)(1.0 / sqrt((double)d));
+    for (int64_t i = 0; i < linear_size(C, d); i++) {
+        const Philox words = philox_at(seed, stream, k, *iteration, i / 4);
+        head[i] = philox_uniform(words.word[i % 4], bound);
+    }
+    return OK;
+}
+
+static Status random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
+                          const int64_t *iteration) {
+    REQUIRE(q, rows && B >= 1 && N >= B && iteration, "random_rows");
+    const RowPermutation p = row_permutation((uint64_t)N, seed, PHILOX_ROWS, *iteration);
+    for (int64_t i = 0; i < B; i++) rows[i] = (int64_t)permuted_row(&p, (uint64_t)i);
+    return OK;
+}
+
+void cpu_table_reference(MatrixOps *matrix, TrainOps *train) {
+    *matrix = (MatrixOps){matmul, matmul_scratch_bytes, gather, argmax};
+    *train = (TrainOps){scratch_bytes, weight_norm,   weight_norm_grad, softmax,     label_mean,
+                        batch_entropy, inner_steps,   cross_entropy,    task_grad,   linear_grad,
+                        adam,          random_linear, random_rows};
+}

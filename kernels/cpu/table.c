@@ -1,0 +1,35 @@
+/* table.c - the operations of one instruction set, in the order of kernels/matrix.h and train.h. */
+#include "operations.h"
+
+static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
+    (void)K; /* one space after the other */
+    const int64_t candidates[] = {ISA(cpu_inner_scratch)(B, C, d),
+                                  ISA(cpu_linear_grad_scratch)(B, C, d),
+                                  ISA(cpu_batch_entropy_scratch)(C),
+                                  ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
+                                  C * (int64_t)sizeof(float)};          /* task_grad */
+    int64_t most = 0;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if (candidates[i] > most) most = candidates[i];
+    return most;
+}
+
+void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train) {
+    *matrix = (MatrixOps){.matmul = ISA(cpu_matmul),
+                          .matmul_scratch_bytes = ISA(cpu_matmul_scratch),
+                          .gather = ISA(cpu_gather),
+                          .argmax = ISA(cpu_argmax)};
+    *train = (TrainOps){.scratch_bytes = scratch_bytes,
+                        .weight_norm = ISA(cpu_weight_norm),
+                        .weight_norm_grad = ISA(cpu_weight_norm_grad),
+                        .softmax = ISA(cpu_softmax),
+                        .label_mean = ISA(cpu_label_mean),
+                        .batch_entropy = ISA(cpu_batch_entropy),
+                        .inner_steps = ISA(cpu_inner_steps),
+                        .cross_entropy = ISA(cpu_cross_entropy),
+                        .task_grad = ISA(cpu_task_grad),
+                        .linear_grad = ISA(cpu_linear_grad),
+                        .adam = ISA(cpu_adam),
+                        .random_linear = ISA(cpu_random_linear),
+                        .random_rows = ISA(cpu_random_rows)};
+}

@@ -1,0 +1,105 @@
+/* train.h - the operations of TURTLE's training loop (paper section 3; host/train.c calls them).
+ *
+ * Letters: K spaces (index k), B rows of a batch (b), C classes (c), d features, M inner steps.
+ * A linear layer's parameters lie in one buffer: weight (C,d), then bias (C). The task encoder's
+ * are v (C,d), bias (C), g (C): weight norm (Salimans & Kingma 2016), W[c,:] = g[c] v[c,:]/|v[c,:]|.
+ */
+#ifndef TURTLE_KERNELS_TRAIN_H
+#define TURTLE_KERNELS_TRAIN_H
+
+#include "matrix.h"
+
+enum { MAX_SPACES = 16 };
+
+static inline int64_t linear_size(int64_t C, int64_t d) { /* floats of a head */
+    return C * d + C;
+}
+static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task encoder */
+    return C * d + 2 * C;
+}
+
+/* Adam (Kingma & Ba 2015) as torch.optim.Adam: eps is added after the root, no weight decay. */
+#define ADAM_BETA1 0.9
+#define ADAM_BETA2 0.999
+#define ADAM_EPS   1e-8
+
+/* One space inside the inner loop. */
+typedef struct {
+    const float *Z;    /* (B,d) features of the batch */
+    int64_t      d;
+    float       *head; /* linear_size(C,d): trained in place */
+    float       *m1;   /* Adam's moments, like head */
+    float       *m2;
+} InnerSpace;
+
+/* M Adam steps of every space's head towards the labels Y, held constant (Eq. 13). */
+typedef struct {
+    int            K;
+    InnerSpace     space[MAX_SPACES];
+    const float   *Y; /* (B,C) soft labels, rows sum to 1 */
+    int64_t        B, C, M;
+    double         lr;
+    const int64_t *step;   /* Adam steps done before this call, in device memory; read only */
+    float         *losses; /* (M) cross-entropy before each step, summed over spaces */
+    void          *scratch;
+} InnerSteps;
+
+/* Streams of the counter-based generator: which use the random numbers are for. */
+enum { PHILOX_TASK = 1, PHILOX_HEAD = 2, PHILOX_ROWS = 3 };
+
+typedef struct {
+    /* Bytes of scratch that any one operation below needs at most with K spaces of at most d. */
+    int64_t (*scratch_bytes)(int K, int64_t B, int64_t C, int64_t d);
+
+    /* W (C,d) from the task parameters: W[c,:] = g[c] v[c,:]/|v[c,:]|. 8Cd bytes. */
+    Status (*weight_norm)(Queue *queue, float *W, const float *task, int64_t C, int64_t d);
+    /* grad (task_size: v, bias, g) from grad_linear (linear_size: W, bias):
+     *   grad_g = <grad_W,v>/|v|,  grad_v = g/|v| grad_W - g <grad_W,v>/|v|^3 v. */
+    Status (*weight_norm_grad)(Queue *queue, float *grad, const float *grad_linear,
+                               const float *task, int64_t C, int64_t d);
+
+    /* P[r,:] = softmax(logits[r,:]); in place is allowed. 8 rows C bytes. */
+    Status (*softmax)(Queue *queue, float *P, const float *logits, int64_t rows, int64_t C);
+    /* Y = 1/K sum_k P[k] (Eq. 9). P (K,B,C), Y (B,C). */
+    Status (*label_mean)(Queue *queue, float *Y, const float *P, int K, int64_t B, int64_t C);
+    /* P_bar[k,:] = mean over b of P[k,b,:], entropy[k] = -sum_c P_bar ln P_bar (0 ln 0 = 0): the
+     * entropy of the mean label, not the mean of the entropies. P_bar (K,C), entropy (K). */
+    Status (*batch_entropy)(Queue *queue, float *P_bar, float *entropy, const float *P, int K,
+                            int64_t B, int64_t C, void *scratch);
+
+    /* M inner steps of all spaces, in one operation. 4 M B d C flops per space. */
+    Status (*inner_steps)(Queue *queue, const InnerSteps *inner);
+
+    /* loss[0] = mean over b of -sum_c Y[b,c] log_softmax(logits[b,:])[c], and its gradient
+     *   grad_logits (B,C) = (softmax(logits) sum_c Y - Y)/B   or NULL, may be logits itself
+     *   grad_Y      (B,C) = -log_softmax(logits)/B            or NULL, added if `add_grad_Y`. */
+    Status (*cross_entropy)(Queue *queue, float *loss, float *grad_logits, float *grad_Y,
+                            bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                            int64_t C, void *scratch);
+    /* Gradient of the outer loss (Eq. 12) with respect to one space's task logits, in place of its
+     * P (B,C): through Y, of which P is 1/K, and through the entropy of its batch mean.
+     *   q = grad_Y/K + gamma (ln P_bar + 1)/B,   grad_logits = P (q - sum_c P q).
+     * Where P_bar is exactly 0 so is P, and the limit of P ln P_bar is 0: nothing is added there. */
+    Status (*task_grad)(Queue *queue, float *P, const float *grad_Y, const float *P_bar, int K,
+                        double gamma, int64_t B, int64_t C, void *scratch);
+    /* grad (linear_size) = (grad_logits^T Z, column sums of grad_logits). 2 B d C flops. */
+    Status (*linear_grad)(Queue *queue, float *grad, const float *grad_logits, const float *Z,
+                          int64_t B, int64_t C, int64_t d, void *scratch);
+
+    /* One Adam step of n parameters; *step counts the steps done before, in device memory.
+     *   28n bytes. Bias corrections are computed in double, as torch does. */
+    Status (*adam)(Queue *queue, float *parameters, const float *grad, float *m1, float *m2,
+                   int64_t n, double lr, const int64_t *step);
+
+    /* Philox4x32-10 (Salmon et al. 2011), key = seed. kernels/philox.h has the arithmetic, so that
+     * every backend draws the same bits. */
+    /* head (linear_size) uniform in +-1/sqrt(d), as torch.nn.Linear; (stream, k, *iteration)
+     * choose the numbers. iteration is device memory. */
+    Status (*random_linear)(Queue *queue, float *head, int64_t C, int64_t d, uint64_t seed,
+                            int stream, int k, const int64_t *iteration);
+    /* B distinct rows of [0, N): the first B values of a keyed permutation, O(B). */
+    Status (*random_rows)(Queue *queue, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
+                          const int64_t *iteration);
+} TrainOps;
+
+#endif

@@ -1,0 +1,34 @@
+/* golden.h - recorded arrays under tests/goldens, and the checksum that stands for the large ones. */
+#ifndef TURTLE_TESTS_GOLDEN_H
+#define TURTLE_TESTS_GOLDEN_H
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+
+#include "../io/npy.h"
+
+/* The elements of tests/goldens/<path>, mapped as long as the test's process lives. A missing file,
+ * another type or number of elements fails the test. */
+static inline const void *golden(const char *path, DType type, int64_t count) {
+    char full[256];
+    Npy npy;
+    Error err;
+    snprintf(full, sizeof full, "tests/goldens/%s", path);
+    const Status st = npy_open(&npy, full, &err);
+    cr_assert(st == OK, "%s", err.text);
+    cr_assert(npy.type == type && npy.count == count && !npy.swapped, "%s: %lld elements of %s", full,
+              (long long)npy.count, dtype_name(npy.type));
+    return npy.data;
+}
+
+/* zlib's crc32 (reflected polynomial 0xedb88320), bit by bit. */
+static inline uint32_t crc32_of(const void *data, size_t bytes) {
+    uint32_t crc = 0xffffffffu;
+    for (const uint8_t *p = data, *end = p + bytes; p < end; p++) {
+        crc ^= *p;
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ ((crc & 1) ? 0xedb88320u : 0);
+    }
+    return ~crc;
+}
+
+#endif
