@@ -1,7 +1,6 @@
 /* inputs.c - the features and labels of a run: found, mapped and checked. */
 #include "inputs.h"
 
-#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,42 +10,25 @@
 
 /* --- features ------------------------------------------------------------------------------- */
 
-/* Index of the first element of a row that is not finite as float32, or -1. */
-static int64_t row_not_finite(const Features *f, int64_t row) {
-    const uint8_t *bytes = (const uint8_t *)f->data + row * f->d * dtype_bytes(f->type);
-    for (int64_t j = 0; j < f->d; j++) {
-        if (f->type == DTYPE_F16) {
-            uint16_t x;
-            memcpy(&x, bytes + 2 * j, 2);
-            if (f->swapped) x = byte_swap16(x);
-            if ((x & 0x7c00) == 0x7c00) return j;
-        } else if (f->type == DTYPE_F32) {
-            uint32_t x;
-            memcpy(&x, bytes + 4 * j, 4);
-            if (f->swapped) x = byte_swap32(x);
-            if ((x & 0x7f800000) == 0x7f800000) return j;
-        } else {
-            uint64_t bits;
-            double x;
-            memcpy(&bits, bytes + 8 * j, 8);
-            if (f->swapped) bits = byte_swap64(bits);
-            memcpy(&x, &bits, 8);
-            if (!(fabs(x) <= FLT_MAX)) return j; /* would be infinite as float32 */
-        }
-    }
-    return -1;
-}
-
+/* Every feature must be finite as float32: one that is not would spread to all weights. */
 static Status check_finite(const Space *s, Error *err) {
-    for (int64_t row = 0; row < s->features.N; row++) {
-        const int64_t column = row_not_finite(&s->features, row);
-        if (column >= 0)
-            return fail(err, ERR_FORMAT,
-                        "features: %s: row %lld, column %lld is not a finite float32: "
-                        "recompute or drop that sample",
-                        s->path, (long long)row, (long long)column);
+    const Features *f = &s->features;
+    float *row = malloc((size_t)f->d * sizeof *row);
+    Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
+    for (int64_t i = 0; st == OK && i < f->N; i++) {
+        float spread = 0.0f; /* 0 x is 0 for finite x only, and NaN stays */
+        dtype_to_f32(row, (const uint8_t *)f->data + i * f->d * dtype_bytes(f->type), f->type,
+                     f->swapped, f->d);
+        for (int64_t j = 0; j < f->d; j++) spread += 0.0f * row[j];
+        for (int64_t j = 0; spread != 0.0f && st == OK && j < f->d; j++)
+            if (!isfinite(row[j]))
+                st = fail(err, ERR_FORMAT,
+                          "features: %s: row %lld, column %lld is not a finite float32: recompute or "
+                          "drop that sample",
+                          s->path, (long long)i, (long long)j);
     }
-    return OK;
+    free(row);
+    return st;
 }
 
 static Status space_open(Space *out, const char *path, Error *err) {

@@ -73,4 +73,72 @@ static inline uint64_t byte_swap64(uint64_t x) {
     return (uint64_t)byte_swap32((uint32_t)x) << 32 | byte_swap32((uint32_t)(x >> 32));
 }
 
+/* n floats (f16, bf16, f32, f64; possibly unaligned, possibly of the other byte order) as float32.
+ * Each branch is a loop that vectorises. Returns false, and writes nothing, for other types. */
+static inline bool dtype_to_f32(float *out, const void *data, DType type, bool swapped, int64_t n) {
+    const uint8_t *from = (const uint8_t *)data;
+    switch (type) {
+    case DTYPE_F32:
+        memcpy(out, from, (size_t)n * sizeof *out);
+        for (int64_t i = 0; swapped && i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, out + i, sizeof bits);
+            out[i] = f32_from_bits(byte_swap32(bits));
+        }
+        return true;
+    case DTYPE_F16:
+    case DTYPE_BF16:
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t bits;
+            memcpy(&bits, from + 2 * i, sizeof bits);
+            if (swapped) bits = byte_swap16(bits);
+            out[i] = type == DTYPE_F16 ? f32_from_f16(bits) : f32_from_bf16(bits);
+        }
+        return true;
+    case DTYPE_F64:
+        for (int64_t i = 0; i < n; i++) {
+            uint64_t bits;
+            double x;
+            memcpy(&bits, from + 8 * i, sizeof bits);
+            if (swapped) bits = byte_swap64(bits);
+            memcpy(&x, &bits, sizeof x);
+            out[i] = (float)x;
+        }
+        return true;
+    default: return false;
+    }
+}
+
+/* n integers or bools as int64. Returns the index of the first uint64 beyond int64, n if all fit, -1
+ * for other types. */
+static inline int64_t dtype_to_i64(int64_t *out, const void *data, DType type, bool swapped,
+                                   int64_t n) {
+    const uint8_t *from = (const uint8_t *)data;
+    if (dtype_is_float(type)) return -1;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t b2;
+        uint32_t b4;
+        uint64_t b8;
+        switch (dtype_bytes(type)) {
+        case 1: out[i] = type == DTYPE_I8 ? (int8_t)from[i] : from[i]; break;
+        case 2:
+            memcpy(&b2, from + 2 * i, sizeof b2);
+            if (swapped) b2 = byte_swap16(b2);
+            out[i] = type == DTYPE_I16 ? (int16_t)b2 : b2;
+            break;
+        case 4:
+            memcpy(&b4, from + 4 * i, sizeof b4);
+            if (swapped) b4 = byte_swap32(b4);
+            out[i] = type == DTYPE_I32 ? (int32_t)b4 : (int64_t)b4;
+            break;
+        default:
+            memcpy(&b8, from + 8 * i, sizeof b8);
+            if (swapped) b8 = byte_swap64(b8);
+            if (type == DTYPE_U64 && b8 > INT64_MAX) return i;
+            out[i] = (int64_t)b8;
+        }
+    }
+    return n;
+}
+
 #endif

@@ -202,67 +202,26 @@ static Status check_range(const Npy *npy, int64_t first, int64_t n, Error *err) 
     return OK;
 }
 
-/* Element i as raw bits in this machine's byte order. */
-static uint64_t load_bits(const Npy *npy, int64_t i) {
-    const int bytes = dtype_bytes(npy->type);
-    const uint8_t *at = (const uint8_t *)npy->data + i * bytes;
-    uint16_t b2;
-    uint32_t b4;
-    uint64_t b8;
-    switch (bytes) {
-    case 1: return *at;
-    case 2: memcpy(&b2, at, 2); return npy->swapped ? byte_swap16(b2) : b2;
-    case 4: memcpy(&b4, at, 4); return npy->swapped ? byte_swap32(b4) : b4;
-    default: memcpy(&b8, at, 8); return npy->swapped ? byte_swap64(b8) : b8;
-    }
+/* Where element `first` lies. */
+static const void *element(const Npy *npy, int64_t first) {
+    return (const uint8_t *)npy->data + first * dtype_bytes(npy->type);
 }
 
 Status npy_read_f32(const Npy *npy, int64_t first, int64_t n, float *out, Error *err) {
     const Status st = check_range(npy, first, n, err);
     if (st != OK) return st;
-    switch (npy->type) {
-    case DTYPE_F32:
-        if (!npy->swapped) {
-            memcpy(out, (const float *)npy->data + first, (size_t)n * sizeof *out);
-            return OK;
-        }
-        for (int64_t i = 0; i < n; i++) out[i] = f32_from_bits((uint32_t)load_bits(npy, first + i));
-        return OK;
-    case DTYPE_F16:
-        for (int64_t i = 0; i < n; i++) out[i] = f32_from_f16((uint16_t)load_bits(npy, first + i));
-        return OK;
-    case DTYPE_F64:
-        for (int64_t i = 0; i < n; i++) {
-            const uint64_t bits = load_bits(npy, first + i);
-            double x;
-            memcpy(&x, &bits, sizeof x);
-            out[i] = (float)x;
-        }
-        return OK;
-    default:
-        return fail(err, ERR_ARG, "npy: expected floats, got %s", dtype_name(npy->type));
-    }
+    return dtype_to_f32(out, element(npy, first), npy->type, npy->swapped, n)
+               ? OK
+               : fail(err, ERR_ARG, "npy: expected floats, got %s", dtype_name(npy->type));
 }
 
 Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Error *err) {
     const Status st = check_range(npy, first, n, err);
     if (st != OK) return st;
-    if (dtype_is_float(npy->type))
-        return fail(err, ERR_ARG, "npy: expected integers, got %s", dtype_name(npy->type));
-    for (int64_t i = 0; i < n; i++) {
-        const uint64_t bits = load_bits(npy, first + i);
-        switch (npy->type) {
-        case DTYPE_I8: out[i] = (int8_t)bits; break;
-        case DTYPE_I16: out[i] = (int16_t)bits; break;
-        case DTYPE_I32: out[i] = (int32_t)bits; break;
-        case DTYPE_U64:
-            if (bits > INT64_MAX)
-                return fail(err, ERR_FORMAT, "npy: element %lld is beyond int64", (long long)(first + i));
-            out[i] = (int64_t)bits;
-            break;
-        default: out[i] = (int64_t)bits; break;
-        }
-    }
+    const int64_t read = dtype_to_i64(out, element(npy, first), npy->type, npy->swapped, n);
+    if (read < 0) return fail(err, ERR_ARG, "npy: expected integers, got %s", dtype_name(npy->type));
+    if (read < n)
+        return fail(err, ERR_FORMAT, "npy: element %lld is beyond int64", (long long)(first + read));
     return OK;
 }
 

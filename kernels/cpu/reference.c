@@ -3,8 +3,6 @@
  *
  * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../philox.h"
 #include "cpu.h"
@@ -33,31 +31,15 @@ static int64_t matmul_scratch_bytes(MatmulForm form, int64_t rows, int64_t cols,
     return 0;
 }
 
-static float feature(const Features *f, int64_t i) {
-    const uint8_t *at = (const uint8_t *)f->data + i * dtype_bytes(f->type);
-    if (f->type == DTYPE_F16) {
-        uint16_t x;
-        memcpy(&x, at, sizeof x);
-        return f32_from_f16(f->swapped ? byte_swap16(x) : x);
-    }
-    if (f->type == DTYPE_F32) {
-        uint32_t x;
-        memcpy(&x, at, sizeof x);
-        return f32_from_bits(f->swapped ? byte_swap32(x) : x);
-    }
-    uint64_t bits;
-    double x;
-    memcpy(&bits, at, sizeof bits);
-    if (f->swapped) bits = byte_swap64(bits);
-    memcpy(&x, &bits, sizeof x);
-    return (float)x;
-}
-
 static Status gather(Queue *q, float *out, const Features *f, const int64_t *rows, int64_t B) {
-    REQUIRE(q, out && f && f->data && rows && B >= 1, "gather");
+    REQUIRE(q, out && f && f->data && rows && B >= 1 && dtype_is_float(f->type), "gather");
     for (int64_t b = 0; b < B; b++) {
         REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
-        for (int64_t j = 0; j < f->d; j++) out[b * f->d + j] = feature(f, rows[b] * f->d + j);
+        for (int64_t j = 0; j < f->d; j++) {
+            const int64_t i = rows[b] * f->d + j;
+            dtype_to_f32(out + b * f->d + j, (const uint8_t *)f->data + i * dtype_bytes(f->type),
+                         f->type, f->swapped, 1);
+        }
     }
     return OK;
 }
@@ -252,7 +234,7 @@ static Status inner_steps(Queue *q, const InnerSteps *s) {
         double loss = 0.0;
         for (int k = 0; k < s->K; k++) {
             const InnerSpace *space = &s->space[k];
-            float *logits = s->scratch, *grad = logits + B * C, space_loss;
+            float *logits = s->scratch, *grad = logits + B * C, space_loss = 0.0f;
             matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C,
                    space->d, NULL);
             cross_entropy(q, &space_loss, logits, NULL, false, logits, s->Y, B, C, NULL);
