@@ -72,17 +72,19 @@ demo: all                       ## trains on real features of 10 000 handwritten
 	@data/demo/run build/turtle build/demo
 
 # --- tests ------------------------------------------------------------------------------------
-test: $(OUT)/tests all          ## all suites; ends with `N passed, N failed`
+test: $(OUT)/tests-cpu $(OUT)/fault all          ## all suites; ends with `N passed, N failed`
 	@tests/run $(CONFIG) $(OUT)
 
-test-full: $(OUT)/tests all     ## the same, all recorded runs, and everything again under the sanitizers
+test-full: $(OUT)/tests-cpu $(OUT)/fault all     ## the same, all recorded runs, and everything again under the sanitizers
 	@TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT)
 	@$(MAKE) --no-print-directory test CONFIG=debug
 
 CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
 $(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
 $(TESTS): | criterion
-$(OUT)/tests: $(TESTS) $(LIBRARY)
+$(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
+	$(CC) $(CFLAGS) $< -o $@
+$(OUT)/tests-cpu: $(TESTS) $(LIBRARY)
 	$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
 criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev

@@ -11,8 +11,8 @@ static Status check_ids(const char *kind, const int64_t *ids, int64_t n, int64_t
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] < 0 || ids[i] >= METRICS_MAX_IDS)
             return fail(err, ERR_ARG,
-                        "metrics: %s of sample %lld: expected an id of 0 .. %d, got %lld; number them "
-                        "from 0 without gaps",
+                        "metrics: %s of sample %lld: expected an id of 0 .. %d, got %lld; "
+                        "number them from 0 without gaps",
                         kind, (long long)i, METRICS_MAX_IDS - 1, (long long)ids[i]);
         if (ids[i] >= *D) *D = ids[i] + 1;
     }
@@ -47,16 +47,20 @@ static double entropy(const int64_t *sizes, int64_t D, double n) {
 static double normalised_mutual_information(const Metrics *m, const int64_t *cluster_sizes,
                                             const int64_t *class_sizes) {
     const double n = (double)m->samples;
-    const double H_clusters = entropy(cluster_sizes, m->D, n), H_classes = entropy(class_sizes, m->D, n);
+    const double H_clusters = entropy(cluster_sizes, m->D, n);
+    const double H_classes = entropy(class_sizes, m->D, n);
     if (H_clusters == 0 && H_classes == 0) return 1;
     if (H_clusters == 0 || H_classes == 0) return 0;
     double information = 0; /* I = sum p_ij ln(p_ij / (p_i p_j)) */
-    for (int64_t i = 0; i < m->D; i++)
+    for (int64_t i = 0; i < m->D; i++) {
+        double of_cluster = 0; /* rounding then grows with D, not with its square */
         for (int64_t j = 0; j < m->D; j++) {
             const double both = (double)m->confusion[i * m->D + j];
-            if (both > 0)
-                information += both / n * log(both * n / ((double)cluster_sizes[i] * (double)class_sizes[j]));
+            const double by_chance = (double)cluster_sizes[i] * (double)class_sizes[j] / n;
+            if (both > 0) of_cluster += both / n * log(both / by_chance);
         }
+        information += of_cluster;
+    }
     return fmin(fmax(information / sqrt(H_clusters * H_classes), 0), 1);
 }
 
@@ -82,7 +86,7 @@ Status metrics_compute(Metrics *out, const int64_t *clusters, const int64_t *cla
                        Error *err) {
     memset(out, 0, sizeof *out);
     if (n < 1) return fail(err, ERR_ARG, "metrics: expected samples, got %lld", (long long)n);
-    Metrics  m = {.samples = n};
+    Metrics  m = {.samples = n, .D = 1};
     int64_t *cluster_sizes = NULL, *class_sizes = NULL;
     Status   st = check_ids("cluster", clusters, n, &m.D, err);
     if (st == OK) st = check_ids("class", classes, n, &m.D, err);
@@ -93,8 +97,8 @@ Status metrics_compute(Metrics *out, const int64_t *clusters, const int64_t *cla
     cluster_sizes = calloc((size_t)m.D, sizeof *cluster_sizes);
     class_sizes = calloc((size_t)m.D, sizeof *class_sizes);
     if (!m.confusion || !m.class_of || !cluster_sizes || !class_sizes) {
-        st = fail(err, ERR_MEMORY, "metrics: no memory for a table of %lld x %lld ids", (long long)m.D,
-                  (long long)m.D);
+        st = fail(err, ERR_MEMORY, "metrics: no memory for a table of %lld x %lld ids",
+                  (long long)m.D, (long long)m.D);
         goto out;
     }
     for (int64_t i = 0; i < n; i++) {

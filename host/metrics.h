@@ -18,8 +18,8 @@ typedef struct {
     int64_t  clusters_found; /* clusters with at least one sample */
     int64_t  matched;        /* samples whose cluster is matched with their class */
     double   cluster_acc;    /* matched / samples, after the best one-to-one matching */
-    double   mean_class_acc; /* mean over the classes that occur of their share matched (over all ids
-                                in the published code, which gives NaN if one does not occur) */
+    double   mean_class_acc; /* mean over the classes that occur of their share matched; the
+                                published code takes all D, and gets NaN if one does not occur */
     double   nmi;            /* mutual information / geometric mean of the entropies; 1 if there is
                                 one cluster and one class, 0 if there is one of either */
     double   ari;            /* adjusted Rand index (Hubert & Arabie 1985) */

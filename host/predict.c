@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHUNK = 2048 }; /* rows at a time: bounds the memory, does not change a bit */
+enum { CHUNK = 512 }; /* rows at a time: bounds the memory, does not change a bit */
 
 static int64_t lay_out(Predictor *p, char *base) {
     int64_t used = 0, d_max = 0;

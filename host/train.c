@@ -51,8 +51,6 @@ static void lay_out(Train *r, Arena *a) {
     r->W = take_f32(a, C * d_max);
     r->P = take_f32(a, K * B * C);
     r->Y = take_f32(a, B * C);
-    r->logits = take_f32(a, B * C);
-    r->grad_Y = take_f32(a, B * C);
     r->P_bar = take_f32(a, K * C);
     r->grad_linear = take_f32(a, linear_size(C, d_max));
     r->inner_losses = take_f32(a, c->M);
@@ -181,18 +179,12 @@ static Status outer_iteration(void *run) {
 
     /* 5. Outer loss sum_k CE(W_k(Z_k), Y) - gamma sum_k H(mean_b P_k), heads held constant
      *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam. */
-    for (int k = 0; k < K; k++) {
-        const int64_t d = r->d[k];
-        matrix->matmul(q, MATMUL_NT, r->logits, r->Z[k], r->head[k], r->head[k] + C * d, B, C, d,
-                       r->scratch);
-        train->cross_entropy(q, r->loss + k, NULL, r->grad_Y, k > 0, r->logits, r->Y, B, C,
-                             r->scratch);
-    }
+    train->label_grad(q, r->loss, r->Y, &inner); /* grad_Y takes the place of Y */
     train->batch_entropy(q, r->P_bar, r->entropy, r->P, K, B, C, r->scratch);
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
-        train->task_grad(q, grad_logits, r->grad_Y, r->P_bar + k * C, K, c->gamma, B, C,
+        train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C,
                          r->scratch);
         train->linear_grad(q, r->grad_linear, grad_logits, r->Z[k], B, C, d, r->scratch);
         train->weight_norm_grad(q, r->grad_task[k], r->grad_linear, r->task[k], C, d);

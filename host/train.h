@@ -42,9 +42,7 @@ typedef struct {
     int64_t *rows;             /* (B) the batch */
     float   *Z[MAX_SPACES];    /* (B,d_k) its features */
     float   *W;                /* (C,d_max) weight-normalised task weight */
-    float   *P, *Y;            /* (K,B,C) (B,C) soft labels and their mean */
-    float   *logits;           /* (B,C) of a head, for the outer loss */
-    float   *grad_Y;           /* (B,C) */
+    float   *P, *Y;            /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
     float   *P_bar;            /* (K,C) */
     float   *grad_linear;      /* (C,d_max) and (C): with respect to W and bias */
     float   *grad_task[MAX_SPACES]; /* like task */

@@ -70,6 +70,12 @@ typedef struct {
     /* M inner steps of all spaces, in one operation. 4 M B d C flops per space. */
     Status (*inner_steps)(Queue *queue, const InnerSteps *inner);
 
+    /* Outer cross-entropies and their gradient with respect to the labels (Eq. 12), heads constant:
+     *   loss[k] = CE(head_k(Z_k), Y),   grad_Y = -1/B sum_k log_softmax(head_k(Z_k)).
+     * loss (K); grad_Y (B,C) may be Y itself. Of `heads` M, lr, step, losses and moments are unused.
+     * 2BdC flops per space. */
+    Status (*label_grad)(Queue *queue, float *loss, float *grad_Y, const InnerSteps *heads);
+
     /* loss[0] = mean over b of -sum_c Y[b,c] log_softmax(logits[b,:])[c], and its gradient
      *   grad_logits (B,C) = (softmax(logits) sum_c Y - Y)/B   or NULL, may be logits itself
      *   grad_Y      (B,C) = -log_softmax(logits)/B            or NULL, added if `add_grad_Y`. */

@@ -1,4 +1,4 @@
-/* golden.h - recorded arrays under tests/goldens, and the checksum that stands for the large ones. */
+/* golden.h - recorded arrays under tests/goldens, and the checksum that stands for large ones. */
 #ifndef TURTLE_TESTS_GOLDEN_H
 #define TURTLE_TESTS_GOLDEN_H
 
@@ -11,13 +11,13 @@
  * another type or number of elements fails the test. */
 static inline const void *golden(const char *path, DType type, int64_t count) {
     char full[256];
-    Npy npy;
+    Npy npy = {0};
     Error err;
     snprintf(full, sizeof full, "tests/goldens/%s", path);
     const Status st = npy_open(&npy, full, &err);
     cr_assert(st == OK, "%s", err.text);
-    cr_assert(npy.type == type && npy.count == count && !npy.swapped, "%s: %lld elements of %s", full,
-              (long long)npy.count, dtype_name(npy.type));
+    cr_assert(npy.type == type && npy.count == count && !npy.swapped, "%s: %lld elements of %s",
+              full, (long long)npy.count, dtype_name(npy.type));
     return npy.data;
 }
 

@@ -1,4 +1,4 @@
-/* hungarian_test.c - assignments against recorded optima, all permutations, and dual certificates. */
+/* hungarian_test.c - assignments against recorded optima, all permutations, dual certificates. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +10,7 @@
 
 /* Every test of results runs for each instruction set that the processor has. */
 static const char *const isas[] = {"portable", "avx2"};
-#define FOR_EACH_ISA(i)                                                                              \
-    for (size_t i = 0; i < 2 && setenv("TURTLE_ISA", isas[i], 1) == 0; i++)
+#define FOR_EACH_ISA(i) for (size_t i = 0; i < 2 && !setenv("TURTLE_ISA", isas[i], 1); i++)
 
 /* min(rows, cols) pairs within the matrix, no column twice. */
 static bool is_matching(const int64_t *col_of_row, int64_t rows, int64_t cols) {
@@ -79,14 +78,14 @@ Test(hungarian, recorded_optima) {
             double  real_total = NAN, size = 0;
             Error   err = {""};
             if (!real) {
-                cr_expect(hungarian_i64(integers, rows, cols, k[MAXIMIZE], match, &total, &err) == OK,
-                          "case %d: %s", c, err.text);
+                cr_expect(hungarian_i64(integers, rows, cols, k[MAXIMIZE], match, &total, &err) ==
+                              OK, "case %d: %s", c, err.text);
                 cr_expect((double)total == optimal[c], "case %d, %s: %lld", c, isas[s],
                           (long long)total);
                 cr_expect(is_matching(match, rows, cols), "case %d, %s", c, isas[s]);
             }
-            cr_expect(hungarian_f64(reals, rows, cols, k[MAXIMIZE], match, &real_total, &err) == OK,
-                      "case %d: %s", c, err.text);
+            cr_expect(hungarian_f64(reals, rows, cols, k[MAXIMIZE], match, &real_total, &err) ==
+                          OK, "case %d: %s", c, err.text);
             cr_expect(is_matching(match, rows, cols), "case %d, %s", c, isas[s]);
             for (int64_t i = 0; i < rows; i++)
                 size += match[i] < 0 ? 0 : fabs(reals[i * cols + match[i]]);
@@ -103,7 +102,8 @@ Test(hungarian, recorded_optima) {
 /* --- all permutations --------------------------------------------------------------------- */
 
 /* The best total over the rows from `row` on, some of which may stay free if rows > cols. */
-static int64_t best_total(const int64_t *cost, int rows, int cols, int row, unsigned used, int pairs) {
+static int64_t best_total(const int64_t *cost, int rows, int cols, int row, unsigned used,
+                          int pairs) {
     if (pairs == 0) return 0;
     int64_t best = INT64_MAX;
     if (rows - row > pairs) best = best_total(cost, rows, cols, row + 1, used, pairs);
@@ -184,15 +184,19 @@ static bool has_certificate(const int64_t *cost, int64_t rows, int64_t cols, boo
     return proved && dual == (maximize ? -total : total);
 }
 
-/* Shapes around the width of the solver's stripes (32), tall and wide; costs with many ties and with
- * few; and contingency tables, which are what the program solves. */
+#define LONG    (INT64_C(1) << 40)
+#define LARGEST (INT64_C(1) << 58) /* costs of +-2^57, the limit for 32 rows and columns */
+
+/* Shapes around the width of the solver's stripes (32), tall and wide; costs with many ties and
+ * with few; and (range 0) contingency tables, which are what the program solves. */
 Test(hungarian, larger_matrices_have_dual_certificates, .timeout = 300) {
     static const struct {
         int64_t rows, cols, range;
-    } cases[] = {{31, 31, 5},     {32, 32, 1000},  {33, 33, 1},     {63, 65, 10},  {65, 63, 10},
-                 {200, 200, 1},   {200, 200, 20},  {250, 250, 250}, {300, 300, INT64_C(1) << 40},
-                 {150, 400, 100}, {400, 150, 100}, {1, 100, 5},     {100, 1, 5},   {299, 300, 1000000},
-                 {300, 300, 0},   {400, 400, 0}};
+    } cases[] = {{31, 31, 5},         {32, 32, 1000},      {33, 33, 1},         {63, 65, 10},
+                 {65, 63, 10},        {200, 200, 1},       {200, 200, 20},      {250, 250, 250},
+                 {300, 300, 1000000}, {299, 300, 1000000}, {150, 400, 100},     {400, 150, 100},
+                 {1, 100, 5},         {100, 1, 5},         {300, 300, 0},       {400, 400, 0},
+                 {200, 200, LONG},    {32, 32, LARGEST},   {20, 32, LARGEST},   {32, 20, LARGEST}};
     Mt19937 rng;
     mt19937_seed(&rng, 7);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -218,7 +222,8 @@ Test(hungarian, larger_matrices_have_dual_certificates, .timeout = 300) {
                               has_certificate(cost, rows, cols, maximize, match, total),
                           "%lld x %lld, range %lld, %s", (long long)rows, (long long)cols,
                           (long long)range, isas[s]);
-                cr_assert(hungarian_f64(real, rows, cols, maximize, match, &real_total, NULL) == OK);
+                if (range == LARGEST) continue; /* doubles would round */
+                cr_assert(hungarian_f64(real, rows, cols, maximize, match, &real_total, 0) == OK);
                 cr_expect(is_matching(match, rows, cols) && real_total == (double)total);
             }
         }
@@ -247,12 +252,14 @@ Test(hungarian, largest_costs_do_not_overflow) {
         const int64_t two[] = {big, -big, -big, -big + 1, big, big, -big, big, -big};
         cr_expect(hungarian_i64(two, 3, 3, false, match, &total, NULL) == OK);
         cr_expect(total == -3 * big + 1, "%s: %lld", isas[s], (long long)total);
-        cr_expect(hungarian_i64(two, 3, 3, true, match, &total, NULL) == OK && total == 3 * big,
-                  "%s: %lld", isas[s], (long long)total);
+        cr_expect(hungarian_i64(two, 3, 3, true, match, &total, NULL) == OK);
+        cr_expect(total == 3 * big, "%s: %lld", isas[s], (long long)total);
         int64_t all[40 * 40];
         for (int i = 0; i < 1600; i++) all[i] = (INT64_C(1) << 62) / 40;
-        cr_expect(hungarian_i64(all, 40, 40, true, match, &total, NULL) == OK);
-        cr_expect(total == 40 * ((INT64_C(1) << 62) / 40));
+        for (int maximize = 0; maximize < 2; maximize++) {
+            cr_expect(hungarian_i64(all, 40, 40, maximize, match, &total, NULL) == OK);
+            cr_expect(total == 40 * ((INT64_C(1) << 62) / 40));
+        }
         double real[] = {0x1p1000, -0x1p1000, -0x1p1000, -0x1p1000}, real_total;
         cr_expect(hungarian_f64(real, 2, 2, false, match, &real_total, NULL) == OK);
         cr_expect(real_total == -0x1p1001);
@@ -285,7 +292,7 @@ Test(hungarian, costs_out_of_range_are_refused) {
     expect_refused(hungarian_f64(reals, 2, 2, true, match, &real_total, &err), &err, "got inf");
 }
 
-/* An infinite cost forbids a pair: it is avoided, however dear the others are, or there is no way. */
+/* An infinite cost forbids a pair: it is avoided, however dear the others are, or refused. */
 Test(hungarian, forbidden_pairs_are_avoided_or_said) {
     const double X = INFINITY;
     const double forced[] = {X, X, 9, 9, X, X, 1, 1e9, 1}; /* one way only */
@@ -315,8 +322,9 @@ Test(hungarian, shapes_that_are_no_matrix_are_refused) {
     expect_refused(hungarian_i64(cost, 0, 1, false, match, &total, &err), &err, "0 x 1");
     expect_refused(hungarian_i64(cost, 1, 0, false, match, &total, &err), &err, "1 x 0");
     expect_refused(hungarian_i64(cost, -1, 1, false, match, &total, &err), &err, "-1 x 1");
-    expect_refused(hungarian_i64(cost, INT64_C(1) << 40, INT64_C(1) << 40, false, match, &total, &err),
-                   &err, "1099511627776");
+    const int64_t huge = INT64_C(1) << 40;
+    expect_refused(hungarian_i64(cost, huge, huge, false, match, &total, &err), &err,
+                   "1099511627776");
     expect_refused(hungarian_i64(NULL, 1, 1, false, match, &total, &err), &err, "matrix");
     expect_refused(hungarian_i64(cost, 1, 1, false, NULL, &total, &err), &err, "matrix");
     expect_refused(hungarian_f64(real, 0, 0, false, match, &real_total, &err), &err, "0 x 0");

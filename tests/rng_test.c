@@ -1,4 +1,4 @@
-/* rng_test.c - MT19937, torch's uniform_ and Linear, numpy's permutation, against recorded streams. */
+/* rng_test.c - MT19937, torch's uniform_ and Linear, numpy's permutation: recorded streams. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,8 +118,8 @@ Test(rng, linear_matches_torch) {
     }
 }
 
-/* choice(n, size, replace=False) is the head of a permutation of n. The outputs drawn are counted on
- * a second generator: both must then stand at the same place. */
+/* choice(n, size, replace=False) is the head of a permutation of n. The outputs drawn are counted
+ * on a second generator: both must then stand at the same place. */
 Test(rng, permutation_matches_numpy) {
     enum { CALLS = 30, SEED = 0, CALL, N, SIZE, CRC, DRAWS, COLUMNS };
     const int64_t *calls = golden("rng/choice.npy", DTYPE_I64, CALLS * COLUMNS);

@@ -45,7 +45,7 @@ void ISA(panel_logits)(float *logits, const float *Z, const float *packed_W, int
 void ISA(panel_gradient)(float *grad, const float *residual, int64_t ld, const float *Z, int64_t n,
                          int64_t C, int64_t d);
 
-/* Groups of rows with a private gradient each: as many as fit 24 MiB, a power of two from 1 to
+/* Groups of rows with a private gradient each: as many as fit 16 MiB, a power of two from 1 to
  * ROW_GROUPS, never more than there are panels. */
 int64_t ISA(gradient_groups)(int64_t B, int64_t C, int64_t d);
 

@@ -113,13 +113,9 @@ static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n
 }
 
 static bool servable(const InnerSteps *in) {
-    if (!in || in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1 || in->M < 0 ||
-        !in->step || !in->scratch)
-        return false;
-    for (int k = 0; k < in->K; k++) {
-        const InnerSpace *s = &in->space[k];
-        if (!s->Z || s->d < 1 || !s->head || !s->m1 || !s->m2) return false;
-    }
+    if (!heads_complete(in) || in->M < 0 || !in->step) return false;
+    for (int k = 0; k < in->K; k++)
+        if (!in->space[k].m1 || !in->space[k].m2) return false;
     return true;
 }
 

@@ -34,6 +34,16 @@ Status  ISA(cpu_adam)(Queue *q, float *parameters, const float *grad, float *m1,
                       double lr, const int64_t *step);
 Status  ISA(cpu_inner_steps)(Queue *q, const InnerSteps *s);
 int64_t ISA(cpu_inner_scratch)(int64_t B, int64_t C, int64_t d);
+Status  ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerSteps *heads);
+int64_t ISA(cpu_label_grad_scratch)(int K, int64_t C, int64_t d);
+/* Whether K spaces, batch and labels are complete; head and moments are the caller's to check. */
+static inline bool heads_complete(const InnerSteps *in) {
+    if (!in || in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1 || !in->scratch)
+        return false;
+    for (int k = 0; k < in->K; k++)
+        if (!in->space[k].Z || in->space[k].d < 1 || !in->space[k].head) return false;
+    return true;
+}
 Status  ISA(cpu_random_linear)(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed,
                                int stream, int k, const int64_t *iteration);
 Status  ISA(cpu_random_rows)(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,

@@ -49,6 +49,6 @@ void ISA(panel_gradient)(float *grad, const float *residual, int64_t ld, const f
 int64_t ISA(gradient_groups)(int64_t B, int64_t C, int64_t d) {
     const int64_t panels = (B + PANEL - 1) / PANEL, bytes = linear_size(C, d) * (int64_t)sizeof(float);
     int64_t groups = ROW_GROUPS;
-    while (groups > 1 && (groups > panels || groups * bytes > (int64_t)24 << 20)) groups /= 2;
+    while (groups > 1 && (groups > panels || groups * bytes > (int64_t)16 << 20)) groups /= 2;
     return groups;
 }

@@ -248,9 +248,24 @@ static Status inner_steps(Queue *q, const InnerSteps *s) {
     return OK;
 }
 
+static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *s) {
+    REQUIRE(q, loss && grad_Y && s && s->K >= 1 && s->K <= MAX_SPACES && s->Y && s->scratch,
+            "label_grad");
+    const int64_t B = s->B, C = s->C;
+    float *logits = s->scratch, *sum = logits + B * C;
+    for (int k = 0; k < s->K; k++) {
+        const InnerSpace *space = &s->space[k];
+        matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C, space->d,
+               NULL);
+        cross_entropy(q, loss + k, NULL, sum, k > 0, logits, s->Y, B, C, NULL);
+    }
+    for (int64_t i = 0; i < B * C; i++) grad_Y[i] = sum[i]; /* grad_Y may be Y: it is read no more */
+    return q->status;
+}
+
 static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
     (void)K;
-    return (B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* inner_steps */
+    return (2 * B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
 }
 
 /* --- random numbers ----------------------------------------------------------------------------------- */
@@ -276,7 +291,18 @@ static Status random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_
 
 void cpu_table_reference(MatrixOps *matrix, TrainOps *train) {
     *matrix = (MatrixOps){matmul, matmul_scratch_bytes, gather, argmax};
-    *train = (TrainOps){scratch_bytes, weight_norm,   weight_norm_grad, softmax,     label_mean,
-                        batch_entropy, inner_steps,   cross_entropy,    task_grad,   linear_grad,
-                        adam,          random_linear, random_rows};
+    *train = (TrainOps){.scratch_bytes = scratch_bytes,
+                        .weight_norm = weight_norm,
+                        .weight_norm_grad = weight_norm_grad,
+                        .softmax = softmax,
+                        .label_mean = label_mean,
+                        .batch_entropy = batch_entropy,
+                        .inner_steps = inner_steps,
+                        .label_grad = label_grad,
+                        .cross_entropy = cross_entropy,
+                        .task_grad = task_grad,
+                        .linear_grad = linear_grad,
+                        .adam = adam,
+                        .random_linear = random_linear,
+                        .random_rows = random_rows};
 }

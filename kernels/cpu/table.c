@@ -2,9 +2,9 @@
 #include "operations.h"
 
 static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
-    (void)K; /* one space after the other */
     const int64_t candidates[] = {ISA(cpu_inner_scratch)(B, C, d),
                                   ISA(cpu_linear_grad_scratch)(B, C, d),
+                                  ISA(cpu_label_grad_scratch)(K, C, d),
                                   ISA(cpu_batch_entropy_scratch)(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */
@@ -26,6 +26,7 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train) {
                         .label_mean = ISA(cpu_label_mean),
                         .batch_entropy = ISA(cpu_batch_entropy),
                         .inner_steps = ISA(cpu_inner_steps),
+                        .label_grad = ISA(cpu_label_grad),
                         .cross_entropy = ISA(cpu_cross_entropy),
                         .task_grad = ISA(cpu_task_grad),
                         .linear_grad = ISA(cpu_linear_grad),
