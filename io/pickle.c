@@ -65,6 +65,7 @@ static const struct {
     {"torch.jit._pickle build_doublelist", CALL_FIRST, 0},
     {"torch.jit._pickle build_boollist", CALL_FIRST, 0},
     {"torch.jit._pickle build_tensorlist", CALL_FIRST, 0},
+    {"torch.jit._pickle restore_type_tag", CALL_FIRST, 0},
     {"torch HalfStorage", CALL_STORAGE, DTYPE_F16},
     {"torch BFloat16Storage", CALL_STORAGE, DTYPE_BF16},
     {"torch FloatStorage", CALL_STORAGE, DTYPE_F32},
