@@ -15,14 +15,14 @@
 #include "../host/turtle.h"
 #include "../io/file.h"
 
-/* ||a - b|| / ||b||; NaN where either holds one. */
+/* ||a - b|| / ||b||; 0 for equal arrays, NaN where either holds one. */
 static inline double relative_error(const float *a, const float *b, int64_t n) {
     double difference = 0.0, length = 0.0;
     for (int64_t i = 0; i < n; i++) {
         difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         length += (double)b[i] * b[i];
     }
-    return sqrt(difference) / sqrt(length);
+    return difference == 0.0 ? 0.0 : sqrt(difference) / sqrt(length);
 }
 
 /* The same against a reference in double. */
@@ -32,7 +32,7 @@ static inline double relative_error_f64(const float *a, const double *b, int64_t
         difference += (a[i] - b[i]) * (a[i] - b[i]);
         length += b[i] * b[i];
     }
-    return sqrt(difference) / sqrt(length);
+    return difference == 0.0 ? 0.0 : sqrt(difference) / sqrt(length);
 }
 
 #define EXPECT_CLOSE(error, limit, ...)                                        \

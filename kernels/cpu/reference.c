@@ -105,19 +105,21 @@ static Status weight_norm_grad(Queue *q, float *grad, const float *grad_linear, 
 
 /* --- labels --------------------------------------------------------------------------------------- */
 
-/* ln sum_c exp(x_c), the maximum taken out so that exp cannot overflow. */
-static double log_sum_exp(const float *x, int64_t C) {
-    double m = x[0], s = 0.0;
-    for (int64_t c = 1; c < C; c++) m = x[c] > m ? x[c] : m;
-    for (int64_t c = 0; c < C; c++) s += exp(x[c] - m);
-    return m + log(s);
+/* The largest logit, and sum_c exp(x_c - it): the maximum taken out, exp cannot overflow. */
+static double exp_sum(const float *x, int64_t C, double *top) {
+    double sum = 0.0;
+    *top = x[0];
+    for (int64_t c = 1; c < C; c++) *top = x[c] > *top ? x[c] : *top;
+    for (int64_t c = 0; c < C; c++) sum += exp(x[c] - *top);
+    return sum;
 }
 
 static Status softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
     REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
     for (int64_t r = 0; r < rows; r++) {
-        const double lse = log_sum_exp(logits + r * C, C);
-        for (int64_t c = 0; c < C; c++) P[r * C + c] = (float)exp(logits[r * C + c] - lse);
+        double top;
+        const double sum = exp_sum(logits + r * C, C, &top);
+        for (int64_t c = 0; c < C; c++) P[r * C + c] = (float)(exp(logits[r * C + c] - top) / sum);
     }
     return OK;
 }
@@ -159,12 +161,12 @@ static Status cross_entropy(Queue *q, float *loss, float *grad_logits, float *gr
     (void)scratch;
     double total = 0.0;
     for (int64_t b = 0; b < B; b++) {
-        const double lse = log_sum_exp(logits + b * C, C);
-        double mass = 0.0;
+        double top, mass = 0.0;
+        const double log_sum = log(exp_sum(logits + b * C, C, &top));
         for (int64_t c = 0; c < C; c++) mass += Y[b * C + c];
         for (int64_t c = 0; c < C; c++) {
             const int64_t i = b * C + c;
-            const double log_p = logits[i] - lse;
+            const double log_p = logits[i] - top - log_sum;
             total -= Y[i] * log_p;
             if (grad_Y) grad_Y[i] = (float)((add_grad_Y ? grad_Y[i] : 0.0) - log_p / (double)B);
             if (grad_logits) grad_logits[i] = (float)((exp(log_p) * mass - Y[i]) / (double)B);
