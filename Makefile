@@ -5,6 +5,7 @@ CONFIG  ?= release#  or debug: ASan, UBSan, leaks; warnings are errors
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 PREFIX  ?= /usr/local
+Q       := $(if $(V),,@)#  V=1 shows every command
 
 # --- what this machine has -------------------------------------------------------------------
 nvcc_found   := $(shell .ci/nvcc $(CUDA))
@@ -45,16 +46,19 @@ all: $(PROGRAM)                 ## build/turtle: the program (a link to the last
 	@echo "built build/turtle -> $(PROGRAM); $(wordlist 2,99,$(nvcc_found))$(if $(and $(NVCC),$(filter 0,$(USE_CUDA))),; no CUDA kernels in this version: CPU backend)"
 
 $(PROGRAM): $(call object,$(MAIN)) $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(OUT)/%.o: %.c | $(OUT)/version.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CFLAGS_$(basename $(notdir $<))) -c $< -o $@
+	@echo "cc $<"
+	$(Q)$(CC) $(CFLAGS) $(CFLAGS_$(basename $(notdir $<))) -c $< -o $@
 
 define isa_rule
 $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
+	@echo "cc $$< ($(1))"
+	$$(Q)$$(CC) $$(CFLAGS) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 
@@ -83,9 +87,10 @@ CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dump
 $(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
 $(TESTS): | criterion
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
-	$(CC) $(CFLAGS) $< -o $@
+	$(Q)$(CC) $(CFLAGS) $< -o $@
 $(OUT)/tests-cpu: $(TESTS) $(LIBRARY)
-	$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
 criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
