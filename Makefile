@@ -21,9 +21,12 @@ PACKAGES := build/packages#  what .ci/packages unpacks where it may not install
 # --- flags ------------------------------------------------------------------------------------
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
+# goes to the log
+SANITIZER_LINK_debug := $(if $(shell $(CC) --version | grep -i clang),,-static-libasan -static-libubsan)
 CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden \
            -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
-LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(if $(HAS_OPENMP),-fopenmp)
+LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
 
 # The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
@@ -87,7 +90,7 @@ CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dump
 $(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
 $(TESTS): | criterion
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
-	$(Q)$(CC) $(CFLAGS) $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
 $(OUT)/tests-cpu: $(TESTS) $(LIBRARY)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@

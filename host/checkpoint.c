@@ -24,7 +24,7 @@ void task_encoder_free(TaskEncoder *task) {
     *task = (TaskEncoder){0};
 }
 
-enum { NAME_BYTES = 16 };
+enum { NAME_BYTES = 24 };
 
 Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err) {
     TorchTensor tensors[2 * MAX_SPACES];
