@@ -202,7 +202,7 @@ static Status dataset_split_open(Split *out, const TurtleInputs *w, const Turtle
     st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, err);
     if (st == OK && !labelled && common->hooks.notice) {
         Error line;
-        fail(&line, OK, "labels: %s: not there: the %s split is clustered without a score",
+        error_write(&line, "labels: %s: not there: the %s split is clustered without a score",
              paths.labels, out->name);
         common->hooks.notice(common->hooks.context, line.text);
     }

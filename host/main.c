@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/file.h"
 #include "command.h"
 #include "json.h"
 #include "progress.h"
@@ -104,12 +105,11 @@ const char *command_line(void) {
 }
 
 static void keep_command_line(int argc, char **argv) {
-    size_t bytes = 1;
-    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
-    typed = calloc(bytes, 1);
-    for (int i = 0; typed && i < argc; i++) {
-        if (i) strcat(typed, " ");
-        strcat(typed, argv[i]);
+    typed = format_text("%s", argv[0]);
+    for (int i = 1; typed && i < argc; i++) {
+        char *longer = format_text("%s %s", typed, argv[i]);
+        free(typed);
+        typed = longer;
     }
 }
 
@@ -131,7 +131,7 @@ static const Command *find_command(const char *name, Error *err) {
         names[i] = commands[i]->name;
     }
     const char *near = nearest_word(name, names, COMMANDS);
-    fail(err, ERR_USAGE, "unknown command '%s'%s%s%s", name, near ? ": did you mean " : "",
+    error_write(err, "unknown command '%s'%s%s%s", name, near ? ": did you mean " : "",
          near ? near : "", near ? "?" : "; turtle --help lists them");
     return NULL;
 }

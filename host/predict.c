@@ -46,10 +46,10 @@ void predictor_close(Predictor *p) {
 
 static Status predictions_alloc(Predictions *out, int64_t n, Error *err) {
     predictions_free(out);
-    *out = (Predictions){.n = n,
-                         .cluster = malloc((size_t)n * sizeof *out->cluster),
-                         .confidence = malloc((size_t)n * sizeof *out->confidence),
-                         .margin = malloc((size_t)n * sizeof *out->margin)};
+    out->n = n;
+    out->cluster = malloc((size_t)n * sizeof *out->cluster);
+    out->confidence = malloc((size_t)n * sizeof *out->confidence);
+    out->margin = malloc((size_t)n * sizeof *out->margin);
     if (out->cluster && out->confidence && out->margin) return OK;
     predictions_free(out);
     return fail(err, ERR_MEMORY, "predictions: out of memory for %lld samples", (long long)n);
@@ -91,8 +91,9 @@ Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *feat
                      Predictions *out, Error *err) {
     int64_t agree[MAX_SPACES] = {0};
     Status st = predictions_alloc(out, n, err);
+    if (st != OK) return st;
     int32_t *index = malloc((size_t)(p->K + 1) * CHUNK * sizeof *index);
-    if (st == OK && !index) st = fail(err, ERR_MEMORY, "predictions: out of memory");
+    if (!index) st = fail(err, ERR_MEMORY, "predictions: out of memory");
     for (int k = 0; k < p->K && st == OK; k++)
         p->ops->mem.to_device(p->queue, p->linear[k], task->linear[k],
                               linear_size(p->C, p->d[k]) * (int64_t)sizeof(float));

@@ -69,8 +69,8 @@ static Status allocate(Train *r, Error *err) {
     arena = (Arena){.base = r->memory.data};
     lay_out(r, &arena);
     if (!r->config.torch_rng) return OK;
-    int64_t head_max = 0;
-    for (int k = 0; k < r->config.K; k++)
+    int64_t head_max = linear_size(r->config.C, r->d[0]);
+    for (int k = 1; k < r->config.K; k++)
         if (linear_size(r->config.C, r->d[k]) > head_max) head_max = linear_size(r->config.C, r->d[k]);
     r->rows_host = malloc((size_t)r->N * sizeof *r->rows_host);
     r->head_host = malloc((size_t)head_max * sizeof *r->head_host);
@@ -207,6 +207,11 @@ Status train_iteration(Train *r, Error *err) {
 
 Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *err) {
     Train *r = out;
+    *r = (Train){0};
+    if (config->K < 1 || config->K > MAX_SPACES || config->C < 2 || config->M < 0 || config->B < 1 ||
+        config->B > config->features[0]->N)
+        return fail(err, ERR_ARG, "training: %d spaces, %lld classes, batches of %lld: not a problem",
+                    config->K, (long long)config->C, (long long)config->B);
     *r = (Train){.config = *config, .ops = ops, .N = config->features[0]->N};
     Status st = OK;
     for (int k = 0; k < config->K; k++) r->d[k] = config->features[k]->d;
@@ -371,7 +376,7 @@ Status train_restore(Train *r, const char *path, const char *options, Error *err
         } else if (state[i].device) {
             r->ops->mem.to_device(r->queue, state[i].device, t->data,
                                   t->count * dtype_bytes(t->type));
-        } else {
+        } else if (state[i].host) {
             memcpy(state[i].host, t->data, (size_t)(t->count * dtype_bytes(t->type)));
         }
     }

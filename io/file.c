@@ -86,7 +86,7 @@ static char *parent_of(const char *path) {
 static Status make_parent(const char *path, Error *err) {
     char *parent = parent_of(path);
     const Status st = parent ? folder_make(parent, err)
-                             : (Status)fail(err, ERR_MEMORY, "file: %s: out of memory", path);
+                             : fail(err, ERR_MEMORY, "file: %s: out of memory", path);
     free(parent);
     return st;
 }

@@ -27,16 +27,19 @@ typedef struct {
 #define PRINTF_LIKE(text, first)
 #endif
 
-/* Writes the message and returns `st`, so that a failing branch is one line. err may be NULL. */
-PRINTF_LIKE(3, 4)
-static inline Status fail(Error *err, Status st, const char *format, ...) {
-    if (err) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(err->text, sizeof err->text, format, args);
-        va_end(args);
-    }
-    return st;
+/* Writes the message; err may be NULL. */
+PRINTF_LIKE(2, 3)
+static inline void error_write(Error *err, const char *format, ...) {
+    if (!err) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
 }
+
+/* Writes the message and is the status, so that a failing branch is one line:
+ *     return fail(err, ERR_FORMAT, "npy: %s: truncated", path);
+ * A macro, so that compilers and analysers see which status a branch ends with. */
+#define fail(err, status, ...) (error_write((err), __VA_ARGS__), (status))
 
 #endif

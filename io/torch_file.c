@@ -332,6 +332,7 @@ typedef struct {
 } PickleWriter;
 
 static void put(PickleWriter *w, const void *bytes, size_t n) {
+    if (n == 0) return;
     if (w->count + n > w->capacity) {
         const size_t capacity = 2 * (w->count + n);
         uint8_t *larger = realloc(w->bytes, capacity);
@@ -459,7 +460,7 @@ static Status write_entries(ZipWriter *zip, const char *stem, const PickleWriter
         st = name ? zip_add(zip, name, "3\n", 2, err) : ERR_MEMORY;
         free(name);
     }
-    return st == ERR_MEMORY ? (Status)fail(err, st, "torch: out of memory") : st;
+    return st == ERR_MEMORY ? fail(err, st, "torch: out of memory") : st;
 }
 
 Status torch_save(const char *path, const TorchTensor *tensors, int count, Error *err) {

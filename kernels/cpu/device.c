@@ -56,7 +56,7 @@ Status cpu_queue_fail(Queue *queue, const char *operation) {
 
 static Status wait_done(Queue *queue, Error *err) {
     const Status st = queue->status;
-    if (st != OK) fail(err, st, "%s", queue->error.text);
+    if (st != OK) error_write(err, "%s", queue->error.text);
     queue->status = OK;
     return st;
 }

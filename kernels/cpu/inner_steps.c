@@ -120,7 +120,7 @@ static bool servable(const InnerSteps *in) {
 }
 
 Status ISA(cpu_inner_steps)(Queue *q, const InnerSteps *in) {
-    REQUIRE(q, servable(in), "inner_steps");
+    REQUIRE(q, in && in->scratch && servable(in), "inner_steps");
     const int threads = q->device->threads;
     for (int64_t m = 0; m < in->M; m++) {
         const AdamStep a = adam_step(in->lr, *in->step + m);

@@ -68,7 +68,7 @@ static double add_row(float *restrict grad, float *restrict x, const float *rest
 }
 
 Status ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
-    REQUIRE(q, loss && grad_Y && heads_complete(in), "label_grad");
+    REQUIRE(q, loss && grad_Y && in && in->scratch && heads_complete(in), "label_grad");
     const int K = in->K, threads = q->device->threads;
     const int64_t B = in->B, C = in->C, panels = (B + PANEL - 1) / PANEL;
     const float scale = 1.0f / (float)B;

@@ -38,8 +38,7 @@ Status  ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerSte
 int64_t ISA(cpu_label_grad_scratch)(int K, int64_t C, int64_t d);
 /* Whether K spaces, batch and labels are complete; head and moments are the caller's to check. */
 static inline bool heads_complete(const InnerSteps *in) {
-    if (!in || in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1 || !in->scratch)
-        return false;
+    if (in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1) return false;
     for (int k = 0; k < in->K; k++)
         if (!in->space[k].Z || in->space[k].d < 1 || !in->space[k].head) return false;
     return true;

@@ -26,7 +26,7 @@ static inline float exp_f32(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t whole = (int32_t)n, half = whole >> 1;
+    const int32_t whole = (int32_t)n, half = ((whole + 512) >> 1) - 256; /* no negative is shifted */
     return p * exp2_whole(half) * exp2_whole(whole - half);
 }
 
