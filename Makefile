@@ -42,7 +42,7 @@ MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  t
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c))
 PROGRAM := $(OUT)/turtle
-TESTS   := $(call object,$(wildcard tests/*.c) host/flags.c)
+TESTS   := $(call object,$(wildcard tests/*.c))
 
 all: $(PROGRAM)                 ## build/turtle: the program (a link to the last configuration built)
 	@ln -sfn $(patsubst build/%,%,$(PROGRAM)) build/turtle
@@ -91,7 +91,7 @@ $(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
 $(TESTS): | criterion
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
-$(OUT)/tests-cpu: $(TESTS) $(LIBRARY)
+$(OUT)/tests-cpu: $(TESTS) $(call object,host/flags.c) $(LIBRARY)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
 criterion:
