@@ -86,7 +86,7 @@ test-full: $(OUT)/tests-cpu $(OUT)/fault all     ## the same, all recorded runs,
 	@TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT)
 	@$(MAKE) --no-print-directory test CONFIG=debug
 
-CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
+CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
 $(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
 $(TESTS): | criterion
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
