@@ -34,10 +34,17 @@ Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err) {
         const int64_t d = task->d[k];
         snprintf(names[2 * k], NAME_BYTES, "phi%d/bias", k + 1);
         snprintf(names[2 * k + 1], NAME_BYTES, "phi%d/weight", k + 1);
-        tensors[2 * k] = (TorchTensor){.name = names[2 * k], .type = DTYPE_F32, .axes = 1,
-                                       .shape = {C}, .count = C, .data = task->linear[k] + C * d};
-        tensors[2 * k + 1] = (TorchTensor){.name = names[2 * k + 1], .type = DTYPE_F32, .axes = 2,
-                                           .shape = {C, d}, .count = C * d,
+        tensors[2 * k] = (TorchTensor){.name = names[2 * k],
+                                       .type = DTYPE_F32,
+                                       .axes = 1,
+                                       .shape = {C},
+                                       .count = C,
+                                       .data = task->linear[k] + C * d};
+        tensors[2 * k + 1] = (TorchTensor){.name = names[2 * k + 1],
+                                           .type = DTYPE_F32,
+                                           .axes = 2,
+                                           .shape = {C, d},
+                                           .count = C * d,
                                            .data = task->linear[k]};
     }
     return torch_save(path, tensors, 2 * task->K, err);
@@ -47,8 +54,8 @@ static Status read_finite(const TorchTensor *t, const char *path, float *out, Er
     const Status st = torch_read_f32(t, out, err);
     for (int64_t i = 0; st == OK && i < t->count; i++)
         if (!isfinite(out[i]))
-            return fail(err, ERR_FORMAT, "checkpoint: %s: %s holds a value that is not finite", path,
-                        t->name);
+            return fail(err, ERR_FORMAT, "checkpoint: %s: %s holds a value that is not finite",
+                        path, t->name);
     return st;
 }
 

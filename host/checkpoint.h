@@ -10,14 +10,14 @@
 
 /* The labelling of every space: softmax of a linear layer, averaged over spaces. */
 typedef struct {
-    int     K;
+    int K;
     int64_t C, d[MAX_SPACES];
-    float  *linear[MAX_SPACES]; /* weight (C,d), then bias (C); owned */
+    float *linear[MAX_SPACES]; /* weight (C,d), then bias (C); owned */
 } TaskEncoder;
 
 /* Memory for K layers. On failure *out is zeroed. */
 Status task_encoder_alloc(TaskEncoder *out, int K, int64_t C, const int64_t *d, Error *err);
-void   task_encoder_free(TaskEncoder *task); /* NULL and twice are fine */
+void task_encoder_free(TaskEncoder *task); /* NULL and twice are fine */
 
 Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err);
 /* Refuses, naming the tensor, what is not such a checkpoint. On failure *out is zeroed. */

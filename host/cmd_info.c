@@ -17,5 +17,6 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     return st;
 }
 
-const Command command_info = {"info", "version, build and devices, or what a .npy or .pt file holds",
+const Command command_info = {"info",
+                              "version, build and devices, or what a .npy or .pt file holds",
                               "[FILE] [flags]", run_info};

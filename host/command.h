@@ -28,8 +28,8 @@ Status command_parse(const Command *command, const FlagTable *tables, int count,
 
 /* Hooks that show progress on stderr unless --quiet or --json, and notices unless --quiet; stop on
  * SIGINT and SIGTERM. */
-void        command_hooks(TurtleCommon *common, const CommandFlags *flags);
-void        command_hooks_end(void);
+void command_hooks(TurtleCommon *common, const CommandFlags *flags);
+void command_hooks_end(void);
 const char *command_line(void); /* as it was typed */
 
 #endif

@@ -23,7 +23,8 @@ static Status find_checkpoint(char **out, const TurtleEvaluateOptions *o, const 
                               Error *err) {
     *out = NULL;
     if (!o->ckpt_path)
-        return fail(err, ERR_USAGE, "evaluate: which checkpoint? give --ckpt_path FILE or a folder");
+        return fail(err, ERR_USAGE,
+                    "evaluate: which checkpoint? give --ckpt_path FILE or a folder");
     if (!is_folder(o->ckpt_path)) {
         *out = format_text("%s", o->ckpt_path);
         return *out ? OK : fail(err, ERR_MEMORY, "evaluate: out of memory");
@@ -57,9 +58,9 @@ static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEn
         st = ops->mem.features_open(ops->device, &features[k], &split->space[k].features, err);
     if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, err);
     if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
-    if (st == OK)
-        st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
-    if (st == OK && o->predictions) st = predictions_write(o->predictions, split, &predictions, err);
+    if (st == OK) st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
+    if (st == OK && o->predictions)
+        st = predictions_write(o->predictions, split, &predictions, err);
     predictions_free(&predictions);
     predictor_close(&predictor);
     for (int k = 0; k < task->K; k++) ops->mem.features_close(ops->device, &features[k]);

@@ -211,7 +211,8 @@ static void default_text(char text[64], const Flag *f, const void *field) {
     text[0] = '\0';
     switch (f->type) {
     case FLAG_TEXT:
-        if (*(const char *const *)field) snprintf(text, 64, " [%.40s]", *(const char *const *)field);
+        if (*(const char *const *)field)
+            snprintf(text, 64, " [%.40s]", *(const char *const *)field);
         break;
     case FLAG_INTEGER: snprintf(text, 64, " [%" PRId64 "]", *(const int64_t *)field); break;
     case FLAG_COUNT: snprintf(text, 64, " [%d]", *(const int *)field); break;

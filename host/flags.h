@@ -1,7 +1,8 @@
 /* flags.h - one table of flags per command feeds the parser and `--help`.
  *
  * A flag writes one field of an options struct; its default is what the field holds before parsing,
- * so a default stands in one place. '_' and '-' mean the same; `--flag value` and `--flag=value` too.
+ * so a default stands in one place. '_' and '-' mean the same; `--flag value` and `--flag=value`
+ * too.
  */
 #ifndef TURTLE_HOST_FLAGS_H
 #define TURTLE_HOST_FLAGS_H
@@ -22,8 +23,8 @@ typedef enum {
 
 typedef struct {
     const char *name; /* without the dashes; NULL ends a table */
-    FlagType    type;
-    size_t      field;    /* offset in the table's struct */
+    FlagType type;
+    size_t field;         /* offset in the table's struct */
     const char *argument; /* "N", "FILE", or alternatives "cold|warm", which are then checked */
     const char *help;     /* NULL: an alias, not listed */
 } Flag;
@@ -31,16 +32,16 @@ typedef struct {
 typedef struct {
     const char *title; /* above its flags in --help */
     const Flag *flags;
-    void       *fields; /* the struct */
+    void *fields; /* the struct */
 } FlagTable;
 
 /* Parses argv[0 .. argc) into the tables' structs. One argument that is no flag goes into
- * *positional if that is not NULL. Texts point into argv; the arrays of FLAG_TEXTS are fresh memory:
- * flags_free. ERR_USAGE names an unknown flag's nearest known one, a half-parsed number, a missing
- * value, a flag given twice. */
+ * *positional if that is not NULL. Texts point into argv; the arrays of FLAG_TEXTS are fresh
+ * memory: flags_free. ERR_USAGE names an unknown flag's nearest known one, a half-parsed number, a
+ * missing value, a flag given twice. */
 Status flags_parse(const FlagTable *tables, int count, int argc, char **argv,
                    const char **positional, Error *err);
-void   flags_free(const FlagTable *tables, int count);
+void flags_free(const FlagTable *tables, int count);
 
 /* The list of flags with their defaults, for --help. */
 void flags_help(FILE *out, const FlagTable *tables, int count);

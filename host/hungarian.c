@@ -29,17 +29,17 @@ static bool use_avx2(void) {
 #define ASSIGN(type) assign_##type
 #endif
 
-#define COST       int64_t
-#define FORBIDDEN  (INT64_C(1) << 61)
-#define TAKEN      (INT64_C(1) << 62)
-#define LARGEST    largest_i64(rows, cols)
+#define COST int64_t
+#define FORBIDDEN (INT64_C(1) << 61)
+#define TAKEN (INT64_C(1) << 62)
+#define LARGEST largest_i64(rows, cols)
 #define REFUSED(c) ((c) < -largest || (c) > largest)
-#define NAME(f)    f##_i64
+#define NAME(f) f##_i64
 #define TARGET
 #include "hungarian_solve.inc"
 #ifdef AVX2
 #define NAME(f) f##_i64_avx2
-#define TARGET  AVX2
+#define TARGET AVX2
 #include "hungarian_solve.inc"
 #endif
 #undef COST
@@ -48,17 +48,17 @@ static bool use_avx2(void) {
 #undef LARGEST
 #undef REFUSED
 
-#define COST       double
-#define FORBIDDEN  INFINITY
-#define TAKEN      INFINITY
-#define LARGEST    0x1p1000
+#define COST double
+#define FORBIDDEN INFINITY
+#define TAKEN INFINITY
+#define LARGEST 0x1p1000
 #define REFUSED(c) (!(fabs(c) <= largest) && (c) != (maximize ? -INFINITY : INFINITY))
-#define NAME(f)    f##_f64
+#define NAME(f) f##_f64
 #define TARGET
 #include "hungarian_solve.inc"
 #ifdef AVX2
 #define NAME(f) f##_f64_avx2
-#define TARGET  AVX2
+#define TARGET AVX2
 #include "hungarian_solve.inc"
 #endif
 

@@ -57,7 +57,8 @@ static void info_program(char **text, Json *j) {
     const char *why = NULL;
     json_open_array(j, "devices");
     if (ops_open(&ops, "auto", 0, &why, &err) == OK) {
-        add(text, "device        %s: %s%s%s\n", ops.kind, ops.name, why ? "; " : "", why ? why : "");
+        add(text, "device        %s: %s%s%s\n", ops.kind, ops.name, why ? "; " : "",
+            why ? why : "");
         json_text(j, NULL, ops.name);
         ops_close(&ops);
     } else {

@@ -8,7 +8,7 @@
 
 #include "../io/datasets.h"
 
-/* --- features ------------------------------------------------------------------------------- */
+/* --- features --------------------------------------------------------------------------------- */
 
 /* Every feature must be finite as float32: one that is not would spread to all weights. */
 static Status check_finite(const Space *s, Error *err) {
@@ -22,10 +22,11 @@ static Status check_finite(const Space *s, Error *err) {
         for (int64_t j = 0; j < f->d; j++) spread += 0.0f * row[j];
         for (int64_t j = 0; spread != 0.0f && st == OK && j < f->d; j++)
             if (!isfinite(row[j]))
-                st = fail(err, ERR_FORMAT,
-                          "features: %s: row %lld, column %lld is not a finite float32: recompute or "
-                          "drop that sample",
-                          s->path, (long long)i, (long long)j);
+                st = fail(
+                    err, ERR_FORMAT,
+                    "features: %s: row %lld, column %lld is not a finite float32: recompute or "
+                    "drop that sample",
+                    s->path, (long long)i, (long long)j);
     }
     free(row);
     return st;
@@ -58,15 +59,16 @@ static void space_close(Space *s) {
     *s = (Space){0};
 }
 
-/* --- labels --------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static Status labels_open(Split *split, const char *path, Error *err) {
     Npy a;
     Status st = npy_open(&a, path, err);
     if (st != OK) return st;
     if (a.count != split->N) {
-        st = fail(err, ERR_FORMAT, "labels: %s: expected %lld labels, one per sample of %s, got %lld",
-                  path, (long long)split->N, split->space[0].path, (long long)a.count);
+        st = fail(err, ERR_FORMAT,
+                  "labels: %s: expected %lld labels, one per sample of %s, got %lld", path,
+                  (long long)split->N, split->space[0].path, (long long)a.count);
         goto out;
     }
     split->y_true = malloc((size_t)split->N * sizeof *split->y_true);
@@ -77,8 +79,10 @@ static Status labels_open(Split *split, const char *path, Error *err) {
     st = npy_read_i64(&a, 0, a.count, split->y_true, err);
     for (int64_t i = 0; st == OK && i < split->N; i++) {
         if (split->y_true[i] < 0 || split->y_true[i] >= INT_MAX)
-            st = fail(err, ERR_FORMAT, "labels: %s: label %lld of sample %lld is not a class: "
-                      "expected 0, 1, 2, ...", path, (long long)split->y_true[i], (long long)i);
+            st = fail(err, ERR_FORMAT,
+                      "labels: %s: label %lld of sample %lld is not a class: "
+                      "expected 0, 1, 2, ...",
+                      path, (long long)split->y_true[i], (long long)i);
         else if (split->y_true[i] >= split->label_classes)
             split->label_classes = split->y_true[i] + 1;
     }
@@ -87,7 +91,7 @@ out:
     return st;
 }
 
-/* --- splits --------------------------------------------------------------------------------- */
+/* --- splits ----------------------------------------------------------------------------------- */
 
 static Status split_open(Split *out, int K, char *const *paths, const char *labels, Error *err) {
     for (int k = 0; k < K; k++) {
@@ -95,10 +99,10 @@ static Status split_open(Split *out, int K, char *const *paths, const char *labe
         if (st != OK) return st;
         const Space *s = &out->space[k], *first = &out->space[0];
         if (s->features.N != first->features.N)
-            return fail(err, ERR_FORMAT,
-                        "features: %s has %lld rows, %s has %lld: one row per sample, in the same order",
-                        first->path, (long long)first->features.N, s->path,
-                        (long long)s->features.N);
+            return fail(
+                err, ERR_FORMAT,
+                "features: %s has %lld rows, %s has %lld: one row per sample, in the same order",
+                first->path, (long long)first->features.N, s->path, (long long)s->features.N);
     }
     out->N = out->space[0].features.N;
     return labels ? labels_open(out, labels, err) : OK;
@@ -123,7 +127,7 @@ Status split_check_dimensions(const Split *split, int K, const int64_t *d, const
     return OK;
 }
 
-/* --- where things are ----------------------------------------------------------------------- */
+/* --- where things are ------------------------------------------------------------------------- */
 
 typedef struct {
     char *features[MAX_SPACES];
@@ -171,18 +175,20 @@ static char *join_names(const TurtleTexts *texts) {
 static Status check_wanted(const TurtleInputs *w, Error *err) {
     const int K = w->dataset ? w->phis.count : w->features.count;
     if (w->dataset && w->features.count)
-        return fail(err, ERR_USAGE, "inputs: give either --dataset with --phis or --features, not both");
-    if (!w->dataset && !w->features.count)
         return fail(err, ERR_USAGE,
-                    "inputs: no features: give --dataset NAME --phis P... or --features FILE.npy...");
+                    "inputs: give either --dataset with --phis or --features, not both");
+    if (!w->dataset && !w->features.count)
+        return fail(
+            err, ERR_USAGE,
+            "inputs: no features: give --dataset NAME --phis P... or --features FILE.npy...");
     if (w->dataset && (!*w->dataset || strchr(w->dataset, '/')))
         return fail(err, ERR_USAGE, "inputs: '%s' is not the name of a data set", w->dataset);
     if (K < 1) return fail(err, ERR_USAGE, "inputs: --dataset %s needs --phis P...", w->dataset);
     if (K > MAX_SPACES)
         return fail(err, ERR_USAGE, "inputs: %d spaces, at most %d are possible", K, MAX_SPACES);
     if (w->val_features.count && w->val_features.count != K)
-        return fail(err, ERR_USAGE, "inputs: %d --features but %d --val_features: one per space",
-                    K, w->val_features.count);
+        return fail(err, ERR_USAGE, "inputs: %d --features but %d --val_features: one per space", K,
+                    w->val_features.count);
     if (w->val_labels && !w->val_features.count)
         return fail(err, ERR_USAGE, "inputs: --val_labels without --val_features");
     return OK;
@@ -203,7 +209,7 @@ static Status dataset_split_open(Split *out, const TurtleInputs *w, const Turtle
     if (st == OK && !labelled && common->hooks.notice) {
         Error line;
         error_write(&line, "labels: %s: not there: the %s split is clustered without a score",
-             paths.labels, out->name);
+                    paths.labels, out->name);
         common->hooks.notice(common->hooks.context, line.text);
     }
 out:
@@ -275,10 +281,11 @@ Status inputs_check_classes(const Inputs *in, int64_t C, Error *err) {
             return fail(err, ERR_ARG, "classes: %lld are more than the %lld samples of %s",
                         (long long)C, (long long)s->N, s->space[0].path);
         if (s->label_classes > C)
-            return fail(err, ERR_ARG,
-                        "labels: the %s split has classes up to %lld, but C is %lld: set --classes %lld",
-                        s->name, (long long)s->label_classes - 1, (long long)C,
-                        (long long)s->label_classes);
+            return fail(
+                err, ERR_ARG,
+                "labels: the %s split has classes up to %lld, but C is %lld: set --classes %lld",
+                s->name, (long long)s->label_classes - 1, (long long)C,
+                (long long)s->label_classes);
     }
     return OK;
 }

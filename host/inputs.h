@@ -8,26 +8,26 @@
 
 /* One representation space: every sample's features under one frozen encoder phi_k. */
 typedef struct {
-    char    *path;
-    Npy      file;
+    char *path;
+    Npy file;
     Features features; /* (N,d), inside the mapping */
 } Space;
 
 /* The samples of a training or a validation split. */
 typedef struct {
     const char *name; /* "train" or "val" */
-    int64_t     N;    /* 0: the split does not exist */
-    Space       space[MAX_SPACES];
-    int64_t    *y_true;     /* (N) class of each sample, or NULL; owned */
-    int64_t     label_classes; /* 1 + the largest label; 0 without labels */
+    int64_t N;        /* 0: the split does not exist */
+    Space space[MAX_SPACES];
+    int64_t *y_true;       /* (N) class of each sample, or NULL; owned */
+    int64_t label_classes; /* 1 + the largest label; 0 without labels */
 } Split;
 
 typedef struct {
-    int         K;
-    int64_t     C;       /* 0 if neither asked for nor known */
-    char       *dataset; /* for file names and reports; owned */
-    char       *phis;    /* names of the spaces, joined by '_'; owned */
-    Split       train, val;
+    int K;
+    int64_t C;     /* 0 if neither asked for nor known */
+    char *dataset; /* for file names and reports; owned */
+    char *phis;    /* names of the spaces, joined by '_'; owned */
+    Split train, val;
 } Inputs;
 
 enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2 };
@@ -38,7 +38,7 @@ enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2 };
  * column), labels of another number, negative labels. On failure *out is zeroed. */
 Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *common, int purpose,
                    Error *err);
-void   inputs_close(Inputs *in); /* NULL and twice are fine */
+void inputs_close(Inputs *in); /* NULL and twice are fine */
 
 /* C classes for this data: 2 <= C <= N, and not fewer than the labels have. */
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);

@@ -9,9 +9,9 @@
 /* Start with `Json j = {0}`; open the object with json_open(&j, NULL). A failed allocation is
  * remembered: json_take then returns NULL. */
 typedef struct {
-    char  *text;
+    char *text;
     size_t length, capacity;
-    bool   failed;
+    bool failed;
 } Json;
 
 /* A key of NULL adds an element without a name: the outermost object, or into an array. */

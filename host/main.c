@@ -1,8 +1,8 @@
 /* main.c - the command line: finds the command, runs it, prints what failed, exits.
  *
- * Exit status: 0 done, 1 failed, 2 bad usage, 130 or 143 stopped by SIGINT or SIGTERM with the state
- * saved. Results go to stdout, everything else to stderr; with --json stdout is exactly one object,
- * also for a failure. */
+ * Exit status: 0 done, 1 failed, 2 bad usage, 130 or 143 stopped by SIGINT or SIGTERM with the
+ * state saved. Results go to stdout, everything else to stderr; with --json stdout is exactly one
+ * object, also for a failure. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -132,7 +132,7 @@ static const Command *find_command(const char *name, Error *err) {
     }
     const char *near = nearest_word(name, names, COMMANDS);
     error_write(err, "unknown command '%s'%s%s%s", name, near ? ": did you mean " : "",
-         near ? near : "", near ? "?" : "; turtle --help lists them");
+                near ? near : "", near ? "?" : "; turtle --help lists them");
     return NULL;
 }
 

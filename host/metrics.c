@@ -22,7 +22,7 @@ static Status check_ids(const char *kind, const int64_t *ids, int64_t n, int64_t
 /* The accuracies of the matching in class_of. */
 static void score_matching(Metrics *m, const int64_t *class_sizes) {
     int64_t present = 0;
-    double  shares = 0;
+    double shares = 0;
     m->matched = 0;
     for (int64_t cluster = 0; cluster < m->D; cluster++) {
         const int64_t class = m->class_of[cluster];
@@ -68,7 +68,7 @@ static double normalised_mutual_information(const Metrics *m, const int64_t *clu
  * counted in both orders. Sums are exact below 2^53, for n up to 94 million. */
 static double adjusted_rand_index(const Metrics *m, const int64_t *cluster_sizes,
                                   const int64_t *class_sizes) {
-    double       in_both = 0, in_cluster = 0, in_class = 0;
+    double in_both = 0, in_cluster = 0, in_class = 0;
     const double n = (double)m->samples;
     for (int64_t i = 0; i < m->D; i++) {
         in_cluster += (double)cluster_sizes[i] * (double)cluster_sizes[i];
@@ -86,9 +86,9 @@ Status metrics_compute(Metrics *out, const int64_t *clusters, const int64_t *cla
                        Error *err) {
     memset(out, 0, sizeof *out);
     if (n < 1) return fail(err, ERR_ARG, "metrics: expected samples, got %lld", (long long)n);
-    Metrics  m = {.samples = n, .D = 1};
+    Metrics m = {.samples = n, .D = 1};
     int64_t *cluster_sizes = NULL, *class_sizes = NULL;
-    Status   st = check_ids("cluster", clusters, n, &m.D, err);
+    Status st = check_ids("cluster", clusters, n, &m.D, err);
     if (st == OK) st = check_ids("class", classes, n, &m.D, err);
     if (st != OK) return st;
 

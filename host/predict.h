@@ -6,35 +6,35 @@
 #include "checkpoint.h"
 
 typedef struct {
-    int64_t  n;
-    int64_t *cluster;    /* (n) argmax_c Y; owned */
-    float   *confidence; /* (n) max_c Y; owned */
-    float   *margin;     /* (n) distance to the second largest; owned */
-    double   space_agreement; /* least over k of the share where argmax P_k = argmax Y; NaN, K = 1 */
+    int64_t n;
+    int64_t *cluster;       /* (n) argmax_c Y; owned */
+    float *confidence;      /* (n) max_c Y; owned */
+    float *margin;          /* (n) distance to the second largest; owned */
+    double space_agreement; /* least over k of the share where argmax P_k = argmax Y; NaN, K = 1 */
 } Predictions;
 
 /* Buffers for one shape, reused from call to call. */
 typedef struct {
     const Ops *ops;
-    Queue     *queue;
-    int        K;
-    int64_t    C, d[MAX_SPACES];
-    Buffer     memory;
-    int64_t   *rows;
-    float     *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin;
-    int32_t   *index;
-    void      *scratch;
+    Queue *queue;
+    int K;
+    int64_t C, d[MAX_SPACES];
+    Buffer memory;
+    int64_t *rows;
+    float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin;
+    int32_t *index;
+    void *scratch;
 } Predictor;
 
 Status predictor_open(Predictor *out, const Ops *ops, int K, int64_t C, const int64_t *d,
                       Error *err);
-void   predictor_close(Predictor *p); /* NULL and twice are fine */
+void predictor_close(Predictor *p); /* NULL and twice are fine */
 
 /* Samples 0 .. n of the split whose features (on the device of `ops`) are given, under `task`.
- * *out is replaced; free it with predictions_free. The result does not depend on how the samples are
- * cut into pieces. */
+ * *out is replaced; free it with predictions_free. The result does not depend on how the samples
+ * are cut into pieces. */
 Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *features, int64_t n,
                      Predictions *out, Error *err);
-void   predictions_free(Predictions *p); /* NULL and twice are fine */
+void predictions_free(Predictions *p); /* NULL and twice are fine */
 
 #endif

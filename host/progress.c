@@ -7,12 +7,13 @@
 #include <unistd.h>
 
 enum { BAR = 24 };
-#define BAR_EVERY  0.1 /* seconds */
+#define BAR_EVERY 0.1 /* seconds */
 #define LINE_EVERY 5.0
 
 void progress_open(ProgressView *view) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    *view = (ProgressView){.terminal = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0)};
+    *view =
+        (ProgressView){.terminal = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0)};
     view->color = view->terminal && !(no_color && *no_color);
 }
 
@@ -46,7 +47,8 @@ void progress_show(void *context, const TurtleProgress *p) {
         fputs(view->color ? "\033[0m " : " ", stderr);
     }
     const double rate = p->seconds > 0 ? (double)(p->iteration - p->first) / p->seconds : 0.0;
-    fprintf(stderr, "%lld/%lld  %.1f it/s  ", (long long)p->iteration, (long long)p->iterations, rate);
+    fprintf(stderr, "%lld/%lld  %.1f it/s  ", (long long)p->iteration, (long long)p->iterations,
+            rate);
     print_duration(p->seconds);
     if (rate > 0 && !last) {
         fputs(" < ", stderr);

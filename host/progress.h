@@ -5,9 +5,9 @@
 #include "turtle.h"
 
 typedef struct {
-    bool   terminal, color;
+    bool terminal, color;
     double last; /* seconds at which something was last shown */
-    bool   bar;  /* a bar stands on the current line */
+    bool bar;    /* a bar stands on the current line */
 } ProgressView;
 
 /* Looks at stderr and at NO_COLOR. */

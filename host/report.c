@@ -75,7 +75,8 @@ static void sizes_text(char *text, size_t bytes, const int64_t *sizes, int64_t C
     size_t used = 0;
     text[0] = '\0';
     for (int64_t c = 0; c < C; c++) {
-        const int n = snprintf(text + used, bytes - used, "%s%lld", c ? " " : "", (long long)sizes[c]);
+        const int n =
+            snprintf(text + used, bytes - used, "%s%lld", c ? " " : "", (long long)sizes[c]);
         if (n < 0 || used + (size_t)n + 8 > bytes) {
             snprintf(text + used, bytes - used, " ...");
             return;
@@ -98,10 +99,11 @@ static void warn_of_collapse(const TurtleResult *r, const TurtleHooks *hooks) {
     char sizes[600];
     sizes_text(sizes, sizeof sizes, sorted, r->classes);
     free(sorted);
-    notice(hooks,
-           "warning: only %lld of %lld clusters are used: the run has collapsed; try another --seed, "
-           "a larger --gamma or fewer --classes. samples per cluster, largest first: %s",
-           (long long)r->clusters_found, (long long)r->classes, sizes);
+    notice(
+        hooks,
+        "warning: only %lld of %lld clusters are used: the run has collapsed; try another --seed, "
+        "a larger --gamma or fewer --classes. samples per cluster, largest first: %s",
+        (long long)r->clusters_found, (long long)r->classes, sizes);
 }
 
 Status result_score(TurtleResult *r, const Split *split, const Predictions *p, int64_t C,
@@ -133,8 +135,8 @@ char *result_line(const TurtleResult *r, const Inputs *in) {
     if (isnan(r->cluster_acc))
         return format_text("%-12s, %-20s, Number of found clusters %lld", in->dataset, in->phis,
                            (long long)r->clusters_found);
-    return format_text("%-12s, %-20s, Number of found clusters %lld, Cluster Acc: %.4f", in->dataset,
-                       in->phis, (long long)r->clusters_found, r->cluster_acc);
+    return format_text("%-12s, %-20s, Number of found clusters %lld, Cluster Acc: %.4f",
+                       in->dataset, in->phis, (long long)r->clusters_found, r->cluster_acc);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */

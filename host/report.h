@@ -9,8 +9,9 @@
 /* Everything unknown: NaN, -1. */
 void result_clear(TurtleResult *result);
 
-/* Scores of `split` under the predictions: cluster sizes and, with labels, the metrics. Warns through
- * the notice hook when fewer than half of the C clusters are found, with the histogram of sizes. */
+/* Scores of `split` under the predictions: cluster sizes and, with labels, the metrics. Warns
+ * through the notice hook when fewer than half of the C clusters are found, with the histogram of
+ * sizes. */
 Status result_score(TurtleResult *result, const Split *split, const Predictions *p, int64_t C,
                     const TurtleHooks *hooks, Error *err);
 /* Accuracy alone; NaN without labels. */

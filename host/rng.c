@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* --- the generator ------------------------------------------------------------------------ */
+/* --- the generator ---------------------------------------------------------------------------- */
 
 enum { N = MT19937_WORDS, M = 397 }; /* as the paper calls them */
 
@@ -51,7 +51,7 @@ uint32_t mt19937_next(Mt19937 *rng) {
     return tempered(*take(rng, 1, &one));
 }
 
-/* --- torch -------------------------------------------------------------------------------- */
+/* --- torch ------------------------------------------------------------------------------------ */
 
 /* [0, 1) in steps of 2^-24: exact, the integer has no more bits than a float. */
 static inline float unit(uint32_t word) {
@@ -80,7 +80,7 @@ void torch_linear(Mt19937 *rng, float *weight, float *bias, int64_t C, int64_t d
     torch_uniform(rng, bias, C, -1.0 / sqrt((double)d), 1.0 / sqrt((double)d));
 }
 
-/* --- numpy -------------------------------------------------------------------------------- */
+/* --- numpy ------------------------------------------------------------------------------------ */
 
 /* All bits up to the highest of max. */
 static uint64_t mask_of(uint64_t max) {

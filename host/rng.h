@@ -14,11 +14,11 @@ enum { MT19937_WORDS = 624 };
 
 typedef struct {
     uint32_t state[MT19937_WORDS];
-    int32_t  next; /* words of the state already used, 0 .. 624; 624: twist first */
+    int32_t next; /* words of the state already used, 0 .. 624; 624: twist first */
 } Mt19937;
 
 /* Seeds with seed mod 2^32, as both libraries do. */
-void     mt19937_seed(Mt19937 *rng, uint64_t seed);
+void mt19937_seed(Mt19937 *rng, uint64_t seed);
 uint32_t mt19937_next(Mt19937 *rng);
 
 /* torch's float32 uniform_(low, high): n values, one output each: fmaf(x, high - low, low) with x

@@ -30,31 +30,35 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
 
 typedef struct {
     const TurtleTrainOptions *options;
-    const TurtleHooks        *hooks;
-    Inputs       in;
-    Ops          ops;
-    RunDir       dir;
-    Train        train;
-    TaskEncoder  task;
-    Predictor    predictor;
-    Features     scored_features[MAX_SPACES]; /* of the scored split, on the device */
-    const Split *scored;     /* the validation split, else the training split */
-    int64_t      watched;    /* samples of it that are scored while training goes on */
-    Predictions  predictions;
-    int64_t      iteration;
-    double       started;
+    const TurtleHooks *hooks;
+    Inputs in;
+    Ops ops;
+    RunDir dir;
+    Train train;
+    TaskEncoder task;
+    Predictor predictor;
+    Features scored_features[MAX_SPACES]; /* of the scored split, on the device */
+    const Split *scored;                  /* the validation split, else the training split */
+    int64_t watched;                      /* samples of it that are scored while training goes on */
+    Predictions predictions;
+    int64_t iteration;
+    double started;
     TurtleProgress progress;
 } Run;
 
 static Status check_options(const TurtleTrainOptions *o, Error *err) {
-    const struct { const char *name; int64_t value, least; } sizes[] = {
-        {"T", o->T, 1},                   {"M", o->M, 1},
-        {"batch_size", o->batch_size, 1}, {"eval_every", o->eval_every, 0},
-        {"save_every", o->save_every, 0}};
+    const struct {
+        const char *name;
+        int64_t value, least;
+    } sizes[] = {{"T", o->T, 1},
+                 {"M", o->M, 1},
+                 {"batch_size", o->batch_size, 1},
+                 {"eval_every", o->eval_every, 0},
+                 {"save_every", o->save_every, 0}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < sizes[i].least)
-            return fail(err, ERR_USAGE, "training: --%s %lld: at least %lld is needed", sizes[i].name,
-                        (long long)sizes[i].value, (long long)sizes[i].least);
+            return fail(err, ERR_USAGE, "training: --%s %lld: at least %lld is needed",
+                        sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].least);
     if (!(o->inner_lr > 0) || !(o->outer_lr > 0) || !isfinite(o->inner_lr + o->outer_lr))
         return fail(err, ERR_USAGE, "training: learning rates must be positive and finite");
     if (!(o->gamma >= 0) || !isfinite(o->gamma))
@@ -86,7 +90,8 @@ static Status open_devices(Run *run, Error *err) {
                           .torch_rng = strcmp(run->options->rng, "torch") == 0,
                           .seed = common->seed};
     if (config.B > train->N) {
-        notice(run->hooks, "training: --batch_size %lld is more than the %lld samples: using all of them",
+        notice(run->hooks,
+               "training: --batch_size %lld is more than the %lld samples: using all of them",
                (long long)config.B, (long long)train->N);
         config.B = train->N;
     }
@@ -185,8 +190,13 @@ static bool stop_asked(const TurtleHooks *hooks) {
 
 static Status train_loop(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
-    run->progress = (TurtleProgress){.first = run->iteration, .iterations = o->T, .classes = run->in.C, .loss = NAN,
-                                     .entropy = NAN, .cluster_acc = NAN, .clusters_found = -1};
+    run->progress = (TurtleProgress){.first = run->iteration,
+                                     .iterations = o->T,
+                                     .classes = run->in.C,
+                                     .loss = NAN,
+                                     .entropy = NAN,
+                                     .cluster_acc = NAN,
+                                     .clusters_found = -1};
     run->started = now_seconds();
     while (run->iteration < o->T) {
         Status st = train_iteration(&run->train, err);
@@ -252,8 +262,8 @@ static Status write_run_json(const Run *run, const char *json, Error *err) {
 /* predictions_<split>.csv of one split; the scores of the scored one go into *result. */
 static Status finish_split(Run *run, const Split *split, const Features *on_device,
                            TurtleResult *result, Error *err) {
-    Status st = predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions,
-                              err);
+    Status st =
+        predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions, err);
     if (st == OK && split == run->scored)
         st = result_score(result, split, &run->predictions, run->in.C, run->hooks, err);
     if (st == OK && split == &run->in.train)

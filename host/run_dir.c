@@ -16,12 +16,12 @@
  * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
 static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis) {
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
-    return format_text("turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s.pt",
-                       phis, format_real(inner, o->inner_lr), format_real(outer, o->outer_lr),
-                       (long long)o->T, (long long)o->M, o->warm_start ? "warm" : "cold",
-                       format_real(gamma, o->gamma), (long long)o->batch_size,
-                       (unsigned long long)o->common.seed,
-                       strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "");
+    return format_text(
+        "turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s.pt", phis,
+        format_real(inner, o->inner_lr), format_real(outer, o->outer_lr), (long long)o->T,
+        (long long)o->M, o->warm_start ? "warm" : "cold", format_real(gamma, o->gamma),
+        (long long)o->batch_size, (unsigned long long)o->common.seed,
+        strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "");
 }
 
 /* Everything that an interrupted run and its continuation must share; T may grow. */
@@ -34,8 +34,8 @@ static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
                              (long long)o->batch_size, o->warm_start ? "warm" : "cold", o->rng,
                              (unsigned long long)o->common.seed, (long long)in->train.N);
     for (int k = 0; text && k < in->K; k++) {
-        char *longer = format_text("%sdimension %lld\n", text,
-                                   (long long)in->train.space[k].features.d);
+        char *longer =
+            format_text("%sdimension %lld\n", text, (long long)in->train.space[k].features.d);
         free(text);
         text = longer;
     }
@@ -49,8 +49,8 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const Inputs 
     } else {
         char *name = checkpoint_name(o, in->phis);
         if (name)
-            out->checkpoint = format_text("%s/task_checkpoints/%dspace/%s/%s/%s", o->common.root_dir,
-                                          in->K, in->phis, in->dataset, name);
+            out->checkpoint = format_text("%s/task_checkpoints/%dspace/%s/%s/%s",
+                                          o->common.root_dir, in->K, in->phis, in->dataset, name);
         free(name);
         if (out->checkpoint)
             out->folder = format_text("%.*s", (int)(strlen(out->checkpoint) - strlen(".pt")),
@@ -143,8 +143,8 @@ Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err) {
     char *line = json_take(&j);
     const bool written = line && fprintf(dir->log, "%s\n", line) > 0 && fflush(dir->log) == 0;
     free(line);
-    return written ? OK : fail(err, ERR_IO, "training: %s/log.jsonl: %s", dir->folder,
-                               strerror(errno));
+    return written ? OK
+                   : fail(err, ERR_IO, "training: %s/log.jsonl: %s", dir->folder, strerror(errno));
 }
 
 /* --- predictions ------------------------------------------------------------------------------ */
@@ -164,8 +164,9 @@ static Status image_list_open(FileMap *out, const Split *split, Error *err) {
         for (int64_t i = 0; i < out->bytes; i++)
             lines += out->data[i] == '\n' || i + 1 == out->bytes;
         if (st == OK && lines != split->N) {
-            st = fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
-                      path, (long long)lines, (long long)split->N);
+            st =
+                fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
+                     path, (long long)lines, (long long)split->N);
             file_unmap(out);
         }
     }
@@ -205,8 +206,8 @@ Status predictions_write(const char *path, const Split *split, const Predictions
         } else {
             fprintf(file.stream, "%lld", (long long)i);
         }
-        fprintf(file.stream, ",%lld,%.6g,%.6g\n", (long long)p->cluster[i], (double)p->confidence[i],
-                (double)p->margin[i]);
+        fprintf(file.stream, ",%lld,%.6g,%.6g\n", (long long)p->cluster[i],
+                (double)p->confidence[i], (double)p->margin[i]);
     }
     st = atomic_commit(&file, err);
 out:

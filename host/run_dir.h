@@ -1,10 +1,10 @@
 /* run_dir.h - what a training run leaves on the disk, and where.
  *
- * The checkpoint's path follows the published implementation; the run directory is that path without
- * `.pt`, or everything goes to --out:
+ * The checkpoint's path follows the published implementation; the run directory is that path
+ * without `.pt`, or everything goes to --out:
  *   run.json      all resolved options, inputs, and at the end the results
- *   log.jsonl     one line per evaluation: iteration loss entropy clusters_found cluster_acc seconds
- *   resume.pt     the state of an unfinished run; removed at the end
+ *   log.jsonl     one line per evaluation: iteration loss entropy clusters_found cluster_acc
+ *   seconds resume.pt     the state of an unfinished run; removed at the end
  *   predictions_{train,val}.csv   path,cluster,confidence,margin
  */
 #ifndef TURTLE_HOST_RUN_DIR_H
@@ -27,7 +27,7 @@ Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const Inputs
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
-void   run_dir_close(RunDir *dir); /* NULL and twice are fine */
+void run_dir_close(RunDir *dir); /* NULL and twice are fine */
 
 /* path,cluster,confidence,margin: the path is the line of the image list beside the features
  * (<stem>.txt), or the row number where there is none. */

@@ -13,7 +13,7 @@
 
 /* Hands out 64-byte-aligned pieces of one allocation; with base NULL it only counts. */
 typedef struct {
-    char   *base;
+    char *base;
     int64_t used;
 } Arena;
 
@@ -71,7 +71,8 @@ static Status allocate(Train *r, Error *err) {
     if (!r->config.torch_rng) return OK;
     int64_t head_max = linear_size(r->config.C, r->d[0]);
     for (int k = 1; k < r->config.K; k++)
-        if (linear_size(r->config.C, r->d[k]) > head_max) head_max = linear_size(r->config.C, r->d[k]);
+        if (linear_size(r->config.C, r->d[k]) > head_max)
+            head_max = linear_size(r->config.C, r->d[k]);
     r->rows_host = malloc((size_t)r->N * sizeof *r->rows_host);
     r->head_host = malloc((size_t)head_max * sizeof *r->head_host);
     if (!r->rows_host || !r->head_host)
@@ -90,7 +91,8 @@ static void draw_linear(Train *r, float *linear, int k, int stream) {
         r->ops->mem.to_device(r->queue, linear, r->head_host,
                               linear_size(C, d) * (int64_t)sizeof(float));
     } else {
-        r->ops->train.random_linear(r->queue, linear, C, d, r->config.seed, stream, k, r->iteration);
+        r->ops->train.random_linear(r->queue, linear, C, d, r->config.seed, stream, k,
+                                    r->iteration);
     }
 }
 
@@ -170,8 +172,15 @@ static Status outer_iteration(void *run) {
     }
 
     /* 4. M Adam steps of every head on CE(W_k(Z_k), Y), Y held constant (Eq. 13). */
-    InnerSteps inner = {.K = K, .Y = r->Y, .B = B, .C = C, .M = c->M, .lr = c->inner_lr,
-                        .step = r->head_step, .losses = r->inner_losses, .scratch = r->scratch};
+    InnerSteps inner = {.K = K,
+                        .Y = r->Y,
+                        .B = B,
+                        .C = C,
+                        .M = c->M,
+                        .lr = c->inner_lr,
+                        .step = r->head_step,
+                        .losses = r->inner_losses,
+                        .scratch = r->scratch};
     for (int k = 0; k < K; k++)
         inner.space[k] = (InnerSpace){r->Z[k], r->d[k], r->head[k], r->head_m1[k], r->head_m2[k]};
     train->inner_steps(q, &inner);
@@ -184,8 +193,7 @@ static Status outer_iteration(void *run) {
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
-        train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C,
-                         r->scratch);
+        train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C, r->scratch);
         train->linear_grad(q, r->grad_linear, grad_logits, r->Z[k], B, C, d, r->scratch);
         train->weight_norm_grad(q, r->grad_task[k], r->grad_linear, r->task[k], C, d);
         train->adam(q, r->task[k], r->grad_task[k], r->task_m1[k], r->task_m2[k], task_size(C, d),
@@ -208,10 +216,11 @@ Status train_iteration(Train *r, Error *err) {
 Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *err) {
     Train *r = out;
     *r = (Train){0};
-    if (config->K < 1 || config->K > MAX_SPACES || config->C < 2 || config->M < 0 || config->B < 1 ||
-        config->B > config->features[0]->N)
-        return fail(err, ERR_ARG, "training: %d spaces, %lld classes, batches of %lld: not a problem",
-                    config->K, (long long)config->C, (long long)config->B);
+    if (config->K < 1 || config->K > MAX_SPACES || config->C < 2 || config->M < 0 ||
+        config->B < 1 || config->B > config->features[0]->N)
+        return fail(err, ERR_ARG,
+                    "training: %d spaces, %lld classes, batches of %lld: not a problem", config->K,
+                    (long long)config->C, (long long)config->B);
     *r = (Train){.config = *config, .ops = ops, .N = config->features[0]->N};
     Status st = OK;
     for (int k = 0; k < config->K; k++) r->d[k] = config->features[k]->d;
@@ -224,7 +233,8 @@ Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *
     mt19937_seed(&r->weights, config->seed);
     mt19937_seed(&r->batches, config->seed);
     for (int k = 0; st == OK && k < config->K; k++) st = draw_task(r, k, err);
-    for (int k = 0; k < config->K; k++) draw_head(r, k); /* drawn by cold start too, then replaced */
+    for (int k = 0; k < config->K; k++)
+        draw_head(r, k); /* drawn by cold start too, then replaced */
     if (st == OK) st = ops->mem.wait(r->queue, err);
 out:
     if (st != OK) train_close(r);
@@ -276,11 +286,11 @@ enum { MAX_STATE = 6 * MAX_SPACES + 8 };
 
 /* One array that the next iteration depends on. */
 typedef struct {
-    char    name[32];
-    DType   type;
+    char name[32];
+    DType type;
     int64_t count;
-    void   *device; /* or NULL: it is in host memory */
-    void   *host;
+    void *device; /* or NULL: it is in host memory */
+    void *host;
 } StateArray;
 
 static int state_arrays(Train *r, StateArray *s) {
@@ -288,10 +298,13 @@ static int state_arrays(Train *r, StateArray *s) {
     int n = 0;
     for (int k = 0; k < c->K; k++) {
         const int64_t task = task_size(c->C, r->d[k]), head = linear_size(c->C, r->d[k]);
-        const struct { const char *name; float *at; int64_t count; } arrays[] = {
-            {"task", r->task[k], task},       {"task_m1", r->task_m1[k], task},
-            {"task_m2", r->task_m2[k], task}, {"head", r->head[k], head},
-            {"head_m1", r->head_m1[k], head}, {"head_m2", r->head_m2[k], head}};
+        const struct {
+            const char *name;
+            float *at;
+            int64_t count;
+        } arrays[] = {{"task", r->task[k], task},       {"task_m1", r->task_m1[k], task},
+                      {"task_m2", r->task_m2[k], task}, {"head", r->head[k], head},
+                      {"head_m1", r->head_m1[k], head}, {"head_m2", r->head_m2[k], head}};
         for (int i = 0; i < 6; i++, n++) {
             s[n] = (StateArray){"", DTYPE_F32, arrays[i].count, arrays[i].at, NULL};
             snprintf(s[n].name, sizeof s[n].name, "%s%d", arrays[i].name, k + 1);
@@ -323,13 +336,20 @@ Status train_save(Train *r, const char *path, const char *options, Error *err) {
             }
             r->ops->mem.to_host(r->queue, host, state[i].device, bytes);
         }
-        tensors[i] = (TorchTensor){.name = state[i].name, .type = state[i].type, .axes = 1,
-                                   .shape = {state[i].count}, .count = state[i].count,
+        tensors[i] = (TorchTensor){.name = state[i].name,
+                                   .type = state[i].type,
+                                   .axes = 1,
+                                   .shape = {state[i].count},
+                                   .count = state[i].count,
                                    .data = host};
     }
     const int64_t length = (int64_t)strlen(options);
-    tensors[n] = (TorchTensor){.name = "options", .type = DTYPE_U8, .axes = 1, .shape = {length},
-                               .count = length, .data = options};
+    tensors[n] = (TorchTensor){.name = "options",
+                               .type = DTYPE_U8,
+                               .axes = 1,
+                               .shape = {length},
+                               .count = length,
+                               .data = options};
     st = r->ops->mem.wait(r->queue, err);
     if (st == OK) st = torch_save(path, tensors, n + 1, err);
 out:
@@ -347,7 +367,8 @@ static Status options_differ(const char *path, const char *saved, int64_t length
         const char *newline = memchr(saved, '\n', (size_t)(end - saved));
         const size_t saved_line = (size_t)((newline ? newline : end) - saved);
         if (line != saved_line || memcmp(now, saved, line) != 0)
-            return fail(err, ERR_ARG, "resume: %s was saved with `%.*s`, now it is `%.*s`: use the "
+            return fail(err, ERR_ARG,
+                        "resume: %s was saved with `%.*s`, now it is `%.*s`: use the "
                         "options of the interrupted run, or --restart",
                         path, (int)saved_line, saved, (int)line, now);
         now += line + (now[line] == '\n');

@@ -8,57 +8,57 @@
 
 /* What is trained and how; the defaults of the paper stand in turtle.h. */
 typedef struct {
-    int             K;
+    int K;
     const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */
-    int64_t         C, B, M;              /* B <= N */
-    double          gamma, inner_lr, outer_lr;
-    bool            warm_start;
-    bool            torch_rng; /* the published implementation's random streams */
-    uint64_t        seed;
+    int64_t C, B, M;                      /* B <= N */
+    double gamma, inner_lr, outer_lr;
+    bool warm_start;
+    bool torch_rng; /* the published implementation's random streams */
+    uint64_t seed;
 } TrainConfig;
 
 /* One run. Everything a test or a report may look at is public. All pointers but the host's at the
  * end are device memory. */
 typedef struct {
     TrainConfig config;
-    const Ops  *ops;
-    Queue      *queue;
-    Graph      *graph;
-    Buffer      memory; /* all arrays below, one allocation */
-    int64_t     N, d[MAX_SPACES];
-    Features    features[MAX_SPACES]; /* on the device */
+    const Ops *ops;
+    Queue *queue;
+    Graph *graph;
+    Buffer memory; /* all arrays below, one allocation */
+    int64_t N, d[MAX_SPACES];
+    Features features[MAX_SPACES]; /* on the device */
 
     /* what the next iteration depends on: saved and restored */
-    float   *task[MAX_SPACES]; /* v (C,d), bias (C), g (C): theta_k */
-    float   *task_m1[MAX_SPACES], *task_m2[MAX_SPACES];
-    float   *head[MAX_SPACES]; /* weight (C,d), bias (C): W_k */
-    float   *head_m1[MAX_SPACES], *head_m2[MAX_SPACES];
+    float *task[MAX_SPACES]; /* v (C,d), bias (C), g (C): theta_k */
+    float *task_m1[MAX_SPACES], *task_m2[MAX_SPACES];
+    float *head[MAX_SPACES]; /* weight (C,d), bias (C): W_k */
+    float *head_m1[MAX_SPACES], *head_m2[MAX_SPACES];
     int64_t *iteration; /* (1) outer iterations done */
     int64_t *head_step; /* (1) Adam steps of the heads done */
-    float   *loss;      /* (K) outer cross-entropy of the last iteration, per space */
-    float   *entropy;   /* (K) entropy of the batch-mean label, per space */
+    float *loss;        /* (K) outer cross-entropy of the last iteration, per space */
+    float *entropy;     /* (K) entropy of the batch-mean label, per space */
 
     /* within an iteration */
-    int64_t *rows;             /* (B) the batch */
-    float   *Z[MAX_SPACES];    /* (B,d_k) its features */
-    float   *W;                /* (C,d_max) weight-normalised task weight */
-    float   *P, *Y;            /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
-    float   *P_bar;            /* (K,C) */
-    float   *grad_linear;      /* (C,d_max) and (C): with respect to W and bias */
-    float   *grad_task[MAX_SPACES]; /* like task */
-    float   *inner_losses;     /* (M) before each inner step, summed over spaces */
-    void    *scratch;
+    int64_t *rows;        /* (B) the batch */
+    float *Z[MAX_SPACES]; /* (B,d_k) its features */
+    float *W;             /* (C,d_max) weight-normalised task weight */
+    float *P, *Y;         /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
+    float *P_bar;         /* (K,C) */
+    float *grad_linear;   /* (C,d_max) and (C): with respect to W and bias */
+    float *grad_task[MAX_SPACES]; /* like task */
+    float *inner_losses;          /* (M) before each inner step, summed over spaces */
+    void *scratch;
 
     /* torch's and numpy's streams, drawn on the host */
-    Mt19937  weights, batches;
+    Mt19937 weights, batches;
     int64_t *rows_host;
-    float   *head_host;
+    float *head_host;
 } Train;
 
 /* Allocates and draws the initial parameters. `ops` and the features must outlive *out. On failure
  * *out is zeroed. */
 Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *err);
-void   train_close(Train *r); /* NULL and twice are fine */
+void train_close(Train *r); /* NULL and twice are fine */
 
 /* Enqueues one outer iteration: the algorithm, line for line. */
 Status train_iteration(Train *r, Error *err);

@@ -23,17 +23,18 @@
 
 typedef struct {
     const char **item; /* owned by the caller */
-    int          count;
+    int count;
 } TurtleTexts;
 
-/* --- what a running call tells ------------------------------------------------------------ */
+/* --- what a running call tells ---------------------------------------------------------------- */
 
 typedef struct {
-    int64_t first, iteration, iterations; /* outer iterations: done before this call, done, in all */
-    double  seconds;                      /* since training began */
-    double  loss, entropy;         /* of the last outer iteration, nats; see TurtleResult */
+    /* outer iterations: done before this call, done, in all */
+    int64_t first, iteration, iterations;
+    double seconds;       /* since training began */
+    double loss, entropy; /* of the last outer iteration, nats; see TurtleResult */
     int64_t clusters_found, classes;
-    double  cluster_acc; /* 0..1; NaN without labels */
+    double cluster_acc; /* 0..1; NaN without labels */
 } TurtleProgress;
 
 typedef struct {
@@ -45,16 +46,16 @@ typedef struct {
                                           ERR_STOPPED; or NULL */
 } TurtleHooks;
 
-/* --- options shared by all calls ---------------------------------------------------------- */
+/* --- options shared by all calls -------------------------------------------------------------- */
 
 typedef struct {
-    const char *root_dir;  /* "data", or the environment variable TURTLE_DATA */
-    const char *device;    /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision; /* "auto", "fp32": the type of matrix operands */
-    uint64_t    seed;      /* 42 */
-    int         threads;   /* 0: every core the process may use; results do not depend on it */
+    const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
+    const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
+    const char *precision;    /* "auto", "fp32": the type of matrix operands */
+    uint64_t seed;            /* 42 */
+    int threads;              /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */
-    TurtleHooks hooks;     /* none */
+    TurtleHooks hooks;        /* none */
 } TurtleCommon;
 
 /* Where features come from: a data set under root_dir, or files. */
@@ -62,71 +63,72 @@ typedef struct {
     const char *dataset;      /* representations/<phi>/<dataset>_{train,val}.npy, labels/... */
     TurtleTexts phis;         /* names of the representations, one per space */
     TurtleTexts features;     /* .npy (N,d) of the training split, one per space */
-    TurtleTexts val_features; /* the same of the validation split; none: the training split scores */
+    TurtleTexts val_features; /* the same of the validation split, or none */
     const char *labels;       /* .npy (N) of the training split; NULL: unknown */
     const char *val_labels;   /* .npy of the validation split; NULL: unknown */
-    int64_t     classes;      /* C; 0: the data set's own */
+    int64_t classes;          /* C; 0: the data set's own */
 } TurtleInputs;
 
-/* --- training ----------------------------------------------------------------------------- */
+/* --- training --------------------------------------------------------------------------------- */
 
 typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
-    double       gamma;      /* 10: weight of the entropy term */
-    int64_t      T;          /* 6000 outer iterations */
-    int64_t      M;          /* 10 inner steps in each */
-    double       inner_lr;   /* 0.001 */
-    double       outer_lr;   /* 0.001 */
-    int64_t      batch_size; /* 10000; clipped to the number of samples */
-    bool         warm_start; /* false: fresh heads in every outer iteration */
-    const char  *rng;        /* "philox", or "torch": the published implementation's streams */
-    int64_t      eval_every; /* 20 iterations; 0: only at the end */
-    int64_t      save_every; /* 500 iterations between states that `resume` can continue; 0: none */
-    bool         resume;     /* continue an unfinished run, bit-identical to an uninterrupted one */
-    bool         restart;    /* throw an unfinished run away */
-    const char  *out;        /* run directory; NULL: root_dir/task_checkpoints/... */
+    double gamma;       /* 10: weight of the entropy term */
+    int64_t T;          /* 6000 outer iterations */
+    int64_t M;          /* 10 inner steps in each */
+    double inner_lr;    /* 0.001 */
+    double outer_lr;    /* 0.001 */
+    int64_t batch_size; /* 10000; clipped to the number of samples */
+    bool warm_start;    /* false: fresh heads in every outer iteration */
+    const char *rng;    /* "philox", or "torch": the published implementation's streams */
+    int64_t eval_every; /* 20 iterations; 0: only at the end */
+    int64_t save_every; /* 500 iterations between states that `resume` can continue; 0: none */
+    bool resume;        /* continue an unfinished run, bit-identical to an uninterrupted one */
+    bool restart;       /* throw an unfinished run away */
+    const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
 } TurtleTrainOptions;
 
-/* --- evaluation --------------------------------------------------------------------------- */
+/* --- evaluation ------------------------------------------------------------------------------- */
 
 typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
-    const char  *ckpt_path;   /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
-    const char  *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
+    const char *ckpt_path;   /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
+    const char *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
 } TurtleEvaluateOptions;
 
 /* What training and evaluation found. NaN or -1 where unknown. */
 typedef struct {
     const char *split; /* "val" or "train": which samples were scored */
-    int64_t     samples, classes, clusters_found;
-    int64_t    *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
-    double      cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
-    double      loss;            /* last outer cross-entropy, summed over spaces, nats */
-    double      entropy;         /* of the batch-mean label, summed over spaces, nats */
-    double      space_agreement; /* least share of samples on which one space's own labelling is the
-                                    joint one: low is a label-free sign of a bad run; NaN for K = 1 */
-    int64_t     iterations;
-    double      seconds;
-    char        device[16];
-    char       *checkpoint; /* path; owned */
-    char       *line;       /* the line the published implementation prints; owned */
-    char       *json;       /* everything above and the options, one JSON object; owned */
+    int64_t samples, classes, clusters_found;
+    int64_t *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
+    double cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
+    double loss;    /* last outer cross-entropy, summed over spaces, nats */
+    double entropy; /* of the batch-mean label, summed over spaces, nats */
+    /* least share of samples on which one space's own labelling is the joint one: low is a
+     * label-free sign of a bad run; NaN for one space */
+    double space_agreement;
+    int64_t iterations;
+    double seconds;
+    char device[16];
+    char *checkpoint; /* path; owned */
+    char *line;       /* the line the published implementation prints; owned */
+    char *json;       /* everything above and the options, one JSON object; owned */
 } TurtleResult;
 
-TURTLE_API void   turtle_train_defaults(TurtleTrainOptions *options);
+TURTLE_API void turtle_train_defaults(TurtleTrainOptions *options);
 TURTLE_API Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err);
-TURTLE_API void   turtle_evaluate_defaults(TurtleEvaluateOptions *options);
+TURTLE_API void turtle_evaluate_defaults(TurtleEvaluateOptions *options);
 TURTLE_API Status turtle_evaluate(const TurtleEvaluateOptions *options, TurtleResult *out,
                                   Error *err);
-TURTLE_API void   turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
+TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
 
-/* --- information -------------------------------------------------------------------------- */
+/* --- information ------------------------------------------------------------------------------ */
 
 /* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, .pt).
  * *text is for people, *json one object; both are fresh memory for free(). */
-TURTLE_API Status      turtle_info(const char *file, char **text, char **json, Error *err);
+TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
 TURTLE_API const char *turtle_version(void); /* "0.1.0 (commit, compiler, CUDA)" */
 
 #endif

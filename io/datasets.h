@@ -6,8 +6,8 @@
 
 typedef struct {
     const char *name;
-    int64_t     classes;
-    int64_t     train, val; /* samples, as in the published evaluation */
+    int64_t classes;
+    int64_t train, val; /* samples, as in the published evaluation */
 } DatasetFacts;
 
 /* The row of that name, or NULL. */

@@ -48,7 +48,8 @@ static inline float f32_from_bits(uint32_t bits) {
 }
 
 /* IEEE 754 binary16 to binary32, exact for every input, subnormals, infinities and NaN included.
- * Branch-free, so that a loop over it vectorises: the exponent is rebiased by one multiplication. */
+ * Branch-free, so that a loop over it vectorises: the exponent is rebiased by one
+ * multiplication. */
 static inline float f32_from_f16(uint16_t h) {
     const uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
@@ -109,8 +110,8 @@ static inline bool dtype_to_f32(float *out, const void *data, DType type, bool s
     }
 }
 
-/* n integers or bools as int64. Returns the index of the first uint64 beyond int64, n if all fit, -1
- * for other types. */
+/* n integers or bools as int64. Returns the index of the first uint64 beyond int64, n if all fit,
+ * -1 for other types. */
 static inline int64_t dtype_to_i64(int64_t *out, const void *data, DType type, bool swapped,
                                    int64_t n) {
     const uint8_t *from = (const uint8_t *)data;

@@ -85,8 +85,8 @@ static char *parent_of(const char *path) {
 
 static Status make_parent(const char *path, Error *err) {
     char *parent = parent_of(path);
-    const Status st = parent ? folder_make(parent, err)
-                             : fail(err, ERR_MEMORY, "file: %s: out of memory", path);
+    const Status st =
+        parent ? folder_make(parent, err) : fail(err, ERR_MEMORY, "file: %s: out of memory", path);
     free(parent);
     return st;
 }
@@ -117,8 +117,8 @@ Status atomic_open(AtomicFile *out, const char *path, Error *err) {
     const char *slash = strrchr(path, '/');
     if (parent) {
         out->path = format_text("%s", path);
-        out->temporary = format_text("%s/.%s.%ld.tmp", parent, slash ? slash + 1 : path,
-                                     (long)getpid());
+        out->temporary =
+            format_text("%s/.%s.%ld.tmp", parent, slash ? slash + 1 : path, (long)getpid());
     }
     free(parent);
     if (!out->path || !out->temporary) {

@@ -16,13 +16,13 @@
 /* A file's bytes, mapped read-only. */
 typedef struct {
     const uint8_t *data; /* NULL for an empty file */
-    int64_t        bytes;
+    int64_t bytes;
 } FileMap;
 
 /* Maps `path`. A folder, a missing file or one that cannot be read is ERR_IO. An empty file maps
  * to zero bytes. On failure *out is zeroed, so closing it is still safe. */
 Status file_map(FileMap *out, const char *path, Error *err);
-void   file_unmap(FileMap *map); /* NULL and twice are fine */
+void file_unmap(FileMap *map); /* NULL and twice are fine */
 
 /* A file being written. */
 typedef struct {
@@ -45,7 +45,7 @@ Status file_write_text(const char *path, const char *text, Error *err);
 Status file_append_line(const char *path, const char *line, Error *err);
 /* Makes the folder and its parents; an existing one is fine. */
 Status folder_make(const char *path, Error *err);
-bool   file_exists(const char *path);
+bool file_exists(const char *path);
 
 /* printf into fresh memory (free it); NULL when there is none. Paths are built with it. */
 char *format_text(const char *format, ...) PRINTF_LIKE(1, 2);

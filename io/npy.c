@@ -2,7 +2,8 @@
  *
  * Layout (numpy/lib/format.py): "\x93NUMPY", major, minor, header length (uint16 in version 1,
  * uint32 in 2 and 3, little-endian), then the header, a Python dictionary literal with the keys
- * descr, fortran_order and shape, padded with spaces so that the data starts at a multiple of 64. */
+ * descr, fortran_order and shape, padded with spaces so that the data starts at a multiple of
+ * 64. */
 #include "npy.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static bool host_is_big_endian(void) {
     return first == 0;
 }
 
-/* --- the header: a literal of Python -------------------------------------------------------------- */
+/* --- the header: a literal of Python ---------------------------------------------------------- */
 
 typedef struct {
     const char *at, *end;
@@ -84,16 +85,20 @@ static bool take_shape(Cursor *c, Npy *npy) {
 
 /* '<f4' and its like: byte order, kind, bytes. */
 static bool parse_descr(const char *descr, Npy *npy) {
-    static const struct { char kind; char bytes; DType type; } kinds[] = {
-        {'f', '2', DTYPE_F16}, {'f', '4', DTYPE_F32}, {'f', '8', DTYPE_F64}, {'b', '1', DTYPE_BOOL},
-        {'i', '1', DTYPE_I8},  {'u', '1', DTYPE_U8},  {'i', '2', DTYPE_I16}, {'u', '2', DTYPE_U16},
-        {'i', '4', DTYPE_I32}, {'u', '4', DTYPE_U32}, {'i', '8', DTYPE_I64}, {'u', '8', DTYPE_U64}};
+    static const struct {
+        char kind;
+        char bytes;
+        DType type;
+    } kinds[] = {{'f', '2', DTYPE_F16},  {'f', '4', DTYPE_F32}, {'f', '8', DTYPE_F64},
+                 {'b', '1', DTYPE_BOOL}, {'i', '1', DTYPE_I8},  {'u', '1', DTYPE_U8},
+                 {'i', '2', DTYPE_I16},  {'u', '2', DTYPE_U16}, {'i', '4', DTYPE_I32},
+                 {'u', '4', DTYPE_U32},  {'i', '8', DTYPE_I64}, {'u', '8', DTYPE_U64}};
     if (strlen(descr) != 3 || !strchr("<>|=", descr[0])) return false;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].kind == descr[1] && kinds[i].bytes == descr[2]) {
             npy->type = kinds[i].type;
-            npy->swapped = dtype_bytes(npy->type) > 1 &&
-                           descr[0] == (host_is_big_endian() ? '<' : '>');
+            npy->swapped =
+                dtype_bytes(npy->type) > 1 && descr[0] == (host_is_big_endian() ? '<' : '>');
             return true;
         }
     return false;
@@ -108,8 +113,10 @@ static Status parse_header(Npy *npy, Cursor c, bool *fortran, const char *path, 
         if (ok && strcmp(key, "descr") == 0) {
             skip_spaces(&c);
             if (c.at < c.end && *c.at == '[')
-                return fail(err, ERR_FORMAT, "npy: %s: records (structured arrays) are not read: "
-                            "save one plain array", path);
+                return fail(err, ERR_FORMAT,
+                            "npy: %s: records (structured arrays) are not read: "
+                            "save one plain array",
+                            path);
             ok = take_quoted(&c, descr, sizeof descr);
         } else if (ok && strcmp(key, "fortran_order") == 0) {
             *fortran = take_word(&c, "True");
@@ -128,8 +135,10 @@ static Status parse_header(Npy *npy, Cursor c, bool *fortran, const char *path, 
     if (!ok || !has_order || !has_shape || !*descr || c.at != c.end)
         return fail(err, ERR_FORMAT, "npy: %s: damaged header", path);
     if (!parse_descr(descr, npy))
-        return fail(err, ERR_FORMAT, "npy: %s: type '%s' is not read: expected f2, f4, f8, bool or an "
-                    "integer type", path, descr);
+        return fail(err, ERR_FORMAT,
+                    "npy: %s: type '%s' is not read: expected f2, f4, f8, bool or an "
+                    "integer type",
+                    path, descr);
     return OK;
 }
 
@@ -165,8 +174,10 @@ static Status check_extent(Npy *npy, int64_t data_at, const char *path, Error *e
     if (__builtin_mul_overflow(npy->count, dtype_bytes(npy->type), &bytes))
         return fail(err, ERR_FORMAT, "npy: %s: its shape overflows 64 bits", path);
     if (bytes > npy->map.bytes - data_at)
-        return fail(err, ERR_FORMAT, "npy: %s: truncated: its shape needs %lld bytes of data, %lld are "
-                    "there", path, (long long)bytes, (long long)(npy->map.bytes - data_at));
+        return fail(err, ERR_FORMAT,
+                    "npy: %s: truncated: its shape needs %lld bytes of data, %lld are "
+                    "there",
+                    path, (long long)bytes, (long long)(npy->map.bytes - data_at));
     npy->data = npy->map.data + data_at;
     return OK;
 }
@@ -183,8 +194,10 @@ Status npy_open(Npy *out, const char *path, Error *err) {
     int long_axes = 0; /* with one axis longer than 1 both orders are the same bytes */
     for (int i = 0; i < out->axes; i++) long_axes += out->shape[i] != 1;
     if (st == OK && fortran && long_axes > 1)
-        st = fail(err, ERR_FORMAT, "npy: %s: is in Fortran order; convert it: python3 -c \"import numpy "
-                  "as n; n.save('%s', n.ascontiguousarray(n.load('%s')))\"", path, path, path);
+        st = fail(err, ERR_FORMAT,
+                  "npy: %s: is in Fortran order; convert it: python3 -c \"import numpy "
+                  "as n; n.save('%s', n.ascontiguousarray(n.load('%s')))\"",
+                  path, path, path);
     if (st != OK) npy_close(out);
     return st;
 }
@@ -219,9 +232,11 @@ Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Erro
     const Status st = check_range(npy, first, n, err);
     if (st != OK) return st;
     const int64_t read = dtype_to_i64(out, element(npy, first), npy->type, npy->swapped, n);
-    if (read < 0) return fail(err, ERR_ARG, "npy: expected integers, got %s", dtype_name(npy->type));
+    if (read < 0)
+        return fail(err, ERR_ARG, "npy: expected integers, got %s", dtype_name(npy->type));
     if (read < n)
-        return fail(err, ERR_FORMAT, "npy: element %lld is beyond int64", (long long)(first + read));
+        return fail(err, ERR_FORMAT, "npy: element %lld is beyond int64",
+                    (long long)(first + read));
     return OK;
 }
 

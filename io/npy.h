@@ -14,18 +14,18 @@
 enum { NPY_MAX_AXES = 8 };
 
 typedef struct {
-    DType       type;
-    bool        swapped; /* the file's byte order is not this machine's */
-    int         axes;
-    int64_t     shape[NPY_MAX_AXES];
-    int64_t     count; /* product of the shape; 1 for zero axes */
-    const void *data;  /* first element, inside the mapping: possibly unaligned */
-    FileMap     map;
+    DType type;
+    bool swapped; /* the file's byte order is not this machine's */
+    int axes;
+    int64_t shape[NPY_MAX_AXES];
+    int64_t count;    /* product of the shape; 1 for zero axes */
+    const void *data; /* first element, inside the mapping: possibly unaligned */
+    FileMap map;
 } Npy;
 
 /* Maps `path` and checks every byte of its header. On failure *out is zeroed. */
 Status npy_open(Npy *out, const char *path, Error *err);
-void   npy_close(Npy *npy); /* NULL and twice are fine */
+void npy_close(Npy *npy); /* NULL and twice are fine */
 
 /* Elements first .. first+n of a float array (f2, f4, f8) as float32. ERR_ARG for other types. */
 Status npy_read_f32(const Npy *npy, int64_t first, int64_t n, float *out, Error *err);

@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- memory --------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 struct PickleBlock {
     PickleBlock *next;
-    size_t       used, bytes;
-    max_align_t  memory[];
+    size_t used, bytes;
+    max_align_t memory[];
 };
 
 static void *arena_take(PickleArena *arena, size_t bytes) {
-    const size_t rounded = (bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    const size_t rounded =
+        (bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     PickleBlock *b = arena->blocks;
     if (!b || b->bytes - b->used < rounded) {
         const size_t block = rounded > 1 << 16 ? rounded : 1 << 16;
@@ -36,22 +37,22 @@ void pickle_free(PickleArena *arena) {
     }
 }
 
-/* --- what globals are known ------------------------------------------------------------------------- */
+/* --- what globals are known ------------------------------------------------------------------- */
 
 typedef enum {
-    CALL_DICT,      /* () or a list of pairs -> dict */
-    CALL_TENSOR,    /* (storage, offset, size, stride, ...) -> tensor */
-    CALL_FIRST,     /* returns its first argument: a parameter's data, a Size's tuple, a list */
-    CALL_IGNORED,   /* a value nobody needs: a device, a set */
-    CALL_STORAGE,   /* not called: the type of a storage */
-    CALL_OBJECT,    /* an instance of a TorchScript class */
+    CALL_DICT,    /* () or a list of pairs -> dict */
+    CALL_TENSOR,  /* (storage, offset, size, stride, ...) -> tensor */
+    CALL_FIRST,   /* returns its first argument: a parameter's data, a Size's tuple, a list */
+    CALL_IGNORED, /* a value nobody needs: a device, a set */
+    CALL_STORAGE, /* not called: the type of a storage */
+    CALL_OBJECT,  /* an instance of a TorchScript class */
 } Call;
 
 /* The whole list. Everything else is refused. */
 static const struct {
     const char *name;
-    Call        call;
-    DType       type;
+    Call call;
+    DType type;
 } globals[] = {
     {"collections OrderedDict", CALL_DICT, 0},
     {"torch._utils _rebuild_tensor_v2", CALL_TENSOR, 0},
@@ -89,18 +90,18 @@ static int find_global(const char *name) {
     return -1;
 }
 
-/* --- the machine ------------------------------------------------------------------------------------ */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 typedef struct {
-    PickleArena   *arena;
+    PickleArena *arena;
     const uint8_t *start, *at, *end;
-    Value        **stack, **memo;
-    int64_t        stack_count, stack_capacity, memo_count, memo_capacity;
-    int64_t       *mark; /* heights of the stack */
-    int64_t        mark_count, mark_capacity;
-    const char    *path;
-    Error         *err;
-    Status         status;
+    Value **stack, **memo;
+    int64_t stack_count, stack_capacity, memo_count, memo_capacity;
+    int64_t *mark; /* heights of the stack */
+    int64_t mark_count, mark_capacity;
+    const char *path;
+    Error *err;
+    Status status;
 } Machine;
 
 static Status broken(Machine *m, const char *what) {
@@ -253,8 +254,8 @@ static Value *collect_marked(Machine *m, ValueKind kind) {
 static void extend(Machine *m, const Value *items, bool pairs) {
     Value *to = items ? top(m) : NULL;
     if (!to) return;
-    const bool fits = pairs ? to->kind == VALUE_DICT || to->kind == VALUE_OBJECT
-                            : to->kind == VALUE_LIST;
+    const bool fits =
+        pairs ? to->kind == VALUE_DICT || to->kind == VALUE_OBJECT : to->kind == VALUE_LIST;
     if (!fits || (pairs && items->as.items.count % 2)) {
         broken(m, "items for something that holds none");
         return;
@@ -281,12 +282,13 @@ static void memo_get(Machine *m, uint64_t index) {
     else broken(m, "a memo entry that was never made");
 }
 
-/* --- globals and calls -------------------------------------------------------------------------------- */
+/* --- globals and calls ------------------------------------------------------------------------ */
 
 static void push_global(Machine *m, const char *module, int64_t module_bytes, const char *name,
                         int64_t name_bytes) {
     char full[256];
-    if (module_bytes < 0 || name_bytes < 0 || module_bytes + name_bytes + 2 > (int64_t)sizeof full) {
+    if (module_bytes < 0 || name_bytes < 0 ||
+        module_bytes + name_bytes + 2 > (int64_t)sizeof full) {
         broken(m, "a global's name is too long");
         return;
     }
@@ -294,8 +296,10 @@ static void push_global(Machine *m, const char *module, int64_t module_bytes, co
     const int index = find_global(full);
     if (index < 0) {
         full[strcspn(full, " ")] = '.';
-        m->status = fail(m->err, ERR_FORMAT, "pickle: %s: refuses the global %s: only those that rebuild "
-                         "tensors are read", m->path, full);
+        m->status = fail(m->err, ERR_FORMAT,
+                         "pickle: %s: refuses the global %s: only those that rebuild "
+                         "tensors are read",
+                         m->path, full);
         return;
     }
     Value *v = new_value(m, VALUE_GLOBAL);
@@ -304,7 +308,8 @@ static void push_global(Machine *m, const char *module, int64_t module_bytes, co
 }
 
 static const Value *item(const Value *list, int64_t i) {
-    return list && list->kind == VALUE_LIST && i < list->as.items.count ? list->as.items.at[i] : NULL;
+    return list && list->kind == VALUE_LIST && i < list->as.items.count ? list->as.items.at[i]
+                                                                        : NULL;
 }
 
 static bool is_int(const Value *v) {
@@ -374,7 +379,8 @@ static void call(Machine *m) {
     }
 }
 
-/* State for the object below it: attributes of TorchScript objects; a dict's metadata means nothing. */
+/* State for the object below it: attributes of TorchScript objects; a dict's metadata means
+ * nothing. */
 static void build(Machine *m) {
     const Value *state = pop(m);
     Value *object = m->status == OK ? top(m) : NULL;
@@ -453,8 +459,11 @@ static void global_from_lines(Machine *m) {
 static void global_from_stack(Machine *m) {
     const Value *name = pop(m), *module = name ? pop(m) : NULL;
     if (!module) return;
-    if (name->kind != VALUE_TEXT || module->kind != VALUE_TEXT) broken(m, "a global without a name");
-    else push_global(m, module->as.text.at, module->as.text.bytes, name->as.text.at, name->as.text.bytes);
+    if (name->kind != VALUE_TEXT || module->kind != VALUE_TEXT)
+        broken(m, "a global without a name");
+    else
+        push_global(m, module->as.text.at, module->as.text.bytes, name->as.text.at,
+                    name->as.text.bytes);
 }
 
 /* One instruction; false at STOP. Letters are pickletools' opcodes. */
@@ -464,81 +473,82 @@ static bool step(Machine *m) {
     const char *line;
     if (!code) return false;
     switch (*code) {
-    case '.': return false;                            /* STOP */
-    case 0x80: take(m, 1); break;                      /* PROTO */
-    case 0x95: take(m, 8); break;                      /* FRAME */
-    case '(': mark(m); break;                          /* MARK */
-    case '0': pop(m); break;                           /* POP */
-    case '1': collect_marked(m, VALUE_LIST); break;    /* POP_MARK */
-    case '2': push(m, top(m)); break;                  /* DUP */
-    case 'N': push_none(m); break;                     /* NONE */
-    case 0x88: push_int(m, 1); break;                  /* NEWTRUE */
-    case 0x89: push_int(m, 0); break;                  /* NEWFALSE */
-    case 'I':                                          /* INT */
-    case 'L': push_decimal(m); break;                  /* LONG */
+    case '.': return false;                                   /* STOP */
+    case 0x80: take(m, 1); break;                             /* PROTO */
+    case 0x95: take(m, 8); break;                             /* FRAME */
+    case '(': mark(m); break;                                 /* MARK */
+    case '0': pop(m); break;                                  /* POP */
+    case '1': collect_marked(m, VALUE_LIST); break;           /* POP_MARK */
+    case '2': push(m, top(m)); break;                         /* DUP */
+    case 'N': push_none(m); break;                            /* NONE */
+    case 0x88: push_int(m, 1); break;                         /* NEWTRUE */
+    case 0x89: push_int(m, 0); break;                         /* NEWFALSE */
+    case 'I':                                                 /* INT */
+    case 'L': push_decimal(m); break;                         /* LONG */
     case 'J': push_int(m, (int32_t)take_little(m, 4)); break; /* BININT */
     case 'K': push_int(m, (int64_t)take_little(m, 1)); break; /* BININT1 */
     case 'M': push_int(m, (int64_t)take_little(m, 2)); break; /* BININT2 */
-    case 0x8a: push_long(m, take_little(m, 1)); break; /* LONG1 */
-    case 0x8b: push_long(m, take_little(m, 4)); break; /* LONG4 */
-    case 'G': push_real(m); break;                     /* BINFLOAT */
-    case 'U':                                          /* SHORT_BINSTRING */
-    case 'C':                                          /* SHORT_BINBYTES */
-    case 0x8c: push_text(m, take_little(m, 1)); break; /* SHORT_BINUNICODE */
-    case 'T':                                          /* BINSTRING */
-    case 'B':                                          /* BINBYTES */
-    case 'X': push_text(m, take_little(m, 4)); break;  /* BINUNICODE */
-    case 0x8e:                                         /* BINBYTES8 */
-    case 0x8d: push_text(m, take_little(m, 8)); break; /* BINUNICODE8 */
-    case ')': push(m, collect(m, VALUE_LIST, 0)); break;    /* EMPTY_TUPLE */
-    case 0x85: push(m, collect(m, VALUE_LIST, 1)); break;   /* TUPLE1 */
-    case 0x86: push(m, collect(m, VALUE_LIST, 2)); break;   /* TUPLE2 */
-    case 0x87: push(m, collect(m, VALUE_LIST, 3)); break;   /* TUPLE3 */
-    case 't':                                               /* TUPLE */
-    case 'l': push(m, collect_marked(m, VALUE_LIST)); break; /* LIST */
-    case ']':                                               /* EMPTY_LIST */
-    case 0x8f: push(m, new_value(m, VALUE_LIST)); break;    /* EMPTY_SET */
-    case '}': push(m, new_value(m, VALUE_DICT)); break;     /* EMPTY_DICT */
-    case 'd': {                                             /* DICT */
+    case 0x8a: push_long(m, take_little(m, 1)); break;        /* LONG1 */
+    case 0x8b: push_long(m, take_little(m, 4)); break;        /* LONG4 */
+    case 'G': push_real(m); break;                            /* BINFLOAT */
+    case 'U':                                                 /* SHORT_BINSTRING */
+    case 'C':                                                 /* SHORT_BINBYTES */
+    case 0x8c: push_text(m, take_little(m, 1)); break;        /* SHORT_BINUNICODE */
+    case 'T':                                                 /* BINSTRING */
+    case 'B':                                                 /* BINBYTES */
+    case 'X': push_text(m, take_little(m, 4)); break;         /* BINUNICODE */
+    case 0x8e:                                                /* BINBYTES8 */
+    case 0x8d: push_text(m, take_little(m, 8)); break;        /* BINUNICODE8 */
+    case ')': push(m, collect(m, VALUE_LIST, 0)); break;      /* EMPTY_TUPLE */
+    case 0x85: push(m, collect(m, VALUE_LIST, 1)); break;     /* TUPLE1 */
+    case 0x86: push(m, collect(m, VALUE_LIST, 2)); break;     /* TUPLE2 */
+    case 0x87: push(m, collect(m, VALUE_LIST, 3)); break;     /* TUPLE3 */
+    case 't':                                                 /* TUPLE */
+    case 'l': push(m, collect_marked(m, VALUE_LIST)); break;  /* LIST */
+    case ']':                                                 /* EMPTY_LIST */
+    case 0x8f: push(m, new_value(m, VALUE_LIST)); break;      /* EMPTY_SET */
+    case '}': push(m, new_value(m, VALUE_DICT)); break;       /* EMPTY_DICT */
+    case 'd': {                                               /* DICT */
         Value *dict = collect_marked(m, VALUE_DICT);
         if (dict && dict->as.items.count % 2) broken(m, "a dictionary with half a pair");
         push(m, dict);
         break;
     }
-    case 'a': extend(m, collect(m, VALUE_LIST, 1), false); break;     /* APPEND */
-    case 'e':                                                         /* APPENDS */
+    case 'a': extend(m, collect(m, VALUE_LIST, 1), false); break;      /* APPEND */
+    case 'e':                                                          /* APPENDS */
     case 0x90: extend(m, collect_marked(m, VALUE_LIST), false); break; /* ADDITEMS */
-    case 's': extend(m, collect(m, VALUE_LIST, 2), true); break;      /* SETITEM */
-    case 'u': extend(m, collect_marked(m, VALUE_LIST), true); break;  /* SETITEMS */
-    case 'c': global_from_lines(m); break;                  /* GLOBAL */
-    case 0x93: global_from_stack(m); break;                 /* STACK_GLOBAL */
-    case 'R':                                               /* REDUCE */
-    case 0x81: call(m); break;                              /* NEWOBJ */
-    case 'b': build(m); break;                              /* BUILD */
-    case 'Q': push_storage(m); break;                       /* BINPERSID */
-    case 'q': memo_put(m, take_little(m, 1)); break;        /* BINPUT */
-    case 'r': memo_put(m, take_little(m, 4)); break;        /* LONG_BINPUT */
-    case 0x94: memo_put(m, (uint64_t)m->memo_count); break; /* MEMOIZE */
-    case 'h': memo_get(m, take_little(m, 1)); break;        /* BINGET */
-    case 'j': memo_get(m, take_little(m, 4)); break;        /* LONG_BINGET */
-    case 'p':                                               /* PUT */
+    case 's': extend(m, collect(m, VALUE_LIST, 2), true); break;       /* SETITEM */
+    case 'u': extend(m, collect_marked(m, VALUE_LIST), true); break;   /* SETITEMS */
+    case 'c': global_from_lines(m); break;                             /* GLOBAL */
+    case 0x93: global_from_stack(m); break;                            /* STACK_GLOBAL */
+    case 'R':                                                          /* REDUCE */
+    case 0x81: call(m); break;                                         /* NEWOBJ */
+    case 'b': build(m); break;                                         /* BUILD */
+    case 'Q': push_storage(m); break;                                  /* BINPERSID */
+    case 'q': memo_put(m, take_little(m, 1)); break;                   /* BINPUT */
+    case 'r': memo_put(m, take_little(m, 4)); break;                   /* LONG_BINPUT */
+    case 0x94: memo_put(m, (uint64_t)m->memo_count); break;            /* MEMOIZE */
+    case 'h': memo_get(m, take_little(m, 1)); break;                   /* BINGET */
+    case 'j': memo_get(m, take_little(m, 4)); break;                   /* LONG_BINGET */
+    case 'p':                                                          /* PUT */
         if ((line = take_line(m, &length))) memo_put(m, strtoull(line, NULL, 10));
         break;
     case 'g': /* GET */
         if ((line = take_line(m, &length))) memo_get(m, strtoull(line, NULL, 10));
         break;
     default:
-        m->status = fail(m->err, ERR_FORMAT, "pickle: %s: refuses opcode 0x%02x at byte %lld: only those "
-                         "that rebuild tensors are read", m->path, *code,
-                         (long long)(m->at - m->start - 1));
+        m->status = fail(m->err, ERR_FORMAT,
+                         "pickle: %s: refuses opcode 0x%02x at byte %lld: only those "
+                         "that rebuild tensors are read",
+                         m->path, *code, (long long)(m->at - m->start - 1));
     }
     return m->status == OK;
 }
 
 Status pickle_read(PickleArena *arena, const uint8_t *data, int64_t bytes, const char *path,
                    Value **out, int64_t *used, Error *err) {
-    Machine m = {.arena = arena, .start = data, .at = data, .end = data + bytes, .path = path,
-                 .err = err};
+    Machine m = {
+        .arena = arena, .start = data, .at = data, .end = data + bytes, .path = path, .err = err};
     *out = NULL;
     while (step(&m)) {}
     if (m.status == OK) *out = pop(&m);

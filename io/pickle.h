@@ -12,7 +12,7 @@
 
 typedef enum {
     VALUE_NONE,
-    VALUE_INT,    /* bools too; beyond int64: VALUE_NONE */
+    VALUE_INT, /* bools too; beyond int64: VALUE_NONE */
     VALUE_REAL,
     VALUE_TEXT,   /* str and bytes */
     VALUE_LIST,   /* tuples and sets too */
@@ -29,29 +29,29 @@ enum { PICKLE_MAX_AXES = 8 };
 
 struct Value {
     ValueKind kind;
-    bool      open; /* being walked: a second visit is a cycle */
+    bool open; /* being walked: a second visit is a cycle */
     union {
         int64_t integer;
-        double  real;
-        int     global; /* index of the list of known globals */
+        double real;
+        int global; /* index of the list of known globals */
         struct {
             const char *at; /* not terminated; inside the pickle */
-            int64_t     bytes;
+            int64_t bytes;
         } text;
         struct {
             Value **at;
             int64_t count, capacity;
         } items;
         struct {
-            DType        type;
-            const Value *key; /* text */
-            int64_t      first, count; /* elements of it that are meant; all from 0 but in old views */
+            DType type;
+            const Value *key;     /* text */
+            int64_t first, count; /* elements of it that are meant; all from 0 but in old views */
         } storage;
         struct {
             const Value *storage;
-            int64_t      offset; /* elements */
-            int          axes;
-            int64_t      shape[PICKLE_MAX_AXES], stride[PICKLE_MAX_AXES];
+            int64_t offset; /* elements */
+            int axes;
+            int64_t shape[PICKLE_MAX_AXES], stride[PICKLE_MAX_AXES];
         } tensor;
     } as;
 };
@@ -63,8 +63,8 @@ typedef struct {
 } PickleArena;
 void pickle_free(PickleArena *arena); /* NULL and twice are fine */
 
-/* Reads one pickle from the first `bytes` bytes of `data`. *used receives its length; pickles may follow
- * one another. `path` is for messages. The bytes must outlive the values. */
+/* Reads one pickle from the first `bytes` bytes of `data`. *used receives its length; pickles may
+ * follow one another. `path` is for messages. The bytes must outlive the values. */
 Status pickle_read(PickleArena *arena, const uint8_t *data, int64_t bytes, const char *path,
                    Value **out, int64_t *used, Error *err);
 

@@ -11,21 +11,22 @@ enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 22, MAX_NAME = 4096, EXPANSION = 16 };
 
 /* Everything that exists only while a file is opened. */
 typedef struct {
-    TorchFile  *file;
+    TorchFile *file;
     const char *path;
-    Error      *err;
+    Error *err;
     PickleArena arena;
-    Zip         zip;        /* of a zip file */
-    char       *stem;       /* "<stem>/" of its entries */
-    ZipEntry   *storages;   /* of a legacy file: key and bytes of each storage; names owned */
-    int64_t     storage_count;
-    int64_t     visits, capacity;
-    char        name[MAX_NAME];
+    Zip zip;            /* of a zip file */
+    char *stem;         /* "<stem>/" of its entries */
+    ZipEntry *storages; /* of a legacy file: key and bytes of each storage; names owned */
+    int64_t storage_count;
+    int64_t visits, capacity;
+    char name[MAX_NAME];
 } Opening;
 
-/* --- storages ----------------------------------------------------------------------------------- */
+/* --- storages --------------------------------------------------------------------------------- */
 
-static Status storage_bytes(Opening *o, const Value *storage, const uint8_t **data, int64_t *bytes) {
+static Status storage_bytes(Opening *o, const Value *storage, const uint8_t **data,
+                            int64_t *bytes) {
     const Value *key = storage->as.storage.key;
     const ZipEntry *found = NULL;
     if (o->stem) {
@@ -37,17 +38,19 @@ static Status storage_bytes(Opening *o, const Value *storage, const uint8_t **da
     for (int64_t i = 0; !o->stem && i < o->storage_count; i++)
         if (value_is_text(key, o->storages[i].name)) found = &o->storages[i];
     if (!found)
-        return fail(o->err, ERR_FORMAT, "torch: %s: tensor %s: its storage %.*s is missing", o->path,
-                    o->name, (int)key->as.text.bytes, key->as.text.at);
+        return fail(o->err, ERR_FORMAT, "torch: %s: tensor %s: its storage %.*s is missing",
+                    o->path, o->name, (int)key->as.text.bytes, key->as.text.at);
     if (!found->data)
-        return fail(o->err, ERR_FORMAT, "torch: %s: entry %s is compressed: expected stored entries, as "
-                    "torch.save writes them", o->path, found->name);
+        return fail(o->err, ERR_FORMAT,
+                    "torch: %s: entry %s is compressed: expected stored entries, as "
+                    "torch.save writes them",
+                    o->path, found->name);
     *data = found->data;
     *bytes = found->bytes;
     return OK;
 }
 
-/* --- tensors ------------------------------------------------------------------------------------ */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 /* Elements of the tensor, and one past the last element of the storage that it touches. */
 static bool tensor_extent(const Value *t, int64_t *count, int64_t *reach) {
@@ -59,7 +62,8 @@ static bool tensor_extent(const Value *t, int64_t *count, int64_t *reach) {
         int64_t span;
         if (n < 0 || stride < 0 || __builtin_mul_overflow(*count, n, count)) return false;
         if (n == 0) continue;
-        if (__builtin_mul_overflow(n - 1, stride, &span) || __builtin_add_overflow(last, span, &last))
+        if (__builtin_mul_overflow(n - 1, stride, &span) ||
+            __builtin_add_overflow(last, span, &last))
             return false;
     }
     *reach = *count ? last + 1 : 0;
@@ -78,7 +82,7 @@ static bool is_contiguous(const Value *t) {
 /* Copies of tensors that do not lie contiguously, in a chain that the file owns. */
 typedef struct Copy {
     struct Copy *next;
-    uint8_t      bytes[];
+    uint8_t bytes[];
 } Copy;
 
 static const void *copy_strided(TorchFile *file, const Value *t, const uint8_t *from, int64_t count,
@@ -110,8 +114,9 @@ static Status add_tensor(Opening *o, const Value *t) {
     const int64_t first = storage->as.storage.first, held = storage->as.storage.count;
     if (first < 0 || held < 0 || first > bytes / size || held > bytes / size - first ||
         !tensor_extent(t, &count, &reach) || reach > held)
-        return fail(o->err, ERR_FORMAT, "torch: %s: tensor %s reaches beyond its storage of %lld bytes",
-                    o->path, o->name, (long long)bytes);
+        return fail(o->err, ERR_FORMAT,
+                    "torch: %s: tensor %s reaches beyond its storage of %lld bytes", o->path,
+                    o->name, (long long)bytes);
     TorchFile *file = o->file;
     if (file->count == o->capacity) {
         const int64_t n = 2 * o->capacity + 32;
@@ -121,7 +126,8 @@ static Status add_tensor(Opening *o, const Value *t) {
         o->capacity = n;
     }
     TorchTensor *out = &file->tensor[file->count];
-    *out = (TorchTensor){.type = storage->as.storage.type, .axes = t->as.tensor.axes, .count = count};
+    *out =
+        (TorchTensor){.type = storage->as.storage.type, .axes = t->as.tensor.axes, .count = count};
     memcpy(out->shape, t->as.tensor.shape, sizeof out->shape);
     data += first * size;
     if (is_contiguous(t) || count == 0) {
@@ -146,8 +152,9 @@ static Status add_tensors(Opening *o, Value *v, size_t length, int depth) {
     if (v->kind == VALUE_TENSOR) return add_tensor(o, v);
     if (v->kind != VALUE_DICT && v->kind != VALUE_OBJECT && v->kind != VALUE_LIST) return OK;
     if (v->open || depth == MAX_DEPTH || ++o->visits > MAX_VISITS)
-        return fail(o->err, ERR_FORMAT, "torch: %s: %s holds itself, or too much: not a file of tensors",
-                    o->path, length ? o->name : "it");
+        return fail(o->err, ERR_FORMAT,
+                    "torch: %s: %s holds itself, or too much: not a file of tensors", o->path,
+                    length ? o->name : "it");
     const bool pairs = v->kind != VALUE_LIST;
     Status st = OK;
     v->open = true;
@@ -167,14 +174,15 @@ static Status add_tensors(Opening *o, Value *v, size_t length, int depth) {
         const int n = snprintf(o->name + length, MAX_NAME - length, "%s%.*s", join, bytes, text);
         if (n < 0 || (size_t)n >= MAX_NAME - length)
             st = fail(o->err, ERR_FORMAT, "torch: %s: a name of over %d bytes", o->path, MAX_NAME);
-        else st = add_tensors(o, v->as.items.at[i + (pairs ? 1 : 0)], length + (size_t)n, depth + 1);
+        else
+            st = add_tensors(o, v->as.items.at[i + (pairs ? 1 : 0)], length + (size_t)n, depth + 1);
         o->name[length] = '\0';
     }
     v->open = false;
     return st;
 }
 
-/* --- containers --------------------------------------------------------------------------------- */
+/* --- containers ------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end) {
     const size_t n = strlen(text), m = strlen(end);
@@ -190,8 +198,10 @@ static Status open_zip(Opening *o) {
     for (int64_t i = 0; !pickle && i < o->zip.count; i++)
         if (ends_with(o->zip.entry[i].name, "data.pkl")) pickle = &o->zip.entry[i];
     if (!pickle || !pickle->data)
-        return fail(o->err, ERR_FORMAT, "torch: %s: a zip archive without a stored data.pkl: not a file "
-                    "of torch.save", o->path);
+        return fail(o->err, ERR_FORMAT,
+                    "torch: %s: a zip archive without a stored data.pkl: not a file "
+                    "of torch.save",
+                    o->path);
     o->stem = format_text("%.*s", (int)(strlen(pickle->name) - strlen("data.pkl")), pickle->name);
     if (!o->stem) return fail(o->err, ERR_MEMORY, "torch: %s: out of memory", o->path);
     st = pickle_read(&o->arena, pickle->data, pickle->bytes, o->path, &root, &used, o->err);
@@ -199,7 +209,7 @@ static Status open_zip(Opening *o) {
 }
 
 /* PROTO 2, LONG1 of ten bytes: 0x1950a86a20f9469cfc6c, STOP. */
-static const uint8_t legacy_magic[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46,
+static const uint8_t legacy_magic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
                                        0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 
 /* The type of the storage of that key, from the tensors that use it; its bytes depend on it. */
@@ -229,8 +239,8 @@ static Status locate_storages(Opening *o, const Value *root, const Value *keys, 
         const Value *storage = key->kind == VALUE_TEXT ? storage_of(root, key, 0) : NULL;
         int64_t count = 0;
         if (!storage || map->bytes - at < 8)
-            return fail(o->err, ERR_FORMAT, "torch: %s: damaged or truncated at storage %lld", o->path,
-                        (long long)i);
+            return fail(o->err, ERR_FORMAT, "torch: %s: damaged or truncated at storage %lld",
+                        o->path, (long long)i);
         memcpy(&count, map->data + at, sizeof count);
         at += 8;
         const int size = dtype_bytes(storage->as.storage.type);
@@ -252,8 +262,8 @@ static Status open_legacy(Opening *o) {
     int64_t at = 0;
     for (int i = 0; i < PICKLES; i++) {
         int64_t used = 0;
-        const Status st = pickle_read(&o->arena, map->data + at, map->bytes - at, o->path, &value[i],
-                                      &used, o->err);
+        const Status st = pickle_read(&o->arena, map->data + at, map->bytes - at, o->path,
+                                      &value[i], &used, o->err);
         if (st != OK) return st;
         at += used;
     }
@@ -277,8 +287,10 @@ Status torch_open(TorchFile *out, const char *path, Error *err) {
              memcmp(out->map.data, legacy_magic, sizeof legacy_magic) == 0)
         st = open_legacy(o);
     else
-        st = fail(err, ERR_FORMAT, "torch: %s: not a file of torch.save: neither a zip archive nor its "
-                  "older format", path);
+        st = fail(err, ERR_FORMAT,
+                  "torch: %s: not a file of torch.save: neither a zip archive nor its "
+                  "older format",
+                  path);
 out:
     for (int64_t i = 0; i < o->storage_count; i++) free(o->storages[i].name);
     free(o->storages);
@@ -312,7 +324,8 @@ const TorchTensor *torch_find(const TorchFile *file, const char *name) {
 Status torch_read_f32(const TorchTensor *t, float *out, Error *err) {
     return dtype_to_f32(out, t->data, t->type, false, t->count)
                ? OK
-               : fail(err, ERR_ARG, "torch: %s: expected floats, got %s", t->name, dtype_name(t->type));
+               : fail(err, ERR_ARG, "torch: %s: expected floats, got %s", t->name,
+                      dtype_name(t->type));
 }
 
 Status torch_read_i64(const TorchTensor *t, int64_t *out, Error *err) {
@@ -322,13 +335,13 @@ Status torch_read_i64(const TorchTensor *t, int64_t *out, Error *err) {
                       dtype_name(t->type));
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* The pickle being written: protocol 2, no memo (every object is written out once). */
 typedef struct {
     uint8_t *bytes;
-    size_t   count, capacity;
-    bool     failed;
+    size_t count, capacity;
+    bool failed;
 } PickleWriter;
 
 static void put(PickleWriter *w, const void *bytes, size_t n) {
@@ -352,7 +365,8 @@ static void put_code(PickleWriter *w, const char *codes) {
 }
 
 static void put_text(PickleWriter *w, const char *text, size_t n) {
-    const uint8_t head[5] = {'X', (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
+    const uint8_t head[5] = {'X', (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16),
+                             (uint8_t)(n >> 24)};
     put(w, head, sizeof head);
     put(w, text, n);
 }
@@ -364,9 +378,9 @@ static void put_int(PickleWriter *w, int64_t x) { /* LONG1 of eight bytes */
 }
 
 static const char *storage_class(DType type) {
-    static const char *const names[DTYPE_COUNT] = {"Half",  "BFloat16", "Float", "Double", "Bool",
-                                                   "Char",  "Byte",     "Short", NULL,     "Int",
-                                                   NULL,    "Long",     NULL};
+    static const char *const names[DTYPE_COUNT] = {"Half", "BFloat16", "Float", "Double", "Bool",
+                                                   "Char", "Byte",     "Short", NULL,     "Int",
+                                                   NULL,   "Long",     NULL};
     return names[type];
 }
 
@@ -391,7 +405,8 @@ static void put_tensor(PickleWriter *w, const TorchTensor *t, int number) {
         for (int j = i + 1; j < t->axes; j++) stride *= t->shape[j];
         put_int(w, stride);
     }
-    put_code(w, "t\x89" "ccollections\nOrderedDict\n)RtR");
+    put_code(w, "t\x89"
+                "ccollections\nOrderedDict\n)RtR");
 }
 
 /* How many tensors from `first` on share the level that its name opens; 1 for a plain name. */
@@ -401,8 +416,10 @@ static int level_count(const TorchTensor *tensors, int first, int count, size_t 
     return n - first;
 }
 
-/* The tensors first .. first+count as an OrderedDict, `skip` characters of their names already said. */
-static void put_dict(PickleWriter *w, const TorchTensor *tensors, int first, int count, size_t skip) {
+/* The tensors first .. first+count as an OrderedDict, `skip` characters of their names already
+ * said. */
+static void put_dict(PickleWriter *w, const TorchTensor *tensors, int first, int count,
+                     size_t skip) {
     put_code(w, "ccollections\nOrderedDict\n)R(");
     for (int i = first; i < first + count;) {
         const char *name = tensors[i].name + skip, *slash = strchr(name, '/');
@@ -427,8 +444,8 @@ static Status check_names(const TorchTensor *tensors, int count, Error *err) {
             return fail(err, ERR_ARG, "torch: %s: PyTorch has no storage of %s", tensors[i].name,
                         dtype_name(tensors[i].type));
         if (!*tensors[i].name || strlen(tensors[i].name) >= MAX_NAME)
-            return fail(err, ERR_ARG, "torch: a tensor without a name, or with one of over %d bytes",
-                        MAX_NAME);
+            return fail(err, ERR_ARG,
+                        "torch: a tensor without a name, or with one of over %d bytes", MAX_NAME);
         for (int j = 0; j < i; j++) {
             if (strcmp(tensors[i].name, tensors[j].name) == 0)
                 return fail(err, ERR_ARG, "torch: two tensors are called %s", tensors[i].name);
@@ -450,8 +467,8 @@ static Status write_entries(ZipWriter *zip, const char *stem, const PickleWriter
     free(name);
     for (int i = 0; st == OK && i < count; i++) {
         name = format_text("%s/data/%d", stem, i);
-        st = name ? zip_add(zip, name, tensors[i].data, tensors[i].count * dtype_bytes(tensors[i].type),
-                            err)
+        st = name ? zip_add(zip, name, tensors[i].data,
+                            tensors[i].count * dtype_bytes(tensors[i].type), err)
                   : ERR_MEMORY;
         free(name);
     }
@@ -475,8 +492,10 @@ Status torch_save(const char *path, const TorchTensor *tensors, int count, Error
     put_dict(&pickle, tensors, 0, count, 0);
     put_code(&pickle, ".");
 
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
-    char *stem = format_text("%.*s", (int)(dot && dot > base ? (size_t)(dot - base) : strlen(base)), base);
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path,
+               *dot = strrchr(base, '.');
+    char *stem =
+        format_text("%.*s", (int)(dot && dot > base ? (size_t)(dot - base) : strlen(base)), base);
     if (pickle.failed || !stem) st = fail(err, ERR_MEMORY, "torch: %s: out of memory", path);
     if (st == OK) st = write_entries(&zip, stem, &pickle, tensors, count, err);
     if (st == OK) {

@@ -21,25 +21,25 @@
 enum { TORCH_MAX_AXES = 8 };
 
 typedef struct {
-    char       *name;
-    DType       type;
-    int         axes; /* 0 for a scalar */
-    int64_t     shape[TORCH_MAX_AXES];
-    int64_t     count; /* product of the shape */
-    const void *data;  /* contiguous in C order, little-endian; possibly unaligned */
+    char *name;
+    DType type;
+    int axes; /* 0 for a scalar */
+    int64_t shape[TORCH_MAX_AXES];
+    int64_t count;    /* product of the shape */
+    const void *data; /* contiguous in C order, little-endian; possibly unaligned */
 } TorchTensor;
 
 typedef struct {
     TorchTensor *tensor; /* in the file's order; owned */
-    int          count;
-    FileMap      map;    /* tensors point into it */
-    void        *copies; /* tensors that were not contiguous in the file; owned */
+    int count;
+    FileMap map;  /* tensors point into it */
+    void *copies; /* tensors that were not contiguous in the file; owned */
 } TorchFile;
 
 /* Opens a file of any of the three kinds, checking every CRC, offset and size. On failure *out is
  * zeroed. Tensors saved on a GPU are read like any other. */
 Status torch_open(TorchFile *out, const char *path, Error *err);
-void   torch_close(TorchFile *file); /* NULL and twice are fine */
+void torch_close(TorchFile *file); /* NULL and twice are fine */
 
 /* The tensor of that name, or NULL. */
 const TorchTensor *torch_find(const TorchFile *file, const char *name);

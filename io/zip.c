@@ -23,11 +23,11 @@ static uint64_t little(const uint8_t *p, int bytes) {
     return x;
 }
 
-/* --- CRC ---------------------------------------------------------------------------------------- */
+/* --- CRC -------------------------------------------------------------------------------------- */
 
-/* Slicing by 8 (Kounavis & Berry 2005): eight bytes at a time through eight tables, which are computed
- * per call (16 KiB of work) so that nothing is shared between threads; short data skips them.
- * 2.5 GB/s on one core of an AMD EPYC (Zen 5), gcc 12.2; byte by byte 0.5 GB/s. */
+/* Slicing by 8 (Kounavis & Berry 2005): eight bytes at a time through eight tables, which are
+ * computed per call so that nothing is shared between threads. 2.4 GB/s on one core of an AMD EPYC
+ * (Zen 5), gcc 12.2, 256 MiB. */
 static void crc_tables(uint32_t table[8][256]) {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t c = i;
@@ -53,10 +53,11 @@ uint32_t crc32_update(uint32_t crc, const uint8_t *data, int64_t bytes) {
     return ~crc;
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 bool zip_is(const FileMap *map) {
-    return map->bytes >= 4 && (little(map->data, 4) == local_magic || little(map->data, 4) == end_magic);
+    return map->bytes >= 4 &&
+           (little(map->data, 4) == local_magic || little(map->data, 4) == end_magic);
 }
 
 /* Where the central directory is. */
@@ -69,10 +70,12 @@ static Status damaged(const char *path, const char *what, Error *err) {
 }
 
 static Status find_directory(Directory *out, const FileMap *map, const char *path, Error *err) {
-    const int64_t lowest = map->bytes > END_BYTES + MAX_COMMENT ? map->bytes - END_BYTES - MAX_COMMENT : 0;
+    const int64_t lowest =
+        map->bytes > END_BYTES + MAX_COMMENT ? map->bytes - END_BYTES - MAX_COMMENT : 0;
     int64_t end = map->bytes - END_BYTES;
-    while (end >= lowest && !(little(map->data + end, 4) == end_magic &&
-                              (int64_t)little(map->data + end + 20, 2) == map->bytes - end - END_BYTES))
+    while (end >= lowest &&
+           !(little(map->data + end, 4) == end_magic &&
+             (int64_t)little(map->data + end + 20, 2) == map->bytes - end - END_BYTES))
         end--;
     if (end < lowest) return damaged(path, "no end of directory", err);
     const uint8_t *e = map->data + end;
@@ -125,7 +128,8 @@ static Status read_entry(ZipEntry *out, const FileMap *map, const uint8_t *h, in
     if (*header_bytes > left) return damaged(path, "a directory header is cut off", err);
     out->name = format_text("%.*s", (int)name, (const char *)h + CENTRAL_BYTES);
     if (!out->name) return fail(err, ERR_MEMORY, "zip: %s: out of memory", path);
-    if ((int64_t)strlen(out->name) != name) return damaged(path, "an entry's name holds a zero", err);
+    if ((int64_t)strlen(out->name) != name)
+        return damaged(path, "an entry's name holds a zero", err);
 
     uint64_t packed = little(h + 20, 4), bytes = little(h + 24, 4), offset = little(h + 42, 4);
     uint64_t *values[3] = {&bytes, &packed, &offset}; /* 4.5.3: the order in the extra field */
@@ -151,8 +155,10 @@ static Status read_entry(ZipEntry *out, const FileMap *map, const uint8_t *h, in
     out->data = local + lead;
     const uint32_t crc = crc32_update(0, out->data, out->bytes), said = (uint32_t)little(h + 16, 4);
     if (crc != said)
-        return fail(err, ERR_FORMAT, "zip: %s: entry %s: its CRC is %08x, the directory says %08x: the "
-                    "file is damaged, fetch it again", path, out->name, (unsigned)crc, (unsigned)said);
+        return fail(err, ERR_FORMAT,
+                    "zip: %s: entry %s: its CRC is %08x, the directory says %08x: the "
+                    "file is damaged, fetch it again",
+                    path, out->name, (unsigned)crc, (unsigned)said);
     return OK;
 }
 
@@ -190,7 +196,7 @@ const ZipEntry *zip_find(const Zip *zip, const char *name) {
     return NULL;
 }
 
-/* --- writing -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void put(ZipWriter *zip, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) fputc((int)(value >> 8 * i & 255), zip->stream);
@@ -241,8 +247,9 @@ static Status remember(ZipWriter *zip, const char *name, int64_t bytes, uint32_t
 
 Status zip_add(ZipWriter *zip, const char *name, const void *data, int64_t bytes, Error *err) {
     const int64_t name_bytes = (int64_t)strlen(name);
-    if (name_bytes > 65535) return fail(err, ERR_ARG, "zip: a name of %lld bytes: at most 65535",
-                                        (long long)name_bytes);
+    if (name_bytes > 65535)
+        return fail(err, ERR_ARG, "zip: a name of %lld bytes: at most 65535",
+                    (long long)name_bytes);
     const uint32_t crc = crc32_update(0, data, bytes);
     const Status st = remember(zip, name, bytes, crc, err);
     if (st != OK) return st;

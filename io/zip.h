@@ -9,21 +9,21 @@
 #include "file.h"
 
 typedef struct {
-    char          *name; /* owned */
+    char *name;          /* owned */
     const uint8_t *data; /* inside the mapping; NULL: compressed */
-    int64_t        bytes;
+    int64_t bytes;
 } ZipEntry;
 
 typedef struct {
     ZipEntry *entry; /* in the directory's order; owned */
-    int64_t   count;
+    int64_t count;
 } Zip;
 
 /* True if the bytes begin like a zip archive. */
 bool zip_is(const FileMap *map);
 /* `path` is for messages. On failure *out is zeroed. The mapping must outlive *out. */
 Status zip_open(Zip *out, const FileMap *map, const char *path, Error *err);
-void   zip_close(Zip *zip); /* NULL and twice are fine */
+void zip_close(Zip *zip); /* NULL and twice are fine */
 /* The entry of that name, or NULL. */
 const ZipEntry *zip_find(const Zip *zip, const char *name);
 
@@ -32,12 +32,12 @@ uint32_t crc32_update(uint32_t crc, const uint8_t *data, int64_t bytes);
 
 /* An archive being written, entry after entry, into a stream. */
 typedef struct {
-    FILE    *stream;
-    int64_t  at; /* bytes written */
+    FILE *stream;
+    int64_t at; /* bytes written */
     ZipEntry *entry;
     uint32_t *crc;
-    int64_t  *offset;
-    int64_t   count, capacity;
+    int64_t *offset;
+    int64_t count, capacity;
 } ZipWriter;
 
 /* Adds one stored entry whose data begins at a multiple of 64 bytes, as PyTorch lays it. */

@@ -16,10 +16,10 @@ typedef struct Queue Queue; /* operations run in the order they are enqueued (op
 
 /* The representations of a data set under one encoder, as they lie in a file. */
 typedef struct {
-    const void *data;    /* (N,d), possibly unaligned */
-    int64_t     N, d;    /* samples, feature dimension */
-    DType       type;    /* DTYPE_F16, DTYPE_F32 or DTYPE_F64 */
-    bool        swapped; /* bytes are in the other order */
+    const void *data; /* (N,d), possibly unaligned */
+    int64_t N, d;     /* samples, feature dimension */
+    DType type;       /* DTYPE_F16, DTYPE_F32 or DTYPE_F64 */
+    bool swapped;     /* bytes are in the other order */
 } Features;
 
 /* Which operand of a product is transposed. A is (rows,depth), B is (depth,cols) as multiplied. */

@@ -13,8 +13,8 @@ Status ops_open(Ops *out, const char *device, int threads, const char **why, Err
         return cpu_open(out, threads, err);
     }
     if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
-        return fail(err, ERR_DEVICE, "device: %s: this version has no CUDA kernels: use --device cpu",
-                    device);
+        return fail(err, ERR_DEVICE,
+                    "device: %s: this version has no CUDA kernels: use --device cpu", device);
     return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
 }
 

@@ -7,9 +7,9 @@
  * host enqueues a whole iteration and asks once. Operations never allocate, print or wait; scratch
  * memory is the caller's.
  *
- * Replay. The host describes an iteration as a function that enqueues it; replay() may call it once,
- * record it (a CUDA graph) and afterwards enqueue the record. So that the record stays true, all
- * that changes between iterations - row indices, step counts, the iteration number - lies in
+ * Replay. The host describes an iteration as a function that enqueues it; replay() may call it
+ * once, record it (a CUDA graph) and afterwards enqueue the record. So that the record stays true,
+ * all that changes between iterations - row indices, step counts, the iteration number - lies in
  * device memory, and pointers and shapes stay the same.
  *
  * Shapes are row-major with the last index fastest, sizes are 64-bit. Results do not depend on the
@@ -26,11 +26,11 @@
 #include "train.h"
 
 typedef struct Device Device;
-typedef struct Graph  Graph; /* a recorded iteration */
+typedef struct Graph Graph; /* a recorded iteration */
 
 /* Memory of one device. */
 typedef struct {
-    void   *data; /* a device pointer: the host may pass it on, not read it */
+    void *data; /* a device pointer: the host may pass it on, not read it */
     int64_t bytes;
 } Buffer;
 
@@ -67,12 +67,12 @@ typedef struct {
 
 /* One device, opened, and all it can do. */
 typedef struct {
-    Device    *device;
-    char       name[96]; /* "cpu (AVX2, 2 threads)": for people */
-    char       kind[16]; /* "cpu", "cuda:0": for `--device` and JSON */
-    DeviceOps  mem;
-    MatrixOps  matrix;
-    TrainOps   train;
+    Device *device;
+    char name[96]; /* "cpu (AVX2, 2 threads)": for people */
+    char kind[16]; /* "cpu", "cuda:0": for `--device` and JSON */
+    DeviceOps mem;
+    MatrixOps matrix;
+    TrainOps train;
 } Ops;
 
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.
@@ -81,7 +81,7 @@ typedef struct {
  * environment variable TURTLE_ISA=avx2|portable|reference forces the instruction set of the CPU
  * backend; `reference` is the plainest code, which judges all others. */
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err);
-void   ops_close(Ops *ops); /* NULL and twice are fine */
+void ops_close(Ops *ops); /* NULL and twice are fine */
 
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */
 Status cpu_open(Ops *out, int threads, Error *err);

@@ -32,13 +32,14 @@ HOST_DEVICE static inline Philox philox4x32_10(Philox counter, uint64_t seed) {
     return counter;
 }
 
-/* The four words at `index` of a stream. index < 2^40, stream < 16, k < 256; iterations below 2^32. */
+/* The four words at `index` of a stream. index < 2^40, stream < 16, k < 256; iterations below
+ * 2^32. */
 HOST_DEVICE static inline Philox philox_at(uint64_t seed, int stream, int k, int64_t iteration,
                                            int64_t index) {
-    const Philox counter = {{(uint32_t)index,
-                             (uint32_t)((uint64_t)index >> 32) | (uint32_t)k << 8 |
-                                 (uint32_t)stream << 16,
-                             (uint32_t)iteration, (uint32_t)((uint64_t)iteration >> 32)}};
+    const Philox counter = {
+        {(uint32_t)index,
+         (uint32_t)((uint64_t)index >> 32) | (uint32_t)k << 8 | (uint32_t)stream << 16,
+         (uint32_t)iteration, (uint32_t)((uint64_t)iteration >> 32)}};
     return philox4x32_10(counter, seed);
 }
 
@@ -52,7 +53,7 @@ HOST_DEVICE static inline float philox_uniform(uint32_t word, float bound) {
  * fewer than 4 rounds on average, for the network covers less than 4 N values). */
 typedef struct {
     uint64_t N, mask; /* mask of one half */
-    int      half;    /* bits of one half */
+    int half;         /* bits of one half */
     uint32_t key[8];
 } RowPermutation;
 

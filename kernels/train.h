@@ -2,7 +2,8 @@
  *
  * Letters: K spaces (index k), B rows of a batch (b), C classes (c), d features, M inner steps.
  * A linear layer's parameters lie in one buffer: weight (C,d), then bias (C). The task encoder's
- * are v (C,d), bias (C), g (C): weight norm (Salimans & Kingma 2016), W[c,:] = g[c] v[c,:]/|v[c,:]|.
+ * are v (C,d), bias (C), g (C): weight norm (Salimans & Kingma 2016), W[c,:] = g[c]
+ * v[c,:]/|v[c,:]|.
  */
 #ifndef TURTLE_KERNELS_TRAIN_H
 #define TURTLE_KERNELS_TRAIN_H
@@ -21,27 +22,27 @@ static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task enco
 /* Adam (Kingma & Ba 2015) as torch.optim.Adam: eps is added after the root, no weight decay. */
 #define ADAM_BETA1 0.9
 #define ADAM_BETA2 0.999
-#define ADAM_EPS   1e-8
+#define ADAM_EPS 1e-8
 
 /* One space inside the inner loop. */
 typedef struct {
-    const float *Z;    /* (B,d) features of the batch */
-    int64_t      d;
-    float       *head; /* linear_size(C,d): trained in place */
-    float       *m1;   /* Adam's moments, like head */
-    float       *m2;
+    const float *Z; /* (B,d) features of the batch */
+    int64_t d;
+    float *head; /* linear_size(C,d): trained in place */
+    float *m1;   /* Adam's moments, like head */
+    float *m2;
 } InnerSpace;
 
 /* M Adam steps of every space's head towards the labels Y, held constant (Eq. 13). */
 typedef struct {
-    int            K;
-    InnerSpace     space[MAX_SPACES];
-    const float   *Y; /* (B,C) soft labels, rows sum to 1 */
-    int64_t        B, C, M;
-    double         lr;
-    const int64_t *step;   /* Adam steps done before this call, in device memory; read only */
-    float         *losses; /* (M) cross-entropy before each step, summed over spaces */
-    void          *scratch;
+    int K;
+    InnerSpace space[MAX_SPACES];
+    const float *Y; /* (B,C) soft labels, rows sum to 1 */
+    int64_t B, C, M;
+    double lr;
+    const int64_t *step; /* Adam steps done before this call, in device memory; read only */
+    float *losses;       /* (M) cross-entropy before each step, summed over spaces */
+    void *scratch;
 } InnerSteps;
 
 /* Streams of the counter-based generator: which use the random numbers are for. */
@@ -72,8 +73,8 @@ typedef struct {
 
     /* Outer cross-entropies and their gradient with respect to the labels (Eq. 12), heads constant:
      *   loss[k] = CE(head_k(Z_k), Y),   grad_Y = -1/B sum_k log_softmax(head_k(Z_k)).
-     * loss (K); grad_Y (B,C) may be Y itself. Of `heads` M, lr, step, losses and moments are unused.
-     * 2BdC flops per space. */
+     * loss (K); grad_Y (B,C) may be Y itself. Of `heads` M, lr, step, losses and moments are
+     * unused. 2BdC flops per space. */
     Status (*label_grad)(Queue *queue, float *loss, float *grad_Y, const InnerSteps *heads);
 
     /* loss[0] = mean over b of -sum_c Y[b,c] log_softmax(logits[b,:])[c], and its gradient
@@ -85,7 +86,8 @@ typedef struct {
     /* Gradient of the outer loss (Eq. 12) with respect to one space's task logits, in place of its
      * P (B,C): through Y, of which P is 1/K, and through the entropy of its batch mean.
      *   q = grad_Y/K + gamma (ln P_bar + 1)/B,   grad_logits = P (q - sum_c P q).
-     * Where P_bar is exactly 0 so is P, and the limit of P ln P_bar is 0: nothing is added there. */
+     * Where P_bar is exactly 0 so is P, and the limit of P ln P_bar is 0: nothing is added
+     * there. */
     Status (*task_grad)(Queue *queue, float *P, const float *grad_Y, const float *P_bar, int K,
                         double gamma, int64_t B, int64_t C, void *scratch);
     /* grad (linear_size) = (grad_logits^T Z, column sums of grad_logits). 2 B d C flops. */

@@ -1,4 +1,5 @@
-/* check.h - what tests share beside goldens: distances, temporary folders, the program as users run it. */
+/* check.h - what tests share beside goldens: distances, temporary folders, the program as users
+ * run it. */
 #ifndef TURTLE_TESTS_CHECK_H
 #define TURTLE_TESTS_CHECK_H
 
@@ -35,21 +36,21 @@ static inline double relative_error_f64(const float *a, const double *b, int64_t
     return difference == 0.0 ? 0.0 : sqrt(difference) / sqrt(length);
 }
 
-#define EXPECT_CLOSE(error, limit, ...)                                        \
-    do {                                                                       \
-        const double error_ = (error);                                         \
-        cr_expect(error_ <= (limit), __VA_ARGS__);                             \
-        if (getenv("TURTLE_TEST_SHOW")) {                                      \
-            fprintf(stderr, "%.3g (limit %.1g) ", error_, (double)(limit));    \
-            fprintf(stderr, __VA_ARGS__);                                      \
-            fputc('\n', stderr);                                               \
-        }                                                                      \
+#define EXPECT_CLOSE(error, limit, ...)                                     \
+    do {                                                                    \
+        const double error_ = (error);                                      \
+        cr_expect(error_ <= (limit), __VA_ARGS__);                          \
+        if (getenv("TURTLE_TEST_SHOW")) {                                   \
+            fprintf(stderr, "%.3g (limit %.1g) ", error_, (double)(limit)); \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fputc('\n', stderr);                                            \
+        }                                                                   \
     } while (0)
 
 /* A status that must be OK; its message is the failure. */
 #define ASSERT_OK(status, error) cr_assert((status) == OK, "%s", (error).text)
 
-/* --- folders -------------------------------------------------------------------------------- */
+/* --- folders ---------------------------------------------------------------------------------- */
 
 static inline char *temporary_folder(void) {
     const char *base = getenv("TMPDIR");
@@ -94,11 +95,11 @@ static inline int count_files(const char *folder, const char *part) {
     return n;
 }
 
-/* --- the program ---------------------------------------------------------------------------- */
+/* --- the program ------------------------------------------------------------------------------ */
 
 typedef struct {
-    int  status;         /* exit status; 128 + n after signal n */
-    long peak_kib;       /* largest resident set */
+    int status;    /* exit status; 128 + n after signal n */
+    long peak_kib; /* largest resident set */
     char out[16384], err[8192];
 } Ran;
 
@@ -117,7 +118,8 @@ PRINTF_LIKE(2, 3) static inline void run_turtle(Ran *ran, const char *format, ..
     vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
     char *folder = temporary_folder();
-    char *command = format_text("exec " TURTLE_PROGRAM " %s >%s/out 2>%s/err", arguments, folder, folder);
+    char *command =
+        format_text("exec " TURTLE_PROGRAM " %s >%s/out 2>%s/err", arguments, folder, folder);
     char *out = format_text("%s/out", folder), *err = format_text("%s/err", folder);
     fflush(NULL);
     const pid_t pid = fork();
@@ -139,10 +141,12 @@ PRINTF_LIKE(2, 3) static inline void run_turtle(Ran *ran, const char *format, ..
     remove_folder(folder);
 }
 
-#define DEMO          "data/demo"
-#define DEMO_TRAIN    "--features " DEMO "/representations/patches/mnist_train.npy " DEMO \
-                      "/representations/gabor/mnist_train.npy"
-#define DEMO_VAL      "--val_features " DEMO "/representations/patches/mnist_val.npy " DEMO \
-                      "/representations/gabor/mnist_val.npy --val_labels " DEMO "/labels/mnist_val.npy"
+#define DEMO "data/demo"
+#define DEMO_TRAIN                                                      \
+    "--features " DEMO "/representations/patches/mnist_train.npy " DEMO \
+    "/representations/gabor/mnist_train.npy"
+#define DEMO_VAL                                                          \
+    "--val_features " DEMO "/representations/patches/mnist_val.npy " DEMO \
+    "/representations/gabor/mnist_val.npy --val_labels " DEMO "/labels/mnist_val.npy"
 
 #endif

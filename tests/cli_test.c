@@ -1,30 +1,33 @@
-/* cli_test.c - the program as users run it: bad input gets one line and a status, good input whole files. */
+/* cli_test.c - the program as users run it: bad input gets one line and a status, good input
+ * whole files. */
 #include "../host/flags.h"
 #include "../host/json.h"
 #include "../io/npy.h"
 #include "check.h"
 
-/* --- bad input ---------------------------------------------------------------------------------------- */
+/* --- bad input -------------------------------------------------------------------------------- */
 
-/* The command must fail with that exit status and one line on stderr that says `says`, and leave no file
- * in its output directory but run.json's folder itself. */
+/* The command must fail with that exit status and one line on stderr that says `says`, and leave
+ * no file in its output directory but run.json's folder itself. */
 static void expect_failure(int status, const char *says, const char *arguments) {
     char *folder = temporary_folder();
     Ran ran;
     run_turtle(&ran, "%s --out %s/run --quiet", arguments, folder);
     cr_expect(ran.status == status, "%s: exit status %d: %s", arguments, ran.status, ran.err);
-    cr_expect(strstr(ran.err, says) != NULL, "%s: expected '%s', got: %s", arguments, says, ran.err);
+    cr_expect(strstr(ran.err, says) != NULL, "%s: expected '%s', got: %s", arguments, says,
+              ran.err);
     cr_expect(strchr(ran.err, '\n') == ran.err + strlen(ran.err) - 1, "not one line: %s", ran.err);
     cr_expect(ran.out[0] == '\0', "stdout: %s", ran.out);
     cr_expect(count_files(folder, ".pt") == 0 && count_files(folder, ".csv") == 0 &&
-              count_files(folder, ".tmp") == 0, "%s: left files", arguments);
+                  count_files(folder, ".tmp") == 0,
+              "%s: left files", arguments);
     remove_folder(folder);
 }
 
 /* A folder of small features and labels, good and bad. */
 typedef struct {
     char *folder;
-    char  text[2048];
+    char text[2048];
 } Fixture;
 
 enum { ROWS = 40, DIMENSION = 6 };
@@ -41,7 +44,8 @@ static void save_f32(const Fixture *f, const char *name, int64_t rows, int64_t c
     free(x);
 }
 
-static void save_labels(const Fixture *f, const char *name, int64_t rows, int64_t classes, int64_t shift) {
+static void save_labels(const Fixture *f, const char *name, int64_t rows, int64_t classes,
+                        int64_t shift) {
     int64_t y[ROWS + 1];
     Error err;
     char *path = format_text("%s/%s", f->folder, name);
@@ -89,11 +93,15 @@ static const char *in(Fixture *f, const char *arguments) {
 }
 
 Test(cli, bad_features_and_labels_get_one_line, .timeout = 60) {
-    static const struct { int status; const char *says, *arguments; } cases[] = {
+    static const struct {
+        int status;
+        const char *says, *arguments;
+    } cases[] = {
         {1, "truncated", "train --features @/truncated.npy --classes 4"},
         {1, "not a .npy file", "train --features @/text.npy --classes 4"},
         {1, "No such file", "train --features @/missing.npy --classes 4"},
-        {1, "expected a non-empty (samples, dimension) matrix, got 1 axes", "train --features @/y.npy --classes 4"},
+        {1, "expected a non-empty (samples, dimension) matrix, got 1 axes",
+         "train --features @/y.npy --classes 4"},
         {1, "one of them empty", "train --features @/none.npy --classes 4"},
         {1, "one row per sample", "train --features @/a.npy @/short.npy --classes 4"},
         {1, "row 7, column 2", "train --features @/nan.npy --classes 4"},
@@ -120,7 +128,10 @@ Test(cli, bad_features_and_labels_get_one_line, .timeout = 60) {
 }
 
 Test(cli, bad_flags_get_one_line, .timeout = 60) {
-    static const struct { int status; const char *says, *arguments; } cases[] = {
+    static const struct {
+        int status;
+        const char *says, *arguments;
+    } cases[] = {
         {2, "did you mean --gamma", "train --gama 3"},
         {2, "did you mean --inner_lr", "train --iner-lr 3"},
         {2, "--help lists them", "train --xyzzy 3"},
@@ -136,7 +147,9 @@ Test(cli, bad_flags_get_one_line, .timeout = 60) {
         {2, "unexpected argument", "train something"},
         {2, "at least 1 is needed", "train --T 0 --features x.npy"},
         {2, "must be positive", "train --inner_lr -1 --features x.npy"},
-        {2, "exclude each other", "train --features " DEMO "/representations/patches/mnist_val.npy --classes 10 --resume --restart"},
+        {2, "exclude each other",
+         "train --features " DEMO
+         "/representations/patches/mnist_val.npy --classes 10 --resume --restart"},
         {2, "computes in fp32", "train --precision fp16 --features x.npy"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -146,7 +159,8 @@ Test(cli, bad_flags_get_one_line, .timeout = 60) {
     cr_expect(ran.status == 2 && strstr(ran.err, "did you mean train"), "%s", ran.err);
     run_turtle(&ran, " ");
     cr_expect(ran.status == 2 && strstr(ran.err, "usage"));
-    run_turtle(&ran, "train --features " DEMO "/representations/patches/mnist_val.npy --classes 10");
+    run_turtle(&ran,
+               "train --features " DEMO "/representations/patches/mnist_val.npy --classes 10");
     cr_expect(ran.status == 2 && strstr(ran.err, "--out"), "%s", ran.err);
 }
 
@@ -155,40 +169,51 @@ Test(cli, bad_devices_and_checkpoints_get_one_line, .timeout = 60) {
     Ran ran;
     expect_failure(1, "no CUDA", in(&f, "train --features @/a.npy --classes 4 --device cuda"));
     expect_failure(2, "expected auto", in(&f, "train --features @/a.npy --classes 4 --device gpu"));
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy @/b.npy --classes 4 --T 2 --out @/run --quiet"));
+    run_turtle(&ran, "%s",
+               in(&f, "train --features @/a.npy @/b.npy --classes 4 --T 2 --out @/run --quiet"));
     cr_assert(ran.status == 0, "%s", ran.err);
-    static const struct { int status; const char *says, *arguments; } cases[] = {
+    static const struct {
+        int status;
+        const char *says, *arguments;
+    } cases[] = {
         {2, "which checkpoint", "evaluate --features @/a.npy @/b.npy"},
         {1, "No such file", "evaluate --features @/a.npy @/b.npy --ckpt_path @/no.pt"},
         {1, "holds neither", "evaluate --features @/a.npy @/b.npy --ckpt_path @"},
         {1, "2 spaces, 1 are given", "evaluate --features @/a.npy --ckpt_path @/run"},
         {1, "check the order", "evaluate --features @/b.npy @/a.npy --ckpt_path @/run"},
-        {1, "--classes says 5", "evaluate --features @/a.npy @/b.npy --classes 5 --ckpt_path @/run"},
+        {1, "--classes says 5",
+         "evaluate --features @/a.npy @/b.npy --classes 5 --ckpt_path @/run"},
         {1, "not a file of torch.save", "evaluate --features @/a.npy --ckpt_path @/text.npy"},
-        {1, "not a task checkpoint", "evaluate --features @/a.npy --ckpt_path tests/goldens/torch/types.pt"},
+        {1, "not a task checkpoint",
+         "evaluate --features @/a.npy --ckpt_path tests/goldens/torch/types.pt"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_turtle(&ran, "%s", in(&f, cases[i].arguments));
-        cr_expect(ran.status == cases[i].status, "%s: %d: %s", cases[i].arguments, ran.status, ran.err);
+        cr_expect(ran.status == cases[i].status, "%s: %d: %s", cases[i].arguments, ran.status,
+                  ran.err);
         cr_expect(strstr(ran.err, cases[i].says) != NULL, "%s: %s", cases[i].arguments, ran.err);
     }
     remove_folder(f.folder);
 }
 
-/* Places that cannot be written: a folder below a file, and a disk that is full (a file size limit). */
+/* Places that cannot be written: a folder below a file, and a disk that is full (a file size
+ * limit). */
 Test(cli, nothing_is_left_where_nothing_can_be_written, .timeout = 60) {
     Fixture f = fixture();
     Ran ran;
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy --classes 4 --T 2 --out @/a.npy/run --quiet"));
+    run_turtle(&ran, "%s",
+               in(&f, "train --features @/a.npy --classes 4 --T 2 --out @/a.npy/run --quiet"));
     cr_expect(ran.status == 1 && strstr(ran.err, "a.npy"), "%d %s", ran.status, ran.err);
     struct rlimit old, small;
     getrlimit(RLIMIT_FSIZE, &old);
     small = old;
     small.rlim_cur = 1024; /* the log fits, the checkpoint does not */
     setrlimit(RLIMIT_FSIZE, &small);
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy --classes 40 --T 2 --out @/full --quiet"));
+    run_turtle(&ran, "%s",
+               in(&f, "train --features @/a.npy --classes 40 --T 2 --out @/full --quiet"));
     setrlimit(RLIMIT_FSIZE, &old);
-    cr_expect(ran.status == 1 && strstr(ran.err, "could not be written"), "%d %s", ran.status, ran.err);
+    cr_expect(ran.status == 1 && strstr(ran.err, "could not be written"), "%d %s", ran.status,
+              ran.err);
     char *full = format_text("%s/full", f.folder);
     cr_expect(count_files(full, ".pt") == 0 && count_files(full, ".tmp") == 0);
     free(full);
@@ -198,8 +223,9 @@ Test(cli, nothing_is_left_where_nothing_can_be_written, .timeout = 60) {
 }
 
 Test(cli, json_is_one_object_also_for_a_failure, .timeout = 60) {
-    static const char *const arguments[] = {"train --features @/nan.npy --classes 4 --out @/r --json",
-                                            "train --json --bogus 1", "nonsense --json"};
+    static const char *const arguments[] = {
+        "train --features @/nan.npy --classes 4 --out @/r --json", "train --json --bogus 1",
+        "nonsense --json"};
     Fixture f = fixture();
     Ran ran;
     for (int i = 0; i < 3; i++) {
@@ -207,13 +233,27 @@ Test(cli, json_is_one_object_also_for_a_failure, .timeout = 60) {
         cr_expect(ran.status != 0 && strncmp(ran.out, "{\"error\": \"", 11) == 0, "%s", ran.out);
         cr_expect(strchr(ran.out, '\n') == ran.out + strlen(ran.out) - 1);
     }
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy @/b.npy --labels @/y.npy --classes 4 --T 3 --out @/r --json"));
-    static const char *const keys[] = {"\"command\": \"train\"", "\"cluster_acc\": ", "\"mean_class_acc\": ",
-                                       "\"nmi\": ", "\"ari\": ", "\"clusters_found\": ", "\"classes\": 4",
-                                       "\"loss\": ", "\"entropy\": ", "\"space_agreement\": ",
-                                       "\"generalization_score\": null", "\"iterations\": 3",
-                                       "\"split\": \"train\"", "\"device\": \"cpu\"", "\"seed\": 42"};
-    cr_expect(ran.status == 0 && ran.out[0] == '{' && ran.out[strlen(ran.out) - 2] == '}', "%s", ran.err);
+    run_turtle(
+        &ran, "%s",
+        in(&f,
+           "train --features @/a.npy @/b.npy --labels @/y.npy --classes 4 --T 3 --out @/r --json"));
+    static const char *const keys[] = {"\"command\": \"train\"",
+                                       "\"cluster_acc\": ",
+                                       "\"mean_class_acc\": ",
+                                       "\"nmi\": ",
+                                       "\"ari\": ",
+                                       "\"clusters_found\": ",
+                                       "\"classes\": 4",
+                                       "\"loss\": ",
+                                       "\"entropy\": ",
+                                       "\"space_agreement\": ",
+                                       "\"generalization_score\": null",
+                                       "\"iterations\": 3",
+                                       "\"split\": \"train\"",
+                                       "\"device\": \"cpu\"",
+                                       "\"seed\": 42"};
+    cr_expect(ran.status == 0 && ran.out[0] == '{' && ran.out[strlen(ran.out) - 2] == '}', "%s",
+              ran.err);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         cr_expect(strstr(ran.out, keys[i]) != NULL, "%s is missing: %s", keys[i], ran.out);
     char *path = format_text("%s/r/run.json", f.folder);
@@ -224,17 +264,20 @@ Test(cli, json_is_one_object_also_for_a_failure, .timeout = 60) {
     remove_folder(f.folder);
 }
 
-/* --- good input ----------------------------------------------------------------------------------------- */
+/* --- good input ------------------------------------------------------------------------------- */
 
 Test(cli, labels_are_never_needed, .timeout = 60) {
     Fixture f = fixture();
     Ran ran;
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy @/b.npy --classes 4 --T 30 --out @/r --json"));
-    cr_expect(ran.status == 0 && strstr(ran.out, "\"cluster_acc\": null") && strstr(ran.out, "\"split\": \"train\""),
+    run_turtle(&ran, "%s",
+               in(&f, "train --features @/a.npy @/b.npy --classes 4 --T 30 --out @/r --json"));
+    cr_expect(ran.status == 0 && strstr(ran.out, "\"cluster_acc\": null") &&
+                  strstr(ran.out, "\"split\": \"train\""),
               "%s%s", ran.out, ran.err);
     cr_expect(strstr(ran.err, "--batch_size 10000 is more than the 40 samples"), "%s", ran.err);
     char *folder = format_text("%s/r", f.folder);
-    static const char *const left[] = {"run.json", "log.jsonl", "checkpoint.pt", "predictions_train.csv"};
+    static const char *const left[] = {"run.json", "log.jsonl", "checkpoint.pt",
+                                       "predictions_train.csv"};
     for (int i = 0; i < 4; i++) cr_expect(count_files(folder, left[i]) == 1, "%s", left[i]);
     cr_expect(count_files(folder, "") == 4);
     free(folder);
@@ -245,14 +288,17 @@ Test(cli, labels_are_never_needed, .timeout = 60) {
 Test(cli, a_collapse_is_warned_of, .timeout = 60) {
     Fixture f = fixture();
     Ran ran;
-    run_turtle(&ran, "%s", in(&f, "train --features @/a.npy --classes 12 --gamma 0 --outer_lr 0.1 --T 300 --out @/r"));
-    cr_expect(ran.status == 0 && strstr(ran.err, "warning: only") && strstr(ran.err, "largest first"), "%s",
-              ran.err);
+    run_turtle(
+        &ran, "%s",
+        in(&f, "train --features @/a.npy --classes 12 --gamma 0 --outer_lr 0.1 --T 300 --out @/r"));
+    cr_expect(ran.status == 0 && strstr(ran.err, "warning: only") &&
+                  strstr(ran.err, "largest first"),
+              "%s", ran.err);
     remove_folder(f.folder);
 }
 
-/* The published places and names: a checkpoint, a run directory, one line of results; image lists name the
- * predictions. */
+/* The published places and names: a checkpoint, a run directory, one line of results; image lists
+ * name the predictions. */
 Test(cli, a_data_set_goes_to_the_published_places, .timeout = 60) {
     char *root = temporary_folder();
     Fixture f = {.folder = format_text("%s/representations/p1", root)};
@@ -264,47 +310,61 @@ Test(cli, a_data_set_goes_to_the_published_places, .timeout = 60) {
     char *path = format_text("%s/representations/p1/sst_train.txt", root);
     write_bytes(path, "one.png\ntwo, with comma.png\nthree \"3\".png\nfour.png", 53 - 3 + 1);
     free(path);
-    run_turtle(&ran, "train --root_dir %s --dataset sst --phis p1 --T 2 --M 1 --gamma 2.5 --warm-start "
-               "--inner-lr=1e-5 --seed 7 --rng torch", root);
+    run_turtle(&ran,
+               "train --root_dir %s --dataset sst --phis p1 --T 2 --M 1 --gamma 2.5 --warm-start "
+               "--inner-lr=1e-5 --seed 7 --rng torch",
+               root);
     cr_expect(ran.status == 0, "%s", ran.err);
-    cr_expect(strstr(ran.err, "sst_train.npy: not there: the train split is clustered without a score"),
-              "%s", ran.err);
-    static const char *const name = "task_checkpoints/1space/p1/sst/turtle_p1_innerlr1e-05_outerlr0.001_T2_M1_"
-                                    "warmstart_gamma2.5_bs10000_seed7_rngtorch";
+    cr_expect(
+        strstr(ran.err, "sst_train.npy: not there: the train split is clustered without a score"),
+        "%s", ran.err);
+    static const char *const name =
+        "task_checkpoints/1space/p1/sst/turtle_p1_innerlr1e-05_outerlr0.001_T2_M1_"
+        "warmstart_gamma2.5_bs10000_seed7_rngtorch";
     path = format_text("%s/%s.pt", root, name);
     cr_expect(file_exists(path), "%s", path);
-    run_turtle(&ran, "evaluate --root_dir %s --dataset sst --phis p1 --task-ckpt %s --predictions %s/p.csv",
-               root, path, root);
-    cr_expect(ran.status == 0 && strstr(ran.out, "sst         , p1                  , Number of found"), "%s%s",
-              ran.out, ran.err);
+    run_turtle(
+        &ran,
+        "evaluate --root_dir %s --dataset sst --phis p1 --task-ckpt %s --predictions %s/p.csv",
+        root, path, root);
+    cr_expect(ran.status == 0 &&
+                  strstr(ran.out, "sst         , p1                  , Number of found"),
+              "%s%s", ran.out, ran.err);
     free(path);
     path = format_text("%s/p.csv", root);
     read_text(text, sizeof text, path);
     cr_expect(strncmp(text, "path,cluster,confidence,margin\none.png,", 39) == 0, "%s", text);
-    cr_expect(strstr(text, "\n\"two, with comma.png\",") && strstr(text, "\n\"three \"\"3\"\".png\","), "%s", text);
+    cr_expect(strstr(text, "\n\"two, with comma.png\",") &&
+                  strstr(text, "\n\"three \"\"3\"\".png\","),
+              "%s", text);
     free(path);
-    char *predictions = format_text("%s/%s/predictions_train.csv", root, name), *again = format_text("%s/p.csv", root);
+    char *predictions = format_text("%s/%s/predictions_train.csv", root, name),
+         *again = format_text("%s/p.csv", root);
     cr_expect(same_files(predictions, again));
     free(predictions);
     free(again);
     path = format_text("%s/results/1space/p1/turtle_sst.txt", root);
     read_text(text, sizeof text, path);
-    cr_expect(strstr(text, "sst") && strstr(text, "Number of found clusters") && strchr(text, '\n'), "%s", text);
+    cr_expect(strstr(text, "sst") && strstr(text, "Number of found clusters") && strchr(text, '\n'),
+              "%s", text);
     free(path);
     /* the authors' folder of checkpoints */
-    char *command = format_text("mkdir -p %s/authors/1space/p1 && cp %s/%s.pt %s/authors/1space/p1/sst.pt",
-                                root, root, name, root);
+    char *command =
+        format_text("mkdir -p %s/authors/1space/p1 && cp %s/%s.pt %s/authors/1space/p1/sst.pt",
+                    root, root, name, root);
     cr_assert(system(command) == 0);
     free(command);
-    run_turtle(&ran, "evaluate --root_dir %s --dataset sst --phis p1 --ckpt_path %s/authors", root, root);
+    run_turtle(&ran, "evaluate --root_dir %s --dataset sst --phis p1 --ckpt_path %s/authors", root,
+               root);
     cr_expect(ran.status == 0, "%s", ran.err);
     free(f.folder);
     remove_folder(root);
 }
 
 Test(cli, help_and_version_speak_on_stdout) {
-    static const char *const flags[] = {"--gamma X", "[10.0]", "--inner_lr X", "[0.001]", "--T N", "[6000]",
-                                        "--batch_size N", "[10000]", "--seed N", "[42]"};
+    static const char *const flags[] = {"--gamma X", "[10.0]", "--inner_lr X",   "[0.001]",
+                                        "--T N",     "[6000]", "--batch_size N", "[10000]",
+                                        "--seed N",  "[42]"};
     Ran ran;
     run_turtle(&ran, "train --help");
     cr_expect(ran.status == 0 && !*ran.err);
@@ -317,21 +377,37 @@ Test(cli, help_and_version_speak_on_stdout) {
     run_turtle(&ran, "--help");
     cr_expect(ran.status == 0 && strstr(ran.out, "evaluate") && strstr(ran.out, "info"));
     run_turtle(&ran, "info tests/goldens/torch/nested.pt --json");
-    cr_expect(ran.status == 0 && strstr(ran.out, "\"name\": \"phi1/weight\", \"type\": \"float32\", \"shape\": [3, 4]"),
-              "%s", ran.out);
+    cr_expect(
+        ran.status == 0 &&
+            strstr(ran.out, "\"name\": \"phi1/weight\", \"type\": \"float32\", \"shape\": [3, 4]"),
+        "%s", ran.out);
     run_turtle(&ran, "info tests/goldens/npy/be_f2.npy");
-    cr_expect(ran.status == 0 && strstr(ran.out, "float16, shape (3, 4), bytes swapped"), "%s", ran.out);
+    cr_expect(ran.status == 0 && strstr(ran.out, "float16, shape (3, 4), bytes swapped"), "%s",
+              ran.out);
 }
 
-/* --- numbers and words -------------------------------------------------------------------------------------- */
+/* --- numbers and words ------------------------------------------------------------------------ */
 
 /* What Python 3 prints for these doubles. */
 Test(json, numbers_are_written_as_python_writes_them) {
-    static const struct { double x; const char *text; } known[] = {
-        {10, "10.0"}, {0.001, "0.001"}, {1e-5, "1e-05"}, {0.0001, "0.0001"}, {1e16, "1e+16"},
-        {1e15, "1000000000000000.0"}, {0.1, "0.1"}, {1.0 / 3, "0.3333333333333333"}, {-2.5, "-2.5"},
-        {0, "0.0"}, {123456789.125, "123456789.125"}, {5e-324, "5e-324"}, {1.5e300, "1.5e+300"},
-        {0.30000000000000004, "0.30000000000000004"}, {100, "100.0"}};
+    static const struct {
+        double x;
+        const char *text;
+    } known[] = {{10, "10.0"},
+                 {0.001, "0.001"},
+                 {1e-5, "1e-05"},
+                 {0.0001, "0.0001"},
+                 {1e16, "1e+16"},
+                 {1e15, "1000000000000000.0"},
+                 {0.1, "0.1"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {-2.5, "-2.5"},
+                 {0, "0.0"},
+                 {123456789.125, "123456789.125"},
+                 {5e-324, "5e-324"},
+                 {1.5e300, "1.5e+300"},
+                 {0.30000000000000004, "0.30000000000000004"},
+                 {100, "100.0"}};
     char text[REAL_TEXT];
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         cr_expect_str_eq(format_real(text, known[i].x), known[i].text);
@@ -352,8 +428,9 @@ Test(json, texts_are_escaped_and_unknowns_are_null) {
     json_close(&j);
     json_close(&j);
     char *text = json_take(&j);
-    cr_expect_str_eq(text, "{\"a\\\"b\": \"line\\u000aback\\\\slash\\u0009tab\", \"nan\": null, \"inf\": null, "
-                           "\"none\": null, \"list\": [-5, true], \"empty\": {}}");
+    cr_expect_str_eq(
+        text, "{\"a\\\"b\": \"line\\u000aback\\\\slash\\u0009tab\", \"nan\": null, \"inf\": null, "
+              "\"none\": null, \"list\": [-5, true], \"empty\": {}}");
     free(text);
 }
 

@@ -66,7 +66,8 @@ Test(file, folders_that_cannot_be_are_refused) {
     cr_expect(file_append_line(below, "line", &err) == ERR_IO);
     cr_expect(file_map(&map, folder, &err) == ERR_IO && strstr(err.text, "folder"), "%s", err.text);
     cr_expect(file_map(&map, below, &err) == ERR_IO);
-    cr_expect(file_map(&map, "/dev/null", &err) == ERR_IO && strstr(err.text, "regular"), "%s", err.text);
+    cr_expect(file_map(&map, "/dev/null", &err) == ERR_IO && strstr(err.text, "regular"), "%s",
+              err.text);
     free(below);
     free(path);
     remove_folder(folder);

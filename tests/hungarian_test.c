@@ -14,9 +14,9 @@ static const char *const isas[] = {"portable", "avx2"};
 
 /* min(rows, cols) pairs within the matrix, no column twice. */
 static bool is_matching(const int64_t *col_of_row, int64_t rows, int64_t cols) {
-    bool   *used = calloc((size_t)cols, sizeof *used);
+    bool *used = calloc((size_t)cols, sizeof *used);
     int64_t pairs = 0;
-    bool    ok = true;
+    bool ok = true;
     for (int64_t i = 0; i < rows; i++) {
         const int64_t j = col_of_row[i];
         if (j == -1) continue;
@@ -29,7 +29,7 @@ static bool is_matching(const int64_t *col_of_row, int64_t rows, int64_t cols) {
     return ok && pairs == (rows < cols ? rows : cols);
 }
 
-/* --- recorded optima ---------------------------------------------------------------------- */
+/* --- recorded optima -------------------------------------------------------------------------- */
 
 enum { INT1E6, TIES3, TIES100, BINARY, CONST, SIGNED, BIG40, FLOAT01, FLOATNEG, INF5 };
 
@@ -59,13 +59,13 @@ static double real_cost(int64_t kind, int64_t u) {
 Test(hungarian, recorded_optima) {
     enum { CASES = 24, SEED = 0, ROWS, COLS, KIND, MAXIMIZE, CRC, FIELDS };
     const int64_t *cases = golden("hungarian/cases.npy", DTYPE_I64, CASES * FIELDS);
-    const double  *optimal = golden("hungarian/optimal.npy", DTYPE_F64, CASES);
+    const double *optimal = golden("hungarian/optimal.npy", DTYPE_F64, CASES);
     for (int c = 0; c < CASES; c++) {
         const int64_t *k = cases + c * FIELDS, rows = k[ROWS], cols = k[COLS], n = rows * cols;
-        int64_t       *integers = malloc((size_t)n * 8), *match = malloc((size_t)rows * 8);
-        double        *reals = malloc((size_t)n * 8);
-        const bool     real = k[KIND] >= FLOAT01;
-        Mt19937        rng;
+        int64_t *integers = malloc((size_t)n * 8), *match = malloc((size_t)rows * 8);
+        double *reals = malloc((size_t)n * 8);
+        const bool real = k[KIND] >= FLOAT01;
+        Mt19937 rng;
         mt19937_seed(&rng, (uint64_t)k[SEED]);
         for (int64_t i = 0; i < n; i++) {
             const int64_t u = mt19937_next(&rng);
@@ -75,17 +75,18 @@ Test(hungarian, recorded_optima) {
         cr_expect(crc32_of(real ? (void *)reals : integers, (size_t)n * 8) == k[CRC], "case %d", c);
         FOR_EACH_ISA(s) {
             int64_t total = -1;
-            double  real_total = NAN, size = 0;
-            Error   err = {""};
+            double real_total = NAN, size = 0;
+            Error err = {""};
             if (!real) {
                 cr_expect(hungarian_i64(integers, rows, cols, k[MAXIMIZE], match, &total, &err) ==
-                              OK, "case %d: %s", c, err.text);
+                              OK,
+                          "case %d: %s", c, err.text);
                 cr_expect((double)total == optimal[c], "case %d, %s: %lld", c, isas[s],
                           (long long)total);
                 cr_expect(is_matching(match, rows, cols), "case %d, %s", c, isas[s]);
             }
-            cr_expect(hungarian_f64(reals, rows, cols, k[MAXIMIZE], match, &real_total, &err) ==
-                          OK, "case %d: %s", c, err.text);
+            cr_expect(hungarian_f64(reals, rows, cols, k[MAXIMIZE], match, &real_total, &err) == OK,
+                      "case %d: %s", c, err.text);
             cr_expect(is_matching(match, rows, cols), "case %d, %s", c, isas[s]);
             for (int64_t i = 0; i < rows; i++)
                 size += match[i] < 0 ? 0 : fabs(reals[i * cols + match[i]]);
@@ -99,7 +100,7 @@ Test(hungarian, recorded_optima) {
     }
 }
 
-/* --- all permutations --------------------------------------------------------------------- */
+/* --- all permutations ------------------------------------------------------------------------- */
 
 /* The best total over the rows from `row` on, some of which may stay free if rows > cols. */
 static int64_t best_total(const int64_t *cost, int rows, int cols, int row, unsigned used,
@@ -123,12 +124,12 @@ Test(hungarian, every_small_matrix_is_solved_exactly, .timeout = 120) {
     int bad = 0, real_bad = 0, invalid = 0;
     for (int trial = 0; trial < 3000; trial++) {
         static const int64_t ranges[] = {1, 2, 9, 100, 1000000};
-        const int            rows = 1 + (int)numpy_interval(&rng, trial % 50 ? 5 : 6);
-        const int            cols = 1 + (int)numpy_interval(&rng, trial % 50 ? 5 : 6);
-        const int64_t        range = ranges[trial % 5], shift = trial % 2 ? range / 2 : 0;
-        const bool           maximize = trial % 3 == 0;
-        int64_t              cost[49], least[49], match[7], total = 0;
-        double               real[49], real_total = 0;
+        const int rows = 1 + (int)numpy_interval(&rng, trial % 50 ? 5 : 6);
+        const int cols = 1 + (int)numpy_interval(&rng, trial % 50 ? 5 : 6);
+        const int64_t range = ranges[trial % 5], shift = trial % 2 ? range / 2 : 0;
+        const bool maximize = trial % 3 == 0;
+        int64_t cost[49], least[49], match[7], total = 0;
+        double real[49], real_total = 0;
         for (int i = 0; i < rows * cols; i++) {
             cost[i] = (int64_t)numpy_interval(&rng, (uint64_t)range) - shift;
             least[i] = maximize ? -cost[i] : cost[i];
@@ -148,18 +149,18 @@ Test(hungarian, every_small_matrix_is_solved_exactly, .timeout = 120) {
               real_bad, invalid);
 }
 
-/* --- certificates ------------------------------------------------------------------------- */
+/* --- certificates ----------------------------------------------------------------------------- */
 
 /* A matching is optimal if and only if there are dual variables that prove it: u_i + v_j <= c_ij,
  * equal where i and j are matched, v_j <= 0, and 0 where j is unmatched (rows <= cols, minimised).
  * Bellman and Ford find the largest such v on the residual graph, knowing nothing of the solver. */
 static bool has_certificate(const int64_t *cost, int64_t rows, int64_t cols, bool maximize,
                             const int64_t *col_of_row, int64_t total) {
-    const bool    tall = rows > cols;
+    const bool tall = rows > cols;
     const int64_t n = tall ? cols : rows, m = tall ? rows : cols;
-    int64_t      *c = malloc((size_t)(n * m) * 8), *v = calloc((size_t)m, 8);
-    int64_t      *match = calloc((size_t)n, 8), dual = 0;
-    bool         *matched = calloc((size_t)m, sizeof *matched), changed = true;
+    int64_t *c = malloc((size_t)(n * m) * 8), *v = calloc((size_t)m, 8);
+    int64_t *match = calloc((size_t)n, 8), dual = 0;
+    bool *matched = calloc((size_t)m, sizeof *matched), changed = true;
     for (int64_t i = 0; i < rows; i++) {
         const int64_t j = col_of_row[i];
         if (j >= 0) match[tall ? j : i] = tall ? i : j, matched[tall ? i : j] = true;
@@ -184,7 +185,7 @@ static bool has_certificate(const int64_t *cost, int64_t rows, int64_t cols, boo
     return proved && dual == (maximize ? -total : total);
 }
 
-#define LONG    (INT64_C(1) << 40)
+#define LONG (INT64_C(1) << 40)
 #define LARGEST (INT64_C(1) << 58) /* costs of +-2^57, the limit for 32 rows and columns */
 
 /* Shapes around the width of the solver's stripes (32), tall and wide; costs with many ties and
@@ -192,17 +193,17 @@ static bool has_certificate(const int64_t *cost, int64_t rows, int64_t cols, boo
 Test(hungarian, larger_matrices_have_dual_certificates, .timeout = 300) {
     static const struct {
         int64_t rows, cols, range;
-    } cases[] = {{31, 31, 5},         {32, 32, 1000},      {33, 33, 1},         {63, 65, 10},
-                 {65, 63, 10},        {200, 200, 1},       {200, 200, 20},      {250, 250, 250},
-                 {300, 300, 1000000}, {299, 300, 1000000}, {150, 400, 100},     {400, 150, 100},
-                 {1, 100, 5},         {100, 1, 5},         {300, 300, 0},       {400, 400, 0},
-                 {200, 200, LONG},    {32, 32, LARGEST},   {20, 32, LARGEST},   {32, 20, LARGEST}};
+    } cases[] = {{31, 31, 5},         {32, 32, 1000},      {33, 33, 1},       {63, 65, 10},
+                 {65, 63, 10},        {200, 200, 1},       {200, 200, 20},    {250, 250, 250},
+                 {300, 300, 1000000}, {299, 300, 1000000}, {150, 400, 100},   {400, 150, 100},
+                 {1, 100, 5},         {100, 1, 5},         {300, 300, 0},     {400, 400, 0},
+                 {200, 200, LONG},    {32, 32, LARGEST},   {20, 32, LARGEST}, {32, 20, LARGEST}};
     Mt19937 rng;
     mt19937_seed(&rng, 7);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const int64_t rows = cases[c].rows, cols = cases[c].cols, range = cases[c].range;
-        int64_t      *cost = calloc((size_t)(rows * cols), 8), *match = malloc((size_t)rows * 8);
-        double       *real = malloc((size_t)(rows * cols) * 8);
+        int64_t *cost = calloc((size_t)(rows * cols), 8), *match = malloc((size_t)rows * 8);
+        double *real = malloc((size_t)(rows * cols) * 8);
         if (range) /* random costs of both signs */
             for (int64_t i = 0; i < rows * cols; i++)
                 cost[i] = (int64_t)numpy_interval(&rng, (uint64_t)range) - range / 2;
@@ -216,7 +217,7 @@ Test(hungarian, larger_matrices_have_dual_certificates, .timeout = 300) {
         FOR_EACH_ISA(s) {
             for (int maximize = 0; maximize < 2; maximize++) {
                 int64_t total = 0;
-                double  real_total = 0;
+                double real_total = 0;
                 cr_assert(hungarian_i64(cost, rows, cols, maximize, match, &total, NULL) == OK);
                 cr_expect(is_matching(match, rows, cols) &&
                               has_certificate(cost, rows, cols, maximize, match, total),
@@ -243,11 +244,11 @@ Test(hungarian, certificate_refuses_what_is_not_optimal) {
     cr_expect(!has_certificate(cost, 3, 2, true, (int64_t[]){0, 1, -1}, 4));
 }
 
-/* --- limits and refusals ------------------------------------------------------------------ */
+/* --- limits and refusals ---------------------------------------------------------------------- */
 
 Test(hungarian, largest_costs_do_not_overflow) {
     const int64_t big = (INT64_C(1) << 62) / 32;
-    int64_t       match[40], total;
+    int64_t match[40], total;
     FOR_EACH_ISA(s) {
         const int64_t two[] = {big, -big, -big, -big + 1, big, big, -big, big, -big};
         cr_expect(hungarian_i64(two, 3, 3, false, match, &total, NULL) == OK);
@@ -273,9 +274,9 @@ static void expect_refused(Status st, Error *err, const char *words) {
 
 Test(hungarian, costs_out_of_range_are_refused) {
     const int64_t big = (INT64_C(1) << 62) / 32;
-    int64_t       match[2], total, ints[] = {1, 2, 3, big + 1};
-    double        reals[] = {1, 2, 3, 4}, real_total;
-    Error         err;
+    int64_t match[2], total, ints[] = {1, 2, 3, big + 1};
+    double reals[] = {1, 2, 3, 4}, real_total;
+    Error err;
     expect_refused(hungarian_i64(ints, 2, 2, false, match, &total, &err), &err, "row 1, column 1");
     ints[3] = -big - 1;
     expect_refused(hungarian_i64(ints, 2, 2, true, match, &total, &err), &err, "row 1, column 1");
@@ -298,9 +299,9 @@ Test(hungarian, forbidden_pairs_are_avoided_or_said) {
     const double forced[] = {X, X, 9, 9, X, X, 1, 1e9, 1}; /* one way only */
     const double no_row[] = {1, 2, 3, X, X, X, 4, 5, 6}, no_col[] = {1, X, 2, 3, X, 4, 5, X, 6};
     const double same_col[] = {1, X, X, 2, X, X, 3, 4, 5}, wide[] = {1, X, X, 2, X, X};
-    int64_t      match[3];
-    double       total, negative[9];
-    Error        err;
+    int64_t match[3];
+    double total, negative[9];
+    Error err;
     FOR_EACH_ISA(s) {
         cr_expect(hungarian_f64(forced, 3, 3, false, match, &total, &err) == OK);
         cr_expect(match[0] == 2 && match[1] == 0 && match[2] == 1 && total == 1e9 + 18);
@@ -317,8 +318,8 @@ Test(hungarian, forbidden_pairs_are_avoided_or_said) {
 
 Test(hungarian, shapes_that_are_no_matrix_are_refused) {
     int64_t cost[1] = {3}, match[1], total;
-    double  real[1] = {3}, real_total;
-    Error   err;
+    double real[1] = {3}, real_total;
+    Error err;
     expect_refused(hungarian_i64(cost, 0, 1, false, match, &total, &err), &err, "0 x 1");
     expect_refused(hungarian_i64(cost, 1, 0, false, match, &total, &err), &err, "1 x 0");
     expect_refused(hungarian_i64(cost, -1, 1, false, match, &total, &err), &err, "-1 x 1");

@@ -38,7 +38,7 @@ static void expect_scores(const Metrics *m, const double *recorded, bool unique,
 
 /* class_of is a permutation, and the table under it holds the matched samples. */
 static void expect_consistent(const Metrics *m, const char *name) {
-    bool   *used = calloc((size_t)m->D, sizeof *used);
+    bool *used = calloc((size_t)m->D, sizeof *used);
     int64_t matched = 0, samples = 0;
     for (int64_t c = 0; c < m->D; c++) {
         const int64_t class = m->class_of[c];
@@ -60,15 +60,15 @@ static int64_t *widened(const int16_t *ids, int64_t n) {
 Test(metrics, recorded_labellings, .timeout = 60) {
     enum { CASES = 30, N = 0, IDS, MATCHED, FOUND, UNIQUE, FIELDS, ALL = 152754 };
     const int64_t *cases = golden("metrics/cases.npy", DTYPE_I64, CASES * FIELDS);
-    const double  *scores = golden("metrics/scores.npy", DTYPE_F64, CASES * SCORES);
-    int64_t       *clusters = widened(golden("metrics/clusters.npy", DTYPE_I16, ALL), ALL);
-    int64_t       *classes = widened(golden("metrics/classes.npy", DTYPE_I16, ALL), ALL);
-    int64_t        first = 0;
+    const double *scores = golden("metrics/scores.npy", DTYPE_F64, CASES * SCORES);
+    int64_t *clusters = widened(golden("metrics/clusters.npy", DTYPE_I16, ALL), ALL);
+    int64_t *classes = widened(golden("metrics/classes.npy", DTYPE_I16, ALL), ALL);
+    int64_t first = 0;
     for (int c = 0; c < CASES; c++) {
         const int64_t *k = cases + c * FIELDS;
-        char           name[32];
-        Metrics        m;
-        Error          err;
+        char name[32];
+        Metrics m;
+        Error err;
         snprintf(name, sizeof name, "case %d", c);
         cr_assert(first + k[N] <= ALL);
         cr_assert(metrics_compute(&m, clusters + first, classes + first, k[N], &err) == OK, "%s",
@@ -89,17 +89,17 @@ Test(metrics, recorded_labellings, .timeout = 60) {
 
 Test(metrics, recorded_runs) {
     enum { RUNS = 13, N = 2000, C = 10 };
-    const int8_t  *predicted = golden("metrics/run_clusters.npy", DTYPE_I8, RUNS * N);
-    const double  *scores = golden("metrics/run_scores.npy", DTYPE_F64, RUNS * SCORES);
+    const int8_t *predicted = golden("metrics/run_clusters.npy", DTYPE_I8, RUNS * N);
+    const double *scores = golden("metrics/run_scores.npy", DTYPE_F64, RUNS * SCORES);
     const int64_t *sizes = golden("metrics/run_sizes.npy", DTYPE_I64, RUNS * C);
-    int64_t        clusters[N], classes[N];
-    Npy            labels;
-    Error          err;
+    int64_t clusters[N], classes[N];
+    Npy labels;
+    Error err;
     cr_assert(npy_open(&labels, "data/demo/labels/mnist_val.npy", &err) == OK, "%s", err.text);
     cr_assert(npy_read_i64(&labels, 0, N, classes, &err) == OK, "%s", err.text);
     npy_close(&labels);
     for (int r = 0; r < RUNS; r++) {
-        char    name[32];
+        char name[32];
         Metrics m;
         snprintf(name, sizeof name, "run %d", r);
         for (int i = 0; i < N; i++) clusters[i] = predicted[r * N + i];
@@ -123,7 +123,7 @@ Test(metrics, recorded_runs) {
  * I = ln 2 - (1/3) ln 2. */
 Test(metrics, a_class_that_does_not_occur) {
     static const int64_t clusters[] = {0, 0, 1, 1, 2, 2}, classes[] = {0, 0, 0, 1, 1, 1};
-    Metrics              m;
+    Metrics m;
     cr_assert(metrics_compute(&m, clusters, classes, 6, NULL) == OK);
     cr_expect(m.D == 3 && m.matched == 4 && m.clusters_found == 3);
     cr_expect(m.class_of[0] == 0 && m.class_of[1] == 2 && m.class_of[2] == 1);
@@ -142,7 +142,7 @@ Test(metrics, a_class_that_does_not_occur) {
 
 Test(metrics, one_cluster_or_one_class) {
     static const int64_t one[] = {3, 3, 3, 3}, two[] = {0, 1, 1, 1};
-    Metrics              m;
+    Metrics m;
     cr_assert(metrics_compute(&m, one, one, 4, NULL) == OK);
     cr_expect(m.cluster_acc == 1 && m.mean_class_acc == 1 && m.nmi == 1 && m.ari == 1);
     metrics_free(&m);
@@ -157,7 +157,7 @@ Test(metrics, one_cluster_or_one_class) {
 static void expect_refused(const int64_t *clusters, const int64_t *classes, int64_t n,
                            const char *words) {
     Metrics m;
-    Error   err = {""};
+    Error err = {""};
     memset(&m, 0xff, sizeof m);
     cr_expect(metrics_compute(&m, clusters, classes, n, &err) == ERR_ARG);
     cr_expect(strstr(err.text, words) != NULL, "%s", err.text);
@@ -180,7 +180,7 @@ Test(metrics, bad_ids_are_refused) {
 
 Test(metrics, free_takes_null_and_twice) {
     static const int64_t ids[] = {0, 1};
-    Metrics              m;
+    Metrics m;
     cr_assert(metrics_compute(&m, ids, ids, 2, NULL) == OK);
     metrics_free(&m);
     metrics_free(&m);

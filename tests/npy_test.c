@@ -14,15 +14,16 @@ static Npy open_golden(const char *name) {
 }
 
 Test(npy, floats_of_every_size_and_byte_order) {
-    static const char *const names[] = {"le_f2", "le_f4", "le_f8", "be_f2", "be_f4", "be_f8",
-                                        "version1", "version2", "version3"};
+    static const char *const names[] = {"le_f2", "le_f4",    "le_f8",    "be_f2",   "be_f4",
+                                        "be_f8", "version1", "version2", "version3"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         Npy npy = open_golden(names[i]);
         Error err;
         float x[12];
         cr_assert(npy.axes == 2 && npy.shape[0] == 3 && npy.shape[1] == 4 && npy.count == 12);
         ASSERT_OK(npy_read_f32(&npy, 0, 12, x, &err), err);
-        for (int e = 0; e < 12; e++) cr_expect(x[e] == 0.5f * (float)(e - 3), "%s[%d]", names[i], e);
+        for (int e = 0; e < 12; e++)
+            cr_expect(x[e] == 0.5f * (float)(e - 3), "%s[%d]", names[i], e);
         ASSERT_OK(npy_read_f32(&npy, 5, 2, x, &err), err);
         cr_expect(x[0] == 1.0f && x[1] == 1.5f, "%s from 5", names[i]);
         int64_t whole[1];
@@ -32,8 +33,9 @@ Test(npy, floats_of_every_size_and_byte_order) {
 }
 
 Test(npy, integers_of_every_size_sign_and_byte_order) {
-    static const char *const names[] = {"le_i1", "le_i2", "le_i4", "le_i8", "be_i2", "be_i4", "be_i8",
-                                        "le_u1", "le_u2", "le_u4", "le_u8", "be_u2", "be_u4", "be_u8"};
+    static const char *const names[] = {"le_i1", "le_i2", "le_i4", "le_i8", "be_i2",
+                                        "be_i4", "be_i8", "le_u1", "le_u2", "le_u4",
+                                        "le_u8", "be_u2", "be_u4", "be_u8"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         Npy npy = open_golden(names[i]);
         Error err;
@@ -57,7 +59,8 @@ Test(npy, integers_of_every_size_sign_and_byte_order) {
     npy_close(&npy);
 }
 
-/* Every float16 there is, against numpy's own conversion, bit for bit but for the payloads of NaN. */
+/* Every float16 there is, against numpy's own conversion, bit for bit but for the payloads of
+ * NaN. */
 Test(npy, every_half_is_converted_exactly) {
     const float *expected = golden("npy/half_all_f32.npy", DTYPE_F32, 65536);
     Npy npy = open_golden("half_all");
@@ -72,7 +75,8 @@ Test(npy, every_half_is_converted_exactly) {
 }
 
 Test(npy, shapes_of_no_one_and_two_axes) {
-    Npy scalar = open_golden("scalar"), vector = open_golden("vector"), empty = open_golden("empty");
+    Npy scalar = open_golden("scalar"), vector = open_golden("vector"),
+        empty = open_golden("empty");
     Npy column = open_golden("fortran_column");
     Error err;
     float x[4];
@@ -86,14 +90,21 @@ Test(npy, shapes_of_no_one_and_two_axes) {
 }
 
 Test(npy, what_is_not_read_is_named) {
-    static const struct { const char *name, *says; } refused[] = {
-        {"fortran", "ascontiguousarray"}, {"complex", "<c8"}, {"structured", "structured"},
-        {"text", "<U2"}, {"object", "|O"}, {"missing", "No such file"}, {"", "folder"}};
+    static const struct {
+        const char *name, *says;
+    } refused[] = {{"fortran", "ascontiguousarray"},
+                   {"complex", "<c8"},
+                   {"structured", "structured"},
+                   {"text", "<U2"},
+                   {"object", "|O"},
+                   {"missing", "No such file"},
+                   {"", "folder"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char path[128];
         Npy npy;
         Error err = {""};
-        snprintf(path, sizeof path, *refused[i].name ? "tests/goldens/npy/%s.npy" : "tests/goldens/npy%s",
+        snprintf(path, sizeof path,
+                 *refused[i].name ? "tests/goldens/npy/%s.npy" : "tests/goldens/npy%s",
                  refused[i].name);
         cr_expect(npy_open(&npy, path, &err) != OK, "%s", path);
         cr_expect(strstr(err.text, refused[i].says) && strstr(err.text, "tests/goldens/npy"), "%s",
@@ -102,8 +113,8 @@ Test(npy, what_is_not_read_is_named) {
     }
 }
 
-/* Cut anywhere, a file is refused; so is any header with one byte changed that no longer parses. Nothing
- * may crash: under the sanitizers this is the test of the parser's bounds. */
+/* Cut anywhere, a file is refused; so is any header with one byte changed that no longer parses.
+ * Nothing may crash: under the sanitizers this is the test of the parser's bounds. */
 Test(npy, truncated_and_damaged_files_are_refused, .timeout = 60) {
     char *folder = temporary_folder(), *path = format_text("%s/x.npy", folder);
     FileMap map;
@@ -127,12 +138,18 @@ Test(npy, truncated_and_damaged_files_are_refused, .timeout = 60) {
             if (st == OK) cr_expect(npy.count * dtype_bytes(npy.type) <= map.bytes);
             npy_close(&npy);
         }
-    static const char *const shapes[] = {"(99999999999999999999,)", "(3037000500,3037000500)",
-                                         "(4611686018427387904,)", "(-1,)", "(3,4", "(3;4)", "(1,1,1,1,1,1,1,1,1)"};
+    static const char *const shapes[] = {"(99999999999999999999,)",
+                                         "(3037000500,3037000500)",
+                                         "(4611686018427387904,)",
+                                         "(-1,)",
+                                         "(3,4",
+                                         "(3;4)",
+                                         "(1,1,1,1,1,1,1,1,1)"};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         char text[256] = "\x93NUMPY\x01";
-        const int n = snprintf(text + 10, sizeof text - 10,
-                               "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }\n", shapes[i]);
+        const int n =
+            snprintf(text + 10, sizeof text - 10,
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }\n", shapes[i]);
         text[7] = 0, text[8] = (char)n, text[9] = 0;
         write_bytes(path, text, 10 + (size_t)n + 64);
         cr_expect(npy_open(&npy, path, &err) == ERR_FORMAT, "%s", shapes[i]);
@@ -149,7 +166,8 @@ Test(npy, files_beyond_4_gib_are_read) {
     char *folder = temporary_folder(), *path = format_text("%s/large.npy", folder);
     char header[HEADER + 1] = "\x93NUMPY\x01";
     header[7] = 0, header[8] = HEADER - 10, header[9] = 0;
-    snprintf(header + 10, HEADER - 10, "%-117s", "{'descr': '<f4', 'fortran_order': False, 'shape': (1200000000,), }");
+    snprintf(header + 10, HEADER - 10, "%-117s",
+             "{'descr': '<f4', 'fortran_order': False, 'shape': (1200000000,), }");
     header[HEADER - 1] = '\n';
     write_bytes(path, header, HEADER);
     const float marks[2] = {1.25f, -7.5f};

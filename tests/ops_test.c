@@ -1,13 +1,14 @@
-/* ops_test.c - every operation of every instruction set against the plain reference, at ragged shapes;
- * gradients against finite differences in double.
+/* ops_test.c - every operation of every instruction set against the plain reference, at ragged
+ * shapes; gradients against finite differences in double.
  *
- * The reference (kernels/cpu/reference.c) is itself judged by the recorded runs (train_test.c). Outputs are
- * filled with NaN first and followed by guards; 1, 2 and 7 threads must give the same bits. */
+ * The reference (kernels/cpu/reference.c) is itself judged by the recorded runs (train_test.c).
+ * Outputs are filled with NaN first and followed by guards; 1, 2 and 7 threads must give the same
+ * bits. */
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "check.h"
 
-/* --- harness ------------------------------------------------------------------------------------------ */
+/* --- harness ---------------------------------------------------------------------------------- */
 
 enum { GUARD = 16, MAX_OUTPUTS = 6, PARTY = 3 };
 static const int party[PARTY] = {1, 2, 7};
@@ -32,9 +33,9 @@ static float *probabilities(int64_t rows, int64_t C, int stream) {
 
 /* Arrays that an operation writes: copied from `initial`, or NaN. */
 typedef struct {
-    float  *data[MAX_OUTPUTS];
+    float *data[MAX_OUTPUTS];
     int64_t count[MAX_OUTPUTS];
-    int     n;
+    int n;
 } Outputs;
 
 static float *output(Outputs *o, int64_t count, const float *initial) {
@@ -77,8 +78,8 @@ static void free_outputs(Outputs *o) {
 }
 
 static const Shape shapes[] = {
-    {1, 2, 1, 1},     {1, 3, 5, 2},      {7, 10, 16, 1},   {119, 17, 8, 2}, {120, 16, 15, 1},
-    {121, 5, 33, 3},  {241, 100, 64, 1}, {513, 47, 67, 2}, {97, 1000, 31, 1}, {1003, 10, 192, 2},
+    {1, 2, 1, 1},    {1, 3, 5, 2},      {7, 10, 16, 1},   {119, 17, 8, 2},   {120, 16, 15, 1},
+    {121, 5, 33, 3}, {241, 100, 64, 1}, {513, 47, 67, 2}, {97, 1000, 31, 1}, {1003, 10, 192, 2},
 };
 
 /* Every set against the reference, within `limit` in ||a-b||/||b||; same bits for any threads. */
@@ -94,12 +95,13 @@ static void judge(const char *name, Operation *operation, double limit) {
             for (int t = 0; t < PARTY; t++)
                 found[t] = run_operation(operation, sets[set], party[t], s);
             for (int j = 0; j < expected.n; j++) {
-                EXPECT_CLOSE(relative_error(found[0].data[j], expected.data[j], expected.count[j]), limit,
-                             "%s %s: output %d at B %d C %d d %d K %d", name, sets[set], j, (int)s.B,
-                             (int)s.C, (int)s.d, (int)s.K);
+                EXPECT_CLOSE(relative_error(found[0].data[j], expected.data[j], expected.count[j]),
+                             limit, "%s %s: output %d at B %d C %d d %d K %d", name, sets[set], j,
+                             (int)s.B, (int)s.C, (int)s.d, (int)s.K);
                 for (int t = 1; t < PARTY; t++)
-                    cr_expect(!memcmp(found[0].data[j], found[t].data[j], (size_t)expected.count[j] * 4),
-                              "%s %s: output %d differs with %d threads", name, sets[set], j, party[t]);
+                    cr_expect(
+                        !memcmp(found[0].data[j], found[t].data[j], (size_t)expected.count[j] * 4),
+                        "%s %s: output %d differs with %d threads", name, sets[set], j, party[t]);
             }
             for (int t = 0; t < PARTY; t++) free_outputs(&found[t]);
         }
@@ -107,9 +109,10 @@ static void judge(const char *name, Operation *operation, double limit) {
     }
 }
 
-/* Limits, u = 2^-24. A product of depth n in float32 summed in any order: n u in the worst case, sqrt(n) u in
- * norm for random signs; n <= 1003 here, and 4 sqrt(1003) u = 7.6e-6 leaves room for both sides' rounding.
- * Elementwise operations with exp (2 ulp), a sum and a division: under 16 u = 1e-6. */
+/* Limits, u = 2^-24. A product of depth n in float32 summed in any order: n u in the worst case,
+ * sqrt(n) u in norm for random signs; n <= 1003 here, and 4 sqrt(1003) u = 7.6e-6 leaves room for
+ * both sides' rounding. Elementwise operations with exp (2 ulp), a sum and a division: under 16 u
+ * = 1e-6. */
 #define PRODUCT_LIMIT 8e-6
 #define ELEMENT_LIMIT 1e-6
 
@@ -123,15 +126,15 @@ static void *train_scratch(const Ops *ops, Shape s) {
     return scratch(ops->train.scratch_bytes((int)s.K, s.B, s.C, s.d));
 }
 
-/* --- matrix ------------------------------------------------------------------------------------------- */
+/* --- matrix ----------------------------------------------------------------------------------- */
 
 static void run_matmul(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     static const MatmulForm forms[] = {MATMUL_NN, MATMUL_NT, MATMUL_TN};
     float *A = numbers(s.B * s.d, 1), *B = numbers(s.C * s.d, 2), *bias = numbers(s.C, 3);
     for (int f = 0; f < 3; f++) {
         void *work = scratch(ops->matrix.matmul_scratch_bytes(forms[f], s.B, s.C, s.d));
-        ops->matrix.matmul(q, forms[f], output(o, s.B * s.C, NULL), A, B, f == 1 ? bias : NULL, s.B, s.C,
-                           s.d, work);
+        ops->matrix.matmul(q, forms[f], output(o, s.B * s.C, NULL), A, B, f == 1 ? bias : NULL, s.B,
+                           s.C, s.d, work);
         free(work);
     }
     free(A), free(B), free(bias);
@@ -173,7 +176,8 @@ Test(ops, gather_converts_every_type_and_byte_order) {
                     const double m = frexp(fabs(x), &e); /* |x| = m 2^e, 0.5 <= m < 1 */
                     uint16_t h = half;
                     if (x != 0)
-                        h = (uint16_t)((x < 0) << 15 | (e + 14) << 10 | ((int)ldexp(m, 11) & 0x3ff));
+                        h = (uint16_t)((x < 0) << 15 | (e + 14) << 10 |
+                                       ((int)ldexp(m, 11) & 0x3ff));
                     memcpy(at, &h, 2);
                 }
                 for (int b = 0; swapped && b < dtype_bytes(type) / 2; b++) {
@@ -193,8 +197,9 @@ Test(ops, gather_converts_every_type_and_byte_order) {
             ops.matrix.gather(q, out, &f, rows, B);
             ASSERT_OK(ops.mem.wait(q, &err), err);
             for (int i = 0; i < B * D; i++)
-                cr_expect(out[i] == (float)(rows[i / D] * D + i % D - 3), "%s %s %d: element %d is %g",
-                          sets[set], dtype_name(type), swapped, i, (double)out[i]);
+                cr_expect(out[i] == (float)(rows[i / D] * D + i % D - 3),
+                          "%s %s %d: element %d is %g", sets[set], dtype_name(type), swapped, i,
+                          (double)out[i]);
             ops.matrix.gather(q, out, &f, (const int64_t[]){0, N, 0, 0}, B);
             cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "gather"));
             ops.mem.queue_close(q);
@@ -232,7 +237,7 @@ Test(ops, argmax_takes_the_first_of_equals) {
     ops_close(&ops);
 }
 
-/* --- labels --------------------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static void run_softmax(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *x = numbers(s.B * s.C, 1);
@@ -263,7 +268,8 @@ Test(ops, softmax_rows_sum_to_one_however_large_the_logits) {
         ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
         ops.train.softmax(q, P, x, 1, 6);
         cr_expect(P[0] == 0.5f && P[5] == 0.5f && P[1] == 0 && P[2] == 0 && P[3] == 0 && P[4] == 0);
-        ops.train.softmax(q, R, y, 1, 3); /* exp(-95) = 5.5e-42 is subnormal and kept; exp(-200) is 0 */
+        ops.train.softmax(q, R, y, 1,
+                          3); /* exp(-95) = 5.5e-42 is subnormal and kept; exp(-200) is 0 */
         cr_expect(R[0] == 1.0f && R[2] == 0.0f && fabsf(R[1] / 5.521e-42f - 1.0f) < 1e-3f, "%s: %g",
                   sets[set], (double)R[1]);
         ops.mem.queue_close(q);
@@ -294,12 +300,13 @@ Test(ops, batch_entropy) {
     judge("batch_entropy", run_batch_entropy, ELEMENT_LIMIT);
 }
 
-/* --- losses and gradients ----------------------------------------------------------------------------- */
+/* --- losses and gradients --------------------------------------------------------------------- */
 
 static void run_cross_entropy(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *x = numbers(s.B * s.C, 1), *Y = probabilities(s.B, s.C, 2);
     void *work = train_scratch(ops, s);
-    float *loss = output(o, 1, NULL), *grad = output(o, s.B * s.C, x), *grad_Y = output(o, s.B * s.C, NULL);
+    float *loss = output(o, 1, NULL), *grad = output(o, s.B * s.C, x),
+          *grad_Y = output(o, s.B * s.C, NULL);
     ops->train.cross_entropy(q, loss, NULL, grad_Y, false, x, Y, s.B, s.C, work);
     ops->train.cross_entropy(q, loss, NULL, grad_Y, true, x, Y, s.B, s.C, work);
     ops->train.cross_entropy(q, loss, grad, NULL, false, grad, Y, s.B, s.C, work); /* in place */
@@ -307,11 +314,13 @@ static void run_cross_entropy(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 }
 
 Test(ops, cross_entropy, .timeout = 60) {
-    judge("cross_entropy", run_cross_entropy, 4 * ELEMENT_LIMIT); /* softmax - Y cancels two digits */
+    judge("cross_entropy", run_cross_entropy,
+          4 * ELEMENT_LIMIT); /* softmax - Y cancels two digits */
 }
 
 static void run_task_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    float *P = probabilities(s.B, s.C, 1), *grad_Y = numbers(s.B * s.C, 2), *P_bar = malloc((size_t)s.C * 4);
+    float *P = probabilities(s.B, s.C, 1), *grad_Y = numbers(s.B * s.C, 2),
+          *P_bar = malloc((size_t)s.C * 4);
     void *work = train_scratch(ops, s);
     for (int64_t c = 0; c < s.C; c++) {
         double sum = 0.0;
@@ -359,10 +368,11 @@ static void run_weight_norm(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 }
 
 Test(ops, weight_norm) {
-    judge("weight_norm", run_weight_norm, 4 * ELEMENT_LIMIT); /* grad_W - <grad_W,v>v/|v|^2 cancels; d = 1 */
+    judge("weight_norm", run_weight_norm,
+          4 * ELEMENT_LIMIT); /* grad_W - <grad_W,v>v/|v|^2 cancels; d = 1 */
 }
 
-/* --- the inner loop -------------------------------------------------------------------------------------- */
+/* --- the inner loop --------------------------------------------------------------------------- */
 
 static void run_adam(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t n = s.C * s.d;
@@ -391,12 +401,13 @@ Test(ops, adam_with_a_constant_gradient_steps_by_the_learning_rate) {
         setenv("TURTLE_ISA", sets[set], 1);
         ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
         ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-        for (int64_t step = 0; step < 100; step++) ops.train.adam(q, p, grad, m1, m2, 5, 0.001, &step);
+        for (int64_t step = 0; step < 100; step++)
+            ops.train.adam(q, p, grad, m1, m2, 5, 0.001, &step);
         for (int i = 0; i < 5; i++) {
             const double g = grad[i], expected = -100 * 0.001 * g / (fabs(g) + 1e-8);
             /* 100 steps of float32: 100 u each in the moments and in the sum */
-            cr_expect(fabs(p[i] - expected) <= 4e-5 * fabs(expected), "%s: %g, expected %g", sets[set],
-                      (double)p[i], expected);
+            cr_expect(fabs(p[i] - expected) <= 4e-5 * fabs(expected), "%s: %g, expected %g",
+                      sets[set], (double)p[i], expected);
         }
         ops.mem.queue_close(q);
         ops_close(&ops);
@@ -412,11 +423,13 @@ static void run_inner(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     in.scratch = train_scratch(ops, s);
     in.losses = output(o, in.M, NULL);
     for (int k = 0; k < in.K; k++) {
-        const int64_t d = k ? (s.d + 1) / 2 : s.d, n = linear_size(s.C, d); /* spaces of two dimensions */
+        const int64_t d = k ? (s.d + 1) / 2 : s.d,
+                      n = linear_size(s.C, d); /* spaces of two dimensions */
         Z[k] = numbers(s.B * d, 2 + k);
         initial[k] = numbers(n, 6 + k);
         float *m1 = calloc((size_t)n, 4), *m2 = malloc((size_t)n * 4);
-        for (int64_t i = 0; i < n; i++) m2[i] = 1.0f; /* keeps a step far from sign(g): no amplification */
+        for (int64_t i = 0; i < n; i++)
+            m2[i] = 1.0f; /* keeps a step far from sign(g): no amplification */
         in.space[k] = (InnerSpace){Z[k], d, output(o, n, initial[k]), m1, m2};
     }
     ops->train.inner_steps(q, &in);
@@ -439,7 +452,8 @@ static void run_label_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         head[k] = numbers(linear_size(s.C, d), 6 + k);
         in.space[k] = (InnerSpace){.Z = Z[k], .d = d, .head = head[k]};
     }
-    float *loss = output(o, s.K, NULL), *in_place = output(o, s.B * s.C, Y), *apart = output(o, s.B * s.C, NULL);
+    float *loss = output(o, s.K, NULL), *in_place = output(o, s.B * s.C, Y),
+          *apart = output(o, s.B * s.C, NULL);
     in.Y = Y;
     ops->train.label_grad(q, loss, apart, &in);
     in.Y = in_place;
@@ -453,13 +467,13 @@ Test(ops, label_grad, .timeout = 120) {
     judge("label_grad", run_label_grad, 4 * ELEMENT_LIMIT);
 }
 
-/* --- gradients against finite differences ------------------------------------------------------------------ */
+/* --- gradients against finite differences ----------------------------------------------------- */
 
 enum { FB = 6, FC = 4, FD = 5, FK = 2 };
 
 /* CE(softmax(Z W^T + b), Y) in double. */
-static double inner_loss_f64(const double *head, const float *Z, const double *Y, int64_t B, int64_t C,
-                             int64_t d) {
+static double inner_loss_f64(const double *head, const float *Z, const double *Y, int64_t B,
+                             int64_t C, int64_t d) {
     double total = 0.0;
     for (int64_t b = 0; b < B; b++) {
         double x[16], top = -INFINITY, sum = 0.0;
@@ -475,7 +489,8 @@ static double inner_loss_f64(const double *head, const float *Z, const double *Y
 }
 
 /* The outer loss (Eq. 12) in double as a function of the task parameters; heads constant. */
-static double outer_loss_f64(double *const *task, float *const *Z, float *const *head, double gamma) {
+static double outer_loss_f64(double *const *task, float *const *Z, float *const *head,
+                             double gamma) {
     double P[FK][FB * FC], Y[FB * FC] = {0}, loss = 0.0;
     for (int k = 0; k < FK; k++)
         for (int b = 0; b < FB; b++) {
@@ -505,8 +520,9 @@ static double outer_loss_f64(double *const *task, float *const *Z, float *const 
     return loss;
 }
 
-/* Central differences, step 1e-5: error h^2 = 1e-10 and 1e-16/1e-5 = 1e-11; float32 gradients 1e-6. */
-#define DIFFERENCE_STEP  1e-5
+/* Central differences, step 1e-5: error h^2 = 1e-10 and 1e-16/1e-5 = 1e-11; float32 gradients
+ * 1e-6. */
+#define DIFFERENCE_STEP 1e-5
 #define DIFFERENCE_LIMIT 2e-6
 
 Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
@@ -541,8 +557,15 @@ Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
     float fused[n], m1[n] = {0}, m2[n] = {0};
     const int64_t step = 0;
     memcpy(fused, head, sizeof fused);
-    InnerSteps in = {.K = 1, .space = {{Z, FD, fused, m1, m2}}, .Y = Y, .B = FB, .C = FC, .M = 1,
-                     .lr = 0.001, .step = &step, .scratch = work};
+    InnerSteps in = {.K = 1,
+                     .space = {{Z, FD, fused, m1, m2}},
+                     .Y = Y,
+                     .B = FB,
+                     .C = FC,
+                     .M = 1,
+                     .lr = 0.001,
+                     .step = &step,
+                     .scratch = work};
     ops.train.inner_steps(q, &in);
     ASSERT_OK(ops.mem.wait(q, &err), err);
     for (int i = 0; i < n; i++) m1[i] /= 0.1f; /* (1 - beta1) g */
@@ -581,7 +604,8 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
     ops.train.label_mean(q, Y, P, FK, FB, FC);
     ops.train.label_grad(q, loss, Y, &heads);
     ops.train.batch_entropy(q, P_bar, H, P, FK, FB, FC, work);
-    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) - outer_loss_f64(t, Z, head, gamma)) < 2e-5);
+    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) - outer_loss_f64(t, Z, head, gamma)) <
+              2e-5);
     for (int k = 0; k < FK; k++) {
         float grad_linear[FC * FD + FC], grad[n];
         double slope[n];
@@ -597,7 +621,8 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
             slope[i] = (slope[i] - outer_loss_f64(t, Z, head, gamma)) / (2 * DIFFERENCE_STEP);
             t[k][i] = keep;
         }
-        EXPECT_CLOSE(relative_error_f64(grad, slope, n), DIFFERENCE_LIMIT, "outer gradient, space %d", k);
+        EXPECT_CLOSE(relative_error_f64(grad, slope, n), DIFFERENCE_LIMIT,
+                     "outer gradient, space %d", k);
     }
     for (int k = 0; k < FK; k++) free(task[k]), free(head[k]), free(Z[k]), free(t[k]);
     free(work);
@@ -605,25 +630,31 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
     ops_close(&ops);
 }
 
-/* --- random numbers -------------------------------------------------------------------------------------------- */
+/* --- random numbers --------------------------------------------------------------------------- */
 
 /* Known answers published with the generator (Random123, kat_vectors). */
 Test(philox, known_answers) {
-    static const struct { Philox counter; uint64_t key; Philox out; } known[] = {
+    static const struct {
+        Philox counter;
+        uint64_t key;
+        Philox out;
+    } known[] = {
         {{{0, 0, 0, 0}}, 0, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
         {{{~0u, ~0u, ~0u, ~0u}}, ~(uint64_t)0, {{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}},
-        {{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, 0x299f31d0a4093822,
+        {{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}},
+         0x299f31d0a4093822,
          {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}}};
     for (int i = 0; i < 3; i++) {
         const Philox out = philox4x32_10(known[i].counter, known[i].key);
-        for (int w = 0; w < 4; w++) cr_expect(out.word[w] == known[i].out.word[w], "vector %d word %d", i, w);
+        for (int w = 0; w < 4; w++)
+            cr_expect(out.word[w] == known[i].out.word[w], "vector %d word %d", i, w);
     }
 }
 
 static void run_random(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t iteration = 12, N = s.B + 3 * s.C;
-    ops->train.random_linear(q, output(o, linear_size(s.C, s.d), NULL), s.C, s.d, 42, PHILOX_HEAD, 1,
-                             &iteration);
+    ops->train.random_linear(q, output(o, linear_size(s.C, s.d), NULL), s.C, s.d, 42, PHILOX_HEAD,
+                             1, &iteration);
     int64_t *rows = malloc((size_t)s.B * sizeof *rows);
     ops->train.random_rows(q, rows, s.B, N, 42, &iteration);
     float *as_float = output(o, s.B, NULL);
@@ -641,7 +672,8 @@ static int ascending(const void *a, const void *b) {
 }
 
 Test(philox, rows_are_a_permutation_and_change_with_the_iteration, .timeout = 60) {
-    static const int64_t sizes[] = {1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 1000, 65536, 65537, 1000000};
+    static const int64_t sizes[] = {1,  2,  3,  4,    5,     15,    16,     17,
+                                    63, 64, 65, 1000, 65536, 65537, 1000000};
     Ops ops;
     Queue *q;
     Error err;
@@ -650,13 +682,15 @@ Test(philox, rows_are_a_permutation_and_change_with_the_iteration, .timeout = 60
     ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const int64_t N = sizes[i];
-        int64_t *rows = malloc((size_t)N * sizeof *rows), *again = malloc((size_t)N * sizeof *again);
+        int64_t *rows = malloc((size_t)N * sizeof *rows),
+                *again = malloc((size_t)N * sizeof *again);
         int64_t iteration = 3, same = 0, bad = 0;
         ops.train.random_rows(q, rows, N, N, 42, &iteration);
         iteration = 4;
         ops.train.random_rows(q, again, N, N, 42, &iteration);
         for (int64_t j = 0; j < N; j++) same += rows[j] == again[j];
-        cr_expect(N < 100 || same < 20, "N %d: %d rows in the same place", (int)N, (int)same); /* 1 expected */
+        cr_expect(N < 100 || same < 20, "N %d: %d rows in the same place", (int)N,
+                  (int)same); /* 1 expected */
         qsort(rows, (size_t)N, sizeof *rows, ascending);
         for (int64_t j = 0; j < N; j++) bad += rows[j] != j;
         cr_expect(bad == 0, "N %d: no permutation", (int)N);
@@ -666,8 +700,8 @@ Test(philox, rows_are_a_permutation_and_change_with_the_iteration, .timeout = 60
     ops_close(&ops);
 }
 
-/* Each of 100 rows is drawn first 1000 times in 100 000 iterations if all are alike. 99 degrees of freedom:
- * chi^2 beyond 149 has a chance of 0.001, and this draw is fixed. */
+/* Each of 100 rows is drawn first 1000 times in 100 000 iterations if all are alike. 99 degrees of
+ * freedom: chi^2 beyond 149 has a chance of 0.001, and this draw is fixed. */
 Test(philox, first_rows_are_uniform) {
     int64_t counts[100] = {0};
     for (int64_t iteration = 0; iteration < 100000; iteration++) {
@@ -675,11 +709,12 @@ Test(philox, first_rows_are_uniform) {
         counts[permuted_row(&p, 0)]++;
     }
     double chi = 0.0;
-    for (int i = 0; i < 100; i++) chi += ((double)counts[i] - 1000) * ((double)counts[i] - 1000) / 1000;
+    for (int i = 0; i < 100; i++)
+        chi += ((double)counts[i] - 1000) * ((double)counts[i] - 1000) / 1000;
     cr_expect(chi < 149 && chi > 57, "chi^2 %.1f", chi);
 }
 
-/* --- what cannot be served ------------------------------------------------------------------------------------- */
+/* --- what cannot be served -------------------------------------------------------------------- */
 
 Test(ops, a_bad_argument_fails_the_queue_until_it_is_waited_for) {
     Ops ops;
@@ -690,7 +725,8 @@ Test(ops, a_bad_argument_fails_the_queue_until_it_is_waited_for) {
     ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
     ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
     cr_expect(ops.train.softmax(q, y, x, 0, 4) == ERR_ARG);
-    cr_expect(ops.train.softmax(q, y, x, 1, 4) == ERR_ARG && y[0] == 9.0f, "a failed queue runs nothing");
+    cr_expect(ops.train.softmax(q, y, x, 1, 4) == ERR_ARG && y[0] == 9.0f,
+              "a failed queue runs nothing");
     cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "softmax"), "%s", err.text);
     cr_expect(ops.train.softmax(q, y, x, 1, 4) == OK && ops.mem.wait(q, &err) == OK && y[0] < 1.0f);
     ops.mem.queue_close(q);
@@ -710,5 +746,6 @@ Test(ops, devices_are_had_or_refused) {
     cr_expect(ops_open(&ops, "tpu", 0, NULL, &err) == ERR_USAGE && strstr(err.text, "tpu"));
     setenv("TURTLE_ISA", "mmx", 1);
     cr_expect(ops_open(&ops, "cpu", 0, NULL, &err) == ERR_ARG && strstr(err.text, "mmx") &&
-                  strstr(err.text, "portable"), "%s", err.text);
+                  strstr(err.text, "portable"),
+              "%s", err.text);
 }

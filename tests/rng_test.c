@@ -47,14 +47,14 @@ Test(rng, seed_is_taken_mod_2_to_the_32) {
 Test(rng, uniform_matches_torch) {
     static const struct {
         const char *path;
-        double      low, high;
-        int         n;
+        double low, high;
+        int n;
     } cases[] = {{"rng/uniform_0_1.npy", 0, 1, 1000}, {"rng/uniform_m03_07.npy", -0.3, 0.7, 37}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        const int    n = cases[c].n;
+        const int n = cases[c].n;
         const float *recorded = golden(cases[c].path, DTYPE_F32, (int64_t)SEEDS * n);
         for (int s = 0; s < SEEDS; s++) {
-            float   out[1000];
+            float out[1000];
             Mt19937 rng;
             mt19937_seed(&rng, seeds[s]);
             torch_uniform(&rng, out, n, cases[c].low, cases[c].high);
@@ -73,11 +73,20 @@ static float uniform_by_fma(Mt19937 *rng, double low, double high) {
 /* The multiplication that stands for the FMA when low = -high, against libm's fmaf; and bounds for
  * which it may not stand in: nearly symmetric, zero, reversed, overflowing, subnormal. */
 Test(rng, uniform_rounds_as_one_fma) {
-    static const double bounds[][2] = {
-        {-0.07216878364870322, 0.07216878364870322}, {-0.5773502691896258, 0.5773502691896258},
-        {-1, 1},          {-0.03125, 0.03125},     {-0.1, 0.1000001}, {-0.1f, 0.10000001},
-        {0, 0},           {0.25, -0.25},           {-3e38, 3e38},     {-1e-44, 1e-44},
-        {-1e-38, 1e-38},  {-0x1.fffffep-1, 0x1.fffffep-1}, {1e30, 1.0000001e30}, {-5, 0.125}};
+    static const double bounds[][2] = {{-0.07216878364870322, 0.07216878364870322},
+                                       {-0.5773502691896258, 0.5773502691896258},
+                                       {-1, 1},
+                                       {-0.03125, 0.03125},
+                                       {-0.1, 0.1000001},
+                                       {-0.1f, 0.10000001},
+                                       {0, 0},
+                                       {0.25, -0.25},
+                                       {-3e38, 3e38},
+                                       {-1e-44, 1e-44},
+                                       {-1e-38, 1e-38},
+                                       {-0x1.fffffep-1, 0x1.fffffep-1},
+                                       {1e30, 1.0000001e30},
+                                       {-5, 0.125}};
     enum { DRAWS = 200000 };
     float *out = malloc(DRAWS * sizeof *out);
     for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++) {
@@ -98,13 +107,13 @@ Test(rng, uniform_rounds_as_one_fma) {
 Test(rng, linear_matches_torch) {
     enum { LAYERS = 36, SEED = 0, CONTINUES, CLASSES, DIM, CRC_WEIGHT, CRC_BIAS, COLUMNS };
     const int64_t *layers = golden("rng/linear.npy", DTYPE_I64, LAYERS * COLUMNS);
-    const float   *ends = golden("rng/linear_ends.npy", DTYPE_F32, LAYERS * 2 * 64);
-    const float   *biases = golden("rng/linear_bias.npy", DTYPE_F32, LAYERS * 100);
-    Mt19937        rng = {.next = MT19937_WORDS};
+    const float *ends = golden("rng/linear_ends.npy", DTYPE_F32, LAYERS * 2 * 64);
+    const float *biases = golden("rng/linear_bias.npy", DTYPE_F32, LAYERS * 100);
+    Mt19937 rng = {.next = MT19937_WORDS};
     for (int l = 0; l < LAYERS; l++) {
         const int64_t *row = layers + l * COLUMNS;
-        const int64_t  C = row[CLASSES], d = row[DIM], shown = C * d < 64 ? C * d : 64;
-        float         *weight = malloc((size_t)(C * d) * sizeof *weight), bias[100];
+        const int64_t C = row[CLASSES], d = row[DIM], shown = C * d < 64 ? C * d : 64;
+        float *weight = malloc((size_t)(C * d) * sizeof *weight), bias[100];
         if (!row[CONTINUES]) mt19937_seed(&rng, (uint64_t)row[SEED]);
         torch_linear(&rng, weight, bias, C, d);
         const float *first = ends + (size_t)l * 128;
@@ -124,10 +133,10 @@ Test(rng, permutation_matches_numpy) {
     enum { CALLS = 30, SEED = 0, CALL, N, SIZE, CRC, DRAWS, COLUMNS };
     const int64_t *calls = golden("rng/choice.npy", DTYPE_I64, CALLS * COLUMNS);
     const int32_t *firsts = golden("rng/choice_first.npy", DTYPE_I32, CALLS * 16);
-    Mt19937        rng = {.next = MT19937_WORDS}, counter = rng;
+    Mt19937 rng = {.next = MT19937_WORDS}, counter = rng;
     for (int c = 0; c < CALLS; c++) {
         const int64_t *row = calls + c * COLUMNS, n = row[N];
-        int64_t       *out = malloc((size_t)n * sizeof *out);
+        int64_t *out = malloc((size_t)n * sizeof *out);
         if (row[CALL] == 0) {
             mt19937_seed(&rng, (uint64_t)row[SEED]);
             counter = rng;
@@ -159,8 +168,8 @@ Test(rng, permutation_of_nothing_draws_nothing) {
 Test(rng, interval_matches_numpy) {
     enum { CALLS = 600, SEED = 0, MAX, RESULT, COLUMNS };
     const uint64_t *calls = golden("rng/interval.npy", DTYPE_U64, CALLS * COLUMNS);
-    Mt19937         rng = {.next = MT19937_WORDS};
-    int             bad = 0;
+    Mt19937 rng = {.next = MT19937_WORDS};
+    int bad = 0;
     for (int c = 0; c < CALLS; c++) {
         const uint64_t *row = calls + c * COLUMNS;
         if (c % (CALLS / SEEDS) == 0) mt19937_seed(&rng, row[SEED]);

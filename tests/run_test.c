@@ -5,7 +5,7 @@
 #include "check.h"
 #include "golden.h"
 
-/* --- recorded full runs ------------------------------------------------------------------------- */
+/* --- recorded full runs ----------------------------------------------------------------------- */
 
 enum { RUNS = 13, COLUMNS = 11 };
 enum { SPACES, ITERATIONS, WARM, SEED, VAL_ACC, TRAIN_ACC, NMI, ARI, LOSS, ENTROPY, FOUND };
@@ -30,7 +30,9 @@ static void set_demo_inputs(TurtleInputs *in, int K, const char **train, const c
     train[1] = DEMO "/representations/gabor/mnist_train.npy";
     val[0] = DEMO "/representations/patches/mnist_val.npy";
     val[1] = DEMO "/representations/gabor/mnist_val.npy";
-    *in = (TurtleInputs){.features = {train, K}, .val_features = {val, K}, .classes = 10,
+    *in = (TurtleInputs){.features = {train, K},
+                         .val_features = {val, K},
+                         .classes = 10,
                          .labels = DEMO "/labels/mnist_train.npy",
                          .val_labels = DEMO "/labels/mnist_val.npy"};
 }
@@ -48,7 +50,8 @@ static void compare_labels(const char *a, const char *b, int K, double *largest,
     for (int k = 0; k < K; k++) {
         char *path = format_text(DEMO "/representations/%s/mnist_val.npy", names[k]);
         ASSERT_OK(npy_open(&file[k], path, &err), err);
-        features[k] = (Features){file[k].data, file[k].shape[0], file[k].shape[1], DTYPE_F32, false};
+        features[k] =
+            (Features){file[k].data, file[k].shape[0], file[k].shape[1], DTYPE_F32, false};
         free(path);
     }
     ASSERT_OK(ops_open(&ops, "cpu", 0, NULL, &err), err);
@@ -70,13 +73,13 @@ static void compare_labels(const char *a, const char *b, int K, double *largest,
     for (int k = 0; k < K; k++) npy_close(&file[k]);
 }
 
-/* Limits. Accuracy: 0.01, the promise. Soft labels: the published program itself, run again with another
- * BLAS, moved them by 2.2e-6 with one space, T = 600, and by 1.0e-3 with two, T = 1000
- * (its recorded sensitivity, three runs of seed 42). Growth with T is exponential at worst, other seeds were
- * not tried: ten times that. */
+/* Limits. Accuracy: 0.01, the promise. Soft labels: the published program itself, run again with
+ * another BLAS, moved them by 2.2e-6 with one space, T = 600, and by 1.0e-3 with two, T = 1000
+ * (its recorded sensitivity, three runs of seed 42). Growth with T is exponential at worst, other
+ * seeds were not tried: ten times that. */
 static void repeat_run(int i) {
-    const double *run = (const double *)golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS) +
-                        i * COLUMNS;
+    const double *run =
+        (const double *)golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS) + i * COLUMNS;
     char checkpoint[512], line[512];
     const char *train[2], *val[2];
     char *folder = temporary_folder();
@@ -94,9 +97,10 @@ static void repeat_run(int i) {
     o.eval_every = 0;
     o.out = folder;
     ASSERT_OK(turtle_train(&o, &r, &err), err);
-    EXPECT_CLOSE(fabs(r.cluster_acc - run[VAL_ACC]), 0.01, "%s: accuracy %.4f, recorded %.4f", checkpoint,
-                 r.cluster_acc, run[VAL_ACC]);
-    EXPECT_CLOSE(fabs(r.train_cluster_acc - run[TRAIN_ACC]), 0.01, "%s: training accuracy", checkpoint);
+    EXPECT_CLOSE(fabs(r.cluster_acc - run[VAL_ACC]), 0.01, "%s: accuracy %.4f, recorded %.4f",
+                 checkpoint, r.cluster_acc, run[VAL_ACC]);
+    EXPECT_CLOSE(fabs(r.train_cluster_acc - run[TRAIN_ACC]), 0.01, "%s: training accuracy",
+                 checkpoint);
     double largest;
     int predictions;
     compare_labels(r.checkpoint, checkpoint, K, &largest, &predictions);
@@ -119,15 +123,16 @@ Test(run, all_recorded_runs_are_repeated, .timeout = 3600) {
     for (int i = 0; i < RUNS; i++) repeat_run(i);
 }
 
-/* The published evaluate.py printed these lines; `turtle evaluate` prints them too, to the letter. The
- * folder gives the features the names under which that program knew them. */
+/* The published evaluate.py printed these lines; `turtle evaluate` prints them too, to the letter.
+ * The folder gives the features the names under which that program knew them. */
 Test(run, recorded_checkpoints_score_what_was_printed, .timeout = 300) {
     static const char *const names[][2] = {{"clipvitL14", "patches"}, {"dinov2", "gabor"}};
     const double *runs = golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS);
     char *root = temporary_folder(), *here = realpath(DEMO, NULL);
     Error err;
     cr_assert(here != NULL);
-    char *folder = format_text("%s/representations", root), *labels = format_text("%s/labels", root);
+    char *folder = format_text("%s/representations", root),
+         *labels = format_text("%s/labels", root);
     char *target = format_text("%s/labels", here);
     ASSERT_OK(folder_make(folder, &err), err);
     cr_assert(symlink(target, labels) == 0);
@@ -142,7 +147,8 @@ Test(run, recorded_checkpoints_score_what_was_printed, .timeout = 300) {
         char checkpoint[512], line[512];
         Ran ran;
         recorded_line(i, checkpoint, line, sizeof line);
-        run_turtle(&ran, "evaluate --root_dir %s --dataset mnist --phis clipvitL14 %s --ckpt_path '%s'",
+        run_turtle(&ran,
+                   "evaluate --root_dir %s --dataset mnist --phis clipvitL14 %s --ckpt_path '%s'",
                    root, runs[i * COLUMNS + SPACES] > 1 ? "dinov2" : "", checkpoint);
         cr_expect(ran.status == 0, "%s", ran.err);
         ran.out[strcspn(ran.out, "\n")] = '\0';
@@ -155,11 +161,11 @@ Test(run, recorded_checkpoints_score_what_was_printed, .timeout = 300) {
     remove_folder(root);
 }
 
-/* --- interrupted runs ----------------------------------------------------------------------------- */
+/* --- interrupted runs ------------------------------------------------------------------------- */
 
 typedef struct {
     volatile sig_atomic_t stop;
-    int64_t               at;
+    int64_t at;
 } StopAt;
 
 static void stop_at(void *context, const TurtleProgress *p) {
@@ -167,7 +173,8 @@ static void stop_at(void *context, const TurtleProgress *p) {
     if (p->iteration == s->at) s->stop = 1;
 }
 
-static Status train_into(const char *folder, TurtleTrainOptions o, int64_t stop, bool resume, Error *err) {
+static Status train_into(const char *folder, TurtleTrainOptions o, int64_t stop, bool resume,
+                         Error *err) {
     const char *train[2], *val[2];
     TurtleResult r;
     StopAt s = {.at = stop};
@@ -213,7 +220,8 @@ Test(run, a_resumed_run_is_the_uninterrupted_run, .timeout = 120) {
         ASSERT_OK(train_into(whole, o, -1, false, &err), err);
         cr_expect(train_into(broken, o, 11, false, &err) == ERR_STOPPED);
         cr_expect(train_into(broken, o, 23, true, &err) == ERR_STOPPED);
-        cr_expect(count_files(broken, "resume.pt") == 1 && count_files(broken, "checkpoint.pt") == 0);
+        cr_expect(count_files(broken, "resume.pt") == 1 &&
+                  count_files(broken, "checkpoint.pt") == 0);
         ASSERT_OK(train_into(broken, o, -1, true, &err), err);
         cr_expect(count_files(broken, "resume.pt") == 0);
         cr_expect(same_in(whole, broken, "checkpoint.pt"), "variant %d", variant);
@@ -245,31 +253,36 @@ Test(run, an_unfinished_run_is_not_overwritten, .timeout = 60) {
 }
 
 Test(run, a_signal_saves_the_state, .timeout = 60) {
-    static const struct { const char *name; int status; } signals[] = {{"INT", 130}, {"TERM", 143}};
+    static const struct {
+        const char *name;
+        int status;
+    } signals[] = {{"INT", 130}, {"TERM", 143}};
     for (int i = 0; i < 2; i++) {
         char *folder = temporary_folder();
         Ran ran;
         char *command = format_text(
             TURTLE_PROGRAM " train " DEMO_TRAIN " --classes 10 --T 100000 --out %s --quiet --json "
-            ">%s/stdout 2>/dev/null & pid=$!; sleep 2; kill -%s $pid; wait $pid; echo $? >%s/status",
+                           ">%s/stdout 2>/dev/null & pid=$!; sleep 2; kill -%s $pid; wait $pid; "
+                           "echo $? >%s/status",
             folder, folder, signals[i].name, folder);
         cr_assert(system(command) == 0);
         free(command);
         char *path = format_text("%s/status", folder);
         read_text(ran.out, sizeof ran.out, path);
-        cr_expect(atoi(ran.out) == signals[i].status, "SIG%s: exit status %s", signals[i].name, ran.out);
+        cr_expect(atoi(ran.out) == signals[i].status, "SIG%s: exit status %s", signals[i].name,
+                  ran.out);
         free(path);
         path = format_text("%s/stdout", folder);
         read_text(ran.out, sizeof ran.out, path);
-        cr_expect(strncmp(ran.out, "{\"error\": \"training: stopped after iteration", 44) == 0, "%s",
-                  ran.out);
+        cr_expect(strncmp(ran.out, "{\"error\": \"training: stopped after iteration", 44) == 0,
+                  "%s", ran.out);
         free(path);
         cr_expect(count_files(folder, "resume.pt") == 1 && count_files(folder, ".tmp") == 0);
         remove_folder(folder);
     }
 }
 
-/* --- threads and memory ----------------------------------------------------------------------------- */
+/* --- threads and memory ----------------------------------------------------------------------- */
 
 Test(run, threads_do_not_change_a_bit, .timeout = 120) {
     static const int threads[] = {1, 2, 7};
@@ -289,8 +302,8 @@ Test(run, threads_do_not_change_a_bit, .timeout = 120) {
     for (int i = 0; i < 3; i++) remove_folder(folder[i]);
 }
 
-/* Beside the features' own pages: at most 3 batches per space and 64 MiB. A file of N x d float16 features
- * stands for a large data set: copying it would show. */
+/* Beside the features' own pages: at most 3 batches per space and 64 MiB. A file of N x d float16
+ * features stands for a large data set: copying it would show. */
 Test(run, memory_is_bounded_by_the_batch, .timeout = 120) {
 #if defined(__SANITIZE_ADDRESS__)
     cr_skip_test("the address sanitizer's own memory would be measured");
@@ -304,7 +317,8 @@ Test(run, memory_is_bounded_by_the_batch, .timeout = 120) {
     ASSERT_OK(npy_write(path, DTYPE_F16, 2, (const int64_t[]){N, d}, features, &err), err);
     free(features);
     Ran ran;
-    run_turtle(&ran, "train --features %s --classes %d --batch_size %d --T 3 --M 2 --out %s/run --quiet",
+    run_turtle(&ran,
+               "train --features %s --classes %d --batch_size %d --T 3 --M 2 --out %s/run --quiet",
                path, C, B, folder);
     cr_expect(ran.status == 0, "%s", ran.err);
     const long allowed = ((long)N * d * 2 + 3L * B * d * 4) / 1024 + 64 * 1024;

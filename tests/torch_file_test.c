@@ -4,7 +4,7 @@
 #include "../io/zip.h"
 #include "check.h"
 
-/* --- what PyTorch wrote --------------------------------------------------------------------------- */
+/* --- what PyTorch wrote ----------------------------------------------------------------------- */
 
 static double element(const TorchTensor *t, int64_t i) {
     const uint8_t *at = (const uint8_t *)t->data + i * dtype_bytes(t->type);
@@ -24,7 +24,8 @@ static void shape_name(char *text, size_t bytes, const TorchTensor *t) {
     size_t used = 0;
     snprintf(text, bytes, "-");
     for (int i = 0; i < t->axes; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "%s%lld", i ? "x" : "", (long long)t->shape[i]);
+        used += (size_t)snprintf(text + used, bytes - used, "%s%lld", i ? "x" : "",
+                                 (long long)t->shape[i]);
 }
 
 Test(torch_file, every_tensor_is_what_pytorch_says, .timeout = 60) {
@@ -35,8 +36,8 @@ Test(torch_file, every_tensor_is_what_pytorch_says, .timeout = 60) {
     Error err = {""};
     int tensors = 0;
     cr_assert(expected != NULL);
-    while (fscanf(expected, "%255s %255s %31s %63s %lf %lf %lf", name, tensor, type, shape, &sum, &first,
-                  &last) == 7) {
+    while (fscanf(expected, "%255s %255s %31s %63s %lf %lf %lf", name, tensor, type, shape, &sum,
+                  &first, &last) == 7) {
         if (strcmp(name, open_name) != 0) {
             torch_close(&file);
             snprintf(path, sizeof path, "tests/goldens/torch/%s", name);
@@ -50,10 +51,11 @@ Test(torch_file, every_tensor_is_what_pytorch_says, .timeout = 60) {
         cr_expect_str_eq(dtype_name(t->type), type);
         cr_expect_str_eq(found, shape);
         double total = 0.0, magnitude = 0.0;
-        for (int64_t i = 0; i < t->count; i++) total += element(t, i), magnitude += fabs(element(t, i));
+        for (int64_t i = 0; i < t->count; i++)
+            total += element(t, i), magnitude += fabs(element(t, i));
         /* summed in another order: n roundings of the magnitude at most */
-        cr_expect(fabs(total - sum) <= 1e-16 * (double)t->count * magnitude, "%s: %s: sum %.17g, %.17g",
-                  name, tensor, total, sum);
+        cr_expect(fabs(total - sum) <= 1e-16 * (double)t->count * magnitude,
+                  "%s: %s: sum %.17g, %.17g", name, tensor, total, sum);
         if (t->count) {
             cr_expect(element(t, 0) == first, "%s: %s", name, tensor);
             cr_expect(element(t, t->count - 1) == last, "%s: %s", name, tensor);
@@ -80,7 +82,7 @@ Test(torch_file, numbers_are_read_as_asked) {
     torch_close(&file);
 }
 
-/* --- what must be refused --------------------------------------------------------------------------- */
+/* --- what must be refused --------------------------------------------------------------------- */
 
 static Status open_bytes(const char *folder, const void *bytes, size_t n, Error *err) {
     char *path = format_text("%s/x.pt", folder);
@@ -114,16 +116,34 @@ static Status open_pickle(const char *folder, const char *pickle, size_t n, Erro
 #define PICKLE(text) text, sizeof text - 1
 
 Test(torch_file, malicious_pickles_are_refused_by_name) {
-    static const struct { const char *pickle; size_t bytes; const char *says; } attacks[] = {
+    static const struct {
+        const char *pickle;
+        size_t bytes;
+        const char *says;
+    } attacks[] = {
         {PICKLE("cos\nsystem\n(S'id'\ntR."), "os.system"},
-        {PICKLE("\x80\x02""cposix\nsystem\nX\x02\0\0\0id\x85R."), "posix.system"},
-        {PICKLE("\x80\x02""cbuiltins\neval\nX\x01\0\0\0""1\x85R."), "builtins.eval"},
-        {PICKLE("\x80\x04\x8c\x08""builtins\x8c\x04""exec\x93."), "builtins.exec"},
-        {PICKLE("\x80\x02""ctorch.hub\nload\n."), "torch.hub.load"},
-        {PICKLE("\x80\x02""ctorch._utils\n_rebuild_device_tensor_from_numpy\n."), "from_numpy"},
+        {PICKLE("\x80\x02"
+                "cposix\nsystem\nX\x02\0\0\0id\x85R."),
+         "posix.system"},
+        {PICKLE("\x80\x02"
+                "cbuiltins\neval\nX\x01\0\0\0"
+                "1\x85R."),
+         "builtins.eval"},
+        {PICKLE("\x80\x04\x8c\x08"
+                "builtins\x8c\x04"
+                "exec\x93."),
+         "builtins.exec"},
+        {PICKLE("\x80\x02"
+                "ctorch.hub\nload\n."),
+         "torch.hub.load"},
+        {PICKLE("\x80\x02"
+                "ctorch._utils\n_rebuild_device_tensor_from_numpy\n."),
+         "from_numpy"},
         {PICKLE("(S'id'\nios\nsystem\n."), "opcode 0x53"},
         {PICKLE("\x80\x02\x82\x01."), "opcode 0x82"}, /* EXT1: an extension registry */
-        {PICKLE("\x80\x02""c__torch__x\nEvil\n."), "__torch__x.Evil"},
+        {PICKLE("\x80\x02"
+                "c__torch__x\nEvil\n."),
+         "__torch__x.Evil"},
     };
     char *folder = temporary_folder();
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
@@ -136,9 +156,10 @@ Test(torch_file, malicious_pickles_are_refused_by_name) {
 }
 
 /* A storage of 8 bytes: float32 (offset 0, size 2) is all it holds. */
-#define TENSOR(offset, sizes, strides)                                                              \
-    "ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"      \
-    "0X\x03\0\0\0cpuK\x02tQ" offset "(" sizes "t(" strides "t\x89""ccollections\nOrderedDict\n)RtR"
+#define TENSOR(offset, sizes, strides)                                                         \
+    "ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" \
+    "0X\x03\0\0\0cpuK\x02tQ" offset "(" sizes "t(" strides "t\x89"                             \
+    "ccollections\nOrderedDict\n)RtR"
 #define DICT(tensor) "\x80\x02}(X\x01\0\0\0x" tensor "u."
 
 Test(torch_file, tensors_beyond_their_storage_are_refused) {
@@ -146,20 +167,27 @@ Test(torch_file, tensors_beyond_their_storage_are_refused) {
     Error err = {""};
     cr_expect(open_pickle(folder, PICKLE(DICT(TENSOR("K\0", "K\x02", "K\x01"))), &err) == OK, "%s",
               err.text);
-    static const struct { const char *pickle; size_t bytes; } bad[] = {
-        {PICKLE(DICT(TENSOR("K\x01", "K\x02", "K\x01")))},                         /* offset */
-        {PICKLE(DICT(TENSOR("K\0", "K\x03", "K\x01")))},                           /* size */
-        {PICKLE(DICT(TENSOR("K\0", "K\x02", "K\x02")))},                           /* stride */
-        {PICKLE(DICT(TENSOR("J\xff\xff\xff\xff", "K\x02", "K\x01")))},             /* offset -1 */
-        {PICKLE(DICT(TENSOR("K\0", "J\xff\xff\xff\xff", "K\x01")))},               /* size -1 */
-        {PICKLE(DICT(TENSOR("K\x01", "K\x02", "J\xff\xff\xff\xff")))},             /* stride -1 */
-        {PICKLE(DICT(TENSOR("K\0", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f", "K\0K\0")))}, /* expanded */
-        {PICKLE(DICT(TENSOR("K\0", "\x8a\x08\0\0\0\0\0\0\0\x40" "\x8a\x08\0\0\0\0\0\0\0\x40",
-                            "K\0K\0")))},                                          /* 2^124 elements */
-        {PICKLE(DICT(TENSOR("K\0", "K\x02", "")))},                                /* no stride */
+    static const struct {
+        const char *pickle;
+        size_t bytes;
+    } bad[] = {
+        {PICKLE(DICT(TENSOR("K\x01", "K\x02", "K\x01")))},             /* offset */
+        {PICKLE(DICT(TENSOR("K\0", "K\x03", "K\x01")))},               /* size */
+        {PICKLE(DICT(TENSOR("K\0", "K\x02", "K\x02")))},               /* stride */
+        {PICKLE(DICT(TENSOR("J\xff\xff\xff\xff", "K\x02", "K\x01")))}, /* offset -1 */
+        {PICKLE(DICT(TENSOR("K\0", "J\xff\xff\xff\xff", "K\x01")))},   /* size -1 */
+        {PICKLE(DICT(TENSOR("K\x01", "K\x02", "J\xff\xff\xff\xff")))}, /* stride -1 */
+        {PICKLE(
+            DICT(TENSOR("K\0", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f", "K\0K\0")))}, /* expanded */
+        {PICKLE(DICT(TENSOR("K\0",
+                            "\x8a\x08\0\0\0\0\0\0\0\x40"
+                            "\x8a\x08\0\0\0\0\0\0\0\x40",
+                            "K\0K\0")))},           /* 2^124 elements */
+        {PICKLE(DICT(TENSOR("K\0", "K\x02", "")))}, /* no stride */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_expect(open_pickle(folder, bad[i].pickle, bad[i].bytes, &err) == ERR_FORMAT, "case %d", (int)i);
+        cr_expect(open_pickle(folder, bad[i].pickle, bad[i].bytes, &err) == ERR_FORMAT, "case %d",
+                  (int)i);
     remove_folder(folder);
 }
 
@@ -188,8 +216,8 @@ Test(torch_file, pickles_that_never_end_are_refused, .timeout = 30) {
     for (int i = 0; i < 100000; i++) deep[n++] = ']';
     for (int i = 1; i < 100000; i++) deep[n++] = 'a';
     deep[n++] = '.';
-    cr_expect(open_pickle(folder, deep, n, &err) == ERR_FORMAT && strstr(err.text, "holds itself"), "%s",
-              err.text);
+    cr_expect(open_pickle(folder, deep, n, &err) == ERR_FORMAT && strstr(err.text, "holds itself"),
+              "%s", err.text);
     free(deep);
     /* a memo index of 2^32 - 1 must not allocate 32 GiB */
     cr_expect(open_pickle(folder, PICKLE("\x80\x02}r\xff\xff\xff\xff."), &err) == ERR_FORMAT);
@@ -203,8 +231,9 @@ static void damage(const char *path, bool crc_guards) {
     FileMap map;
     Error err;
     ASSERT_OK(file_map(&map, path, &err), err);
-    for (int64_t n = 0; n < map.bytes; n += map.bytes > 1200 ? 3 : 1)
-        cr_expect(open_bytes(folder, map.data, (size_t)n, &err) == ERR_FORMAT, "%s: %d bytes", path, (int)n);
+    for (int64_t n = 0; n<map.bytes; n += map.bytes> 1200 ? 3 : 1)
+        cr_expect(open_bytes(folder, map.data, (size_t)n, &err) == ERR_FORMAT, "%s: %d bytes", path,
+                  (int)n);
     uint8_t *bytes = malloc(4096);
     cr_assert(bytes && map.bytes <= 4096);
     int undetected = 0;
@@ -215,8 +244,10 @@ static void damage(const char *path, bool crc_guards) {
         cr_expect(st == OK || st == ERR_FORMAT, "%s: byte %d: %s", path, (int)i, err.text);
         undetected += st == OK;
     }
-    /* zip: every payload and the pickle are under a CRC; what remains are dates, padding, attributes */
-    if (crc_guards) cr_expect(undetected < map.bytes * 3 / 4, "%s: %d undetected", path, undetected);
+    /* zip: every payload and the pickle are under a CRC; what remains are dates, padding,
+     * attributes */
+    if (crc_guards)
+        cr_expect(undetected < map.bytes * 3 / 4, "%s: %d undetected", path, undetected);
     free(bytes);
     file_unmap(&map);
     remove_folder(folder);
@@ -244,10 +275,11 @@ Test(torch_file, a_wrong_crc_is_named) {
     bytes[at] ^= 1;
     write_bytes(path, bytes, (size_t)map.bytes);
     cr_expect(torch_open(&file, path, &err) == ERR_FORMAT);
-    cr_expect(strstr(err.text, "CRC") && strstr(err.text, "data/0") && strstr(err.text, "x.pt"), "%s",
-              err.text);
+    cr_expect(strstr(err.text, "CRC") && strstr(err.text, "data/0") && strstr(err.text, "x.pt"),
+              "%s", err.text);
     write_bytes(path, "hello, world, this is text", 26);
-    cr_expect(torch_open(&file, path, &err) == ERR_FORMAT && strstr(err.text, "not a file"), "%s", err.text);
+    cr_expect(torch_open(&file, path, &err) == ERR_FORMAT && strstr(err.text, "not a file"), "%s",
+              err.text);
     write_bytes(path, "", 0);
     cr_expect(torch_open(&file, path, &err) == ERR_FORMAT);
     free(bytes);
@@ -256,7 +288,7 @@ Test(torch_file, a_wrong_crc_is_named) {
     remove_folder(folder);
 }
 
-/* --- what is written here ------------------------------------------------------------------------- */
+/* --- what is written here --------------------------------------------------------------------- */
 
 /* The check value of CRC-32/ISO-HDLC, and continuing equals doing it at once. */
 Test(zip, crc_is_the_standards) {
@@ -288,7 +320,8 @@ Test(torch_file, what_is_written_is_read_back) {
         cr_expect(t->type == out[i].type && t->axes == out[i].axes && t->count == out[i].count);
         cr_expect(!memcmp(t->shape, out[i].shape, sizeof t->shape));
         cr_expect(!memcmp(t->data, out[i].data, (size_t)(t->count * dtype_bytes(t->type))));
-        cr_expect((t->count == 0) | (((const uint8_t *)t->data - in.map.data) % 64 == 0), "alignment");
+        cr_expect((t->count == 0) | (((const uint8_t *)t->data - in.map.data) % 64 == 0),
+                  "alignment");
     }
     torch_close(&in);
     const TorchTensor twice[] = {out[0], out[0]}, apart[] = {out[0], out[2], out[1]};

@@ -5,17 +5,17 @@
 #include "check.h"
 #include "golden.h"
 
-/* --- step by step ------------------------------------------------------------------------------- */
+/* --- step by step ----------------------------------------------------------------------------- */
 
 static const char *const space_names[] = {"patches", "gabor"};
 static const int64_t dimensions[] = {192, 320};
 
 typedef struct {
     const char *name;
-    int         K;
-    int64_t     B, C, M, T;
-    uint64_t    seed;
-    bool        warm, has_heads; /* heads were recorded */
+    int K;
+    int64_t B, C, M, T;
+    uint64_t seed;
+    bool warm, has_heads; /* heads were recorded */
 } Trajectory;
 
 static const Trajectory trajectories[] = {
@@ -28,7 +28,7 @@ static const Trajectory trajectories[] = {
 };
 
 typedef struct {
-    Npy      file[2];
+    Npy file[2];
     Features features[2];
 } Spaces;
 
@@ -56,16 +56,23 @@ static const void *part(const Trajectory *t, const char *name, int k, DType type
 
 static void train_start(Train *r, Ops *ops, const Trajectory *t, const Spaces *s, int64_t M) {
     Error err;
-    TrainConfig config = {.K = t->K, .C = t->C, .B = t->B, .M = M, .gamma = 10.0, .inner_lr = 0.001,
-                          .outer_lr = 0.001, .warm_start = t->warm, .torch_rng = true,
+    TrainConfig config = {.K = t->K,
+                          .C = t->C,
+                          .B = t->B,
+                          .M = M,
+                          .gamma = 10.0,
+                          .inner_lr = 0.001,
+                          .outer_lr = 0.001,
+                          .warm_start = t->warm,
+                          .torch_rng = true,
                           .seed = t->seed};
     for (int k = 0; k < t->K; k++) config.features[k] = &s->features[k];
     ASSERT_OK(ops_open(ops, "cpu", 2, NULL, &err), err);
     ASSERT_OK(train_open(r, ops, &config, &err), err);
 }
 
-/* W = g v/|v|: what Adam's first steps leave comparable (a gradient at rounding level moves v by a full
- * step, in a direction that its last bit decides). */
+/* W = g v/|v|: what Adam's first steps leave comparable (a gradient at rounding level moves v by a
+ * full step, in a direction that its last bit decides). */
 static float *normalised(const float *v, const float *g, int64_t C, int64_t d) {
     float *W = malloc((size_t)(C * d) * sizeof *W);
     for (int64_t c = 0; c < C; c++) {
@@ -86,8 +93,8 @@ static double *normalised_f64(const double *v, const double *g, int64_t C, int64
     return W;
 }
 
-/* Initial weights are the bits of torch's stream, and so are the heads of the first iterations (M = 0
- * leaves them as drawn); batches are those of numpy's. */
+/* Initial weights are the bits of torch's stream, and so are the heads of the first iterations (M
+ * = 0 leaves them as drawn); batches are those of numpy's. */
 Test(train, random_streams_are_bit_equal_to_the_published, .timeout = 60) {
     Error err;
     for (size_t i = 0; i < sizeof trajectories / sizeof *trajectories; i++) {
@@ -105,7 +112,8 @@ Test(train, random_streams_are_bit_equal_to_the_published, .timeout = 60) {
             cr_expect(!memcmp(r.task[k] + n, part(t, "init_bias", k, DTYPE_F32, C), (size_t)C * 4),
                       "%s: bias of space %d", t->name, k);
             /* float32 summation of d squares there, double here: d/2 roundings at most */
-            EXPECT_CLOSE(relative_error(r.task[k] + n + C, g, C), d / 2 * 0x1p-24, "%s: g", t->name);
+            EXPECT_CLOSE(relative_error(r.task[k] + n + C, g, C), d / 2 * 0x1p-24, "%s: g",
+                         t->name);
         }
         const int32_t *rows = part(t, "rows", -1, DTYPE_I32, t->T * t->B);
         for (int64_t it = 0; it < t->T; it++) {
@@ -126,11 +134,11 @@ Test(train, random_streams_are_bit_equal_to_the_published, .timeout = 60) {
     }
 }
 
-/* Limits. The recorded float32 run differs from the float64 run by at most 5e-7 absolute in losses of
- * 0.7 to 4.6, so 2e-7 to 3e-7 relative; ours sums in another order: the same again, taken as 1e-6.
- * Gradients and weights of a float32 run carry about 1e-6; taken as 1e-5, a tenth of what a user was
- * promised (1e-4). */
-#define LOSS_LIMIT   1e-6
+/* Limits. The recorded float32 run differs from the float64 run by at most 5e-7 absolute in losses
+ * of 0.7 to 4.6, so 2e-7 to 3e-7 relative; ours sums in another order: the same again, taken as
+ * 1e-6. Gradients and weights of a float32 run carry about 1e-6; taken as 1e-5, a tenth of what a
+ * user was promised (1e-4). */
+#define LOSS_LIMIT 1e-6
 #define WEIGHT_LIMIT 1e-5
 
 static void follow(const Trajectory *t, const char *isa) {
@@ -156,16 +164,19 @@ static void follow(const Trajectory *t, const char *isa) {
         for (int k = 0; it == 0 && k < t->K; k++) {
             const int64_t C = t->C, n = C * dimensions[k];
             const float *grad = r.grad_task[k];
-            EXPECT_CLOSE(relative_error_f64(grad, part(t, "f64_task_grad_weight_v", k, DTYPE_F64, n), n),
-                         WEIGHT_LIMIT, "%s %s: gradient of v", t->name, isa);
-            EXPECT_CLOSE(relative_error_f64(grad + n, part(t, "f64_task_grad_bias", k, DTYPE_F64, C), C),
-                         WEIGHT_LIMIT, "%s %s: gradient of bias", t->name, isa);
+            EXPECT_CLOSE(
+                relative_error_f64(grad, part(t, "f64_task_grad_weight_v", k, DTYPE_F64, n), n),
+                WEIGHT_LIMIT, "%s %s: gradient of v", t->name, isa);
+            EXPECT_CLOSE(
+                relative_error_f64(grad + n, part(t, "f64_task_grad_bias", k, DTYPE_F64, C), C),
+                WEIGHT_LIMIT, "%s %s: gradient of bias", t->name, isa);
             EXPECT_CLOSE(relative_error_f64(grad + n + C,
                                             part(t, "f64_task_grad_weight_g", k, DTYPE_F64, C), C),
                          WEIGHT_LIMIT, "%s %s: gradient of g", t->name, isa);
             if (t->has_heads)
-                EXPECT_CLOSE(relative_error(r.head[k], part(t, "head_after_weight", k, DTYPE_F32, n), n),
-                             WEIGHT_LIMIT, "%s %s: head after M steps", t->name, isa);
+                EXPECT_CLOSE(
+                    relative_error(r.head[k], part(t, "head_after_weight", k, DTYPE_F32, n), n),
+                    WEIGHT_LIMIT, "%s %s: head after M steps", t->name, isa);
         }
     }
     for (int k = 0; k < t->K; k++) {
@@ -174,8 +185,9 @@ static void follow(const Trajectory *t, const char *isa) {
         double *W_f64 = normalised_f64(part(t, "f64_task_last_weight_v", k, DTYPE_F64, n),
                                        part(t, "f64_task_last_weight_g", k, DTYPE_F64, C), C, d);
         EXPECT_CLOSE(relative_error_f64(W, W_f64, n), WEIGHT_LIMIT, "%s %s: last W", t->name, isa);
-        EXPECT_CLOSE(relative_error_f64(r.task[k] + n, part(t, "f64_task_last_bias", k, DTYPE_F64, C), C),
-                     WEIGHT_LIMIT, "%s %s: last bias", t->name, isa);
+        EXPECT_CLOSE(
+            relative_error_f64(r.task[k] + n, part(t, "f64_task_last_bias", k, DTYPE_F64, C), C),
+            WEIGHT_LIMIT, "%s %s: last bias", t->name, isa);
         free(W);
         free(W_f64);
     }
@@ -197,8 +209,8 @@ static void follow(const Trajectory *t, const char *isa) {
         bad += p.cluster[i] != classes[i];
     }
     cr_expect(bad == 0, "%s %s: %d of 2000 predictions differ", t->name, isa, bad);
-    EXPECT_CLOSE(relative_error(p.confidence, top, 2000), WEIGHT_LIMIT, "%s %s: soft labels", t->name,
-                 isa);
+    EXPECT_CLOSE(relative_error(p.confidence, top, 2000), WEIGHT_LIMIT, "%s %s: soft labels",
+                 t->name, isa);
     predictions_free(&p);
     predictor_close(&predictor);
     task_encoder_free(&task);

@@ -9,8 +9,8 @@
  */
 #include "operations.h"
 
-Status ISA(cpu_adam)(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
-                     double lr, const int64_t *step) {
+Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
+                double lr, const int64_t *step) {
     REQUIRE(q, parameters && grad && m1 && m2 && step && n >= 1, "adam");
     const AdamStep a = adam_step(lr, *step);
     PARALLEL_FOR(simd num_threads(q->device->threads))

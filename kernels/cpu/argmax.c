@@ -6,8 +6,8 @@
  */
 #include "operations.h"
 
-Status ISA(cpu_argmax)(Queue *q, int32_t *index, float *top, float *margin, const float *X,
-                       int64_t rows, int64_t cols) {
+Status cpu_argmax(Queue *q, int32_t *index, float *top, float *margin, const float *X, int64_t rows,
+                  int64_t cols) {
     REQUIRE(q, index && X && rows >= 1 && cols >= 2, "argmax");
     PARALLEL_FOR(num_threads(q->device->threads))
     for (int64_t r = 0; r < rows; r++) {

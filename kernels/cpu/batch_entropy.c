@@ -1,5 +1,7 @@
 /*
- * batch_entropy.c - P_bar = mean over the batch of P, entropy = -sum_c P_bar ln P_bar (paper Eq. 12)
+ * batch_entropy.c - P_bar = mean over the batch of P, entropy of P_bar (paper Eq. 12)
+ *
+ *     entropy = -sum_c P_bar ln P_bar,  0 ln 0 = 0
  *
  * The entropy of the mean label, not the mean of the entropies.
  *
@@ -9,7 +11,7 @@
  */
 #include "operations.h"
 
-int64_t ISA(cpu_batch_entropy_scratch)(int64_t C) {
+int64_t cpu_batch_entropy_scratch(int64_t C) {
     return ROW_GROUPS * C * (int64_t)sizeof(double);
 }
 
@@ -24,8 +26,8 @@ static void column_sums(double *restrict sums, const float *restrict P, int64_t 
     }
 }
 
-Status ISA(cpu_batch_entropy)(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
-                              int64_t C, void *scratch) {
+Status cpu_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
+                         int64_t C, void *scratch) {
     REQUIRE(q, P_bar && entropy && P && scratch && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
     double *sums = scratch;
     for (int k = 0; k < K; k++) {

@@ -1,54 +1,60 @@
 /* cpu.h - what the files of the CPU backend share.
  *
- * The plain C of every operation is compiled once for each instruction set, with -DISA_NAME=<set> and
- * the set's flags; ISA(name) gives it a symbol of its own. dispatch.c chooses a table at run time.
+ * The plain C of every operation is compiled once for each instruction set, with -DISA_NAME=<set>
+ * and the set's flags; ISA(name) gives it a symbol of its own. dispatch.c chooses a table at run
+ * time.
  *
  * Threads never change a bit: every sum over rows runs over a partition that depends on the shapes
- * alone (row_groups), each part by one thread in a fixed order, and the parts are added in order. */
+ * alone (row_groups), each part by one thread in a fixed order, and the parts are added in
+ * order. */
 #ifndef TURTLE_KERNELS_CPU_H
 #define TURTLE_KERNELS_CPU_H
 
 #include "../ops.h"
 
 #define JOIN2(a, b) a##_##b
-#define JOIN(a, b)  JOIN2(a, b)
-#define ISA(name)   JOIN(name, ISA_NAME)
+#define JOIN(a, b) JOIN2(a, b)
+#define ISA(name) JOIN(name, ISA_NAME)
 
 #if defined(_OPENMP)
 #include <omp.h>
-#define PRAGMA(...)        _Pragma(#__VA_ARGS__)
-#define PARALLEL(...)      PRAGMA(omp parallel __VA_ARGS__)
+#define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define PARALLEL(...) PRAGMA(omp parallel __VA_ARGS__)
 #define PARALLEL_FOR(...)  PRAGMA(omp parallel for __VA_ARGS__)
 #define FOR(...)           PRAGMA(omp for __VA_ARGS__)
-#define SIMD(...)          PRAGMA(omp simd __VA_ARGS__)
-static inline int thread_number(void) { return omp_get_thread_num(); }
+#define SIMD(...) PRAGMA(omp simd __VA_ARGS__)
+static inline int thread_number(void) {
+    return omp_get_thread_num();
+}
 #else
 #define PARALLEL(...)
 #define PARALLEL_FOR(...)
 #define FOR(...)
 #define SIMD(...)
-static inline int thread_number(void) { return 0; }
+static inline int thread_number(void) {
+    return 0;
+}
 #endif
 
 struct Device {
-    int         threads;
+    int threads;
     const char *isa;
 };
 
 /* Operations run when they are enqueued; what failed first is remembered. */
 struct Queue {
     Device *device;
-    Status  status;
-    Error   error;
+    Status status;
+    Error error;
 };
 
 /* What every operation begins with: nothing runs on a failed queue, and bad shapes fail it.
  *     REQUIRE(queue, Z && B >= 1, "gather"); */
 Status cpu_queue_fail(Queue *queue, const char *operation);
-#define REQUIRE(queue, condition, operation)                                   \
-    do {                                                                       \
-        if ((queue)->status != OK) return (queue)->status;                     \
-        if (!(condition)) return cpu_queue_fail(queue, operation);             \
+#define REQUIRE(queue, condition, operation)                       \
+    do {                                                           \
+        if ((queue)->status != OK) return (queue)->status;         \
+        if (!(condition)) return cpu_queue_fail(queue, operation); \
     } while (0)
 
 /* Sets of operations; each fills ops->matrix and ops->train. */

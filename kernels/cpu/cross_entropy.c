@@ -11,16 +11,16 @@
 #include "operations.h"
 #include "vec_math.h"
 
-Status ISA(cpu_cross_entropy)(Queue *q, float *loss, float *grad_logits, float *grad_Y,
-                              bool add_grad_Y, const float *logits, const float *Y, int64_t B,
-                              int64_t C, void *scratch) {
+Status cpu_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
+                         const float *logits, const float *Y, int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, loss && logits && Y && scratch && B >= 1 && C >= 1, "cross_entropy");
     double *losses = scratch;
     const float scale = 1.0f / (float)B;
     PARALLEL_FOR(num_threads(q->device->threads))
     for (int64_t g = 0; g < ROW_GROUPS; g++) {
         double group = 0.0;
-        for (int64_t b = group_first(g, ROW_GROUPS, B); b < group_first(g + 1, ROW_GROUPS, B); b++) {
+        for (int64_t b = group_first(g, ROW_GROUPS, B); b < group_first(g + 1, ROW_GROUPS, B);
+             b++) {
             const float *x = logits + b * C, *y = Y + b * C;
             float top = x[0], sum = 0.0f, mass = 0.0f, dot = 0.0f;
             SIMD(reduction(max : top))

@@ -1,5 +1,4 @@
-/* device.c - memory and queues of the CPU: operations run at once, on the caller's thread and OpenMP's.
- */
+/* device.c - memory and queues of the CPU: operations run when they are enqueued. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +48,8 @@ static void queue_close(Queue *queue) {
 }
 
 Status cpu_queue_fail(Queue *queue, const char *operation) {
-    queue->status = fail(&queue->error, ERR_ARG, "%s: shapes or pointers that it cannot serve",
-                         operation);
+    queue->status =
+        fail(&queue->error, ERR_ARG, "%s: shapes or pointers that it cannot serve", operation);
     return queue->status;
 }
 

@@ -68,7 +68,8 @@ Status cpu_open(Ops *out, int threads, Error *err) {
             const size_t used = strlen(list);
             snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
         }
-        return fail(err, ERR_ARG, "cpu: TURTLE_ISA=%s: this processor and build have %s", forced, list);
+        return fail(err, ERR_ARG, "cpu: TURTLE_ISA=%s: this processor and build have %s", forced,
+                    list);
     }
     if (threads < 0) return fail(err, ERR_ARG, "cpu: %d threads", threads);
 #if defined(_OPENMP)

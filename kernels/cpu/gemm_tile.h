@@ -45,8 +45,8 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
     }
 }
 
-void ISA(gemm_tile)(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
-                    int64_t out_row, bool accumulate) {
+void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
+               int64_t out_row, bool accumulate) {
     switch (rows) {
     case 1: tile(1, cols, depth, a, b, out, out_row, accumulate); break;
     case 2: tile(2, cols, depth, a, b, out, out_row, accumulate); break;

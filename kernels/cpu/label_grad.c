@@ -1,15 +1,17 @@
 /*
  * label_grad.c - outer cross-entropies and their gradient with respect to the labels (paper Eq. 12)
  *
- *     loss[k] = CE(head_k(Z_k), Y),   grad_Y = -1/B sum_k log_softmax(head_k(Z_k)),   heads constant
+ *     loss[k] = CE(head_k(Z_k), Y),    grad_Y = -1/B sum_k log_softmax(head_k(Z_k))
+ *
+ * The heads are constant here (first order: no gradient passes through the inner loop).
  *
  * Shapes   Z_k (B,d_k), Y (B,C) in; loss (K), grad_Y (B,C) out, which may take the place of Y.
  * Cost     2BdC flops per space; 4Bd bytes per space and 8BC: logits never leave the cache.
- * Mapping  row groups over threads; in each panel of 120 rows space after space, so that a row of Y is
- *          read by all before it is replaced.
+ * Mapping  row groups over threads; in each panel of 120 rows space after space, so that a row of
+ *          Y is read by all before it is replaced.
  * Needs    scratch (cpu_label_grad_scratch): all heads packed, two panels and K losses per group.
- * History  v1: matmul and cross_entropy over the whole batch, with logits and grad_Y of 4BC bytes each in
- *          memory: 80 MB more at B 10000, C 1000.
+ * History  v1: matmul and cross_entropy over the whole batch, with logits and grad_Y of 4BC bytes
+ *          each in memory: 80 MB more at B 10000, C 1000.
  */
 #include <string.h>
 
@@ -18,28 +20,30 @@
 #include "vec_math.h"
 
 typedef struct {
-    int64_t ld;
-    float  *packed_W[MAX_SPACES];
-    float  *logits; /* (ROW_GROUPS, PANEL, ld) */
-    float  *grad;   /* (ROW_GROUPS, PANEL, ld) */
-    double *loss;   /* (ROW_GROUPS, K) */
+    int64_t ld, groups;
+    float *packed_W[MAX_SPACES];
+    float *logits; /* (groups, PANEL, ld) */
+    float *grad;   /* (groups, PANEL, ld) */
+    double *loss;  /* (groups, K) */
     int64_t bytes;
 } Scratch;
 
 static Scratch lay_out(char *base, int K, const int64_t *d, int64_t C) {
-    Scratch s = {.ld = round_up(C, TILE_COLS)};
-#define TAKE(field, count) \
+    Scratch s = {.ld = round_up(C, TILE_COLS), .groups = ROW_GROUPS};
+    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)16 << 20)
+        s.groups /= 2; /* 16 MiB of panels at most; shapes decide, never threads */
+#define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
     for (int k = 0; k < K; k++) TAKE(packed_W[k], s.ld * d[k]);
-    TAKE(logits, ROW_GROUPS * PANEL * s.ld);
-    TAKE(grad, ROW_GROUPS * PANEL * s.ld);
-    TAKE(loss, ROW_GROUPS * K);
+    TAKE(logits, s.groups * PANEL * s.ld);
+    TAKE(grad, s.groups * PANEL * s.ld);
+    TAKE(loss, s.groups * K);
 #undef TAKE
     return s;
 }
 
-int64_t ISA(cpu_label_grad_scratch)(int K, int64_t C, int64_t d) {
+int64_t cpu_label_grad_scratch(int K, int64_t C, int64_t d) {
     int64_t dims[MAX_SPACES];
     for (int k = 0; k < K; k++) dims[k] = d;
     return lay_out(NULL, K, dims, C).bytes;
@@ -67,7 +71,7 @@ static double add_row(float *restrict grad, float *restrict x, const float *rest
     return (double)mass * log_sum - (double)dot;
 }
 
-Status ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
+Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
     REQUIRE(q, loss && grad_Y && in && in->scratch && heads_complete(in), "label_grad");
     const int K = in->K, threads = q->device->threads;
     const int64_t B = in->B, C = in->C, panels = (B + PANEL - 1) / PANEL;
@@ -75,20 +79,20 @@ Status ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerStep
     int64_t d[MAX_SPACES];
     for (int k = 0; k < K; k++) d[k] = in->space[k].d;
     const Scratch s = lay_out(in->scratch, K, d, C);
-    for (int k = 0; k < K; k++) ISA(pack_weight)(s.packed_W[k], in->space[k].head, C, d[k], threads);
+    for (int k = 0; k < K; k++) pack_weight(s.packed_W[k], in->space[k].head, C, d[k], threads);
 
     PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-    for (int64_t g = 0; g < ROW_GROUPS; g++) {
+    for (int64_t g = 0; g < s.groups; g++) {
         float *logits = s.logits + g * PANEL * s.ld, *grad = s.grad + g * PANEL * s.ld;
         double *losses = s.loss + g * K;
         for (int k = 0; k < K; k++) losses[k] = 0.0;
-        for (int64_t p = group_first(g, ROW_GROUPS, panels); p < group_first(g + 1, ROW_GROUPS, panels);
+        for (int64_t p = group_first(g, s.groups, panels); p < group_first(g + 1, s.groups, panels);
              p++) {
             const int64_t first = p * PANEL, n = B - first < PANEL ? B - first : PANEL;
             memset(grad, 0, (size_t)(n * C) * sizeof *grad);
             for (int k = 0; k < K; k++) {
                 const InnerSpace *space = &in->space[k];
-                ISA(panel_logits)(logits, space->Z + first * d[k], s.packed_W[k], n, C, d[k]);
+                panel_logits(logits, space->Z + first * d[k], s.packed_W[k], n, C, d[k]);
                 for (int64_t i = 0; i < n; i++)
                     losses[k] += add_row(grad + i * C, logits + i * s.ld, in->Y + (first + i) * C,
                                          space->head + C * d[k], C, scale);
@@ -98,7 +102,7 @@ Status ISA(cpu_label_grad)(Queue *q, float *loss, float *grad_Y, const InnerStep
     }
     for (int k = 0; k < K; k++) {
         double total = 0.0;
-        for (int64_t g = 0; g < ROW_GROUPS; g++) total += s.loss[g * K + k];
+        for (int64_t g = 0; g < s.groups; g++) total += s.loss[g * K + k];
         loss[k] = (float)(total / (double)B);
     }
     return OK;

@@ -3,8 +3,8 @@
  *
  * Shapes   R (B,C), Z (B,d) in; grad (C,d) then (C) out.
  * Cost     2BCd flops; 4Bd bytes of Z once, the private gradients stay in cache.
- * Mapping  rows cut into groups with a private gradient each (gemm.h), groups over threads; within a
- *          group panel after panel; the groups are added in order.
+ * Mapping  rows cut into groups with a private gradient each (gemm.h), groups over threads; within
+ *          a group panel after panel; the groups are added in order.
  * Needs    scratch: groups * linear_size(C,d) floats.
  */
 #include <string.h>
@@ -12,19 +12,20 @@
 #include "gemm.h"
 #include "operations.h"
 
-Status ISA(cpu_linear_grad)(Queue *q, float *grad, const float *grad_logits, const float *Z,
-                            int64_t B, int64_t C, int64_t d, void *scratch) {
+Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z, int64_t B,
+                       int64_t C, int64_t d, void *scratch) {
     REQUIRE(q, grad && grad_logits && Z && scratch && B >= 1 && C >= 1 && d >= 1, "linear_grad");
-    const int64_t groups = ISA(gradient_groups)(B, C, d), n = linear_size(C, d);
+    const int64_t groups = gradient_groups(B, C, d), n = linear_size(C, d);
     const int64_t panels = (B + PANEL - 1) / PANEL;
     float *partial = scratch;
     PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
     for (int64_t g = 0; g < groups; g++) {
         float *own = partial + g * n;
         memset(own, 0, (size_t)n * sizeof *own);
-        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels); p++) {
+        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
+             p++) {
             const int64_t first = p * PANEL, rows = B - first < PANEL ? B - first : PANEL;
-            ISA(panel_gradient)(own, grad_logits + first * C, C, Z + first * d, rows, C, d);
+            panel_gradient(own, grad_logits + first * C, C, Z + first * d, rows, C, d);
         }
     }
     PARALLEL_FOR(simd num_threads(q->device->threads))
@@ -36,6 +37,6 @@ Status ISA(cpu_linear_grad)(Queue *q, float *grad, const float *grad_logits, con
     return OK;
 }
 
-int64_t ISA(cpu_linear_grad_scratch)(int64_t B, int64_t C, int64_t d) {
-    return ISA(gradient_groups)(B, C, d) * linear_size(C, d) * (int64_t)sizeof(float);
+int64_t cpu_linear_grad_scratch(int64_t B, int64_t C, int64_t d) {
+    return gradient_groups(B, C, d) * linear_size(C, d) * (int64_t)sizeof(float);
 }

@@ -2,9 +2,10 @@
  * matmul.c - out = A B (+ bias), in the three forms of a linear layer (kernels/matrix.h)
  *
  * Cost     2 rows cols depth flops.
- * Mapping  Goto & van de Geijn (2008), less one packing: a block of B, DEPTH_BLOCK x COL_BLOCK, is packed
- *          into panels of TILE_COLS columns (1 MiB, second-level cache); A is read as it lies, for the
- *          micro-kernel broadcasts its elements one by one. Pieces of the output over threads:
+ * Mapping  Goto & van de Geijn (2008), less one packing: a block of B, DEPTH_BLOCK x COL_BLOCK, is
+ *          packed into panels of TILE_COLS columns (1 MiB, second-level cache); A is read as it
+ *          lies, for the micro-kernel broadcasts its elements one by one. Pieces of the output
+ *          over threads:
  *
  *              for each block of columns, for each block of depth:
  *                  pack B                          panels over threads
@@ -28,7 +29,7 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-int64_t ISA(cpu_matmul_scratch)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
+int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
     (void)form, (void)rows;
     return least(round_up(cols, TILE_COLS), COL_BLOCK) * least(depth, DEPTH_BLOCK) *
            (int64_t)sizeof(float);
@@ -45,8 +46,8 @@ static void pack_panel(float *to, const float *B, MatmulForm form, int64_t first
     }
 }
 
-Status ISA(cpu_matmul)(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
-                       const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
+Status cpu_matmul(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+                  const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
     REQUIRE(q, out && A && B && scratch && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
     float *packed = scratch;
     const int64_t a_row = form == MATMUL_TN ? 1 : depth, a_step = form == MATMUL_TN ? rows : 1;
@@ -58,18 +59,19 @@ Status ISA(cpu_matmul)(Queue *q, MatmulForm form, float *out, const float *A, co
             const bool last = k0 + deep == depth;
             FOR(schedule(static))
             for (int64_t j = 0; j < block; j += TILE_COLS)
-                pack_panel(packed + j * deep, B, form, j0 + j, least(block - j, TILE_COLS), k0, deep,
-                           cols, depth);
+                pack_panel(packed + j * deep, B, form, j0 + j, least(block - j, TILE_COLS), k0,
+                           deep, cols, depth);
             FOR(collapse(2) schedule(static)) /* its end is the barrier before the next packing */
             for (int64_t i0 = 0; i0 < rows; i0 += ROW_BLOCK)
                 for (int64_t s = 0; s < block; s += COL_STRIP) {
-                    const int64_t i_end = least(i0 + ROW_BLOCK, rows), j_end = least(s + COL_STRIP, block);
+                    const int64_t i_end = least(i0 + ROW_BLOCK, rows),
+                                  j_end = least(s + COL_STRIP, block);
                     for (int64_t j = s; j < j_end; j += TILE_COLS)
                         for (int64_t i = i0; i < i_end; i += TILE_ROWS)
-                            ISA(gemm_tile)(least(i_end - i, TILE_ROWS), least(block - j, TILE_COLS),
-                                           deep, (Operand){A + i * a_row + k0 * a_step, a_row, a_step},
-                                           (Operand){packed + j * deep, 0, TILE_COLS},
-                                           out + i * cols + j0 + j, cols, k0 > 0);
+                            gemm_tile(least(i_end - i, TILE_ROWS), least(block - j, TILE_COLS),
+                                      deep, (Operand){A + i * a_row + k0 * a_step, a_row, a_step},
+                                      (Operand){packed + j * deep, 0, TILE_COLS},
+                                      out + i * cols + j0 + j, cols, k0 > 0);
                     for (int64_t i = i0; bias && last && i < i_end; i++)
                         for (int64_t j = s; j < j_end; j++) out[i * cols + j0 + j] += bias[j0 + j];
                 }

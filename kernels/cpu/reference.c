@@ -1,5 +1,5 @@
-/* reference.c - every operation in the plainest code: the judge of the shipped ones, and the place to
- * read what an operation computes. TURTLE_ISA=reference runs the whole program on it.
+/* reference.c - every operation in the plainest code: the judge of the shipped ones, and the place
+ * to read what an operation computes. TURTLE_ISA=reference runs the whole program on it.
  *
  * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
 #include <math.h>
@@ -66,7 +66,7 @@ static Status argmax(Queue *q, int32_t *index, float *top, float *margin, const 
     return OK;
 }
 
-/* --- the task encoder --------------------------------------------------------------------------- */
+/* --- the task encoder ------------------------------------------------------------------------- */
 
 static double norm(const float *v, int64_t d) {
     double square = 0.0;
@@ -103,7 +103,7 @@ static Status weight_norm_grad(Queue *q, float *grad, const float *grad_linear, 
     return OK;
 }
 
-/* --- labels --------------------------------------------------------------------------------------- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 /* The largest logit, and sum_c exp(x_c - it): the maximum taken out, exp cannot overflow. */
 static double exp_sum(const float *x, int64_t C, double *top) {
@@ -134,8 +134,8 @@ static Status label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, i
     return OK;
 }
 
-static Status batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
-                            int64_t C, void *scratch) {
+static Status batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K,
+                            int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, P_bar && entropy && P && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
     (void)scratch;
     for (int k = 0; k < K; k++) {
@@ -152,11 +152,11 @@ static Status batch_entropy(Queue *q, float *P_bar, float *entropy, const float 
     return OK;
 }
 
-/* --- losses and gradients --------------------------------------------------------------------------- */
+/* --- losses and gradients --------------------------------------------------------------------- */
 
-static Status cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
-                            const float *logits, const float *Y, int64_t B, int64_t C,
-                            void *scratch) {
+static Status cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
+                            bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                            int64_t C, void *scratch) {
     REQUIRE(q, loss && logits && Y && B >= 1 && C >= 1, "cross_entropy");
     (void)scratch;
     double total = 0.0;
@@ -194,8 +194,8 @@ static Status task_grad(Queue *q, float *P, const float *grad_Y, const float *P_
     return OK;
 }
 
-static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z, int64_t B,
-                          int64_t C, int64_t d, void *scratch) {
+static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z,
+                          int64_t B, int64_t C, int64_t d, void *scratch) {
     REQUIRE(q, grad && grad_logits && Z && B >= 1 && C >= 1 && d >= 1, "linear_grad");
     (void)scratch;
     for (int64_t c = 0; c < C; c++) {
@@ -211,7 +211,7 @@ static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const
     return OK;
 }
 
-/* --- Adam and the inner loop ------------------------------------------------------------------------ */
+/* --- Adam and the inner loop ------------------------------------------------------------------ */
 
 static Status adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                    double lr, const int64_t *step) {
@@ -241,7 +241,8 @@ static Status inner_steps(Queue *q, const InnerSteps *s) {
                    space->d, NULL);
             cross_entropy(q, &space_loss, logits, NULL, false, logits, s->Y, B, C, NULL);
             linear_grad(q, grad, logits, space->Z, B, C, space->d, NULL);
-            adam(q, space->head, grad, space->m1, space->m2, linear_size(C, space->d), s->lr, &step);
+            adam(q, space->head, grad, space->m1, space->m2, linear_size(C, space->d), s->lr,
+                 &step);
             if (q->status != OK) return q->status;
             loss += space_loss;
         }
@@ -257,11 +258,12 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
     float *logits = s->scratch, *sum = logits + B * C;
     for (int k = 0; k < s->K; k++) {
         const InnerSpace *space = &s->space[k];
-        matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C, space->d,
-               NULL);
+        matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C,
+               space->d, NULL);
         cross_entropy(q, loss + k, NULL, sum, k > 0, logits, s->Y, B, C, NULL);
     }
-    for (int64_t i = 0; i < B * C; i++) grad_Y[i] = sum[i]; /* grad_Y may be Y: it is read no more */
+    for (int64_t i = 0; i < B * C; i++)
+        grad_Y[i] = sum[i]; /* grad_Y may be Y: it is read no more */
     return q->status;
 }
 
@@ -270,7 +272,7 @@ static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
     return (2 * B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
 }
 
-/* --- random numbers ----------------------------------------------------------------------------------- */
+/* --- random numbers --------------------------------------------------------------------------- */
 
 static Status random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,
                             int k, const int64_t *iteration) {

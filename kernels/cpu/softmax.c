@@ -7,7 +7,7 @@
 #include "operations.h"
 #include "vec_math.h"
 
-Status ISA(cpu_softmax)(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
+Status cpu_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
     REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
     PARALLEL_FOR(num_threads(q->device->threads))
     for (int64_t r = 0; r < rows; r++) {
@@ -26,7 +26,7 @@ Status ISA(cpu_softmax)(Queue *q, float *P, const float *logits, int64_t rows, i
     return OK;
 }
 
-Status ISA(cpu_label_mean)(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {
+Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {
     REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
     const float share = 1.0f / (float)K;
     PARALLEL_FOR(simd num_threads(q->device->threads))

@@ -2,10 +2,10 @@
 #include "operations.h"
 
 static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t candidates[] = {ISA(cpu_inner_scratch)(B, C, d),
-                                  ISA(cpu_linear_grad_scratch)(B, C, d),
-                                  ISA(cpu_label_grad_scratch)(K, C, d),
-                                  ISA(cpu_batch_entropy_scratch)(C),
+    const int64_t candidates[] = {cpu_inner_scratch(B, C, d),
+                                  cpu_linear_grad_scratch(B, C, d),
+                                  cpu_label_grad_scratch(K, C, d),
+                                  cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */
     int64_t most = 0;
@@ -15,22 +15,22 @@ static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
 }
 
 void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train) {
-    *matrix = (MatrixOps){.matmul = ISA(cpu_matmul),
-                          .matmul_scratch_bytes = ISA(cpu_matmul_scratch),
-                          .gather = ISA(cpu_gather),
-                          .argmax = ISA(cpu_argmax)};
+    *matrix = (MatrixOps){.matmul = cpu_matmul,
+                          .matmul_scratch_bytes = cpu_matmul_scratch,
+                          .gather = cpu_gather,
+                          .argmax = cpu_argmax};
     *train = (TrainOps){.scratch_bytes = scratch_bytes,
-                        .weight_norm = ISA(cpu_weight_norm),
-                        .weight_norm_grad = ISA(cpu_weight_norm_grad),
-                        .softmax = ISA(cpu_softmax),
-                        .label_mean = ISA(cpu_label_mean),
-                        .batch_entropy = ISA(cpu_batch_entropy),
-                        .inner_steps = ISA(cpu_inner_steps),
-                        .label_grad = ISA(cpu_label_grad),
-                        .cross_entropy = ISA(cpu_cross_entropy),
-                        .task_grad = ISA(cpu_task_grad),
-                        .linear_grad = ISA(cpu_linear_grad),
-                        .adam = ISA(cpu_adam),
-                        .random_linear = ISA(cpu_random_linear),
-                        .random_rows = ISA(cpu_random_rows)};
+                        .weight_norm = cpu_weight_norm,
+                        .weight_norm_grad = cpu_weight_norm_grad,
+                        .softmax = cpu_softmax,
+                        .label_mean = cpu_label_mean,
+                        .batch_entropy = cpu_batch_entropy,
+                        .inner_steps = cpu_inner_steps,
+                        .label_grad = cpu_label_grad,
+                        .cross_entropy = cpu_cross_entropy,
+                        .task_grad = cpu_task_grad,
+                        .linear_grad = cpu_linear_grad,
+                        .adam = cpu_adam,
+                        .random_linear = cpu_random_linear,
+                        .random_rows = cpu_random_rows};
 }

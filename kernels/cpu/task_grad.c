@@ -12,15 +12,14 @@
  */
 #include "operations.h"
 
-Status ISA(cpu_task_grad)(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
-                          double gamma, int64_t B, int64_t C, void *scratch) {
+Status cpu_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
+                     double gamma, int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, P && grad_Y && P_bar && scratch && K >= 1 && B >= 1 && C >= 1, "task_grad");
     const float share = 1.0f / (float)K;
     float *slope = scratch; /* of the entropy term, the same in every row */
     for (int64_t c = 0; c < C; c++)
-        slope[c] = P_bar[c] > 0.0f
-                       ? (float)(gamma * (log((double)P_bar[c]) + 1.0) / (double)B)
-                       : 0.0f;
+        slope[c] =
+            P_bar[c] > 0.0f ? (float)(gamma * (log((double)P_bar[c]) + 1.0) / (double)B) : 0.0f;
     PARALLEL_FOR(num_threads(q->device->threads))
     for (int64_t b = 0; b < B; b++) {
         const float *y = grad_Y + b * C;

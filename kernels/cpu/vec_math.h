@@ -1,4 +1,5 @@
-/* vec_math.h - exp in plain arithmetic, so that a loop over it becomes vector code on any processor. */
+/* vec_math.h - exp in plain arithmetic, so that a loop over it becomes vector code on any
+ * processor. */
 #ifndef TURTLE_KERNELS_CPU_VEC_MATH_H
 #define TURTLE_KERNELS_CPU_VEC_MATH_H
 
@@ -11,8 +12,9 @@ static inline float exp2_whole(int32_t n) {
 
 /* exp(x) for x <= 88, within 2 units in the last place (measured over every float32 in [-87, 88]:
  * tests/train_ops_test.c); gradual underflow below -87 and exactly 0 below -104. NaN stays NaN.
- * x = n ln 2 + r, |r| <= ln 2 / 2 (Cody & Waite 1980: ln 2 in two parts); exp(r) by its Taylor series,
- * whose next term is below 2^-27; 2^n in two factors, so that subnormal results round once. */
+ * x = n ln 2 + r, |r| <= ln 2 / 2 (Cody & Waite 1980: ln 2 in two parts); exp(r) by its Taylor
+ * series, whose next term is below 2^-27; 2^n in two factors, so that subnormal results round
+ * once. */
 static inline float exp_f32(float x) {
     const float shift = 0x1.8p23f; /* adding it rounds to a whole number */
     x = x < -150.0f ? -150.0f : x; /* 2^-216: 0 after the second factor */
@@ -26,7 +28,8 @@ static inline float exp_f32(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t whole = (int32_t)n, half = ((whole + 512) >> 1) - 256; /* no negative is shifted */
+    const int32_t whole = (int32_t)n,
+                  half = ((whole + 512) >> 1) - 256; /* no negative is shifted */
     return p * exp2_whole(half) * exp2_whole(whole - half);
 }
 

@@ -16,7 +16,7 @@ static double dot(const float *restrict a, const float *restrict b, int64_t n) {
     return sum;
 }
 
-Status ISA(cpu_weight_norm)(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
+Status cpu_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
     REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
     const float *g = task + linear_size(C, d);
     PARALLEL_FOR(num_threads(q->device->threads))
@@ -28,8 +28,8 @@ Status ISA(cpu_weight_norm)(Queue *q, float *W, const float *task, int64_t C, in
     return OK;
 }
 
-Status ISA(cpu_weight_norm_grad)(Queue *q, float *grad, const float *grad_linear, const float *task,
-                                 int64_t C, int64_t d) {
+Status cpu_weight_norm_grad(Queue *q, float *grad, const float *grad_linear, const float *task,
+                            int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
     const float *g = task + linear_size(C, d);
     PARALLEL_FOR(num_threads(q->device->threads))
