@@ -56,7 +56,7 @@ static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEn
     Status st = OK;
     for (int k = 0; st == OK && k < task->K; k++)
         st = ops->mem.features_open(ops->device, &features[k], &split->space[k].features, err);
-    if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, err);
+    if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, NULL, err);
     if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
     if (st == OK) st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
     if (st == OK && o->predictions)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHUNK = 512 }; /* rows at a time: bounds the memory, does not change a bit */
+enum { CHUNK = 256 }; /* rows at a time: bounds the memory, does not change a bit */
 
 static int64_t lay_out(Predictor *p, char *base) {
     int64_t used = 0, d_max = 0;
@@ -27,13 +27,18 @@ static int64_t lay_out(Predictor *p, char *base) {
 }
 
 Status predictor_open(Predictor *out, const Ops *ops, int K, int64_t C, const int64_t *d,
-                      Error *err) {
+                      const Buffer *borrowed, Error *err) {
     *out = (Predictor){.ops = ops, .K = K, .C = C};
     for (int k = 0; k < K; k++) out->d[k] = d[k];
+    const int64_t bytes = lay_out(out, NULL);
     Status st = ops->mem.queue_open(ops->device, &out->queue, err);
-    if (st == OK) st = ops->mem.alloc(ops->device, &out->memory, lay_out(out, NULL), err);
-    if (st == OK) lay_out(out, out->memory.data);
-    else predictor_close(out);
+    if (st == OK && borrowed && borrowed->bytes >= bytes) {
+        lay_out(out, borrowed->data);
+    } else if (st == OK) {
+        st = ops->mem.alloc(ops->device, &out->memory, bytes, err);
+        if (st == OK) lay_out(out, out->memory.data);
+    }
+    if (st != OK) predictor_close(out);
     return st;
 }
 

@@ -19,15 +19,17 @@ typedef struct {
     Queue *queue;
     int K;
     int64_t C, d[MAX_SPACES];
-    Buffer memory;
+    Buffer memory; /* no data: borrowed */
     int64_t *rows;
     float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin;
     int32_t *index;
     void *scratch;
 } Predictor;
 
+/* Takes its memory from `borrowed` (device memory that nobody reads between two calls of
+ * predictor_run) where that is large enough, else its own; NULL: its own. */
 Status predictor_open(Predictor *out, const Ops *ops, int K, int64_t C, const int64_t *d,
-                      Error *err);
+                      const Buffer *borrowed, Error *err);
 void predictor_close(Predictor *p); /* NULL and twice are fine */
 
 /* Samples 0 .. n of the split whose features (on the device of `ops`) are given, under `task`.

@@ -106,8 +106,11 @@ static Status open_devices(Run *run, Error *err) {
     for (int k = 0; st == OK && k < config.K; k++)
         st = run->ops.mem.features_open(run->ops.device, &run->scored_features[k],
                                         &run->scored->space[k].features, err);
+    /* between iterations nobody reads the soft labels: their memory serves the evaluation */
+    const Buffer labels = {run->train.P, config.K * config.B * config.C * (int64_t)sizeof(float)};
     if (st == OK)
-        st = predictor_open(&run->predictor, &run->ops, config.K, config.C, run->train.d, err);
+        st = predictor_open(&run->predictor, &run->ops, config.K, config.C, run->train.d, &labels,
+                            err);
     if (st == OK) st = task_encoder_alloc(&run->task, config.K, config.C, run->train.d, err);
     return st;
 }

@@ -37,7 +37,6 @@ static void lay_out(Train *r, Arena *a) {
         r->task[k] = take_f32(a, task);
         r->task_m1[k] = take_f32(a, task);
         r->task_m2[k] = take_f32(a, task);
-        r->grad_task[k] = take_f32(a, task);
         r->head[k] = take_f32(a, head);
         r->head_m1[k] = take_f32(a, head);
         r->head_m2[k] = take_f32(a, head);
@@ -48,11 +47,10 @@ static void lay_out(Train *r, Arena *a) {
     r->loss = take_f32(a, K);
     r->entropy = take_f32(a, K);
     r->rows = take(a, B, sizeof(int64_t));
-    r->W = take_f32(a, C * d_max);
+    r->W = r->grad = take_f32(a, task_size(C, d_max));
     r->P = take_f32(a, K * B * C);
     r->Y = take_f32(a, B * C);
     r->P_bar = take_f32(a, K * C);
-    r->grad_linear = take_f32(a, linear_size(C, d_max));
     r->inner_losses = take_f32(a, c->M);
 
     int64_t scratch = r->ops->train.scratch_bytes(c->K, B, C, d_max);
@@ -194,9 +192,9 @@ static Status outer_iteration(void *run) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
         train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C, r->scratch);
-        train->linear_grad(q, r->grad_linear, grad_logits, r->Z[k], B, C, d, r->scratch);
-        train->weight_norm_grad(q, r->grad_task[k], r->grad_linear, r->task[k], C, d);
-        train->adam(q, r->task[k], r->grad_task[k], r->task_m1[k], r->task_m2[k], task_size(C, d),
+        train->linear_grad(q, r->grad, grad_logits, r->Z[k], B, C, d, r->scratch);
+        train->weight_norm_grad(q, r->grad, r->grad, r->task[k], C, d);
+        train->adam(q, r->task[k], r->grad, r->task_m1[k], r->task_m2[k], task_size(C, d),
                     c->outer_lr, r->iteration);
     }
     return r->ops->mem.count(q, r->iteration, 1);

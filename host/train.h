@@ -41,12 +41,11 @@ typedef struct {
     /* within an iteration */
     int64_t *rows;        /* (B) the batch */
     float *Z[MAX_SPACES]; /* (B,d_k) its features */
-    float *W;             /* (C,d_max) weight-normalised task weight */
+    float *W;             /* (C,d_max) weight-normalised task weight; then, in its place, */
+    float *grad;          /* (task_size) the gradient of one space's task encoder */
     float *P, *Y;         /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
     float *P_bar;         /* (K,C) */
-    float *grad_linear;   /* (C,d_max) and (C): with respect to W and bias */
-    float *grad_task[MAX_SPACES]; /* like task */
-    float *inner_losses;          /* (M) before each inner step, summed over spaces */
+    float *inner_losses;  /* (M) before each inner step, summed over spaces */
     void *scratch;
 
     /* torch's and numpy's streams, drawn on the host */

@@ -54,7 +54,7 @@ typedef struct {
 
     /* W (C,d) from the task parameters: W[c,:] = g[c] v[c,:]/|v[c,:]|. 8Cd bytes. */
     Status (*weight_norm)(Queue *queue, float *W, const float *task, int64_t C, int64_t d);
-    /* grad (task_size: v, bias, g) from grad_linear (linear_size: W, bias):
+    /* grad (task_size: v, bias, g) from grad_linear (linear_size: W, bias), in place if you like:
      *   grad_g = <grad_W,v>/|v|,  grad_v = g/|v| grad_W - g <grad_W,v>/|v|^3 v. */
     Status (*weight_norm_grad)(Queue *queue, float *grad, const float *grad_linear,
                                const float *task, int64_t C, int64_t d);

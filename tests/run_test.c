@@ -57,7 +57,7 @@ static void compare_labels(const char *a, const char *b, int K, double *largest,
     ASSERT_OK(ops_open(&ops, "cpu", 0, NULL, &err), err);
     ASSERT_OK(checkpoint_load(&task[0], a, &err), err);
     ASSERT_OK(checkpoint_load(&task[1], b, &err), err);
-    ASSERT_OK(predictor_open(&predictor, &ops, K, 10, task[0].d, &err), err);
+    ASSERT_OK(predictor_open(&predictor, &ops, K, 10, task[0].d, NULL, &err), err);
     for (int i = 0; i < 2; i++)
         ASSERT_OK(predictor_run(&predictor, &task[i], features, 2000, &p[i], &err), err);
     *largest = 0.0;
@@ -308,7 +308,7 @@ Test(run, memory_is_bounded_by_the_batch, .timeout = 120) {
 #if defined(__SANITIZE_ADDRESS__)
     cr_skip_test("the address sanitizer's own memory would be measured");
 #endif
-    enum { N = 60000, d = 768, B = 4000, C = 100 };
+    enum { N = 12000, d = 768, B = 10000, C = 1000 };
     char *folder = temporary_folder(), *path = format_text("%s/features.npy", folder);
     Error err;
     uint16_t *features = malloc((size_t)N * d * sizeof *features);
@@ -318,7 +318,7 @@ Test(run, memory_is_bounded_by_the_batch, .timeout = 120) {
     free(features);
     Ran ran;
     run_turtle(&ran,
-               "train --features %s --classes %d --batch_size %d --T 3 --M 2 --out %s/run --quiet",
+               "train --features %s --classes %d --batch_size %d --T 2 --M 1 --out %s/run --quiet",
                path, C, B, folder);
     cr_expect(ran.status == 0, "%s", ran.err);
     const long allowed = ((long)N * d * 2 + 3L * B * d * 4) / 1024 + 64 * 1024;

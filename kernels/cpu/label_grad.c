@@ -30,8 +30,8 @@ typedef struct {
 
 static Scratch lay_out(char *base, int K, const int64_t *d, int64_t C) {
     Scratch s = {.ld = round_up(C, TILE_COLS), .groups = ROW_GROUPS};
-    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)16 << 20)
-        s.groups /= 2; /* 16 MiB of panels at most; shapes decide, never threads */
+    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
+        s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
 #define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
