@@ -9,6 +9,7 @@ Q       := $(if $(V),,@)#  V=1 shows every command
 
 # --- what this machine has -------------------------------------------------------------------
 nvcc_found   := $(shell .ci/nvcc $(CUDA))
+$(if $(and $(filter 1,$(CUDA)),$(filter none,$(firstword $(nvcc_found)))),$(error CUDA=1: $(wordlist 2,99,$(nvcc_found))))
 NVCC         := $(patsubst use:%,%,$(filter use:%,$(firstword $(nvcc_found))))
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 USE_CUDA     := $(if $(and $(NVCC),$(CUDA_SOURCES)),1,0)

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-
 enum { MAX_FLAGS = 64, MAX_WORD = 48 };
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -207,7 +205,6 @@ void flags_free(const FlagTable *tables, int count) {
 /* --- help ------------------------------------------------------------------------------------- */
 
 static void default_text(char text[64], const Flag *f, const void *field) {
-    char real[REAL_TEXT];
     text[0] = '\0';
     switch (f->type) {
     case FLAG_TEXT:
@@ -217,7 +214,7 @@ static void default_text(char text[64], const Flag *f, const void *field) {
     case FLAG_INTEGER: snprintf(text, 64, " [%" PRId64 "]", *(const int64_t *)field); break;
     case FLAG_COUNT: snprintf(text, 64, " [%d]", *(const int *)field); break;
     case FLAG_UNSIGNED: snprintf(text, 64, " [%" PRIu64 "]", *(const uint64_t *)field); break;
-    case FLAG_REAL: snprintf(text, 64, " [%s]", format_real(real, *(const double *)field)); break;
+    case FLAG_REAL: snprintf(text, 64, " [%g]", *(const double *)field); break;
     case FLAG_SWITCH:
     case FLAG_TEXTS: break;
     }

@@ -14,6 +14,14 @@ const char *turtle_version(void) {
     return TURTLE_VERSION " (" TURTLE_COMMIT ", " TURTLE_COMPILER ", CUDA " TURTLE_CUDA ")";
 }
 
+char *turtle_error_json(const Error *err) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_text(&j, "error", err->text);
+    json_close(&j);
+    return json_take(&j);
+}
+
 /* Text that grows line by line; NULL when memory ran out. */
 PRINTF_LIKE(2, 3) static void add(char **text, const char *format, ...) {
     char line[1024];

@@ -7,9 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../io/file.h"
 #include "command.h"
-#include "json.h"
 #include "progress.h"
 
 static const Command *const commands[] = {&command_train, &command_evaluate, &command_info};
@@ -105,12 +103,11 @@ const char *command_line(void) {
 }
 
 static void keep_command_line(int argc, char **argv) {
-    typed = format_text("%s", argv[0]);
-    for (int i = 1; typed && i < argc; i++) {
-        char *longer = format_text("%s %s", typed, argv[i]);
-        free(typed);
-        typed = longer;
-    }
+    size_t bytes = 0, used = 0;
+    for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
+    typed = malloc(bytes);
+    for (int i = 0; typed && i < argc; i++)
+        used += (size_t)snprintf(typed + used, bytes - used, "%s%s", i ? " " : "", argv[i]);
 }
 
 /* --- main ------------------------------------------------------------------------------------- */
@@ -139,11 +136,7 @@ static const Command *find_command(const char *name, Error *err) {
 static void print_failure(const Error *err, bool as_json) {
     fprintf(stderr, "turtle: %s\n", err->text);
     if (!as_json) return;
-    Json j = {0};
-    json_open(&j, NULL);
-    json_text(&j, "error", err->text);
-    json_close(&j);
-    char *text = json_take(&j);
+    char *text = turtle_error_json(err);
     puts(text ? text : "{\"error\": \"out of memory\"}");
     free(text);
 }

@@ -129,6 +129,8 @@ TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are 
 /* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, .pt).
  * *text is for people, *json one object; both are fresh memory for free(). */
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
+/* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */
+TURTLE_API char *turtle_error_json(const Error *err);
 TURTLE_API const char *turtle_version(void); /* "0.1.0 (commit, compiler, CUDA)" */
 
 #endif

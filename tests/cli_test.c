@@ -362,7 +362,7 @@ Test(cli, a_data_set_goes_to_the_published_places, .timeout = 60) {
 }
 
 Test(cli, help_and_version_speak_on_stdout) {
-    static const char *const flags[] = {"--gamma X", "[10.0]", "--inner_lr X",   "[0.001]",
+    static const char *const flags[] = {"--gamma X", "[10]",   "--inner_lr X",   "[0.001]",
                                         "--T N",     "[6000]", "--batch_size N", "[10000]",
                                         "--seed N",  "[42]"};
     Ran ran;

@@ -17,23 +17,16 @@
 #define ISA(name) JOIN(name, ISA_NAME)
 
 #if defined(_OPENMP)
-#include <omp.h>
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #define PARALLEL(...) PRAGMA(omp parallel __VA_ARGS__)
 #define PARALLEL_FOR(...)  PRAGMA(omp parallel for __VA_ARGS__)
 #define FOR(...)           PRAGMA(omp for __VA_ARGS__)
 #define SIMD(...) PRAGMA(omp simd __VA_ARGS__)
-static inline int thread_number(void) {
-    return omp_get_thread_num();
-}
 #else
 #define PARALLEL(...)
 #define PARALLEL_FOR(...)
 #define FOR(...)
 #define SIMD(...)
-static inline int thread_number(void) {
-    return 0;
-}
 #endif
 
 struct Device {
