@@ -13,6 +13,7 @@ $(if $(and $(filter 1,$(CUDA)),$(filter none,$(firstword $(nvcc_found)))),$(erro
 NVCC         := $(patsubst use:%,%,$(filter use:%,$(firstword $(nvcc_found))))
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 USE_CUDA     := $(if $(and $(NVCC),$(CUDA_SOURCES)),1,0)
+CLANG        := $(shell $(CC) --version | grep -i clang)
 HAS_OPENMP   := $(shell echo 'int main(void){return 0;}' | $(CC) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1)
 X86          := $(filter x86_64 amd64,$(shell uname -m))
 
@@ -24,9 +25,9 @@ OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
-SANITIZER_LINK_debug := $(if $(shell $(CC) --version | grep -i clang),,-static-libasan -static-libubsan)
+SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
 CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden \
-           -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
+           $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
 
