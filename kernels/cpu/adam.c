@@ -13,7 +13,7 @@ Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float
                 double lr, const int64_t *step) {
     REQUIRE(q, parameters && grad && m1 && m2 && step && n >= 1, "adam");
     const AdamStep a = adam_step(lr, *step);
-    PARALLEL_FOR(simd num_threads(q->device->threads))
+    PARALLEL_FOR(simd num_threads(q->device->threads) schedule(static, ELEMENT_RUN))
     for (int64_t i = 0; i < n; i++) adam_update(a, parameters + i, grad[i], m1 + i, m2 + i);
     return OK;
 }

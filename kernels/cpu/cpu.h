@@ -57,6 +57,10 @@ CpuTable cpu_table_avx2, cpu_table_portable, cpu_table_reference;
 /* Memory and queues, which are the same for all (device.c). */
 void cpu_device_ops(DeviceOps *mem);
 
+/* Elements that one thread handles in a run: the ends of runs, where a compiler may round otherwise
+ * than within a vector, lie in the same places for any number of threads. */
+enum { ELEMENT_RUN = 1024 };
+
 /* Parts into which B rows are cut for sums: shapes decide, never threads. */
 enum { ROW_GROUPS = 32 };
 static inline int64_t group_first(int64_t group, int64_t groups, int64_t rows) {

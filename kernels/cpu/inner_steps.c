@@ -113,7 +113,7 @@ static void run_group(const InnerSteps *in, const InnerSpace *space, const Scrat
 /* gradient = sum of the groups, in order; one Adam step with it. */
 static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n, AdamStep a,
                             int threads) {
-    PARALLEL_FOR(simd num_threads(threads))
+    PARALLEL_FOR(simd num_threads(threads) schedule(static, ELEMENT_RUN))
     for (int64_t i = 0; i < n; i++) {
         float grad = s->grad[i];
         for (int64_t g = 1; g < s->groups; g++) grad += s->grad[g * n + i];

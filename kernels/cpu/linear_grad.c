@@ -28,7 +28,7 @@ Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const fl
             panel_gradient(own, grad_logits + first * C, C, Z + first * d, rows, C, d);
         }
     }
-    PARALLEL_FOR(simd num_threads(q->device->threads))
+    PARALLEL_FOR(simd num_threads(q->device->threads) schedule(static, ELEMENT_RUN))
     for (int64_t i = 0; i < n; i++) {
         float sum = partial[i];
         for (int64_t g = 1; g < groups; g++) sum += partial[g * n + i];

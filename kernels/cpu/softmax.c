@@ -29,7 +29,7 @@ Status cpu_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_
 Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {
     REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
     const float share = 1.0f / (float)K;
-    PARALLEL_FOR(simd num_threads(q->device->threads))
+    PARALLEL_FOR(simd num_threads(q->device->threads) schedule(static, ELEMENT_RUN))
     for (int64_t i = 0; i < B * C; i++) {
         float sum = P[i];
         for (int k = 1; k < K; k++) sum += P[k * B * C + i];
