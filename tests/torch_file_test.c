@@ -191,6 +191,21 @@ Test(torch_file, tensors_beyond_their_storage_are_refused) {
     remove_folder(folder);
 }
 
+/* Where a tensor lived when it was saved means nothing here. */
+Test(torch_file, tensors_saved_on_a_gpu_are_read) {
+    static const char pickle[] =
+        "\x80\x02}(X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage"
+        "ctorch\nFloatStorage\nX\x01\0\0\0"
+        "0X\x06\0\0\0"
+        "cuda:0K\x02tQK\0(K\x02t(K\x01t"
+        "\x89"
+        "ccollections\nOrderedDict\n)RtRu.";
+    char *folder = temporary_folder();
+    Error err = {""};
+    cr_expect(open_pickle(folder, PICKLE(pickle), &err) == OK, "%s", err.text);
+    remove_folder(folder);
+}
+
 Test(torch_file, pickles_that_never_end_are_refused, .timeout = 30) {
     char *folder = temporary_folder();
     Error err = {""};
