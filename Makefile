@@ -32,9 +32,10 @@ LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(
 LDLIBS  := -lm -lpthread
 
 # The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
-ISAS           := portable $(if $(X86),avx2)
+ISAS           := portable $(if $(X86),avx2 avx512)
 ISA_portable   :=
 ISA_avx2       := -mavx2 -mfma -mf16c
+ISA_avx512     := $(ISA_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq
 CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 

@@ -23,7 +23,7 @@ static int64_t largest_i64(int64_t rows, int64_t cols) {
 
 static bool use_avx2(void) {
     const char *isa = getenv("TURTLE_ISA");
-    return __builtin_cpu_supports("avx2") && (!isa || strcmp(isa, "avx2") == 0);
+    return __builtin_cpu_supports("avx2") && (!isa || strncmp(isa, "avx", 3) == 0);
 }
 #else
 #define ASSIGN(type) assign_##type

@@ -237,6 +237,9 @@ static void follow_all(const char *isa) {
     cr_skip_test("this processor has no %s", isa);
 }
 
+Test(train, avx512_follows_the_published_runs, .timeout = 300) {
+    follow_all("avx512");
+}
 Test(train, avx2_follows_the_published_runs, .timeout = 300) {
     follow_all("avx2");
 }

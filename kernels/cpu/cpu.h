@@ -52,7 +52,7 @@ Status cpu_queue_fail(Queue *queue, const char *operation);
 
 /* Sets of operations; each fills ops->matrix and ops->train. */
 typedef void CpuTable(MatrixOps *matrix, TrainOps *train);
-CpuTable cpu_table_avx2, cpu_table_portable, cpu_table_reference;
+CpuTable cpu_table_avx512, cpu_table_avx2, cpu_table_portable, cpu_table_reference;
 
 /* Memory and queues, which are the same for all (device.c). */
 void cpu_device_ops(DeviceOps *mem);

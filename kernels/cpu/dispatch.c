@@ -16,6 +16,11 @@ static bool always(void) {
 static bool has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+
+static bool has_avx512(void) { /* what ISA_avx512 in the Makefile lets the compiler use */
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
 #endif
 
 /* Best first. `reference` is the plain code that judges the others: one thread, no blocking. */
@@ -25,6 +30,7 @@ static const struct {
     CpuTable *table;
 } sets[] = {
 #if defined(__x86_64__)
+    {"avx512", has_avx512, cpu_table_avx512},
     {"avx2", has_avx2, cpu_table_avx2},
 #endif
     {"portable", always, cpu_table_portable},

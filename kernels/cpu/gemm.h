@@ -21,12 +21,17 @@
 #define panel_logits ISA(panel_logits)
 
 /* Register tiles: TILE_ROWS x TILE_COLS accumulators, TILE_COLS of B and one broadcast must fit the
- * vector registers: AVX2 has 16 of 8 floats (12 + 2 + 1), SSE and NEON 16 or 32 of 4 (8 + 2 +
- * 1). */
-#if defined(__AVX2__)
-enum { VEC_FLOATS = 8, TILE_ROWS = 6, TILE_COLS = 16 };
+ * vector registers: AVX-512 has 32 of 16 floats (24 + 2 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
+ * NEON 16 or 32 of 4 (8 + 2 + 1). */
+#if defined(__AVX512F__)
+#define TILE_ROWS 12
+enum { VEC_FLOATS = 16, TILE_COLS = 32 };
+#elif defined(__AVX2__)
+#define TILE_ROWS 6
+enum { VEC_FLOATS = 8, TILE_COLS = 16 };
 #else
-enum { VEC_FLOATS = 4, TILE_ROWS = 4, TILE_COLS = 8 };
+#define TILE_ROWS 4
+enum { VEC_FLOATS = 4, TILE_COLS = 8 };
 #endif
 
 /* Rows of a panel: a multiple of every TILE_ROWS; 120 x 768 floats are 360 KiB, so that a panel of

@@ -47,15 +47,18 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate) {
-    switch (rows) {
-    case 1: tile(1, cols, depth, a, b, out, out_row, accumulate); break;
-    case 2: tile(2, cols, depth, a, b, out, out_row, accumulate); break;
-    case 3: tile(3, cols, depth, a, b, out, out_row, accumulate); break;
-    case 4: tile(4, cols, depth, a, b, out, out_row, accumulate); break;
-#if defined(__AVX2__)
-    case 5: tile(5, cols, depth, a, b, out, out_row, accumulate); break;
-    case 6: tile(6, cols, depth, a, b, out, out_row, accumulate); break;
+    /* clang-format off */
+#define CASE(n) case n: tile(n, cols, depth, a, b, out, out_row, accumulate); break;
+    switch (rows) { /* 1 <= rows <= TILE_ROWS */
+    CASE(1) CASE(2) CASE(3) CASE(4)
+#if TILE_ROWS >= 6
+    CASE(5) CASE(6)
 #endif
-    default: break; /* rows <= TILE_ROWS */
+#if TILE_ROWS >= 12
+    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+    default: break;
     }
+#undef CASE
+    /* clang-format on */
 }

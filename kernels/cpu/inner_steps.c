@@ -23,7 +23,11 @@
  *              B 10000 d 768   C 100    93                 179
  *              B 10000 d 1024  C 100    79                 154    rows 4 KiB apart share cache sets
  *              B 10000 d 768   C 1000   92                 175
- *          (FMA peak of one core: 124; portable: 25 to 37.) Not tried yet: dot products along d for small C, for
+ *          (FMA peak of one core: 124; portable: 25 to 37.)
+ *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32 columns
+ *          are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is 1.5, 1.2,
+ *          1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
+ *          Not tried yet: dot products along d for small C, for
  *          which 16/10 is the most to gain; a packed panel of Z where d is a multiple of 1024.
  */
 #include <math.h>
