@@ -19,7 +19,7 @@
  *          Same bits for any number of threads.
  * History  GFLOP/s of this version, 4BCd per step, median of 9, AMD EPYC (Zen 5), gcc 12.2, AVX2:
  *              B 8000  d 192   C 10     43 with 1 thread   113 with 2
- *              B 10000 d 768   C 10     67                 133    of 16 columns computed 10 count
+ *              B 10000 d 768   C 10     67                 133    10 of 16 columns count
  *              B 10000 d 768   C 100    93                 179
  *              B 10000 d 1024  C 100    79                 154    rows 4 KiB apart share cache sets
  *              B 10000 d 768   C 1000   92                 175
@@ -27,8 +27,8 @@
  *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32 columns
  *          are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is 1.5, 1.2,
  *          1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
- *          Not tried yet: dot products along d for small C, for
- *          which 16/10 is the most to gain; a packed panel of Z where d is a multiple of 1024.
+ *          Not tried yet: dot products along d for small C; a packed panel of Z where d is a
+ *          multiple of 1024.
  */
 #include <math.h>
 #include <string.h>
