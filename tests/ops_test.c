@@ -4,13 +4,14 @@
  * The reference (kernels/cpu/reference.c) is itself judged by the recorded runs (train_test.c).
  * Outputs are filled with NaN first and followed by guards; 1, 2 and 7 threads must give the same
  * bits. */
+#include "../kernels/cpu/vec_math.h"
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "check.h"
 
 /* --- harness ---------------------------------------------------------------------------------- */
 
-enum { GUARD = 16, MAX_OUTPUTS = 6, PARTY = 3 };
+enum { GUARD = 16, MAX_OUTPUTS = 8, PARTY = 3 };
 static const int party[PARTY] = {1, 2, 7};
 
 /* Numbers of a test: uniform in [-1, 1), from a stream of their own. */
@@ -39,6 +40,7 @@ typedef struct {
 } Outputs;
 
 static float *output(Outputs *o, int64_t count, const float *initial) {
+    cr_assert(o->n < MAX_OUTPUTS, "more outputs than MAX_OUTPUTS");
     float *x = malloc((size_t)(count + GUARD) * sizeof *x);
     for (int64_t i = 0; i < count; i++) x[i] = initial ? initial[i] : NAN;
     for (int i = 0; i < GUARD; i++) x[count + i] = 12345.0f;
@@ -277,6 +279,26 @@ Test(ops, softmax_rows_sum_to_one_however_large_the_logits) {
     }
 }
 
+/* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge. One
+ * unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
+Test(ops, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
+    double worst = 0.0;
+    for (int negative = 0; negative < 2; negative++)
+        for (uint32_t bits = 0;; bits += 97) {
+            const float x = negative ? -f32_from_bits(bits) : f32_from_bits(bits);
+            if (x > 88.0f || x < -104.0f) break;
+            int e;
+            const double exact = exp((double)x);
+            frexp(exact, &e);
+            const double units =
+                fabs(exp_f32(x) - exact) / ldexp(1.0, e - 24 < -149 ? -149 : e - 24);
+            if (!(units <= worst)) worst = units;
+        }
+    EXPECT_CLOSE(worst, 2.0, "exp");
+    cr_expect(exp_f32(-1e30f) == 0.0f && exp_f32(-INFINITY) == 0.0f &&
+              isnan(exp_f32(strtof("nan", NULL))));
+}
+
 static void run_label_mean(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *P = probabilities(s.K * s.B, s.C, 1);
     ops->train.label_mean(q, output(o, s.B * s.C, NULL), P, (int)s.K, s.B, s.C);
@@ -414,32 +436,56 @@ Test(ops, adam_with_a_constant_gradient_steps_by_the_learning_rate) {
     }
 }
 
-static void run_inner(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+/* Which of its results a run of the inner loop records; the others stay private. */
+typedef enum { HEADS, MOMENTS } Recorded;
+
+static void run_inner(const Ops *ops, Queue *q, Shape s, Outputs *o, Recorded recorded) {
     InnerSteps in = {.K = (int)s.K, .B = s.B, .C = s.C, .M = 3, .lr = 0.001};
+    Outputs private = {.n = 0};
+    Outputs *heads = recorded == HEADS ? o : &private,
+            *moments = recorded == MOMENTS ? o : &private;
     float *Y = probabilities(s.B, s.C, 1), *Z[4], *initial[4];
     const int64_t step = 5;
     in.Y = Y;
     in.step = &step;
     in.scratch = train_scratch(ops, s);
-    in.losses = output(o, in.M, NULL);
+    in.losses = output(heads, in.M, NULL);
     for (int k = 0; k < in.K; k++) {
-        const int64_t d = k ? (s.d + 1) / 2 : s.d,
-                      n = linear_size(s.C, d); /* spaces of two dimensions */
+        const int64_t d = k ? (s.d + 1) / 2 : s.d; /* spaces of two dimensions */
+        const int64_t n = linear_size(s.C, d);
         Z[k] = numbers(s.B * d, 2 + k);
         initial[k] = numbers(n, 6 + k);
-        float *m1 = calloc((size_t)n, 4), *m2 = malloc((size_t)n * 4);
+        float *m2 = malloc((size_t)n * 4), *none = calloc((size_t)n, 4);
         for (int64_t i = 0; i < n; i++)
             m2[i] = 1.0f; /* keeps a step far from sign(g): no amplification */
-        in.space[k] = (InnerSpace){Z[k], d, output(o, n, initial[k]), m1, m2};
+        in.space[k] =
+            (InnerSpace){Z[k], d, output(heads, n, initial[k]), output(moments, n, none), m2};
+        free(none);
     }
     ops->train.inner_steps(q, &in);
-    for (int k = 0; k < in.K; k++)
-        free(Z[k]), free(initial[k]), free(in.space[k].m1), free(in.space[k].m2);
+    for (int k = 0; k < in.K; k++) free(Z[k]), free(initial[k]), free(in.space[k].m2);
+    free_outputs(&private);
     free(in.scratch), free(Y);
 }
 
-Test(ops, inner_steps, .timeout = 120) {
-    judge("inner_steps", run_inner, 4 * ELEMENT_LIMIT);
+static void run_inner_heads(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    run_inner(ops, q, s, o, HEADS);
+}
+
+static void run_inner_moments(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    run_inner(ops, q, s, o, MOMENTS);
+}
+
+Test(ops, inner_steps_losses_and_heads, .timeout = 120) {
+    judge("inner_steps", run_inner_heads, 4 * ELEMENT_LIMIT);
+}
+
+/* With such moments a step moves a head by 1e-6 of itself, so m1, a weighted sum of the gradients, is
+ * the output that tells of them. Its error: that of a logit, sqrt(d) u <= 14 u of terms up to 14 in
+ * norm, so 196 u, enters the softmax; softmax - Y cancels up to 2 digits of norm at most 4 times; the
+ * product over B adds PRODUCT_LIMIT: 800 u + 8e-6 = 5.6e-5. */
+Test(ops, inner_steps_gradients, .timeout = 120) {
+    judge("inner_steps m1", run_inner_moments, 5.6e-5);
 }
 
 static void run_label_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {

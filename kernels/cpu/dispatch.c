@@ -52,6 +52,7 @@ static int choose(const char *forced) {
     return -1;
 }
 
+#if defined(_OPENMP)
 static int available_cores(void) {
 #if defined(__linux__)
     cpu_set_t set;
@@ -60,6 +61,7 @@ static int available_cores(void) {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
 }
+#endif
 
 Status cpu_open(Ops *out, int threads, Error *err) {
     const char *forced = getenv("TURTLE_ISA");

@@ -18,17 +18,19 @@
  * Needs    scratch (cpu_inner_scratch): packed W, a gradient and a panel of logits per group.
  *          Same bits for any number of threads.
  * History  GFLOP/s of this version, 4BCd per step, median of 9, AMD EPYC (Zen 5), gcc 12.2, AVX2:
- *              B 8000  d 192   C 10     43 with 1 thread   113 with 2
+ *              B 8000  d 192   C 10     62 with 1 thread   115 with 2
  *              B 10000 d 768   C 10     67                 133    10 of 16 columns count
  *              B 10000 d 768   C 100    93                 179
  *              B 10000 d 1024  C 100    79                 154    rows 4 KiB apart share cache sets
  *              B 10000 d 768   C 1000   92                 175
- *          (FMA peak of one core: 124; portable: 25 to 37.)
+ *          (FMA peak of one core: 127; portable: 25 to 37.)
  *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32 columns
- *          are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is 1.5, 1.2,
+ *          are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is 1.1, 1.2,
  *          1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
- *          Not tried yet: dot products along d for small C; a packed panel of Z where d is a
- *          multiple of 1024.
+ *          Tried and dropped: dot products along d for the last C % 16 classes (AVX2, 2 x 5 and 3 x 4
+ *          accumulators, CPU time). Predicted 81 at d 768, C 10, for the 16/10 saved; measured 61
+ *          against 70 with classes outermost, 57 against 66 with rows; d 192: 61 to 63, 60 to 62.
+ *          Not tried yet: a packed panel of Z where d is a multiple of 1024.
  */
 #include <math.h>
 #include <string.h>
@@ -117,6 +119,7 @@ static void run_group(const InnerSteps *in, const InnerSpace *space, const Scrat
 /* gradient = sum of the groups, in order; one Adam step with it. */
 static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n, AdamStep a,
                             int threads) {
+    (void)threads; /* unused without OpenMP */
     PARALLEL_FOR(simd num_threads(threads) schedule(static, ELEMENT_RUN))
     for (int64_t i = 0; i < n; i++) {
         float grad = s->grad[i];

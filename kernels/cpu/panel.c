@@ -4,6 +4,7 @@
 #include "gemm.h"
 
 void pack_weight(float *packed, const float *W, int64_t C, int64_t d, int threads) {
+    (void)threads; /* unused without OpenMP */
     PARALLEL_FOR(num_threads(threads) if (C * d > 65536))
     for (int64_t tile = 0; tile < (C + TILE_COLS - 1) / TILE_COLS; tile++) {
         const int64_t first = tile * TILE_COLS,
