@@ -78,8 +78,8 @@ typedef struct {
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.
  * `auto` takes a usable GPU, else the CPU, and *why receives one line saying so (static storage;
  * NULL where there is nothing to say). A GPU asked for by name is had or it is an error. The
- * environment variable TURTLE_ISA=avx512|avx2|portable|reference forces the instruction set of the CPU
- * backend; `reference` is the plainest code, which judges all others. */
+ * environment variable TURTLE_ISA=avx512|avx2|portable|reference forces the instruction set of the
+ * CPU backend; `reference` is the plainest code, which judges all others. */
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err);
 void ops_close(Ops *ops); /* NULL and twice are fine */
 

@@ -279,8 +279,8 @@ Test(ops, softmax_rows_sum_to_one_however_large_the_logits) {
     }
 }
 
-/* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge. One
- * unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
+/* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge.
+ * One unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
 Test(ops, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
     double worst = 0.0;
     for (int negative = 0; negative < 2; negative++)
@@ -480,10 +480,10 @@ Test(ops, inner_steps_losses_and_heads, .timeout = 120) {
     judge("inner_steps", run_inner_heads, 4 * ELEMENT_LIMIT);
 }
 
-/* With such moments a step moves a head by 1e-6 of itself, so m1, a weighted sum of the gradients, is
- * the output that tells of them. Its error: that of a logit, sqrt(d) u <= 14 u of terms up to 14 in
- * norm, so 196 u, enters the softmax; softmax - Y cancels up to 2 digits of norm at most 4 times; the
- * product over B adds PRODUCT_LIMIT: 800 u + 8e-6 = 5.6e-5. */
+/* With such moments a step moves a head by 1e-6 of itself, so m1, a weighted sum of the gradients,
+ * is the output that tells of them. Its error: that of a logit, sqrt(d) u <= 14 u of terms up to
+ * 14 in norm, so 196 u, enters the softmax; softmax - Y cancels up to 2 digits of norm at most 4
+ * times; the product over B adds PRODUCT_LIMIT: 800 u + 8e-6 = 5.6e-5. */
 Test(ops, inner_steps_gradients, .timeout = 120) {
     judge("inner_steps m1", run_inner_moments, 5.6e-5);
 }

@@ -1,7 +1,7 @@
 /*
  * argmax.c - the first maximum of every row, its value and its distance from the second largest
  *
- * Cost     4 rows cols bytes read. A NaN is never larger.
+ * Cost     4 rows cols bytes read. A NaN is never larger, but stands where it comes first.
  * Mapping  rows over threads.
  */
 #include "operations.h"

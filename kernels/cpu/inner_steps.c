@@ -24,13 +24,13 @@
  *              B 10000 d 1024  C 100    79                 154    rows 4 KiB apart share cache sets
  *              B 10000 d 768   C 1000   92                 175
  *          (FMA peak of one core: 127; portable: 25 to 37.)
- *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32 columns
- *          are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is 1.1, 1.2,
- *          1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
- *          Tried and dropped: dot products along d for the last C % 16 classes (AVX2, 2 x 5 and 3 x 4
- *          accumulators, CPU time). Predicted 81 at d 768, C 10, for the 16/10 saved; measured 61
- *          against 70 with classes outermost, 57 against 66 with rows; d 192: 61 to 63, 60 to 62.
- *          Not tried yet: a packed panel of Z where d is a multiple of 1024.
+ *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32
+ *          columns are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is
+ *          1.1, 1.2, 1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
+ *          Tried and dropped: dot products along d for the last C % 16 classes (AVX2, 2 x 5 and 3
+ *          x 4 accumulators, CPU time). Predicted 81 at d 768, C 10, for the 16/10 saved; measured
+ *          61 against 70 with classes outermost, 57 against 66 with rows; d 192: 61 to 63, 60 to
+ *          62. Not tried yet: a packed panel of Z where d is a multiple of 1024.
  */
 #include <math.h>
 #include <string.h>
