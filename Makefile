@@ -23,6 +23,7 @@ PACKAGES := build/packages#  what .ci/packages unpacks where it may not install
 # --- flags ------------------------------------------------------------------------------------
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
 SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
@@ -64,7 +65,7 @@ define isa_rule
 $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 	@mkdir -p $$(@D)
 	@echo "cc $$< ($(1))"
-	$$(Q)$$(CC) $$(CFLAGS) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
+	$$(Q)$$(CC) $$(CFLAGS) $$(KERNEL_OPT_$$(CONFIG)) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 
