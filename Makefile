@@ -27,7 +27,7 @@ KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
 SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
-CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden \
+CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden -isystem $(PACKAGES)/usr/include \
            $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
@@ -42,8 +42,11 @@ CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kerne
 
 # --- objects ----------------------------------------------------------------------------------
 object   = $(patsubst %.c,$(OUT)/%.o,$(1))
+EMBEDDED   := vocab#  data that is compiled into the program
+FILE_vocab := data/vocab/bpe_simple_vocab_16e6.txt.gz
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
+           $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c))
 PROGRAM := $(OUT)/turtle
 TESTS   := $(call object,$(wildcard tests/*.c))
@@ -68,6 +71,23 @@ $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 	$$(Q)$$(CC) $$(CFLAGS) $$(KERNEL_OPT_$$(CONFIG)) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
+
+# A file as a C array, `const Embedded embedded_<name>` of io/gzip.h.
+define embed_rule
+$(OUT)/embedded/$(1).o: $(FILE_$(1)) io/gzip.h
+	@mkdir -p $$(@D)
+	@echo "embed $$<"
+	$$(Q){ echo '#include "io/gzip.h"'; echo 'static const uint8_t bytes[] ='; \
+	  od -An -v -tx1 $$< | sed 's/ /\\x/g; s/.*/"&"/'; \
+	  echo '; const Embedded embedded_$(1) = {bytes, sizeof bytes - 1};'; } | $$(CC) -std=c11 -I. -x c -c - -o $$@
+endef
+$(foreach e,$(EMBEDDED),$(eval $(call embed_rule,$e)))
+
+# stb_image is included, never linked
+CFLAGS_stb := -w
+$(OUT)/io/stb.o $(OUT)/io/gzip.o $(OUT)/io/image.o: | stb
+stb:
+	@.ci/packages $(PACKAGES) $(CC) stb/stb_image.h libstb-dev
 
 # What `--version` says; rewritten only when it changes.
 CFLAGS_info := -I$(OUT)
@@ -125,5 +145,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug  CUDA=auto|0|1"
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all demo test test-full criterion lint format install uninstall clean help FORCE
+.PHONY: all demo test test-full criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

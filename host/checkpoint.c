@@ -27,20 +27,20 @@ void task_encoder_free(TaskEncoder *task) {
 enum { NAME_BYTES = 24 };
 
 Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err) {
-    TorchTensor tensors[2 * MAX_SPACES];
+    Tensor tensors[2 * MAX_SPACES];
     char names[2 * MAX_SPACES][NAME_BYTES];
     const int64_t C = task->C;
     for (int k = 0; k < task->K; k++) {
         const int64_t d = task->d[k];
         snprintf(names[2 * k], NAME_BYTES, "phi%d/bias", k + 1);
         snprintf(names[2 * k + 1], NAME_BYTES, "phi%d/weight", k + 1);
-        tensors[2 * k] = (TorchTensor){.name = names[2 * k],
+        tensors[2 * k] = (Tensor){.name = names[2 * k],
                                        .type = DTYPE_F32,
                                        .axes = 1,
                                        .shape = {C},
                                        .count = C,
                                        .data = task->linear[k] + C * d};
-        tensors[2 * k + 1] = (TorchTensor){.name = names[2 * k + 1],
+        tensors[2 * k + 1] = (Tensor){.name = names[2 * k + 1],
                                            .type = DTYPE_F32,
                                            .axes = 2,
                                            .shape = {C, d},
@@ -50,8 +50,8 @@ Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err) {
     return torch_save(path, tensors, 2 * task->K, err);
 }
 
-static Status read_finite(const TorchTensor *t, const char *path, float *out, Error *err) {
-    const Status st = torch_read_f32(t, out, err);
+static Status read_finite(const Tensor *t, const char *path, float *out, Error *err) {
+    const Status st = tensor_read_f32(t, out, err);
     for (int64_t i = 0; st == OK && i < t->count; i++)
         if (!isfinite(out[i]))
             return fail(err, ERR_FORMAT, "checkpoint: %s: %s holds a value that is not finite",
@@ -60,20 +60,20 @@ static Status read_finite(const TorchTensor *t, const char *path, float *out, Er
 }
 
 Status checkpoint_load(TaskEncoder *out, const char *path, Error *err) {
-    TorchFile file;
+    TensorFile file;
     int64_t d[MAX_SPACES], C = 0;
     int K = 0;
     *out = (TaskEncoder){0};
     Status st = torch_open(&file, path, err);
     if (st != OK) return st;
 
-    const TorchTensor *weight[MAX_SPACES], *bias[MAX_SPACES];
+    const Tensor *weight[MAX_SPACES], *bias[MAX_SPACES];
     for (; K < MAX_SPACES; K++) {
         char name[NAME_BYTES];
         snprintf(name, sizeof name, "phi%d/weight", K + 1);
-        weight[K] = torch_find(&file, name);
+        weight[K] = tensor_find(&file, name);
         snprintf(name, sizeof name, "phi%d/bias", K + 1);
-        bias[K] = torch_find(&file, name);
+        bias[K] = tensor_find(&file, name);
         if (!weight[K] && !bias[K]) break;
         if (!weight[K] || !bias[K] || weight[K]->axes != 2 || bias[K]->axes != 1 ||
             weight[K]->shape[0] != bias[K]->shape[0] || (K && bias[K]->shape[0] != C) ||
@@ -101,6 +101,6 @@ Status checkpoint_load(TaskEncoder *out, const char *path, Error *err) {
     }
 out:
     if (st != OK) task_encoder_free(out);
-    torch_close(&file);
+    tensor_file_close(&file);
     return st;
 }

@@ -101,7 +101,7 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
 }
 
 static Status info_torch(const char *path, char **text, Json *j, Error *err) {
-    TorchFile file;
+    TensorFile file;
     const Status st = torch_open(&file, path, err);
     if (st != OK) return st;
     int64_t numbers = 0;
@@ -109,14 +109,14 @@ static Status info_torch(const char *path, char **text, Json *j, Error *err) {
     add(text, "%s: %d tensors, %" PRId64 " numbers\n", path, file.count, numbers);
     json_open_array(j, "arrays");
     for (int i = 0; i < file.count; i++) {
-        const TorchTensor *t = &file.tensor[i];
+        const Tensor *t = &file.tensor[i];
         char shape[256];
         shape_text(shape, sizeof shape, t->shape, t->axes);
         add(text, "  %-40s %-8s %s\n", t->name, dtype_name(t->type), shape);
         json_array(j, t->name, t->type, t->shape, t->axes);
     }
     json_close_array(j);
-    torch_close(&file);
+    tensor_file_close(&file);
     return OK;
 }
 

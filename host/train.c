@@ -320,7 +320,7 @@ static int state_arrays(Train *r, StateArray *s) {
 
 Status train_save(Train *r, const char *path, const char *options, Error *err) {
     StateArray state[MAX_STATE];
-    TorchTensor tensors[MAX_STATE + 1] = {{0}};
+    Tensor tensors[MAX_STATE + 1] = {{0}};
     const int n = state_arrays(r, state);
     Status st = OK;
     for (int i = 0; i < n; i++) {
@@ -334,7 +334,7 @@ Status train_save(Train *r, const char *path, const char *options, Error *err) {
             }
             r->ops->mem.to_host(r->queue, host, state[i].device, bytes);
         }
-        tensors[i] = (TorchTensor){.name = state[i].name,
+        tensors[i] = (Tensor){.name = state[i].name,
                                    .type = state[i].type,
                                    .axes = 1,
                                    .shape = {state[i].count},
@@ -342,7 +342,7 @@ Status train_save(Train *r, const char *path, const char *options, Error *err) {
                                    .data = host};
     }
     const int64_t length = (int64_t)strlen(options);
-    tensors[n] = (TorchTensor){.name = "options",
+    tensors[n] = (Tensor){.name = "options",
                                .type = DTYPE_U8,
                                .axes = 1,
                                .shape = {length},
@@ -378,17 +378,17 @@ static Status options_differ(const char *path, const char *saved, int64_t length
 Status train_restore(Train *r, const char *path, const char *options, Error *err) {
     StateArray state[MAX_STATE];
     const int n = state_arrays(r, state);
-    TorchFile file;
+    TensorFile file;
     Status st = torch_open(&file, path, err);
     if (st != OK) return st;
-    const TorchTensor *saved = torch_find(&file, "options");
+    const Tensor *saved = tensor_find(&file, "options");
     if (!saved || saved->type != DTYPE_U8) {
         st = fail(err, ERR_FORMAT, "resume: %s: not a state of a training run", path);
         goto out;
     }
     st = options_differ(path, saved->data, saved->count, options, err);
     for (int i = 0; st == OK && i < n; i++) {
-        const TorchTensor *t = torch_find(&file, state[i].name);
+        const Tensor *t = tensor_find(&file, state[i].name);
         if (!t || t->type != state[i].type || t->count != state[i].count) {
             st = fail(err, ERR_FORMAT, "resume: %s: %s is missing or has another shape", path,
                       state[i].name);
@@ -404,6 +404,6 @@ Status train_restore(Train *r, const char *path, const char *options, Error *err
         st = fail(err, ERR_FORMAT, "resume: %s: damaged random state", path);
     if (st == OK) st = r->ops->mem.wait(r->queue, err);
 out:
-    torch_close(&file);
+    tensor_file_close(&file);
     return st;
 }

@@ -11,7 +11,7 @@ enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 22, MAX_NAME = 4096, EXPANSION = 16 };
 
 /* Everything that exists only while a file is opened. */
 typedef struct {
-    TorchFile *file;
+    TensorFile *file;
     const char *path;
     Error *err;
     PickleArena arena;
@@ -79,15 +79,9 @@ static bool is_contiguous(const Value *t) {
     return true;
 }
 
-/* Copies of tensors that do not lie contiguously, in a chain that the file owns. */
-typedef struct Copy {
-    struct Copy *next;
-    uint8_t bytes[];
-} Copy;
-
-static const void *copy_strided(TorchFile *file, const Value *t, const uint8_t *from, int64_t count,
-                                int size) {
-    Copy *copy = malloc(sizeof *copy + (size_t)(count * size));
+static const void *copy_strided(TensorFile *file, const Value *t, const uint8_t *from,
+                                int64_t count, int size) {
+    TensorCopy *copy = malloc(sizeof *copy + (size_t)(count * size));
     if (!copy) return NULL;
     copy->next = file->copies;
     file->copies = copy;
@@ -117,17 +111,16 @@ static Status add_tensor(Opening *o, const Value *t) {
         return fail(o->err, ERR_FORMAT,
                     "torch: %s: tensor %s reaches beyond its storage of %lld bytes", o->path,
                     o->name, (long long)bytes);
-    TorchFile *file = o->file;
+    TensorFile *file = o->file;
     if (file->count == o->capacity) {
         const int64_t n = 2 * o->capacity + 32;
-        TorchTensor *larger = realloc(file->tensor, (size_t)n * sizeof *larger);
+        Tensor *larger = realloc(file->tensor, (size_t)n * sizeof *larger);
         if (!larger) return fail(o->err, ERR_MEMORY, "torch: %s: out of memory", o->path);
         file->tensor = larger;
         o->capacity = n;
     }
-    TorchTensor *out = &file->tensor[file->count];
-    *out =
-        (TorchTensor){.type = storage->as.storage.type, .axes = t->as.tensor.axes, .count = count};
+    Tensor *out = &file->tensor[file->count];
+    *out = (Tensor){.type = storage->as.storage.type, .axes = t->as.tensor.axes, .count = count};
     memcpy(out->shape, t->as.tensor.shape, sizeof out->shape);
     data += first * size;
     if (is_contiguous(t) || count == 0) {
@@ -273,8 +266,8 @@ static Status open_legacy(Opening *o) {
     return st == OK ? add_tensors(o, value[OBJECT], 0, 0) : st;
 }
 
-Status torch_open(TorchFile *out, const char *path, Error *err) {
-    *out = (TorchFile){0};
+Status torch_open(TensorFile *out, const char *path, Error *err) {
+    *out = (TensorFile){0};
     Opening *o = calloc(1, sizeof *o);
     if (!o) return fail(err, ERR_MEMORY, "torch: %s: out of memory", path);
     o->file = out;
@@ -298,41 +291,8 @@ out:
     zip_close(&o->zip);
     pickle_free(&o->arena);
     free(o);
-    if (st != OK) torch_close(out);
+    if (st != OK) tensor_file_close(out);
     return st;
-}
-
-void torch_close(TorchFile *file) {
-    if (!file) return;
-    for (int i = 0; i < file->count; i++) free(file->tensor[i].name);
-    free(file->tensor);
-    while (file->copies) {
-        Copy *next = ((Copy *)file->copies)->next;
-        free(file->copies);
-        file->copies = next;
-    }
-    file_unmap(&file->map);
-    *file = (TorchFile){0};
-}
-
-const TorchTensor *torch_find(const TorchFile *file, const char *name) {
-    for (int i = 0; i < file->count; i++)
-        if (strcmp(file->tensor[i].name, name) == 0) return &file->tensor[i];
-    return NULL;
-}
-
-Status torch_read_f32(const TorchTensor *t, float *out, Error *err) {
-    return dtype_to_f32(out, t->data, t->type, false, t->count)
-               ? OK
-               : fail(err, ERR_ARG, "torch: %s: expected floats, got %s", t->name,
-                      dtype_name(t->type));
-}
-
-Status torch_read_i64(const TorchTensor *t, int64_t *out, Error *err) {
-    return dtype_to_i64(out, t->data, t->type, false, t->count) == t->count
-               ? OK
-               : fail(err, ERR_ARG, "torch: %s: expected integers, got %s", t->name,
-                      dtype_name(t->type));
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -386,7 +346,7 @@ static const char *storage_class(DType type) {
 
 /* torch._utils._rebuild_tensor_v2(('storage', torch.FloatStorage, '0', 'cpu', n), 0, size, stride,
  * False, OrderedDict()) */
-static void put_tensor(PickleWriter *w, const TorchTensor *t, int number) {
+static void put_tensor(PickleWriter *w, const Tensor *t, int number) {
     char text[64];
     put_code(w, "ctorch._utils\n_rebuild_tensor_v2\n((");
     put_text(w, "storage", 7);
@@ -410,7 +370,7 @@ static void put_tensor(PickleWriter *w, const TorchTensor *t, int number) {
 }
 
 /* How many tensors from `first` on share the level that its name opens; 1 for a plain name. */
-static int level_count(const TorchTensor *tensors, int first, int count, size_t level) {
+static int level_count(const Tensor *tensors, int first, int count, size_t level) {
     int n = first;
     while (n < count && strncmp(tensors[n].name, tensors[first].name, level + 1) == 0) n++;
     return n - first;
@@ -418,8 +378,7 @@ static int level_count(const TorchTensor *tensors, int first, int count, size_t 
 
 /* The tensors first .. first+count as an OrderedDict, `skip` characters of their names already
  * said. */
-static void put_dict(PickleWriter *w, const TorchTensor *tensors, int first, int count,
-                     size_t skip) {
+static void put_dict(PickleWriter *w, const Tensor *tensors, int first, int count, size_t skip) {
     put_code(w, "ccollections\nOrderedDict\n)R(");
     for (int i = first; i < first + count;) {
         const char *name = tensors[i].name + skip, *slash = strchr(name, '/');
@@ -438,7 +397,7 @@ static void put_dict(PickleWriter *w, const TorchTensor *tensors, int first, int
     put_code(w, "u");
 }
 
-static Status check_names(const TorchTensor *tensors, int count, Error *err) {
+static Status check_names(const Tensor *tensors, int count, Error *err) {
     for (int i = 0; i < count; i++) {
         if (!storage_class(tensors[i].type))
             return fail(err, ERR_ARG, "torch: %s: PyTorch has no storage of %s", tensors[i].name,
@@ -461,7 +420,7 @@ static Status check_names(const TorchTensor *tensors, int count, Error *err) {
 }
 
 static Status write_entries(ZipWriter *zip, const char *stem, const PickleWriter *pickle,
-                            const TorchTensor *tensors, int count, Error *err) {
+                            const Tensor *tensors, int count, Error *err) {
     char *name = format_text("%s/data.pkl", stem);
     Status st = name ? zip_add(zip, name, pickle->bytes, (int64_t)pickle->count, err) : ERR_MEMORY;
     free(name);
@@ -480,7 +439,7 @@ static Status write_entries(ZipWriter *zip, const char *stem, const PickleWriter
     return st == ERR_MEMORY ? fail(err, st, "torch: out of memory") : st;
 }
 
-Status torch_save(const char *path, const TorchTensor *tensors, int count, Error *err) {
+Status torch_save(const char *path, const Tensor *tensors, int count, Error *err) {
     AtomicFile file;
     ZipWriter zip = {0};
     PickleWriter pickle = {0};

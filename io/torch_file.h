@@ -15,41 +15,15 @@
 #ifndef TURTLE_IO_TORCH_FILE_H
 #define TURTLE_IO_TORCH_FILE_H
 
-#include "dtype.h"
-#include "file.h"
-
-enum { TORCH_MAX_AXES = 8 };
-
-typedef struct {
-    char *name;
-    DType type;
-    int axes; /* 0 for a scalar */
-    int64_t shape[TORCH_MAX_AXES];
-    int64_t count;    /* product of the shape */
-    const void *data; /* contiguous in C order, little-endian; possibly unaligned */
-} TorchTensor;
-
-typedef struct {
-    TorchTensor *tensor; /* in the file's order; owned */
-    int count;
-    FileMap map;  /* tensors point into it */
-    void *copies; /* tensors that were not contiguous in the file; owned */
-} TorchFile;
+#include "tensor_file.h"
 
 /* Opens a file of any of the three kinds, checking every CRC, offset and size. On failure *out is
  * zeroed. Tensors saved on a GPU are read like any other. */
-Status torch_open(TorchFile *out, const char *path, Error *err);
-void torch_close(TorchFile *file); /* NULL and twice are fine */
-
-/* The tensor of that name, or NULL. */
-const TorchTensor *torch_find(const TorchFile *file, const char *name);
-/* The tensor's elements as float32 (any float type) or int64 (any integer type); ERR_ARG else. */
-Status torch_read_f32(const TorchTensor *tensor, float *out, Error *err);
-Status torch_read_i64(const TorchTensor *tensor, int64_t *out, Error *err);
+Status torch_open(TensorFile *out, const char *path, Error *err);
 
 /* Writes a zip file, atomically, that torch.load (weights_only too) reads as nested OrderedDicts:
  * '/' in a name opens a level; tensors of one level must stand together. `data` of each tensor is
  * contiguous, native-endian. Payloads start at multiples of 64 bytes, as PyTorch lays them. */
-Status torch_save(const char *path, const TorchTensor *tensors, int count, Error *err);
+Status torch_save(const char *path, const Tensor *tensors, int count, Error *err);
 
 #endif

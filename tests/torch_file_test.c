@@ -6,7 +6,7 @@
 
 /* --- what PyTorch wrote ----------------------------------------------------------------------- */
 
-static double element(const TorchTensor *t, int64_t i) {
+static double element(const Tensor *t, int64_t i) {
     const uint8_t *at = (const uint8_t *)t->data + i * dtype_bytes(t->type);
     double x;
     float f;
@@ -20,7 +20,7 @@ static double element(const TorchTensor *t, int64_t i) {
     return (double)n;
 }
 
-static void shape_name(char *text, size_t bytes, const TorchTensor *t) {
+static void shape_name(char *text, size_t bytes, const Tensor *t) {
     size_t used = 0;
     snprintf(text, bytes, "-");
     for (int i = 0; i < t->axes; i++)
@@ -32,19 +32,19 @@ Test(torch_file, every_tensor_is_what_pytorch_says, .timeout = 60) {
     FILE *expected = fopen("tests/goldens/torch/expected.txt", "r");
     char name[256], tensor[256], type[32], shape[64], open_name[256] = "", path[512];
     double sum, first, last;
-    TorchFile file = {0};
+    TensorFile file = {0};
     Error err = {""};
     int tensors = 0;
     cr_assert(expected != NULL);
     while (fscanf(expected, "%255s %255s %31s %63s %lf %lf %lf", name, tensor, type, shape, &sum,
                   &first, &last) == 7) {
         if (strcmp(name, open_name) != 0) {
-            torch_close(&file);
+            tensor_file_close(&file);
             snprintf(path, sizeof path, "tests/goldens/torch/%s", name);
             ASSERT_OK(torch_open(&file, path, &err), err);
             snprintf(open_name, sizeof open_name, "%s", name);
         }
-        const TorchTensor *t = torch_find(&file, tensor);
+        const Tensor *t = tensor_find(&file, tensor);
         cr_assert(t != NULL, "%s: %s is missing", name, tensor);
         char found[64];
         shape_name(found, sizeof found, t);
@@ -63,33 +63,33 @@ Test(torch_file, every_tensor_is_what_pytorch_says, .timeout = 60) {
         tensors++;
     }
     fclose(expected);
-    torch_close(&file);
+    tensor_file_close(&file);
     cr_expect(tensors >= 285, "only %d tensors", tensors);
 }
 
 Test(torch_file, numbers_are_read_as_asked) {
-    TorchFile file;
+    TensorFile file;
     Error err = {""};
     float f[6];
     int64_t n[6];
     ASSERT_OK(torch_open(&file, "tests/goldens/torch/types.pt", &err), err);
-    cr_expect(torch_read_f32(torch_find(&file, "bfloat16"), f, &err) == OK && f[5] == 3.0f);
-    cr_expect(torch_read_i64(torch_find(&file, "int16"), n, &err) == OK && n[0] == -2);
-    cr_expect(torch_read_f32(torch_find(&file, "int16"), f, &err) == ERR_ARG);
-    cr_expect(torch_read_i64(torch_find(&file, "half"), n, &err) == ERR_ARG);
-    cr_expect(torch_find(&file, "absent") == NULL);
-    torch_close(&file);
-    torch_close(&file);
+    cr_expect(tensor_read_f32(tensor_find(&file, "bfloat16"), f, &err) == OK && f[5] == 3.0f);
+    cr_expect(tensor_read_i64(tensor_find(&file, "int16"), n, &err) == OK && n[0] == -2);
+    cr_expect(tensor_read_f32(tensor_find(&file, "int16"), f, &err) == ERR_ARG);
+    cr_expect(tensor_read_i64(tensor_find(&file, "half"), n, &err) == ERR_ARG);
+    cr_expect(tensor_find(&file, "absent") == NULL);
+    tensor_file_close(&file);
+    tensor_file_close(&file);
 }
 
 /* --- what must be refused --------------------------------------------------------------------- */
 
 static Status open_bytes(const char *folder, const void *bytes, size_t n, Error *err) {
     char *path = format_text("%s/x.pt", folder);
-    TorchFile file;
+    TensorFile file;
     write_bytes(path, bytes, n);
     const Status st = torch_open(&file, path, err);
-    torch_close(&file);
+    tensor_file_close(&file);
     free(path);
     return st;
 }
@@ -106,9 +106,9 @@ static Status open_pickle(const char *folder, const char *pickle, size_t n, Erro
     zip_finish(&zip);
     zip_writer_free(&zip);
     ASSERT_OK(atomic_commit(&out, err), *err);
-    TorchFile file;
+    TensorFile file;
     const Status st = torch_open(&file, path, err);
-    torch_close(&file);
+    tensor_file_close(&file);
     free(path);
     return st;
 }
@@ -280,13 +280,13 @@ Test(torch_file, a_wrong_crc_is_named) {
     char *folder = temporary_folder(), *path = format_text("%s/x.pt", folder);
     FileMap map;
     Error err = {""};
-    TorchFile file;
+    TensorFile file;
     ASSERT_OK(file_map(&map, "tests/goldens/torch/module.pt", &err), err);
     uint8_t *bytes = malloc((size_t)map.bytes);
     memcpy(bytes, map.data, (size_t)map.bytes);
     ASSERT_OK(torch_open(&file, "tests/goldens/torch/module.pt", &err), err);
     const int64_t at = (const uint8_t *)file.tensor[0].data - file.map.data;
-    torch_close(&file);
+    tensor_file_close(&file);
     bytes[at] ^= 1;
     write_bytes(path, bytes, (size_t)map.bytes);
     cr_expect(torch_open(&file, path, &err) == ERR_FORMAT);
@@ -318,19 +318,19 @@ Test(torch_file, what_is_written_is_read_back) {
     float f[6] = {1, 2, 3, 4, 5, 6};
     int64_t n[2] = {-1, INT64_MAX};
     uint8_t u = 7;
-    const TorchTensor out[] = {
+    const Tensor out[] = {
         {.name = "a/w", .type = DTYPE_F32, .axes = 2, .shape = {2, 3}, .count = 6, .data = f},
         {.name = "a/b", .type = DTYPE_I64, .axes = 1, .shape = {2}, .count = 2, .data = n},
         {.name = "b", .type = DTYPE_U8, .axes = 0, .count = 1, .data = &u},
         {.name = "c/d/e", .type = DTYPE_F32, .axes = 1, .shape = {0}, .count = 0, .data = f},
     };
-    TorchFile in;
+    TensorFile in;
     Error err = {""};
     ASSERT_OK(torch_save(path, out, 4, &err), err);
     ASSERT_OK(torch_open(&in, path, &err), err);
     cr_assert(in.count == 4);
     for (int i = 0; i < 4; i++) {
-        const TorchTensor *t = &in.tensor[i];
+        const Tensor *t = &in.tensor[i];
         cr_expect_str_eq(t->name, out[i].name);
         cr_expect(t->type == out[i].type && t->axes == out[i].axes && t->count == out[i].count);
         cr_expect(!memcmp(t->shape, out[i].shape, sizeof t->shape));
@@ -338,9 +338,9 @@ Test(torch_file, what_is_written_is_read_back) {
         cr_expect((t->count == 0) | (((const uint8_t *)t->data - in.map.data) % 64 == 0),
                   "alignment");
     }
-    torch_close(&in);
-    const TorchTensor twice[] = {out[0], out[0]}, apart[] = {out[0], out[2], out[1]};
-    const TorchTensor unsigned16 = {.name = "u", .type = DTYPE_U16, .count = 1, .data = n};
+    tensor_file_close(&in);
+    const Tensor twice[] = {out[0], out[0]}, apart[] = {out[0], out[2], out[1]};
+    const Tensor unsigned16 = {.name = "u", .type = DTYPE_U16, .count = 1, .data = n};
     cr_expect(torch_save(path, twice, 2, &err) == ERR_ARG);
     cr_expect(torch_save(path, apart, 3, &err) == ERR_ARG);
     cr_expect(torch_save(path, &unsigned16, 1, &err) == ERR_ARG);

@@ -1,0 +1,25 @@
+/* gzip.h - gzip files and the data compiled into the program, inflated as a whole (RFC 1952). */
+#ifndef TURTLE_IO_GZIP_H
+#define TURTLE_IO_GZIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "status.h"
+
+/* A file's bytes compiled into the program (Makefile, EMBEDDED). */
+typedef struct {
+    const uint8_t *data;
+    int64_t bytes;
+} Embedded;
+extern const Embedded embedded_vocab; /* data/vocab/bpe_simple_vocab_16e6.txt.gz */
+
+/* True if the bytes begin like a gzip file. */
+bool gzip_is(const uint8_t *data, int64_t bytes);
+/* The one member of a gzip file as fresh memory (free it), with a zero byte behind its end. Length
+ * and CRC-32 are checked. A member beyond `most` bytes (at most 2^31 - 2) is refused before memory
+ * is taken. `name` is for messages. On failure *out is NULL. */
+Status gzip_inflate(uint8_t **out, int64_t *out_bytes, const uint8_t *data, int64_t bytes,
+                    int64_t most, const char *name, Error *err);
+
+#endif
