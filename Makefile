@@ -37,7 +37,7 @@ ISAS           := portable $(if $(X86),avx2 avx512)
 ISA_portable   :=
 ISA_avx2       := -mavx2 -mfma -mf16c
 ISA_avx512     := $(ISA_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------

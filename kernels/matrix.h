@@ -12,6 +12,7 @@
 #include "../io/dtype.h"
 #include "../io/status.h"
 
+typedef struct Device Device;
 typedef struct Queue Queue; /* operations run in the order they are enqueued (ops.h) */
 
 /* The representations of a data set under one encoder, as they lie in a file. */

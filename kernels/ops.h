@@ -22,10 +22,10 @@
 #include <stdint.h>
 
 #include "../io/status.h"
+#include "encode.h"
 #include "matrix.h"
 #include "train.h"
 
-typedef struct Device Device;
 typedef struct Graph Graph; /* a recorded iteration */
 
 /* Memory of one device. */
@@ -73,6 +73,7 @@ typedef struct {
     DeviceOps mem;
     MatrixOps matrix;
     TrainOps train;
+    EncodeOps encode;
 } Ops;
 
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.

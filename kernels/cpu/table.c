@@ -1,4 +1,5 @@
 /* table.c - the operations of one instruction set, in the order of kernels/matrix.h and train.h. */
+#include "encode.h"
 #include "operations.h"
 
 static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
@@ -14,7 +15,7 @@ static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
     return most;
 }
 
-void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train) {
+void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
     *matrix = (MatrixOps){.matmul = cpu_matmul,
                           .matmul_scratch_bytes = cpu_matmul_scratch,
                           .gather = cpu_gather,
@@ -33,4 +34,17 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train) {
                         .adam = cpu_adam,
                         .random_linear = cpu_random_linear,
                         .random_rows = cpu_random_rows};
+    *encode = (EncodeOps){.linear = cpu_linear,
+                          .conv2d = cpu_conv2d,
+                          .attention = cpu_attention,
+                          .layer_norm = cpu_layer_norm,
+                          .silu_gate = cpu_silu_gate,
+                          .pixels = cpu_pixels,
+                          .add_tokens = cpu_add_tokens,
+                          .embed = cpu_embed,
+                          .pool_tokens = cpu_pool_tokens,
+                          .avg_pool = cpu_avg_pool,
+                          .mean_tokens = cpu_mean_tokens,
+                          .normalize = cpu_normalize,
+                          .scratch_bytes = cpu_encode_scratch};
 }

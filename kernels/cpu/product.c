@@ -1,0 +1,138 @@
+/*
+ * product.c - out = act(add out + scale (A W^T) + bias): linear layers and convolutions
+ *
+ * Shapes   A (rows,depth) comes panel by panel (Left: rows of a matrix, or windows of images), W as
+ *          it lies in its file (out channels, in channels, taps), in 16 or 32 bits.
+ * Cost     2 rows cols depth flops.
+ * Mapping  for each COL_BLOCK output channels:
+ *              pack W: converted, scaled, in strips of TILE_COLS       strips over threads
+ *              for each block of rows:                                 blocks over threads
+ *                  for each DEPTH_BLOCK: fill the panel of A; micro-kernel over strips x rows
+ *                  bias and activation while the block is in the second-level cache
+ *          The scale goes into the packed weight; bias and residual cost no pass of their own.
+ * Needs    scratch: product_scratch(depth).
+ */
+#include "product.h"
+
+#include "vec_math.h"
+
+enum {
+    COL_BLOCK = 512,
+    ROW_BLOCK = 96, /* a multiple of every TILE_ROWS; its panel is 102 KiB */
+    PACK_RUN = 16,  /* weights of one output channel that are converted at a time */
+};
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+int64_t product_scratch(int64_t depth) {
+    return round_up(depth, PACK_RUN) * COL_BLOCK * (int64_t)sizeof(float);
+}
+
+/* --- the weight ------------------------------------------------------------------------------- */
+
+/* n elements from element `first` on, `step` apart, as float32, times `scale`. */
+static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n, float scale) {
+    const uint8_t *from = (const uint8_t *)w->data + first * dtype_bytes(w->type);
+    if (step == 1) {
+        dtype_to_f32(to, from, w->type, false, n);
+    } else {
+        for (int64_t i = 0; i < n; i++, from += step * dtype_bytes(w->type))
+            dtype_to_f32(to + i, from, w->type, false, 1);
+    }
+    for (int64_t i = 0; i < n; i++) to[i] *= scale;
+}
+
+/* Output channels first .. first+TILE_COLS as [depth][TILE_COLS]; depth runs over taps, then input
+ * channels: the order in which channels-last pixels lie. Zeros beyond the last channel. */
+static void pack_strip(float *to, const Weight *w, const float *scale, int64_t first) {
+    const int64_t cols = least(w->out - first, TILE_COLS);
+    float run[TILE_COLS][PACK_RUN];
+    memset(run, 0, sizeof run);
+    for (int64_t tap = 0; tap < w->taps; tap++)
+        for (int64_t i = 0; i < w->in; i += PACK_RUN) {
+            const int64_t n = least(w->in - i, PACK_RUN);
+            for (int64_t c = 0; c < cols; c++)
+                convert(run[c], w,
+                        (first + c) * w->out_step + tap * w->tap_step + i * w->in_step, w->in_step,
+                        n, scale ? scale[first + c] : 1.0f);
+            for (int64_t k = 0; k < n; k++, to += TILE_COLS)
+                for (int64_t c = 0; c < TILE_COLS; c++) to[c] = run[c][k];
+        }
+}
+
+/* --- the epilogue ----------------------------------------------------------------------------- */
+
+static void finish_row(float *out, const Epilogue *e, int64_t first, int64_t n) {
+    if (e->bias)
+        for (int64_t j = 0; j < n; j++) out[j] += e->bias[first + j];
+    switch (e->activation) {
+    case ACT_NONE: break;
+    case ACT_RELU:
+        for (int64_t j = 0; j < n; j++) out[j] = out[j] > 0.0f ? out[j] : 0.0f;
+        break;
+    case ACT_QUICK_GELU:
+        SIMD()
+        for (int64_t j = 0; j < n; j++) out[j] *= sigmoid_f32(1.702f * out[j]);
+        break;
+    case ACT_GELU:
+        SIMD()
+        for (int64_t j = 0; j < n; j++) out[j] *= normal_cdf_f32(out[j]);
+        break;
+    }
+}
+
+/* --- the product ------------------------------------------------------------------------------ */
+
+static float *out_at(const Output *o, int64_t row) {
+    return o->out + row / o->image_rows * o->out_image + row % o->image_rows * o->out_row;
+}
+
+/* Rows from `row` on that lie evenly: up to `n`, not past their image. */
+static int64_t even_rows(const Output *o, int64_t row, int64_t n) {
+    return least(n, o->image_rows - row % o->image_rows);
+}
+
+static void row_block(const Output *out, const Left *left, const Weight *w, const Epilogue *e,
+                      const float *packed, int64_t i0, int64_t n, int64_t j0, int64_t cols) {
+    float panel[ROW_BLOCK * PANEL_ROW];
+    const int64_t depth = w->in * w->taps;
+    for (int64_t k0 = 0; k0 < depth; k0 += DEPTH_BLOCK) {
+        const int64_t deep = least(depth - k0, DEPTH_BLOCK);
+        left->fill(left, panel, i0, n, k0, deep);
+        for (int64_t j = 0; j < cols; j += TILE_COLS) {
+            const Operand b = {packed + j * depth + k0 * TILE_COLS, 0, TILE_COLS};
+            for (int64_t i = 0, rows; i < n; i += rows) {
+                rows = even_rows(out, i0 + i, least(n - i, TILE_ROWS));
+                gemm_tile(rows, least(cols - j, TILE_COLS), deep,
+                          (Operand){panel + i * PANEL_ROW, PANEL_ROW, 1}, b,
+                          out_at(out, i0 + i) + j0 + j, out->out_row, k0 > 0 || e->add);
+            }
+        }
+    }
+    for (int64_t i = 0; i < n; i++) finish_row(out_at(out, i0 + i) + j0, e, j0, cols);
+}
+
+void product(Output out, const Left *left, const Weight *w, const Epilogue *e, void *scratch,
+             int threads) {
+    float *packed = scratch;
+    const int64_t depth = w->in * w->taps;
+    /* blocks of rows as even as tiles allow, so that threads finish together */
+    const int64_t tiles = (out.rows + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t most = ROW_BLOCK / TILE_ROWS;
+    const int64_t blocks = round_up((tiles + most - 1) / most, least(threads, tiles));
+    PARALLEL(num_threads(threads))
+    for (int64_t j0 = 0; j0 < w->out; j0 += COL_BLOCK) {
+        const int64_t cols = least(w->out - j0, COL_BLOCK);
+        FOR(schedule(static))
+        for (int64_t j = 0; j < cols; j += TILE_COLS)
+            pack_strip(packed + j * depth, w, e->scale, j0 + j);
+        FOR(schedule(static)) /* its end is the barrier before the next packing */
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t i = block * tiles / blocks * TILE_ROWS,
+                          end = least((block + 1) * tiles / blocks * TILE_ROWS, out.rows);
+            if (i < end) row_block(&out, left, w, e, packed, i, end - i, j0, cols);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+/* reference_encode.c - every operation of encoders in the plainest code: the judge of the shipped
+ * ones, and the place to read what an operation computes (TURTLE_ISA=reference).
+ *
+ * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
+#include <math.h>
+
+#include "cpu.h"
+
+static float weight_at(const Weight *w, int64_t o, int64_t i, int64_t t) {
+    const int64_t at = o * w->out_step + i * w->in_step + t * w->tap_step;
+    float x = NAN;
+    dtype_to_f32(&x, (const uint8_t *)w->data + at * dtype_bytes(w->type), w->type, false, 1);
+    return x;
+}
+
+static double activate(double x, Activation activation) {
+    switch (activation) {
+    case ACT_NONE: return x;
+    case ACT_RELU: return x > 0.0 ? x : 0.0;
+    case ACT_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
+    case ACT_GELU: return x * 0.5 * erfc(-x / sqrt(2.0));
+    }
+    return NAN;
+}
+
+static float finish(double sum, float before, const Epilogue *e, int64_t channel) {
+    if (e->scale) sum *= e->scale[channel];
+    if (e->bias) sum += e->bias[channel];
+    if (e->add) sum += before;
+    return (float)activate(sum, e->activation);
+}
+
+static Status linear(Queue *q, float *out, int64_t out_row, const float *in, int64_t in_row,
+                     const Weight *w, const Epilogue *e, int64_t rows, void *scratch) {
+    REQUIRE(q, out && in && w && w->taps == 1 && e && rows >= 1, "linear");
+    (void)scratch;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t o = 0; o < w->out; o++) {
+            double sum = 0.0;
+            for (int64_t i = 0; i < w->in; i++)
+                sum += (double)in[r * in_row + i] * weight_at(w, o, i, 0);
+            out[r * out_row + o] = finish(sum, out[r * out_row + o], e, o);
+        }
+    return OK;
+}
+
+/* The product of one window with one output channel; (y,x) is the window's corner. */
+static double correlate(const float *image, const Weight *w, const Window *win, int64_t y, int64_t x,
+                        int64_t o) {
+    double sum = 0.0;
+    for (int64_t ky = 0; ky < win->kernel; ky++)
+        for (int64_t kx = 0; kx < win->kernel; kx++) {
+            if (y + ky < 0 || y + ky >= win->height || x + kx < 0 || x + kx >= win->width) continue;
+            const float *pixel = image + ((y + ky) * win->width + x + kx) * w->in;
+            for (int64_t i = 0; i < w->in; i++)
+                sum += (double)pixel[i] * weight_at(w, o, i, ky * win->kernel + kx);
+        }
+    return sum;
+}
+
+static Status conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *win,
+                     const Epilogue *e, int64_t B, void *scratch) {
+    REQUIRE(q, out && in && w && win && win->kernel * win->kernel == w->taps && e && B >= 1,
+            "conv2d");
+    (void)scratch;
+    const int64_t height = window_out(win->height, win), width = window_out(win->width, win);
+    const int64_t image = win->out_image ? win->out_image : height * width * w->out;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t p = 0; p < height * width; p++)
+            for (int64_t o = 0; o < w->out; o++) {
+                float *to = out + b * image + p * w->out + o;
+                const double sum = correlate(in + b * win->height * win->width * w->in, w, win,
+                                             p / width * win->stride - win->pad,
+                                             p % width * win->stride - win->pad, o);
+                *to = finish(sum, *to, e, o);
+            }
+    return OK;
+}
+
+static double score(const float *q, const float *k) {
+    double sum = 0.0;
+    for (int i = 0; i < HEAD_DIM; i++) sum += (double)q[i] * k[i];
+    return sum / sqrt(HEAD_DIM);
+}
+
+static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
+                        int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch) {
+    REQUIRE(queue, out.data && q.data && k.data && v.data && B >= 1 && queries >= 1 && keys >= 1,
+            "attention");
+    (void)scratch;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t t = 0; t < queries; t++)
+            for (int64_t h = 0; h < heads * HEAD_DIM; h += HEAD_DIM) {
+                const float *query = q.data + b * q.image + t * q.row + h;
+                const float *key = k.data + b * k.image + h, *value = v.data + b * v.image + h;
+                const int64_t seen = causal ? t + 1 : keys;
+                double max = -INFINITY, sum = 0.0, mean[HEAD_DIM] = {0};
+                for (int64_t s = 0; s < seen; s++) max = fmax(max, score(query, key + s * k.row));
+                for (int64_t s = 0; s < seen; s++) {
+                    const double p = exp(score(query, key + s * k.row) - max);
+                    sum += p;
+                    for (int i = 0; i < HEAD_DIM; i++) mean[i] += p * value[s * v.row + i];
+                }
+                for (int i = 0; i < HEAD_DIM; i++)
+                    out.data[b * out.image + t * out.row + h + i] = (float)(mean[i] / sum);
+            }
+    return OK;
+}
+
+static Status layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
+                         const float *bias, double eps, int64_t rows, int64_t d) {
+    REQUIRE(q, out && x && weight && bias && rows >= 1 && d >= 1, "layer_norm");
+    for (int64_t r = 0; r < rows; r++) {
+        const float *row = x + r * x_row;
+        double mean = 0.0, variance = 0.0;
+        for (int64_t j = 0; j < d; j++) mean += row[j];
+        mean /= (double)d;
+        for (int64_t j = 0; j < d; j++) variance += (row[j] - mean) * (row[j] - mean);
+        variance /= (double)d;
+        for (int64_t j = 0; j < d; j++)
+            out[r * d + j] = (float)((row[j] - mean) / sqrt(variance + eps) * weight[j] + bias[j]);
+    }
+    return OK;
+}
+
+static Status silu_gate(Queue *q, float *out, const float *x, int64_t rows, int64_t h) {
+    REQUIRE(q, out && x && rows >= 1 && h >= 1, "silu_gate");
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < h; j++) {
+            const double gate = x[r * 2 * h + j], value = x[r * 2 * h + h + j];
+            out[r * h + j] = (float)(gate / (1.0 + exp(-gate)) * value);
+        }
+    return OK;
+}
+
+static Status pixels(Queue *q, float *out, const uint8_t *in, const float mean[3],
+                     const float std[3], int64_t B, int64_t side) {
+    REQUIRE(q, out && in && B >= 1 && side >= 1, "pixels");
+    for (int64_t i = 0; i < B * side * side * 3; i++)
+        out[i] = ((float)in[i] / 255.0f - mean[i % 3]) / std[i % 3];
+    return OK;
+}
+
+static Status add_tokens(Queue *q, float *x, const float *first, int64_t prefix,
+                         const float *position, int64_t B, int64_t n, int64_t d) {
+    REQUIRE(q, x && first && position && B >= 1, "add_tokens");
+    const int64_t T = prefix + n;
+    for (int64_t i = 0; i < B * T * d; i++) {
+        const int64_t t = i / d % T, j = i % d;
+        x[i] = t < prefix ? first[t * d + j] : x[i] + position[(t - prefix) * d + j];
+    }
+    return OK;
+}
+
+static Status embed(Queue *q, float *out, const int32_t *ids, const Weight *table,
+                    const float *position, int64_t B, int64_t T) {
+    REQUIRE(q, out && ids && table && position && B >= 1 && T >= 1, "embed");
+    for (int64_t i = 0; i < B * T * table->in; i++) {
+        const int64_t id = ids[i / table->in], j = i % table->in;
+        REQUIRE(q, id >= 0 && id < table->out, "embed");
+        out[i] = weight_at(table, id, j, 0) + position[i % (T * table->in)];
+    }
+    return OK;
+}
+
+static float column_mean(const float *x, int64_t n, int64_t step) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) sum += x[i * step];
+    return (float)(sum / (double)n);
+}
+
+static Status pool_tokens(Queue *q, float *out, const float *x, const float *position, int64_t B,
+                          int64_t n, int64_t d) {
+    REQUIRE(q, out && x && position && B >= 1 && n >= 1, "pool_tokens");
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t i = 0; i < (n + 1) * d; i++) {
+            const float *image = x + b * n * d;
+            out[b * (n + 1) * d + i] =
+                (i < d ? column_mean(image + i, n, d) : image[i - d]) + position[i];
+        }
+    return OK;
+}
+
+static Status avg_pool(Queue *q, float *out, const float *in, int64_t B, int64_t H, int64_t W,
+                       int64_t C, int64_t k) {
+    REQUIRE(q, out && in && B >= 1 && k >= 1 && H >= k && W >= k, "avg_pool");
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t y = 0; y < H / k; y++)
+            for (int64_t x = 0; x < W / k; x++)
+                for (int64_t c = 0; c < C; c++) {
+                    double sum = 0.0;
+                    for (int64_t i = 0; i < k * k; i++)
+                        sum += in[((b * H + y * k + i / k) * W + x * k + i % k) * C + c];
+                    *out++ = (float)(sum / (double)(k * k));
+                }
+    return OK;
+}
+
+static Status mean_tokens(Queue *q, float *out, int64_t out_row, const float *x, int64_t B,
+                          int64_t T, int64_t first, int64_t n, int64_t d) {
+    REQUIRE(q, out && x && B >= 1 && n >= 1 && first + n <= T, "mean_tokens");
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t j = 0; j < d; j++)
+            out[b * out_row + j] = column_mean(x + (b * T + first) * d + j, n, d);
+    return OK;
+}
+
+static Status normalize(Queue *q, float *x, int64_t rows, int64_t d) {
+    REQUIRE(q, x && rows >= 1 && d >= 1, "normalize");
+    for (int64_t r = 0; r < rows; r++) {
+        double sum = 0.0;
+        for (int64_t j = 0; j < d; j++) sum += (double)x[r * d + j] * x[r * d + j];
+        for (int64_t j = 0; j < d; j++) x[r * d + j] = (float)(x[r * d + j] / sqrt(sum));
+    }
+    return OK;
+}
+
+static int64_t scratch_bytes(const Device *device, int64_t depth, int64_t keys) {
+    (void)device, (void)depth, (void)keys;
+    return 0;
+}
+
+void cpu_reference_encode(EncodeOps *encode) {
+    *encode = (EncodeOps){.linear = linear,
+                          .conv2d = conv2d,
+                          .attention = attention,
+                          .layer_norm = layer_norm,
+                          .silu_gate = silu_gate,
+                          .pixels = pixels,
+                          .add_tokens = add_tokens,
+                          .embed = embed,
+                          .pool_tokens = pool_tokens,
+                          .avg_pool = avg_pool,
+                          .mean_tokens = mean_tokens,
+                          .normalize = normalize,
+                          .scratch_bytes = scratch_bytes};
+}

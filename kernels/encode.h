@@ -1,0 +1,113 @@
+/* encode.h - the operations that image and text encoders are made of: CLIP's and DINOv2's vision
+ * transformers, CLIP's residual network and its text transformer.
+ *
+ * Activations are float32, images channels-last: (B,H,W,C), so that a pixel's channels are one row
+ * of a matrix product and a 1 x 1 convolution is a linear layer. Weights stay as they lie in their
+ * file, in their own type and order; an operation converts what it reads.
+ *
+ * An output row depends on its own input rows alone, and its sums run in one fixed order: the
+ * features of an image are the same bits in any batch, at any place in it, with any number of
+ * threads.
+ */
+#ifndef TURTLE_KERNELS_ENCODE_H
+#define TURTLE_KERNELS_ENCODE_H
+
+#include "matrix.h"
+
+/* The weight of a linear layer (taps = 1) or of a convolution (taps = kernel^2), as it lies in a
+ * file: element (o, i, t) at data[o * out_step + i * in_step + t * tap_step]. */
+typedef struct {
+    const void *data;                    /* possibly unaligned */
+    DType type;                          /* F16, BF16, F32 or F64 */
+    int64_t out, in, taps;               /* output channels, input channels, kernel positions */
+    int64_t out_step, in_step, tap_step; /* in elements */
+} Weight;
+
+typedef enum {
+    ACT_NONE,
+    ACT_RELU,       /* max(x, 0) */
+    ACT_QUICK_GELU, /* x sigmoid(1.702 x): CLIP */
+    ACT_GELU,       /* x (1 + erf(x / sqrt 2)) / 2: DINOv2 */
+} Activation;
+
+/* What becomes of a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
+ * connection; `scale` is a batch norm's or LayerScale's factor. */
+typedef struct {
+    const float *scale; /* (out) or NULL: 1 */
+    const float *bias;  /* (out) or NULL: 0 */
+    bool add;
+    Activation activation;
+} Epilogue;
+
+/* A square kernel over square or oblong images. */
+typedef struct {
+    int64_t height, width; /* of the input */
+    int64_t kernel, stride, pad;
+    int64_t out_image; /* elements from one output image to the next; 0: they lie densely */
+} Window;
+
+static inline int64_t window_out(int64_t side, const Window *w) {
+    return (side + 2 * w->pad - w->kernel) / w->stride + 1;
+}
+
+/* One of three operands of attention: element (b, t, h, i) at data[b * image + t * row + 64 h + i].*/
+typedef struct {
+    float *data;
+    int64_t image, row; /* in elements */
+} Tokens;
+
+enum { HEAD_DIM = 64 }; /* of every released CLIP and DINOv2 model */
+
+typedef struct {
+    /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of both lie *_row elements apart, so that
+     * one may be part of a wider matrix. 2 rows out in flops. */
+    Status (*linear)(Queue *queue, float *out, int64_t out_row, const float *in, int64_t in_row,
+                     const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
+    /* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded.
+     * 2 B OH OW out in taps flops. */
+    Status (*conv2d)(Queue *queue, float *out, const float *in, const Weight *w, const Window *window,
+                     const Epilogue *epilogue, int64_t B, void *scratch);
+
+    /* Scaled dot-product attention per head: out = softmax(q k^T / 8 [+ causal mask]) v.
+     *   q, out (B,queries,64 heads); k, v (B,keys,64 heads); causal: query t sees keys 0..t.
+     *   4 B heads queries keys 64 flops; scores of a few queries exist at a time. */
+    Status (*attention)(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
+                        int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch);
+
+    /* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, variance
+     * biased. Rows of x lie x_row apart, rows of out densely. In place is fine. */
+    Status (*layer_norm)(Queue *queue, float *out, const float *x, int64_t x_row,
+                         const float *weight, const float *bias, double eps, int64_t rows,
+                         int64_t d);
+    /* out (rows,h) = silu(x[:, :h]) * x[:, h:], x (rows,2h); silu(a) = a sigmoid(a). SwiGLU. */
+    Status (*silu_gate)(Queue *queue, float *out, const float *x, int64_t rows, int64_t h);
+
+    /* out (B,side,side,3) = (pixels / 255 - mean) / std; pixels (B,side,side,3) uint8. */
+    Status (*pixels)(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
+                     const float std[3], int64_t B, int64_t side);
+    /* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d), `position` (n,d)
+     * is added to the others. */
+    Status (*add_tokens)(Queue *queue, float *x, const float *first, int64_t prefix,
+                         const float *position, int64_t B, int64_t n, int64_t d);
+    /* out (B,T,d) = table[ids] + position; ids (B,T) in [0, table->out). */
+    Status (*embed)(Queue *queue, float *out, const int32_t *ids, const Weight *table,
+                    const float *position, int64_t B, int64_t T);
+    /* out (B,1+n,d): the mean over x (B,n,d), then x; plus `position` (1+n,d). CLIP's attention
+     * pooling. */
+    Status (*pool_tokens)(Queue *queue, float *out, const float *x, const float *position,
+                          int64_t B, int64_t n, int64_t d);
+    /* out (B,H/k,W/k,C) = means over k x k pixels of in (B,H,W,C); a remainder is dropped. */
+    Status (*avg_pool)(Queue *queue, float *out, const float *in, int64_t B, int64_t H, int64_t W,
+                       int64_t C, int64_t k);
+    /* out[b] (d, rows out_row apart) = mean over x[b, first..first+n] of x (B,T,d). */
+    Status (*mean_tokens)(Queue *queue, float *out, int64_t out_row, const float *x, int64_t B,
+                          int64_t T, int64_t first, int64_t n, int64_t d);
+    /* Rows of x (rows,d) are divided by their Euclidean norms. */
+    Status (*normalize)(Queue *queue, float *x, int64_t rows, int64_t d);
+
+    /* Scratch that serves any linear of `depth` inputs, any conv2d of `depth` = inputs x taps, and
+     * attention over `keys`. */
+    int64_t (*scratch_bytes)(const Device *device, int64_t depth, int64_t keys);
+} EncodeOps;
+
+#endif
