@@ -35,17 +35,17 @@ Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err) {
         snprintf(names[2 * k], NAME_BYTES, "phi%d/bias", k + 1);
         snprintf(names[2 * k + 1], NAME_BYTES, "phi%d/weight", k + 1);
         tensors[2 * k] = (Tensor){.name = names[2 * k],
-                                       .type = DTYPE_F32,
-                                       .axes = 1,
-                                       .shape = {C},
-                                       .count = C,
-                                       .data = task->linear[k] + C * d};
+                                  .type = DTYPE_F32,
+                                  .axes = 1,
+                                  .shape = {C},
+                                  .count = C,
+                                  .data = task->linear[k] + C * d};
         tensors[2 * k + 1] = (Tensor){.name = names[2 * k + 1],
-                                           .type = DTYPE_F32,
-                                           .axes = 2,
-                                           .shape = {C, d},
-                                           .count = C * d,
-                                           .data = task->linear[k]};
+                                      .type = DTYPE_F32,
+                                      .axes = 2,
+                                      .shape = {C, d},
+                                      .count = C * d,
+                                      .data = task->linear[k]};
     }
     return torch_save(path, tensors, 2 * task->K, err);
 }

@@ -335,19 +335,19 @@ Status train_save(Train *r, const char *path, const char *options, Error *err) {
             r->ops->mem.to_host(r->queue, host, state[i].device, bytes);
         }
         tensors[i] = (Tensor){.name = state[i].name,
-                                   .type = state[i].type,
-                                   .axes = 1,
-                                   .shape = {state[i].count},
-                                   .count = state[i].count,
-                                   .data = host};
+                              .type = state[i].type,
+                              .axes = 1,
+                              .shape = {state[i].count},
+                              .count = state[i].count,
+                              .data = host};
     }
     const int64_t length = (int64_t)strlen(options);
     tensors[n] = (Tensor){.name = "options",
-                               .type = DTYPE_U8,
-                               .axes = 1,
-                               .shape = {length},
-                               .count = length,
-                               .data = options};
+                          .type = DTYPE_U8,
+                          .axes = 1,
+                          .shape = {length},
+                          .count = length,
+                          .data = options};
     st = r->ops->mem.wait(r->queue, err);
     if (st == OK) st = torch_save(path, tensors, n + 1, err);
 out:

@@ -65,8 +65,8 @@ typedef struct {
                      const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
     /* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded.
      * 2 B OH OW out in taps flops. */
-    Status (*conv2d)(Queue *queue, float *out, const float *in, const Weight *w, const Window *window,
-                     const Epilogue *epilogue, int64_t B, void *scratch);
+    Status (*conv2d)(Queue *queue, float *out, const float *in, const Weight *w,
+                     const Window *window, const Epilogue *epilogue, int64_t B, void *scratch);
 
     /* Scaled dot-product attention per head: out = softmax(q k^T / 8 [+ causal mask]) v.
      *   q, out (B,queries,64 heads); k, v (B,keys,64 heads); causal: query t sees keys 0..t.

@@ -26,8 +26,7 @@ Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const
     REQUIRE(q, out && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 && x_row >= d,
             "layer_norm");
     PARALLEL_FOR(num_threads(q->device->threads) if (rows * d > 65536))
-    for (int64_t r = 0; r < rows; r++)
-        norm_row(out + r * d, x + r * x_row, weight, bias, eps, d);
+    for (int64_t r = 0; r < rows; r++) norm_row(out + r * d, x + r * x_row, weight, bias, eps, d);
     return OK;
 }
 

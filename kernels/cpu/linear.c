@@ -70,8 +70,7 @@ static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, i
         for (int64_t at = k; at < k + deep;) {
             const int64_t ky = at / span, from = at - ky * span,
                           end = least(span, k + deep - ky * span);
-            if (y + ky < 0 || y + ky >= w->height)
-                memset(to, 0, (size_t)(end - from) * sizeof *to);
+            if (y + ky < 0 || y + ky >= w->height) memset(to, 0, (size_t)(end - from) * sizeof *to);
             else
                 window_row(to, left->data + (image * w->height + y + ky) * line, x, from, end,
                            w->width, left->channels);

@@ -33,7 +33,8 @@ int64_t product_scratch(int64_t depth) {
 /* --- the weight ------------------------------------------------------------------------------- */
 
 /* n elements from element `first` on, `step` apart, as float32, times `scale`. */
-static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n, float scale) {
+static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n,
+                    float scale) {
     const uint8_t *from = (const uint8_t *)w->data + first * dtype_bytes(w->type);
     if (step == 1) {
         dtype_to_f32(to, from, w->type, false, n);
@@ -54,9 +55,8 @@ static void pack_strip(float *to, const Weight *w, const float *scale, int64_t f
         for (int64_t i = 0; i < w->in; i += PACK_RUN) {
             const int64_t n = least(w->in - i, PACK_RUN);
             for (int64_t c = 0; c < cols; c++)
-                convert(run[c], w,
-                        (first + c) * w->out_step + tap * w->tap_step + i * w->in_step, w->in_step,
-                        n, scale ? scale[first + c] : 1.0f);
+                convert(run[c], w, (first + c) * w->out_step + tap * w->tap_step + i * w->in_step,
+                        w->in_step, n, scale ? scale[first + c] : 1.0f);
             for (int64_t k = 0; k < n; k++, to += TILE_COLS)
                 for (int64_t c = 0; c < TILE_COLS; c++) to[c] = run[c][k];
         }

@@ -45,8 +45,8 @@ static Status linear(Queue *q, float *out, int64_t out_row, const float *in, int
 }
 
 /* The product of one window with one output channel; (y,x) is the window's corner. */
-static double correlate(const float *image, const Weight *w, const Window *win, int64_t y, int64_t x,
-                        int64_t o) {
+static double correlate(const float *image, const Weight *w, const Window *win, int64_t y,
+                        int64_t x, int64_t o) {
     double sum = 0.0;
     for (int64_t ky = 0; ky < win->kernel; ky++)
         for (int64_t kx = 0; kx < win->kernel; kx++) {

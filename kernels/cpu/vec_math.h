@@ -44,7 +44,7 @@ static inline float sigmoid_f32(float x) {
     return 1.0f / (1.0f + exp_f32(x < -88.0f ? 88.0f : -x));
 }
 
-/* The distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2, within 1.5e-7
+/* The distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2, within 3e-7
  * (tests/encode_test.c). With z = |x| / sqrt 2 and t = 1 / (1 + 0.3 z), exp(z^2) erfc(z) / 2 is a
  * polynomial in t (fitted to scipy's erfcx over z in [0, 10], relative error 2e-8); no constant
  * term, so that it vanishes at infinity. */

@@ -1,0 +1,261 @@
+/* encoder.c - what a file of weights is, and how its network is run on a batch of images. */
+#include "encoder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+/* --- shapes ----------------------------------------------------------------------------------- */
+
+/* A table of 1 + grid^2 positions. */
+static int64_t grid_of(Weights *w, int64_t rows) {
+    const int64_t grid = (int64_t)llround(sqrt((double)(rows - 1)));
+    if (w->status == OK && (rows < 2 || grid * grid != rows - 1))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: %lld positions: expected a square grid and one more",
+                         w->path, (long long)rows);
+    return grid;
+}
+
+static void clip_vit_shape(EncoderShape *s, Weights *w) {
+    const bool hf = s->hugging_face;
+    const char *patch =
+        hf ? "vision_model.embeddings.patch_embedding.weight" : "visual.conv1.weight";
+    s->width = weights_extent(w, 0, "%s", patch);
+    s->patch = weights_extent(w, 2, "%s", patch);
+    s->grid = grid_of(w, weights_extent(w, 0, "%s",
+                                        hf ? "vision_model.embeddings.position_embedding.weight"
+                                           : "visual.positional_embedding"));
+    s->features =
+        hf ? weights_extent(w, 0, "visual_projection.weight") : weights_extent(w, 1, "visual.proj");
+    s->depth = hf ? transformer_depth(w, &clip_hf_block_names, "vision_model.encoder.layers.")
+                  : transformer_depth(w, &clip_block_names, "visual.transformer.resblocks.");
+}
+
+static void clip_resnet_shape(EncoderShape *s, Weights *w) {
+    s->width = weights_extent(w, 1, "visual.attnpool.positional_embedding");
+    s->grid = grid_of(w, weights_extent(w, 0, "visual.attnpool.positional_embedding"));
+    s->patch = 32;
+    s->features = weights_extent(w, 0, "visual.attnpool.c_proj.weight");
+    for (int stage = 0; stage < 4; stage++)
+        while (weights_has(w, "visual.layer%d.%d.conv1.weight", stage + 1, (int)s->stages[stage]))
+            s->stages[stage]++;
+    if (w->status == OK && (s->width % (32 * 2) || s->stages[0] == 0))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: expected a residual network of CLIP, got %lld channels",
+                         w->path, (long long)s->width);
+}
+
+static void dinov2_shape(EncoderShape *s, Weights *w) {
+    const bool hf = s->hugging_face;
+    const char *patch =
+                   hf ? "embeddings.patch_embeddings.projection.weight" : "patch_embed.proj.weight",
+               *registers = hf ? "embeddings.register_tokens" : "register_tokens",
+               *blocks = hf ? "encoder.layer." : "blocks.";
+    const BlockNames *names = hf ? &dinov2_hf_block_names : &dinov2_block_names;
+    s->width = weights_extent(w, 0, "%s", patch);
+    s->patch = weights_extent(w, 2, "%s", patch);
+    s->grid =
+        grid_of(w, weights_extent(w, 1, "%s", hf ? "embeddings.position_embeddings" : "pos_embed"));
+    if (weights_has(w, "%s", registers)) s->registers = weights_extent(w, 1, "%s", registers);
+    s->features = s->width;
+    s->depth = transformer_depth(w, names, blocks);
+    s->gated = weights_has(w, "%s0.%sweight", blocks, names->gate_in);
+}
+
+Status encoder_shape(EncoderShape *out, Weights *w) {
+    EncoderShape *s = out;
+    *s = (EncoderShape){0};
+    if (w->status != OK) return w->status;
+    if (weights_has(w, "visual.class_embedding") ||
+        weights_has(w, "vision_model.embeddings.class_embedding")) {
+        s->kind = ENCODER_CLIP_VIT;
+        s->hugging_face = !weights_has(w, "visual.class_embedding");
+        clip_vit_shape(s, w);
+    } else if (weights_has(w, "visual.attnpool.positional_embedding")) {
+        s->kind = ENCODER_CLIP_RESNET;
+        clip_resnet_shape(s, w);
+    } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
+        s->kind = ENCODER_DINOV2;
+        s->hugging_face = !weights_has(w, "cls_token");
+        dinov2_shape(s, w);
+    } else {
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
+                         "visual.class_embedding, visual.attnpool.positional_embedding or "
+                         "cls_token among them",
+                         w->path, w->file.count);
+    }
+    s->heads = s->width / HEAD_DIM;
+    if (w->status == OK && s->kind != ENCODER_DINOV2) text_shape(s, w);
+    return w->status;
+}
+
+/* The name under which a network was published, or NULL. */
+static const char *published_name(const EncoderShape *s) {
+    static const struct {
+        EncoderKind kind;
+        int64_t width, depth, patch;
+        const char *name;
+    } published[] = {{ENCODER_CLIP_VIT, 768, 12, 32, "CLIP ViT-B/32"},
+                     {ENCODER_CLIP_VIT, 768, 12, 16, "CLIP ViT-B/16"},
+                     {ENCODER_CLIP_VIT, 1024, 24, 14, "CLIP ViT-L/14"},
+                     {ENCODER_CLIP_RESNET, 2048, 16, 32, "CLIP RN50"},
+                     {ENCODER_CLIP_RESNET, 2048, 33, 32, "CLIP RN101"},
+                     {ENCODER_CLIP_RESNET, 2560, 26, 32, "CLIP RN50x4"},
+                     {ENCODER_CLIP_RESNET, 3072, 40, 32, "CLIP RN50x16"},
+                     {ENCODER_CLIP_RESNET, 4096, 60, 32, "CLIP RN50x64"},
+                     {ENCODER_DINOV2, 384, 12, 14, "DINOv2 ViT-S/14"},
+                     {ENCODER_DINOV2, 768, 12, 14, "DINOv2 ViT-B/14"},
+                     {ENCODER_DINOV2, 1024, 24, 14, "DINOv2 ViT-L/14"},
+                     {ENCODER_DINOV2, 1536, 40, 14, "DINOv2 ViT-g/14"}};
+    int64_t depth = s->depth;
+    for (int i = 0; i < 4; i++) depth += s->stages[i];
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++)
+        if (published[i].kind == s->kind && published[i].width == s->width &&
+            published[i].depth == depth && published[i].patch == s->patch)
+            return published[i].name;
+    return NULL;
+}
+
+void encoder_describe(char text[160], const EncoderShape *s) {
+    static const char *const kinds[] = {"CLIP vision transformer", "CLIP residual network",
+                                        "DINOv2 vision transformer"};
+    const char *name = published_name(s);
+    char registers[48] = "";
+    if (s->registers)
+        snprintf(registers, sizeof registers, " with %lld registers", (long long)s->registers);
+    snprintf(text, 160, "%s%s", name ? name : kinds[s->kind], registers);
+}
+
+/* --- the encoder ------------------------------------------------------------------------------ */
+
+struct Encoder {
+    Weights weights;
+    EncoderShape shape;
+    EncoderOptions options;
+    const NetworkKind *kind;
+    Network *network;
+    const Ops *ops;
+    Queue *queue;
+    int resize, side;
+    Buffer bytes, images, features; /* of one batch */
+};
+
+/* CLIP: the model's own size. Released DINOv2 (patch 14, 37 x 37 positions, trained at 518): short
+ * side 256, crop 224, as TURTLE does. Other DINOv2-shaped files: their own size. */
+static Status choose_size(Encoder *e, Error *err) {
+    const EncoderShape *s = &e->shape;
+    const int64_t native = s->grid * s->patch, asked = e->options.image_size;
+    const bool released = s->kind == ENCODER_DINOV2 && s->patch == 14 && s->grid == 37;
+    const int64_t side = asked ? asked : released ? 224 : native;
+    if (side < s->patch || side % s->patch || side > 4096)
+        return fail(
+            err, ERR_ARG,
+            "features: --image_size %lld: expected a multiple of %lld, the side of a patch, "
+            "up to 4096",
+            (long long)side, (long long)s->patch);
+    e->side = (int)side;
+    e->resize = released ? (int)((side * 256 + 112) / 224) : (int)side;
+    return OK;
+}
+
+static Status open_network(Encoder *e, const char *path, Error *err) {
+    Status st = e->ops->mem.queue_open(e->ops->device, &e->queue, err);
+    if (st == OK) st = weights_open(&e->weights, e->ops, e->queue, path, err);
+    if (st == OK) st = encoder_shape(&e->shape, &e->weights);
+    if (st == OK) st = choose_size(e, err);
+    if (st != OK) return st;
+    e->kind = e->shape.kind == ENCODER_CLIP_RESNET ? &resnet_network : &vit_network;
+    e->network = e->kind->load(&e->weights, &e->shape, &e->options, e->side);
+    if (e->shape.kind != ENCODER_DINOV2) text_pass_over(&e->weights, &e->shape);
+    return weights_finish(&e->weights);
+}
+
+Status encoder_open(Encoder **out, const Ops *ops, const char *path, const EncoderOptions *options,
+                    Error *err) {
+    Encoder *e = *out = calloc(1, sizeof *e);
+    if (!e) return fail(err, ERR_MEMORY, "encoder: out of memory");
+    e->ops = ops;
+    e->options = *options;
+    Status st = open_network(e, path, err);
+    if (st == OK) {
+        const int64_t B = options->batch, pixels = 3 * (int64_t)e->side * e->side;
+        const int64_t floats = (int64_t)sizeof(float);
+        st = e->kind->prepare(e->network, ops, B, err);
+        if (st == OK) st = ops->mem.alloc(ops->device, &e->bytes, B * pixels, err);
+        if (st == OK) st = ops->mem.alloc(ops->device, &e->images, B * pixels * floats, err);
+        if (st == OK)
+            st = ops->mem.alloc(ops->device, &e->features, B * encoder_features(e) * floats, err);
+    }
+    if (st == OK) st = ops->mem.wait(e->queue, err);
+    if (st != OK) {
+        encoder_close(e);
+        *out = NULL;
+    }
+    return st;
+}
+
+void encoder_close(Encoder *e) {
+    if (!e) return;
+    const DeviceOps *mem = &e->ops->mem;
+    if (e->network) {
+        e->kind->release(e->network, e->ops);
+        e->kind->free(e->network);
+    }
+    mem->free(e->ops->device, &e->bytes);
+    mem->free(e->ops->device, &e->images);
+    mem->free(e->ops->device, &e->features);
+    weights_close(&e->weights);
+    mem->queue_close(e->queue);
+    free(e);
+}
+
+const EncoderShape *encoder_info(const Encoder *e) {
+    return &e->shape;
+}
+
+int64_t encoder_features(const Encoder *e) {
+    return e->kind->features(e->network);
+}
+
+void encoder_image_size(const Encoder *e, int *resize, int *side) {
+    *resize = e->resize;
+    *side = e->side;
+}
+
+/* features = network(images), both on the device, and back to the host. */
+static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
+    const int64_t d = encoder_features(e);
+    float *on_device = e->features.data;
+    e->kind->run(e->network, e->ops, e->queue, on_device, e->images.data, B);
+    if (e->options.normalize) e->ops->encode.normalize(e->queue, on_device, B, d);
+    e->ops->mem.to_host(e->queue, features, on_device, B * d * (int64_t)sizeof *features);
+    return e->ops->mem.wait(e->queue, err);
+}
+
+Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err) {
+    static const float mean[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
+                                     {0.485f, 0.456f, 0.406f}};              /* ImageNet */
+    static const float std[2][3] = {{0.26862954f, 0.26130258f, 0.27577711f},
+                                    {0.229f, 0.224f, 0.225f}};
+    const int family = e->shape.kind == ENCODER_DINOV2;
+    if (B < 1 || B > e->options.batch)
+        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
+                    (long long)e->options.batch);
+    e->ops->mem.to_device(e->queue, e->bytes.data, pixels, B * 3 * e->side * e->side);
+    e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, mean[family], std[family], B,
+                          e->side);
+    return run_network(e, features, B, err);
+}
+
+Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err) {
+    if (B < 1 || B > e->options.batch)
+        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
+                    (long long)e->options.batch);
+    e->ops->mem.to_device(e->queue, e->images.data, images,
+                          B * 3 * e->side * e->side * (int64_t)sizeof *images);
+    return run_network(e, features, B, err);
+}
