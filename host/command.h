@@ -20,7 +20,8 @@ typedef struct {
     Status (*run)(int argc, char **argv, CommandFlags *flags, Error *err);
 } Command;
 
-extern const Command command_train, command_evaluate, command_info;
+extern const Command command_features, command_labels, command_train, command_evaluate,
+    command_info;
 
 /* Parses into the tables; prints the help and sets flags->help if asked for. */
 Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,

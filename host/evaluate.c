@@ -7,9 +7,7 @@
 #include "run_dir.h"
 
 void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
-    TurtleTrainOptions train;
-    turtle_train_defaults(&train);
-    *o = (TurtleEvaluateOptions){.common = train.common};
+    *o = (TurtleEvaluateOptions){.common = common_defaults()};
 }
 
 static bool is_folder(const char *path) {

@@ -47,8 +47,8 @@ void progress_show(void *context, const TurtleProgress *p) {
         fputs(view->color ? "\033[0m " : " ", stderr);
     }
     const double rate = p->seconds > 0 ? (double)(p->iteration - p->first) / p->seconds : 0.0;
-    fprintf(stderr, "%lld/%lld  %.1f it/s  ", (long long)p->iteration, (long long)p->iterations,
-            rate);
+    fprintf(stderr, "%lld/%lld  %.1f %s/s  ", (long long)p->iteration, (long long)p->iterations,
+            rate, p->unit);
     print_duration(p->seconds);
     if (rate > 0 && !last) {
         fputs(" < ", stderr);

@@ -18,6 +18,14 @@ void notice(const TurtleHooks *hooks, const char *format, ...) {
     hooks->notice(hooks->context, line);
 }
 
+TurtleCommon common_defaults(void) {
+    const char *root = getenv("TURTLE_DATA");
+    return (TurtleCommon){.root_dir = root && *root ? root : "data",
+                          .device = "auto",
+                          .precision = "auto",
+                          .seed = 42};
+}
+
 double now_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -193,5 +201,15 @@ void json_result(Json *j, const TurtleResult *r) {
     json_text(j, "checkpoint", r->checkpoint);
     json_open_array(j, "cluster_sizes");
     for (int64_t c = 0; c < r->classes; c++) json_integer(j, NULL, r->cluster_sizes[c]);
+    json_close_array(j);
+}
+
+void json_files(Json *j, const char *lines) {
+    json_open_array(j, "files");
+    for (const char *line = lines; line && *line; line = strchr(line, '\n') + 1) {
+        char *path = strndup(line, (size_t)(strstr(line, "  (") - line));
+        json_text(j, NULL, path);
+        free(path);
+    }
     json_close_array(j);
 }

@@ -27,9 +27,14 @@ void notice(const TurtleHooks *hooks, const char *format, ...) PRINTF_LIKE(2, 3)
 /* Seconds of a clock that never steps back. */
 double now_seconds(void);
 
-/* The members that every object starts with, and those of a result. */
+/* Defaults of what all calls share. */
+TurtleCommon common_defaults(void);
+
+/* The members that every object starts with, those of a result, and `files` from lines that begin
+ * with a path. */
 void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device);
 void json_inputs(Json *j, const Inputs *in);
 void json_result(Json *j, const TurtleResult *result);
+void json_files(Json *j, const char *lines);
 
 #endif

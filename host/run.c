@@ -8,12 +8,8 @@
 #include "train.h"
 
 void turtle_train_defaults(TurtleTrainOptions *o) {
-    const char *root = getenv("TURTLE_DATA");
     *o = (TurtleTrainOptions){
-        .common = {.root_dir = root && *root ? root : "data",
-                   .device = "auto",
-                   .precision = "auto",
-                   .seed = 42},
+        .common = common_defaults(),
         .gamma = 10.0,
         .T = 6000,
         .M = 10,
@@ -193,7 +189,8 @@ static bool stop_asked(const TurtleHooks *hooks) {
 
 static Status train_loop(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
-    run->progress = (TurtleProgress){.first = run->iteration,
+    run->progress = (TurtleProgress){.unit = "it",
+                                     .first = run->iteration,
                                      .iterations = o->T,
                                      .classes = run->in.C,
                                      .loss = NAN,

@@ -29,9 +29,10 @@ typedef struct {
 /* --- what a running call tells ---------------------------------------------------------------- */
 
 typedef struct {
-    /* outer iterations: done before this call, done, in all */
+    const char *unit; /* what is counted: "it" (outer iterations), "images" */
+    /* done before this call, done, in all */
     int64_t first, iteration, iterations;
-    double seconds;       /* since training began */
+    double seconds;       /* since counting began */
     double loss, entropy; /* of the last outer iteration, nats; see TurtleResult */
     int64_t clusters_found, classes;
     double cluster_acc; /* 0..1; NaN without labels */
@@ -124,9 +125,60 @@ TURTLE_API Status turtle_evaluate(const TurtleEvaluateOptions *options, TurtleRe
                                   Error *err);
 TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
 
+/* --- images to features ----------------------------------------------------------------------- */
+
+/* Where images come from: exactly one of dataset, images and list. */
+typedef struct {
+    const char *dataset; /* root_dir/datasets/... */
+    const char
+        *images;      /* a folder: DIR/<class>/<image>, DIR/<image>, or train/ and val/ of those */
+    const char *list; /* a file of lines split<TAB>label<TAB>path */
+    const char *name; /* of the outputs; NULL: the data set's, folder's or list's */
+} TurtleImages;
+
+typedef struct {
+    TurtleCommon common;
+    TurtleImages images;
+    TurtleTexts phis;       /* names of encoders: clipvitL14, ..., dinov2, or a file's stem */
+    const char *weights;    /* file of the one phi; NULL: root_dir/checkpoints/... */
+    const char *batch_size; /* "auto" or a number: images encoded at a time */
+    int64_t image_size;     /* 0: as the encoder was published */
+    const char *feature;    /* "cls", "patchmean", "cls+mean" */
+    bool normalize;         /* features of length 1 */
+    bool skip_bad;          /* leave images out that cannot be decoded, and list them */
+    const char *dump;  /* also write the pixels that the encoder sees, (N,side,side,3); or NULL */
+    const char *shard; /* "I/N": only the I-th of N pieces of each split; or NULL */
+    bool resume;       /* continue an interrupted call */
+} TurtleFeaturesOptions;
+
+typedef struct {
+    int64_t images, skipped; /* over all encoders and splits */
+    double seconds, images_per_s;
+    char *files; /* one line per file written; owned */
+    char *json;  /* owned */
+} TurtleFilesResult;
+
+TURTLE_API void turtle_features_defaults(TurtleFeaturesOptions *options);
+/* root_dir/representations/<phi>/<name>_{train,val}.npy, and the list of images as .txt beside. */
+TURTLE_API Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *out,
+                                  Error *err);
+
+typedef struct {
+    TurtleCommon common;
+    TurtleImages images;
+    const char *phi; /* only the images in this representation's list; NULL: all */
+} TurtleLabelsOptions;
+
+TURTLE_API void turtle_labels_defaults(TurtleLabelsOptions *options);
+/* root_dir/labels/<name>_{train,val}.npy, int64. */
+TURTLE_API Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out,
+                                Error *err);
+TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and twice are fine */
+
 /* --- information ------------------------------------------------------------------------------ */
 
-/* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, .pt).
+/* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, weights,
+ * checkpoints).
  * *text is for people, *json one object; both are fresh memory for free(). */
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
 /* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */

@@ -242,34 +242,43 @@ Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Erro
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-Status npy_write(const char *path, DType type, int axes, const int64_t *shape, const void *data,
-                 Error *err) {
+int64_t npy_header(char text[NPY_MAX_HEADER], DType type, int axes, const int64_t *shape) {
     static const char *const descr[DTYPE_COUNT] = {"<f2", NULL,  "<f4", "<f8", "|b1", "|i1", "|u1",
                                                    "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"};
-    char header[512];
+    if (axes < 0 || axes > NPY_MAX_AXES || !descr[type] || host_is_big_endian()) return -1;
+    const int start = MAGIC_BYTES + 4, room = NPY_MAX_HEADER - start;
+    char *to = text + start;
+    int used = snprintf(to, (size_t)room, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                        descr[type]);
+    for (int i = 0; i < axes; i++)
+        used += snprintf(to + used, (size_t)(room - used), "%s%lld%s", i ? " " : "",
+                         (long long)shape[i], axes == 1 || i + 1 < axes ? "," : "");
+    used += snprintf(to + used, (size_t)(room - used), "), }");
+    const int total = (start + used + 1 + ALIGN - 1) / ALIGN * ALIGN, length = total - start;
+    memset(to + used, ' ', (size_t)(length - used));
+    to[length - 1] = '\n';
+    memcpy(text, magic, MAGIC_BYTES);
+    text[MAGIC_BYTES] = 1;
+    text[MAGIC_BYTES + 1] = 0;
+    text[MAGIC_BYTES + 2] = (char)(length & 255);
+    text[MAGIC_BYTES + 3] = (char)(length >> 8);
+    return total;
+}
+
+Status npy_write(const char *path, DType type, int axes, const int64_t *shape, const void *data,
+                 Error *err) {
+    char header[NPY_MAX_HEADER];
     int64_t count = 1;
-    if (axes < 0 || axes > NPY_MAX_AXES || !descr[type] || host_is_big_endian())
+    const int64_t bytes = npy_header(header, type, axes, shape);
+    if (bytes < 0)
         return fail(err, ERR_ARG, "npy: %s: cannot be written: %d axes of %s", path, axes,
                     dtype_name(type));
-    int used = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                        descr[type]);
-    for (int i = 0; i < axes; i++) {
-        count *= shape[i];
-        used += snprintf(header + used, sizeof header - (size_t)used, "%s%lld%s", i ? " " : "",
-                         (long long)shape[i], axes == 1 || i + 1 < axes ? "," : "");
-    }
-    used += snprintf(header + used, sizeof header - (size_t)used, "), }");
-    const int start = MAGIC_BYTES + 4;
-    const int total = (start + used + 1 + ALIGN - 1) / ALIGN * ALIGN;
-    const int length = total - start;
+    for (int i = 0; i < axes; i++) count *= shape[i];
 
     AtomicFile file;
     const Status st = atomic_open(&file, path, err);
     if (st != OK) return st;
-    fwrite(magic, 1, MAGIC_BYTES, file.stream);
-    const uint8_t lead[4] = {1, 0, (uint8_t)length, (uint8_t)(length >> 8)};
-    fwrite(lead, 1, sizeof lead, file.stream);
-    fprintf(file.stream, "%-*s\n", length - 1, header);
+    fwrite(header, 1, (size_t)bytes, file.stream);
     fwrite(data, (size_t)dtype_bytes(type), (size_t)count, file.stream);
     return atomic_commit(&file, err);
 }

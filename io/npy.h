@@ -33,6 +33,11 @@ Status npy_read_f32(const Npy *npy, int64_t first, int64_t n, float *out, Error 
  * ERR_FORMAT; a float array is ERR_ARG. */
 Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Error *err);
 
+/* The header alone, for rows that are written one batch at a time: its length, a multiple of 64, or
+ * -1 if the array cannot be written. Headers of (N,d) matrices of one type are all 128 bytes. */
+enum { NPY_MAX_HEADER = 512 };
+int64_t npy_header(char text[NPY_MAX_HEADER], DType type, int axes, const int64_t *shape);
+
 /* Writes a C-ordered array atomically. */
 Status npy_write(const char *path, DType type, int axes, const int64_t *shape, const void *data,
                  Error *err);

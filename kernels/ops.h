@@ -70,6 +70,7 @@ typedef struct {
     Device *device;
     char name[96]; /* "cpu (AVX2, 2 threads)": for people */
     char kind[16]; /* "cpu", "cuda:0": for `--device` and JSON */
+    int threads;   /* of the processor that the host may use beside it */
     DeviceOps mem;
     MatrixOps matrix;
     TrainOps train;

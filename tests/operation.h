@@ -15,7 +15,7 @@ static const int party[PARTY] = {1, 2, 7};
 
 /* Numbers of a test: uniform in [-1, 1), from a stream of their own. */
 static inline float *numbers(int64_t n, int stream) {
-    float *x = malloc((size_t)n * sizeof *x);
+    float *x = calloc((size_t)n, sizeof *x);
     for (int64_t i = 0; i < n; i++)
         x[i] = philox_uniform(philox_at(7, 15, stream, 0, i / 4).word[i % 4], 1.0f);
     return x;

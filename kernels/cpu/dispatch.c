@@ -87,6 +87,7 @@ Status cpu_open(Ops *out, int threads, Error *err) {
 #endif
     out->device = calloc(1, sizeof *out->device);
     if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
+    out->threads = threads;
     *out->device = (Device){.threads = threads, .isa = sets[set].name};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");

@@ -1,0 +1,94 @@
+/* cmd_features.c - the commands `features` and `labels`: a flag table and a call each. */
+#include "command.h"
+
+static const Flag image_flags[] = {{"dataset", FLAG_TEXT, offsetof(TurtleImages, dataset), "NAME",
+                                    "data set below root_dir/datasets: mnist, cifar10, ..."},
+                                   {"images", FLAG_TEXT, offsetof(TurtleImages, images), "DIR",
+                                    "or: DIR/<class>/<image>, DIR/<image>, train/ and val/"},
+                                   {"list", FLAG_TEXT, offsetof(TurtleImages, list), "FILE",
+                                    "or: lines split<TAB>label<TAB>path, label - if unknown"},
+                                   {"name", FLAG_TEXT, offsetof(TurtleImages, name), "NAME",
+                                    "of the outputs; else the data set's, folder's or list's"},
+                                   {0}};
+
+static const Flag features_flags[] = {
+    {"phis", FLAG_TEXTS, offsetof(TurtleFeaturesOptions, phis), "PHI...",
+     "encoders: clipvitL14, clipRN50, ..., dinov2, or a file's stem"},
+    {"weights", FLAG_TEXT, offsetof(TurtleFeaturesOptions, weights), "FILE",
+     "weights of the one encoder; else below root_dir/checkpoints"},
+    {"batch_size", FLAG_TEXT, offsetof(TurtleFeaturesOptions, batch_size), "N",
+     "images encoded at a time; changes no bit"},
+    {"image_size", FLAG_INTEGER, offsetof(TurtleFeaturesOptions, image_size), "N",
+     "side of the crop; 0: as the encoder was published"},
+    {"feature", FLAG_TEXT, offsetof(TurtleFeaturesOptions, feature), "cls|patchmean|cls+mean",
+     "class token, mean of the patches, or both"},
+    {"normalize", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, normalize), NULL,
+     "scale every feature to length 1"},
+    {"skip_bad", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, skip_bad), NULL,
+     "leave out images that cannot be decoded, and list them"},
+    {"dump", FLAG_TEXT, offsetof(TurtleFeaturesOptions, dump), "FILE",
+     "also write the pixels that the encoder sees, .npy"},
+    {"shard", FLAG_TEXT, offsetof(TurtleFeaturesOptions, shard), "I/N",
+     "only the I-th of N pieces of each split"},
+    {"resume", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, resume), NULL,
+     "continue an interrupted call"},
+    {0}};
+
+static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {
+    command_hooks_end();
+    if (flags->json) {
+        puts(r->json);
+    } else {
+        printf("%lld images", (long long)r->images);
+        if (r->skipped) printf(", %lld skipped", (long long)r->skipped);
+        if (r->images_per_s > 0) printf(", %.1f images/s", r->images_per_s);
+        printf(", %.1f s\n%s", r->seconds, r->files ? r->files : "");
+    }
+    turtle_files_result_free(r);
+}
+
+static Status run_features(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleFeaturesOptions options;
+    TurtleFilesResult result;
+    turtle_features_defaults(&options);
+    const FlagTable tables[] = {{"Images", image_flags, &options.images},
+                                {"Encoders", features_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_features, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
+        st = turtle_features(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_features = {
+    "features", "turns images into representations with a frozen encoder",
+    "--dataset NAME | --images DIR | --list FILE, --phis PHI... [flags]", run_features};
+
+static const Flag labels_flags[] = {{"phi", FLAG_TEXT, offsetof(TurtleLabelsOptions, phi), "PHI",
+                                     "only the images in this representation's list"},
+                                    {0}};
+
+static Status run_labels(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleLabelsOptions options;
+    TurtleFilesResult result;
+    turtle_labels_defaults(&options);
+    const FlagTable tables[] = {{"Images", image_flags, &options.images},
+                                {"Labels", labels_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_labels, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK && !flags->help) {
+        st = turtle_labels(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_labels = {"labels", "writes the classes of images, only ever used to score",
+                                "--dataset NAME | --images DIR | --list FILE [flags]", run_labels};

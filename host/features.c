@@ -1,0 +1,408 @@
+/* features.c - turtle_features: images through frozen encoders into representations. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/npy.h"
+#include "../io/zip.h"
+#include "encoder.h"
+#include "feature_file.h"
+#include "image_inputs.h"
+#include "loader.h"
+#include "models.h"
+#include "report.h"
+
+enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
+
+void turtle_features_defaults(TurtleFeaturesOptions *o) {
+    *o = (TurtleFeaturesOptions){
+        .common = common_defaults(), .batch_size = "auto", .feature = "cls"};
+}
+
+void turtle_files_result_free(TurtleFilesResult *r) {
+    if (!r) return;
+    free(r->files);
+    free(r->json);
+    *r = (TurtleFilesResult){0};
+}
+
+/* --- options ---------------------------------------------------------------------------------- */
+
+/* One piece of every split: the first of `pieces` is number 1. */
+typedef struct {
+    int64_t number, pieces;
+} Shard;
+
+static Status parse_shard(Shard *out, const char *text, Error *err) {
+    char *end = NULL;
+    *out = (Shard){1, 1};
+    if (!text) return OK;
+    out->number = strtoll(text, &end, 10);
+    if (end != text && *end == '/') out->pieces = strtoll(end + 1, &end, 10);
+    if (end == text || *end || out->number < 1 || out->pieces > 1 << 20 ||
+        out->number > out->pieces)
+        return fail(err, ERR_USAGE, "--shard: '%s': expected I/N with 1 <= I <= N", text);
+    return OK;
+}
+
+static Status parse_batch(int64_t *out, const char *text, Error *err) {
+    char *end = NULL;
+    *out = AUTO_BATCH;
+    if (strcmp(text, "auto") == 0) return OK;
+    *out = strtoll(text, &end, 10);
+    return end != text && !*end && *out >= 1 && *out <= MOST_BATCH
+               ? OK
+               : fail(err, ERR_USAGE, "--batch_size: '%s': expected auto or 1 to %d", text,
+                      MOST_BATCH);
+}
+
+static Status parse_feature(FeatureKind *out, const char *text, Error *err) {
+    static const char *const names[] = {"cls", "patchmean", "cls+mean"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (FeatureKind)i;
+            return OK;
+        }
+    return fail(err, ERR_USAGE, "--feature: '%s': expected cls, patchmean or cls+mean", text);
+}
+
+/* --- a call ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    const TurtleFeaturesOptions *options;
+    const TurtleHooks *hooks;
+    EncoderOptions encoder_options;
+    Shard shard;
+    ImageInputs in;
+    Ops ops;
+    Encoder *encoder; /* of the current phi */
+    const char *phi;
+    char *weights;
+    int resize, side;
+    TurtleFilesResult *result;
+    TurtleProgress progress;
+    double started;
+    int64_t encoded; /* images, for the rate */
+} Call;
+
+/* One split under the current encoder. */
+typedef struct {
+    const SourceList *list;
+    const char *name;
+    int64_t first, end; /* of the shard */
+    FeatureFile file;
+    AtomicFile dump;
+    char *dump_path, *skipped_path;
+    char *skipped; /* lines "name<TAB>reason" */
+    uint8_t *pixels;
+    Loaded *loaded;
+    float *features;
+} Piece;
+
+static Status out_of_memory(Error *err) {
+    return fail(err, ERR_MEMORY, "features: out of memory");
+}
+
+static Status add_text(char **text, const char *line, Error *err) {
+    char *longer = format_text("%s%s\n", *text ? *text : "", line);
+    free(*text);
+    *text = longer;
+    return longer ? OK : out_of_memory(err);
+}
+
+static Status add_file(Call *c, const char *path, int64_t rows, int64_t columns, Error *err) {
+    char *line = format_text("%s  (%lld, %lld)", path, (long long)rows, (long long)columns);
+    const Status st = line ? add_text(&c->result->files, line, err) : out_of_memory(err);
+    free(line);
+    return st;
+}
+
+/* --- pixels that the encoder sees ------------------------------------------------------------- */
+
+/* FILE.npy of the training split, FILE_val.npy of the other. */
+static Status dump_open(Piece *p, const char *path, Error *err) {
+    if (!path) return OK;
+    const char *dot = strrchr(path, '.');
+    const size_t stem = dot && strcmp(dot, ".npy") == 0 ? (size_t)(dot - path) : strlen(path);
+    char header[NPY_MAX_HEADER] = "";
+    p->dump_path = format_text("%.*s%s.npy", (int)stem, path, strcmp(p->name, "val") ? "" : "_val");
+    if (!p->dump_path) return out_of_memory(err);
+    const Status st = atomic_open(&p->dump, p->dump_path, err);
+    if (st == OK) fwrite(header, 1, 128, p->dump.stream);
+    return st;
+}
+
+static Status dump_commit(Call *c, Piece *p, Error *err) {
+    char header[NPY_MAX_HEADER];
+    const int64_t shape[] = {p->file.count, c->side, c->side, 3};
+    if (!p->dump_path) return OK;
+    if (npy_header(header, DTYPE_U8, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
+        fwrite(header, 1, 128, p->dump.stream) != 128)
+        return fail(err, ERR_IO, "features: %s: cannot be written", p->dump_path);
+    return atomic_commit(&p->dump, err);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Reports a source that could not be decoded; an error unless those are skipped. */
+static Status bad_image(Call *c, Piece *p, int64_t i, Error *err) {
+    const Loaded *bad = &p->loaded[i];
+    if (!c->options->skip_bad || bad->status == ERR_MEMORY) {
+        error_write(err, "%.400s (--skip_bad leaves such images out)", bad->err.text);
+        return bad->status;
+    }
+    c->result->skipped++;
+    notice(c->hooks, "skipped: %s", bad->err.text);
+    return add_text(&p->skipped, bad->err.text, err);
+}
+
+/* Sources from .. from+n: decoded, the bad ones taken out, encoded, written. */
+static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) {
+    const int64_t bytes = 3 * (int64_t)c->side * c->side, d = p->file.d;
+    int64_t good = 0;
+    Status st = OK;
+    load_images(p->pixels, p->loaded, p->list, from, n, c->resize, c->side, c->ops.threads);
+    for (int64_t i = 0; st == OK && i < n; i++) {
+        if (p->loaded[i].status != OK) {
+            st = bad_image(c, p, i, err);
+        } else {
+            if (good < i) memcpy(p->pixels + good * bytes, p->pixels + i * bytes, (size_t)bytes);
+            good++;
+        }
+    }
+    if (st == OK && good) st = encoder_run(c->encoder, p->features, p->pixels, good, err);
+    for (int64_t i = 0, row = 0; st == OK && i < n; i++)
+        if (p->loaded[i].status == OK)
+            feature_file_add(&p->file, p->features + row++ * d, p->list->source[from + i].name);
+    for (int64_t i = 0; st == OK && i < good * d; i++)
+        if (!isfinite(p->features[i]))
+            st = fail(err, ERR_FORMAT,
+                      "features: %s: not finite for an image of the %s split: are "
+                      "these weights whole?",
+                      c->weights, p->name);
+    if (st == OK && p->dump_path) fwrite(p->pixels, (size_t)bytes, (size_t)good, p->dump.stream);
+    if (st == OK) st = feature_file_flush(&p->file, err);
+    c->encoded += n;
+    return st;
+}
+
+static Status run_batches(Call *c, Piece *p, int64_t next, Error *err) {
+    const int64_t batch = c->encoder_options.batch;
+    Status st = OK;
+    for (int64_t n; st == OK && next < p->end; next += n) {
+        n = p->end - next < batch ? p->end - next : batch;
+        st = run_batch(c, p, next, n, err);
+        c->progress.iteration += n;
+        c->progress.seconds = now_seconds() - c->started;
+        if (st == OK && c->hooks->progress) c->hooks->progress(c->hooks->context, &c->progress);
+        if (st == OK && c->hooks->stop && *c->hooks->stop && next + n < p->end)
+            st = fail(err, ERR_STOPPED,
+                      "features: stopped after %lld of %lld images of the %s split, kept in %s: "
+                      "continue with --resume",
+                      (long long)(next + n - p->first), (long long)(p->end - p->first), p->name,
+                      p->file.part);
+    }
+    return st;
+}
+
+/* --- splits and encoders ---------------------------------------------------------------------- */
+
+/* Stands for everything that rows depend on: images, weights and options. */
+static void fingerprint(char text[64], const Call *c, const Piece *p) {
+    const EncoderOptions *o = &c->encoder_options;
+    uint32_t names = 0;
+    for (int64_t i = p->first; i < p->end; i++) {
+        const char *name = p->list->source[i].name;
+        names = crc32_update(names, (const uint8_t *)name, (int64_t)strlen(name) + 1);
+    }
+    FileMap map;
+    int64_t bytes = 0;
+    if (file_map(&map, c->weights, NULL) == OK) {
+        bytes = map.bytes;
+        file_unmap(&map);
+    }
+    snprintf(text, 64, "%08x %lld %d %d %d %d", (unsigned)names, (long long)bytes, (int)o->feature,
+             o->normalize, c->resize, c->side);
+}
+
+/* <root>/representations/<phi>/<name>_<split>, of a shard with its number; fresh memory. */
+static char *piece_stem(const Call *c, const char *split) {
+    char *stem = representation_stem(c->options->common.root_dir, c->phi, c->in.name, split);
+    if (!stem || c->shard.pieces == 1) return stem;
+    char *numbered =
+        format_text("%s.%lldof%lld", stem, (long long)c->shard.number, (long long)c->shard.pieces);
+    free(stem);
+    return numbered;
+}
+
+static Status piece_open(Call *c, Piece *p, const char *stem, int64_t *next, Error *err) {
+    const TurtleFeaturesOptions *o = c->options;
+    const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
+    char print[64];
+    p->skipped_path = format_text("%s.skipped.txt", stem);
+    p->pixels = malloc((size_t)(batch * 3 * c->side * c->side));
+    p->loaded = calloc((size_t)batch, sizeof *p->loaded);
+    p->features = malloc((size_t)(batch * d) * sizeof *p->features);
+    if (!p->skipped_path || !p->pixels || !p->loaded || !p->features) return out_of_memory(err);
+    fingerprint(print, c, p);
+    const Status st =
+        feature_file_open(&p->file, stem, d, print, o->resume, p->list, p->first, next, err);
+    return st == OK ? dump_open(p, o->dump, err) : st;
+}
+
+static void piece_close(Piece *p, bool keep) {
+    feature_file_close(&p->file, keep);
+    atomic_abort(&p->dump);
+    free(p->dump_path);
+    free(p->skipped_path);
+    free(p->skipped);
+    free(p->pixels);
+    free(p->loaded);
+    free(p->features);
+}
+
+static Status run_split(Call *c, const SourceList *list, const char *name, Error *err) {
+    Piece p = {.list = list,
+               .name = name,
+               .first = list->count * (c->shard.number - 1) / c->shard.pieces,
+               .end = list->count * c->shard.number / c->shard.pieces};
+    int64_t next = 0;
+    if (p.first == p.end) return OK;
+    char *stem = piece_stem(c, name);
+    if (!stem) return out_of_memory(err);
+    if (c->options->resume &&
+        feature_file_finished(stem, encoder_features(c->encoder), list, p.first)) {
+        notice(c->hooks, "finished before: %s.npy", stem);
+        c->progress.iteration += p.end - p.first;
+        c->progress.first += p.end - p.first;
+        free(stem);
+        return OK;
+    }
+    Status st = piece_open(c, &p, stem, &next, err);
+    if (st == OK) {
+        c->progress.iteration += next - p.first;
+        c->progress.first += next - p.first;
+        st = run_batches(c, &p, next, err);
+    }
+    if (st == OK && p.file.count == 0)
+        st = fail(err, ERR_FORMAT, "features: none of the %lld images of the %s split is good",
+                  (long long)(p.end - p.first), name);
+    if (st == OK) st = dump_commit(c, &p, err);
+    if (st == OK) st = feature_file_commit(&p.file, err);
+    if (st == OK) st = add_file(c, p.file.path, p.file.count, p.file.d, err);
+    if (st == OK) {
+        c->result->images += p.file.count;
+        remove(p.skipped_path); /* of an earlier call */
+        if (p.skipped) st = file_write_text(p.skipped_path, p.skipped, err);
+    }
+    piece_close(&p, st == ERR_STOPPED);
+    free(stem);
+    return st;
+}
+
+/* A published name must not stand over another model's features. */
+static Status check_model(const Call *c, Error *err) {
+    const PublishedModel *m = model_find(c->phi);
+    char found[160];
+    encoder_describe(found, encoder_info(c->encoder));
+    if (!m || strcmp(m->model, found) == 0) return OK;
+    return fail(err, ERR_FORMAT, "weights: %s: %s is %s, but this file holds %s", c->weights,
+                c->phi, m->model, found);
+}
+
+static Status run_phi(Call *c, Error *err) {
+    const TurtleFeaturesOptions *o = c->options;
+    const SourceSplits *s = &c->in.splits;
+    Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
+    if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
+    if (st == OK) st = check_model(c, err);
+    if (st == OK) {
+        encoder_image_size(c->encoder, &c->resize, &c->side);
+        st = run_split(c, &s->train, "train", err);
+    }
+    if (st == OK && s->val.count) st = run_split(c, &s->val, "val", err);
+    encoder_close(c->encoder);
+    c->encoder = NULL;
+    free(c->weights);
+    c->weights = NULL;
+    return st;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+/* Names of encoders: --phis, or the stem of --weights. */
+static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) {
+    *own = NULL;
+    if (o->phis.count == 0 && !o->weights)
+        return fail(err, ERR_USAGE, "features: which encoder? Name it with --phis or --weights");
+    if (o->weights && o->phis.count > 1)
+        return fail(err, ERR_USAGE, "features: --weights is one file: expected one --phis, got %d",
+                    o->phis.count);
+    if (o->dump && o->phis.count > 1)
+        return fail(err, ERR_USAGE, "features: --dump is one encoder's: expected one --phis");
+    if (o->dump && o->resume) return fail(err, ERR_USAGE, "features: --dump cannot be resumed");
+    if (o->phis.count) return OK;
+    const char *slash = strrchr(o->weights, '/'), *name = slash ? slash + 1 : o->weights;
+    const char *dot = strrchr(name, '.');
+    *own = strndup(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
+    return *own ? OK : out_of_memory(err);
+}
+
+static Status call_open(Call *c, Error *err) {
+    const TurtleFeaturesOptions *o = c->options;
+    const char *why = NULL;
+    c->encoder_options = (EncoderOptions){.image_size = o->image_size, .normalize = o->normalize};
+    Status st = parse_shard(&c->shard, o->shard, err);
+    if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
+    if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
+    if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, err);
+    if (st == OK) st = ops_open(&c->ops, o->common.device, o->common.threads, &why, err);
+    if (st == OK && why) notice(c->hooks, "device: %s", why);
+    return st;
+}
+
+static char *result_json(const Call *c) {
+    const TurtleFilesResult *r = c->result;
+    Json j = {0};
+    json_open(&j, NULL);
+    json_common(&j, "features", &c->options->common, c->ops.kind);
+    json_real(&j, "seconds", r->seconds);
+    json_integer(&j, "images", r->images);
+    json_integer(&j, "skipped", r->skipped);
+    json_real(&j, "images_per_s", r->images_per_s);
+    json_files(&j, r->files);
+    json_close(&j);
+    return json_take(&j);
+}
+
+Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *out, Error *err) {
+    Call c = {.options = options, .hooks = &options->common.hooks, .result = out};
+    char *own_phi = NULL;
+    *out = (TurtleFilesResult){0};
+    Status st = name_phis(options, &own_phi, err);
+    if (st == OK) st = call_open(&c, err);
+    const int phis = own_phi ? 1 : options->phis.count;
+    const SourceSplits *s = &c.in.splits;
+    c.started = now_seconds();
+    c.progress = (TurtleProgress){.unit = "images",
+                                  .iterations = phis * (s->train.count + s->val.count) /
+                                                (c.shard.pieces ? c.shard.pieces : 1),
+                                  .loss = NAN,
+                                  .entropy = NAN,
+                                  .cluster_acc = NAN};
+    for (int k = 0; st == OK && k < phis; k++) {
+        c.phi = own_phi ? own_phi : options->phis.item[k];
+        st = run_phi(&c, err);
+    }
+    if (st == OK) {
+        out->seconds = now_seconds() - c.started;
+        out->images_per_s = out->seconds > 0 ? (double)c.encoded / out->seconds : 0.0;
+        out->json = result_json(&c);
+        if (!out->json) st = out_of_memory(err);
+    }
+    ops_close(&c.ops);
+    image_inputs_close(&c.in);
+    free(own_phi);
+    if (st != OK) turtle_files_result_free(out);
+    return st;
+}

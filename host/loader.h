@@ -1,0 +1,18 @@
+/* loader.h - sources decoded, resized and cropped by several threads. */
+#ifndef TURTLE_HOST_LOADER_H
+#define TURTLE_HOST_LOADER_H
+
+#include "../io/sources.h"
+
+/* What became of one source. */
+typedef struct {
+    Status status;
+    Error err;
+} Loaded;
+
+/* Sources first .. first+n of `list` as pixels (n,side,side,3); loaded (n) says which are good. The
+ * others' pixels are undefined. */
+void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
+                 int resize, int side, int threads);
+
+#endif

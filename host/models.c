@@ -1,0 +1,72 @@
+/* models.c - the published encoders. */
+#include "models.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/file.h"
+
+#define CLIP_URL "https://openaipublic.azureedge.net/clip/models/"
+
+static const PublishedModel models[] = {
+    {"clipRN50", "CLIP RN50", "clip/RN50.pt",
+     CLIP_URL "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt"},
+    {"clipRN101", "CLIP RN101", "clip/RN101.pt",
+     CLIP_URL "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599/RN101.pt"},
+    {"clipRN50x4", "CLIP RN50x4", "clip/RN50x4.pt",
+     CLIP_URL "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd/RN50x4.pt"},
+    {"clipRN50x16", "CLIP RN50x16", "clip/RN50x16.pt",
+     CLIP_URL "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa/RN50x16.pt"},
+    {"clipRN50x64", "CLIP RN50x64", "clip/RN50x64.pt",
+     CLIP_URL "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c/RN50x64.pt"},
+    {"clipvitB32", "CLIP ViT-B/32", "clip/ViT-B-32.pt",
+     CLIP_URL "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt"},
+    {"clipvitB16", "CLIP ViT-B/16", "clip/ViT-B-16.pt",
+     CLIP_URL "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt"},
+    {"clipvitL14", "CLIP ViT-L/14", "clip/ViT-L-14.pt",
+     CLIP_URL "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt"},
+    {"dinov2", "DINOv2 ViT-g/14", "dinov2/checkpoints/dinov2_vitg14_pretrain.pth",
+     "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth"},
+};
+
+const PublishedModel *model_find(const char *phi) {
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (strcmp(models[i].phi, phi) == 0) return &models[i];
+    return NULL;
+}
+
+/* <root>/checkpoints/<phi> with the first ending under which a file is there. */
+static char *own_file(const char *root, const char *phi) {
+    static const char *const endings[] = {".pth", ".pt", ".safetensors"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char *path = format_text("%s/checkpoints/%s%s", root, phi, endings[i]);
+        if (path && file_exists(path)) return path;
+        free(path);
+    }
+    return NULL;
+}
+
+Status model_weights(char **path, const char *root, const char *phi, const char *weights,
+                     Error *err) {
+    const PublishedModel *m = model_find(phi);
+    if (weights) *path = format_text("%s", weights);
+    else if (m) *path = format_text("%s/checkpoints/%s", root, m->file);
+    else *path = own_file(root, phi);
+    if (*path && file_exists(*path)) return OK;
+    Status st;
+    if (weights || (*path && !m)) {
+        st = fail(err, ERR_IO, "weights: %s: no such file", weights ? weights : *path);
+    } else if (m) {
+        const char *name = strrchr(m->file, '/');
+        st = fail(err, ERR_IO, "weights: %s: not in %s/checkpoints/%.*s: put %s there", phi, root,
+                  (int)(name - m->file), m->file, m->url);
+    } else {
+        st = fail(err, ERR_IO,
+                  "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors: name the file with "
+                  "--weights",
+                  phi, root, phi);
+    }
+    free(*path);
+    *path = NULL;
+    return st;
+}

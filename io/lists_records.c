@@ -1,0 +1,212 @@
+/* lists_records.c - data sets that are files of raw records: MNIST's idx files, CIFAR's binary ones.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets.h"
+#include "sources.h"
+
+/* The first of <folder>/<place>/<name> that is there; places end with NULL. NULL: none is. */
+static char *find_file(const char *folder, const char *const *places, const char *name) {
+    for (int i = 0; places[i]; i++) {
+        char *path = format_text("%s/%s%s", folder, places[i], name);
+        if (path && file_exists(path)) return path;
+        free(path);
+    }
+    return NULL;
+}
+
+static Status missing(const char *set, const char *folder, const char *name, const char *url,
+                      Error *err) {
+    return fail(err, ERR_IO, "datasets: %s: %s is not below %s: get it from %s", set, name, folder,
+                url);
+}
+
+/* Records first .. end of the newest blob, `stride` apart from `offset` on. */
+static Status add_records(SourceList *list, int blob, const uint8_t *labels, int64_t label_stride,
+                          int64_t classes, int64_t first, int64_t end, int64_t offset,
+                          int64_t stride, Error *err) {
+    Status st = OK;
+    for (int64_t i = first; st == OK && i < end; i++) {
+        const int64_t label = labels[i * label_stride];
+        char *name = format_text("%s#%lld", list->blob[blob].name, (long long)i);
+        if (label >= classes)
+            st = fail(err, ERR_FORMAT, "datasets: %s: label %lld: expected 0 to %lld",
+                      name ? name : "", (long long)label, (long long)classes - 1);
+        else
+            st = name ? source_add(list, name, label, blob, offset + i * stride, err)
+                      : fail(err, ERR_MEMORY, "datasets: out of memory");
+        free(name);
+    }
+    return st;
+}
+
+/* --- MNIST (yann.lecun.com/exdb/mnist: the idx format) ---------------------------------------- */
+
+static const char *const mnist_url = "https://ossci-datasets.s3.amazonaws.com/mnist/";
+static const char *const mnist_places[] = {"", "mnist/", "digits/", "MNIST/raw/", "raw/", NULL};
+
+static int64_t big32(const uint8_t *p) {
+    return (int64_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
+}
+
+/* An idx file of bytes with that many axes; its extents go to shape. */
+static Status idx_header(const Blob *b, int axes, int64_t *shape, Error *err) {
+    int64_t count = 1;
+    const int64_t header = 4 + 4 * axes;
+    if (b->bytes < header || big32(b->data) != 0x800 + axes)
+        return fail(err, ERR_FORMAT, "idx: %s: expected an idx file of bytes with %d axes", b->name,
+                    axes);
+    for (int i = 0; i < axes; i++) {
+        shape[i] = big32(b->data + 4 + 4 * i);
+        if (shape[i] < 1 || __builtin_mul_overflow(count, shape[i], &count)) count = -1;
+    }
+    if (count < 0 || b->bytes - header != count ||
+        (axes == 3 && (shape[1] > 4096 || shape[2] > 4096)))
+        return fail(err, ERR_FORMAT, "idx: %s: %lld bytes do not hold what its header says",
+                    b->name, (long long)b->bytes);
+    return OK;
+}
+
+static Status open_idx(SourceList *list, const char *folder, const char *name, int *blob,
+                       Error *err) {
+    static const char *const endings[] = {"", ".gz"};
+    for (int i = 0; i < 2; i++) {
+        char *whole = format_text("%s%s", name, endings[i]);
+        char *path = whole ? find_file(folder, mnist_places, whole) : NULL;
+        free(whole);
+        if (!path) continue;
+        const Status st = blob_open(list, path, blob, err);
+        free(path);
+        return st;
+    }
+    return missing("mnist", folder, name, mnist_url, err);
+}
+
+/* Images first .. end (as many as there are) of <part>-images and <part>-labels. */
+static Status add_mnist(SourceList *list, const char *folder, const char *part, int64_t first,
+                        int64_t end, Error *err) {
+    char images_name[64], labels_name[64];
+    int images = -1, labels = -1;
+    int64_t shape[3], n;
+    snprintf(images_name, sizeof images_name, "%s-images-idx3-ubyte", part);
+    snprintf(labels_name, sizeof labels_name, "%s-labels-idx1-ubyte", part);
+    Status st = open_idx(list, folder, images_name, &images, err);
+    if (st == OK) st = open_idx(list, folder, labels_name, &labels, err);
+    if (st == OK) st = idx_header(&list->blob[images], 3, shape, err);
+    if (st == OK) st = idx_header(&list->blob[labels], 1, &n, err);
+    if (st == OK && n != shape[0])
+        st = fail(err, ERR_FORMAT, "datasets: mnist: %lld images and %lld labels",
+                  (long long)shape[0], (long long)n);
+    if (st != OK) return st;
+    Blob *b = &list->blob[images];
+    b->layout = PIXELS_GREY;
+    b->height = (int)shape[1];
+    b->width = (int)shape[2];
+    return add_records(list, images, list->blob[labels].data + 8, 1, 10, first, end < n ? end : n,
+                       16, shape[1] * shape[2], err);
+}
+
+/* --- CIFAR (www.cs.toronto.edu/~kriz/cifar.html: the binary versions) ------------------------- */
+
+typedef struct {
+    const char *name, *folder, *url;
+    const char *train[6], *val;
+    int label_bytes, label_at;
+    int64_t classes;
+} Cifar;
+
+static const Cifar cifars[] = {
+    {"cifar10",
+     "cifar-10-batches-bin",
+     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+     {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+      "data_batch_5.bin", NULL},
+     "test_batch.bin",
+     1,
+     0,
+     10},
+    {"cifar100",
+     "cifar-100-binary",
+     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+     {"train.bin", NULL},
+     "test.bin",
+     2,
+     1,
+     100},
+    {"cifar10020",
+     "cifar-100-binary",
+     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+     {"train.bin", NULL},
+     "test.bin",
+     2,
+     0,
+     20},
+};
+
+static Status add_cifar(SourceList *list, const Cifar *c, const char *folder, const char *file,
+                        Error *err) {
+    enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE };
+    char inside[2][96];
+    const char *const places[] = {inside[0], inside[1], "", NULL};
+    const int64_t stride = c->label_bytes + PIXELS;
+    int blob = -1;
+    snprintf(inside[0], sizeof inside[0], "%s/", c->folder);
+    snprintf(inside[1], sizeof inside[1], "%s/%s/", c->name, c->folder);
+    char *path = find_file(folder, places, file);
+    if (!path) return missing(c->name, folder, file, c->url, err);
+    const Status st = blob_open(list, path, &blob, err);
+    free(path);
+    if (st != OK) return st;
+    Blob *b = &list->blob[blob];
+    if (b->bytes == 0 || b->bytes % stride)
+        return fail(err, ERR_FORMAT,
+                    "datasets: %s: %s: %lld bytes are not whole records of %lld: truncated?",
+                    c->name, b->name, (long long)b->bytes, (long long)stride);
+    b->layout = PIXELS_PLANES;
+    b->width = b->height = SIDE;
+    return add_records(list, blob, b->data + c->label_at, stride, c->classes, 0, b->bytes / stride,
+                       c->label_bytes, stride, err);
+}
+
+/* --- by name ---------------------------------------------------------------------------------- */
+
+/* Data sets whose own layout is read by a later version lie in <folder>/<name> as image folders. */
+static Status named_folder(SourceSplits *out, const char *name, const char *folder, Error *err) {
+    char *path = format_text("%s/%s", folder, name);
+    if (!path) return fail(err, ERR_MEMORY, "datasets: out of memory");
+    Status st = OK;
+    if (!dataset_find(name) || !file_exists(path))
+        st = fail(err, ERR_IO,
+                  "datasets: %s: %s: expected a folder train/<class>/<image> and val/... there; "
+                  "built in are mnist, cifar10, cifar100 and cifar10020; --images and --list take "
+                  "any other",
+                  name, path);
+    if (st == OK) st = sources_folder(out, path, err);
+    free(path);
+    return st;
+}
+
+Status sources_dataset(SourceSplits *out, const char *name, const char *folder, Error *err) {
+    enum { DIGITS_TRAIN = 8000 };
+    Status st = OK;
+    *out = (SourceSplits){0};
+    if (strcmp(name, "mnist") == 0) {
+        st = add_mnist(&out->train, folder, "train", 0, INT64_MAX, err);
+        if (st == OK) st = add_mnist(&out->val, folder, "t10k", 0, INT64_MAX, err);
+    } else if (strcmp(name, "digits") == 0) {
+        st = add_mnist(&out->train, folder, "t10k", 0, DIGITS_TRAIN, err);
+        if (st == OK) st = add_mnist(&out->val, folder, "t10k", DIGITS_TRAIN, INT64_MAX, err);
+    } else {
+        const Cifar *c = NULL;
+        for (size_t i = 0; i < sizeof cifars / sizeof *cifars; i++)
+            if (strcmp(name, cifars[i].name) == 0) c = &cifars[i];
+        if (!c) return named_folder(out, name, folder, err);
+        for (int i = 0; st == OK && c->train[i]; i++)
+            st = add_cifar(&out->train, c, folder, c->train[i], err);
+        if (st == OK) st = add_cifar(&out->val, c, folder, c->val, err);
+    }
+    if (st != OK) sources_close(out);
+    return st;
+}
