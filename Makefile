@@ -99,7 +99,7 @@ $(OUT)/version.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
-demo: all                       ## trains on real features of 10 000 handwritten digits, under a minute
+demo: all                       ## pictures -> features -> classes: 10 000 handwritten digits, under a minute
 	@data/demo/run build/turtle build/demo
 
 # --- tests ------------------------------------------------------------------------------------
