@@ -42,8 +42,10 @@ CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kerne
 
 # --- objects ----------------------------------------------------------------------------------
 object   = $(patsubst %.c,$(OUT)/%.o,$(1))
-EMBEDDED   := vocab#  data that is compiled into the program
-FILE_vocab := data/vocab/bpe_simple_vocab_16e6.txt.gz
+EMBEDDED      := vocab unicode entities#  data that is compiled into the program
+FILE_vocab    := data/vocab/bpe_simple_vocab_16e6.txt.gz
+FILE_unicode  := data/vocab/unicode.txt
+FILE_entities := data/vocab/entities.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
@@ -72,12 +74,12 @@ $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 
-# A file as a C array, `const Embedded embedded_<name>` of io/gzip.h.
+# A file as a C array, `const Embedded embedded_<name>` of io/embedded.h.
 define embed_rule
-$(OUT)/embedded/$(1).o: $(FILE_$(1)) io/gzip.h
+$(OUT)/embedded/$(1).o: $(FILE_$(1)) io/embedded.h
 	@mkdir -p $$(@D)
 	@echo "embed $$<"
-	$$(Q){ echo '#include "io/gzip.h"'; echo 'static const uint8_t bytes[] ='; \
+	$$(Q){ echo '#include "io/embedded.h"'; echo 'static const uint8_t bytes[] ='; \
 	  od -An -v -tx1 $$< | sed 's/ /\\x/g; s/.*/"&"/'; \
 	  echo '; const Embedded embedded_$(1) = {bytes, sizeof bytes - 1};'; } | $$(CC) -std=c11 -I. -x c -c - -o $$@
 endef

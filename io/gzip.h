@@ -1,4 +1,4 @@
-/* gzip.h - gzip files and the data compiled into the program, inflated as a whole (RFC 1952). */
+/* gzip.h - gzip files, inflated as a whole (RFC 1952). */
 #ifndef TURTLE_IO_GZIP_H
 #define TURTLE_IO_GZIP_H
 
@@ -6,13 +6,6 @@
 #include <stdint.h>
 
 #include "status.h"
-
-/* A file's bytes compiled into the program (Makefile, EMBEDDED). */
-typedef struct {
-    const uint8_t *data;
-    int64_t bytes;
-} Embedded;
-extern const Embedded embedded_vocab; /* data/vocab/bpe_simple_vocab_16e6.txt.gz */
 
 /* True if the bytes begin like a gzip file. */
 bool gzip_is(const uint8_t *data, int64_t bytes);

@@ -1,0 +1,16 @@
+/* embedded.h - files of data/ whose bytes are compiled into the program (Makefile, EMBEDDED). */
+#ifndef TURTLE_IO_EMBEDDED_H
+#define TURTLE_IO_EMBEDDED_H
+
+#include <stdint.h>
+
+typedef struct {
+    const uint8_t *data;
+    int64_t bytes;
+} Embedded;
+
+extern const Embedded embedded_vocab;    /* data/vocab/bpe_simple_vocab_16e6.txt.gz */
+extern const Embedded embedded_unicode;  /* data/vocab/unicode.txt */
+extern const Embedded embedded_entities; /* data/vocab/entities.txt */
+
+#endif
