@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "../io/npy.h"
-#include "../io/torch_file.h"
 #include "../kernels/ops.h"
+#include "encoder.h"
 #include "json.h"
 #include "turtle.h"
 #include "version.h"
@@ -32,13 +32,6 @@ PRINTF_LIKE(2, 3) static void add(char **text, const char *format, ...) {
     char *longer = *text ? format_text("%s%s", *text, line) : NULL;
     free(*text);
     *text = longer;
-}
-
-static void shape_text(char *text, size_t bytes, const int64_t *shape, int axes) {
-    size_t used = (size_t)snprintf(text, bytes, "(");
-    for (int i = 0; i < axes && used < bytes; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "%s%" PRId64, i ? ", " : "", shape[i]);
-    if (used < bytes) snprintf(text + used, bytes - used, ")");
 }
 
 static void json_array(Json *j, const char *name, DType type, const int64_t *shape, int axes) {
@@ -90,7 +83,7 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     char shape[256];
     const Status st = npy_open(&npy, path, err);
     if (st != OK) return st;
-    shape_text(shape, sizeof shape, npy.shape, npy.axes);
+    tensor_shape_text(shape, sizeof shape, npy.shape, npy.axes);
     add(text, "%s: numpy array of %s, shape %s%s\n", path, dtype_name(npy.type), shape,
         npy.swapped ? ", bytes swapped" : "");
     json_open_array(j, "arrays");
@@ -100,23 +93,53 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     return OK;
 }
 
-static Status info_torch(const char *path, char **text, Json *j, Error *err) {
-    TensorFile file;
-    const Status st = torch_open(&file, path, err);
+/* What the network is, if the tensors are those of an encoder. */
+static void info_encoder(Weights *w, char **text, Json *j) {
+    EncoderShape s;
+    char name[160];
+    if (encoder_shape(&s, w) != OK) return;
+    const long long image = (long long)(s.grid * s.patch);
+    encoder_describe(name, &s);
+    add(text, "encoder  %s%s\n", name, s.hugging_face ? ", names of Hugging Face" : "");
+    json_text(j, "encoder", name);
+    json_integer(j, "features", s.features);
+    json_integer(j, "image_size", image);
+    if (s.kind == ENCODER_CLIP_RESNET)
+        add(text,
+            "  image    %lld + %lld + %lld + %lld bottlenecks, attention pooling of %lld heads",
+            (long long)s.stages[0], (long long)s.stages[1], (long long)s.stages[2],
+            (long long)s.stages[3], (long long)s.heads);
+    else
+        add(text, "  image    %lld blocks of width %lld, %lld heads, %s, patches of %lld x %lld",
+            (long long)s.depth, (long long)s.width, (long long)s.heads, s.gated ? "SwiGLU" : "GELU",
+            (long long)s.patch, (long long)s.patch);
+    add(text, "; trained at %lld x %lld; %lld features\n", image, image, (long long)s.features);
+    if (s.text_depth)
+        add(text, "  text     %lld blocks of width %lld, vocabulary %lld, context %lld\n",
+            (long long)s.text_depth, (long long)s.text_width, (long long)s.vocabulary,
+            (long long)s.context);
+}
+
+static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
+    Weights w;
+    Error ignored;
+    const Status st = weights_open(&w, NULL, NULL, path, err);
     if (st != OK) return st;
     int64_t numbers = 0;
-    for (int i = 0; i < file.count; i++) numbers += file.tensor[i].count;
-    add(text, "%s: %d tensors, %" PRId64 " numbers\n", path, file.count, numbers);
+    w.err = &ignored; /* a file may hold anything: a checkpoint is no encoder */
+    for (int i = 0; i < w.file.count; i++) numbers += w.file.tensor[i].count;
+    add(text, "%s: %d tensors, %" PRId64 " numbers\n", path, w.file.count, numbers);
+    info_encoder(&w, text, j);
     json_open_array(j, "arrays");
-    for (int i = 0; i < file.count; i++) {
-        const Tensor *t = &file.tensor[i];
+    for (int i = 0; i < w.file.count; i++) {
+        const Tensor *t = &w.file.tensor[i];
         char shape[256];
-        shape_text(shape, sizeof shape, t->shape, t->axes);
+        tensor_shape_text(shape, sizeof shape, t->shape, t->axes);
         add(text, "  %-40s %-8s %s\n", t->name, dtype_name(t->type), shape);
         json_array(j, t->name, t->type, t->shape, t->axes);
     }
     json_close_array(j);
-    tensor_file_close(&file);
+    weights_close(&w);
     return OK;
 }
 
@@ -138,7 +161,7 @@ Status turtle_info(const char *file, char **text, char **json, Error *err) {
     } else {
         json_text(&j, "file", file);
         st = ends_with(file, ".npy") ? info_npy(file, text, &j, err)
-                                     : info_torch(file, text, &j, err);
+                                     : info_tensors(file, text, &j, err);
     }
     json_close(&j);
     *json = json_take(&j);

@@ -86,14 +86,6 @@ Status weights_finish(Weights *w) {
 
 /* --- shapes ----------------------------------------------------------------------------------- */
 
-static void shape_text(char *text, size_t bytes, const int64_t *shape, int axes) {
-    size_t used = (size_t)snprintf(text, bytes, "(");
-    for (int i = 0; i < axes && used < bytes; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "%s%lld", i ? "," : "",
-                                 (long long)shape[i]);
-    if (used < bytes) snprintf(text + used, bytes - used, ")");
-}
-
 /* The tensor of that name if it has floats and this shape; axes of extent 1 do not count. */
 static const Tensor *find_shaped(Weights *w, const int64_t *shape, int axes, const char *name) {
     const Tensor *t = find(w, name);
@@ -110,8 +102,8 @@ static const Tensor *find_shaped(Weights *w, const int64_t *shape, int axes, con
     while (a < axes && shape[a] == 1) a++;
     if (same && a == axes) return t;
     const int ones = axes == 2 && shape[0] == 1; /* a vector is shown as one */
-    shape_text(expected, sizeof expected, shape + ones, axes - ones);
-    shape_text(got, sizeof got, t->shape, t->axes);
+    tensor_shape_text(expected, sizeof expected, shape + ones, axes - ones);
+    tensor_shape_text(got, sizeof got, t->shape, t->axes);
     w->status = fail(w->err, ERR_FORMAT, "weights: %s: tensor %s: expected floats %s, got %s %s",
                      w->path, name, expected, dtype_name(t->type), got);
     return NULL;

@@ -35,7 +35,8 @@ typedef struct {
     int64_t d;
 } Norm;
 
-/* `path` and `queue` must outlive *out. On failure *out is zeroed. */
+/* `path` and `queue` must outlive *out. To look at names and shapes alone, ops and queue may be NULL.
+ * On failure *out is zeroed. */
 Status weights_open(Weights *out, const Ops *ops, Queue *queue, const char *path, Error *err);
 void weights_close(Weights *w); /* NULL and twice are fine */
 

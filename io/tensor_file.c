@@ -49,3 +49,11 @@ Status tensor_read_i64(const Tensor *t, int64_t *out, Error *err) {
                : fail(err, ERR_ARG, "tensor: %s: expected integers, got %s", t->name,
                       dtype_name(t->type));
 }
+
+void tensor_shape_text(char *text, size_t bytes, const int64_t *shape, int axes) {
+    size_t used = (size_t)snprintf(text, bytes, "(");
+    for (int i = 0; i < axes && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%lld", i ? ", " : "",
+                                 (long long)shape[i]);
+    if (used < bytes) snprintf(text + used, bytes - used, ")");
+}

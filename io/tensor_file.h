@@ -43,4 +43,7 @@ const Tensor *tensor_find(const TensorFile *file, const char *name);
 Status tensor_read_f32(const Tensor *tensor, float *out, Error *err);
 Status tensor_read_i64(const Tensor *tensor, int64_t *out, Error *err);
 
+/* "(8, 3, 3, 3)", for people. */
+void tensor_shape_text(char *text, size_t bytes, const int64_t *shape, int axes);
+
 #endif

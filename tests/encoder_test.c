@@ -607,7 +607,7 @@ Test(encoder, missing_extra_and_misshapen_tensors_are_named, .timeout = 60) {
     set = read_tensors(original, "");
     transpose(&set, "visual.transformer.resblocks.0.mlp.c_proj.weight");
     expect_refused(&b, &set,
-                   "visual.transformer.resblocks.0.mlp.c_proj.weight: expected floats (64,256)");
+                   "visual.transformer.resblocks.0.mlp.c_proj.weight: expected floats (64, 256)");
     set_free(&set);
 
     set = read_tensors(original, "");
