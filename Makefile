@@ -123,6 +123,17 @@ $(OUT)/tests-cpu: $(TESTS) $(call object,host/flags.c) $(LIBRARY)
 criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
+# --- bench ------------------------------------------------------------------------------------
+BENCH := $(OUT)/bench-encoders $(OUT)/random-weights
+bench: $(BENCH) all             ## speed of the encoders beside PyTorch's, where there is one: TORCH=python
+	@bench/run $(OUT) "$(TORCH)"
+
+$(BENCH): $(LIBRARY)
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(OUT)/bench-encoders: $(OUT)/bench/encoders.o
+$(OUT)/random-weights: $(OUT)/bench/random_weights.o
+
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
 lint: $(OUT)/version.h          ## clang-tidy and cppcheck; every exception is explained where it stands
