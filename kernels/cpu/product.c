@@ -19,7 +19,7 @@
 enum {
     COL_BLOCK = 512,
     ROW_BLOCK = 96, /* a multiple of every TILE_ROWS; its panel is 102 KiB */
-    PACK_RUN = 16,  /* weights of one output channel that are converted at a time */
+    PACK_RUN = 128,  /* weights of one output channel that are converted at a time */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -36,6 +36,14 @@ int64_t product_scratch(int64_t depth) {
 static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n,
                     float scale) {
     const uint8_t *from = (const uint8_t *)w->data + first * dtype_bytes(w->type);
+    if (step == 1 && w->type == DTYPE_F32) { /* one pass, no call of memcpy */
+        for (int64_t i = 0; i < n; i++) {
+            float x;
+            memcpy(&x, from + 4 * i, sizeof x);
+            to[i] = x * scale;
+        }
+        return;
+    }
     if (step == 1) {
         dtype_to_f32(to, from, w->type, false, n);
     } else {
@@ -45,11 +53,28 @@ static void convert(float *to, const Weight *w, int64_t first, int64_t step, int
     for (int64_t i = 0; i < n; i++) to[i] *= scale;
 }
 
+typedef float Run[PACK_RUN + 16]; /* longer than a power of two: rows keep out of each other's sets */
+typedef float Four __attribute__((vector_size(16)));
+
+/* to (n,TILE_COLS) = the first n columns of run (TILE_COLS,.) transposed, in squares of 4 x 4. */
+static void transpose_run(float *to, const Run run[TILE_COLS], int64_t n) {
+    int64_t k = 0;
+    for (; k + 4 <= n; k += 4)
+        for (int c = 0; c < TILE_COLS; c += 4) {
+            Four in[4], out[4];
+            for (int i = 0; i < 4; i++) memcpy(&in[i], &run[c + i][k], sizeof in[i]);
+            for (int i = 0; i < 4; i++) out[i] = (Four){in[0][i], in[1][i], in[2][i], in[3][i]};
+            for (int i = 0; i < 4; i++) memcpy(to + (k + i) * TILE_COLS + c, &out[i], sizeof out[i]);
+        }
+    for (; k < n; k++)
+        for (int c = 0; c < TILE_COLS; c++) to[k * TILE_COLS + c] = run[c][k];
+}
+
 /* Output channels first .. first+TILE_COLS as [depth][TILE_COLS]; depth runs over taps, then input
  * channels: the order in which channels-last pixels lie. Zeros beyond the last channel. */
 static void pack_strip(float *to, const Weight *w, const float *scale, int64_t first) {
     const int64_t cols = least(w->out - first, TILE_COLS);
-    float run[TILE_COLS][PACK_RUN];
+    Run run[TILE_COLS];
     memset(run, 0, sizeof run);
     for (int64_t tap = 0; tap < w->taps; tap++)
         for (int64_t i = 0; i < w->in; i += PACK_RUN) {
@@ -57,8 +82,8 @@ static void pack_strip(float *to, const Weight *w, const float *scale, int64_t f
             for (int64_t c = 0; c < cols; c++)
                 convert(run[c], w, (first + c) * w->out_step + tap * w->tap_step + i * w->in_step,
                         w->in_step, n, scale ? scale[first + c] : 1.0f);
-            for (int64_t k = 0; k < n; k++, to += TILE_COLS)
-                for (int64_t c = 0; c < TILE_COLS; c++) to[c] = run[c][k];
+            transpose_run(to, run, n);
+            to += n * TILE_COLS;
         }
 }
 
