@@ -124,7 +124,7 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(OUT)/bench-encoders $(OUT)/random-weights
+BENCH := $(OUT)/bench-encoders $(OUT)/bench-images $(OUT)/random-weights
 bench: $(BENCH) all             ## speed of the encoders beside PyTorch's, where there is one: TORCH=python
 	@bench/run $(OUT) "$(TORCH)"
 
@@ -132,6 +132,7 @@ $(BENCH): $(LIBRARY)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(OUT)/bench-encoders: $(OUT)/bench/encoders.o
+$(OUT)/bench-images: $(OUT)/bench/images.o
 $(OUT)/random-weights: $(OUT)/bench/random_weights.o
 
 # --- keeping house ----------------------------------------------------------------------------

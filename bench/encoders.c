@@ -32,8 +32,8 @@ static Status measure(const Ops *ops, const char *weights, int64_t B, int repeat
           *features = malloc((size_t)(B * encoder_features(e)) * sizeof *features);
     if (!images || !features) st = fail(err, ERR_MEMORY, "bench: out of memory");
     if (st == OK) st = encoder_run_images(e, features, images, B, err); /* warms up */
-    printf("{\"program\": \"turtle, %s\", \"threads\": %d, \"batch\": %lld, \"seconds\": [", ops->name,
-           ops->threads, (long long)B);
+    printf("{\"program\": \"turtle, %s\", \"threads\": %d, \"batch\": %lld, \"seconds\": [",
+           ops->name, ops->threads, (long long)B);
     for (int i = 0; st == OK && i < repeats; i++) {
         const double start = now();
         st = encoder_run_images(e, features, images, B, err);

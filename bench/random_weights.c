@@ -130,7 +130,6 @@ static void add(File *f, int axes, int a, int b, int c, int d, const char *forma
     const bool matrix = axes > 1 && f->type == DTYPE_F16;
     t->type = matrix ? DTYPE_F16 : DTYPE_F32;
     t->data = matrix ? (const void *)(f->half + offset) : (const void *)(f->pool + offset);
-
 }
 
 static void add_constant(File *f, int n, float value, const char *format, const char *prefix) {

@@ -19,7 +19,7 @@
 enum {
     COL_BLOCK = 512,
     ROW_BLOCK = 96, /* a multiple of every TILE_ROWS; its panel is 102 KiB */
-    PACK_RUN = 128,  /* weights of one output channel that are converted at a time */
+    PACK_RUN = 128, /* weights of one output channel that are converted at a time */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -53,7 +53,8 @@ static void convert(float *to, const Weight *w, int64_t first, int64_t step, int
     for (int64_t i = 0; i < n; i++) to[i] *= scale;
 }
 
-typedef float Run[PACK_RUN + 16]; /* longer than a power of two: rows keep out of each other's sets */
+typedef float
+    Run[PACK_RUN + 16]; /* longer than a power of two: rows keep out of each other's sets */
 typedef float Four __attribute__((vector_size(16)));
 
 /* to (n,TILE_COLS) = the first n columns of run (TILE_COLS,.) transposed, in squares of 4 x 4. */
@@ -64,7 +65,8 @@ static void transpose_run(float *to, const Run run[TILE_COLS], int64_t n) {
             Four in[4], out[4];
             for (int i = 0; i < 4; i++) memcpy(&in[i], &run[c + i][k], sizeof in[i]);
             for (int i = 0; i < 4; i++) out[i] = (Four){in[0][i], in[1][i], in[2][i], in[3][i]};
-            for (int i = 0; i < 4; i++) memcpy(to + (k + i) * TILE_COLS + c, &out[i], sizeof out[i]);
+            for (int i = 0; i < 4; i++)
+                memcpy(to + (k + i) * TILE_COLS + c, &out[i], sizeof out[i]);
         }
     for (; k < n; k++)
         for (int c = 0; c < TILE_COLS; c++) to[k * TILE_COLS + c] = run[c][k];
@@ -143,10 +145,12 @@ void product(Output out, const Left *left, const Weight *w, const Epilogue *e, v
              int threads) {
     float *packed = scratch;
     const int64_t depth = w->in * w->taps;
-    /* blocks of rows as even as tiles allow, so that threads finish together */
+    /* blocks of rows as even as tiles allow, so that threads finish together; where there are fewer
+     * than threads, strips of columns too */
     const int64_t tiles = (out.rows + TILE_ROWS - 1) / TILE_ROWS;
     const int64_t most = ROW_BLOCK / TILE_ROWS;
     const int64_t blocks = round_up((tiles + most - 1) / most, least(threads, tiles));
+    const int64_t strips = (threads + blocks - 1) / blocks;
     PARALLEL(num_threads(threads))
     for (int64_t j0 = 0; j0 < w->out; j0 += COL_BLOCK) {
         const int64_t cols = least(w->out - j0, COL_BLOCK);
@@ -154,10 +158,14 @@ void product(Output out, const Left *left, const Weight *w, const Epilogue *e, v
         for (int64_t j = 0; j < cols; j += TILE_COLS)
             pack_strip(packed + j * depth, w, e->scale, j0 + j);
         FOR(schedule(static)) /* its end is the barrier before the next packing */
-        for (int64_t block = 0; block < blocks; block++) {
-            const int64_t i = block * tiles / blocks * TILE_ROWS,
-                          end = least((block + 1) * tiles / blocks * TILE_ROWS, out.rows);
-            if (i < end) row_block(&out, left, w, e, packed, i, end - i, j0, cols);
+        for (int64_t piece = 0; piece < blocks * strips; piece++) {
+            const int64_t block = piece / strips, strip = piece % strips;
+            const int64_t width = round_up((cols + strips - 1) / strips, TILE_COLS),
+                          i = block * tiles / blocks * TILE_ROWS,
+                          end = least((block + 1) * tiles / blocks * TILE_ROWS, out.rows),
+                          j = strip * width, j_end = least(j + width, cols);
+            if (i < end && j < j_end)
+                row_block(&out, left, w, e, packed + j * depth, i, end - i, j0 + j, j_end - j);
         }
     }
 }
