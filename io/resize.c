@@ -5,6 +5,11 @@
  *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more.
  * Mapping  across: a pixel's taps are summed with its three channels side by side. down: whole rows
  *          of the crop, so that a vector holds neighbouring bytes.
+ * History  v1: the channels of a pixel as three scalars: 620 images/s with decoding (500 x 375 to
+ *          224, one core of an AMD EPYC, Zen 5; Pillow 13.0: 490 to 537).
+ *          v2: a pixel is one vector of four; two passes compiled for AVX2 as well: 740.
+ *          Tried and dropped: __builtin_convertvector for the four bytes, which gcc 12 takes apart
+ *          into scalars: 560.
  */
 #include "resize.h"
 
@@ -70,25 +75,30 @@ static inline uint8_t to_byte(int32_t sum) {
 
 /* --- the two passes --------------------------------------------------------------------------- */
 
-/* One line: out (count,3) from line (in,3). */
-static void pass_across(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
-    for (int i = 0; i < count; i++) {
+#define INLINE static inline __attribute__((always_inline))
+typedef int32_t Pixel __attribute__((vector_size(16))); /* r, g, b and the neighbour's r */
+typedef uint32_t PixelBits __attribute__((vector_size(16)));
+
+/* One line: out (count,3) from line (in,3), behind which one more byte may be read. */
+INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
+    const int32_t half = 1 << (PRECISION - 1);
+    const PixelBits shift = {0, 8, 16, 24}; /* little-endian; the test of pixels would tell */
+    for (int i = 0; i < count; i++, out += 3) {
         const uint8_t *from = line + 3 * (int64_t)t->from[i];
         const int32_t *weight = t->weight + (int64_t)i * t->taps;
-        int32_t r = 1 << (PRECISION - 1), g = r, b = r;
+        Pixel sum = {half, half, half, half};
         for (int k = 0; k < t->used[i]; k++) {
-            r += weight[k] * from[3 * k];
-            g += weight[k] * from[3 * k + 1];
-            b += weight[k] * from[3 * k + 2];
+            uint32_t four;
+            memcpy(&four, from + 3 * k, sizeof four);
+            const PixelBits bits = {four, four, four, four};
+            sum += weight[k] * (Pixel)(bits >> shift & 255);
         }
-        out[3 * i] = to_byte(r);
-        out[3 * i + 1] = to_byte(g);
-        out[3 * i + 2] = to_byte(b);
+        for (int c = 0; c < 3; c++) out[c] = to_byte(sum[c]);
     }
 }
 
 /* One output row of `bytes` bytes from `used` input rows. */
-static void pass_down(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
+INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
                       int used) {
     enum { RUN = 192 };
     int32_t sum[RUN];
@@ -101,6 +111,40 @@ static void pass_down(uint8_t *out, const uint8_t *rows, int64_t bytes, const in
         }
         for (int i = 0; i < n; i++) out[first + i] = to_byte(sum[i]);
     }
+}
+
+/* The same arithmetic for any processor of the family, and where it has them for AVX2's vectors. */
+typedef struct {
+    void (*across)(uint8_t *out, const uint8_t *line, const Taps *t, int count);
+    void (*down)(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used);
+} Passes;
+
+static void across_plain(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
+    across_body(out, line, t, count);
+}
+
+static void down_plain(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
+                       int used) {
+    down_body(out, rows, bytes, weight, used);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void across_avx2(uint8_t *out, const uint8_t *line,
+                                                        const Taps *t, int count) {
+    across_body(out, line, t, count);
+}
+
+__attribute__((target("avx2"))) static void
+down_avx2(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used) {
+    down_body(out, rows, bytes, weight, used);
+}
+#endif
+
+static Passes passes(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) return (Passes){across_avx2, down_avx2};
+#endif
+    return (Passes){across_plain, down_plain};
 }
 
 /* --- sizes and crop --------------------------------------------------------------------------- */
@@ -156,13 +200,18 @@ void resizer_free(Resizer *r) {
 }
 
 /* The rows lowest .. end of the input, across; (rows, count, 3). A pass that changes no size is
- * left out, as Pillow does. */
+ * left out, as Pillow does. `padded` holds one line and a byte. */
 static void across(uint8_t *to, const Image *in, const Axis *x, const Taps *taps, int lowest,
-                   int end) {
+                   int end, uint8_t *padded, Passes pass) {
+    const size_t bytes = 3 * (size_t)in->width;
     for (int y = lowest; y < end; y++, to += 3 * (int64_t)x->count) {
-        const uint8_t *line = in->rgb + 3 * (int64_t)y * in->width;
-        if (x->size == x->in) memcpy(to, line + 3 * (int64_t)x->first, 3 * (size_t)x->count);
-        else pass_across(to, line, taps, x->count);
+        const uint8_t *line = in->rgb + bytes * (size_t)y;
+        if (x->size == x->in) {
+            memcpy(to, line + 3 * (int64_t)x->first, 3 * (size_t)x->count);
+            continue;
+        }
+        if (y == in->height - 1) line = memcpy(padded, line, bytes); /* the byte behind is ours */
+        pass.across(to, line, taps, x->count);
     }
 }
 
@@ -179,22 +228,28 @@ Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int cr
     const int room = taps_room(x.in, x.size) > taps_room(y.in, y.size) ? taps_room(x.in, x.size)
                                                                        : taps_room(y.in, y.size);
     const int64_t row = 3 * (int64_t)x.count;
-    Status st = reserve(r, taps_bytes(&x) + taps_bytes(&y) + 8 * (int64_t)room + 64 + row * h, err);
+    Status st = reserve(r,
+                        taps_bytes(&x) + taps_bytes(&y) + 8 * (int64_t)room + 3 * (int64_t)w + 1 +
+                            2 * 64 + row * h,
+                        err);
     if (st != OK) return st;
     uint8_t *at = r->memory;
     double *weights = take(&at, 8 * (int64_t)room);
+    uint8_t *padded = take(&at, 3 * (int64_t)w + 1);
+    const Passes pass = passes();
     Taps tx = take_taps(&at, &x), ty = take_taps(&at, &y);
     make_taps(&tx, weights, x.in, x.size, x.first, x.count);
     make_taps(&ty, weights, y.in, y.size, y.first, y.count);
     const bool down = y.size != y.in;
     const int lowest = down ? ty.lowest : y.first, end = down ? ty.end : y.first + y.count;
-    across(at, in, &x, &tx, lowest, end);
+    padded[3 * (int64_t)w] = 0;
+    across(at, in, &x, &tx, lowest, end, padded, pass);
 
     if (x.count < crop || y.count < crop) memset(out, 0, 3 * (size_t)crop * (size_t)crop);
     out += 3 * ((int64_t)y.place * crop + x.place);
     for (int i = 0; i < y.count; i++, out += 3 * (int64_t)crop) {
         if (down)
-            pass_down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.taps,
+            pass.down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.taps,
                       ty.used[i]);
         else memcpy(out, at + i * row, (size_t)row);
     }
