@@ -76,6 +76,20 @@ static int64_t after_scan(const Look *f, int64_t at) {
     return f->bytes;
 }
 
+/* True if the n bytes of a DHT segment are whole Huffman tables of at most 256 codes: the decoder
+ * trusts the counts (stb_image 2.27 writes past its tables otherwise). */
+static bool are_huffman_tables(const uint8_t *at, int64_t n) {
+    enum { HEAD = 17, CODES = 256 };
+    while (n > 0) {
+        int64_t codes = 0;
+        for (int i = 1; i < HEAD && n >= HEAD; i++) codes += at[i];
+        if (n < HEAD + codes || codes > CODES) return false;
+        at += HEAD + codes;
+        n -= HEAD + codes;
+    }
+    return true;
+}
+
 static void look_jpeg(Look *f) {
     f->fault = "it ends before its end marker: truncated";
     for (int64_t at = 2; at + 4 <= f->bytes || (at + 2 <= f->bytes && f->data[at + 1] == 0xd9);) {
@@ -102,6 +116,10 @@ static void look_jpeg(Look *f) {
             }
             f->height = big(f->data + at + 5, 2);
             f->width = big(f->data + at + 7, 2);
+        }
+        if (marker == 0xc4 && !are_huffman_tables(f->data + at + 4, n - 2)) {
+            f->fault = "a Huffman table that is none: damaged";
+            return;
         }
         at += 2 + n;
         if (marker == 0xda) at = after_scan(f, at);

@@ -161,11 +161,12 @@ Test(encode, attention, .timeout = 120) {
 
 static void run_norms(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t rows = s.B, d = s.C + 1, row = d + 5;
-    float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3);
+    float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3),
+          *pair = numbers(2 * rows * d, 4);
     ops->encode.layer_norm(q, output(o, rows * d, NULL), x, row, weight, bias, 1e-5, rows, d);
-    ops->encode.silu_gate(q, output(o, rows * d, NULL), numbers(2 * rows * d, 4), rows, d);
+    ops->encode.silu_gate(q, output(o, rows * d, NULL), pair, rows, d);
     ops->encode.normalize(q, output(o, rows * d, x), rows, d);
-    free(x), free(weight), free(bias);
+    free(x), free(weight), free(bias), free(pair);
 }
 
 /* Two numbers can lie so close that their variance is eps's size; the quotient then magnifies the
