@@ -109,6 +109,24 @@ static Status no_images(const char *folder, Error *err) {
                 folder);
 }
 
+/* The label of a class folder in the list that knows it; -1 if it does not. */
+static int64_t label_of(const SourceList *known, const char *name) {
+    for (int64_t i = 0; known->class_name && known->class_name[i]; i++)
+        if (strcmp(known->class_name[i], name) == 0) return i;
+    return -1;
+}
+
+/* The list takes the sorted folders as its classes. */
+static Status keep_classes(SourceList *list, Names *folders, int64_t classes, Error *err) {
+    char **names = realloc(folders->name, (size_t)(folders->count + 1) * sizeof *names);
+    if (!names) return fail(err, ERR_MEMORY, "images: out of memory");
+    names[folders->count] = NULL;
+    list->class_name = names;
+    list->classes = classes;
+    *folders = (Names){0};
+    return OK;
+}
+
 /* One split: class folders, or images. `known` are the classes of another split, or NULL. */
 static Status add_split(SourceList *list, const char *folder, const SourceList *known, Error *err) {
     Names folders = {0}, images = {0};
@@ -118,33 +136,19 @@ static Status add_split(SourceList *list, const char *folder, const SourceList *
     for (int64_t i = 0; st == OK && i < images.count; i++)
         st = source_add(list, images.name[i], -1, -1, 0, err);
     for (int64_t i = 0; st == OK && i < folders.count; i++) {
-        int64_t label = i;
-        if (known) {
-            char **found = known->class_name;
-            for (label = 0; found && found[label]; label++)
-                if (strcmp(found[label], folders.name[i]) == 0) break;
-            if (!found || !found[label])
-                st = fail(err, ERR_FORMAT, "images: %s/%s: the training split has no such class",
-                          folder, folders.name[i]);
-        }
-        if (st == OK) st = add_below(list, folder, folders.name[i], label, 1, err);
+        const int64_t label = known ? label_of(known, folders.name[i]) : i;
+        if (label < 0)
+            st = fail(err, ERR_FORMAT, "images: %s/%s: the training split has no such class",
+                      folder, folders.name[i]);
+        else st = add_below(list, folder, folders.name[i], label, 1, err);
     }
     if (st == OK && list->count == 0) st = no_images(folder, err);
-    if (st == OK && images.count && list->count > images.count)
+    if (st == OK && images.count && folders.count && list->count > images.count)
         st = fail(err, ERR_FORMAT,
                   "images: %s: images (%s) beside class folders (%s): expected one or the other",
                   folder, images.name[0], folders.name[0]);
-    if (st == OK && folders.count && !images.count) { /* the list keeps the names */
-        char **names = realloc(folders.name, (size_t)(folders.count + 1) * sizeof *names);
-        if (!names) {
-            st = fail(err, ERR_MEMORY, "images: out of memory");
-        } else {
-            names[folders.count] = NULL;
-            list->class_name = names;
-            list->classes = known ? known->classes : folders.count;
-            folders = (Names){0};
-        }
-    }
+    if (st == OK && folders.count && !images.count)
+        st = keep_classes(list, &folders, known ? known->classes : folders.count, err);
     names_free(&folders);
     names_free(&images);
     return st;

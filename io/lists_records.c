@@ -89,7 +89,7 @@ static Status add_mnist(SourceList *list, const char *folder, const char *part, 
                         int64_t end, Error *err) {
     char images_name[64], labels_name[64];
     int images = -1, labels = -1;
-    int64_t shape[3], n;
+    int64_t shape[3] = {0}, n = 0;
     snprintf(images_name, sizeof images_name, "%s-images-idx3-ubyte", part);
     snprintf(labels_name, sizeof labels_name, "%s-labels-idx1-ubyte", part);
     Status st = open_idx(list, folder, images_name, &images, err);

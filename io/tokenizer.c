@@ -215,10 +215,10 @@ static Status clean(const Tokenizer *t, const char *utf8, uint32_t **out, int64_
 /* --- words ------------------------------------------------------------------------------------ */
 
 static bool matches(const uint32_t *text, int64_t n, const char *word) {
-    int64_t i = 0;
-    for (; word[i]; i++) {
-        const bool long_s = word[i] == 's' && i < n && text[i] == 0x17f; /* case-insensitive */
-        if (i == n || (text[i] != (uint32_t)word[i] && !long_s)) return false;
+    for (int64_t i = 0; word[i]; i++) {
+        if (i == n) return false;
+        const bool long_s = word[i] == 's' && text[i] == 0x17f; /* case-insensitive */
+        if (text[i] != (uint32_t)word[i] && !long_s) return false;
     }
     return true;
 }
@@ -333,9 +333,11 @@ static int32_t word_symbols(const Tokenizer *t, Word *w, const uint32_t *text, i
     for (int64_t i = 0; i < length; i++) {
         char bytes[4];
         const int count = utf8_encode(bytes, text[i]);
-        for (int b = 0; b < count; b++) w->symbol[n++] = t->symbol_of_byte[(uint8_t)bytes[b]];
+        for (int b = 0; b < count; b++) {
+            const bool last = i == length - 1 && b == count - 1;
+            w->symbol[n++] = t->symbol_of_byte[(uint8_t)bytes[b]] + (last ? BYTES : 0);
+        }
     }
-    w->symbol[n - 1] += BYTES;
     return n;
 }
 
@@ -367,8 +369,9 @@ static Status encode_words(const Tokenizer *t, Ids *out, const uint32_t *text, i
             st = fail(err, ERR_MEMORY, "tokenizer: a word of %lld characters: out of memory",
                       (long long)length);
         } else {
-            merge_word(t, &w, word_symbols(t, &w, word, length));
-            for (int32_t s = 0; s >= 0; s = w.next[s]) put_id(out, w.symbol[s]);
+            const int32_t symbols = word_symbols(t, &w, word, length);
+            merge_word(t, &w, symbols);
+            for (int32_t s = symbols ? 0 : -1; s >= 0; s = w.next[s]) put_id(out, w.symbol[s]);
         }
     }
     free(w.symbol);

@@ -35,7 +35,7 @@ static void read_line(Unicode *u, const char *line) {
 
 Status unicode_open(Unicode *out, Error *err) {
     const char *at = (const char *)embedded_unicode.data, *end = at + embedded_unicode.bytes;
-    int64_t lines = 0;
+    int64_t lines = 1;
     *out = (Unicode){0};
     for (const char *p = at; p < end; p++) lines += *p == '\n';
     for (int c = 0; c < UNICODE_CLASSES; c++)

@@ -24,7 +24,7 @@ Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_
                   const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
 Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *window,
                   const Epilogue *epilogue, int64_t B, void *scratch);
-Status cpu_attention(Queue *q, Tokens out, Tokens query, Tokens key, Tokens value, int64_t B,
+Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                      int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch);
 Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
                       const float *bias, double eps, int64_t rows, int64_t d);
