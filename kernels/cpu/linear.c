@@ -21,20 +21,13 @@ static bool is_weight(const Weight *w) {
 
 /* --- linear ----------------------------------------------------------------------------------- */
 
-static void fill_rows(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
-                      int64_t deep) {
-    for (int64_t r = 0; r < n; r++)
-        memcpy(panel + r * PANEL_ROW, left->data + (i + r) * left->row + k,
-               (size_t)deep * sizeof *panel);
-}
-
 Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_t in_row,
                   const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch) {
     REQUIRE(q,
             out && in && is_weight(w) && w->taps == 1 && epilogue && scratch && rows >= 1 &&
                 out_row >= w->out && in_row >= w->in,
             "linear");
-    const Left left = {.fill = fill_rows, .data = in, .row = in_row};
+    const Left left = left_rows(in, in_row);
     product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->threads);
     return OK;
 }
@@ -97,7 +90,7 @@ Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const 
                           .channels = w->in,
                           .out_height = height,
                           .out_width = width};
-    const Left rows = {.fill = fill_rows, .data = in, .row = w->in};
+    const Left rows = left_rows(in, w->in);
     const bool pointwise = window->kernel == 1 && window->stride == 1;
     const int64_t image = window->out_image ? window->out_image : height * width * w->out;
     product((Output){out, B * height * width, w->out, height * width, image},
@@ -106,6 +99,6 @@ Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const 
 }
 
 int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys) {
-    const int64_t a = product_scratch(depth), b = cpu_attention_scratch(device, keys);
+    const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
     return a > b ? a : b;
 }

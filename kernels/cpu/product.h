@@ -1,4 +1,4 @@
-/* product.h - the blocked matrix product under linear layers and convolutions. */
+/* product.h - the blocked matrix product under matmul, linear layers and convolutions. */
 #ifndef TURTLE_KERNELS_CPU_PRODUCT_H
 #define TURTLE_KERNELS_CPU_PRODUCT_H
 
@@ -6,6 +6,7 @@
 #include "gemm.h"
 
 #define product ISA(product)
+#define left_rows ISA(left_rows)
 #define product_scratch ISA(product_scratch)
 
 /* The left operand, piece by piece: rows i .. i+n and depth k .. k+deep, into a panel whose rows lie
@@ -23,6 +24,7 @@ typedef struct Left {
  * the first-level cache while the rows pass; the panel's row length keeps rows out of each other's
  * cache sets. */
 enum { DEPTH_BLOCK = 256, PANEL_ROW = DEPTH_BLOCK + 16 };
+enum { COL_BLOCK = 512 }; /* output channels that are packed at a time */
 
 /* out (rows,w->out) = epilogue(left w^T); row r of the output is out_row elements after row r-1, and
  * images of `image_rows` rows begin out_image elements apart. */
@@ -33,6 +35,9 @@ typedef struct {
 
 void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
              int threads);
-int64_t product_scratch(int64_t depth);
+int64_t product_scratch(int64_t cols, int64_t depth);
+
+/* The left operand of a linear layer: rows of a matrix, `row` elements apart. */
+Left left_rows(const float *data, int64_t row);
 
 #endif
