@@ -1,7 +1,6 @@
 /* encoder.c - what a file of weights is, and how its network is run on a batch of images. */
 #include "encoder.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,60 +8,8 @@
 
 /* --- shapes ----------------------------------------------------------------------------------- */
 
-/* A table of 1 + grid^2 positions. */
-static int64_t grid_of(Weights *w, int64_t rows) {
-    const int64_t grid = (int64_t)llround(sqrt((double)(rows - 1)));
-    if (w->status == OK && (rows < 2 || grid * grid != rows - 1))
-        w->status = fail(w->err, ERR_FORMAT,
-                         "weights: %s: %lld positions: expected a square grid and one more",
-                         w->path, (long long)rows);
-    return grid;
-}
-
-static void clip_vit_shape(EncoderShape *s, Weights *w) {
-    const bool hf = s->hugging_face;
-    const char *patch =
-        hf ? "vision_model.embeddings.patch_embedding.weight" : "visual.conv1.weight";
-    s->width = weights_extent(w, 0, "%s", patch);
-    s->patch = weights_extent(w, 2, "%s", patch);
-    s->grid = grid_of(w, weights_extent(w, 0, "%s",
-                                        hf ? "vision_model.embeddings.position_embedding.weight"
-                                           : "visual.positional_embedding"));
-    s->features =
-        hf ? weights_extent(w, 0, "visual_projection.weight") : weights_extent(w, 1, "visual.proj");
-    s->depth = hf ? transformer_depth(w, &clip_hf_block_names, "vision_model.encoder.layers.")
-                  : transformer_depth(w, &clip_block_names, "visual.transformer.resblocks.");
-}
-
-static void clip_resnet_shape(EncoderShape *s, Weights *w) {
-    s->width = weights_extent(w, 1, "visual.attnpool.positional_embedding");
-    s->grid = grid_of(w, weights_extent(w, 0, "visual.attnpool.positional_embedding"));
-    s->patch = 32;
-    s->features = weights_extent(w, 0, "visual.attnpool.c_proj.weight");
-    for (int stage = 0; stage < 4; stage++)
-        while (weights_has(w, "visual.layer%d.%d.conv1.weight", stage + 1, (int)s->stages[stage]))
-            s->stages[stage]++;
-    if (w->status == OK && (s->width % (32 * 2) || s->stages[0] == 0))
-        w->status = fail(w->err, ERR_FORMAT,
-                         "weights: %s: expected a residual network of CLIP, got %lld channels",
-                         w->path, (long long)s->width);
-}
-
-static void dinov2_shape(EncoderShape *s, Weights *w) {
-    const bool hf = s->hugging_face;
-    const char *patch =
-                   hf ? "embeddings.patch_embeddings.projection.weight" : "patch_embed.proj.weight",
-               *registers = hf ? "embeddings.register_tokens" : "register_tokens",
-               *blocks = hf ? "encoder.layer." : "blocks.";
-    const BlockNames *names = hf ? &dinov2_hf_block_names : &dinov2_block_names;
-    s->width = weights_extent(w, 0, "%s", patch);
-    s->patch = weights_extent(w, 2, "%s", patch);
-    s->grid =
-        grid_of(w, weights_extent(w, 1, "%s", hf ? "embeddings.position_embeddings" : "pos_embed"));
-    if (weights_has(w, "%s", registers)) s->registers = weights_extent(w, 1, "%s", registers);
-    s->features = s->width;
-    s->depth = transformer_depth(w, names, blocks);
-    s->gated = weights_has(w, "%s0.%sweight", blocks, names->gate_in);
+static const NetworkKind *kind_of(const EncoderShape *s) {
+    return s->kind == ENCODER_CLIP_RESNET ? &resnet_network : &vit_network;
 }
 
 Status encoder_shape(EncoderShape *out, Weights *w) {
@@ -73,14 +20,11 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
         weights_has(w, "vision_model.embeddings.class_embedding")) {
         s->kind = ENCODER_CLIP_VIT;
         s->hugging_face = !weights_has(w, "visual.class_embedding");
-        clip_vit_shape(s, w);
     } else if (weights_has(w, "visual.attnpool.positional_embedding")) {
         s->kind = ENCODER_CLIP_RESNET;
-        clip_resnet_shape(s, w);
     } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
         s->kind = ENCODER_DINOV2;
         s->hugging_face = !weights_has(w, "cls_token");
-        dinov2_shape(s, w);
     } else {
         w->status = fail(w->err, ERR_FORMAT,
                          "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
@@ -88,6 +32,7 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
                          "cls_token among them",
                          w->path, w->file.count);
     }
+    if (w->status == OK) kind_of(s)->shape(s, w);
     s->heads = s->width / HEAD_DIM;
     if (w->status == OK && s->kind != ENCODER_DINOV2) text_shape(s, w);
     return w->status;
@@ -168,7 +113,7 @@ static Status open_network(Encoder *e, const char *path, Error *err) {
     if (st == OK) st = encoder_shape(&e->shape, &e->weights);
     if (st == OK) st = choose_size(e, err);
     if (st != OK) return st;
-    e->kind = e->shape.kind == ENCODER_CLIP_RESNET ? &resnet_network : &vit_network;
+    e->kind = kind_of(&e->shape);
     e->network = e->kind->load(&e->weights, &e->shape, &e->options, e->side);
     if (e->shape.kind != ENCODER_DINOV2) text_pass_over(&e->weights, &e->shape);
     return weights_finish(&e->weights);

@@ -3,7 +3,8 @@
  * Three kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
  * Radford et al. 2021, github.com/openai/CLIP, model.py) and DINOv2's vision transformer (vit.c;
  * Oquab et al. 2023, github.com/facebookresearch/dinov2). What a file holds is read from the names
- * and shapes of its tensors.
+ * and shapes of its tensors. Numbers are used as they are stored; the published CLIP loader rounds
+ * the matrices of float32 files to float16 first.
  */
 #ifndef TURTLE_HOST_ENCODER_H
 #define TURTLE_HOST_ENCODER_H
@@ -64,6 +65,8 @@ Status encoder_run_images(Encoder *e, float *features, const float *images, int6
 /* What a kind of network is to encoder.c. Failures of loading stick to the weights. */
 typedef struct Network Network;
 typedef struct {
+    /* Sizes from the tensors, given kind and hugging_face. */
+    void (*shape)(EncoderShape *shape, Weights *w);
     Network *(*load)(Weights *w, const EncoderShape *shape, const EncoderOptions *options,
                      int64_t side);
     void (*free)(Network *network);
@@ -77,7 +80,10 @@ typedef struct {
 } NetworkKind;
 extern const NetworkKind vit_network, resnet_network;
 
-/* position.c: a (from,from,d) table of positions for a grid of to x to, by bicubic interpolation.
+/* position.c: the side of the grid that a table of 1 + grid^2 positions is for; any other number of
+ * rows is a failure of the weights. */
+int64_t position_grid(Weights *w, int64_t rows);
+/* A (from,from,d) table of positions for a grid of to x to, by bicubic interpolation.
  * The two published ways: DINOv2 without registers samples at the scale (to + 0.1) / from with
  * a = -0.75 and no antialiasing; with registers at to / from with a = -0.5, antialiased. */
 typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS } PositionRule;

@@ -235,6 +235,15 @@ static char *piece_stem(const Call *c, const char *split) {
     return numbered;
 }
 
+/* A text file that file_write_text wrote, without its last newline; NULL if it cannot be read. */
+static char *read_lines(const char *path) {
+    FileMap map;
+    if (file_map(&map, path, NULL) != OK) return NULL;
+    char *text = map.bytes > 1 ? strndup((const char *)map.data, (size_t)map.bytes - 1) : NULL;
+    file_unmap(&map);
+    return text;
+}
+
 static Status piece_open(Call *c, Piece *p, const char *stem, int64_t *next, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
@@ -244,6 +253,7 @@ static Status piece_open(Call *c, Piece *p, const char *stem, int64_t *next, Err
     p->loaded = calloc((size_t)batch, sizeof *p->loaded);
     p->features = malloc((size_t)(batch * d) * sizeof *p->features);
     if (!p->skipped_path || !p->pixels || !p->loaded || !p->features) return out_of_memory(err);
+    if (o->resume && file_exists(p->skipped_path)) p->skipped = read_lines(p->skipped_path);
     fingerprint(print, c, p);
     const Status st =
         feature_file_open(&p->file, stem, d, print, o->resume, p->list, p->first, next, err);
@@ -294,6 +304,9 @@ static Status run_split(Call *c, const SourceList *list, const char *name, Error
         c->result->images += p.file.count;
         remove(p.skipped_path); /* of an earlier call */
         if (p.skipped) st = file_write_text(p.skipped_path, p.skipped, err);
+    } else if (st == ERR_STOPPED && p.skipped) {
+        file_write_text(p.skipped_path, p.skipped,
+                        NULL); /* for --resume; the stop is what counts */
     }
     piece_close(&p, st == ERR_STOPPED);
     free(stem);

@@ -6,6 +6,15 @@
 
 enum { MAX_TAPS = 512 };
 
+int64_t position_grid(Weights *w, int64_t rows) {
+    const int64_t grid = rows > 1 ? llround(sqrt((double)(rows - 1))) : 0;
+    if (w->status == OK && (grid == 0 || grid * grid != rows - 1))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: %lld positions: expected a square grid and one more",
+                         w->path, (long long)rows);
+    return grid;
+}
+
 /* The cubic convolution kernel (Keys 1981). */
 static double cubic(double x, double a) {
     x = fabs(x);

@@ -31,6 +31,21 @@ struct Network {
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
+static void resnet_shape(EncoderShape *s, Weights *w) {
+    const char *position = "visual.attnpool.positional_embedding";
+    s->width = weights_extent(w, -1, "%s", position);
+    s->grid = position_grid(w, weights_extent(w, -2, "%s", position));
+    s->patch = 32;
+    s->features = weights_extent(w, 0, "visual.attnpool.c_proj.weight");
+    for (int stage = 0; stage < STAGES; stage++)
+        while (weights_has(w, "visual.layer%d.%d.conv1.weight", stage + 1, (int)s->stages[stage]))
+            s->stages[stage]++;
+    if (w->status == OK && (s->width % (32 * 2) || s->stages[0] == 0))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: expected a residual network of CLIP, got %lld channels",
+                         w->path, (long long)s->width);
+}
+
 /* The convolution <conv>weight and the batch norm <norm>* behind it. */
 static Layer load_conv(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *prefix,
                        const char *conv, const char *norm) {
@@ -251,5 +266,5 @@ static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *featur
     pool(&r, features, x, y, side * side);
 }
 
-const NetworkKind resnet_network = {resnet_load,    resnet_free,    resnet_features,
+const NetworkKind resnet_network = {resnet_shape,   resnet_load,    resnet_free, resnet_features,
                                     resnet_prepare, resnet_release, resnet_run};

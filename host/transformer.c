@@ -48,6 +48,10 @@ int64_t transformer_depth(const Weights *w, const BlockNames *names, const char 
     return depth;
 }
 
+bool transformer_gated(const Weights *w, const BlockNames *names, const char *blocks) {
+    return names->gate_in && weights_has(w, "%s0.%sweight", blocks, names->gate_in);
+}
+
 /* A linear layer whose output is scaled: scale (W x + b) = scale (W x) + scale b. */
 static Layer scaled_linear(Weights *w, int64_t out, int64_t in, const char *block, const char *name,
                            const char *scale_name) {
@@ -96,7 +100,7 @@ void transformer_load(Transformer *out, Weights *w, const BlockNames *names, con
                          w->path, blocks, HEAD_DIM, (long long)t->depth, (long long)width);
         return;
     }
-    t->gated = names->gate_in && weights_has(w, "%s0.%sweight", blocks, names->gate_in);
+    t->gated = transformer_gated(w, names, blocks);
     t->hidden =
         weights_extent(w, 0, "%s0.%sweight", blocks, t->gated ? names->gate_in : names->fc1);
     if (t->gated) t->hidden /= 2;

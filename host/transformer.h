@@ -49,7 +49,9 @@ typedef struct {
 void transformer_load(Transformer *out, Weights *w, const BlockNames *names, const char *blocks,
                       int64_t width);
 void transformer_free(Transformer *t); /* NULL and twice are fine */
+/* Blocks in the file, and whether their MLP is SwiGLU's. */
 int64_t transformer_depth(const Weights *w, const BlockNames *names, const char *blocks);
+bool transformer_gated(const Weights *w, const BlockNames *names, const char *blocks);
 /* Widest row that a block needs: q, k, v or the MLP's. */
 int64_t transformer_wide(const Transformer *t);
 

@@ -70,6 +70,25 @@ struct Network {
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
+static const VitNames *names_of(const EncoderShape *s) {
+    if (s->kind == ENCODER_CLIP_VIT) return s->hugging_face ? &clip_hf_names : &clip_names;
+    return s->hugging_face ? &dinov2_hf_names : &dinov2_names;
+}
+
+static void vit_shape(EncoderShape *s, Weights *w) {
+    const VitNames *names = names_of(s);
+    s->width = weights_extent(w, 0, "%sweight", names->patch);
+    s->patch = weights_extent(w, 2, "%sweight", names->patch);
+    s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
+    s->features = s->width;
+    if (names->projection)
+        s->features = weights_extent(w, names->projection_transposed, "%s", names->projection);
+    if (names->registers && weights_has(w, "%s", names->registers))
+        s->registers = weights_extent(w, -2, "%s", names->registers);
+    s->depth = transformer_depth(w, names->block, names->blocks);
+    s->gated = transformer_gated(w, names->block, names->blocks);
+}
+
 /* The class token with its position and the registers, which have none; positions of the patches,
  * interpolated to the grid of this image size. */
 static void load_positions(Network *v, Weights *w, const VitNames *names,
@@ -83,6 +102,7 @@ static void load_positions(Network *v, Weights *w, const VitNames *names,
     if (w->status == OK && !(first && table && resized && prefix))
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
     if (w->status == OK) {
+        /* for CLIP at another size there is no published rule */
         const bool offset = shape->kind == ENCODER_DINOV2 && !shape->registers;
         for (int64_t j = 0; j < d; j++) prefix[j] = first[j] + table[j];
         if (registers)
@@ -108,9 +128,7 @@ static void vit_free(Network *v) {
 static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderOptions *options,
                          int64_t side) {
     const bool clip = shape->kind == ENCODER_CLIP_VIT;
-    const VitNames *names = clip ? shape->hugging_face ? &clip_hf_names : &clip_names
-                            : shape->hugging_face ? &dinov2_hf_names
-                                                  : &dinov2_names;
+    const VitNames *names = names_of(shape);
     const int64_t d = shape->width, grid = side / shape->patch;
     Network *v = calloc(1, sizeof *v);
     if (!v) {
@@ -218,5 +236,5 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     }
 }
 
-const NetworkKind vit_network = {vit_load,    vit_free,    vit_features,
+const NetworkKind vit_network = {vit_shape,   vit_load,    vit_free, vit_features,
                                  vit_prepare, vit_release, vit_run};

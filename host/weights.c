@@ -64,7 +64,9 @@ int64_t weights_extent(Weights *w, int axis, const char *format, ...) {
     NAME_FROM(format);
     const Tensor *t = find(w, name);
     if (!t) return 0;
-    if (axis < t->axes && t->shape[axis] > 0 && t->shape[axis] <= 1 << 24) return t->shape[axis];
+    if (axis < 0) axis += t->axes;
+    if (axis >= 0 && axis < t->axes && t->shape[axis] > 0 && t->shape[axis] <= 1 << 24)
+        return t->shape[axis];
     w->status = fail(w->err, ERR_FORMAT, "weights: %s: tensor %s: axis %d is missing or empty",
                      w->path, name, axis);
     return 0;

@@ -42,7 +42,7 @@ void weights_close(Weights *w); /* NULL and twice are fine */
 
 /* Names are given as printf formats. */
 bool weights_has(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
-/* The extent of an axis; 0 and a failure if the tensor is missing or has fewer axes. */
+/* The extent of an axis, a negative one counted from the last; 0 and a failure if the tensor is missing or has fewer axes. */
 int64_t weights_extent(Weights *w, int axis, const char *name, ...) PRINTF_LIKE(3, 4);
 /* The tensor is needed by nobody here, but belongs into such a file. */
 void weights_pass_over(Weights *w, const char *prefix);

@@ -251,6 +251,40 @@ Test(features, a_stopped_call_is_resumed_to_the_same_bits, .timeout = 60) {
     remove_folder(root);
 }
 
+/* What was skipped before a stop is still listed after the resumed call. */
+Test(features, skipped_images_are_listed_across_a_stop, .timeout = 60) {
+    Error err;
+    TurtleFeaturesOptions o;
+    TurtleFilesResult r;
+    char *root = temporary_folder(), text[1024];
+    char *command = format_text("cp -r " IMAGES " %s/p && : >%s/p/a.png && : >%s/p/z.png", root,
+                                root, root),
+         *pictures = below(root, "p"),
+         *skipped = below(root, "representations/demo_vit/p_train.skipped.txt");
+    cr_assert(system(command) == 0);
+    turtle_features_defaults(&o);
+    o.common.root_dir = root;
+    o.common.device = "cpu";
+    o.common.hooks = (TurtleHooks){.progress = stop_after_six, .stop = &stop};
+    o.images = (TurtleImages){.images = pictures};
+    o.weights = VIT;
+    o.batch_size = "3";
+    o.skip_bad = true;
+    cr_assert(turtle_features(&o, &r, &err) == ERR_STOPPED, "%s", err.text);
+    stop = 0;
+    o.common.hooks = (TurtleHooks){0};
+    o.resume = true;
+    ASSERT_OK(turtle_features(&o, &r, &err), err);
+    cr_expect(r.images == 12 && r.skipped == 1);
+    read_text(text, sizeof text, skipped);
+    cr_expect(strstr(text, "a.png: the file is empty\n") &&
+                  strstr(text, "z.png: the file is empty"),
+              "%s", text);
+    turtle_files_result_free(&r);
+    free(command), free(pictures), free(skipped);
+    remove_folder(root);
+}
+
 /* --- bad input -------------------------------------------------------------------------------- */
 
 static void expect_failure(const Ran *ran, int status, const char *words) {
