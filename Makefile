@@ -124,16 +124,21 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(OUT)/bench-encoders $(OUT)/bench-images $(OUT)/random-weights
-bench: $(BENCH) all             ## speed of the encoders beside PyTorch's, where there is one: TORCH=python
-	@bench/run $(OUT) "$(TORCH)"
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
+PARTS ?= training operations assignment growth encoders images
+bench: $(BENCH)                 ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
-$(BENCH): $(LIBRARY)
+bench-compare:                  ## two result files: A=old.json B=new.json
+	@bench/table --compare "$(A)" "$(B)"
+
+results:                        ## writes the newest results into README.md
+	@bench/readme
+
+CFLAGS_peaks := -ffp-contract=fast
+$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(OUT)/bench/bench.o $(OUT)/bench/peaks.o $(LIBRARY)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(OUT)/bench-encoders: $(OUT)/bench/encoders.o
-$(OUT)/bench-images: $(OUT)/bench/images.o
-$(OUT)/random-weights: $(OUT)/bench/random_weights.o
 
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
@@ -159,5 +164,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug  CUDA=auto|0|1"
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all demo test test-full criterion stb lint format install uninstall clean help FORCE
+.PHONY: all demo test test-full bench bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

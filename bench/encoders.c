@@ -1,68 +1,73 @@
-/* encoders.c - seconds per batch of an image encoder, one JSON object.
+/* encoders.c - seconds per batch of an image encoder.
  * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS
- * The same object as bench/reference/encoders_torch.py prints; bench/run puts both side by side. */
+ * Prints the same row as reference/encoders_torch.py. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "../host/encoder.h"
-#include "../kernels/philox.h"
+#include "bench.h"
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+typedef struct {
+    Encoder *encoder;
+    float *images, *features;
+    int64_t B;
+    Status status;
+    Error error;
+} Batch;
+
+static void run_batch(void *context) {
+    Batch *b = context;
+    if (b->status == OK)
+        b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-/* Random images (B,side,side,3) of mean 0. */
-static float *random_images(int64_t count) {
-    float *x = malloc((size_t)count * sizeof *x);
-    for (int64_t i = 0; x && i < count; i++)
-        x[i] = philox_uniform(philox_at(2, 14, 0, 0, (uint64_t)i / 4).word[i % 4], 1.7f);
-    return x;
-}
-
-static Status measure(const Ops *ops, const char *weights, int64_t B, int repeats, Error *err) {
-    Encoder *e;
+static Status measure(const Ops *ops, const char *weights, Batch *b, int repeats) {
+    b->status =
+        encoder_open(&b->encoder, ops, weights, &(EncoderOptions){.batch = b->B}, &b->error);
+    if (b->status != OK) return b->status;
+    const char *slash = strrchr(weights, '/');
+    char program[128], stem[64];
     int resize, side;
-    Status st = encoder_open(&e, ops, weights, &(EncoderOptions){.batch = B}, err);
-    if (st != OK) return st;
-    encoder_image_size(e, &resize, &side);
-    float *images = random_images(B * 3 * side * side),
-          *features = malloc((size_t)(B * encoder_features(e)) * sizeof *features);
-    if (!images || !features) st = fail(err, ERR_MEMORY, "bench: out of memory");
-    if (st == OK) st = encoder_run_images(e, features, images, B, err); /* warms up */
-    printf("{\"program\": \"turtle, %s\", \"threads\": %d, \"batch\": %lld, \"seconds\": [",
-           ops->name, ops->threads, (long long)B);
-    for (int i = 0; st == OK && i < repeats; i++) {
-        const double start = now();
-        st = encoder_run_images(e, features, images, B, err);
-        printf("%s%.6f", i ? ", " : "", now() - start);
-    }
+    snprintf(program, sizeof program, "turtle, %s", ops->name);
+    snprintf(stem, sizeof stem, "%s", slash ? slash + 1 : weights);
+    stem[strcspn(stem, ".")] = '\0';
+    Row row = {.what = stem,
+               .program = program,
+               .threads = ops->threads,
+               .work = (double)b->B,
+               .unit = "images/s",
+               .repeats = repeats};
+    encoder_image_size(b->encoder, &resize, &side);
+    b->images = random_floats(b->B * 3 * side * side, 1.7f, 0);
+    b->features = malloc((size_t)(b->B * encoder_features(b->encoder)) * sizeof *b->features);
+    if (!b->images || !b->features) b->status = fail(&b->error, ERR_MEMORY, "out of memory");
+    else row_measure(&row, run_batch, b);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("], \"peak_mib\": %.0f}\n", (double)usage.ru_maxrss / 1024.0);
-    free(images);
-    free(features);
-    encoder_close(e);
-    return st;
+    row.peak_mib = (int)(usage.ru_maxrss / 1024);
+    if (b->status == OK) row_print(&row);
+    free(b->images);
+    free(b->features);
+    encoder_close(b->encoder);
+    return b->status;
 }
 
 int main(int argc, char **argv) {
     Ops ops;
-    Error err;
-    const long B = argc == 5 ? strtol(argv[2], NULL, 10) : 0,
-               threads = argc == 5 ? strtol(argv[3], NULL, 10) : 0,
-               repeats = argc == 5 ? strtol(argv[4], NULL, 10) : 0;
-    if (B < 1 || B > 4096 || threads < 1 || threads > 1024 || repeats < 1 || repeats > 1000) {
+    Batch batch = {.B = argument(argc, argv, 2, 4096)};
+    const int threads = (int)argument(argc, argv, 3, 1024),
+              repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
+    if (argc != 5 || !batch.B || !threads || !repeats) {
         fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS\n", stderr);
         return 2;
     }
-    Status st = ops_open(&ops, "cpu", (int)threads, NULL, &err);
-    if (st == OK) {
-        st = measure(&ops, argv[1], B, (int)repeats, &err);
+    batch.status = ops_open(&ops, "cpu", threads, NULL, &batch.error);
+    if (batch.status == OK) {
+        measure(&ops, argv[1], &batch, repeats);
         ops_close(&ops);
     }
-    if (st != OK) fprintf(stderr, "bench-encoders: %s\n", err.text);
-    return st != OK;
+    if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);
+    return batch.status != OK;
 }

@@ -1,6 +1,6 @@
 /* random_weights.c - weights of an official encoder's exact names and shapes, at random: what speed
  * and memory are measured with where the published file is not at hand.
- * usage: random-weights NAME FILE [fp16]      (make bench builds build/<config>/random-weights)
+ * usage: bench-random_weights NAME FILE [fp16]      (make bench builds build/<config>/bench-random_weights)
  *
  * All tensors are windows of one pool of random numbers below 0.05, so that a product of a thousand
  * inputs keeps its size. Writing dinov2_vitg14 takes 4.6 GB of disk and little memory.
@@ -267,7 +267,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; argc > 2 && i < sizeof models / sizeof *models; i++)
         if (strcmp(argv[1], models[i].name) == 0) m = &models[i];
     if (!m || argc > 4 || (argc == 4 && strcmp(argv[3], "fp16") != 0)) {
-        fputs("usage: random-weights NAME FILE [fp16], NAME one of", stderr);
+        fputs("usage: bench-random_weights NAME FILE [fp16], NAME one of", stderr);
         for (size_t i = 0; i < sizeof models / sizeof *models; i++)
             fprintf(stderr, " %s", models[i].name);
         fputc('\n', stderr);
@@ -279,7 +279,7 @@ int main(int argc, char **argv) {
     f.pool = malloc((size_t)pool * sizeof *f.pool);
     f.half = malloc((size_t)pool * sizeof *f.half);
     if (!f.pool || !f.half) {
-        fputs("random-weights: out of memory\n", stderr);
+        fputs("bench-random_weights: out of memory\n", stderr);
         return 1;
     }
     for (int64_t i = 0; i < pool; i++) {
@@ -291,7 +291,7 @@ int main(int argc, char **argv) {
     else if (m->kind == CLIP_RESNET) add_clip_resnet(&f, m);
     else add_dinov2(&f, m);
     if (torch_save(argv[2], f.tensor, f.count, &err) != OK) {
-        fprintf(stderr, "random-weights: %s\n", err.text);
+        fprintf(stderr, "bench-random_weights: %s\n", err.text);
         return 1;
     }
     printf("%s: %d tensors of %s\n", argv[2], f.count, m->name);

@@ -1,17 +1,18 @@
 """encoders_torch.py - CLIP's and DINOv2's image encoders in plain PyTorch: what ours are timed beside.
 
-    python encoders_torch.py --weights FILE --batch B --threads N --repeats R     times, one JSON object
+    python encoders_torch.py --weights FILE --batch B --threads N --repeats R     one row, as bench-encoders prints
     python encoders_torch.py --weights FILE --input X.npy --expect Y.npy          difference from recorded features
 
 The fastest stock operations of whatever PyTorch runs it: fused attention where it exists, batch norm folded into
 the convolutions, channels-last where that is faster, inference mode, float32.
 """
 import argparse
-import json
-import time
+import os
 
-import torch
-import torch.nn.functional as F
+import rows
+
+torch = rows.need("torch")
+F = torch.nn.functional
 
 
 def attention(q, k, v):
@@ -172,13 +173,9 @@ def main():
                   ((found - expected).abs().max(), (found - expected).norm() / expected.norm()))
             return
         images = torch.randn(a.batch, 3, side, side)
-        seconds = []
-        for _ in range(a.repeats + 1):  # the first warms up
-            start = time.perf_counter()
-            run(images)
-            seconds.append(time.perf_counter() - start)
-    print(json.dumps({"program": "PyTorch " + torch.__version__, "threads": a.threads, "batch": a.batch,
-                      "seconds": seconds[1:]}))
+        seconds = rows.measure(lambda: run(images), a.repeats)
+    rows.show(os.path.basename(a.weights).split(".")[0], "PyTorch " + torch.__version__, a.threads, a.batch, "images/s",
+              seconds)
 
 
 if __name__ == "__main__":

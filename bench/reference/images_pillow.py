@@ -1,15 +1,15 @@
 """images_pillow.py - decoding, resizing and cropping with Pillow on one thread: what ours is timed beside.
 
-    python images_pillow.py RESIZE CROP REPEATS FILE...      one JSON object per file, as bench-images prints
+    python images_pillow.py RESIZE CROP REPEATS FILE...      rows as bench-images prints
     python images_pillow.py --make FOLDER FILE               FILE as JPEGs of common sizes, to time
 """
 import io
-import json
 import os
 import sys
-import time
 
-from PIL import Image, __version__
+import rows
+
+Image = rows.need("PIL.Image")
 
 
 def load(data, resize, crop):
@@ -32,12 +32,8 @@ def main():
     for path in sys.argv[4:]:
         with open(path, "rb") as f:
             data = f.read()
-        load(data, resize, crop)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            load(data, resize, crop)
-        rate = repeats / (time.perf_counter() - start)
-        print(json.dumps({"program": "Pillow " + __version__, "file": path, "images_per_s": round(rate, 1)}))
+        rows.show(os.path.basename(path), "Pillow " + Image.__version__, 1, 1, "images/s",
+                  rows.measure(lambda: load(data, resize, crop), repeats))
 
 
 if __name__ == "__main__":

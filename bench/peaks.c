@@ -1,0 +1,85 @@
+/* peaks.c - what this machine can do at most: fused multiply-adds in registers, bytes read from
+ * memory. Compiled with -ffp-contract=fast. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+enum { CHAINS = 10, ROUNDS = 5 };
+
+/* Ten independent chains x <- x a + b: two operations per element and step, more chains than two
+ * units of four cycles need. Named one by one, for an array would live in memory. */
+#define CHAINS_OF(floats)                                                     \
+    typedef float Vec __attribute__((vector_size(4 * (floats))));             \
+    const Vec a = (Vec){0} + 0.999f, b = (Vec){0} + 0.001f;                   \
+    Vec p = a, q = a, r = a, s = a, t = a, u = a, v = a, w = a, x = a, y = a; \
+    for (int64_t i = 0; i < steps; i++) {                                     \
+        p = p * a + b, q = q * a + b, r = r * a + b, s = s * a + b;           \
+        t = t * a + b, u = u * a + b, v = v * a + b, w = w * a + b;           \
+        x = x * a + b, y = y * a + b;                                         \
+    }                                                                         \
+    p += q + r + s + t + u + v + w + x + y;                                   \
+    return p[0]
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static float chains_512(int64_t steps) {
+    CHAINS_OF(16);
+}
+__attribute__((target("avx2,fma"))) static float chains_256(int64_t steps) {
+    CHAINS_OF(8);
+}
+#endif
+static float chains_128(int64_t steps) {
+    CHAINS_OF(4);
+}
+
+double fma_peak(int threads) {
+    enum { STEPS = 4000000 };
+    float (*run)(int64_t) = chains_128;
+    int floats = 4;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) run = chains_512, floats = 16;
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        run = chains_256, floats = 8;
+#endif
+    double best = 0.0;
+    volatile float sink = 0.0f;
+    for (int round = 0; round < ROUNDS; round++) {
+        const double start = seconds_now();
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+#endif
+        for (int t = 0; t < threads; t++) {
+            const float sum = run(STEPS);
+            if (t == 0) sink = sum;
+        }
+        const double rate =
+            2.0 * CHAINS * floats * (double)STEPS * threads / (seconds_now() - start);
+        if (rate > best) best = rate;
+    }
+    (void)sink;
+    return best * 1e-9;
+}
+
+double memory_peak(int threads) {
+    const int64_t n = (int64_t)64 << 20; /* 512 MiB */
+    uint64_t *x = malloc((size_t)n * sizeof *x);
+    if (!x) return 0.0;
+    memset(x, 1, (size_t)n * sizeof *x);
+    double best = 0.0;
+    volatile uint64_t sink = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        const double start = seconds_now();
+        uint64_t sum = 0;
+#if defined(_OPENMP)
+#pragma omp parallel for simd num_threads(threads) reduction(+ : sum)
+#endif
+        for (int64_t i = 0; i < n; i++) sum += x[i];
+        sink = sum;
+        const double rate = (double)n * sizeof *x / (seconds_now() - start);
+        if (rate > best) best = rate;
+    }
+    (void)sink;
+    free(x);
+    return best * 1e-9;
+}
