@@ -17,7 +17,9 @@ typedef struct {
     Mt19937 numpy;
     int64_t B, C, d;
     Features features; /* (SAMPLES,d) */
-    float *Z, *P, *Y, *logits, *linear, *task, *grad, *m1, *m2, *W, *small;
+    Buffer memory;     /* of Z, as the device gives it */
+    Batch Z;
+    float *P, *Y, *logits, *linear, *task, *grad, *m1, *m2, *W, *small;
     int32_t *index;
     int64_t *rows, *permuted, iteration;
     void *scratch;
@@ -25,7 +27,7 @@ typedef struct {
 
 static InnerSteps inner_of(Bench *b, int64_t M) {
     return (InnerSteps){.K = 1,
-                        .space = {{b->Z, b->d, b->linear, b->m1, b->m2}},
+                        .space = {{b->Z, b->linear, b->m1, b->m2}},
                         .Y = b->Y,
                         .B = b->B,
                         .C = b->C,
@@ -47,11 +49,11 @@ static InnerSteps inner_of(Bench *b, int64_t M) {
 OPERATION(inner_steps, InnerSteps in = inner_of(b, STEPS); train->inner_steps(b->queue, &in))
 OPERATION(label_grad, InnerSteps in = inner_of(b, 0);
           train->label_grad(b->queue, b->small, b->P, &in))
-OPERATION(matmul, matrix->matmul(b->queue, MATMUL_NT, b->logits, b->Z, b->linear,
+OPERATION(matmul, matrix->matmul(b->queue, MATMUL_NT, b->logits, &b->Z, b->linear,
                                  b->linear + b->C * b->d, b->B, b->C, b->d, b->scratch))
 OPERATION(linear_grad,
-          train->linear_grad(b->queue, b->grad, b->logits, b->Z, b->B, b->C, b->d, b->scratch))
-OPERATION(gather, matrix->gather(b->queue, b->Z, &b->features, b->rows, b->B))
+          train->linear_grad(b->queue, b->grad, b->logits, &b->Z, b->B, b->C, b->scratch))
+OPERATION(gather, matrix->gather(b->queue, &b->Z, &b->features, b->rows, b->B))
 OPERATION(softmax, train->softmax(b->queue, b->P, b->logits, b->B, b->C))
 OPERATION(label_mean, train->label_mean(b->queue, b->Y, b->P, SPACES, b->B, b->C))
 OPERATION(batch_entropy, train->batch_entropy(b->queue, b->small, b->small + SPACES * b->C, b->P,
@@ -83,12 +85,15 @@ static void prepare(Bench *b) {
 
 static bool allocate(Bench *b) {
     const int64_t task = task_size(b->C, b->d);
-    int64_t scratch = b->ops.train.scratch_bytes(SPACES, b->B, b->C, b->d);
+    int64_t scratch = b->ops.train.scratch_bytes(DTYPE_F32, SPACES, b->B, b->C, b->d);
     const int64_t matmul = b->ops.matrix.matmul_scratch_bytes(MATMUL_NT, b->B, b->C, b->d);
     if (matmul > scratch) scratch = matmul;
     b->features =
         (Features){random_floats(SAMPLES * b->d, 0.1f, 0), SAMPLES, b->d, DTYPE_F32, false};
-    b->Z = malloc((size_t)(b->B * b->d) * sizeof *b->Z);
+    b->Z = (Batch){NULL, DTYPE_F32, b->d, batch_row(DTYPE_F32, b->d)};
+    if (b->ops.mem.alloc(b->ops.device, &b->memory, b->B * b->Z.row * (int64_t)sizeof(float), NULL))
+        return false;
+    b->Z.data = b->memory.data;
     b->P = malloc((size_t)(SPACES * b->B * b->C) * sizeof *b->P);
     b->Y = malloc((size_t)(b->B * b->C) * sizeof *b->Y);
     b->logits = malloc((size_t)(b->B * b->C) * sizeof *b->logits);
@@ -104,14 +109,13 @@ static bool allocate(Bench *b) {
     b->permuted = malloc(PERMUTED * sizeof *b->permuted);
     b->scratch = aligned_alloc(64, (size_t)(scratch + 63) / 64 * 64);
     mt19937_seed(&b->numpy, 42);
-    return b->features.data && b->Z && b->P && b->Y && b->logits && b->linear && b->task &&
+    return b->features.data && b->Z.data && b->P && b->Y && b->logits && b->linear && b->task &&
            b->grad && b->W && b->m1 && b->m2 && b->small && b->index && b->rows && b->permuted &&
            b->scratch;
 }
 
 static void release(Bench *b) {
     void *all[] = {(void *)b->features.data,
-                   b->Z,
                    b->P,
                    b->Y,
                    b->logits,
@@ -127,6 +131,7 @@ static void release(Bench *b) {
                    b->permuted,
                    b->scratch};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    b->ops.mem.free(b->ops.device, &b->memory);
 }
 
 static Status measure(Bench *b, int threads, int repeats, Error *err) {

@@ -15,7 +15,7 @@ static int64_t lay_out(Predictor *p, char *base) {
         if (p->d[k] > d_max) d_max = p->d[k];
     }
     TAKE(rows, CHUNK * sizeof(int64_t));
-    TAKE(Z, CHUNK * d_max * (int64_t)sizeof(float));
+    TAKE(Z, CHUNK * batch_row(DTYPE_F32, d_max) * (int64_t)sizeof(float));
     TAKE(P, p->K * CHUNK * p->C * (int64_t)sizeof(float));
     TAKE(Y, CHUNK * p->C * (int64_t)sizeof(float));
     TAKE(confidence, CHUNK * sizeof(float));
@@ -78,9 +78,11 @@ static Status run_chunk(Predictor *p, const Features *features, int64_t first, i
     ops->mem.to_device(q, p->rows, rows, n * (int64_t)sizeof *rows);
     for (int k = 0; k < p->K; k++) {
         float *P = p->P + k * n * p->C;
-        ops->matrix.gather(q, p->Z, &features[k], p->rows, n);
-        ops->matrix.matmul(q, MATMUL_NT, P, p->Z, p->linear[k], p->linear[k] + p->C * p->d[k], n,
-                           p->C, p->d[k], p->scratch);
+        const int64_t d = p->d[k];
+        const Batch Z = {p->Z, DTYPE_F32, d, batch_row(DTYPE_F32, d)};
+        ops->matrix.gather(q, &Z, &features[k], p->rows, n);
+        ops->matrix.matmul(q, MATMUL_NT, P, &Z, p->linear[k], p->linear[k] + p->C * d, n, p->C, d,
+                           p->scratch);
         ops->train.softmax(q, P, P, n, p->C);
         ops->matrix.argmax(q, p->index + (1 + k) * n, NULL, NULL, P, n, p->C);
     }

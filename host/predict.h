@@ -21,7 +21,7 @@ typedef struct {
     int64_t C, d[MAX_SPACES];
     Buffer memory; /* no data: borrowed */
     int64_t *rows;
-    float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin;
+    float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin; /* Z: of one space at a time */
     int32_t *index;
     void *scratch;
 } Predictor;

@@ -27,10 +27,17 @@ static float *take_f32(Arena *a, int64_t count) {
     return take(a, count, sizeof(float));
 }
 
+/* How a batch of these features is kept: float16 as it is in the file, all else as float32. */
+static Batch batch_of(const Features *f) {
+    const DType type = f->type == DTYPE_F16 && !f->swapped ? DTYPE_F16 : DTYPE_F32;
+    return (Batch){NULL, type, f->d, batch_row(type, f->d)};
+}
+
 static void lay_out(Train *r, Arena *a) {
     const TrainConfig *c = &r->config;
     const int64_t K = c->K, B = c->B, C = c->C;
     int64_t d_max = 0;
+    DType narrowest = DTYPE_F32;
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k], task = task_size(C, d), head = linear_size(C, d);
         if (d > d_max) d_max = d;
@@ -40,7 +47,9 @@ static void lay_out(Train *r, Arena *a) {
         r->head[k] = take_f32(a, head);
         r->head_m1[k] = take_f32(a, head);
         r->head_m2[k] = take_f32(a, head);
-        r->Z[k] = take_f32(a, B * d);
+        r->Z[k] = batch_of(&r->features[k]);
+        r->Z[k].data = take(a, B * r->Z[k].row, dtype_bytes(r->Z[k].type));
+        if (r->Z[k].type == DTYPE_F16) narrowest = DTYPE_F16;
     }
     r->iteration = take(a, 1, sizeof(int64_t));
     r->head_step = take(a, 1, sizeof(int64_t));
@@ -53,7 +62,7 @@ static void lay_out(Train *r, Arena *a) {
     r->P_bar = take_f32(a, K * C);
     r->inner_losses = take_f32(a, c->M);
 
-    int64_t scratch = r->ops->train.scratch_bytes(c->K, B, C, d_max);
+    int64_t scratch = r->ops->train.scratch_bytes(narrowest, c->K, B, C, d_max);
     const int64_t matmul = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
     if (matmul > scratch) scratch = matmul;
     r->scratch = take(a, scratch, 1);
@@ -149,7 +158,7 @@ static Status outer_iteration(void *run) {
 
     /* 1. B distinct rows; Z_k = those rows of every space. */
     if (!c->torch_rng) draw_rows(r);
-    for (int k = 0; k < K; k++) matrix->gather(q, r->Z[k], &r->features[k], r->rows, B);
+    for (int k = 0; k < K; k++) matrix->gather(q, &r->Z[k], &r->features[k], r->rows, B);
 
     /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9). */
     for (int k = 0; k < K; k++) {
@@ -157,7 +166,7 @@ static Status outer_iteration(void *run) {
         const float *bias = r->task[k] + C * d;
         float *P = r->P + k * B * C;
         train->weight_norm(q, r->W, r->task[k], C, d);
-        matrix->matmul(q, MATMUL_NT, P, r->Z[k], r->W, bias, B, C, d, r->scratch);
+        matrix->matmul(q, MATMUL_NT, P, &r->Z[k], r->W, bias, B, C, d, r->scratch);
         train->softmax(q, P, P, B, C);
     }
     train->label_mean(q, r->Y, r->P, K, B, C);
@@ -180,7 +189,7 @@ static Status outer_iteration(void *run) {
                         .losses = r->inner_losses,
                         .scratch = r->scratch};
     for (int k = 0; k < K; k++)
-        inner.space[k] = (InnerSpace){r->Z[k], r->d[k], r->head[k], r->head_m1[k], r->head_m2[k]};
+        inner.space[k] = (InnerSpace){r->Z[k], r->head[k], r->head_m1[k], r->head_m2[k]};
     train->inner_steps(q, &inner);
     r->ops->mem.count(q, r->head_step, c->M);
 
@@ -192,7 +201,7 @@ static Status outer_iteration(void *run) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
         train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C, r->scratch);
-        train->linear_grad(q, r->grad, grad_logits, r->Z[k], B, C, d, r->scratch);
+        train->linear_grad(q, r->grad, grad_logits, &r->Z[k], B, C, r->scratch);
         train->weight_norm_grad(q, r->grad, r->grad, r->task[k], C, d);
         train->adam(q, r->task[k], r->grad, r->task_m1[k], r->task_m2[k], task_size(C, d),
                     c->outer_lr, r->iteration);

@@ -39,13 +39,13 @@ typedef struct {
     float *entropy;     /* (K) entropy of the batch-mean label, per space */
 
     /* within an iteration */
-    int64_t *rows;        /* (B) the batch */
-    float *Z[MAX_SPACES]; /* (B,d_k) its features */
-    float *W;             /* (C,d_max) weight-normalised task weight; then, in its place, */
-    float *grad;          /* (task_size) the gradient of one space's task encoder */
-    float *P, *Y;         /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
-    float *P_bar;         /* (K,C) */
-    float *inner_losses;  /* (M) before each inner step, summed over spaces */
+    int64_t *rows;       /* (B) the batch */
+    Batch Z[MAX_SPACES]; /* (B,d_k) its features */
+    float *W;            /* (C,d_max) weight-normalised task weight; then, in its place, */
+    float *grad;         /* (task_size) the gradient of one space's task encoder */
+    float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
+    float *P_bar;        /* (K,C) */
+    float *inner_losses; /* (M) before each inner step, summed over spaces */
     void *scratch;
 
     /* torch's and numpy's streams, drawn on the host */

@@ -23,6 +23,26 @@ typedef struct {
     bool swapped;     /* bytes are in the other order */
 } Features;
 
+/* A batch of features in device memory, as gather leaves it: sample b begins at element b * row. */
+typedef struct {
+    void *data;
+    DType type; /* DTYPE_F32, or DTYPE_F16: half the bytes */
+    int64_t d, row;
+} Batch;
+
+/* Elements between the samples of a batch: an odd number of 64-byte lines, so that a column of
+ * features meets every set of a cache (768 floats are 48 lines: four sets of 64 would serve all
+ * samples), and a multiple of what vector and bulk loads align to. */
+static inline int64_t batch_row(DType type, int64_t d) {
+    const int64_t per_line = 64 / dtype_bytes(type);
+    return ((d + per_line - 1) / per_line | 1) * per_line;
+}
+
+/* Samples one after the other. */
+static inline Batch batch_f32(const float *data, int64_t d) {
+    return (Batch){(void *)data, DTYPE_F32, d, d};
+}
+
 /* Which operand of a product is transposed. A is (rows,depth), B is (depth,cols) as multiplied. */
 typedef enum {
     MATMUL_NN, /* A stored (rows,depth), B stored (depth,cols) */
@@ -32,15 +52,16 @@ typedef enum {
 
 typedef struct {
     /* out = A B (+ bias, broadcast over rows; NULL for none).
-     *   out (rows,cols), bias (cols); 2 rows cols depth flops.
+     *   A as A->type, A->d elements per stored row; out (rows,cols), bias (cols).
+     *   2 rows cols depth flops.
      * scratch: matmul_scratch_bytes(form, rows, cols, depth) bytes. */
-    Status (*matmul)(Queue *queue, MatmulForm form, float *out, const float *A, const float *B,
+    Status (*matmul)(Queue *queue, MatmulForm form, float *out, const Batch *A, const float *B,
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
     int64_t (*matmul_scratch_bytes)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
 
-    /* out[b,:] = features[rows[b],:], converted to float32. rows (B) in [0, N).
-     *   4Bd bytes written, B d elements read in runs of one row. */
-    Status (*gather)(Queue *queue, float *out, const Features *features, const int64_t *rows,
+    /* out[b,:] = features[rows[b],:], converted to out->type (float16 only from float16: exact).
+     *   rows (B) in [0, N). B d elements written, B d read in runs of one row. */
+    Status (*gather)(Queue *queue, const Batch *out, const Features *features, const int64_t *rows,
                      int64_t B);
 
     /* Per row: the index of the first maximum; its value and its distance from the second largest.

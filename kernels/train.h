@@ -26,8 +26,7 @@ static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task enco
 
 /* One space inside the inner loop. */
 typedef struct {
-    const float *Z; /* (B,d) features of the batch */
-    int64_t d;
+    Batch Z;     /* (B,d) features */
     float *head; /* linear_size(C,d): trained in place */
     float *m1;   /* Adam's moments, like head */
     float *m2;
@@ -49,8 +48,9 @@ typedef struct {
 enum { PHILOX_TASK = 1, PHILOX_HEAD = 2, PHILOX_ROWS = 3 };
 
 typedef struct {
-    /* Bytes of scratch that any one operation below needs at most with K spaces of at most d. */
-    int64_t (*scratch_bytes)(int K, int64_t B, int64_t C, int64_t d);
+    /* Bytes of scratch that any one operation below needs at most with K spaces of at most d;
+     * type: the narrowest of their batches'. */
+    int64_t (*scratch_bytes)(DType type, int K, int64_t B, int64_t C, int64_t d);
 
     /* W (C,d) from the task parameters: W[c,:] = g[c] v[c,:]/|v[c,:]|. 8Cd bytes. */
     Status (*weight_norm)(Queue *queue, float *W, const float *task, int64_t C, int64_t d);
@@ -91,8 +91,8 @@ typedef struct {
     Status (*task_grad)(Queue *queue, float *P, const float *grad_Y, const float *P_bar, int K,
                         double gamma, int64_t B, int64_t C, void *scratch);
     /* grad (linear_size) = (grad_logits^T Z, column sums of grad_logits). 2 B d C flops. */
-    Status (*linear_grad)(Queue *queue, float *grad, const float *grad_logits, const float *Z,
-                          int64_t B, int64_t C, int64_t d, void *scratch);
+    Status (*linear_grad)(Queue *queue, float *grad, const float *grad_logits, const Batch *Z,
+                          int64_t B, int64_t C, void *scratch);
 
     /* One Adam step of n parameters; *step counts the steps done before, in device memory.
      *   28n bytes. Bias corrections are computed in double, as torch does. */

@@ -26,7 +26,7 @@ static void judge(const char *name, Operation *operation, double limit) {
 #define ELEMENT_LIMIT 1e-6
 
 static void *train_scratch(const Ops *ops, Shape s) {
-    return scratch(ops->train.scratch_bytes((int)s.K, s.B, s.C, s.d));
+    return scratch(ops->train.scratch_bytes(DTYPE_F16, (int)s.K, s.B, s.C, s.d));
 }
 
 /* --- matrix ----------------------------------------------------------------------------------- */
@@ -36,8 +36,9 @@ static void run_matmul(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *A = numbers(s.B * s.d, 1), *B = numbers(s.C * s.d, 2), *bias = numbers(s.C, 3);
     for (int f = 0; f < 3; f++) {
         void *work = scratch(ops->matrix.matmul_scratch_bytes(forms[f], s.B, s.C, s.d));
-        ops->matrix.matmul(q, forms[f], output(o, s.B * s.C, NULL), A, B, f == 1 ? bias : NULL, s.B,
-                           s.C, s.d, work);
+        const Batch a = batch_f32(A, forms[f] == MATMUL_TN ? s.B : s.d);
+        ops->matrix.matmul(q, forms[f], output(o, s.B * s.C, NULL), &a, B, f == 1 ? bias : NULL,
+                           s.B, s.C, s.d, work);
         free(work);
     }
     free(A), free(B), free(bias);
@@ -97,13 +98,14 @@ Test(ops, gather_converts_every_type_and_byte_order) {
             ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
             ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
             const Features f = {file + 1, N, D, type, swapped};
-            ops.matrix.gather(q, out, &f, rows, B);
+            const Batch batch = batch_f32(out, D);
+            ops.matrix.gather(q, &batch, &f, rows, B);
             ASSERT_OK(ops.mem.wait(q, &err), err);
             for (int i = 0; i < B * D; i++)
                 cr_expect(out[i] == (float)(rows[i / D] * D + i % D - 3),
                           "%s %s %d: element %d is %g", sets[set], dtype_name(type), swapped, i,
                           (double)out[i]);
-            ops.matrix.gather(q, out, &f, (const int64_t[]){0, N, 0, 0}, B);
+            ops.matrix.gather(q, &batch, &f, (const int64_t[]){0, N, 0, 0}, B);
             cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "gather"));
             ops.mem.queue_close(q);
             ops_close(&ops);
@@ -265,7 +267,8 @@ Test(ops, task_grad) {
 static void run_linear_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *R = numbers(s.B * s.C, 1), *Z = numbers(s.B * s.d, 2);
     void *work = train_scratch(ops, s);
-    ops->train.linear_grad(q, output(o, linear_size(s.C, s.d), NULL), R, Z, s.B, s.C, s.d, work);
+    const Batch batch = batch_f32(Z, s.d);
+    ops->train.linear_grad(q, output(o, linear_size(s.C, s.d), NULL), R, &batch, s.B, s.C, work);
     free(work), free(R), free(Z);
 }
 
@@ -359,8 +362,8 @@ static void run_inner(const Ops *ops, Queue *q, Shape s, Outputs *o, Recorded re
         float *m2 = malloc((size_t)n * 4), *none = calloc((size_t)n, 4);
         for (int64_t i = 0; i < n; i++)
             m2[i] = 1.0f; /* keeps a step far from sign(g): no amplification */
-        in.space[k] =
-            (InnerSpace){Z[k], d, output(heads, n, initial[k]), output(moments, n, none), m2};
+        in.space[k] = (InnerSpace){batch_f32(Z[k], d), output(heads, n, initial[k]),
+                                   output(moments, n, none), m2};
         free(none);
     }
     ops->train.inner_steps(q, &in);
@@ -397,7 +400,7 @@ static void run_label_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         const int64_t d = k ? (s.d + 1) / 2 : s.d;
         Z[k] = numbers(s.B * d, 2 + k);
         head[k] = numbers(linear_size(s.C, d), 6 + k);
-        in.space[k] = (InnerSpace){.Z = Z[k], .d = d, .head = head[k]};
+        in.space[k] = (InnerSpace){.Z = batch_f32(Z[k], d), .head = head[k]};
     }
     float *loss = output(o, s.K, NULL), *in_place = output(o, s.B * s.C, Y),
           *apart = output(o, s.B * s.C, NULL);
@@ -483,10 +486,11 @@ Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
     unsetenv("TURTLE_ISA");
     ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
     ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-    void *work = scratch(ops.train.scratch_bytes(1, FB, FC, FD));
-    ops.matrix.matmul(q, MATMUL_NT, logits, Z, head, head + FC * FD, FB, FC, FD, work);
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, FB, FC, FD));
+    const Batch batch = batch_f32(Z, FD);
+    ops.matrix.matmul(q, MATMUL_NT, logits, &batch, head, head + FC * FD, FB, FC, FD, work);
     ops.train.cross_entropy(q, &loss, logits, NULL, false, logits, Y, FB, FC, work);
-    ops.train.linear_grad(q, grad, logits, Z, FB, FC, FD, work);
+    ops.train.linear_grad(q, grad, logits, &batch, FB, FC, work);
     ASSERT_OK(ops.mem.wait(q, &err), err);
     for (int i = 0; i < n; i++) h[i] = head[i];
     for (int i = 0; i < FB * FC; i++) y[i] = Y[i];
@@ -505,7 +509,7 @@ Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
     const int64_t step = 0;
     memcpy(fused, head, sizeof fused);
     InnerSteps in = {.K = 1,
-                     .space = {{Z, FD, fused, m1, m2}},
+                     .space = {{batch, fused, m1, m2}},
                      .Y = Y,
                      .B = FB,
                      .C = FC,
@@ -533,7 +537,7 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
     unsetenv("TURTLE_ISA");
     ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
     ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-    void *work = scratch(ops.train.scratch_bytes(FK, FB, FC, FD));
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, FK, FB, FC, FD));
     float P[FK * FB * FC], Y[FB * FC], W[FC * FD], P_bar[FK * FC], H[FK], loss[FK];
     InnerSteps heads = {.K = FK, .Y = Y, .B = FB, .C = FC, .scratch = work};
     for (int k = 0; k < FK; k++) {
@@ -542,10 +546,11 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
         Z[k] = numbers(FB * FD, 5 + k);
         t[k] = malloc(n * sizeof(double));
         for (int i = 0; i < n; i++) t[k][i] = task[k][i];
-        heads.space[k] = (InnerSpace){.Z = Z[k], .d = FD, .head = head[k]};
+        heads.space[k] = (InnerSpace){.Z = batch_f32(Z[k], FD), .head = head[k]};
         float *Pk = P + k * FB * FC;
         ops.train.weight_norm(q, W, task[k], FC, FD);
-        ops.matrix.matmul(q, MATMUL_NT, Pk, Z[k], W, task[k] + FC * FD, FB, FC, FD, work);
+        ops.matrix.matmul(q, MATMUL_NT, Pk, &heads.space[k].Z, W, task[k] + FC * FD, FB, FC, FD,
+                          work);
         ops.train.softmax(q, Pk, Pk, FB, FC);
     }
     ops.train.label_mean(q, Y, P, FK, FB, FC);
@@ -557,7 +562,7 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
         float grad_linear[FC * FD + FC], grad[n];
         double slope[n];
         ops.train.task_grad(q, P + k * FB * FC, Y, P_bar + k * FC, FK, gamma, FB, FC, work);
-        ops.train.linear_grad(q, grad_linear, P + k * FB * FC, Z[k], FB, FC, FD, work);
+        ops.train.linear_grad(q, grad_linear, P + k * FB * FC, &heads.space[k].Z, FB, FC, work);
         ops.train.weight_norm_grad(q, grad, grad_linear, task[k], FC, FD);
         ASSERT_OK(ops.mem.wait(q, &err), err);
         for (int i = 0; i < n; i++) {

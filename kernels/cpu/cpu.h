@@ -62,6 +62,11 @@ void cpu_device_ops(DeviceOps *mem);
  * than within a vector, lie in the same places for any number of threads. */
 enum { ELEMENT_RUN = 1024 };
 
+static inline bool batch_servable(const Batch *Z) {
+    return Z && Z->data && Z->d >= 1 && Z->row >= Z->d &&
+           (Z->type == DTYPE_F32 || Z->type == DTYPE_F16);
+}
+
 /* Parts into which B rows are cut for sums: shapes decide, never threads. */
 enum { ROW_GROUPS = 32 };
 static inline int64_t group_first(int64_t group, int64_t groups, int64_t rows) {

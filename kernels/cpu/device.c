@@ -1,19 +1,25 @@
 /* device.c - memory and queues of the CPU: operations run when they are enqueued. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cpu.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
 static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
     (void)device;
     *out = (Buffer){.bytes = bytes};
     if (bytes < 0) return fail(err, ERR_ARG, "memory: %lld bytes", (long long)bytes);
-    out->data = aligned_alloc(ALIGN, (size_t)round_up(bytes > 0 ? bytes : 1, ALIGN));
+    const int64_t align = bytes >= 4 * HUGE_PAGE ? HUGE_PAGE : ALIGN;
+    out->data = aligned_alloc((size_t)align, (size_t)round_up(bytes > 0 ? bytes : 1, align));
     if (!out->data)
         return fail(err, ERR_MEMORY, "memory: %.1f MiB are not to be had: lower --batch_size",
                     (double)bytes / (1 << 20));
+#if defined(MADV_HUGEPAGE)
+    /* A sample is most of a small page: every row of a batch would miss the translation cache. */
+    if (align == HUGE_PAGE) madvise(out->data, (size_t)bytes, MADV_HUGEPAGE);
+#endif
     memset(out->data, 0, (size_t)bytes);
     return OK;
 }

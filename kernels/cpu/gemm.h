@@ -14,27 +14,35 @@
 #include "cpu.h"
 
 /* the symbols that carry the set's name */
+#define dot_tile ISA(dot_tile)
 #define gemm_tile ISA(gemm_tile)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
+#define panel_features ISA(panel_features)
 #define panel_gradient ISA(panel_gradient)
 #define panel_logits ISA(panel_logits)
+#define sum_groups ISA(sum_groups)
 
 /* Register tiles: TILE_ROWS x TILE_COLS accumulators, TILE_COLS of B and one broadcast must fit the
  * vector registers: AVX-512 has 32 of 16 floats (24 + 2 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
- * NEON 16 or 32 of 4 (8 + 2 + 1). */
+ * NEON 16 or 32 of 4 (8 + 2 + 1).
+ *
+ * Classes beyond the last whole TILE_COLS: up to DOT_CLASSES of them by dot products along d
+ * (dot_tile), which waste nothing, more by a strip that is padded. */
 #if defined(__AVX512F__)
 #define TILE_ROWS 12
-enum { VEC_FLOATS = 16, TILE_COLS = 32 };
+enum { VEC_FLOATS = 16, TILE_COLS = 32, DOT_CLASSES = 24 };
 #elif defined(__AVX2__)
 #define TILE_ROWS 6
-enum { VEC_FLOATS = 8, TILE_COLS = 16 };
+enum { VEC_FLOATS = 8, TILE_COLS = 16, DOT_CLASSES = 0 };
 #else
 #define TILE_ROWS 4
-enum { VEC_FLOATS = 4, TILE_COLS = 8 };
+enum { VEC_FLOATS = 4, TILE_COLS = 8, DOT_CLASSES = 0 };
 #endif
+enum { DOT_ROWS = 4, DOT_COLS = 6 };
+#define UNROLL _Pragma("GCC unroll 12")
 
-/* Rows of a panel: a multiple of every TILE_ROWS; 120 x 768 floats are 360 KiB, so that a panel of
+/* Rows of a panel: a multiple of every TILE_ROWS; 120 x 784 floats are 368 KiB, so that a panel of
  * features stays in a second-level cache of 512 KiB or more from its logits to its gradient. */
 enum { PANEL = 120 };
 
@@ -46,20 +54,46 @@ typedef struct {
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate);
+/* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. */
+void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
+              const float *W, int64_t W_row, float *out, int64_t out_row);
 
-/* W (C,d) as [C/TILE_COLS][d][TILE_COLS], zeros beyond C: round_up(C, TILE_COLS) * d floats. */
+/* Classes that are packed into strips; the others are read where they lie. */
+static inline int64_t packed_classes(int64_t C) {
+    return C % TILE_COLS <= DOT_CLASSES ? C / TILE_COLS * TILE_COLS : C;
+}
+static inline int64_t packed_floats(int64_t C, int64_t d) {
+    return round_up(packed_classes(C), TILE_COLS) * d;
+}
+/* The first packed_classes of W (C,d) as [.][d][TILE_COLS], zeros beyond C. */
 void pack_weight(float *packed, const float *W, int64_t C, int64_t d, int threads);
 
-/* logits (n, ld) of a panel = Z (n,d) W^T; ld = round_up(C, TILE_COLS), the bias not yet added. */
-void panel_logits(float *logits, const float *Z, const float *packed_W, int64_t n, int64_t C,
-                  int64_t d);
+/* Rows first .. first+n of a batch as float32: where they lie, or converted into `buffer`, which
+ * has panel_buffer(Z) floats. */
+typedef struct {
+    const float *at;
+    int64_t row;
+} Panel;
+static inline int64_t panel_buffer(const Batch *Z) {
+    return Z->type == DTYPE_F32 ? 0 : PANEL * batch_row(DTYPE_F32, Z->d);
+}
+Panel panel_features(const Batch *Z, int64_t first, int64_t n, float *buffer);
 
-/* grad (linear_size: (C,d), then (C)) += residual (n, C of ld)^T Z (n,d), and its column sums. */
-void panel_gradient(float *grad, const float *residual, int64_t ld, const float *Z, int64_t n,
-                    int64_t C, int64_t d);
+/* logits (n,C), rows `ld` apart = Z (n,d) W^T, the bias not yet added. Zeros may be written up to
+ * round_up(C, VEC_FLOATS) <= ld. */
+void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, const float *W,
+                  int64_t n, int64_t C, int64_t d);
 
-/* Groups of rows with a private gradient each: as many as fit 16 MiB, a power of two from 1 to
- * ROW_GROUPS, never more than there are panels. */
+/* grad (linear_size: (C,d), then (C)) = or += residual (n,C), rows `ld` apart,^T Z (n,d), and its
+ * column sums. */
+void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
+                    int64_t n, int64_t C, int64_t d);
+
+/* Groups of rows with a private gradient each: a power of two from 1 to ROW_GROUPS, never more than
+ * there are panels; as many as fit 16 MiB, and more than 16 only if they fit 4. */
 int64_t gradient_groups(int64_t B, int64_t C, int64_t d);
+/* sum[i] = the groups' gradients (groups,size) at first + i, added in order, 0 <= i < n. */
+void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,
+                int64_t n);
 
 #endif

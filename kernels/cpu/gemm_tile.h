@@ -17,30 +17,37 @@ static inline void store(float *p, Vec v) {
     memcpy(p, &v, sizeof v);
 }
 
-/* `rows` is a constant at every call, so that the accumulators become registers. */
+/* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
+ * become registers. */
 static inline __attribute__((always_inline)) void tile(const int rows, int64_t cols, int64_t depth,
                                                        Operand a, Operand b, float *out,
                                                        int64_t out_row, bool accumulate) {
     Vec sum[TILE_ROWS][VECS];
+    UNROLL
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
     const float *at = a.at, *bt = b.at;
     for (int64_t k = 0; k < depth; k++, at += a.step, bt += b.step) {
         Vec row[VECS];
         for (int v = 0; v < VECS; v++) row[v] = load(bt + v * VEC_FLOATS);
+        __builtin_prefetch(bt + b.row);
+        __builtin_prefetch(bt + b.row + 16);
+        UNROLL
         for (int i = 0; i < rows; i++)
             for (int v = 0; v < VECS; v++) sum[i][v] += at[i * a.row] * row[v];
     }
+    UNROLL
     for (int i = 0; i < rows; i++) {
         float *to = out + i * out_row;
-        if (cols == TILE_COLS) {
-            for (int v = 0; v < VECS; v++)
-                store(to + v * VEC_FLOATS,
-                      accumulate ? load(to + v * VEC_FLOATS) + sum[i][v] : sum[i][v]);
-        } else {
-            float edge[TILE_COLS];
-            for (int v = 0; v < VECS; v++) store(edge + v * VEC_FLOATS, sum[i][v]);
-            for (int64_t j = 0; j < cols; j++) to[j] = accumulate ? to[j] + edge[j] : edge[j];
+        for (int v = 0; v < VECS; v++, to += VEC_FLOATS) {
+            const int64_t left = cols - v * VEC_FLOATS;
+            if (left >= VEC_FLOATS) {
+                store(to, accumulate ? load(to) + sum[i][v] : sum[i][v]);
+            } else {
+                float edge[VEC_FLOATS];
+                store(edge, sum[i][v]);
+                for (int64_t j = 0; j < left; j++) to[j] = accumulate ? to[j] + edge[j] : edge[j];
+            }
         }
     }
 }
@@ -48,7 +55,11 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate) {
     /* clang-format off */
-#define CASE(n) case n: tile(n, cols, depth, a, b, out, out_row, accumulate); break;
+#define CASE(n) \
+    case n: \
+        if (a.row == 1) tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate); \
+        else tile(n, cols, depth, a, b, out, out_row, accumulate); \
+        break;
     switch (rows) { /* 1 <= rows <= TILE_ROWS */
     CASE(1) CASE(2) CASE(3) CASE(4)
 #if TILE_ROWS >= 6

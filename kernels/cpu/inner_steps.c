@@ -41,77 +41,96 @@
 
 /* Pieces of the scratch memory. */
 typedef struct {
-    int64_t groups, ld;
-    float *packed_W; /* (ld,d) as pack_weight lays it */
-    float *bias;     /* (ld), -1e30 beyond C: those classes get probability 0 */
-    float *grad;     /* (groups, linear_size) */
-    float *logits;   /* (groups, PANEL, ld) */
-    float *labels;   /* (groups, ld) one row of Y, zeros beyond C */
-    double *loss;    /* (groups) */
+    int64_t groups, ld, width; /* width: classes in whole vectors; ld: floats between rows */
+    float *packed_W;           /* as pack_weight lays it */
+    float *bias;               /* (width), -1e30 beyond C: those classes get probability 0 */
+    float *grad;               /* (groups, linear_size) */
+    float *features;           /* (groups, panel_buffer) */
+    float *logits;             /* (groups, PANEL, ld) */
+    float *labels;             /* (groups, width) one row of Y, zeros beyond C */
+    double *loss;              /* (groups) */
     int64_t bytes;
 } Scratch;
 
-static Scratch lay_out(char *base, int64_t B, int64_t C, int64_t d) {
-    Scratch s = {.groups = gradient_groups(B, C, d), .ld = round_up(C, TILE_COLS)};
+static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
+    Scratch s = {.groups = gradient_groups(B, C, Z->d),
+                 .ld = batch_row(DTYPE_F32, C),
+                 .width = round_up(C, VEC_FLOATS)};
 #define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
-    TAKE(packed_W, s.ld * d);
-    TAKE(bias, s.ld);
-    TAKE(grad, s.groups * linear_size(C, d));
+    TAKE(packed_W, packed_floats(C, Z->d));
+    TAKE(bias, s.width);
+    TAKE(grad, s.groups * linear_size(C, Z->d));
+    TAKE(features, s.groups * panel_buffer(Z));
     TAKE(logits, s.groups * PANEL * s.ld);
-    TAKE(labels, s.groups * s.ld);
+    TAKE(labels, s.groups * s.width);
     TAKE(loss, s.groups);
 #undef TAKE
     return s;
 }
 
-int64_t cpu_inner_scratch(int64_t B, int64_t C, int64_t d) {
-    return lay_out(NULL, B, C, d).bytes;
+int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d) {
+    return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
 }
 
-/* One row: its logits (without bias) become its residual; returns its cross-entropy. */
-static double residual_row(float *restrict x, const float *restrict y, const float *restrict bias,
-                           int64_t ld, float scale) {
+/* What the cross-entropy of a row is made of: -sum_c y (x - top - ln sum) = mass ln sum - dot. */
+typedef struct {
+    float sum[PANEL], mass[PANEL], dot[PANEL];
+} RowSums;
+
+/* Row i: its logits (without bias) become its residual. */
+static void residual_row(RowSums *sums, int64_t i, float *restrict x, const float *restrict y,
+                         const float *restrict bias, int64_t width, float scale) {
     float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
     SIMD(reduction(max : top))
-    for (int64_t c = 0; c < ld; c++) {
+    for (int64_t c = 0; c < width; c++) {
         x[c] += bias[c];
         top = x[c] > top ? x[c] : top;
     }
     SIMD(reduction(+ : sum, mass, dot))
-    for (int64_t c = 0; c < ld; c++) {
+    for (int64_t c = 0; c < width; c++) {
         const float shifted = x[c] - top;
         dot += y[c] * shifted;
         mass += y[c];
         x[c] = exp_f32(shifted);
         sum += x[c];
     }
+    sums->sum[i] = sum, sums->mass[i] = mass, sums->dot[i] = dot;
     const float share = scale * mass / sum;
     SIMD()
-    for (int64_t c = 0; c < ld; c++) x[c] = x[c] * share - y[c] * scale;
-    return (double)mass * log((double)sum) - (double)dot; /* -sum_c y (x - top - ln sum) */
+    for (int64_t c = 0; c < width; c++) x[c] = x[c] * share - y[c] * scale;
+}
+
+static double cross_entropy_sum(const RowSums *s, int64_t n) {
+    double loss = 0.0;
+    SIMD(reduction(+ : loss))
+    for (int64_t i = 0; i < n; i++) loss += (double)(s->mass[i] * log_f32(s->sum[i]) - s->dot[i]);
+    return loss;
 }
 
 /* The gradient and loss of one group of panels. */
 static void run_group(const InnerSteps *in, const InnerSpace *space, const Scratch *s, int64_t g) {
-    const int64_t B = in->B, C = in->C, d = space->d, panels = (B + PANEL - 1) / PANEL;
+    const int64_t B = in->B, C = in->C, d = space->Z.d, panels = (B + PANEL - 1) / PANEL;
     float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * PANEL * s->ld;
-    float *labels = s->labels + g * s->ld;
+    float *labels = s->labels + g * s->width, *features = s->features + g * panel_buffer(&space->Z);
     const float scale = 1.0f / (float)B;
     double loss = 0.0;
-    memset(grad, 0, (size_t)linear_size(C, d) * sizeof *grad);
-    memset(labels, 0, (size_t)s->ld * sizeof *labels);
-    for (int64_t p = group_first(g, s->groups, panels); p < group_first(g + 1, s->groups, panels);
-         p++) {
+    RowSums sums;
+    memset(logits, 0, (size_t)(PANEL * s->ld) * sizeof *logits);
+    memset(labels, 0, (size_t)s->width * sizeof *labels);
+    const int64_t begin = group_first(g, s->groups, panels),
+                  end = group_first(g + 1, s->groups, panels);
+    for (int64_t p = begin; p < end; p++) {
         const int64_t first = p * PANEL, n = B - first < PANEL ? B - first : PANEL;
-        const float *Z = space->Z + first * d;
-        panel_logits(logits, Z, s->packed_W, n, C, d);
+        const Panel Z = panel_features(&space->Z, first, n, features);
+        panel_logits(logits, s->ld, Z, s->packed_W, space->head, n, C, d);
         for (int64_t i = 0; i < n; i++) {
             memcpy(labels, in->Y + (first + i) * C, (size_t)C * sizeof *labels);
-            loss += residual_row(logits + i * s->ld, labels, s->bias, s->ld, scale);
+            residual_row(&sums, i, logits + i * s->ld, labels, s->bias, s->width, scale);
         }
-        panel_gradient(grad, logits, s->ld, Z, n, C, d);
+        loss += cross_entropy_sum(&sums, n);
+        panel_gradient(grad, p > begin, logits, s->ld, Z, n, C, d);
     }
     s->loss[g] = loss;
 }
@@ -120,11 +139,14 @@ static void run_group(const InnerSteps *in, const InnerSpace *space, const Scrat
 static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n, AdamStep a,
                             int threads) {
     (void)threads; /* unused without OpenMP */
-    PARALLEL_FOR(simd num_threads(threads) schedule(static, ELEMENT_RUN))
-    for (int64_t i = 0; i < n; i++) {
-        float grad = s->grad[i];
-        for (int64_t g = 1; g < s->groups; g++) grad += s->grad[g * n + i];
-        adam_update(a, space->head + i, grad, space->m1 + i, space->m2 + i);
+    PARALLEL_FOR(num_threads(threads))
+    for (int64_t first = 0; first < n; first += ELEMENT_RUN) {
+        float grad[ELEMENT_RUN];
+        const int64_t count = n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN;
+        float *head = space->head + first, *m1 = space->m1 + first, *m2 = space->m2 + first;
+        sum_groups(grad, s->grad, s->groups, n, first, count);
+        SIMD()
+        for (int64_t i = 0; i < count; i++) adam_update(a, head + i, grad[i], m1 + i, m2 + i);
     }
 }
 
@@ -143,14 +165,15 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
         double loss = 0.0;
         for (int k = 0; k < in->K; k++) {
             const InnerSpace *space = &in->space[k];
-            const Scratch s = lay_out(in->scratch, in->B, in->C, space->d);
-            pack_weight(s.packed_W, space->head, in->C, space->d, threads);
-            for (int64_t c = 0; c < s.ld; c++)
-                s.bias[c] = c < in->C ? space->head[in->C * space->d + c] : -1e30f;
+            const int64_t d = space->Z.d;
+            const Scratch s = lay_out(in->scratch, &space->Z, in->B, in->C);
+            pack_weight(s.packed_W, space->head, in->C, d, threads);
+            for (int64_t c = 0; c < s.width; c++)
+                s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
             PARALLEL_FOR(num_threads(threads) schedule(dynamic))
             for (int64_t g = 0; g < s.groups; g++) run_group(in, space, &s, g);
             for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
-            reduce_and_step(space, &s, linear_size(in->C, space->d), a, threads);
+            reduce_and_step(space, &s, linear_size(in->C, d), a, threads);
         }
         if (in->losses) in->losses[m] = (float)(loss / (double)in->B);
     }

@@ -20,22 +20,27 @@
 #include "vec_math.h"
 
 typedef struct {
-    int64_t ld, groups;
+    int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */
     float *packed_W[MAX_SPACES];
-    float *logits; /* (groups, PANEL, ld) */
-    float *grad;   /* (groups, PANEL, ld) */
-    double *loss;  /* (groups, K) */
+    float *features; /* (groups, buffer) */
+    float *logits;   /* (groups, PANEL, ld) */
+    float *grad;     /* (groups, PANEL, ld) */
+    double *loss;    /* (groups, K) */
     int64_t bytes;
 } Scratch;
 
-static Scratch lay_out(char *base, int K, const int64_t *d, int64_t C) {
-    Scratch s = {.ld = round_up(C, TILE_COLS), .groups = ROW_GROUPS};
+static Scratch lay_out(char *base, int K, const InnerSpace *space, int64_t C) {
+    Scratch s = {.ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
     while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
 #define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
-    for (int k = 0; k < K; k++) TAKE(packed_W[k], s.ld * d[k]);
+    for (int k = 0; k < K; k++) {
+        TAKE(packed_W[k], packed_floats(C, space[k].Z.d));
+        if (panel_buffer(&space[k].Z) > s.buffer) s.buffer = panel_buffer(&space[k].Z);
+    }
+    TAKE(features, s.groups * s.buffer);
     TAKE(logits, s.groups * PANEL * s.ld);
     TAKE(grad, s.groups * PANEL * s.ld);
     TAKE(loss, s.groups * K);
@@ -43,10 +48,10 @@ static Scratch lay_out(char *base, int K, const int64_t *d, int64_t C) {
     return s;
 }
 
-int64_t cpu_label_grad_scratch(int K, int64_t C, int64_t d) {
-    int64_t dims[MAX_SPACES];
-    for (int k = 0; k < K; k++) dims[k] = d;
-    return lay_out(NULL, K, dims, C).bytes;
+int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d) {
+    InnerSpace space[MAX_SPACES];
+    for (int k = 0; k < K; k++) space[k].Z = (Batch){.type = type, .d = d};
+    return lay_out(NULL, K, space, C).bytes;
 }
 
 /* One row of one space: grad += -scale log_softmax(x + bias); returns its cross-entropy. */
@@ -64,11 +69,10 @@ static double add_row(float *restrict grad, float *restrict x, const float *rest
         dot += y[c] * (x[c] - top);
         mass += y[c];
     }
-    const double log_sum = log((double)sum);
-    const float shift = top + (float)log_sum;
+    const float log_sum = log_f32(sum), shift = top + log_sum;
     SIMD()
     for (int64_t c = 0; c < C; c++) grad[c] -= (x[c] - shift) * scale;
-    return (double)mass * log_sum - (double)dot;
+    return (double)(mass * log_sum - dot);
 }
 
 Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
@@ -76,10 +80,9 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
     const int K = in->K, threads = q->device->threads;
     const int64_t B = in->B, C = in->C, panels = (B + PANEL - 1) / PANEL;
     const float scale = 1.0f / (float)B;
-    int64_t d[MAX_SPACES];
-    for (int k = 0; k < K; k++) d[k] = in->space[k].d;
-    const Scratch s = lay_out(in->scratch, K, d, C);
-    for (int k = 0; k < K; k++) pack_weight(s.packed_W[k], in->space[k].head, C, d[k], threads);
+    const Scratch s = lay_out(in->scratch, K, in->space, C);
+    for (int k = 0; k < K; k++)
+        pack_weight(s.packed_W[k], in->space[k].head, C, in->space[k].Z.d, threads);
 
     PARALLEL_FOR(num_threads(threads) schedule(dynamic))
     for (int64_t g = 0; g < s.groups; g++) {
@@ -92,10 +95,13 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
             memset(grad, 0, (size_t)(n * C) * sizeof *grad);
             for (int k = 0; k < K; k++) {
                 const InnerSpace *space = &in->space[k];
-                panel_logits(logits, space->Z + first * d[k], s.packed_W[k], n, C, d[k]);
+                const int64_t d = space->Z.d;
+                panel_logits(logits, s.ld,
+                             panel_features(&space->Z, first, n, s.features + g * s.buffer),
+                             s.packed_W[k], space->head, n, C, d);
                 for (int64_t i = 0; i < n; i++)
                     losses[k] += add_row(grad + i * C, logits + i * s.ld, in->Y + (first + i) * C,
-                                         space->head + C * d[k], C, scale);
+                                         space->head + C * d, C, scale);
             }
             memcpy(grad_Y + first * C, grad, (size_t)(n * C) * sizeof *grad);
         }

@@ -7,36 +7,51 @@
  *          a group panel after panel; the groups are added in order.
  * Needs    scratch: groups * linear_size(C,d) floats.
  */
-#include <string.h>
-
 #include "gemm.h"
 #include "operations.h"
 
-Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z, int64_t B,
-                       int64_t C, int64_t d, void *scratch) {
-    REQUIRE(q, grad && grad_logits && Z && scratch && B >= 1 && C >= 1 && d >= 1, "linear_grad");
-    const int64_t groups = gradient_groups(B, C, d), n = linear_size(C, d);
-    const int64_t panels = (B + PANEL - 1) / PANEL;
-    float *partial = scratch;
-    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
-    for (int64_t g = 0; g < groups; g++) {
-        float *own = partial + g * n;
-        memset(own, 0, (size_t)n * sizeof *own);
-        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
-             p++) {
-            const int64_t first = p * PANEL, rows = B - first < PANEL ? B - first : PANEL;
-            panel_gradient(own, grad_logits + first * C, C, Z + first * d, rows, C, d);
-        }
-    }
-    PARALLEL_FOR(simd num_threads(q->device->threads) schedule(static, ELEMENT_RUN))
-    for (int64_t i = 0; i < n; i++) {
-        float sum = partial[i];
-        for (int64_t g = 1; g < groups; g++) sum += partial[g * n + i];
-        grad[i] = sum;
-    }
-    return OK;
+/* Pieces of the scratch memory; the residual is read where it lies. */
+typedef struct {
+    int64_t groups;
+    float *grad;     /* (groups, linear_size) */
+    float *features; /* (groups, panel_buffer) */
+    int64_t bytes;
+} Scratch;
+
+static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
+    Scratch s = {.groups = gradient_groups(B, C, Z->d)};
+    const int64_t grad = round_up(s.groups * linear_size(C, Z->d) * (int64_t)sizeof(float), 64);
+    s.grad = (void *)base;
+    s.features = (void *)(base ? base + grad : NULL);
+    s.bytes = grad + s.groups * panel_buffer(Z) * (int64_t)sizeof(float);
+    return s;
 }
 
-int64_t cpu_linear_grad_scratch(int64_t B, int64_t C, int64_t d) {
-    return gradient_groups(B, C, d) * linear_size(C, d) * (int64_t)sizeof(float);
+int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {
+    return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
+}
+
+Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
+                       int64_t C, void *scratch) {
+    REQUIRE(q, grad && grad_logits && batch_servable(Z) && scratch && B >= 1 && C >= 1,
+            "linear_grad");
+    const int64_t n = linear_size(C, Z->d), panels = (B + PANEL - 1) / PANEL;
+    const Scratch s = lay_out(scratch, Z, B, C);
+    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
+    for (int64_t g = 0; g < s.groups; g++) {
+        float *own = s.grad + g * n;
+        const int64_t begin = group_first(g, s.groups, panels),
+                      end = group_first(g + 1, s.groups, panels);
+        for (int64_t p = begin; p < end; p++) {
+            const int64_t first = p * PANEL, rows = B - first < PANEL ? B - first : PANEL;
+            panel_gradient(own, p > begin, grad_logits + first * C, C,
+                           panel_features(Z, first, rows, s.features + g * panel_buffer(Z)), rows,
+                           C, Z->d);
+        }
+    }
+    PARALLEL_FOR(num_threads(q->device->threads))
+    for (int64_t first = 0; first < n; first += ELEMENT_RUN)
+        sum_groups(grad + first, s.grad, s.groups, n, first,
+                   n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN);
+    return OK;
 }

@@ -18,18 +18,30 @@ static void fill_columns(const Left *left, float *panel, int64_t i, int64_t n, i
             panel[r * PANEL_ROW + j] = left->data[(k + j) * left->row + i + r];
 }
 
+static void fill_rows_f16(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
+                          int64_t deep) {
+    for (int64_t r = 0; r < n; r++)
+        dtype_to_f32(panel + r * PANEL_ROW,
+                     (const uint16_t *)(const void *)left->data + (i + r) * left->row + k,
+                     DTYPE_F16, false, deep);
+}
+
 int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
     (void)form, (void)rows;
     return product_scratch(cols, depth);
 }
 
-Status cpu_matmul(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                   const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
-    REQUIRE(q, out && A && B && scratch && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
+    REQUIRE(q, out && batch_servable(A) && B && scratch && rows >= 1 && cols >= 1 && depth >= 1,
+            "matmul");
+    REQUIRE(q, A->d == (form == MATMUL_TN ? rows : depth), "matmul");
+    REQUIRE(q, A->type == DTYPE_F32 || form != MATMUL_TN, "matmul");
     const bool rows_of_B = form == MATMUL_NT;
     const Weight b = {B, DTYPE_F32, cols, depth, 1, rows_of_B ? depth : 1, rows_of_B ? 1 : cols, 1};
-    const Left a = form == MATMUL_TN ? (Left){.fill = fill_columns, .data = A, .row = rows}
-                                     : left_rows(A, depth);
+    Left a = left_rows(A->data, A->row);
+    if (form == MATMUL_TN) a.fill = fill_columns;
+    else if (A->type == DTYPE_F16) a.fill = fill_rows_f16;
     product((Output){out, rows, cols, rows, 0}, &a, &b, &(Epilogue){.bias = bias}, scratch,
             q->device->threads);
     return OK;

@@ -30,10 +30,10 @@
 #define cpu_weight_norm ISA(cpu_weight_norm)
 #define cpu_weight_norm_grad ISA(cpu_weight_norm_grad)
 
-Status cpu_matmul(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                   const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
 int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
-Status cpu_gather(Queue *q, float *out, const Features *f, const int64_t *rows, int64_t B);
+Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B);
 Status cpu_argmax(Queue *q, int32_t *index, float *top, float *margin, const float *X, int64_t rows,
                   int64_t cols);
 
@@ -49,20 +49,20 @@ Status cpu_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_
                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 Status cpu_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                      double gamma, int64_t B, int64_t C, void *scratch);
-Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z, int64_t B,
-                       int64_t C, int64_t d, void *scratch);
-int64_t cpu_linear_grad_scratch(int64_t B, int64_t C, int64_t d);
+Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
+                       int64_t C, void *scratch);
+int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                 double lr, const int64_t *step);
 Status cpu_inner_steps(Queue *q, const InnerSteps *s);
-int64_t cpu_inner_scratch(int64_t B, int64_t C, int64_t d);
+int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *heads);
-int64_t cpu_label_grad_scratch(int K, int64_t C, int64_t d);
+int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
 /* Whether K spaces, batch and labels are complete; head and moments are the caller's to check. */
 static inline bool heads_complete(const InnerSteps *in) {
     if (in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1) return false;
     for (int k = 0; k < in->K; k++)
-        if (!in->space[k].Z || in->space[k].d < 1 || !in->space[k].head) return false;
+        if (!batch_servable(&in->space[k].Z) || !in->space[k].head) return false;
     return true;
 }
 Status cpu_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,

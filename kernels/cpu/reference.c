@@ -9,15 +9,23 @@
 
 /* --- matrix ----------------------------------------------------------------------------------- */
 
-static Status matmul(Queue *q, MatmulForm form, float *out, const float *A, const float *B,
+/* Element j of row i. */
+static float at(const Batch *Z, int64_t i, int64_t j) {
+    float x;
+    dtype_to_f32(&x, (const uint8_t *)Z->data + (i * Z->row + j) * dtype_bytes(Z->type), Z->type,
+                 false, 1);
+    return x;
+}
+
+static Status matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
-    REQUIRE(q, out && A && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
+    REQUIRE(q, out && batch_servable(A) && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
     (void)scratch;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) {
             double sum = bias ? bias[j] : 0.0;
             for (int64_t k = 0; k < depth; k++) {
-                const float a = form == MATMUL_TN ? A[k * rows + i] : A[i * depth + k];
+                const float a = form == MATMUL_TN ? at(A, k, i) : at(A, i, k);
                 const float b = form == MATMUL_NT ? B[j * depth + k] : B[k * cols + j];
                 sum += (double)a * b;
             }
@@ -31,14 +39,19 @@ static int64_t matmul_scratch_bytes(MatmulForm form, int64_t rows, int64_t cols,
     return 0;
 }
 
-static Status gather(Queue *q, float *out, const Features *f, const int64_t *rows, int64_t B) {
-    REQUIRE(q, out && f && f->data && rows && B >= 1 && dtype_is_float(f->type), "gather");
+static Status gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows,
+                     int64_t B) {
+    REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
+    REQUIRE(q, dtype_is_float(f->type), "gather");
+    REQUIRE(q, out->type == DTYPE_F32 || (f->type == DTYPE_F16 && !f->swapped), "gather");
     for (int64_t b = 0; b < B; b++) {
         REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
         for (int64_t j = 0; j < f->d; j++) {
-            const int64_t i = rows[b] * f->d + j;
-            dtype_to_f32(out + b * f->d + j, (const uint8_t *)f->data + i * dtype_bytes(f->type),
-                         f->type, f->swapped, 1);
+            const uint8_t *from =
+                (const uint8_t *)f->data + (rows[b] * f->d + j) * dtype_bytes(f->type);
+            const int64_t i = b * out->row + j;
+            if (out->type == DTYPE_F16) memcpy((uint16_t *)out->data + i, from, sizeof(uint16_t));
+            else dtype_to_f32((float *)out->data + i, from, f->type, f->swapped, 1);
         }
     }
     return OK;
@@ -194,14 +207,15 @@ static Status task_grad(Queue *q, float *P, const float *grad_Y, const float *P_
     return OK;
 }
 
-static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const float *Z,
-                          int64_t B, int64_t C, int64_t d, void *scratch) {
-    REQUIRE(q, grad && grad_logits && Z && B >= 1 && C >= 1 && d >= 1, "linear_grad");
+static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z,
+                          int64_t B, int64_t C, void *scratch) {
+    REQUIRE(q, grad && grad_logits && batch_servable(Z) && B >= 1 && C >= 1, "linear_grad");
     (void)scratch;
+    const int64_t d = Z->d;
     for (int64_t c = 0; c < C; c++) {
         for (int64_t j = 0; j < d; j++) {
             double sum = 0.0;
-            for (int64_t b = 0; b < B; b++) sum += (double)grad_logits[b * C + c] * Z[b * d + j];
+            for (int64_t b = 0; b < B; b++) sum += (double)grad_logits[b * C + c] * at(Z, b, j);
             grad[c * d + j] = (float)sum;
         }
         double sum = 0.0;
@@ -237,12 +251,12 @@ static Status inner_steps(Queue *q, const InnerSteps *s) {
         for (int k = 0; k < s->K; k++) {
             const InnerSpace *space = &s->space[k];
             float *logits = s->scratch, *grad = logits + B * C, space_loss = 0.0f;
-            matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C,
-                   space->d, NULL);
+            const int64_t d = space->Z.d;
+            matmul(q, MATMUL_NT, logits, &space->Z, space->head, space->head + C * d, B, C, d,
+                   NULL);
             cross_entropy(q, &space_loss, logits, NULL, false, logits, s->Y, B, C, NULL);
-            linear_grad(q, grad, logits, space->Z, B, C, space->d, NULL);
-            adam(q, space->head, grad, space->m1, space->m2, linear_size(C, space->d), s->lr,
-                 &step);
+            linear_grad(q, grad, logits, &space->Z, B, C, NULL);
+            adam(q, space->head, grad, space->m1, space->m2, linear_size(C, d), s->lr, &step);
             if (q->status != OK) return q->status;
             loss += space_loss;
         }
@@ -258,8 +272,8 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
     float *logits = s->scratch, *sum = logits + B * C;
     for (int k = 0; k < s->K; k++) {
         const InnerSpace *space = &s->space[k];
-        matmul(q, MATMUL_NT, logits, space->Z, space->head, space->head + C * space->d, B, C,
-               space->d, NULL);
+        matmul(q, MATMUL_NT, logits, &space->Z, space->head, space->head + C * space->Z.d, B, C,
+               space->Z.d, NULL);
         cross_entropy(q, loss + k, NULL, sum, k > 0, logits, s->Y, B, C, NULL);
     }
     for (int64_t i = 0; i < B * C; i++)
@@ -267,8 +281,8 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
     return q->status;
 }
 
-static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
-    (void)K;
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    (void)type, (void)K;
     return (2 * B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
 }
 

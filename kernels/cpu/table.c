@@ -2,10 +2,10 @@
 #include "encode.h"
 #include "operations.h"
 
-static int64_t scratch_bytes(int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t candidates[] = {cpu_inner_scratch(B, C, d),
-                                  cpu_linear_grad_scratch(B, C, d),
-                                  cpu_label_grad_scratch(K, C, d),
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t candidates[] = {cpu_inner_scratch(type, B, C, d),
+                                  cpu_linear_grad_scratch(type, B, C, d),
+                                  cpu_label_grad_scratch(type, K, C, d),
                                   cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */

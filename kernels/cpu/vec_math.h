@@ -39,6 +39,20 @@ static inline float exp_f32(float x) {
     return p * exp2_whole(half) * exp2_whole(whole - half);
 }
 
+/* ln x of a normal positive x, within 2e-7 |ln x| + 2^-25 (tests/ops_test.c). x = m 2^n with m in
+ * [sqrt(1/2), sqrt 2), ln m = 2 artanh(s), s = (m - 1)/(m + 1), whose series ends below 2^-29. */
+static inline float log_f32(float x) {
+    const int32_t n = (bits_of(x) - 0x3f3504f3) >> 23; /* bits of sqrt(1/2) */
+    const float m = f32_from_bits((uint32_t)bits_of(x) - ((uint32_t)n << 23));
+    const float s = (m - 1.0f) / (m + 1.0f), square = s * s;
+    float p = 1.0f / 9.0f;
+    p = p * square + 1.0f / 7.0f;
+    p = p * square + 1.0f / 5.0f;
+    p = p * square + 1.0f / 3.0f;
+    p = p * square + 1.0f;
+    return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
+}
+
 /* 1 / (1 + exp(-x)); 0 and 1 far out, where the exponential underflows. */
 static inline float sigmoid_f32(float x) {
     return 1.0f / (1.0f + exp_f32(x < -88.0f ? 88.0f : -x));
