@@ -112,6 +112,72 @@ Test(ops, gather_converts_every_type_and_byte_order) {
         }
 }
 
+/* A batch of float16 is read as the float32s that it stands for: the same bits come out of every
+ * operation, and gather leaves the file's own bits, rows batch_row apart. */
+Test(ops, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
+    enum { B = 250, C = 37, D = 41, N = 300 };
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    uint16_t *file = malloc(N * D * sizeof *file);
+    for (int i = 0; i < N * D; i++) /* signs, exponents from 2^-6 to 2, every mantissa */
+        file[i] = (uint16_t)((i & 1) << 15 | (9 + i % 7) << 10 | (i * 37 & 0x3ff));
+    const int64_t row16 = batch_row(DTYPE_F16, D), row32 = batch_row(DTYPE_F32, D);
+    cr_assert(row16 >= D && row32 >= D && row16 % 64 == 32 && row32 % 32 == 16);
+    float *head = numbers(linear_size(C, D), 1), *Y = probabilities(B, C, 2);
+    const int64_t step = 0;
+    for (int set = 0; sets[set]; set++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        int64_t rows[B];
+        enum { HEAD = C * D + C };
+        float *logits[2], *grad[2], *heads[2], *labels[2];
+        setenv("TURTLE_ISA", sets[set], 1);
+        ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
+        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+        const Features f = {file, N, D, DTYPE_F16, false};
+        for (int b = 0; b < B; b++) rows[b] = (b * 7) % N;
+        for (int i = 0; i < 2; i++) {
+            const DType type = i ? DTYPE_F16 : DTYPE_F32;
+            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32};
+            float loss, *m1 = calloc(HEAD, 4), *m2 = calloc(HEAD, 4);
+            int64_t bytes = ops.train.scratch_bytes(type, 1, B, C, D),
+                    matmul = ops.matrix.matmul_scratch_bytes(MATMUL_NT, B, C, D);
+            void *work = scratch(bytes > matmul ? bytes : matmul);
+            logits[i] = malloc(B * C * 4), labels[i] = malloc(B * C * 4);
+            grad[i] = malloc(HEAD * 4), heads[i] = malloc(HEAD * 4);
+            memcpy(heads[i], head, HEAD * 4);
+            ops.matrix.gather(q, &Z, &f, rows, B);
+            for (int b = 0; i && b < B; b++)
+                cr_assert(!memcmp((uint16_t *)Z.data + b * row16, file + rows[b] * D, D * 2));
+            ops.matrix.matmul(q, MATMUL_NT, logits[i], &Z, head, head + C * D, B, C, D, work);
+            ops.train.linear_grad(q, grad[i], Y, &Z, B, C, work);
+            const InnerSteps in = {.K = 1,
+                                   .space = {{Z, heads[i], m1, m2}},
+                                   .Y = Y,
+                                   .B = B,
+                                   .C = C,
+                                   .M = 2,
+                                   .lr = 0.001,
+                                   .step = &step,
+                                   .scratch = work};
+            ops.train.inner_steps(q, &in);
+            ops.train.label_grad(q, &loss, labels[i], &in);
+            ASSERT_OK(ops.mem.wait(q, &err), err);
+            free(Z.data), free(m1), free(m2), free(work);
+        }
+        /* logits of float16 come from another blocking: to rounding, the others to the bit */
+        EXPECT_CLOSE(relative_error(logits[1], logits[0], B * C), PRODUCT_LIMIT, "%s", sets[set]);
+        cr_expect(!memcmp(grad[0], grad[1], HEAD * 4), "%s: linear_grad", sets[set]);
+        cr_expect(!memcmp(heads[0], heads[1], HEAD * 4), "%s: inner_steps", sets[set]);
+        cr_expect(!memcmp(labels[0], labels[1], B * C * 4), "%s: label_grad", sets[set]);
+        for (int i = 0; i < 2; i++) free(logits[i]), free(labels[i]), free(grad[i]), free(heads[i]);
+        ops.mem.queue_close(q);
+        ops_close(&ops);
+    }
+    free(file), free(head), free(Y);
+}
+
 static void run_argmax(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *X = numbers(s.B * s.C, 1);
     int32_t *index = malloc((size_t)s.B * sizeof *index);
@@ -184,6 +250,17 @@ Test(ops, softmax_rows_sum_to_one_however_large_the_logits) {
 
 /* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge.
  * One unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
+Test(ops, log_is_as_near_as_it_says) {
+    double worst = 0.0;
+    for (uint32_t bits = 0x3f800000u; bits < 0x47800000u; bits += 97) { /* 1 to 65536 */
+        const float x = f32_from_bits(bits);
+        const double off = fabs(log_f32(x) - log(x)) - 2e-7 * log(x);
+        if (!(off <= worst)) worst = off;
+    }
+    cr_expect(worst <= 0x1p-25, "off by %g more than 2e-7 |ln x|", worst);
+    cr_expect(log_f32(1.0f) == 0.0f);
+}
+
 Test(ops, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
     double worst = 0.0;
     for (int negative = 0; negative < 2; negative++)

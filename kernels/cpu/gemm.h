@@ -48,7 +48,7 @@ enum { PANEL = 120 };
 
 typedef struct {
     const float *at;
-    int64_t row, step; /* for A: of i and k; for B: `row` is unused, step of k */
+    int64_t row, step; /* A: of i and k; B: of what is fetched ahead, and of k */
 } Operand;
 
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
@@ -79,8 +79,8 @@ static inline int64_t panel_buffer(const Batch *Z) {
 }
 Panel panel_features(const Batch *Z, int64_t first, int64_t n, float *buffer);
 
-/* logits (n,C), rows `ld` apart = Z (n,d) W^T, the bias not yet added. Zeros may be written up to
- * round_up(C, VEC_FLOATS) <= ld. */
+/* logits (n,C), rows `ld` apart = Z (n,d) W^T, the bias not yet added. Zeros may be written beyond
+ * C up to round_up(C, VEC_FLOATS), never up to the next row. */
 void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, const float *W,
                   int64_t n, int64_t C, int64_t d);
 

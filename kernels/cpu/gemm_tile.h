@@ -30,7 +30,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
     for (int64_t k = 0; k < depth; k++, at += a.step, bt += b.step) {
         Vec row[VECS];
         for (int v = 0; v < VECS; v++) row[v] = load(bt + v * VEC_FLOATS);
-        __builtin_prefetch(bt + b.row);
+        __builtin_prefetch(bt + b.row); /* beyond the end is no fault */
         __builtin_prefetch(bt + b.row + 16);
         UNROLL
         for (int i = 0; i < rows; i++)
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate) {
     /* clang-format off */
-#define CASE(n) \
+#define CASE(n) /* neighbours in A: constant offsets instead of spilled addresses */ \
     case n: \
         if (a.row == 1) tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate); \
         else tile(n, cols, depth, a, b, out, out_row, accumulate); \

