@@ -105,7 +105,7 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 	@data/demo/run build/turtle build/demo
 
 # --- tests ------------------------------------------------------------------------------------
-test: $(OUT)/tests-cpu $(OUT)/fault all          ## all suites; ends with `N passed, N failed`
+test: $(OUT)/tests-cpu $(OUT)/fault all bench-programs          ## all suites; ends with `N passed, N failed`
 	@tests/run $(CONFIG) $(OUT)
 
 test-full: $(OUT)/tests-cpu $(OUT)/fault all     ## the same, all recorded runs, and everything again under the sanitizers
@@ -126,7 +126,8 @@ criterion:
 # --- bench ------------------------------------------------------------------------------------
 BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
 PARTS ?= training operations assignment growth encoders images
-bench: $(BENCH)                 ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+bench-programs: $(BENCH)
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
 bench-compare:                  ## two result files: A=old.json B=new.json
@@ -164,5 +165,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug  CUDA=auto|0|1"
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all demo test test-full bench bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all demo test test-full bench bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

@@ -15,15 +15,15 @@ typedef struct {
     int64_t B;
     Status status;
     Error error;
-} Batch;
+} Images;
 
 static void run_batch(void *context) {
-    Batch *b = context;
+    Images *b = context;
     if (b->status == OK)
         b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-static Status measure(const Ops *ops, const char *weights, Batch *b, int repeats) {
+static Status measure(const Ops *ops, const char *weights, Images *b, int repeats) {
     b->status =
         encoder_open(&b->encoder, ops, weights, &(EncoderOptions){.batch = b->B}, &b->error);
     if (b->status != OK) return b->status;
@@ -56,7 +56,7 @@ static Status measure(const Ops *ops, const char *weights, Batch *b, int repeats
 
 int main(int argc, char **argv) {
     Ops ops;
-    Batch batch = {.B = argument(argc, argv, 2, 4096)};
+    Images batch = {.B = argument(argc, argv, 2, 4096)};
     const int threads = (int)argument(argc, argv, 3, 1024),
               repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
     if (argc != 5 || !batch.B || !threads || !repeats) {
