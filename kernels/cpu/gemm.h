@@ -2,11 +2,11 @@
  *
  *     out (rows, TILE_COLS)  =  A (rows, depth)  B (depth, TILE_COLS)      rows <= TILE_ROWS
  *
- * A is read element by element (broadcast), B in vectors of TILE_COLS consecutive floats, both with
- * strides: a[i*a_row + k*a_step], b[k*b_step + j]. So either may be a packed panel or the matrix
- * as it lies, and the features, by far the largest operand of training, are never packed:
- *     logits    A = Z as it lies (a_step 1), B = W packed as [C/TILE_COLS][d][TILE_COLS]
- *     gradient  A = residual as it lies (a_row 1), B = Z as it lies (b_step d)
+ * A is read element by element (broadcast), a[i*row + k*step], and may be a matrix as it lies or
+ * packed; B is read in vectors, TILE_COLS consecutive floats for each step of the depth.
+ *     logits    A = Z as it lies (step 1),  B = W packed as [C/TILE_COLS][d][TILE_COLS]
+ *     gradient  A = residual packed as [C/TILE_ROWS][n][TILE_ROWS] (row 1),
+ *               B = TILE_COLS columns of Z, packed when their turn comes if they serve often
  */
 #ifndef TURTLE_KERNELS_CPU_GEMM_H
 #define TURTLE_KERNELS_CPU_GEMM_H
@@ -24,14 +24,14 @@
 #define sum_groups ISA(sum_groups)
 
 /* Register tiles: TILE_ROWS x TILE_COLS accumulators, TILE_COLS of B and one broadcast must fit the
- * vector registers: AVX-512 has 32 of 16 floats (24 + 2 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
+ * vector registers: AVX-512 has 32 of 16 floats (24 + 4 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
  * NEON 16 or 32 of 4 (8 + 2 + 1).
  *
  * Classes beyond the last whole TILE_COLS: up to DOT_CLASSES of them by dot products along d
  * (dot_tile), which waste nothing, more by a strip that is padded. */
 #if defined(__AVX512F__)
-#define TILE_ROWS 12
-enum { VEC_FLOATS = 16, TILE_COLS = 32, DOT_CLASSES = 24 };
+#define TILE_ROWS 6
+enum { VEC_FLOATS = 16, TILE_COLS = 64, DOT_CLASSES = 48 };
 #elif defined(__AVX2__)
 #define TILE_ROWS 6
 enum { VEC_FLOATS = 8, TILE_COLS = 16, DOT_CLASSES = 0 };
@@ -40,7 +40,7 @@ enum { VEC_FLOATS = 8, TILE_COLS = 16, DOT_CLASSES = 0 };
 enum { VEC_FLOATS = 4, TILE_COLS = 8, DOT_CLASSES = 0 };
 #endif
 enum { DOT_ROWS = 4, DOT_COLS = 6 };
-#define UNROLL _Pragma("GCC unroll 12")
+#define UNROLL _Pragma("GCC unroll 6")
 
 /* Rows of a panel: a multiple of every TILE_ROWS; 120 x 784 floats are 368 KiB, so that a panel of
  * features stays in a second-level cache of 512 KiB or more from its logits to its gradient. */
@@ -48,8 +48,11 @@ enum { PANEL = 120 };
 
 typedef struct {
     const float *at;
-    int64_t row, step; /* A: of i and k; B: of what is fetched ahead, and of k */
+    int64_t row, step; /* between rows (of A), between elements along the depth */
 } Operand;
+static inline Operand strip_of(const float *packed) { /* a packed B */
+    return (Operand){packed, 0, TILE_COLS};
+}
 
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
@@ -85,9 +88,12 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, con
                   int64_t n, int64_t C, int64_t d);
 
 /* grad (linear_size: (C,d), then (C)) = or += residual (n,C), rows `ld` apart,^T Z (n,d), and its
- * column sums. */
+ * column sums. packed: packed_residual(C) floats. */
 void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
-                    int64_t n, int64_t C, int64_t d);
+                    int64_t n, int64_t C, int64_t d, float *packed);
+static inline int64_t packed_residual(int64_t C) {
+    return PANEL * round_up(C, TILE_ROWS);
+}
 
 /* Groups of rows with a private gradient each: a power of two from 1 to ROW_GROUPS, never more than
  * there are panels; as many as fit 16 MiB, and more than 16 only if they fit 4. */

@@ -25,16 +25,17 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
     Vec sum[TILE_ROWS][VECS];
     UNROLL
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
-    const float *at = a.at, *bt = b.at;
-    for (int64_t k = 0; k < depth; k++, at += a.step, bt += b.step) {
+        for (int v = 0; v < VECS; v++) {
+            sum[i][v] = (Vec){0};
+            if (v * VEC_FLOATS % 16 == 0) /* a line: it arrives while the sums are computed */
+                __builtin_prefetch(out + i * out_row + v * VEC_FLOATS, 1);
+        }
+    for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step) {
         Vec row[VECS];
-        for (int v = 0; v < VECS; v++) row[v] = load(bt + v * VEC_FLOATS);
-        __builtin_prefetch(bt + b.row); /* beyond the end is no fault */
-        __builtin_prefetch(bt + b.row + 16);
+        for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
         UNROLL
         for (int i = 0; i < rows; i++)
-            for (int v = 0; v < VECS; v++) sum[i][v] += at[i * a.row] * row[v];
+            for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
     }
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -54,22 +55,22 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate) {
-    /* clang-format off */
-#define CASE(n) /* neighbours in A: constant offsets instead of spilled addresses */ \
-    case n: \
-        if (a.row == 1) tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate); \
-        else tile(n, cols, depth, a, b, out, out_row, accumulate); \
-        break;
-    switch (rows) { /* 1 <= rows <= TILE_ROWS */
-    CASE(1) CASE(2) CASE(3) CASE(4)
+    switch (rows) { /* 1 <= rows <= TILE_ROWS; packed A: constant offsets instead of addresses */
+#define CASE(n)                                                                            \
+    case n:                                                                                \
+        if (a.row == 1)                                                                    \
+            tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate); \
+        else tile(n, cols, depth, a, b, out, out_row, accumulate);                         \
+        break
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
 #if TILE_ROWS >= 6
-    CASE(5) CASE(6)
+        CASE(5);
+        CASE(6);
 #endif
-#if TILE_ROWS >= 12
-    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
+#undef CASE
     default: break;
     }
-#undef CASE
-    /* clang-format on */
 }

@@ -48,6 +48,7 @@ typedef struct {
     float *grad;               /* (groups, linear_size) */
     float *features;           /* (groups, panel_buffer) */
     float *logits;             /* (groups, PANEL, ld) */
+    float *residual;           /* (groups, packed_residual) */
     float *labels;             /* (groups, width) one row of Y, zeros beyond C */
     double *loss;              /* (groups) */
     int64_t bytes;
@@ -65,6 +66,7 @@ static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
     TAKE(grad, s.groups * linear_size(C, Z->d));
     TAKE(features, s.groups * panel_buffer(Z));
     TAKE(logits, s.groups * PANEL * s.ld);
+    TAKE(residual, s.groups * packed_residual(C));
     TAKE(labels, s.groups * s.width);
     TAKE(loss, s.groups);
 #undef TAKE
@@ -131,7 +133,8 @@ static void run_group(const InnerSteps *in, const InnerSpace *space, const Scrat
             residual_row(&sums, i, logits + i * s->ld, labels, s->bias, s->width, scale);
         }
         loss += cross_entropy_sum(&sums, n);
-        panel_gradient(grad, p > begin, logits, s->ld, Z, n, C, d);
+        panel_gradient(grad, p > begin, logits, s->ld, Z, n, C, d,
+                       s->residual + g * packed_residual(C));
     }
     s->loss[g] = loss;
 }

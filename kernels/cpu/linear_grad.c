@@ -10,20 +10,24 @@
 #include "gemm.h"
 #include "operations.h"
 
-/* Pieces of the scratch memory; the residual is read where it lies. */
+/* Pieces of the scratch memory. */
 typedef struct {
     int64_t groups;
     float *grad;     /* (groups, linear_size) */
     float *features; /* (groups, panel_buffer) */
+    float *residual; /* (groups, packed_residual) */
     int64_t bytes;
 } Scratch;
 
 static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
     Scratch s = {.groups = gradient_groups(B, C, Z->d)};
-    const int64_t grad = round_up(s.groups * linear_size(C, Z->d) * (int64_t)sizeof(float), 64);
-    s.grad = (void *)base;
-    s.features = (void *)(base ? base + grad : NULL);
-    s.bytes = grad + s.groups * panel_buffer(Z) * (int64_t)sizeof(float);
+#define TAKE(field, count)                             \
+    (s.field = (void *)(base ? base + s.bytes : NULL), \
+     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
+    TAKE(grad, s.groups * linear_size(C, Z->d));
+    TAKE(features, s.groups * panel_buffer(Z));
+    TAKE(residual, s.groups * packed_residual(C));
+#undef TAKE
     return s;
 }
 
@@ -46,7 +50,7 @@ Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Ba
             const int64_t first = p * PANEL, rows = B - first < PANEL ? B - first : PANEL;
             panel_gradient(own, p > begin, grad_logits + first * C, C,
                            panel_features(Z, first, rows, s.features + g * panel_buffer(Z)), rows,
-                           C, Z->d);
+                           C, Z->d, s.residual + g * packed_residual(C));
         }
     }
     PARALLEL_FOR(num_threads(q->device->threads))

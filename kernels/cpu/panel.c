@@ -18,8 +18,8 @@ Panel panel_features(const Batch *Z, int64_t first, int64_t n, float *buffer) {
 
 /* --- logits ----------------------------------------------------------------------------------- */
 
-/* Strips that pass over a panel together stay in the second-level cache beside it. */
-enum { STRIP_BYTES = 320 << 10 };
+/* Features of a strip of W that stay in the first-level cache while the panel's rows pass. */
+enum { DEPTH_RUN = 192 };
 
 void pack_weight(float *packed, const float *W, int64_t C, int64_t d, int threads) {
     (void)threads; /* unused without OpenMP */
@@ -51,37 +51,67 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
 void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, const float *W,
                   int64_t n, int64_t C, int64_t d) {
     const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
-    int64_t block = STRIP_BYTES / (d * (int64_t)sizeof(float)) / TILE_COLS * TILE_COLS;
-    if (block < TILE_COLS) block = TILE_COLS;
-    for (int64_t first = 0; first < end; first += block)
-        for (int64_t i = 0; i < n; i += TILE_ROWS)
-            for (int64_t c = first; c < least(first + block, end); c += TILE_COLS)
-                gemm_tile(least(n - i, TILE_ROWS), least(width - c, TILE_COLS), d,
-                          (Operand){Z.at + i * Z.row, Z.row, 1},
-                          (Operand){packed_W + c * d, 8 * TILE_COLS, TILE_COLS},
-                          logits + i * ld + c, ld, false);
+    for (int64_t c = 0; c < end; c += TILE_COLS)
+        for (int64_t k = 0; k < d; k += DEPTH_RUN)
+            for (int64_t i = 0; i < n; i += TILE_ROWS)
+                gemm_tile(least(n - i, TILE_ROWS), least(width - c, TILE_COLS),
+                          least(d - k, DEPTH_RUN), (Operand){Z.at + i * Z.row + k, Z.row, 1},
+                          strip_of(packed_W + c * d + k * TILE_COLS), logits + i * ld + c, ld,
+                          k > 0);
     if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
 }
 
 /* --- gradient --------------------------------------------------------------------------------- */
 
-void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
-                    int64_t n, int64_t C, int64_t d) {
+/* Classes of tile t: of even height, for a low one is slow. */
+typedef struct {
+    int64_t first, n;
+} Classes;
+static Classes tile_classes(int64_t t, int64_t tiles, int64_t C) {
+    const int64_t first = t * C / tiles;
+    return (Classes){first, (t + 1) * C / tiles - first};
+}
+
+/* [tiles][n][TILE_ROWS]: a tile's residuals one after the other. What lies beyond its classes is
+ * not read. */
+static void pack_residual(float *packed, const float *residual, int64_t ld, int64_t n, int64_t C) {
     const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
-    float edge[PANEL * TILE_COLS]; /* the last columns of Z: a whole vector would pass their end */
+    for (int64_t t = 0; t < tiles; t++) {
+        const Classes c = tile_classes(t, tiles, C);
+        const bool inside = c.first + TILE_ROWS <= C;
+        const float *from = residual + c.first;
+        for (int64_t i = 0; i < n; i++, from += ld, packed += TILE_ROWS) {
+            if (inside) memcpy(packed, from, TILE_ROWS * sizeof *packed); /* no call: constant */
+            else
+                for (int64_t j = 0; j < c.n; j++) packed[j] = from[j];
+        }
+    }
+}
+
+enum { PACK_TILES = 3 }; /* columns of Z are packed when more tiles than this read them */
+
+void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
+                    int64_t n, int64_t C, int64_t d, float *packed) {
+    const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
+    _Alignas(64) float strip[PANEL * TILE_COLS]; /* of Z, zeros beyond d */
+    pack_residual(packed, residual, ld, n, C);
     for (int64_t j = 0; j < d; j += TILE_COLS) {
         const int64_t cols = least(d - j, TILE_COLS);
-        Operand b = {Z.at + j, TILE_COLS, Z.row};
-        if (cols < TILE_COLS) {
-            memset(edge, 0, sizeof edge);
+        Operand b = {Z.at + j, 0, Z.row};
+        if (cols < TILE_COLS) { /* a whole vector would pass their end */
+            memset(strip, 0, sizeof strip);
             for (int64_t i = 0; i < n; i++)
-                memcpy(edge + i * TILE_COLS, Z.at + i * Z.row + j, (size_t)cols * sizeof(float));
-            b = (Operand){edge, 0, TILE_COLS};
+                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, (size_t)cols * sizeof *strip);
+            b = strip_of(strip);
+        } else if (tiles > PACK_TILES) {
+            for (int64_t i = 0; i < n; i++)
+                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, TILE_COLS * sizeof *strip);
+            b = strip_of(strip);
         }
-        for (int64_t t = 0; t < tiles; t++) { /* of even height: a low one is slow */
-            const int64_t c = t * C / tiles, end = (t + 1) * C / tiles;
-            gemm_tile(end - c, cols, n, (Operand){residual + c, 1, ld}, b, grad + c * d + j, d,
-                      accumulate);
+        for (int64_t t = 0; t < tiles; t++) {
+            const Classes c = tile_classes(t, tiles, C);
+            gemm_tile(c.n, cols, n, (Operand){packed + t * n * TILE_ROWS, 1, TILE_ROWS}, b,
+                      grad + c.first * d + j, d, accumulate);
         }
     }
     float *grad_bias = grad + C * d;

@@ -144,7 +144,7 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
         const int64_t deep = least(depth - k0, DEPTH_BLOCK);
         left->fill(left, panel, i0, n, k0, deep);
         for (int64_t j = 0; j < cols; j += TILE_COLS) {
-            const Operand b = {packed + j * depth + k0 * TILE_COLS, 0, TILE_COLS};
+            const Operand b = strip_of(packed + j * depth + k0 * TILE_COLS);
             for (int64_t i = 0, rows; i < n; i += rows) {
                 rows = even_rows(out, i0 + i, least(n - i, TILE_ROWS));
                 gemm_tile(rows, least(cols - j, TILE_COLS), deep,
