@@ -8,17 +8,19 @@
 enum { CHAINS = 10, ROUNDS = 5 };
 
 /* Ten independent chains x <- x a + b: two operations per element and step, more chains than two
- * units of four cycles need. Named one by one, for an array would live in memory. */
-#define CHAINS_OF(floats)                                                     \
-    typedef float Vec __attribute__((vector_size(4 * (floats))));             \
-    const Vec a = (Vec){0} + 0.999f, b = (Vec){0} + 0.001f;                   \
-    Vec p = a, q = a, r = a, s = a, t = a, u = a, v = a, w = a, x = a, y = a; \
-    for (int64_t i = 0; i < steps; i++) {                                     \
-        p = p * a + b, q = q * a + b, r = r * a + b, s = s * a + b;           \
-        t = t * a + b, u = u * a + b, v = v * a + b, w = w * a + b;           \
-        x = x * a + b, y = y * a + b;                                         \
-    }                                                                         \
-    p += q + r + s + t + u + v + w + x + y;                                   \
+ * units of four cycles need. Named one by one, for an array would live in memory; each from a value of
+ * its own, for a compiler computes equal chains once. */
+#define CHAINS_OF(floats)                                           \
+    typedef float Vec __attribute__((vector_size(4 * (floats))));   \
+    const Vec a = (Vec){0} + 0.999f, b = (Vec){0} + 0.001f;         \
+    Vec p = a + 1, q = a + 2, r = a + 3, s = a + 4, t = a + 5;      \
+    Vec u = a + 6, v = a + 7, w = a + 8, x = a + 9, y = a + 10;     \
+    for (int64_t i = 0; i < steps; i++) {                           \
+        p = p * a + b, q = q * a + b, r = r * a + b, s = s * a + b; \
+        t = t * a + b, u = u * a + b, v = v * a + b, w = w * a + b; \
+        x = x * a + b, y = y * a + b;                               \
+    }                                                               \
+    p += q + r + s + t + u + v + w + x + y;                         \
     return p[0]
 
 #if defined(__x86_64__)

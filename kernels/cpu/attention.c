@@ -73,14 +73,14 @@ static void query_block(float *out, int64_t out_row, const float *q, int64_t q_r
         for (int64_t i = 0; i < n; i += TILE_ROWS)
             gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS, TILE_COLS, HEAD_DIM,
                       (Operand){q + i * q_row, q_row, 1}, strip_of(packed_k + j * HEAD_DIM),
-                      scores + i * ld + j, ld, false);
+                      scores + i * ld + j, ld, false, nothing_ahead(packed_k));
     for (int64_t i = 0; i < n; i++)
         inverse[i] = softmax_row(scores + i * ld, causal ? first + i + 1 : keys, seen);
     for (int64_t j = 0; j < HEAD_DIM; j += TILE_COLS)
         for (int64_t i = 0; i < n; i += TILE_ROWS)
             gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS, TILE_COLS, seen,
                       (Operand){scores + i * ld, ld, 1}, strip_of(packed_v + j * keys),
-                      out + i * out_row + j, out_row, false);
+                      out + i * out_row + j, out_row, false, nothing_ahead(packed_v));
     for (int64_t i = 0; i < n; i++)
         for (int j = 0; j < HEAD_DIM; j++) out[i * out_row + j] *= inverse[i];
 }

@@ -54,9 +54,19 @@ static inline Operand strip_of(const float *packed) { /* a packed B */
     return (Operand){packed, 0, TILE_COLS};
 }
 
+/* Memory that is fetched into the second-level cache on the way: `step` bytes, 128 at most, for each
+ * element along the depth. */
+typedef struct {
+    const char *at;
+    int64_t step;
+} Ahead;
+static inline Ahead nothing_ahead(const float *b) { /* a line that is at hand */
+    return (Ahead){(const char *)b, 0};
+}
+
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
-               int64_t out_row, bool accumulate);
+               int64_t out_row, bool accumulate, Ahead ahead);
 /* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. */
 void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
               const float *W, int64_t W_row, float *out, int64_t out_row);
@@ -76,6 +86,8 @@ void pack_weight(float *packed, const float *W, int64_t C, int64_t d, int thread
 typedef struct {
     const float *at;
     int64_t row;
+    const char *next; /* the batch behind them, fetched while the gradient is computed */
+    int64_t bytes;    /* of as many rows there */
 } Panel;
 static inline int64_t panel_buffer(const Batch *Z) {
     return Z->type == DTYPE_F32 ? 0 : PANEL * batch_row(DTYPE_F32, Z->d);

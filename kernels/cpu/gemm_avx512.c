@@ -18,7 +18,6 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
         UNROLL
         for (int i = 0; i < rows; i++) {
             z[i] = _mm512_loadu_ps(Z + i * Z_row + k);
-            _mm_prefetch((const char *)(Z + (i + DOT_ROWS) * Z_row + k), _MM_HINT_T0);
         }
         UNROLL
         for (int c = 0; c < cols; c++) {

@@ -21,7 +21,8 @@ static inline void store(float *p, Vec v) {
  * become registers. */
 static inline __attribute__((always_inline)) void tile(const int rows, int64_t cols, int64_t depth,
                                                        Operand a, Operand b, float *out,
-                                                       int64_t out_row, bool accumulate) {
+                                                       int64_t out_row, bool accumulate,
+                                                       Ahead ahead) {
     Vec sum[TILE_ROWS][VECS];
     UNROLL
     for (int i = 0; i < rows; i++)
@@ -30,9 +31,11 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
             if (v * VEC_FLOATS % 16 == 0) /* a line: it arrives while the sums are computed */
                 __builtin_prefetch(out + i * out_row + v * VEC_FLOATS, 1);
         }
-    for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step) {
+    for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step, ahead.at += ahead.step) {
         Vec row[VECS];
         for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
+        __builtin_prefetch(ahead.at, 0, 2); /* beyond the end is no fault */
+        __builtin_prefetch(ahead.at + 64, 0, 2);
         UNROLL
         for (int i = 0; i < rows; i++)
             for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
@@ -54,13 +57,13 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 }
 
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
-               int64_t out_row, bool accumulate) {
+               int64_t out_row, bool accumulate, Ahead ahead) {
     switch (rows) { /* 1 <= rows <= TILE_ROWS; packed A: constant offsets instead of addresses */
-#define CASE(n)                                                                            \
-    case n:                                                                                \
-        if (a.row == 1)                                                                    \
-            tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate); \
-        else tile(n, cols, depth, a, b, out, out_row, accumulate);                         \
+#define CASE(n)                                                                                   \
+    case n:                                                                                       \
+        if (a.row == 1)                                                                           \
+            tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate, ahead); \
+        else tile(n, cols, depth, a, b, out, out_row, accumulate, ahead);                         \
         break
         CASE(1);
         CASE(2);

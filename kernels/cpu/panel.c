@@ -8,12 +8,15 @@ static int64_t least(int64_t a, int64_t b) {
 }
 
 Panel panel_features(const Batch *Z, int64_t first, int64_t n, float *buffer) {
-    if (Z->type == DTYPE_F32) return (Panel){(const float *)Z->data + first * Z->row, Z->row};
-    const int64_t row = batch_row(DTYPE_F32, Z->d);
+    const int64_t bytes = Z->row * dtype_bytes(Z->type);
+    const char *data = (const char *)Z->data + first * bytes;
+    Panel p = {(const float *)(const void *)data, Z->row, data + n * bytes, n * bytes};
+    if (Z->type == DTYPE_F32) return p;
+    p.at = buffer;
+    p.row = batch_row(DTYPE_F32, Z->d);
     for (int64_t i = 0; i < n; i++)
-        dtype_to_f32(buffer + i * row, (const uint16_t *)Z->data + (first + i) * Z->row, Z->type,
-                     false, Z->d);
-    return (Panel){buffer, row};
+        dtype_to_f32(buffer + i * p.row, data + i * bytes, Z->type, false, Z->d);
+    return p;
 }
 
 /* --- logits ----------------------------------------------------------------------------------- */
@@ -40,8 +43,8 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
                        int64_t d) {
     const int64_t first = packed_classes(C), rest = C - first,
                   groups = (rest + DOT_COLS - 1) / DOT_COLS;
-    for (int64_t i = 0; i < n; i += DOT_ROWS)
-        for (int64_t g = 0; g < groups; g++) {
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t i = 0; i < n; i += DOT_ROWS) {
             const int64_t c = first + g * rest / groups, end = first + (g + 1) * rest / groups;
             dot_tile(least(n - i, DOT_ROWS), end - c, d, Z.at + i * Z.row, Z.row, W + c * d, d,
                      logits + i * ld + c, ld);
@@ -57,7 +60,7 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const float *packed_W, con
                 gemm_tile(least(n - i, TILE_ROWS), least(width - c, TILE_COLS),
                           least(d - k, DEPTH_RUN), (Operand){Z.at + i * Z.row + k, Z.row, 1},
                           strip_of(packed_W + c * d + k * TILE_COLS), logits + i * ld + c, ld,
-                          k > 0);
+                          k > 0, nothing_ahead(packed_W));
     if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
 }
 
@@ -94,6 +97,7 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
                     int64_t n, int64_t C, int64_t d, float *packed) {
     const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
     _Alignas(64) float strip[PANEL * TILE_COLS]; /* of Z, zeros beyond d */
+    const int64_t every = Z.bytes / ((d + TILE_COLS - 1) / TILE_COLS * tiles * n) + 1;
     pack_residual(packed, residual, ld, n, C);
     for (int64_t j = 0; j < d; j += TILE_COLS) {
         const int64_t cols = least(d - j, TILE_COLS);
@@ -110,8 +114,9 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
         }
         for (int64_t t = 0; t < tiles; t++) {
             const Classes c = tile_classes(t, tiles, C);
+            const Ahead next = {Z.next + (j / TILE_COLS * tiles + t) * n * every, every};
             gemm_tile(c.n, cols, n, (Operand){packed + t * n * TILE_ROWS, 1, TILE_ROWS}, b,
-                      grad + c.first * d + j, d, accumulate);
+                      grad + c.first * d + j, d, accumulate, next);
         }
     }
     float *grad_bias = grad + C * d;

@@ -149,7 +149,8 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
                 rows = even_rows(out, i0 + i, least(n - i, TILE_ROWS));
                 gemm_tile(rows, least(cols - j, TILE_COLS), deep,
                           (Operand){panel + i * PANEL_ROW, PANEL_ROW, 1}, b,
-                          out_at(out, i0 + i) + j0 + j, out->out_row, k0 > 0 || e->add);
+                          out_at(out, i0 + i) + j0 + j, out->out_row, k0 > 0 || e->add,
+                          nothing_ahead(packed));
             }
         }
     }
