@@ -37,6 +37,14 @@ ISAS           := portable $(if $(X86),avx2 avx512)
 ISA_portable   :=
 ISA_avx2       := -mavx2 -mfma -mf16c
 ISA_avx512     := $(ISA_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq
+# Products of bfloat16 alone: one file each. Compilers before gcc 11 do not know AMX.
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
+ISA_amx        := -mamx-tile -mamx-bf16
+ISA_amx-emulated := -DAMX_EMULATED
+HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) -x c -fsyntax-only - 2>/dev/null && echo 1))
+BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
+                  $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
+CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
 CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
@@ -49,7 +57,7 @@ FILE_entities := data/vocab/entities.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
-           $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c))
+           $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
 PROGRAM := $(OUT)/turtle
 TESTS   := $(call object,$(wildcard tests/*.c))
 
@@ -72,7 +80,7 @@ $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 	@echo "cc $$< ($(1))"
 	$$(Q)$$(CC) $$(CFLAGS) $$(KERNEL_OPT_$$(CONFIG)) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
+$(foreach i,$(ISAS) avx512bf16 amx amx-emulated,$(eval $(call isa_rule,$i)))
 
 # A file as a C array, `const Embedded embedded_<name>` of io/embedded.h.
 define embed_rule

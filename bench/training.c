@@ -1,5 +1,5 @@
 /* training.c - seconds of whole outer iterations, from the batch's rows to the task's Adam step.
- * usage: bench-training N B C D[,D...] T THREADS REPEATS      one repeat is T iterations
+ * usage: bench-training N B C D[,D...] T THREADS REPEATS [PRECISION]      one repeat is T iterations
  * Prints the same row as reference/turtle_torch.py. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,11 @@ static Status measure(Run *r, const Ops *ops, const TrainConfig *config, Row *ro
     char program[128];
     double features = 0.0;
     for (int k = 0; k < config->K; k++) features += (double)config->features[k]->d;
-    snprintf(program, sizeof program, "turtle, %s", ops->name);
+    snprintf(program, sizeof program, "turtle%s, %s",
+             config->operands == DTYPE_BF16  ? " bf16"
+             : config->operands == DTYPE_F16 ? " fp16"
+                                             : "",
+             ops->name);
     row->program = program;
     /* (4M + 6) B d C per space (kernels/README.md) */
     row->work = 1e-9 * (4.0 * (double)config->M + 6.0) * (double)config->B * (double)config->C *
@@ -76,9 +80,13 @@ int main(int argc, char **argv) {
                 .threads = threads,
                 .unit = "GFLOP/s",
                 .repeats = (int)argument(argc, argv, 7, MAX_REPEATS)};
-    if (argc != 8 || !N || !config.B || config.C < 2 || !run.T || !threads || !row.repeats ||
-        !(config.K = random_spaces(features, argv[4], N))) {
-        fputs("usage: bench-training N B C D[,D...] T THREADS REPEATS\n", stderr);
+    const char *precision = argc == 9 ? argv[8] : "fp32";
+    config.operands = strcmp(precision, "bf16") == 0   ? DTYPE_BF16
+                      : strcmp(precision, "fp16") == 0 ? DTYPE_F16
+                                                       : DTYPE_F32;
+    if (argc < 8 || argc > 9 || !N || !config.B || config.C < 2 || !run.T || !threads ||
+        !row.repeats || !(config.K = random_spaces(features, argv[4], N))) {
+        fputs("usage: bench-training N B C D[,D...] T THREADS REPEATS [fp32|fp16|bf16]\n", stderr);
         return 2;
     }
     snprintf(what, sizeof what, "outer B %s C %s d %s%s%s", argv[2], argv[3], argv[4],

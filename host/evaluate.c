@@ -69,7 +69,7 @@ static char *evaluate_json(const TurtleEvaluateOptions *o, const Ops *ops, const
                            const TurtleResult *result) {
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "evaluate", &o->common, ops->kind);
+    json_common(&j, "evaluate", &o->common, ops->kind, "fp32");
     json_result(&j, result);
     json_inputs(&j, in);
     json_close(&j);

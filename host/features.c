@@ -378,7 +378,7 @@ static char *result_json(const Call *c) {
     const TurtleFilesResult *r = c->result;
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "features", &c->options->common, c->ops.kind);
+    json_common(&j, "features", &c->options->common, c->ops.kind, "fp32");
     json_real(&j, "seconds", r->seconds);
     json_integer(&j, "images", r->images);
     json_integer(&j, "skipped", r->skipped);

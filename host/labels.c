@@ -89,7 +89,7 @@ Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out,
         Json j = {0};
         out->seconds = now_seconds() - started;
         json_open(&j, NULL);
-        json_common(&j, "labels", &options->common, "cpu");
+        json_common(&j, "labels", &options->common, "cpu", "fp32");
         json_real(&j, "seconds", out->seconds);
         json_integer(&j, "images", out->images);
         json_files(&j, out->files);

@@ -149,12 +149,17 @@ char *result_line(const TurtleResult *r, const Inputs *in) {
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device) {
+const char *precision_used(const TurtleCommon *common) {
+    return strcmp(common->precision, "auto") == 0 ? "fp32" : common->precision;
+}
+
+void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device,
+                 const char *precision) {
     json_text(j, "command", command);
     json_text(j, "version", turtle_version());
     json_integer(j, "seed", (int64_t)common->seed);
     json_text(j, "device", device);
-    json_text(j, "precision", "fp32");
+    json_text(j, "precision", precision);
 }
 
 static void json_split(Json *j, const Split *split, int K) {

@@ -32,7 +32,10 @@ TurtleCommon common_defaults(void);
 
 /* The members that every object starts with, those of a result, and `files` from lines that begin
  * with a path. */
-void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device);
+void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device,
+                 const char *precision);
+/* What --precision means: `auto` is fp32 on the CPU. */
+const char *precision_used(const TurtleCommon *common);
 void json_inputs(Json *j, const Inputs *in);
 void json_result(Json *j, const TurtleResult *result);
 void json_files(Json *j, const char *lines);

@@ -61,10 +61,37 @@ static Status check_options(const TurtleTrainOptions *o, Error *err) {
         return fail(err, ERR_USAGE, "training: --gamma must be 0 or more and finite");
     if (strcmp(o->rng, "philox") != 0 && strcmp(o->rng, "torch") != 0)
         return fail(err, ERR_USAGE, "training: --rng %s: expected philox or torch", o->rng);
-    if (strcmp(o->common.precision, "auto") != 0 && strcmp(o->common.precision, "fp32") != 0)
-        return fail(err, ERR_USAGE, "training: --precision %s: the CPU backend computes in fp32",
-                    o->common.precision);
+    if (strcmp(precision_used(&o->common), "tf32") == 0)
+        return fail(err, ERR_USAGE,
+                    "training: --precision tf32: the CPU backend has fp32, fp16 and bf16");
     return OK;
+}
+
+static DType operand_type(const TurtleCommon *common) {
+    const char *precision = precision_used(common);
+    return strcmp(precision, "fp16") == 0   ? DTYPE_F16
+           : strcmp(precision, "bf16") == 0 ? DTYPE_BF16
+                                            : DTYPE_F32;
+}
+
+/* In float16 a feature beyond its range would become infinite. */
+static Status check_float16(const Space *s, Error *err) {
+    const Features *f = &s->features;
+    float *row = malloc((size_t)f->d * sizeof *row);
+    Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
+    for (int64_t i = 0; st == OK && i < f->N; i++) {
+        float most = 0.0f;
+        dtype_to_f32(row, (const uint8_t *)f->data + i * f->d * dtype_bytes(f->type), f->type,
+                     f->swapped, f->d);
+        for (int64_t j = 0; j < f->d; j++) most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
+        if (most > 65504.0f)
+            st = fail(err, ERR_ARG,
+                      "training: --precision fp16: %s: row %lld holds %g, more than float16 can "
+                      "(65504): use bf16 or fp32",
+                      s->path, (long long)i, (double)most);
+    }
+    free(row);
+    return st;
 }
 
 static Status open_devices(Run *run, Error *err) {
@@ -79,6 +106,7 @@ static Status open_devices(Run *run, Error *err) {
                           .C = run->in.C,
                           .B = run->options->batch_size,
                           .M = run->options->M,
+                          .operands = operand_type(common),
                           .gamma = run->options->gamma,
                           .inner_lr = run->options->inner_lr,
                           .outer_lr = run->options->outer_lr,
@@ -91,8 +119,11 @@ static Status open_devices(Run *run, Error *err) {
                (long long)config.B, (long long)train->N);
         config.B = train->N;
     }
-    for (int k = 0; k < config.K; k++) config.features[k] = &train->space[k].features;
-    st = train_open(&run->train, &run->ops, &config, err);
+    for (int k = 0; k < config.K; k++) {
+        config.features[k] = &train->space[k].features;
+        if (st == OK && config.operands == DTYPE_F16) st = check_float16(&train->space[k], err);
+    }
+    if (st == OK) st = train_open(&run->train, &run->ops, &config, err);
     if (st != OK) return st;
 
     /* the training split is scored by its first samples only until the end: all of it would cost
@@ -230,7 +261,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     const TurtleTrainOptions *o = run->options;
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "train", &o->common, run->ops.kind);
+    json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
     json_bool(&j, "finished", result != NULL);
     if (result) json_result(&j, result);
     json_text(&j, "command_line", o->common.command_line);

@@ -8,31 +8,35 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "report.h"
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_rngtorch].pt:
+/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_rngtorch][_bf16].pt:
  * the published name; what the published implementation lacks is appended where not default. The
  * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
 static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis) {
+    const char *precision = precision_used(&o->common);
+    const bool fp32 = strcmp(precision, "fp32") == 0;
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
     return format_text(
-        "turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s.pt", phis,
+        "turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s%s%s.pt", phis,
         format_real(inner, o->inner_lr), format_real(outer, o->outer_lr), (long long)o->T,
         (long long)o->M, o->warm_start ? "warm" : "cold", format_real(gamma, o->gamma),
         (long long)o->batch_size, (unsigned long long)o->common.seed,
-        strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "");
+        strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "", fp32 ? "" : "_", fp32 ? "" : precision);
 }
 
 /* Everything that an interrupted run and its continuation must share; T may grow. */
 static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
-    char *text = format_text("classes %lld\nM %lld\ninner_lr %s\nouter_lr %s\ngamma %s\n"
-                             "batch_size %lld\nstart %s\nrng %s\nseed %llu\nsamples %lld\n",
-                             (long long)in->C, (long long)o->M, format_real(inner, o->inner_lr),
-                             format_real(outer, o->outer_lr), format_real(gamma, o->gamma),
-                             (long long)o->batch_size, o->warm_start ? "warm" : "cold", o->rng,
-                             (unsigned long long)o->common.seed, (long long)in->train.N);
+    char *text = format_text(
+        "classes %lld\nM %lld\ninner_lr %s\nouter_lr %s\ngamma %s\n"
+        "batch_size %lld\nstart %s\nrng %s\nprecision %s\nseed %llu\nsamples %lld\n",
+        (long long)in->C, (long long)o->M, format_real(inner, o->inner_lr),
+        format_real(outer, o->outer_lr), format_real(gamma, o->gamma), (long long)o->batch_size,
+        o->warm_start ? "warm" : "cold", o->rng, precision_used(&o->common),
+        (unsigned long long)o->common.seed, (long long)in->train.N);
     for (int k = 0; text && k < in->K; k++) {
         char *longer =
             format_text("%sdimension %lld\n", text, (long long)in->train.space[k].features.d);

@@ -27,9 +27,11 @@ static float *take_f32(Arena *a, int64_t count) {
     return take(a, count, sizeof(float));
 }
 
-/* How a batch of these features is kept: float16 as it is in the file, all else as float32. */
-static Batch batch_of(const Features *f) {
-    const DType type = f->type == DTYPE_F16 && !f->swapped ? DTYPE_F16 : DTYPE_F32;
+/* How a batch of these features is kept. In fp32 too float16 is kept as it is in the file: its
+ * products are the same bits. */
+static Batch batch_of(const Features *f, DType operands) {
+    const bool as_it_is = operands == DTYPE_F32 && f->type == DTYPE_F16 && !f->swapped;
+    const DType type = as_it_is ? DTYPE_F16 : operands;
     return (Batch){NULL, type, f->d, batch_row(type, f->d)};
 }
 
@@ -37,7 +39,6 @@ static void lay_out(Train *r, Arena *a) {
     const TrainConfig *c = &r->config;
     const int64_t K = c->K, B = c->B, C = c->C;
     int64_t d_max = 0;
-    DType narrowest = DTYPE_F32;
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k], task = task_size(C, d), head = linear_size(C, d);
         if (d > d_max) d_max = d;
@@ -47,9 +48,8 @@ static void lay_out(Train *r, Arena *a) {
         r->head[k] = take_f32(a, head);
         r->head_m1[k] = take_f32(a, head);
         r->head_m2[k] = take_f32(a, head);
-        r->Z[k] = batch_of(&r->features[k]);
+        r->Z[k] = batch_of(&r->features[k], c->operands);
         r->Z[k].data = take(a, B * r->Z[k].row, dtype_bytes(r->Z[k].type));
-        if (r->Z[k].type == DTYPE_F16) narrowest = DTYPE_F16;
     }
     r->iteration = take(a, 1, sizeof(int64_t));
     r->head_step = take(a, 1, sizeof(int64_t));
@@ -62,9 +62,11 @@ static void lay_out(Train *r, Arena *a) {
     r->P_bar = take_f32(a, K * C);
     r->inner_losses = take_f32(a, c->M);
 
-    int64_t scratch = r->ops->train.scratch_bytes(narrowest, c->K, B, C, d_max);
-    const int64_t matmul = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
-    if (matmul > scratch) scratch = matmul;
+    int64_t scratch = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
+    for (int k = 0; k < c->K; k++) {
+        const int64_t bytes = r->ops->train.scratch_bytes(r->Z[k].type, c->K, B, C, d_max);
+        if (bytes > scratch) scratch = bytes;
+    }
     r->scratch = take(a, scratch, 1);
 }
 

@@ -11,6 +11,8 @@ typedef struct {
     int K;
     const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */
     int64_t C, B, M;                      /* B <= N */
+    DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
+                                           * or DTYPE_BF16 (kernels/matrix.h) */
     double gamma, inner_lr, outer_lr;
     bool warm_start;
     bool torch_rng; /* the published implementation's random streams */

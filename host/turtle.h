@@ -52,7 +52,8 @@ typedef struct {
 typedef struct {
     const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
     const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision;    /* "auto", "fp32": the type of matrix operands */
+    const char *precision;    /* of training: "auto" (fp32 on the CPU), "fp32"; "fp16": batches of
+                                 float16, arithmetic fp32; "bf16": products of bfloat16 */
     uint64_t seed;            /* 42 */
     int threads;              /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */

@@ -64,6 +64,31 @@ static inline float f32_from_bf16(uint16_t h) {
     return f32_from_bits((uint32_t)h << 16);
 }
 
+static inline uint32_t bits_of_f32(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* binary32 to bfloat16, to the nearest, ties to even; NaN stays NaN. */
+static inline uint16_t bf16_from_f32(float x) {
+    const uint32_t bits = bits_of_f32(x), nan = (bits & 0x7fffffff) > 0x7f800000 ? 0x400000 : 0;
+    return (uint16_t)((nan ? bits | nan : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* binary32 to binary16, to the nearest, ties to even; beyond 65504 + half a unit infinity. */
+static inline uint16_t f16_from_f32(float x) {
+    const uint32_t bits = bits_of_f32(x), magnitude = bits & 0x7fffffff;
+    const uint32_t normal = (magnitude - 0x38000000u + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    /* a unit of 0.5f is the least subnormal, 2^-24: the addition rounds */
+    const uint32_t subnormal = bits_of_f32(f32_from_bits(magnitude) + 0.5f) - 0x3f000000u;
+    const uint32_t special = magnitude > 0x7f800000u ? 0x7e00 : 0x7c00; /* NaN, infinity */
+    const uint32_t half = magnitude >= 0x47800000u  ? special
+                          : magnitude < 0x38800000u ? subnormal
+                                                    : normal;
+    return (uint16_t)(half | (bits >> 16 & 0x8000));
+}
+
 static inline uint16_t byte_swap16(uint16_t x) {
     return (uint16_t)(x << 8 | x >> 8);
 }

@@ -26,7 +26,9 @@ typedef struct {
 /* A batch of features in device memory, as gather leaves it: sample b begins at element b * row. */
 typedef struct {
     void *data;
-    DType type; /* DTYPE_F32, or DTYPE_F16: half the bytes */
+    DType type; /* DTYPE_F32; DTYPE_F16: half the bytes, widened exactly to multiply;
+                 * DTYPE_BF16: products are of bfloat16, summed in float32: what multiplies it is
+                 * rounded too. Rows of bfloat16 are zero from d to `row`. */
     int64_t d, row;
 } Batch;
 
@@ -59,7 +61,7 @@ typedef struct {
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
     int64_t (*matmul_scratch_bytes)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
 
-    /* out[b,:] = features[rows[b],:], converted to out->type (float16 only from float16: exact).
+    /* out[b,:] = features[rows[b],:], converted to out->type, to the nearest, ties to even.
      *   rows (B) in [0, N). B d elements written, B d read in runs of one row. */
     Status (*gather)(Queue *queue, const Batch *out, const Features *features, const int64_t *rows,
                      int64_t B);

@@ -80,7 +80,7 @@ typedef struct {
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.
  * `auto` takes a usable GPU, else the CPU, and *why receives one line saying so (static storage;
  * NULL where there is nothing to say). A GPU asked for by name is had or it is an error. The
- * environment variable TURTLE_ISA=avx512|avx2|portable|reference forces the instruction set of the
+ * environment variable TURTLE_ISA=amx|avx512bf16|avx512|avx2|portable|reference forces the instruction set of the
  * CPU backend; `reference` is the plainest code, which judges all others. */
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err);
 void ops_close(Ops *ops); /* NULL and twice are fine */
@@ -88,7 +88,7 @@ void ops_close(Ops *ops); /* NULL and twice are fine */
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */
 Status cpu_open(Ops *out, int threads, Error *err);
 /* Instruction sets built in and usable here, best first, ending with NULL. */
-enum { CPU_MAX_SETS = 6 };
+enum { CPU_MAX_SETS = 7 };
 void cpu_instruction_sets(const char *names[CPU_MAX_SETS + 1]);
 
 #endif

@@ -48,8 +48,8 @@ typedef struct {
 enum { PHILOX_TASK = 1, PHILOX_HEAD = 2, PHILOX_ROWS = 3 };
 
 typedef struct {
-    /* Bytes of scratch that any one operation below needs at most with K spaces of at most d;
-     * type: the narrowest of their batches'. */
+    /* Bytes of scratch that any one operation below needs at most with K spaces of at most d, whose
+     * batches are of this type; of several types, the most that any of them needs. */
     int64_t (*scratch_bytes)(DType type, int K, int64_t B, int64_t C, int64_t d);
 
     /* W (C,d) from the task parameters: W[c,:] = g[c] v[c,:]/|v[c,:]|. 8Cd bytes. */

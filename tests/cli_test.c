@@ -150,7 +150,7 @@ Test(cli, bad_flags_get_one_line, .timeout = 60) {
         {2, "exclude each other",
          "train --features " DEMO
          "/representations/patches/mnist_val.npy --classes 10 --resume --restart"},
-        {2, "computes in fp32", "train --precision fp16 --features x.npy"},
+        {2, "has fp32, fp16 and bf16", "train --precision tf32 --features x.npy"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_failure(cases[i].status, cases[i].says, cases[i].arguments);

@@ -25,8 +25,27 @@ static void judge(const char *name, Operation *operation, double limit) {
 #define PRODUCT_LIMIT 8e-6
 #define ELEMENT_LIMIT 1e-6
 
+/* A batch of `batches`, rows batch_row apart; free_batches ends it. */
+static DType batches = DTYPE_F32;
+static void *made[8];
+static int batches_made;
+
+static Batch batch_of(float *Z, int64_t B, int64_t d) {
+    if (batches == DTYPE_F32) return batch_f32(Z, d);
+    const Batch batch = {calloc((size_t)B, (size_t)batch_row(batches, d) * 2), batches, d,
+                         batch_row(batches, d)};
+    for (int64_t i = 0; i < B; i++)
+        for (int64_t j = 0; j < d; j++)
+            ((uint16_t *)batch.data)[i * batch.row + j] = bf16_from_f32(Z[i * d + j]);
+    return made[batches_made++] = batch.data, batch;
+}
+
+static void free_batches(void) {
+    while (batches_made) free(made[--batches_made]);
+}
+
 static void *train_scratch(const Ops *ops, Shape s) {
-    return scratch(ops->train.scratch_bytes(DTYPE_F16, (int)s.K, s.B, s.C, s.d));
+    return scratch(ops->train.scratch_bytes(batches, (int)s.K, s.B, s.C, s.d));
 }
 
 /* --- matrix ----------------------------------------------------------------------------------- */
@@ -110,6 +129,44 @@ Test(ops, gather_converts_every_type_and_byte_order) {
             ops.mem.queue_close(q);
             ops_close(&ops);
         }
+}
+
+/* Rows of 16 bits, rounded; zeros behind them where products read there. */
+Test(ops, gather_rounds_to_sixteen_bits) {
+    enum { N = 3, D = 301, B = 4 };
+    static const int64_t rows[B] = {2, 0, 2, 1};
+    static const DType types[] = {DTYPE_F16, DTYPE_BF16};
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    float *file = numbers(N * D, 1);
+    for (int set = 0; sets[set]; set++)
+        for (int t = 0; t < 2; t++) {
+            Ops ops;
+            Queue *q;
+            Error err;
+            const Batch out = {malloc(B * 1024), types[t], D, batch_row(types[t], D)};
+            uint16_t *to = out.data;
+            memset(to, 0xff, B * 1024);
+            setenv("TURTLE_ISA", sets[set], 1);
+            ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
+            ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+            const Features f = {file, N, D, DTYPE_F32, false};
+            ops.matrix.gather(q, &out, &f, rows, B);
+            ASSERT_OK(ops.mem.wait(q, &err), err);
+            for (int b = 0; b < B; b++) {
+                for (int j = 0; j < D; j++) {
+                    const float x = file[rows[b] * D + j];
+                    cr_assert(to[b * out.row + j] == (t ? bf16_from_f32(x) : f16_from_f32(x)),
+                              "%s: row %d, element %d", sets[set], b, j);
+                }
+                for (int64_t j = D; t && j < out.row; j++)
+                    cr_assert(to[b * out.row + j] == 0, "%s: behind row %d", sets[set], b);
+            }
+            free(to);
+            ops.mem.queue_close(q);
+            ops_close(&ops);
+        }
+    free(file);
 }
 
 /* A batch of float16 is read as the float32s that it stands for: the same bits come out of every
@@ -344,9 +401,9 @@ Test(ops, task_grad) {
 static void run_linear_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *R = numbers(s.B * s.C, 1), *Z = numbers(s.B * s.d, 2);
     void *work = train_scratch(ops, s);
-    const Batch batch = batch_f32(Z, s.d);
+    const Batch batch = batch_of(Z, s.B, s.d);
     ops->train.linear_grad(q, output(o, linear_size(s.C, s.d), NULL), R, &batch, s.B, s.C, work);
-    free(work), free(R), free(Z);
+    free(work), free(R), free(Z), free_batches();
 }
 
 Test(ops, linear_grad, .timeout = 60) {
@@ -439,14 +496,14 @@ static void run_inner(const Ops *ops, Queue *q, Shape s, Outputs *o, Recorded re
         float *m2 = malloc((size_t)n * 4), *none = calloc((size_t)n, 4);
         for (int64_t i = 0; i < n; i++)
             m2[i] = 1.0f; /* keeps a step far from sign(g): no amplification */
-        in.space[k] = (InnerSpace){batch_f32(Z[k], d), output(heads, n, initial[k]),
+        in.space[k] = (InnerSpace){batch_of(Z[k], s.B, d), output(heads, n, initial[k]),
                                    output(moments, n, none), m2};
         free(none);
     }
     ops->train.inner_steps(q, &in);
     for (int k = 0; k < in.K; k++) free(Z[k]), free(initial[k]), free(in.space[k].m2);
     free_outputs(&private);
-    free(in.scratch), free(Y);
+    free(in.scratch), free(Y), free_batches();
 }
 
 static void run_inner_heads(const Ops *ops, Queue *q, Shape s, Outputs *o) {
@@ -477,7 +534,7 @@ static void run_label_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         const int64_t d = k ? (s.d + 1) / 2 : s.d;
         Z[k] = numbers(s.B * d, 2 + k);
         head[k] = numbers(linear_size(s.C, d), 6 + k);
-        in.space[k] = (InnerSpace){.Z = batch_f32(Z[k], d), .head = head[k]};
+        in.space[k] = (InnerSpace){.Z = batch_of(Z[k], s.B, d), .head = head[k]};
     }
     float *loss = output(o, s.K, NULL), *in_place = output(o, s.B * s.C, Y),
           *apart = output(o, s.B * s.C, NULL);
@@ -487,11 +544,65 @@ static void run_label_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     ops->train.label_grad(q, loss, in_place, &in);
     cr_expect(!memcmp(apart, in_place, (size_t)(s.B * s.C) * 4), "in place is another result");
     for (int k = 0; k < in.K; k++) free(Z[k]), free(head[k]);
-    free(in.scratch), free(Y);
+    free(in.scratch), free(Y), free_batches();
 }
 
 Test(ops, label_grad, .timeout = 120) {
     judge("label_grad", run_label_grad, 4 * ELEMENT_LIMIT);
+}
+
+/* --- bfloat16 --------------------------------------------------------------------------------- */
+
+static void run_bf16_forward(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    float *A = numbers(s.B * s.d, 1), *B = numbers(s.C * s.d, 2), *bias = numbers(s.C, 3);
+    void *work = scratch(ops->matrix.matmul_scratch_bytes(MATMUL_NT, s.B, s.C, s.d));
+    const Batch a = batch_of(A, s.B, s.d);
+    ops->matrix.matmul(q, MATMUL_NT, output(o, s.B * s.C, NULL), &a, B, bias, s.B, s.C, s.d, work);
+    free(work), free(A), free(B), free(bias), free_batches();
+}
+
+/* A product of two bfloat16 is exact in float32, and both sides round the same operands: only the
+ * order of the sums differs, as in float32. */
+Test(ops, bf16_products, .timeout = 240) {
+    batches = DTYPE_BF16;
+    judge("bf16 matmul", run_bf16_forward, PRODUCT_LIMIT);
+    judge("bf16 linear_grad", run_linear_grad, PRODUCT_LIMIT);
+    judge("bf16 label_grad", run_label_grad, 4 * ELEMENT_LIMIT);
+}
+
+/* In the loop an operand is itself a result: of two values e apart, a share e/2^-8 rounds to
+ * different neighbours, 2^-8 apart: sqrt(e 2^8) 2^-8 in norm. Residuals: e = 5.6e-5 (above) gives
+ * 4.7e-4 beside 5.6e-5 itself. W in the second step: the heads' e = 4e-6 gives 1.3e-4. */
+Test(ops, bf16_inner_steps, .timeout = 240) {
+    batches = DTYPE_BF16;
+    judge("bf16 inner_steps", run_inner_heads, 1.3e-4);
+    judge("bf16 inner_steps m1", run_inner_moments, 6.6e-4);
+}
+
+/* Every number of 16 bits comes back from float32, and what lies between two goes to the nearer
+ * one, from the middle to the even one. */
+Test(ops, sixteen_bits_are_rounded_to_the_nearest) {
+    for (uint32_t h = 0; h < 0x7f7f; h++) {
+        const float a = f32_from_bf16((uint16_t)h), b = f32_from_bf16((uint16_t)(h + 1));
+        const float middle = f32_from_bits(bits_of_f32(a) + 0x8000);
+        cr_assert(bf16_from_f32(a) == h && bf16_from_f32(-a) == (h | 0x8000), "%x", h);
+        cr_assert(bf16_from_f32(middle) == h + (h & 1), "%x", h);
+        cr_assert(bf16_from_f32(nextafterf(middle, a)) == h, "%x", h);
+        cr_assert(bf16_from_f32(nextafterf(middle, b)) == h + 1, "%x", h);
+    }
+    for (uint32_t h = 0; h < 0x7bff; h++) {
+        const float a = f32_from_f16((uint16_t)h), b = f32_from_f16((uint16_t)(h + 1));
+        const float middle = a + (b - a) / 2;
+        cr_assert(f16_from_f32(a) == h && f16_from_f32(-a) == (h | 0x8000), "%x", h);
+        cr_assert(f16_from_f32(middle) == h + (h & 1), "%x", h);
+        cr_assert(f16_from_f32(nextafterf(middle, a)) == h, "%x", h);
+        cr_assert(f16_from_f32(nextafterf(middle, b)) == h + 1, "%x", h);
+    }
+    cr_expect(f16_from_f32(65504.0f) == 0x7bff && f16_from_f32(65519.0f) == 0x7bff);
+    cr_expect(f16_from_f32(65520.0f) == 0x7c00 && f16_from_f32(INFINITY) == 0x7c00);
+    cr_expect(bf16_from_f32(INFINITY) == 0x7f80 && bf16_from_f32(3.4e38f) == 0x7f80);
+    cr_expect((f16_from_f32(NAN) & 0x7fff) > 0x7c00 && (bf16_from_f32(NAN) & 0x7fff) > 0x7f80);
+    cr_expect((bf16_from_f32(f32_from_bits(0x7f800001)) & 0x7fff) > 0x7f80);
 }
 
 /* --- gradients against finite differences ----------------------------------------------------- */

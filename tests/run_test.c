@@ -73,6 +73,24 @@ static void compare_labels(const char *a, const char *b, int K, double *largest,
     for (int k = 0; k < K; k++) npy_close(&file[k]);
 }
 
+/* Recorded run i again, into `folder`. */
+static void train_again(const double *run, const char *precision, const char *folder,
+                        TurtleResult *r) {
+    const char *train[2], *val[2];
+    Error err;
+    TurtleTrainOptions o;
+    turtle_train_defaults(&o);
+    set_demo_inputs(&o.inputs, (int)run[SPACES], train, val);
+    o.T = (int64_t)run[ITERATIONS];
+    o.warm_start = run[WARM] != 0;
+    o.common.seed = (uint64_t)run[SEED];
+    o.common.precision = precision;
+    o.rng = "torch";
+    o.eval_every = 0;
+    o.out = folder;
+    ASSERT_OK(turtle_train(&o, r, &err), err);
+}
+
 /* Limits. Accuracy: 0.01, the promise. Soft labels: the published program itself, run again with
  * another BLAS, moved them by 2.2e-6 with one space, T = 600, and by 1.0e-3 with two, T = 1000
  * (its recorded sensitivity, three runs of seed 42). Growth with T is exponential at worst, other
@@ -81,22 +99,11 @@ static void repeat_run(int i) {
     const double *run =
         (const double *)golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS) + i * COLUMNS;
     char checkpoint[512], line[512];
-    const char *train[2], *val[2];
     char *folder = temporary_folder();
-    Error err;
-    TurtleTrainOptions o;
     TurtleResult r;
     recorded_line(i, checkpoint, line, sizeof line);
-    turtle_train_defaults(&o);
     const int K = (int)run[SPACES];
-    set_demo_inputs(&o.inputs, K, train, val);
-    o.T = (int64_t)run[ITERATIONS];
-    o.warm_start = run[WARM] != 0;
-    o.common.seed = (uint64_t)run[SEED];
-    o.rng = "torch";
-    o.eval_every = 0;
-    o.out = folder;
-    ASSERT_OK(turtle_train(&o, &r, &err), err);
+    train_again(run, "fp32", folder, &r);
     EXPECT_CLOSE(fabs(r.cluster_acc - run[VAL_ACC]), 0.01, "%s: accuracy %.4f, recorded %.4f",
                  checkpoint, r.cluster_acc, run[VAL_ACC]);
     EXPECT_CLOSE(fabs(r.train_cluster_acc - run[TRAIN_ACC]), 0.01, "%s: training accuracy",
@@ -114,6 +121,30 @@ static void repeat_run(int i) {
     remove_folder(folder);
 }
 
+/* 16 bits change the run, not what it finds: the accuracies recorded for float32 within the 0.01
+ * that float32 is held to. */
+static void repeat_in_16_bits(int i) {
+    static const char *const precisions[] = {"fp16", "bf16"};
+    const double *run =
+        (const double *)golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS) + i * COLUMNS;
+    for (int p = 0; p < 2; p++) {
+        char *folder = temporary_folder();
+        TurtleResult r;
+        train_again(run, precisions[p], folder, &r);
+        EXPECT_CLOSE(fabs(r.cluster_acc - run[VAL_ACC]), 0.01, "run %d in %s: accuracy %.4f", i,
+                     precisions[p], r.cluster_acc);
+        EXPECT_CLOSE(fabs(r.train_cluster_acc - run[TRAIN_ACC]), 0.01,
+                     "run %d in %s: training accuracy %.4f", i, precisions[p], r.train_cluster_acc);
+        char *path = format_text("%s/run.json", folder), json[1 << 14];
+        char *says = format_text("\"precision\": \"%s\"", precisions[p]);
+        read_text(json, sizeof json, path);
+        cr_expect(strstr(json, says) != NULL, "run.json does not say %s", says);
+        free(path), free(says);
+        turtle_result_free(&r);
+        remove_folder(folder);
+    }
+}
+
 Test(run, one_recorded_run_is_repeated, .timeout = 300) {
     repeat_run(3); /* one space, warm, T = 600, seed 42 */
 }
@@ -121,6 +152,15 @@ Test(run, one_recorded_run_is_repeated, .timeout = 300) {
 Test(run, all_recorded_runs_are_repeated, .timeout = 3600) {
     if (!getenv("TURTLE_TEST_FULL")) cr_skip_test("12 more recorded runs: make test-full");
     for (int i = 0; i < RUNS; i++) repeat_run(i);
+}
+
+Test(run, one_recorded_run_in_16_bits, .timeout = 600) {
+    repeat_in_16_bits(3);
+}
+
+Test(run, all_recorded_runs_in_16_bits, .timeout = 7200) {
+    if (!getenv("TURTLE_TEST_FULL")) cr_skip_test("12 more recorded runs: make test-full");
+    for (int i = 0; i < RUNS; i++) repeat_in_16_bits(i);
 }
 
 /* The published evaluate.py printed these lines; `turtle evaluate` prints them too, to the letter.

@@ -60,6 +60,7 @@ static void train_start(Train *r, Ops *ops, const Trajectory *t, const Spaces *s
                           .C = t->C,
                           .B = t->B,
                           .M = M,
+                          .operands = DTYPE_F32,
                           .gamma = 10.0,
                           .inner_lr = 0.001,
                           .outer_lr = 0.001,

@@ -29,9 +29,22 @@
 #define SIMD(...)
 #endif
 
+/* Products of bfloat16 (bf16.h):
+ *     out (rows,cols), rows out_row apart, = or += A (rows,depth) B (depth,cols)
+ *   A in rows a_row apart; B as [depth/2][BF16_COLS][2], so that the two elements that an
+ *   instruction multiplies and adds lie side by side; sums in float32. 1 <= cols <= BF16_COLS, depth
+ *   a multiple of BF16_RUN. What A and B hold beyond the true depth is 0. */
+enum { BF16_COLS = 64, BF16_RUN = 32 };
+typedef void Bf16Product(float *out, int64_t out_row, bool accumulate, const uint16_t *a,
+                         int64_t a_row, const uint16_t *b, int64_t rows, int64_t cols,
+                         int64_t depth);
+Bf16Product bf16_product_amx, bf16_product_amx_emulated, bf16_product_avx512bf16,
+    bf16_product_avx512, bf16_product_avx2, bf16_product_portable;
+
 struct Device {
     int threads;
     const char *isa;
+    Bf16Product *multiply_bf16;
 };
 
 /* Operations run when they are enqueued; what failed first is remembered. */
@@ -64,7 +77,8 @@ enum { ELEMENT_RUN = 1024 };
 
 static inline bool batch_servable(const Batch *Z) {
     return Z && Z->data && Z->d >= 1 && Z->row >= Z->d &&
-           (Z->type == DTYPE_F32 || Z->type == DTYPE_F16);
+           (Z->type == DTYPE_F32 || Z->type == DTYPE_F16 ||
+            (Z->type == DTYPE_BF16 && Z->row % BF16_RUN == 0));
 }
 
 /* Parts into which B rows are cut for sums: shapes decide, never threads. */

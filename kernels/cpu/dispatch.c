@@ -12,6 +12,9 @@ static bool always(void) {
 }
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+
 /* Every processor with AVX2 has F16C too (clang's builtin does not know that name). */
 static bool has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -21,20 +24,47 @@ static bool has_avx512(void) { /* what ISA_avx512 in the Makefile lets the compi
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
+
+#if HAVE_BF16 /* the compiler knows the instructions */
+/* cpuid leaf 7, as Intel's manual numbers them */
+enum { AVX512_BF16 = 1 << 5 /* subleaf 1, eax */, AMX_TILE_BF16 = 1 << 24 | 1 << 22 /* 0, edx */ };
+
+static bool has_avx512bf16(void) {
+    unsigned a = 0, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX512_BF16);
+}
+
+/* The kernel gives a process the tiles' 8 KiB of state only when it asks (Linux 5.16 and newer). */
+static bool has_amx(void) {
+    enum { REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    unsigned a, b, c, d = 0;
+    return has_avx512bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & AMX_TILE_BF16) == AMX_TILE_BF16 &&
+           syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+#endif
 #endif
 
-/* Best first. `reference` is the plain code that judges the others: one thread, no blocking. */
+/* Best first; what follows avx512 in the first two serves --precision bf16 alone. `amx-emulated`
+ * executes AMX's tiles in C, so that the code is tested where no processor has them; `reference` is
+ * the plain code that judges the others: one thread, no blocking. */
 static const struct {
     const char *name;
     bool (*usable)(void);
     CpuTable *table;
+    Bf16Product *multiply_bf16;
 } sets[] = {
 #if defined(__x86_64__)
-    {"avx512", has_avx512, cpu_table_avx512},
-    {"avx2", has_avx2, cpu_table_avx2},
+#if HAVE_BF16
+    {"amx", has_amx, cpu_table_avx512, bf16_product_amx},
+    {"avx512bf16", has_avx512bf16, cpu_table_avx512, bf16_product_avx512bf16},
 #endif
-    {"portable", always, cpu_table_portable},
-    {"reference", always, cpu_table_reference},
+    {"avx512", has_avx512, cpu_table_avx512, bf16_product_avx512},
+    {"avx2", has_avx2, cpu_table_avx2, bf16_product_avx2},
+#endif
+    {"portable", always, cpu_table_portable, bf16_product_portable},
+    {"amx-emulated", always, cpu_table_portable, bf16_product_amx_emulated},
+    {"reference", always, cpu_table_reference, NULL},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
@@ -88,7 +118,8 @@ Status cpu_open(Ops *out, int threads, Error *err) {
     out->device = calloc(1, sizeof *out->device);
     if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
     out->threads = threads;
-    *out->device = (Device){.threads = threads, .isa = sets[set].name};
+    *out->device = (Device){
+        .threads = threads, .isa = sets[set].name, .multiply_bf16 = sets[set].multiply_bf16};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");
     cpu_device_ops(&out->mem);

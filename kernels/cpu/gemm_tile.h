@@ -1,21 +1,6 @@
 /* gemm_tile.h - the micro-kernel's body, in the vector types of gcc and clang: the including file's
  * instruction set decides what a Vec is. See gemm.h. */
-#include <string.h>
-
-#include "gemm.h"
-
-typedef float Vec __attribute__((vector_size(4 * VEC_FLOATS)));
-enum { VECS = TILE_COLS / VEC_FLOATS };
-
-static inline Vec load(const float *p) {
-    Vec v;
-    memcpy(&v, p, sizeof v); /* one unaligned load */
-    return v;
-}
-
-static inline void store(float *p, Vec v) {
-    memcpy(p, &v, sizeof v);
-}
+#include "vec.h"
 
 /* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
  * become registers. */
@@ -41,19 +26,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
             for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
     }
     UNROLL
-    for (int i = 0; i < rows; i++) {
-        float *to = out + i * out_row;
-        for (int v = 0; v < VECS; v++, to += VEC_FLOATS) {
-            const int64_t left = cols - v * VEC_FLOATS;
-            if (left >= VEC_FLOATS) {
-                store(to, accumulate ? load(to) + sum[i][v] : sum[i][v]);
-            } else {
-                float edge[VEC_FLOATS];
-                store(edge, sum[i][v]);
-                for (int64_t j = 0; j < left; j++) to[j] = accumulate ? to[j] + edge[j] : edge[j];
-            }
-        }
-    }
+    for (int i = 0; i < rows; i++) store_row(out + i * out_row, sum[i], cols, accumulate);
 }
 
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,

@@ -43,30 +43,30 @@
 /* Pieces of the scratch memory. */
 typedef struct {
     int64_t groups, ld, width; /* width: classes in whole vectors; ld: floats between rows */
-    float *packed_W;           /* as pack_weight lays it */
+    char *packed_W;            /* as pack_weight lays it */
     float *bias;               /* (width), -1e30 beyond C: those classes get probability 0 */
     float *grad;               /* (groups, linear_size) */
     float *features;           /* (groups, panel_buffer) */
-    float *logits;             /* (groups, PANEL, ld) */
-    float *residual;           /* (groups, packed_residual) */
+    float *logits;             /* (groups, panel_rows, ld) */
+    char *residual;            /* (groups, residual_bytes) */
     float *labels;             /* (groups, width) one row of Y, zeros beyond C */
     double *loss;              /* (groups) */
     int64_t bytes;
 } Scratch;
 
 static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
-    Scratch s = {.groups = gradient_groups(B, C, Z->d),
+    Scratch s = {.groups = gradient_groups(Z->type, B, C, Z->d),
                  .ld = batch_row(DTYPE_F32, C),
                  .width = round_up(C, VEC_FLOATS)};
 #define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
-    TAKE(packed_W, packed_floats(C, Z->d));
+    TAKE(packed_W, packed_bytes(Z->type, C, Z->d));
     TAKE(bias, s.width);
     TAKE(grad, s.groups * linear_size(C, Z->d));
     TAKE(features, s.groups * panel_buffer(Z));
-    TAKE(logits, s.groups * PANEL * s.ld);
-    TAKE(residual, s.groups * packed_residual(C));
+    TAKE(logits, s.groups * panel_rows(Z->type) * s.ld);
+    TAKE(residual, s.groups * residual_bytes(Z->type, C));
     TAKE(labels, s.groups * s.width);
     TAKE(loss, s.groups);
 #undef TAKE
@@ -79,7 +79,7 @@ int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d) {
 
 /* What the cross-entropy of a row is made of: -sum_c y (x - top - ln sum) = mass ln sum - dot. */
 typedef struct {
-    float sum[PANEL], mass[PANEL], dot[PANEL];
+    float sum[BF16_PANEL], mass[BF16_PANEL], dot[BF16_PANEL];
 } RowSums;
 
 /* Row i: its logits (without bias) become its residual. */
@@ -113,20 +113,23 @@ static double cross_entropy_sum(const RowSums *s, int64_t n) {
 }
 
 /* The gradient and loss of one group of panels. */
-static void run_group(const InnerSteps *in, const InnerSpace *space, const Scratch *s, int64_t g) {
-    const int64_t B = in->B, C = in->C, d = space->Z.d, panels = (B + PANEL - 1) / PANEL;
-    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * PANEL * s->ld;
+static void run_group(const Device *device, const InnerSteps *in, const InnerSpace *space,
+                      const Scratch *s, int64_t g) {
+    const DType type = space->Z.type;
+    const int64_t B = in->B, C = in->C, d = space->Z.d, most = panel_rows(type),
+                  panels = (B + most - 1) / most;
+    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * most * s->ld;
     float *labels = s->labels + g * s->width, *features = s->features + g * panel_buffer(&space->Z);
     const float scale = 1.0f / (float)B;
     double loss = 0.0;
     RowSums sums;
-    memset(logits, 0, (size_t)(PANEL * s->ld) * sizeof *logits);
+    memset(logits, 0, (size_t)(most * s->ld) * sizeof *logits);
     memset(labels, 0, (size_t)s->width * sizeof *labels);
     const int64_t begin = group_first(g, s->groups, panels),
                   end = group_first(g + 1, s->groups, panels);
     for (int64_t p = begin; p < end; p++) {
-        const int64_t first = p * PANEL, n = B - first < PANEL ? B - first : PANEL;
-        const Panel Z = panel_features(&space->Z, first, n, features);
+        const int64_t first = p * most, n = B - first < most ? B - first : most;
+        const Panel Z = panel_features(device, &space->Z, first, n, features);
         panel_logits(logits, s->ld, Z, s->packed_W, space->head, n, C, d);
         for (int64_t i = 0; i < n; i++) {
             memcpy(labels, in->Y + (first + i) * C, (size_t)C * sizeof *labels);
@@ -134,7 +137,7 @@ static void run_group(const InnerSteps *in, const InnerSpace *space, const Scrat
         }
         loss += cross_entropy_sum(&sums, n);
         panel_gradient(grad, p > begin, logits, s->ld, Z, n, C, d,
-                       s->residual + g * packed_residual(C));
+                       s->residual + g * residual_bytes(type, C));
     }
     s->loss[g] = loss;
 }
@@ -171,11 +174,11 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
             const InnerSpace *space = &in->space[k];
             const int64_t d = space->Z.d;
             const Scratch s = lay_out(in->scratch, &space->Z, in->B, in->C);
-            pack_weight(s.packed_W, space->head, in->C, d, threads);
+            pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, threads);
             for (int64_t c = 0; c < s.width; c++)
                 s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
             PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-            for (int64_t g = 0; g < s.groups; g++) run_group(in, space, &s, g);
+            for (int64_t g = 0; g < s.groups; g++) run_group(q->device, in, space, &s, g);
             for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
             reduce_and_step(space, &s, linear_size(in->C, d), a, threads);
         }

@@ -21,7 +21,7 @@
 
 typedef struct {
     int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */
-    float *packed_W[MAX_SPACES];
+    char *packed_W[MAX_SPACES];
     float *features; /* (groups, buffer) */
     float *logits;   /* (groups, PANEL, ld) */
     float *grad;     /* (groups, PANEL, ld) */
@@ -37,7 +37,7 @@ static Scratch lay_out(char *base, int K, const InnerSpace *space, int64_t C) {
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
     for (int k = 0; k < K; k++) {
-        TAKE(packed_W[k], packed_floats(C, space[k].Z.d));
+        TAKE(packed_W[k], packed_bytes(space[k].Z.type, C, space[k].Z.d));
         if (panel_buffer(&space[k].Z) > s.buffer) s.buffer = panel_buffer(&space[k].Z);
     }
     TAKE(features, s.groups * s.buffer);
@@ -82,7 +82,8 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
     const float scale = 1.0f / (float)B;
     const Scratch s = lay_out(in->scratch, K, in->space, C);
     for (int k = 0; k < K; k++)
-        pack_weight(s.packed_W[k], in->space[k].head, C, in->space[k].Z.d, threads);
+        pack_weight(s.packed_W[k], in->space[k].Z.type, in->space[k].head, C, in->space[k].Z.d,
+                    threads);
 
     PARALLEL_FOR(num_threads(threads) schedule(dynamic))
     for (int64_t g = 0; g < s.groups; g++) {
@@ -96,9 +97,10 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
             for (int k = 0; k < K; k++) {
                 const InnerSpace *space = &in->space[k];
                 const int64_t d = space->Z.d;
-                panel_logits(logits, s.ld,
-                             panel_features(&space->Z, first, n, s.features + g * s.buffer),
-                             s.packed_W[k], space->head, n, C, d);
+                panel_logits(
+                    logits, s.ld,
+                    panel_features(q->device, &space->Z, first, n, s.features + g * s.buffer),
+                    s.packed_W[k], space->head, n, C, d);
                 for (int64_t i = 0; i < n; i++)
                     losses[k] += add_row(grad + i * C, logits + i * s.ld, in->Y + (first + i) * C,
                                          space->head + C * d, C, scale);

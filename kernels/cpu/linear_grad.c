@@ -15,18 +15,18 @@ typedef struct {
     int64_t groups;
     float *grad;     /* (groups, linear_size) */
     float *features; /* (groups, panel_buffer) */
-    float *residual; /* (groups, packed_residual) */
+    char *residual;  /* (groups, residual_bytes) */
     int64_t bytes;
 } Scratch;
 
 static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
-    Scratch s = {.groups = gradient_groups(B, C, Z->d)};
+    Scratch s = {.groups = gradient_groups(Z->type, B, C, Z->d)};
 #define TAKE(field, count)                             \
     (s.field = (void *)(base ? base + s.bytes : NULL), \
      s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
     TAKE(grad, s.groups * linear_size(C, Z->d));
     TAKE(features, s.groups * panel_buffer(Z));
-    TAKE(residual, s.groups * packed_residual(C));
+    TAKE(residual, s.groups * residual_bytes(Z->type, C));
 #undef TAKE
     return s;
 }
@@ -39,7 +39,8 @@ Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Ba
                        int64_t C, void *scratch) {
     REQUIRE(q, grad && grad_logits && batch_servable(Z) && scratch && B >= 1 && C >= 1,
             "linear_grad");
-    const int64_t n = linear_size(C, Z->d), panels = (B + PANEL - 1) / PANEL;
+    const int64_t n = linear_size(C, Z->d), most = panel_rows(Z->type),
+                  panels = (B + most - 1) / most;
     const Scratch s = lay_out(scratch, Z, B, C);
     PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
     for (int64_t g = 0; g < s.groups; g++) {
@@ -47,10 +48,11 @@ Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Ba
         const int64_t begin = group_first(g, s.groups, panels),
                       end = group_first(g + 1, s.groups, panels);
         for (int64_t p = begin; p < end; p++) {
-            const int64_t first = p * PANEL, rows = B - first < PANEL ? B - first : PANEL;
-            panel_gradient(own, p > begin, grad_logits + first * C, C,
-                           panel_features(Z, first, rows, s.features + g * panel_buffer(Z)), rows,
-                           C, Z->d, s.residual + g * packed_residual(C));
+            const int64_t first = p * most, rows = B - first < most ? B - first : most;
+            panel_gradient(
+                own, p > begin, grad_logits + first * C, C,
+                panel_features(q->device, Z, first, rows, s.features + g * panel_buffer(Z)), rows,
+                C, Z->d, s.residual + g * residual_bytes(Z->type, C));
         }
     }
     PARALLEL_FOR(num_threads(q->device->threads))

@@ -2,8 +2,8 @@
  * matmul.c - out = A B (+ bias), in the three forms of a linear layer (kernels/matrix.h)
  *
  * Cost     2 rows cols depth flops.
- * Mapping  A B^T of float32: panels of A over threads, B in strips (panel.c), as everywhere in
- *          training; the other forms: the blocked product of product.c, with B as its weight.
+ * Mapping  A B^T: panels of A over threads, B in strips (panel.c), as everywhere in training;
+ *          float16 and the other forms: the blocked product of product.c, with B as its weight.
  * Needs    scratch (cpu_matmul_scratch): the packed B.
  * History  v1, a blocking of its own with A read where it lies: 79 instead of 93 GFLOP/s where rows
  *          are 4 KiB apart and share cache sets (AVX2, one core of an AMD EPYC, Zen 5).
@@ -30,14 +30,15 @@ static void fill_rows_f16(const Left *left, float *panel, int64_t i, int64_t n, 
 }
 
 /* A linear layer's forward pass, panel by panel of A where it lies. */
-static void forward(float *out, const Batch *A, const float *B, const float *bias, int64_t rows,
-                    int64_t cols, float *packed, int threads) {
-    pack_weight(packed, B, cols, A->d, threads);
+static void forward(const Device *device, float *out, const Batch *A, const float *B,
+                    const float *bias, int64_t rows, int64_t cols, void *packed) {
+    const int threads = device->threads;
+    pack_weight(packed, A->type, B, cols, A->d, threads);
     PARALLEL_FOR(num_threads(threads) schedule(dynamic))
     for (int64_t first = 0; first < rows; first += PANEL) {
         const int64_t n = rows - first < PANEL ? rows - first : PANEL;
         float *to = out + first * cols;
-        panel_logits(to, cols, panel_features(A, first, n, NULL), packed, B, n, cols, A->d);
+        panel_logits(to, cols, panel_features(device, A, first, n, NULL), packed, B, n, cols, A->d);
         for (int64_t i = 0; bias && i < n; i++)
             for (int64_t j = 0; j < cols; j++) to[i * cols + j] += bias[j];
     }
@@ -45,10 +46,11 @@ static void forward(float *out, const Batch *A, const float *B, const float *bia
 
 int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
     (void)rows;
-    const int64_t packed =
-                      form == MATMUL_NT ? packed_floats(cols, depth) * (int64_t)sizeof(float) : 0,
-                  blocks = product_scratch(cols, depth);
-    return packed > blocks ? packed : blocks;
+    int64_t most = product_scratch(cols, depth);
+    for (int type = DTYPE_BF16; form == MATMUL_NT && type <= DTYPE_F32; type++)
+        if (packed_bytes((DType)type, cols, depth) > most)
+            most = packed_bytes((DType)type, cols, depth);
+    return most;
 }
 
 Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
@@ -56,10 +58,10 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
     REQUIRE(q, out && batch_servable(A) && B && scratch && rows >= 1 && cols >= 1 && depth >= 1,
             "matmul");
     REQUIRE(q, A->d == (form == MATMUL_TN ? rows : depth), "matmul");
-    REQUIRE(q, A->type == DTYPE_F32 || form != MATMUL_TN, "matmul");
+    REQUIRE(q, A->type == DTYPE_F32 || form == MATMUL_NT, "matmul");
     const int threads = q->device->threads;
-    if (form == MATMUL_NT && A->type == DTYPE_F32) {
-        forward(out, A, B, bias, rows, cols, scratch, threads);
+    if (form == MATMUL_NT && A->type != DTYPE_F16) {
+        forward(q->device, out, A, B, bias, rows, cols, scratch);
         return OK;
     }
     const bool rows_of_B = form == MATMUL_NT;

@@ -17,6 +17,11 @@ static float at(const Batch *Z, int64_t i, int64_t j) {
     return x;
 }
 
+/* What multiplies an element of the batch: rounded where products are of bfloat16. */
+static double factor(const Batch *Z, float x) {
+    return Z->type == DTYPE_BF16 ? f32_from_bf16(bf16_from_f32(x)) : x;
+}
+
 static Status matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
     REQUIRE(q, out && batch_servable(A) && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
@@ -27,7 +32,7 @@ static Status matmul(Queue *q, MatmulForm form, float *out, const Batch *A, cons
             for (int64_t k = 0; k < depth; k++) {
                 const float a = form == MATMUL_TN ? at(A, k, i) : at(A, i, k);
                 const float b = form == MATMUL_NT ? B[j * depth + k] : B[k * cols + j];
-                sum += (double)a * b;
+                sum += a * factor(A, b);
             }
             out[i * cols + j] = (float)sum;
         }
@@ -43,15 +48,18 @@ static Status gather(Queue *q, const Batch *out, const Features *f, const int64_
                      int64_t B) {
     REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
     REQUIRE(q, dtype_is_float(f->type), "gather");
-    REQUIRE(q, out->type == DTYPE_F32 || (f->type == DTYPE_F16 && !f->swapped), "gather");
     for (int64_t b = 0; b < B; b++) {
         REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
-        for (int64_t j = 0; j < f->d; j++) {
-            const uint8_t *from =
-                (const uint8_t *)f->data + (rows[b] * f->d + j) * dtype_bytes(f->type);
-            const int64_t i = b * out->row + j;
-            if (out->type == DTYPE_F16) memcpy((uint16_t *)out->data + i, from, sizeof(uint16_t));
-            else dtype_to_f32((float *)out->data + i, from, f->type, f->swapped, 1);
+        /* rows of bfloat16 are zero behind their d elements */
+        for (int64_t j = 0; j < (out->type == DTYPE_BF16 ? out->row : f->d); j++) {
+            float x = 0.0f;
+            const int64_t i = b * out->row + j, from = rows[b] * f->d + j;
+            if (j < f->d)
+                dtype_to_f32(&x, (const uint8_t *)f->data + from * dtype_bytes(f->type), f->type,
+                             f->swapped, 1);
+            if (out->type == DTYPE_F32) ((float *)out->data)[i] = x;
+            else if (out->type == DTYPE_F16) ((uint16_t *)out->data)[i] = f16_from_f32(x);
+            else ((uint16_t *)out->data)[i] = bf16_from_f32(x);
         }
     }
     return OK;
@@ -215,7 +223,7 @@ static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const
     for (int64_t c = 0; c < C; c++) {
         for (int64_t j = 0; j < d; j++) {
             double sum = 0.0;
-            for (int64_t b = 0; b < B; b++) sum += (double)grad_logits[b * C + c] * at(Z, b, j);
+            for (int64_t b = 0; b < B; b++) sum += factor(Z, grad_logits[b * C + c]) * at(Z, b, j);
             grad[c * d + j] = (float)sum;
         }
         double sum = 0.0;
