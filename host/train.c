@@ -83,8 +83,9 @@ static Status allocate(Train *r, Error *err) {
         if (linear_size(r->config.C, r->d[k]) > head_max)
             head_max = linear_size(r->config.C, r->d[k]);
     r->rows_host = malloc((size_t)r->N * sizeof *r->rows_host);
+    r->next.rows = malloc((size_t)r->N * sizeof *r->next.rows);
     r->head_host = malloc((size_t)head_max * sizeof *r->head_host);
-    if (!r->rows_host || !r->head_host)
+    if (!r->rows_host || !r->next.rows || !r->head_host)
         return fail(err, ERR_MEMORY, "training: out of memory for %lld random indices",
                     (long long)r->N);
     return OK;
@@ -112,11 +113,47 @@ static void draw_head(Train *r, int k) {
     r->ops->mem.zero(r->queue, r->head_m2[k], bytes);
 }
 
+/* A permutation of N rows takes 12 ns a row: from here on, worth a thread. */
+enum { ROWS_WORTH_A_THREAD = 100000 };
+
+static void *draw_next(void *run) {
+    Train *r = run;
+    numpy_permutation(&r->next.batches, r->next.rows, r->N);
+    return NULL;
+}
+
+static void begin_next(Train *r) {
+    if (r->N < ROWS_WORTH_A_THREAD) return;
+    r->next.batches = r->batches;
+    r->next.drawing = pthread_create(&r->next.thread, NULL, draw_next, r) == 0;
+}
+
+/* Whether a permutation was being drawn; it is complete now. */
+static bool end_next(Train *r) {
+    const bool drawn = r->next.drawing;
+    if (drawn) pthread_join(r->next.thread, NULL);
+    r->next.drawing = false;
+    return drawn;
+}
+
+/* numpy.random.choice(N, B, replace=False): the first B of a permutation. */
+static void numpy_rows(Train *r) {
+    if (end_next(r)) {
+        int64_t *drawn = r->next.rows;
+        r->next.rows = r->rows_host;
+        r->rows_host = drawn;
+        r->batches = r->next.batches;
+    } else {
+        numpy_permutation(&r->batches, r->rows_host, r->N);
+    }
+    begin_next(r);
+}
+
 /* B distinct rows of the training split. */
 static void draw_rows(Train *r) {
     const TrainConfig *c = &r->config;
-    if (c->torch_rng) { /* numpy.random.choice(N, B, replace=False): the first B of a permutation */
-        numpy_permutation(&r->batches, r->rows_host, r->N);
+    if (c->torch_rng) {
+        numpy_rows(r);
         r->ops->mem.to_device(r->queue, r->rows, r->rows_host, c->B * (int64_t)sizeof *r->rows);
     } else {
         r->ops->train.random_rows(r->queue, r->rows, c->B, r->N, c->seed, r->iteration);
@@ -257,6 +294,8 @@ void train_close(Train *r) {
     mem->queue_close(r->queue);
     mem->free(r->ops->device, &r->memory);
     for (int k = 0; k < r->config.K; k++) mem->features_close(r->ops->device, &r->features[k]);
+    end_next(r);
+    free(r->next.rows);
     free(r->rows_host);
     free(r->head_host);
     *r = (Train){0};
@@ -397,6 +436,7 @@ Status train_restore(Train *r, const char *path, const char *options, Error *err
         st = fail(err, ERR_FORMAT, "resume: %s: not a state of a training run", path);
         goto out;
     }
+    end_next(r); /* of another stream than the restored one */
     st = options_differ(path, saved->data, saved->count, options, err);
     for (int i = 0; st == OK && i < n; i++) {
         const Tensor *t = tensor_find(&file, state[i].name);

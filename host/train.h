@@ -2,6 +2,8 @@
 #ifndef TURTLE_HOST_TRAIN_H
 #define TURTLE_HOST_TRAIN_H
 
+#include <pthread.h>
+
 #include "../io/torch_file.h"
 #include "../kernels/ops.h"
 #include "rng.h"
@@ -52,7 +54,13 @@ typedef struct {
 
     /* torch's and numpy's streams, drawn on the host */
     Mt19937 weights, batches;
-    int64_t *rows_host;
+    int64_t *rows_host; /* (N) the permutation that the last batch was the beginning of */
+    struct {            /* the next one, drawn by a thread of its own while this batch is trained */
+        bool drawing;
+        pthread_t thread;
+        Mt19937 batches; /* the stream behind it: becomes the run's when the rows are used */
+        int64_t *rows;
+    } next;
     float *head_host;
 } Train;
 

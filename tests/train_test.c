@@ -94,6 +94,47 @@ static double *normalised_f64(const double *v, const double *g, int64_t C, int64
     return W;
 }
 
+/* Large enough that the next batch is drawn by a thread of its own: the rows are those of the plain
+ * stream, and a run saved in between, while the thread draws, continues with the same. */
+Test(train, rows_drawn_ahead_are_those_of_the_stream, .timeout = 60) {
+    enum { N = 150000, B = 64, T = 4 };
+    Error err;
+    Ops ops;
+    Train r;
+    Mt19937 stream;
+    float *features = calloc(2 * N, sizeof *features);
+    int64_t *rows = malloc(N * sizeof *rows);
+    const Features f = {features, N, 2, DTYPE_F32, false};
+    const TrainConfig config = {.K = 1,
+                                .features = {&f},
+                                .C = 2,
+                                .B = B,
+                                .operands = DTYPE_F32,
+                                .torch_rng = true,
+                                .warm_start = true,
+                                .seed = 42};
+    char *folder = temporary_folder(), *saved = format_text("%s/state.pt", folder);
+    ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
+    ASSERT_OK(train_open(&r, &ops, &config, &err), err);
+    mt19937_seed(&stream, 42);
+    for (int t = 0; t < T; t++) {
+        numpy_permutation(&stream, rows, N);
+        ASSERT_OK(train_iteration(&r, &err), err);
+        ASSERT_OK(ops.mem.wait(r.queue, &err), err);
+        cr_expect(r.next.drawing && !memcmp(r.rows, rows, B * sizeof *rows), "iteration %d", t);
+        if (t == 1) ASSERT_OK(train_save(&r, saved, "", &err), err);
+    }
+    ASSERT_OK(train_restore(&r, saved, "", &err), err);
+    mt19937_seed(&stream, 42);
+    for (int t = 0; t < 3; t++) numpy_permutation(&stream, rows, N);
+    ASSERT_OK(train_iteration(&r, &err), err);
+    cr_expect(!memcmp(r.rows, rows, B * sizeof *rows), "restored after two iterations");
+    train_close(&r);
+    ops_close(&ops);
+    free(rows), free(features), free(saved);
+    remove_folder(folder);
+}
+
 /* Initial weights are the bits of torch's stream, and so are the heads of the first iterations (M
  * = 0 leaves them as drawn); batches are those of numpy's. */
 Test(train, random_streams_are_bit_equal_to_the_published, .timeout = 60) {

@@ -6,7 +6,8 @@
  *
  * Shapes   Z (B,d), Y (B,C), head (C,d) then (C); losses (M) before each step, summed over spaces.
  * Cost     4BCd flops and one pass over Z per step and space: 4Bd bytes from memory (half of it
- *          where the batch is float16), for a panel of 120 rows stays in the second-level cache from its logits to its gradient.
+ *          where the batch is of 16 bits), for a panel stays in the second-level cache from its
+ *          logits to its gradient.
  * Mapping  rows cut into groups with a private gradient each, groups over threads:
  *
  *              group 0           group 1           ...     then, elements over threads:
@@ -24,14 +25,21 @@
  *              B 10000 d 768   C 1000   92 (175)    180          202
  *          v1: every class count padded to whole tiles; a batch's rows one after the other. Tiles
  *          of 12 x 16 lost to 12 x 32 (37, 114, 119): one broadcast per multiply-add.
- *          v2, predicted from the micro-kernel alone, which reaches 250 of the 335 that registers
- *          without loads do: 200, 230, 220. Classes beyond whole tiles by dot products (C 10: 10 of
- *          32 columns counted before); rows an odd number of cache lines apart, for a column of 768
- *          floats met 4 sets of 64; the next rows and the next column fetched ahead (C 10: 1.9x);
- *          gradients of groups added in runs (8 % of a step at C 100), which begin by storing
- *          instead of zeros. Of the rest at C 100 5 % is softmax, 3 % sums and Adam.
- *          Tried and dropped: dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal);
- *          fetching the next rows of Z before strips of C 100 (equal).
+ *          v2, predicted from the micro-kernel alone, which reaches 250: 200, 230, 220. Classes
+ *          beyond whole tiles by dot products (C 10: 10 of 32 columns counted before); rows an odd
+ *          number of cache lines apart, for a column of 768 floats met 4 sets of 64; gradients of
+ *          groups added in runs, which begin by storing instead of zeros.
+ *          v3, for a Xeon (Ice Lake, peak 176, memory 9 GB/s, pages of 4 KiB), where v2 was at 80 to
+ *          90: a panel's products from cache 125 and 95 of logits and gradient at C 100, 105 and 62
+ *          at C 1000; from memory a third less. Tiles of 6 x 64 instead of 12 x 32 (150 -> 170 in
+ *          cache); residuals and columns of Z packed, for each row of a column is a page of its own
+ *          (95 -> 140); W in runs of 192 features (107 -> 138 at C 1000); no masked loads in dot
+ *          products (80 -> 120); the next panel fetched line by line inside the gradient's tiles
+ *          (predicted 108 -> 140, measured 131 to 139; the same lines fetched in one burst before
+ *          each tile: nothing gained, they block the first-level cache's misses).
+ *          Tried and dropped: dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to
+ *          6 x 64, and no whole number of them in a head of attention); panels of 240 rows (equal);
+ *          gradients kept as whole tiles (equal).
  */
 #include <math.h>
 #include <string.h>
