@@ -23,7 +23,7 @@ static void iterate(void *context) {
 }
 
 static Status measure(Run *r, const Ops *ops, const TrainConfig *config, Row *row) {
-    char program[128];
+    static char program[128]; /* the row keeps it */
     double features = 0.0;
     for (int k = 0; k < config->K; k++) features += (double)config->features[k]->d;
     snprintf(program, sizeof program, "turtle%s, %s",
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     static Run run;
     static Row row;
     Features features[MAX_SPACES];
-    char what[128];
+    static char what[128];
     const int64_t N = argument(argc, argv, 1, 1 << 24);
     TrainConfig config = {.B = argument(argc, argv, 2, N),
                           .C = argument(argc, argv, 3, 1 << 16),

@@ -77,7 +77,7 @@ static DType operand_type(const TurtleCommon *common) {
 /* In float16 a feature beyond its range would become infinite. */
 static Status check_float16(const Space *s, Error *err) {
     const Features *f = &s->features;
-    float *row = malloc((size_t)f->d * sizeof *row);
+    float *row = calloc((size_t)f->d, sizeof *row);
     Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
     for (int64_t i = 0; st == OK && i < f->N; i++) {
         float most = 0.0f;

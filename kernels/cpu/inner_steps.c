@@ -175,13 +175,14 @@ static bool servable(const InnerSteps *in) {
 Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
     REQUIRE(q, in && in->scratch && servable(in), "inner_steps");
     const int threads = q->device->threads;
+    char *scratch = in->scratch;
     for (int64_t m = 0; m < in->M; m++) {
         const AdamStep a = adam_step(in->lr, *in->step + m);
         double loss = 0.0;
         for (int k = 0; k < in->K; k++) {
             const InnerSpace *space = &in->space[k];
             const int64_t d = space->Z.d;
-            const Scratch s = lay_out(in->scratch, &space->Z, in->B, in->C);
+            const Scratch s = lay_out(scratch, &space->Z, in->B, in->C);
             pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, threads);
             for (int64_t c = 0; c < s.width; c++)
                 s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
