@@ -1,6 +1,6 @@
 # Makefile - builds `turtle`, its tests and its demo. `make help` lists the targets.
 
-VERSION := 0.2.0
+VERSION := 0.3.0
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks; warnings are errors
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
