@@ -71,6 +71,7 @@ typedef struct {
     char name[96]; /* "cpu (AVX2, 2 threads)": for people */
     char kind[16]; /* "cpu", "cuda:0": for `--device` and JSON */
     int threads;   /* of the processor that the host may use beside it */
+    int cores;     /* that the process may use */
     DeviceOps mem;
     MatrixOps matrix;
     TrainOps train;

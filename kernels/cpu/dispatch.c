@@ -82,7 +82,6 @@ static int choose(const char *forced) {
     return -1;
 }
 
-#if defined(_OPENMP)
 static int available_cores(void) {
 #if defined(__linux__)
     cpu_set_t set;
@@ -91,7 +90,6 @@ static int available_cores(void) {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
 }
-#endif
 
 Status cpu_open(Ops *out, int threads, Error *err) {
     const char *forced = getenv("TURTLE_ISA");
@@ -118,6 +116,7 @@ Status cpu_open(Ops *out, int threads, Error *err) {
     out->device = calloc(1, sizeof *out->device);
     if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
     out->threads = threads;
+    out->cores = available_cores();
     *out->device = (Device){
         .threads = threads, .isa = sets[set].name, .multiply_bf16 = sets[set].multiply_bf16};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
