@@ -79,7 +79,7 @@ static Status run_chunk(Predictor *p, const Features *features, int64_t first, i
     for (int k = 0; k < p->K; k++) {
         float *P = p->P + k * n * p->C;
         const int64_t d = p->d[k];
-        const Batch Z = {p->Z, DTYPE_F32, d, batch_row(DTYPE_F32, d)};
+        const Batch Z = {p->Z, DTYPE_F32, d, batch_row(DTYPE_F32, d), false};
         ops->matrix.gather(q, &Z, &features[k], p->rows, n);
         ops->matrix.matmul(q, MATMUL_NT, P, &Z, p->linear[k], p->linear[k] + p->C * d, n, p->C, d,
                            p->scratch);

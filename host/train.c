@@ -32,7 +32,7 @@ static float *take_f32(Arena *a, int64_t count) {
 static Batch batch_of(const Features *f, DType operands) {
     const bool as_it_is = operands == DTYPE_F32 && f->type == DTYPE_F16 && !f->swapped;
     const DType type = as_it_is ? DTYPE_F16 : operands;
-    return (Batch){NULL, type, f->d, batch_row(type, f->d)};
+    return (Batch){NULL, type, f->d, batch_row(type, f->d), false};
 }
 
 static void lay_out(Train *r, Arena *a) {

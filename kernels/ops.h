@@ -72,6 +72,7 @@ typedef struct {
     char kind[16]; /* "cpu", "cuda:0": for `--device` and JSON */
     int threads;   /* of the processor that the host may use beside it */
     int cores;     /* that the process may use */
+    bool f16_products; /* batches of float16 are multiplied as such; else widened first */
     DeviceOps mem;
     MatrixOps matrix;
     TrainOps train;

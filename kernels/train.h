@@ -24,6 +24,14 @@ static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task enco
 #define ADAM_BETA2 0.999
 #define ADAM_EPS 1e-8
 
+/* Implementations of the inner loop, all of the same results up to rounding; the CPU has one and
+ * serves every name with it. */
+typedef enum {
+    INNER_AUTO,    /* the fastest that serves the shapes */
+    INNER_UNFUSED, /* the shipped kernel of every operation, one launch each */
+    INNER_FUSED,   /* logits, softmax and residual in one kernel, gradient and Adam in another */
+} InnerTier;
+
 /* One space inside the inner loop. */
 typedef struct {
     Batch Z;     /* (B,d) features */
@@ -38,6 +46,7 @@ typedef struct {
     InnerSpace space[MAX_SPACES];
     const float *Y; /* (B,C) soft labels, rows sum to 1 */
     int64_t B, C, M;
+    InnerTier tier;
     double lr;
     const int64_t *step; /* Adam steps done before this call, in device memory; read only */
     float *losses;       /* (M) cross-entropy before each step, summed over spaces */

@@ -33,7 +33,7 @@ static int batches_made;
 static Batch batch_of(float *Z, int64_t B, int64_t d) {
     if (batches == DTYPE_F32) return batch_f32(Z, d);
     const Batch batch = {calloc((size_t)B, (size_t)batch_row(batches, d) * 2), batches, d,
-                         batch_row(batches, d)};
+                         batch_row(batches, d), false};
     for (int64_t i = 0; i < B; i++)
         for (int64_t j = 0; j < d; j++)
             ((uint16_t *)batch.data)[i * batch.row + j] = bf16_from_f32(Z[i * d + j]);
@@ -144,7 +144,7 @@ Test(ops, gather_rounds_to_sixteen_bits) {
             Ops ops;
             Queue *q;
             Error err;
-            const Batch out = {malloc(B * 1024), types[t], D, batch_row(types[t], D)};
+            const Batch out = {malloc(B * 1024), types[t], D, batch_row(types[t], D), false};
             uint16_t *to = out.data;
             memset(to, 0xff, B * 1024);
             setenv("TURTLE_ISA", sets[set], 1);
@@ -196,7 +196,7 @@ Test(ops, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
         for (int b = 0; b < B; b++) rows[b] = (b * 7) % N;
         for (int i = 0; i < 2; i++) {
             const DType type = i ? DTYPE_F16 : DTYPE_F32;
-            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32};
+            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32, false};
             float loss, *m1 = calloc(HEAD, 4), *m2 = calloc(HEAD, 4);
             int64_t bytes = ops.train.scratch_bytes(type, 1, B, C, D),
                     matmul = ops.matrix.matmul_scratch_bytes(MATMUL_NT, B, C, D);

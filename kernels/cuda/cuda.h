@@ -1,0 +1,119 @@
+/* cuda.h - what the files of the CUDA backend share: device, queue, launch. */
+#ifndef TURTLE_KERNELS_CUDA_CUDA_H
+#define TURTLE_KERNELS_CUDA_CUDA_H
+
+extern "C" {
+#include "../ops.h"
+}
+#include "profile.h"
+#include "tile.cuh"
+
+/* --- device and queue ------------------------------------------------------------------------- */
+
+struct Device {
+    int ordinal; /* of the CUDA runtime */
+    int sms;     /* streaming multiprocessors */
+    int shared_per_block; /* most dynamic shared memory of a block, bytes */
+    Profile *profile;     /* NULL: launches are not timed */
+};
+
+struct Queue {
+    Device *device;
+    cudaStream_t stream;
+    Status status; /* the first failure since the last wait */
+    Error error;
+    double flops, bytes; /* of the next launch, as cost() announced them */
+};
+
+/* Marks the queue failed. */
+Status cuda_queue_fail(Queue *queue, const char *operation); /* arguments: ERR_ARG */
+Status cuda_queue_error(Queue *queue, const char *operation, cudaError_t error); /* ERR_DEVICE */
+
+/* What every operation begins with: nothing runs on a failed queue, and bad shapes fail it. */
+#define REQUIRE(queue, condition, operation)                        \
+    do {                                                            \
+        if ((queue)->status != OK) return (queue)->status;          \
+        if (!(condition)) return cuda_queue_fail(queue, operation); \
+    } while (0)
+
+/* Floating-point operations and bytes that must move once, of the next launch: the profile's
+ * columns. */
+static inline void cost(Queue *queue, double flops, double bytes) {
+    queue->flops = flops;
+    queue->bytes = bytes;
+}
+
+/* --- launch ----------------------------------------------------------------------------------- */
+
+/* Enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
+ * shared memory each. */
+#define launch(queue, kernel, ...) launch_kernel(queue, #kernel, kernel, __VA_ARGS__)
+
+template <typename... Params, typename... Args>
+Status launch_kernel(Queue *q, const char *name, void (*kernel)(Params...), dim3 grid, int threads,
+                     int shared, Args... args) {
+    if (q->status != OK) return q->status;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3((unsigned)threads);
+    config.dynamicSmemBytes = (size_t)shared;
+    config.stream = q->stream;
+    cudaError_t error = cudaSuccess;
+    if (shared > 48 << 10) /* what a kernel has without asking */
+        error = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    const int timed = profile_begin(q->device->profile, name, q->flops, q->bytes, q->stream);
+    if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, Params(args)...);
+    profile_end(q->device->profile, timed, q->stream);
+    q->flops = q->bytes = 0.0;
+    return error == cudaSuccess ? OK : cuda_queue_error(q, name, error);
+}
+
+/* --- operations, one .cu each, in the order of kernels/matrix.h and train.h --------------------- */
+
+extern "C" {
+Status cuda_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
+                   const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
+int64_t cuda_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
+Status cuda_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B);
+Status cuda_argmax(Queue *q, int32_t *index, float *top, float *margin, const float *X,
+                   int64_t rows, int64_t cols);
+
+Status cuda_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d);
+Status cuda_weight_norm_grad(Queue *q, float *grad, const float *grad_linear, const float *task,
+                             int64_t C, int64_t d);
+Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
+Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C);
+Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
+                          int64_t C, void *scratch);
+int64_t cuda_batch_entropy_scratch(int64_t C);
+Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
+                          bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                          int64_t C, void *scratch);
+int64_t cuda_cross_entropy_scratch(int64_t B);
+Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
+                      double gamma, int64_t B, int64_t C, void *scratch);
+Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
+                        int64_t C, void *scratch);
+int64_t cuda_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+Status cuda_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
+                 double lr, const int64_t *step);
+Status cuda_inner_steps(Queue *q, const InnerSteps *in);
+int64_t cuda_inner_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+Status cuda_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *heads);
+int64_t cuda_label_grad_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,
+                          int k, const int64_t *iteration);
+Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
+                        const int64_t *iteration);
+}
+
+/* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */
+static inline bool batch_servable(const Batch *Z) {
+    if (!Z || !Z->data || Z->d < 1 || Z->row < Z->d) return false;
+    if (Z->type == DTYPE_F32) return true;
+    return !Z->tf32 && (Z->type == DTYPE_F16 || Z->type == DTYPE_BF16) && Z->row % 8 == 0 &&
+           (uintptr_t)Z->data % 16 == 0;
+}
+
+#endif
