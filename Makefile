@@ -55,7 +55,7 @@ FILE_vocab    := data/vocab/bpe_simple_vocab_16e6.txt.gz
 FILE_unicode  := data/vocab/unicode.txt
 FILE_entities := data/vocab/entities.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
-LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
+LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out $(if $(filter 1,$(USE_CUDA)),kernels/no_cuda.c),$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
 PROGRAM := $(OUT)/turtle
