@@ -21,7 +21,6 @@ typedef struct {
     int64_t N, d;     /* samples, feature dimension */
     DType type;       /* DTYPE_F16, DTYPE_F32 or DTYPE_F64 */
     bool swapped;     /* bytes are in the other order */
-    bool remote;      /* read over a bus: gathered better one iteration ahead */
 } Features;
 
 /* A batch of features in device memory, as gather leaves it: sample b begins at element b * row. */

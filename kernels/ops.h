@@ -57,9 +57,11 @@ typedef struct {
     void (*free)(Device *device, Buffer *buffer); /* NULL data is fine; zeroes *buffer */
     void (*memory)(Device *device, MemoryUse *out);
     /* Makes a host matrix readable by gather: the CPU reads it where it lies; a GPU copies it if it
-     * fits beside what is allocated already, else reads it over the bus (out->remote).
+     * fits beside what is allocated already, else reads it over the bus.
      * `host` must outlive *out. */
     Status (*features_open)(Device *device, Features *out, const Features *host, Error *err);
+    /* They are read over a bus: rows are gathered better one iteration ahead. */
+    bool (*features_remote)(Device *device, const Features *features);
     void (*features_close)(Device *device, Features *features);
 
     Status (*queue_open)(Device *device, Queue **out, Error *err);

@@ -46,6 +46,12 @@ static Status features_open(Device *device, Features *out, const Features *host,
     return OK;
 }
 
+static bool features_remote(Device *device, const Features *features) {
+    (void)device;
+    (void)features;
+    return false;
+}
+
 static void features_close(Device *device, Features *features) {
     (void)device;
     *features = (Features){0};
@@ -159,6 +165,7 @@ void cpu_device_ops(DeviceOps *mem) {
                        .free = release,
                        .memory = memory,
                        .features_open = features_open,
+                       .features_remote = features_remote,
                        .features_close = features_close,
                        .queue_open = queue_open,
                        .queue_close = queue_close,

@@ -10,6 +10,14 @@ extern "C" {
 
 /* --- device and queue ------------------------------------------------------------------------- */
 
+/* Features in host memory that the device reads. */
+struct Remote {
+    const void *data; /* as gather is given it; NULL: this entry is free */
+    void *base;       /* of the pinned memory */
+    bool registered;  /* the host's own pages, pinned; else a copy */
+};
+constexpr int MAX_REMOTES = 4 * MAX_SPACES;
+
 struct Device {
     int ordinal;          /* of the CUDA runtime */
     int sms;              /* streaming multiprocessors */
@@ -19,6 +27,7 @@ struct Device {
     bool resident;        /* features may be copied to the device */
     char kind[16];        /* "cuda:0" */
     MemoryUse used;
+    Remote remotes[MAX_REMOTES];
 };
 
 /* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */

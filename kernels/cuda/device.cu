@@ -105,28 +105,74 @@ static Status make_resident(Device *device, Features *out, const Features *host,
     return OK;
 }
 
-/* Leaves them in host memory that the device can read: the file's own pages where the driver can
- * register them, else a pinned copy. */
+static Remote *find_remote(Device *device, const void *data) {
+    for (Remote &r : device->remotes)
+        if (r.data == data) return &r;
+    return NULL;
+}
+
+/* Pins the file's own pages. Drivers and file systems may refuse. */
+static bool pin_pages(Remote *r, const void *data, int64_t bytes) {
+#if defined(__CUDACC__)
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = (uintptr_t)data / page * page;
+    const uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes + page - 1) / page * page;
+    void *seen = NULL;
+    r->base = (void *)begin;
+    r->registered =
+        cudaHostRegister(r->base, end - begin, cudaHostRegisterMapped | cudaHostRegisterReadOnly) ==
+        cudaSuccess;
+    if (r->registered && cudaHostGetDevicePointer(&seen, r->base, 0) == cudaSuccess) {
+        r->data = (char *)seen + ((uintptr_t)data - begin);
+        return true;
+    }
+    if (r->registered) cudaHostUnregister(r->base);
+    cudaGetLastError();
+#else
+    (void)data;
+    (void)bytes;
+#endif
+    *r = Remote{};
+    return false;
+}
+
+/* A pinned copy. */
+static cudaError_t pin_copy(Remote *r, const void *data, int64_t bytes) {
+    void *seen = NULL;
+    cudaError_t error = cudaHostAlloc(&r->base, (size_t)bytes, cudaHostAllocMapped);
+    if (error != cudaSuccess) {
+        *r = Remote{};
+        return error;
+    }
+    memcpy(r->base, data, (size_t)bytes);
+    error = cudaHostGetDevicePointer(&seen, r->base, 0);
+    if (error != cudaSuccess) {
+        cudaFreeHost(r->base);
+        *r = Remote{};
+    } else {
+        r->data = seen;
+    }
+    return error;
+}
+
+/* Leaves them in host memory. */
 static Status make_remote(Device *device, Features *out, const Features *host, Error *err) {
     const int64_t bytes = features_bytes(host);
-    void *pinned = NULL, *data = NULL;
-    cudaError_t error = cudaHostAlloc(&pinned, bytes > 0 ? (size_t)bytes : 1, cudaHostAllocMapped);
-    if (error == cudaErrorMemoryAllocation) {
+    Remote *r = find_remote(device, NULL);
+    if (!r || bytes < 1) return fail(err, ERR_ARG, "features: too many matrices, or an empty one");
+    if (!pin_pages(r, host->data, bytes)) {
+        const cudaError_t error = pin_copy(r, host->data, bytes);
         cudaGetLastError();
-        return fail(err, ERR_MEMORY,
-                    "memory: features of %.3g GB fit neither on %s nor in pinned host memory: "
-                    "store them as float16, or use --device cpu",
-                    (double)bytes / 1e9, device->kind);
+        if (error == cudaErrorMemoryAllocation)
+            return fail(err, ERR_MEMORY,
+                        "memory: features of %.3g GB fit neither on %s nor in pinned host memory: "
+                        "store them as float16, or use --device cpu",
+                        (double)bytes / 1e9, device->kind);
+        if (error != cudaSuccess)
+            return cuda_fail(err, device, "features in pinned host memory", error);
     }
-    if (error == cudaSuccess) error = cudaHostGetDevicePointer(&data, pinned, 0);
-    if (error != cudaSuccess) {
-        cudaFreeHost(pinned);
-        return cuda_fail(err, device, "features in pinned host memory", error);
-    }
-    memcpy(pinned, host->data, (size_t)bytes);
     *out = *host;
-    out->data = data;
-    out->remote = true;
+    out->data = r->data;
     device->used.remote += bytes;
     return OK;
 }
@@ -137,9 +183,16 @@ static Status features_open(Device *device, Features *out, const Features *host,
     return st == ERR_MEMORY ? make_remote(device, out, host, err) : st;
 }
 
+static bool features_remote(Device *device, const Features *f) {
+    return f->data && find_remote(device, f->data) != NULL;
+}
+
 static void features_close(Device *device, Features *f) {
-    if (f->data && f->remote) {
-        cudaFreeHost((void *)f->data); /* one address space: the device's pointer is the host's */
+    Remote *r = f->data ? find_remote(device, f->data) : NULL;
+    if (r) {
+        if (r->registered) cudaHostUnregister(r->base);
+        else cudaFreeHost(r->base);
+        *r = Remote{};
         device->used.remote -= features_bytes(f);
     } else if (f->data) {
         cudaFree((void *)f->data);
@@ -293,6 +346,7 @@ void cuda_device_ops(DeviceOps *mem) {
     mem->free = release;
     mem->memory = memory;
     mem->features_open = features_open;
+    mem->features_remote = features_remote;
     mem->features_close = features_close;
     mem->capture = capture;
     mem->profile = profile;
