@@ -83,7 +83,7 @@ MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  t
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
-NO_CUDA     := $(call object,$(wildcard kernels/no_cuda.c))
+NO_CUDA     := $(call object,kernels/no_cuda.c)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
 EMU_OBJECTS := $(EMU_KERNELS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
