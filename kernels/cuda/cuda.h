@@ -89,6 +89,16 @@ static inline void cost(Queue *queue, double flops, double bytes) {
 
 /* --- launch ----------------------------------------------------------------------------------- */
 
+/* A grid of that many blocks; of none, which the launch refuses, where CUDA has no such grid. */
+static inline dim3 grid_of(int64_t blocks) {
+    return dim3(blocks <= INT32_MAX ? (unsigned)blocks : 0u);
+}
+
+/* Whether vectors of 16 bytes may be read there. */
+static inline bool aligned_16(const void *p) {
+    return (uintptr_t)p % 16 == 0;
+}
+
 /* Enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
  * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
  * or the launch fails. */
@@ -159,7 +169,7 @@ Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64
 Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C);
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
-int64_t cuda_batch_entropy_scratch(int64_t C);
+int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
 Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                           const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);
