@@ -67,7 +67,7 @@ Test(cuda, devices_are_listed, .timeout = 60) {
 
 /* From nothing to more than all slots of a queue carry at once. */
 static const int64_t sizes[] = {
-    0, 1, 63, (512 << 10) - 1, 512 << 10, (512 << 10) + 1, (40 << 20) + 13};
+    0, 1, 63, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, (40 << 20) + 13};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static void fill(uint8_t *x, int64_t n, int salt) {

@@ -14,8 +14,8 @@ extern "C" {
 struct Remote {
     const char *data; /* as gather is given it; NULL: this entry is free */
     int64_t bytes;
-    void *base;       /* of the pinned memory */
-    bool registered;  /* the host's own pages, pinned; else a copy */
+    void *base;      /* of the pinned memory */
+    bool registered; /* the host's own pages, pinned; else a copy */
 };
 constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
@@ -32,15 +32,14 @@ struct Device {
     Remote remotes[MAX_REMOTES];
 };
 
-/* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */
+/* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
 struct Slot {
     cudaEvent_t passed; /* the device has come by */
-    void *pinned;
-    void *to; /* of the host, or NULL: what lies in `pinned` goes there when the slot is retired */
+    void *to;           /* of the host, or NULL: the slot's memory goes there when it is retired */
     int64_t bytes;
 };
 constexpr int SLOTS = 64;
-constexpr int64_t SLOT_BYTES = 512 << 10;
+constexpr int64_t SLOT_BYTES = 256 << 10;
 
 struct Queue {
     Device *device;
@@ -50,6 +49,7 @@ struct Queue {
     double flops, bytes; /* of the next launch, as cost() announced them */
     bool recording;      /* what is enqueued goes into a graph */
     Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
+    char *pinned;        /* (SLOTS, SLOT_BYTES) or NULL: nothing was carried yet */
     int64_t taken, retired;
     Queue *side; /* of branch(), or NULL */
     cudaEvent_t forked, joined;
