@@ -167,7 +167,7 @@ $(OUT)/version.h: FORCE
 	@mkdir -p $(@D)
 	@printf '#define TURTLE_VERSION "%s"\n#define TURTLE_COMMIT "%s"\n#define TURTLE_COMPILER "%s"\n#define TURTLE_CUDA "%s"\n' \
 	  '$(VERSION)' "$$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)" \
-	  "$$($(CC) --version | head -n 1)" '$(if $(filter 1,$(USE_CUDA)),$(word 3,$(nvcc_found)),none)' > $@.new
+	  "$$($(CC) --version | head -n 1)" '$(if $(filter 1,$(USE_CUDA)),$(word 3,$(nvcc_found)) for $(ARCH),none)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
@@ -176,8 +176,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/cuda_test.c tests/emu_test.c,$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out tests/cuda_test.c tests/queue_test.c tests/emu_test.c,$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -212,8 +212,9 @@ endif
 
 CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
 TEST_FLAGS_cpu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
-TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED
-TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA
+TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED $(TEST_CHECKED)
+TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA $(TEST_CHECKED)
+TEST_CHECKED    = $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
 $(TEST_OBJECTS_cpu): CFLAGS += $(TEST_FLAGS_cpu)
 $(TEST_OBJECTS_emu): EMU_FLAGS += $(TEST_FLAGS_emu)
 $(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion
@@ -244,6 +245,9 @@ PARTS ?= training operations assignment growth encoders images
 bench-programs: $(BENCH)
 bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
+
+profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
+	@bench/profile $(PROGRAM) $(OUT)/profile "$(K)"
 
 bench-compare:                  ## two result files: A=old.json B=new.json
 	@bench/table --compare "$(A)" "$(B)"
@@ -281,5 +285,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

@@ -53,7 +53,7 @@ static const Flag train_flags[] = {
      "throw an unfinished run away"},
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
      "everything goes there; else below root_dir"},
-    {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused",
+    {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused|mega",
      "the inner loop on a GPU"},
     {"profile", FLAG_SWITCH, offsetof(TurtleTrainOptions, profile), NULL,
      "time every kernel of a GPU and print the table"},

@@ -71,8 +71,8 @@ static Status check_options(const TurtleTrainOptions *o, Error *err) {
     if (strcmp(o->rng, "philox") != 0 && strcmp(o->rng, "torch") != 0)
         return fail(err, ERR_USAGE, "training: --rng %s: expected philox or torch", o->rng);
     if (strcmp(o->inner, "auto") != 0 && strcmp(o->inner, "unfused") != 0 &&
-        strcmp(o->inner, "fused") != 0)
-        return fail(err, ERR_USAGE, "training: --inner %s: expected auto, unfused or fused",
+        strcmp(o->inner, "fused") != 0 && strcmp(o->inner, "mega") != 0)
+        return fail(err, ERR_USAGE, "training: --inner %s: expected auto, unfused, fused or mega",
                     o->inner);
     return OK;
 }
@@ -140,7 +140,8 @@ static Status check_float16(const Space *s, Error *err) {
 }
 
 static InnerTier inner_tier(const char *name) {
-    return strcmp(name, "fused") == 0     ? INNER_FUSED
+    return strcmp(name, "mega") == 0      ? INNER_MEGA
+           : strcmp(name, "fused") == 0   ? INNER_FUSED
            : strcmp(name, "unfused") == 0 ? INNER_UNFUSED
                                           : INNER_AUTO;
 }

@@ -90,7 +90,7 @@ typedef struct {
     bool resume;        /* continue an unfinished run, bit-identical to an uninterrupted one */
     bool restart;       /* throw an unfinished run away */
     const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
-    const char *inner;  /* "auto"; "unfused", "fused": the inner loop's implementation on a GPU */
+    const char *inner;  /* "auto"; "unfused", "fused", "mega": the inner loop on a GPU */
     bool profile;       /* time every kernel: TurtleResult.profile */
     const char *profile_range; /* "A:B": a profiler records iterations A to B; or NULL */
 } TurtleTrainOptions;
