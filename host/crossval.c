@@ -53,8 +53,9 @@ static Status score_space(Logreg *r, int max_iter, Told *told, double *score, Er
         st = logreg_fit(r, &options, head, &fit, err);
         if (st == OK) st = logreg_correct(r, head, first, n, &correct, err);
         if (st == OK) tell(told);
-        *score += (double)correct / (double)n / CROSSVAL_FOLDS;
+        *score += (double)correct / (double)n;
     }
+    *score /= CROSSVAL_FOLDS;
     free(head);
     return st;
 }
