@@ -1,4 +1,4 @@
-/* probe.c - seconds of logistic regressions, C = 1, to their minimum.
+/* probe.c - seconds of logistic regressions, C = 1, until no derivative of the mean loss exceeds 1e-6.
  * usage: bench-probe N C D THREADS REPEATS     one fit of N samples of D features in C classes
  *        bench-probe N C D THREADS folds       the 10-fold generalisation score, once
  * Samples are the same as in reference/probe_sklearn.py; `check` is the least objective. */
@@ -52,8 +52,13 @@ static int make_samples(Problem *p, int64_t N, int64_t d) {
 
 static void fit(void *problem) {
     Problem *p = problem;
-    const LogregOptions options = {.strength = 1.0, .tol = 0.0, .max_iter = 10000};
+    const LogregOptions options = {.strength = 1.0, .tol = 1e-6, .max_iter = 10000};
     if (p->status == OK) p->status = logreg_fit(&p->samples, &options, p->head, &p->fit, &p->error);
+}
+
+static void print_notice(void *context, const char *line) {
+    (void)context;
+    fprintf(stderr, "%s\n", line);
 }
 
 static void measure(Problem *p, Row *row, int folds) {
@@ -66,8 +71,9 @@ static void measure(Problem *p, Row *row, int folds) {
                 p->fit.evaluations);
         logreg_close(&p->samples);
     } else {
+        const TurtleHooks hooks = {.notice = print_notice};
         const double started = seconds_now();
-        p->status = generalization_score(&p->ops, 1, &p->features, p->labels, p->C, 1000, NULL,
+        p->status = generalization_score(&p->ops, 1, &p->features, p->labels, p->C, 1000, &hooks,
                                          &row->check, &p->error);
         row->seconds[0] = seconds_now() - started;
     }

@@ -26,10 +26,14 @@ typedef struct {
     const TurtleHooks *hooks;
     TurtleProgress progress;
     double started;
+    int64_t iterations;   /* of all fits of a space */
+    double gradient_norm; /* the largest at an end of one */
 } Told;
 
-static void tell(Told *told) {
+static void tell(Told *told, const LogregResult *fit) {
     told->progress.iteration++;
+    told->iterations += fit->iterations;
+    told->gradient_norm = fmax(told->gradient_norm, fit->gradient_norm);
     told->progress.seconds = now_seconds() - told->started;
     if (told->hooks && told->hooks->progress)
         told->hooks->progress(told->hooks->context, &told->progress);
@@ -65,7 +69,7 @@ static Status score_space(Logreg *r, int max_iter, Told *told, double *score, Er
         int64_t correct = 0;
         st = fit_fold(r, options, &fit, head, err);
         if (st == OK) st = logreg_correct(r, head, first, n, &correct, err);
-        if (st == OK) tell(told);
+        if (st == OK) tell(told, &fit);
         *score += (double)correct / (double)n;
     }
     *score /= CROSSVAL_FOLDS;
@@ -102,6 +106,12 @@ Status generalization_score(const Ops *ops, int K, const Features features[], co
         st = logreg_open(&samples, ops, &features[k], rows, N, labels, C, err);
         if (st == OK) st = score_space(&samples, max_iter, &told, &of_space, err);
         logreg_close(&samples);
+        if (st == OK && hooks)
+            notice(hooks,
+                   "generalisation score: space %d: %.4f, %lld iterations, gradients at most %.2g",
+                   k + 1, of_space, (long long)told.iterations, told.gradient_norm);
+        told.iterations = 0;
+        told.gradient_norm = 0.0;
         sum += of_space;
     }
     if (st == OK) *score = sum / K;

@@ -1,4 +1,4 @@
-"""probe_sklearn.py - logistic regression with scikit-learn: what ours is timed beside.
+"""probe_sklearn.py - logistic regression with scikit-learn: what ours is timed beside, with the same rule to stop.
 
     python probe_sklearn.py N C D THREADS REPEATS     one row, as bench-probe prints
 """
@@ -34,7 +34,7 @@ def main():
     y = np.arange(N) % C
     Z = np.float32(0.3) * uniform(0, C * d).reshape(C, d)[y] + uniform(C * d, N * d).reshape(N, d)
     Z = np.float32(4) * Z / (np.float32(1) + np.float32(0.5) * np.arange(d, dtype=np.float32))
-    model = linear_model.LogisticRegression(C=1.0, tol=float(os.environ.get("BENCH_TOL", "1e-6")), max_iter=10000)
+    model = linear_model.LogisticRegression(C=1.0, tol=1e-6, max_iter=10000)
     seconds = rows.measure(lambda: model.fit(Z, y), repeats)
     print("probe_sklearn.py: %d iterations" % model.n_iter_[0], file=sys.stderr)
     rows.show("logreg N %d C %d d %d" % (N, C, d), "scikit-learn " + rows.need("sklearn").__version__, threads, 1, "/s",
