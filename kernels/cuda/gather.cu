@@ -22,6 +22,7 @@
  *          instructions, for every 8 elements.
  */
 #include <math.h>
+#include <string.h>
 #include <type_traits>
 
 #include "cuda.h"
@@ -61,7 +62,9 @@ struct Single {
 struct Double {
     typedef uint64_t Bits;
     static __device__ __forceinline__ float value(Bits b) {
-        return (float)__longlong_as_double((long long)b);
+        double x;
+        memcpy(&x, &b, sizeof x);
+        return (float)x;
     }
 };
 
@@ -181,14 +184,14 @@ static Status start(Queue *q, void *to, const void *data, const int64_t *rows, G
     const bool vectors = s.d % VECTOR == 0 && aligned_16(data) && aligned_16(to) &&
                          s.row * (int64_t)sizeof(Element) % 16 == 0;
     cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
-    if (vectors)
-        return launch_kernel(q, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>,
+    if (vectors && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>,
                              grid_of(ceil_div(s.B, per_block)), THREADS, 0, out, from, rows, s);
-    if ((uintptr_t)data % sizeof(Bits) == 0)
-        return launch_kernel(q, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>,
+    if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>,
                              grid_of(ceil_div(s.B, per_block)), THREADS, 0, out, from, rows, s);
-    return launch_kernel(q, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS, 0,
-                         out, (const uint8_t *)data, rows, s);
+    return launch_kernel(q, 0, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS,
+                         0, out, (const uint8_t *)data, rows, s);
 }
 
 template <class From>
