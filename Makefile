@@ -176,8 +176,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test tier_test device_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/cuda_test.c tests/tier_test.c tests/device_test.c tests/emu_test.c,$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test emu_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -212,8 +212,9 @@ endif
 
 CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
 TEST_FLAGS_cpu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
-TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED
-TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA
+TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED $(TEST_CHECKED)
+TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA $(TEST_CHECKED)
+TEST_CHECKED    = $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
 $(TEST_OBJECTS_cpu): CFLAGS += $(TEST_FLAGS_cpu)
 $(TEST_OBJECTS_emu): EMU_FLAGS += $(TEST_FLAGS_emu)
 $(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion
@@ -239,8 +240,8 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
-PARTS ?= training operations assignment growth encoders images
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
+PARTS ?= training operations assignment growth encoders images probe
 bench-programs: $(BENCH)
 bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done

@@ -44,6 +44,10 @@ Status cuda_queue_check(Queue *q, const char *operation) {
 
 /* --- slots and marks -------------------------------------------------------------------------- */
 
+static char *memory_of(const Queue *q, const Slot *s) {
+    return q->pinned + (s - q->slots) * SLOT_BYTES;
+}
+
 /* Retires all slots before number `end`. Even after a failure: nothing of the host is written
  * later. */
 static void retire(Queue *q, int64_t end) {
@@ -51,7 +55,7 @@ static void retire(Queue *q, int64_t end) {
         Slot *s = &q->slots[q->retired % SLOTS];
         const cudaError_t error = cudaEventSynchronize(s->passed);
         if (error != cudaSuccess) cuda_queue_error(q, "copy to the host", error);
-        else if (s->to) memcpy(s->to, s->pinned, (size_t)s->bytes);
+        else if (s->to) memcpy(s->to, memory_of(q, s), (size_t)s->bytes);
         s->to = NULL;
     }
 }
@@ -62,8 +66,8 @@ static Slot *take_slot(Queue *q, bool carries) {
     Slot *s = &q->slots[q->taken % SLOTS];
     cudaError_t error = cudaSuccess;
     if (!s->passed) error = cudaEventCreateWithFlags(&s->passed, cudaEventDisableTiming);
-    if (error == cudaSuccess && carries && !s->pinned)
-        error = cudaHostAlloc(&s->pinned, SLOT_BYTES, cudaHostAllocDefault);
+    if (error == cudaSuccess && carries && !q->pinned)
+        error = cudaHostAlloc((void **)&q->pinned, SLOTS * SLOT_BYTES, cudaHostAllocDefault);
     if (error == cudaSuccess) return s;
     cuda_queue_error(q, "pinned host memory for copies", error);
     return NULL;
@@ -86,10 +90,10 @@ static Status to_device(Queue *q, void *to, const void *from, int64_t bytes) {
         const size_t n = (size_t)(bytes - at < SLOT_BYTES ? bytes - at : SLOT_BYTES);
         Slot *s = take_slot(q, true);
         if (!s) break;
-        memcpy(s->pinned, (const char *)from + at, n);
-        pass_slot(
-            q, s,
-            cudaMemcpyAsync((char *)to + at, s->pinned, n, cudaMemcpyHostToDevice, q->stream));
+        memcpy(memory_of(q, s), (const char *)from + at, n);
+        pass_slot(q, s,
+                  cudaMemcpyAsync((char *)to + at, memory_of(q, s), n, cudaMemcpyHostToDevice,
+                                  q->stream));
     }
     return q->status;
 }
@@ -102,7 +106,7 @@ static Status to_host(Queue *q, void *to, const void *from, int64_t bytes) {
         s->to = (char *)to + at;
         s->bytes = bytes - at < SLOT_BYTES ? bytes - at : SLOT_BYTES;
         pass_slot(q, s,
-                  cudaMemcpyAsync(s->pinned, (const char *)from + at, (size_t)s->bytes,
+                  cudaMemcpyAsync(memory_of(q, s), (const char *)from + at, (size_t)s->bytes,
                                   cudaMemcpyDeviceToHost, q->stream));
     }
     return q->status;
@@ -162,10 +166,10 @@ static Status count(Queue *q, int64_t *counter, int64_t by) {
 
 /* --- beside each other ------------------------------------------------------------------------ */
 
-static Status queue_open(Device *device, Queue **out, Error *err);
+static Status open_queue(Device *device, Queue **out, bool aside, Error *err);
 
 static Status open_side(Queue *q) {
-    Status st = queue_open(q->device, &q->side, &q->error);
+    Status st = open_queue(q->device, &q->side, true, &q->error);
     cudaError_t error = cudaEventCreateWithFlags(&q->forked, cudaEventDisableTiming);
     if (error == cudaSuccess) error = cudaEventCreateWithFlags(&q->joined, cudaEventDisableTiming);
     if (st == OK && error != cudaSuccess) st = cuda_queue_error(q, "branch", error);
@@ -258,12 +262,25 @@ static void graph_free(Graph *graph) {
 
 /* --- a queue's life --------------------------------------------------------------------------- */
 
-static Status queue_open(Device *device, Queue **out, Error *err) {
+/* Of two queues with work, a GPU takes what is not aside first. */
+static cudaError_t open_stream(cudaStream_t *out, bool aside) {
+    int least = 0, greatest = 0;
+#if defined(__CUDACC__)
+    const cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (error != cudaSuccess) return error;
+    return cudaStreamCreateWithPriority(out, cudaStreamNonBlocking, aside ? least : greatest);
+#else
+    (void)least, (void)greatest, (void)aside;
+    return cudaStreamCreateWithFlags(out, cudaStreamNonBlocking);
+#endif
+}
+
+static Status open_queue(Device *device, Queue **out, bool aside, Error *err) {
     Queue *q = (Queue *)calloc(1, sizeof *q);
     *out = NULL;
     if (!q) return fail(err, ERR_MEMORY, "queue: out of memory");
     q->device = device;
-    const cudaError_t error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    const cudaError_t error = open_stream(&q->stream, aside);
     if (error != cudaSuccess) {
         free(q);
         return cuda_fail(err, device, "queue", error);
@@ -272,14 +289,18 @@ static Status queue_open(Device *device, Queue **out, Error *err) {
     return OK;
 }
 
+static Status queue_open(Device *device, Queue **out, Error *err) {
+    return open_queue(device, out, false, err);
+}
+
 static void queue_close(Queue *q) {
     if (!q) return;
     wait_done(q, NULL);
     queue_close(q->side);
     for (int i = 0; i < SLOTS; i++) {
         if (q->slots[i].passed) cudaEventDestroy(q->slots[i].passed);
-        if (q->slots[i].pinned) cudaFreeHost(q->slots[i].pinned);
     }
+    if (q->pinned) cudaFreeHost(q->pinned);
     if (q->forked) cudaEventDestroy(q->forked);
     if (q->joined) cudaEventDestroy(q->joined);
     cudaStreamDestroy(q->stream);
