@@ -12,9 +12,10 @@ extern "C" {
 
 /* Features in host memory that the device reads. */
 struct Remote {
-    const void *data; /* as gather is given it; NULL: this entry is free */
-    void *base;       /* of the pinned memory */
-    bool registered;  /* the host's own pages, pinned; else a copy */
+    const char *data; /* as gather is given it; NULL: this entry is free */
+    int64_t bytes;
+    void *base;      /* of the pinned memory */
+    bool registered; /* the host's own pages, pinned; else a copy */
 };
 constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
@@ -31,15 +32,14 @@ struct Device {
     Remote remotes[MAX_REMOTES];
 };
 
-/* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */
+/* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
 struct Slot {
     cudaEvent_t passed; /* the device has come by */
-    void *pinned;
-    void *to; /* of the host, or NULL: what lies in `pinned` goes there when the slot is retired */
+    void *to;           /* of the host, or NULL: the slot's memory goes there when it is retired */
     int64_t bytes;
 };
 constexpr int SLOTS = 64;
-constexpr int64_t SLOT_BYTES = 512 << 10;
+constexpr int64_t SLOT_BYTES = 256 << 10;
 
 struct Queue {
     Device *device;
@@ -49,6 +49,7 @@ struct Queue {
     double flops, bytes; /* of the next launch, as cost() announced them */
     bool recording;      /* what is enqueued goes into a graph */
     Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
+    char *pinned;        /* (SLOTS, SLOT_BYTES) or NULL: nothing was carried yet */
     int64_t taken, retired;
     Queue *side; /* of branch(), or NULL */
     cudaEvent_t forked, joined;
@@ -56,6 +57,7 @@ struct Queue {
 };
 
 /* Of device.cu, queue.cu, table.cu and profile.cu. */
+bool cuda_features_remote(Device *device, const Features *f); /* they lie in host memory */
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
 void cuda_table(MatrixOps *matrix, TrainOps *train);
