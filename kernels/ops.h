@@ -41,6 +41,9 @@ typedef struct {
     int64_t resident, remote; /* features on the device; in pinned host memory */
 } MemoryUse;
 
+/* "1.13 GB", "38.4 KB": decimal units, as GPUs are sold. Returns `text`. */
+const char *bytes_text(char text[24], int64_t bytes);
+
 /* One line of a profile: a kernel and all its launches. */
 typedef struct {
     char kernel[96];
