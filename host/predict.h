@@ -37,6 +37,7 @@ void predictor_close(Predictor *p); /* NULL and twice are fine */
  * are cut into pieces. */
 Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *features, int64_t n,
                      Predictions *out, Error *err);
-void predictions_free(Predictions *p); /* NULL and twice are fine */
+Status predictions_alloc(Predictions *out, int64_t n, Error *err); /* replaces *out */
+void predictions_free(Predictions *p);                             /* NULL and twice are fine */
 
 #endif
