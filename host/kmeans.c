@@ -183,11 +183,15 @@ Status kmeans_open(Kmeans *out, const Ops *ops, const KmeansConfig *config, int 
 
 /* --- starts ----------------------------------------------------------------------------------- */
 
+static bool stop_asked(const TurtleHooks *hooks) {
+    return hooks && hooks->stop && *hooks->stop;
+}
+
 /* k-means++ for the restarts first .. first+R, side by side. */
 static void draw_starts(Kmeans *m, int64_t first, int64_t R) {
     const ClusterOps *ops = &m->ops->cluster;
     const int64_t C = m->config.C;
-    for (int64_t step = 0; step < C; step++) {
+    for (int64_t step = 0; step < C && !stop_asked(m->hooks); step++) {
         const int64_t L = step ? m->candidates : 1;
         ops->weighted_rows(m->queue, m->candidate, step ? m->closest : NULL, m->N, R, L,
                            m->config.seed, first, step, m->scratch);
@@ -301,10 +305,6 @@ static Status refill(Kmeans *m, bool *refilled, double *shift2, Error *err) {
     return st;
 }
 
-static bool stop_asked(const TurtleHooks *hooks) {
-    return hooks && hooks->stop && *hooks->stop;
-}
-
 Status kmeans_lloyd(Kmeans *m, KmeansRestart *out, double *step, const TurtleHooks *hooks,
                     Error *err) {
     const double enough = m->config.tol * m->variance;
@@ -344,6 +344,7 @@ Status kmeans_run(Kmeans *m, KmeansRestart *restart, int64_t *best, const Turtle
     double least = INFINITY;
     Status st = OK;
     *best = -1;
+    m->hooks = hooks;
     const double started = now_seconds();
     for (int64_t r = 0; st == OK && r < m->config.n_init; r++) {
         KmeansRestart found;

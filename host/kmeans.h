@@ -64,8 +64,9 @@ typedef struct {
     void *scratch;
     int64_t together, candidates; /* restarts drawn side by side; candidates of each */
     double grid, variance, apart2;
-    int64_t *count_host; /* (C+1) */
-    int64_t drawn;       /* restarts whose start stands in `seeds` end here */
+    int64_t *count_host;      /* (C+1) */
+    const TurtleHooks *hooks; /* of kmeans_run: a start that is stopped is incomplete */
+    int64_t drawn;            /* restarts whose start stands in `seeds` end here */
 } Kmeans;
 
 /* Copies, scales and centres the samples of K spaces. Features so large that their squares pass

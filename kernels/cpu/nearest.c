@@ -146,6 +146,11 @@ static float score_error(float norm2, float length, int64_t d) {
     return 1.5f * u * (2.0f * ((float)d + 2.0f) * z * length + 2.0f * length * length + norm2);
 }
 
+/* Whether the computed score of the own centre is larger than any other's (see the head). */
+static bool proves(float upper, float lower, float error) {
+    return lower > upper && 0.5f * (lower - upper) * (lower + upper) > (1.0f + 0x1p-21f) * error;
+}
+
 /* Widens a sample's bounds by what moved; whether they still prove its label. A few roundings
  * each, u a step: 2^-21 covers them. */
 static bool label_stays(float *upper, float *lower, int32_t label, float norm2, const Motion *m,
@@ -154,8 +159,7 @@ static bool label_stays(float *upper, float *lower, int32_t label, float norm2, 
     const float moved = label == m->who ? m->other : m->most;
     *upper = (*upper + centers->moved[label]) * out;
     *lower = (*lower - moved * out) * in;
-    if (!(*lower > *upper)) return false;
-    return 0.5f * (*lower - *upper) * (*lower + *upper) > out * score_error(norm2, m->length, d);
+    return proves(*upper, *lower, score_error(norm2, m->length, d));
 }
 
 static void settle(int32_t *label, float *upper, float *lower, const Best *b, float norm2,
@@ -164,6 +168,26 @@ static void settle(int32_t *label, float *upper, float *lower, const Best *b, fl
     *label = b->label;
     *upper = sqrtf(distance2(norm2, b->first) + error) * (1.0f + 0x1p-21f);
     *lower = d2 > 0.0f ? sqrtf(d2) * (1.0f - 0x1p-21f) : 0.0f;
+}
+
+/* Keeps of the open samples those whose own distance, computed, does not prove their label either.
+ * Another order of the product than score_panel's: score_error covers any. */
+static int64_t tighten(int64_t *open, int64_t opened, const int32_t *label, Bounds b,
+                       const Samples *s, const Centers *centers, const Motion *m) {
+    const int64_t d = s->Z.d;
+    int64_t kept = 0;
+    for (int64_t k = 0; k < opened; k++) {
+        const int64_t i = open[k];
+        const float *restrict z = sample(s, i), *restrict c = centers->at + label[i] * d;
+        float product = 0.0f;
+        SIMD(reduction(+ : product))
+        for (int64_t j = 0; j < d; j++) product += z[j] * c[j];
+        const Best own = {product - 0.5f * centers->norm2[label[i]], -INFINITY, label[i]};
+        const float error = score_error(s->norm2[i], m->length, d);
+        b.upper[i] = sqrtf(distance2(s->norm2[i], own.first) + error) * (1.0f + 0x1p-21f);
+        if (!proves(b.upper[i], b.lower[i], error)) open[kept++] = i;
+    }
+    return kept;
 }
 
 /* Samples n0 .. n0+n, n <= RUN. */
@@ -175,6 +199,8 @@ static void bounded_run(int32_t *label, Bounds b, bool fresh, const Samples *s, 
     for (int64_t i = n0; i < n0 + n; i++)
         if (fresh || !label_stays(&b.upper[i], &b.lower[i], label[i], s->norm2[i], m, centers, d))
             open[opened++] = i;
+    if (!fresh && 2 * opened <= n) /* where few are open, their own distance often settles them */
+        opened = tighten(open, opened, label, b, s, centers, m);
     if (4 * opened > 3 * n) /* most: all of them, where they lie */
         for (opened = 0; opened < n; opened++) open[opened] = n0 + opened;
     for (int64_t k = 0; k < opened; k += PANEL) {
