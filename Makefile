@@ -132,10 +132,10 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
-PARTS ?= training operations assignment growth encoders images
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights kmeans)
+PARTS ?= training operations assignment growth encoders images kmeans
 bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
 bench-compare:                  ## two result files: A=old.json B=new.json

@@ -14,6 +14,11 @@
  *          E/2 each (score_error), so the label stays if
  *              (d_j^2 - d_a^2)/2 >= (lower - upper)(lower + upper)/2 > E.
  *          Hence the same labels as without bounds, every bit.
+ * History  N 50000, d 768, C 100, AVX-512, one core of an AMD EPYC (Zen 5), seconds of processor time
+ *          of an iteration, average of the first 20: all distances 0.048; bounds 0.038 on a mixture
+ *          of 200 overlapping groups, 0.049 on uniform samples, where they prove nothing. From the
+ *          demo's features (8000 x 192, C 10) they leave 2 to 19 % of the samples open, and the own
+ *          distance alone (tighten) settles two thirds of those.
  */
 #include <math.h>
 #include <string.h>
@@ -159,7 +164,7 @@ static bool label_stays(float *upper, float *lower, int32_t label, float norm2, 
     const float moved = label == m->who ? m->other : m->most;
     *upper = (*upper + centers->moved[label]) * out;
     *lower = (*lower - moved * out) * in;
-    return proves(*upper, *lower, score_error(norm2, m->length, d));
+    return *lower > *upper && proves(*upper, *lower, score_error(norm2, m->length, d));
 }
 
 static void settle(int32_t *label, float *upper, float *lower, const Best *b, float norm2,
