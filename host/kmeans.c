@@ -55,8 +55,13 @@ static Status take_memory(Kmeans *m, Error *err) {
     m->together = START_BYTES / (N * m->candidates * (int64_t)sizeof(float));
     if (m->together > m->config.n_init) m->together = m->config.n_init;
     if (m->together < 1 || m->config.random_start) m->together = 1;
+    const int64_t bytes = lay_out(m, NULL);
     Status st = m->ops->mem.queue_open(m->ops->device, &m->queue, err);
-    if (st == OK) st = m->ops->mem.alloc(m->ops->device, &m->memory, lay_out(m, NULL), err);
+    if (st == OK) st = m->ops->mem.alloc(m->ops->device, &m->memory, bytes, err);
+    if (st == ERR_MEMORY)
+        st = fail(err, ERR_MEMORY,
+                  "k-means: %.1f MiB are not to be had: %lld samples of %lld features are copied",
+                  (double)bytes / (1 << 20), (long long)N, (long long)m->d);
     if (st != OK) return st;
     lay_out(m, m->memory.data);
     m->samples.N = N;

@@ -51,7 +51,7 @@ static void compete(Best *best, float *restrict x, const float *restrict norm2, 
         top = x[c] > top ? x[c] : top;
     }
     SIMD(reduction(min : at))
-    for (int32_t c = 0; c < (int32_t)n; c++) at = x[c] == top && c < at ? c : at;
+    for (int32_t c = 0; c < (int32_t)n; c++) at = c < at && x[c] == top ? c : at;
     if (at == INT32_MAX) return; /* NaN everywhere */
     x[at] = -INFINITY;
     SIMD(reduction(max : next))

@@ -158,7 +158,7 @@ static Status weighted_rows(Queue *q, int64_t *rows, const float *weight, int64_
             double whole = 0.0, sum = 0.0;
             for (int64_t n = 0; weight && n < N; n++) whole += weight[n * R + r];
             int64_t row = (int64_t)(u * (double)N);
-            for (int64_t n = 0; whole > 0.0 && n < N; n++) {
+            for (int64_t n = 0; weight && whole > 0.0 && n < N; n++) {
                 sum += weight[n * R + r];
                 if (weight[n * R + r] > 0.0f) row = n;
                 if (sum > u * whole && row == n) break;

@@ -57,7 +57,7 @@ Status cpu_weighted_rows(Queue *q, int64_t *rows, const float *weight, int64_t N
             const Philox words = philox_at(seed, PHILOX_STARTS, (int)l, first + r, step);
             const double u = unit_interval(words.word[0], words.word[1]);
             int64_t row = -1;
-            if (whole > 0.0) row = find_row(run_sum, runs, weight, N, R, r, u * whole);
+            if (weight && whole > 0.0) row = find_row(run_sum, runs, weight, N, R, r, u * whole);
             rows[r * L + l] = row >= 0 ? row : (int64_t)(u * (double)N);
         }
     }

@@ -18,9 +18,8 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d)
 
 static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d, int64_t C,
                                      int64_t R, int64_t L) {
-    const int64_t candidates[] = {cpu_nearest_scratch(device, C, d),
-                                  cpu_update_sums_scratch(N, C), cpu_weighted_scratch(N, R),
-                                  cpu_seed_scratch(N, d, R * L),
+    const int64_t candidates[] = {cpu_nearest_scratch(device, C, d), cpu_update_sums_scratch(N, C),
+                                  cpu_weighted_scratch(N, R), cpu_seed_scratch(N, d, R * L),
                                   ROW_GROUPS * (int64_t)sizeof(double)}; /* own_distances */
     int64_t most = 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
