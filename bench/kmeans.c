@@ -1,11 +1,11 @@
-/* kmeans.c - seconds of k-means with given centres and a fixed number of iterations: samples copied,
- * centred and measured, iterations, last assignment, inertia.
+/* kmeans.c - seconds of k-means with given centres and a fixed number of iterations: samples
+ * copied, centred and measured, iterations, last assignment, inertia.
  * usage: bench-kmeans --make KIND N D C X.npy CENTRES.npy         writes samples and C of them
  *        bench-kmeans KIND X.npy CENTRES.npy ITERATIONS THREADS REPEATS
  *   KIND  mixture: 2 C groups that overlap, in 64 directions, under noise in all: like features
  *         uniform: no groups, where bounds save nothing
- * Prints the same row as reference/kmeans_{sklearn,faiss}.py. `check` is the inertia of the mixture;
- * without groups samples lie on borders, and programs that round differently part ways. */
+ * Prints the same row as reference/kmeans_{sklearn,faiss}.py. `check` is the inertia of the
+ * mixture; without groups samples lie on borders, and programs that round differently part ways. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

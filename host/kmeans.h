@@ -2,7 +2,7 @@
  *
  *     repeat   label_n = nearest centre;  c = mean of its samples
  *     until    no label changes, or sum |c - c_before|^2 <= tol * mean variance of the features
- *              (scikit-learn's rule), or max_iter repetitions; labels then belong to the last centres
+ *              (scikit-learn's rule), or max_iter times; then labels belong to the last centres
  *
  * Samples  single space: as they are; several: every space's rows scaled to length 1, side by side
  *          (as the published baseline does). The mean of all samples is subtracted: distances stay
@@ -12,9 +12,9 @@
  *          restarts are drawn side by side. Random: C distinct samples. Where all samples already
  *          lie on centres, any sample.
  * Empty    A cluster that loses all samples takes, in ascending order of clusters, the sample
- *          farthest from its own new centre (the first of equals), whose cluster keeps at least one.
- *          If no sample lies apart from its centre - there are fewer distinct samples than clusters
- *          - it stays empty, with its centre.
+ *          farthest from its own new centre (the first of equals), whose cluster keeps at least
+ *          one. If no sample lies apart from its centre - there are fewer distinct samples than
+ *          clusters - it stays empty, with its centre.
  * Spherical  samples and centres have length 1; the nearest centre is that of the largest cosine.
  * Best     of the restarts the one with the least inertia, the first of equals.
  */
@@ -80,9 +80,9 @@ void kmeans_close(Kmeans *m); /* NULL and twice are fine */
 Status kmeans_run(Kmeans *m, KmeansRestart *restart, int64_t *best, const TurtleHooks *hooks,
                   Error *err);
 
-/* The parts of kmeans_run: the start of restart r, or given centres (C,d) in the samples' own place,
- * mean not yet subtracted; Lloyd from there. step (max_iter) or NULL receives the inertia of every
- * iteration's labels and their new centres, at the price of a pass each. */
+/* The parts of kmeans_run: the start of restart r, or given centres (C,d) in the samples' own
+ * place, mean not yet subtracted; Lloyd from there. step (max_iter) or NULL receives the inertia of
+ * every iteration's labels and their new centres, at the price of a pass each. */
 Status kmeans_start(Kmeans *m, int64_t r, Error *err);
 Status kmeans_start_at(Kmeans *m, const float *centers, Error *err);
 Status kmeans_lloyd(Kmeans *m, KmeansRestart *out, double *step, const TurtleHooks *hooks,

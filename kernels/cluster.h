@@ -6,8 +6,8 @@
  * Two choices make a restart the same bits on any schedule:
  *   scores    nearest centres are those of the largest  <z,c> - |c|^2/2,  which is
  *             (|z|^2 - |z - c|^2)/2: a product and an epilogue. The matrix (N,C) is never stored.
- *   sums      of samples are exact: every feature is rounded to a multiple of `grid`, a power of two
- *             so large that no sum of N samples needs more than the 53 bits of a double. Exact
+ *   sums      of samples are exact: every feature is rounded to a multiple of `grid`, a power of
+ *             two so large that no sum of N samples needs more than the 53 bits of a double. Exact
  *             addition is associative: any order, atomics, and sums from which the samples that
  *             left are subtracted all give the same bits. cluster_grid() has the figures.
  */
@@ -84,8 +84,9 @@ typedef struct {
 
     /* --- new centres -------------------------------------------------------------------------- */
 
-    /* Brings sums (C,d) and count (C) from labels `before` to `label`, then before = label; count[C]
-     * is the number of samples whose label changed. `fresh`: from nothing; all have changed.
+    /* Brings sums (C,d) and count (C) from labels `before` to `label`, then before = label;
+     * count[C] is the number of samples whose label changed. `fresh`: from nothing; all have
+     * changed.
      *   sums[c,:] = sum of cluster_round(z_n, grid) over label[n] = c.   4d bytes per change. */
     Status (*update_sums)(Queue *queue, double *sums, int64_t *count, int32_t *before, bool fresh,
                           const int32_t *label, const Samples *s, int64_t C, double grid,
@@ -102,14 +103,14 @@ typedef struct {
 
     /* --- starts: k-means++ (Arthur & Vassilvitskii 2007), R restarts side by side ------------- */
 
-    /* rows[r,l]: a sample drawn with probability weight[n,r] / sum over n: the first n whose running
-     * sum exceeds u times the whole, u of philox(seed; PHILOX_STARTS, l, first + r, step) on [0,1).
-     * weight NULL, or of sum 0: n = floor(u N). rows (R,L), weight (N,R). 4NR bytes. */
+    /* rows[r,l]: a sample drawn with probability weight[n,r] / sum over n: the first n whose
+     * running sum exceeds u times the whole, u of philox(seed; PHILOX_STARTS, l, first + r, step)
+     * on [0,1). weight NULL, or of sum 0: n = floor(u N). rows (R,L), weight (N,R). 4NR bytes. */
     Status (*weighted_rows)(Queue *queue, int64_t *rows, const float *weight, int64_t N, int64_t R,
                             int64_t L, uint64_t seed, int64_t first, int64_t step, void *scratch);
     /* Of every restart's candidates takes the one that leaves the least sum over n of
-     * min(closest[n,r], |z_n - candidate|^2), the first of equals: chosen[r * stride] = its row, and
-     * closest becomes that minimum. `fresh`: closest holds nothing yet.
+     * min(closest[n,r], |z_n - candidate|^2), the first of equals: chosen[r * stride] = its row,
+     * and closest becomes that minimum. `fresh`: closest holds nothing yet.
      *   closest (N,R). 2 N R L d flops, 4Nd bytes. */
     Status (*seed_step)(Queue *queue, int64_t *chosen, int64_t stride, float *closest, bool fresh,
                         const int64_t *rows, const Samples *s, int64_t R, int64_t L, void *scratch);

@@ -103,9 +103,9 @@ Test(kmeans, as_good_as_recorded_runs, .timeout = 120) {
     ops_close(&ops);
 }
 
-/* From recorded centres one assignment gives the recorded clusters, training and validation, on every
- * instruction set, and their inertia. scikit-learn computes scores in float32, too: a sample whose
- * two nearest centres are within its rounding may differ. */
+/* From recorded centres one assignment gives the recorded clusters, training and validation, on
+ * every instruction set, and their inertia. scikit-learn computes scores in float32, too: a sample
+ * whose two nearest centres are within its rounding may differ. */
 Test(kmeans, recorded_centres_give_recorded_clusters, .timeout = 120) {
     const double *runs = golden("baselines/kmeans_runs.npy", DTYPE_F64, 9 * COLUMNS);
     static const int dimension[] = {192, 320, 512};

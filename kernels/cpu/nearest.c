@@ -14,11 +14,11 @@
  *          E/2 each (score_error), so the label stays if
  *              (d_j^2 - d_a^2)/2 >= (lower - upper)(lower + upper)/2 > E.
  *          Hence the same labels as without bounds, every bit.
- * History  N 50000, d 768, C 100, AVX-512, one core of an AMD EPYC (Zen 5), seconds of processor time
- *          of an iteration, average of the first 20: all distances 0.048; bounds 0.038 on a mixture
- *          of 200 overlapping groups, 0.049 on uniform samples, where they prove nothing. From the
- *          demo's features (8000 x 192, C 10) they leave 2 to 19 % of the samples open, and the own
- *          distance alone (tighten) settles two thirds of those.
+ * History  N 50000, d 768, C 100, AVX-512, one core of an AMD EPYC (Zen 5), seconds of processor
+ *          time of an iteration, average of the first 20: all distances 0.048; bounds 0.038 on a
+ *          mixture of 200 overlapping groups, 0.049 on uniform samples, where they prove nothing.
+ *          From the demo's features (8000 x 192, C 10) they leave 2 to 19 % of the samples open,
+ *          and the own distance alone (tighten) settles two thirds of those.
  */
 #include <math.h>
 #include <string.h>
@@ -145,10 +145,12 @@ static Motion motion_of(const Centers *centers) {
 /* E: no computed |z|^2 - 2 score is farther from the true squared distance. u = 2^-24. A product of
  * d terms in any order errs by at most d u/(1 - d u) |z||c|; norms are rounded once, u/2 |c|^2 in a
  * score; the subtraction errs by u (|z||c| + |c|^2/2). Twice their sum, and u |z|^2:
- *     E <= u (2(d + 2)|z||c| + 2|c|^2 + |z|^2), taken half as large again. */
+ *     E <= u (2(d + 2)|z||c| + 2|c|^2 + |z|^2), taken half as large again; and what
+ * products below 2^-126 may lose. */
 static float score_error(float norm2, float length, int64_t d) {
     const float u = 0x1p-24f, z = sqrtf(norm2);
-    return 1.5f * u * (2.0f * ((float)d + 2.0f) * z * length + 2.0f * length * length + norm2);
+    return 0x1p-110f +
+           1.5f * u * (2.0f * ((float)d + 2.0f) * z * length + 2.0f * length * length + norm2);
 }
 
 /* Whether the computed score of the own centre is larger than any other's (see the head). */

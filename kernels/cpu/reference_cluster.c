@@ -1,8 +1,8 @@
 /* reference_cluster.c - every operation of k-means in the plainest code: the judge of the shipped
  * ones, and the place to read what an operation computes (TURTLE_ISA=reference).
  *
- * One thread, no blocking, no bounds; sums and differences in double, one rounding to float32 at the
- * end of each. */
+ * One thread, no blocking, no bounds; sums and differences in double, one rounding to float32 at
+ * the end of each. */
 #include <math.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
  * seeds.c - random starts of k-means: samples drawn by weight, and the steps of k-means++
  *
- * Shapes   R restarts side by side with L candidates each: M = R L columns of one product, so that a
- *          step reads the samples once for all restarts and is bound by arithmetic.
+ * Shapes   R restarts side by side with L candidates each: M = R L columns of one product, so that
+ *          a step reads the samples once for all restarts and is bound by arithmetic.
  * Cost     seed_step 2NMd flops, 4N(d + 3M + 2R) bytes; weighted_rows 4NR bytes.
  * Mapping  groups of samples (ROW_GROUPS) over threads; a group's sums by one thread, added in
  *          order.
