@@ -70,7 +70,7 @@ HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) 
 BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
                   $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
-PARTS ?= training operations assignment growth encoders images probe
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
+PARTS ?= training operations assignment growth encoders images probe kmeans
 bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
 profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "../io/status.h"
+#include "cluster.h"
 #include "encode.h"
 #include "matrix.h"
 #include "train.h"
@@ -128,6 +129,7 @@ typedef struct {
     MatrixOps matrix;
     TrainOps train;
     EncodeOps encode;
+    ClusterOps cluster;
 } Ops;
 
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.
