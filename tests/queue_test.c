@@ -36,10 +36,10 @@ Test(queue, is_had_by_name_or_refused, .timeout = 60) {
     cr_expect(ops_open(&ops, "cuda:900", 0, NULL, &err) == ERR_DEVICE);
     cr_expect(strstr(err.text, "cuda:900") && strstr(err.text, "numbered from 0"), "%s", err.text);
     cr_expect(ops_open(&ops, "cuda:x", 0, NULL, &err) == ERR_USAGE, "%s", err.text);
-    cr_expect(ops_open_encoders(&ops, "cuda", 0, NULL, &err) == ERR_DEVICE);
+    cr_expect(ops_open_for(&ops, OPS_ENCODE, "cuda", 0, NULL, &err) == ERR_DEVICE);
     cr_expect(strstr(err.text, "no CUDA encoders in this version: use --device cpu"), "%s",
               err.text);
-    ASSERT_OK(ops_open_encoders(&ops, "auto", 0, &why, &err), err);
+    ASSERT_OK(ops_open_for(&ops, OPS_ENCODE, "auto", 0, &why, &err), err);
     cr_expect(strcmp(ops.kind, "cpu") == 0 && why && strncmp(why, "cpu: ", 5) == 0, "%s", ops.kind);
     ops_close(&ops);
     /* `auto` takes a GPU, but not an emulated one */
