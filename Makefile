@@ -54,7 +54,7 @@ EMU_OPT_debug   := $(OPT_debug) -DCHECK_LAUNCHES
 EMU_OPT_race    := -O1 -g
 # Kernels reinterpret shared memory as they please; under race they alone are instrumented, the emulator is not.
 EMU_KERNEL_OPT      := -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
-EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -MMD -MP -fvisibility=hidden -Ikernels/emu/include $(EMU_OPT_$(CONFIG))
+EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wno-maybe-uninitialized -Wno-psabi -MMD -MP -fvisibility=hidden -Ikernels/emu/include $(EMU_OPT_$(CONFIG))
 EMU_LINK  = $(LDFLAGS) $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 
 # The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
@@ -70,7 +70,7 @@ HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) 
 BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
                   $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
-PARTS ?= training operations assignment growth encoders images probe
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
+PARTS ?= training operations assignment growth encoders images probe kmeans
 bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
 profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name

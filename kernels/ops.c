@@ -4,6 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *bytes_text(char text[24], int64_t bytes) {
+    static const char *const units[] = {"B", "KB", "MB", "GB"};
+    double x = (double)bytes;
+    int unit = 0;
+    for (; unit < 3 && x >= 999.5; unit++) x /= 1000.0;
+    snprintf(text, 24, "%.3g %s", x, units[unit]);
+    return text;
+}
+
 /* The number behind "cuda:"; -1: there is none; -2: not a number. */
 static int ordinal_of(const char *device) {
     char *end;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "../io/status.h"
+#include "cluster.h"
 #include "encode.h"
 #include "matrix.h"
 #include "train.h"
@@ -40,6 +41,9 @@ typedef struct {
     int64_t arrays;           /* buffers */
     int64_t resident, remote; /* features on the device; in pinned host memory */
 } MemoryUse;
+
+/* "1.13 GB", "38.4 KB": decimal units, as GPUs are sold. Returns `text`. */
+const char *bytes_text(char text[24], int64_t bytes);
 
 /* One line of a profile: a kernel and all its launches. */
 typedef struct {
@@ -125,6 +129,7 @@ typedef struct {
     MatrixOps matrix;
     TrainOps train;
     EncodeOps encode;
+    ClusterOps cluster;
 } Ops;
 
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.

@@ -470,4 +470,28 @@ Test(queue, a_run_is_logged_in_order_and_resumed, .timeout = 600) {
     remove_folder(folder);
 }
 
+#if defined(TEST_EMULATED)
+/* Not by the environment: on a device of 2 MB features of 3.84 MB do not fit, and all else does. */
+Test(queue, features_that_do_not_fit_stay_beside_the_device, .timeout = 120) {
+    enum { ROWS = 40000, D = 24 };
+    Error err;
+    char *folder = temporary_folder(), *path = format_text("%s/z.npy", folder);
+    char *here = format_text("%s/here", folder), *there = format_text("%s/there", folder);
+    float *z = malloc(ROWS * D * sizeof *z);
+    for (int64_t i = 0; i < ROWS * D; i++) z[i] = (float)(i * 2654435761u >> 8 & 0xffff) / 65536.0f;
+    ASSERT_OK(npy_write(path, DTYPE_F32, 2, (const int64_t[]){ROWS, D}, z, &err), err);
+    Hooked first = {.at = 5}, second = {.at = 5};
+    cr_expect(run_into(here, path, &first, false, &err) == ERR_STOPPED, "%s", err.text);
+    cr_expect(!strstr(first.notices, "pinned"), "%s", first.notices);
+    setenv("EMU_MEMORY", "2000000", 1);
+    cr_expect(run_into(there, path, &second, false, &err) == ERR_STOPPED, "%s", err.text);
+    cr_expect(strstr(second.notices, "features of 3.84 MB stay in pinned host memory"), "%s",
+              second.notices);
+    char *a = log_of(here), *b = log_of(there);
+    cr_expect_str_eq(a, b);
+    free(a), free(b), free(z), free(path), free(here), free(there);
+    remove_folder(folder);
+}
+#endif
+
 #endif
