@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "../kernels/philox.h"
@@ -37,6 +38,19 @@ void row_print(const Row *r) {
     for (int i = 0; i < r->repeats; i++) printf("%s%.4g", i ? ", " : "", r->seconds[i]);
     printf("]}\n");
     fflush(stdout);
+}
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double row_median(const Row *r) {
+    double sorted[MAX_REPEATS];
+    const int n = r->repeats;
+    memcpy(sorted, r->seconds, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
+    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
 float *random_floats(int64_t n, float bound, uint64_t stream) {

@@ -185,5 +185,7 @@ __device__ __forceinline__ void store_float4(float *p, float4 x) {
     *reinterpret_cast<float4 *>(p) = x;
 }
 
+#include "ptx_hopper.cuh"
+
 #endif
 #endif
