@@ -11,9 +11,10 @@ extern "C" {
 /* --- device and queue ------------------------------------------------------------------------- */
 
 struct Device {
-    int ordinal; /* of the CUDA runtime */
-    int sms;     /* streaming multiprocessors */
+    int ordinal;          /* of the CUDA runtime */
+    int sms;              /* streaming multiprocessors */
     int shared_per_block; /* most dynamic shared memory of a block, bytes */
+    bool naive;           /* TURTLE_KERNELS=naive: the v1 kernels, for readers and as oracle */
     Profile *profile;     /* NULL: launches are not timed */
 };
 
@@ -46,27 +47,52 @@ static inline void cost(Queue *queue, double flops, double bytes) {
 /* --- launch ----------------------------------------------------------------------------------- */
 
 /* Enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
- * shared memory each. */
-#define launch(queue, kernel, ...) launch_kernel(queue, #kernel, kernel, __VA_ARGS__)
+ * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
+ * or the launch fails. */
+enum { COOPERATIVE = 1 };
+#define launch(queue, kernel, ...) launch_kernel(queue, 0, #kernel, kernel, __VA_ARGS__)
+#define launch_with(queue, flags, kernel, ...) \
+    launch_kernel(queue, flags, #kernel, kernel, __VA_ARGS__)
+
+/* More than 48 KiB is there for the asking. */
+template <typename... Params> cudaError_t allow_shared(void (*kernel)(Params...), int bytes) {
+    if (bytes <= 48 << 10) return cudaSuccess;
+    return cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
+                                cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+}
 
 template <typename... Params, typename... Args>
-Status launch_kernel(Queue *q, const char *name, void (*kernel)(Params...), dim3 grid, int threads,
-                     int shared, Args... args) {
+Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Params...), dim3 grid,
+                     int threads, int shared, Args... args) {
     if (q->status != OK) return q->status;
+    cudaLaunchAttribute cooperative = {};
+    cooperative.id = cudaLaunchAttributeCooperative;
+    cooperative.val.cooperative = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = dim3((unsigned)threads);
     config.dynamicSmemBytes = (size_t)shared;
     config.stream = q->stream;
-    cudaError_t error = cudaSuccess;
-    if (shared > 48 << 10) /* what a kernel has without asking */
-        error = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
-                                     cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+    config.attrs = &cooperative;
+    config.numAttrs = flags & COOPERATIVE ? 1 : 0;
+    cudaError_t error = allow_shared(kernel, shared);
     const int timed = profile_begin(q->device->profile, name, q->flops, q->bytes, q->stream);
     if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, Params(args)...);
     profile_end(q->device->profile, timed, q->stream);
     q->flops = q->bytes = 0.0;
     return error == cudaSuccess ? OK : cuda_queue_error(q, name, error);
+}
+
+/* Blocks of a kernel that the device holds at once: the most that a cooperative launch may have. 0
+ * where it cannot run. */
+template <typename... Params>
+int resident_blocks(const Device *device, void (*kernel)(Params...), int threads, int shared) {
+    int per_sm = 0;
+    if (allow_shared(kernel, shared) != cudaSuccess ||
+        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_sm, kernel, threads, (size_t)shared) !=
+            cudaSuccess)
+        return 0;
+    return per_sm * device->sms;
 }
 
 /* --- operations, one .cu each, in the order of kernels/matrix.h and train.h --------------------- */
@@ -87,9 +113,8 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int64_t C);
-Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
-                          bool add_grad_Y, const float *logits, const float *Y, int64_t B,
-                          int64_t C, void *scratch);
+Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
+                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);
 Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                       double gamma, int64_t B, int64_t C, void *scratch);

@@ -172,8 +172,7 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned *counter) {
 }
 /* Returns when *counter has reached `target` (as a difference: counters may wrap). */
 __device__ __forceinline__ void wait_for(const unsigned *counter, unsigned target) {
-    while ((int)(load_acquire(counter) - target) < 0) {
-    }
+    while ((int)(load_acquire(counter) - target) < 0) {}
 }
 
 /* --- vectors ------------------------------------------------------------------------------------
