@@ -2,6 +2,8 @@
 #ifndef TURTLE_BENCH_ROOFS_H
 #define TURTLE_BENCH_ROOFS_H
 
+#include <stdio.h>
+
 extern "C" {
 #include "bench.h"
 }

@@ -4,7 +4,7 @@
  * Operands are normally distributed: on zeros the power budget allows a clock that no real work
  * sees. Every SM is filled; accumulators are many enough that none waits for its own last result.
  *
- *     fp32             16 chains of multiply-adds a thread
+ *     fp32             16 chains of multiply-adds a thread, each between two random numbers
  *     mma.sync         2 x 4 fragments a warp, 8 accumulators: m16n8k16 in fp16 and bf16, m16n8k8 tf32
  *     wgmma fp16       two warp groups a block, each m64n256k16, over four tiles of 64 in depth that
  *                      stay in shared memory (4 x 40 KiB; the groups share a): the rate of a kernel
@@ -23,8 +23,8 @@ extern "C" {
 enum { THREADS = 256, CHAINS = 16 };
 
 __global__ void __launch_bounds__(THREADS) fma_chains(float *sink, const float *normal, int steps) {
-    float x[CHAINS];
-    const float a = 0.5f + 0.1f * normal[threadIdx.x % WARP], b = normal[threadIdx.x % WARP + WARP];
+    float x[CHAINS]; /* x, b - x, x, ... but the compiler does not see that a is -1 */
+    const float b = normal[threadIdx.x % WARP + WARP], a = b > 100.0f ? b : -1.0f;
     UNROLL
     for (int i = 0; i < CHAINS; i++) x[i] = normal[(threadIdx.x + (unsigned)i) % WARP];
     for (int s = 0; s < steps; s++) {
