@@ -31,6 +31,30 @@ def measure(work, repeats):
     return seconds
 
 
+def need_cuda(torch):
+    """A GPU, or a line and exit status 3."""
+    if not torch.cuda.is_available():
+        print("%s: left out: PyTorch sees no GPU" % sys.argv[0].rsplit("/", 1)[-1], file=sys.stderr)
+        sys.exit(3)
+
+
+def measure_queue(torch, work, warmup, repeats, device):
+    """Seconds of each repeat between events of the GPU, enqueued one behind the other; nothing is waited for but by
+    `work` itself. On the CPU by the clock."""
+    for _ in range(warmup):
+        work()
+    if device == "cpu":
+        return measure(work, repeats)
+    marks = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
+    torch.cuda.synchronize()
+    marks[0].record()
+    for mark in marks[1:]:
+        work()
+        mark.record()
+    torch.cuda.synchronize()
+    return [1e-3 * a.elapsed_time(b) for a, b in zip(marks, marks[1:])]
+
+
 def show(case, program, threads, work, unit, seconds, **more):
     row = {"case": case, "program": program, "threads": threads, "work": work, "unit": unit}
     row.update(more)
