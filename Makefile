@@ -47,10 +47,10 @@ GENCODE   = $(foreach a,$(ARCH),-gencode arch=$(patsubst sm_%,compute_%,$a),code
 comma    := ,
 NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
             -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
-            $(if $(filter debug,$(CONFIG)),-DDEBUG -Xcompiler -Werror)
+            -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lpthread
 EMU_OPT_release := -O2
-EMU_OPT_debug   := $(OPT_debug) -DDEBUG
+EMU_OPT_debug   := $(OPT_debug) -DCHECK_LAUNCHES
 EMU_OPT_race    := -O1 -g
 # Kernels reinterpret shared memory as they please; under race they alone are instrumented, the emulator is not.
 EMU_KERNEL_OPT      := -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
@@ -83,7 +83,7 @@ MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  t
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
-NO_CUDA     := $(call object,$(wildcard kernels/no_cuda.c))
+NO_CUDA     := $(call object,kernels/no_cuda.c)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
 EMU_OBJECTS := $(EMU_KERNELS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
@@ -176,10 +176,10 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test train_test cuda_test),$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test),$(wildcard tests/*.c))
 CPU_TESTS   := $(filter-out tests/cuda_test.c tests/emu_test.c,$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
-CUDA_TESTS  := $(wildcard tests/cuda_*.cu)#  compiled like kernels: memory for both, and what launches
+CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
 TEST_OBJECTS_emu  := $(addsuffix .o,$(addprefix $(OUT)/emu/,$(basename $(EMU_TESTS) $(CUDA_TESTS))))
 TEST_OBJECTS_cuda := $(addsuffix .o,$(addprefix $(OUT)/cuda/,$(basename $(GPU_TESTS)))) $(CUDA_TESTS:%.cu=$(OUT)/%.o)

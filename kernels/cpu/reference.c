@@ -25,6 +25,7 @@ static double factor(const Batch *Z, float x) {
 static Status matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
     REQUIRE(q, out && batch_servable(A) && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
+    REQUIRE(q, A->d == (form == MATMUL_TN ? rows : depth), "matmul");
     (void)scratch;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) {

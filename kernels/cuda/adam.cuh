@@ -4,7 +4,11 @@
 
 #include "cuda.h"
 
-/* What the t-th step multiplies with; bias corrections in double, as torch computes them. */
+/* What the t-th step multiplies with; bias corrections in double, as torch computes them. beta^t is
+ * exp(t ln beta): within 1e-16 t |ln beta| of pow, in a third of the code. */
+constexpr double LN_BETA1 = -0.10536051565782628, LN_BETA2 = -0.0010005003335835344;
+static_assert(ADAM_BETA1 == 0.9 && ADAM_BETA2 == 0.999, "their logarithms");
+
 struct AdamStep {
     float step_size, root;
 };
@@ -12,8 +16,8 @@ struct AdamStep {
 __device__ inline AdamStep adam_step(double lr, int64_t steps_done) {
     const double t = (double)(steps_done + 1);
     AdamStep a;
-    a.step_size = (float)(lr / (1.0 - pow(ADAM_BETA1, t)));
-    a.root = (float)sqrt(1.0 - pow(ADAM_BETA2, t));
+    a.step_size = (float)(lr / (1.0 - exp(t * LN_BETA1)));
+    a.root = (float)sqrt(1.0 - exp(t * LN_BETA2));
     return a;
 }
 

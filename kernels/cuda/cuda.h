@@ -10,13 +10,36 @@ extern "C" {
 
 /* --- device and queue ------------------------------------------------------------------------- */
 
+/* Features in host memory that the device reads. */
+struct Remote {
+    const void *data; /* as gather is given it; NULL: this entry is free */
+    void *base;       /* of the pinned memory */
+    bool registered;  /* the host's own pages, pinned; else a copy */
+};
+constexpr int MAX_REMOTES = 4 * MAX_SPACES;
+
 struct Device {
     int ordinal;          /* of the CUDA runtime */
     int sms;              /* streaming multiprocessors */
     int shared_per_block; /* most dynamic shared memory of a block, bytes */
     bool naive;           /* TURTLE_KERNELS=naive: the v1 kernels, for readers and as oracle */
     Profile *profile;     /* NULL: launches are not timed */
+    bool replays;         /* iterations are recorded and replayed */
+    bool resident;        /* features may be copied to the device */
+    char kind[16];        /* "cuda:0" */
+    MemoryUse used;
+    Remote remotes[MAX_REMOTES];
 };
+
+/* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */
+struct Slot {
+    cudaEvent_t passed; /* the device has come by */
+    void *pinned;
+    void *to; /* of the host, or NULL: what lies in `pinned` goes there when the slot is retired */
+    int64_t bytes;
+};
+constexpr int SLOTS = 64;
+constexpr int64_t SLOT_BYTES = 512 << 10;
 
 struct Queue {
     Device *device;
@@ -24,11 +47,31 @@ struct Queue {
     Status status; /* the first failure since the last wait */
     Error error;
     double flops, bytes; /* of the next launch, as cost() announced them */
+    bool recording;      /* what is enqueued goes into a graph */
+    Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
+    int64_t taken, retired;
+    Queue *side; /* of branch(), or NULL */
+    cudaEvent_t forked, joined;
+    const char *phase; /* NULL: none */
 };
+
+/* Of device.cu, queue.cu, table.cu and profile.cu. */
+void cuda_device_ops(DeviceOps *mem);
+void cuda_queue_ops(DeviceOps *mem);
+void cuda_table(MatrixOps *matrix, TrainOps *train);
+/* "cuda:0: <what>: <what CUDA says>", as a status. */
+Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error);
 
 /* Marks the queue failed. */
 Status cuda_queue_fail(Queue *queue, const char *operation); /* arguments: ERR_ARG */
 Status cuda_queue_error(Queue *queue, const char *operation, cudaError_t error); /* ERR_DEVICE */
+/* Waits for the launch just made and tells what it did: of builds that check every launch. */
+Status cuda_queue_check(Queue *queue, const char *operation);
+#if defined(CHECK_LAUNCHES)
+constexpr bool CHECKED = true; /* nothing is replayed then */
+#else
+constexpr bool CHECKED = false;
+#endif
 
 /* What every operation begins with: nothing runs on a failed queue, and bad shapes fail it. */
 #define REQUIRE(queue, condition, operation)                        \
@@ -80,7 +123,8 @@ Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Param
     if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, Params(args)...);
     profile_end(q->device->profile, timed, q->stream);
     q->flops = q->bytes = 0.0;
-    return error == cudaSuccess ? OK : cuda_queue_error(q, name, error);
+    if (error != cudaSuccess) return cuda_queue_error(q, name, error);
+    return CHECKED ? cuda_queue_check(q, name) : OK;
 }
 
 /* Blocks of a kernel that the device holds at once: the most that a cooperative launch may have. 0

@@ -61,63 +61,91 @@ template <class F> auto with_gradient_tile(int64_t C, F f) {
 template <class T, class S>
 using GradientGemm = Gemm<T, S, ACROSS, ACROSS>; /* depth is the batch */
 
-template <class T, class S, class Finish>
-__global__ void __launch_bounds__(S::THREADS)
-    gradient_v2_split(const Gradient<T> g, Finish finish) {
+/* One piece of one tile: where it lies. */
+struct Piece {
+    int k, tile, split; /* space; tile among those of all spaces; piece of the batch */
+    int64_t own;        /* tile among those of its space */
+    int64_t class_tile, row, col;
+};
+template <class T, class S> __device__ Piece piece_at(const Gradient<T> &g, int at) {
+    Piece p = {0, at / g.splits, at % g.splits, 0, 0, 0, 0};
+    while (p.k + 1 < g.K && p.tile >= g.space[p.k + 1].first_tile) p.k++;
+    const int64_t across = ceil_div(g.space[p.k].d, S::COLS);
+    p.own = p.tile - g.space[p.k].first_tile;
+    p.class_tile = p.own / across;
+    p.row = p.class_tile * S::ROWS;
+    p.col = p.own % across * S::COLS;
+    return p;
+}
+
+/* 1. The piece's product, stored among the partial sums. All threads of the block call it. */
+template <class T, class S> __device__ void gradient_product(const Gradient<T> &g, const Piece &p) {
     using G = GradientGemm<T, S>;
     constexpr int SIZE = S::ROWS * S::COLS;
-    const int tile = blockIdx.x / g.splits, split = blockIdx.x % g.splits;
-    int k = 0;
-    while (k + 1 < g.K && tile >= g.space[k + 1].first_tile) k++;
-    const GradientSpace<T> &s = g.space[k];
-    const int64_t across = ceil_div(s.d, S::COLS);
-    const int own = tile - s.first_tile; /* among this space's tiles */
-    const int64_t class_tile = own / across, row = class_tile * S::ROWS,
-                  col = own % across * S::COLS;
-    const bool sums_columns = col == 0; /* the tile at the left also has the bias */
-
-    /* 1. this piece of the batch; a column of R belongs to one thread */
-    const int64_t tiles = ceil_div(g.B, G::DEPTH), first = tiles * split / g.splits,
-                  count = tiles * (split + 1) / g.splits - first;
+    static_assert(S::ROWS <= S::THREADS, "a thread per class for the columns");
+    const GradientSpace<T> &s = g.space[p.k];
+    const bool sums_columns =
+        p.col == 0 && threadIdx.x < S::ROWS; /* a column of R is one thread's */
+    const int64_t tiles = ceil_div(g.B, G::DEPTH), first = tiles * p.split / g.splits,
+                  count = tiles * (p.split + 1) / g.splits - first;
     float column = 0.0f;
     const float *product =
-        G::run(0, s.R, row, s.Z, col, first, count, [&](const typename T::Element *R) {
-            if (!sums_columns || threadIdx.x >= S::ROWS) return;
+        G::run(0, s.R, p.row, s.Z, p.col, first, count, [&](const typename T::Element *R) {
+            if (!sums_columns) return;
             for (int b = 0; b < G::DEPTH; b++)
                 column += to_float<T>(R[b * G::TileA::STRIDE + threadIdx.x]);
         });
-    static_assert(S::ROWS <= S::THREADS, "a thread per class for the columns");
-    float *partial = s.partial + (int64_t)own * g.splits * SIZE;
-    float *bias = s.bias + class_tile * g.splits * S::ROWS;
+    float *partial = s.partial + (p.own * g.splits + p.split) * SIZE;
     for (int i = threadIdx.x; i < SIZE; i += S::THREADS)
-        partial[(int64_t)split * SIZE + i] = product[i / S::COLS * S::RESULT_STRIDE + i % S::COLS];
-    if (sums_columns && threadIdx.x < S::ROWS) bias[split * S::ROWS + threadIdx.x] = column;
+        partial[i] = product[i / S::COLS * S::RESULT_STRIDE + i % S::COLS];
+    if (sums_columns) s.bias[(p.class_tile * g.splits + p.split) * S::ROWS + threadIdx.x] = column;
+}
 
-    /* 2. all pieces of the tile */
-    __threadfence();
+/* 2. Tells the other pieces of the tile, and waits for them. */
+template <class T> __device__ void gradient_arrive(const Gradient<T> &g, const Piece &p) {
+    __syncthreads(); /* release below is for what all threads wrote before */
+    if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
+}
+template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Piece &p) {
+    if (g.splits > 1 && threadIdx.x == 0)
+        wait_for(g.counter + p.tile, (g.epoch + 1) * (unsigned)g.splits);
     __syncthreads();
-    if (g.splits > 1 && threadIdx.x == 0) {
-        add_release(g.counter + tile, 1);
-        wait_for(g.counter + tile, (g.epoch + 1) * (unsigned)g.splits);
-    }
-    finish.begin(); /* ends with a barrier */
+}
 
-    /* 3. a share of it each, in the order of the pieces */
+/* 3. The piece's share of the tile, summed over the pieces in order, then finished. */
+template <class T, class S, class Finish>
+__device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Finish &finish) {
+    constexpr int SIZE = S::ROWS * S::COLS;
+    const GradientSpace<T> &s = g.space[p.k];
+    const float *partial = s.partial + p.own * g.splits * SIZE;
+    const float *bias = s.bias + p.class_tile * g.splits * S::ROWS;
     const float scale = g.scale_dev ? g.scale * *g.scale_dev : g.scale;
-    const int share = (int)ceil_div(SIZE, g.splits);
-    for (int i = split * share + threadIdx.x; i < SIZE && i < (split + 1) * share;
-         i += S::THREADS) {
-        const int64_t c = row + i / S::COLS, j = col + i % S::COLS;
+    const int share = (int)ceil_div(SIZE, g.splits), begin = p.split * share;
+    const int end = begin + share < SIZE ? begin + share : SIZE;
+    for (int i = begin + threadIdx.x; i < end; i += S::THREADS) {
+        const int64_t c = p.row + i / S::COLS, j = p.col + i % S::COLS;
         if (c >= g.C || j >= s.d) continue;
         float sum = 0.0f;
-        for (int p = 0; p < g.splits; p++) sum += partial[(int64_t)p * SIZE + i];
-        finish(k, c, j, s.d, c * s.d + j, sum * scale);
+        for (int n = 0; n < g.splits; n++) sum += partial[(int64_t)n * SIZE + i];
+        finish(p.k, c, j, s.d, c * s.d + j, sum * scale);
     }
-    if (split == 0 && sums_columns && threadIdx.x < S::ROWS && row + threadIdx.x < g.C) {
+    const int64_t c = p.row + threadIdx.x;
+    if (p.split == 0 && p.col == 0 && threadIdx.x < S::ROWS && c < g.C) {
         float sum = 0.0f;
-        for (int p = 0; p < g.splits; p++) sum += bias[p * S::ROWS + threadIdx.x];
-        finish(k, row + threadIdx.x, s.d, s.d, g.C * s.d + row + threadIdx.x, sum * scale);
+        for (int n = 0; n < g.splits; n++) sum += bias[n * S::ROWS + threadIdx.x];
+        finish(p.k, c, s.d, s.d, g.C * s.d + c, sum * scale);
     }
+}
+
+template <class T, class S, class Finish>
+__global__ void __launch_bounds__(S::THREADS, 3)
+    gradient_v2_split(const Gradient<T> g, const Finish finish) {
+    const Piece p = piece_at<T, S>(g, (int)blockIdx.x);
+    gradient_product<T, S>(g, p);
+    gradient_arrive(g, p);
+    gradient_wait(g, p);
+    finish.begin();
+    gradient_share<T, S>(g, p, finish);
     finish.end();
 }
 

@@ -99,7 +99,8 @@ template <class T> struct AdamFinish {
     int64_t loss_blocks;
     double loss_scale;
 
-    /* Bias corrections take a power in double: once per block, through shared memory. */
+    /* Bias corrections take a power in double: once per block, through shared memory. Ends with a
+     * barrier. */
     static __device__ AdamStep *shared() {
         return shared_mem<AdamStep>(0);
     }

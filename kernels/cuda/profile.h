@@ -7,6 +7,11 @@
 
 typedef struct Profile Profile;
 
+Profile *profile_open(void); /* NULL: out of memory */
+void profile_close(Profile *profile);
+/* DeviceOps.profile_rows (kernels/ops.h). */
+int profile_rows(Profile *profile, ProfileRow *rows, int capacity);
+
 /* Around one launch; begin returns a ticket for end. Nothing happens where profile is NULL. */
 int profile_begin(Profile *profile, const char *kernel, double flops, double bytes,
                   cudaStream_t stream);

@@ -63,15 +63,15 @@ template <int LANES> __device__ __forceinline__ float lanes_max(float x) {
     return x;
 }
 
+/* Rows RESIDUAL_ROWS * block and on of one space. All threads of the block call it. */
 template <class T, class S>
-__global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T> a) {
+__device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, int64_t block) {
     using G = Gemm<T, S, ALONG, ALONG>;
     constexpr int LANES = S::COLS / 8;          /* that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
     constexpr int SWEEPS = RESIDUAL_ROWS / AT_ONCE;
     static_assert(RESIDUAL_ROWS % AT_ONCE == 0 && S::ROWS == RESIDUAL_ROWS, "whole sweeps");
-    const ResidualSpace<T> &s = a.space[blockIdx.y];
-    const int64_t row = (int64_t)blockIdx.x * S::ROWS;
+    const int64_t row = block * S::ROWS;
     const int lane = threadIdx.x % LANES, first = threadIdx.x / LANES;
     const bool waits = a.C > S::COLS; /* logits do not fit one tile */
     float top[SWEEPS], sum[SWEEPS];
@@ -124,7 +124,12 @@ __global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T
     }
     __syncthreads(); /* logits in shared memory are read no more */
     loss = block_sum<S::THREADS>(loss, shared_mem<double>(0));
-    if (threadIdx.x == 0) s.loss_partial[blockIdx.x] = loss;
+    if (threadIdx.x == 0) s.loss_partial[block] = loss;
+}
+
+template <class T, class S>
+__global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T> a) {
+    residual_rows<T, S>(a, a.space[blockIdx.y], blockIdx.x);
 }
 
 inline int64_t residual_blocks(int64_t B) {
