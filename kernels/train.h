@@ -30,6 +30,7 @@ typedef enum {
     INNER_AUTO,    /* the fastest that serves the shapes */
     INNER_UNFUSED, /* the shipped kernel of every operation, one launch each */
     INNER_FUSED,   /* logits, softmax and residual in one kernel, gradient and Adam in another */
+    INNER_MEGA,    /* all M steps of all spaces in one persistent launch */
 } InnerTier;
 
 /* One space inside the inner loop. */

@@ -17,8 +17,8 @@
  *
  *          Blocks wait for each other, so the launch is cooperative: all are resident or it fails.
  *          With more tiles than resident blocks there is one piece and nobody waits.
- * Needs    Partial and counters in scratch; counters zero before the first launch, then `epoch`
- *          counts the launches that used them.
+ * Needs    Partial and counters in scratch; counters zero before the first step; the m-th
+ *          step waits for m + 1 times the pieces.
  * History  v1: one product kernel, one kernel that sums. Predicted: 1.3 us for the boundary and
  *          about 2 us to fill and drain twice, against one barrier among the tile's blocks, 1.2 us.
  *          Predicted and dropped: the last block of a tile finishes it alone. At C 100, d 768 twelve
@@ -43,8 +43,8 @@ template <class T> struct Gradient {
     int64_t B, C;
     float scale;
     const float *scale_dev; /* multiplies too, read when the kernel runs; NULL: 1 */
-    unsigned *counter;      /* (tiles) */
-    unsigned epoch;         /* launches before this one since counters were zero */
+    unsigned *counter;      /* (tiles) zero before the first step */
+    int64_t m;              /* steps that used them before this launch */
 };
 
 /* A tile per block: classes x features. */
@@ -106,9 +106,9 @@ template <class T> __device__ void gradient_arrive(const Gradient<T> &g, const P
     __syncthreads(); /* release below is for what all threads wrote before */
     if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
 }
-template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Piece &p) {
+template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Piece &p, int64_t m) {
     if (g.splits > 1 && threadIdx.x == 0)
-        wait_for(g.counter + p.tile, (g.epoch + 1) * (unsigned)g.splits);
+        wait_for(g.counter + p.tile, (unsigned)(m + 1) * (unsigned)g.splits);
     __syncthreads();
 }
 
@@ -143,10 +143,10 @@ __global__ void __launch_bounds__(S::THREADS, 3)
     const Piece p = piece_at<T, S>(g, (int)blockIdx.x);
     gradient_product<T, S>(g, p);
     gradient_arrive(g, p);
-    gradient_wait(g, p);
-    finish.begin();
+    gradient_wait(g, p, g.m);
+    finish.begin(g.m);
     gradient_share<T, S>(g, p, finish);
-    finish.end();
+    finish.end(g.m);
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */
@@ -177,28 +177,25 @@ inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
     });
 }
 
-/* Lays tiles, pieces and scratch out for the spaces whose R, Z and d are filled in, and zeroes the
- * counters. */
-template <class S, class T, class Finish>
-Status gradient_plan(Queue *q, Gradient<T> *g, void *scratch) {
-    constexpr int shared = GradientGemm<T, S>::SHARED_BYTES;
+/* Lays tiles, pieces and scratch out for the spaces whose R, Z and d are filled in, for a kernel of
+ * which so many blocks are resident at once, and zeroes the counters. */
+template <class S, class T>
+Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) {
     const int64_t depth_tiles = ceil_div(g->B, GradientGemm<T, S>::DEPTH);
     int64_t tiles = 0;
     for (int k = 0; k < g->K; k++) {
         g->space[k].first_tile = (int)tiles;
         tiles += ceil_div(g->C, S::ROWS) * ceil_div(g->space[k].d, S::COLS);
     }
-    const int64_t wave =
-        resident_blocks(q->device, gradient_v2_split<T, S, Finish>, S::THREADS, shared);
     const int64_t two = 2 * (int64_t)q->device->sms, most = two < MAX_WAVE ? two : MAX_WAVE;
-    int64_t splits = (wave < most ? wave : most) / tiles;
+    int64_t splits = (resident < most ? resident : most) / tiles;
     if (splits > MAX_SPLITS) splits = MAX_SPLITS;
     if (splits > depth_tiles) splits = depth_tiles;
     if (splits < 1) splits = 1;
     g->tiles = (int)tiles;
     g->splits = (int)splits;
     g->counter = (unsigned *)scratch;
-    g->epoch = 0;
+    g->m = 0;
     float *at = (float *)scratch + round_up(tiles, 16);
     for (int k = 0; k < g->K; k++) {
         const int64_t floats = gradient_partial_floats<S>(g->C, g->space[k].d, splits);
@@ -210,6 +207,11 @@ Status gradient_plan(Queue *q, Gradient<T> *g, void *scratch) {
     const cudaError_t error =
         cudaMemsetAsync(scratch, 0, (size_t)tiles * sizeof(unsigned), q->stream);
     return error == cudaSuccess ? OK : cuda_queue_error(q, "gradient", error);
+}
+
+template <class S, class T, class Finish> int gradient_resident(const Device *device) {
+    return resident_blocks(device, gradient_v2_split<T, S, Finish>, S::THREADS,
+                           GradientGemm<T, S>::SHARED_BYTES);
 }
 
 template <class S, class T, class Finish>

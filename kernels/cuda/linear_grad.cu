@@ -61,13 +61,13 @@ __global__ void convert_scaled(uint16_t *out, float *unscale, const float *R, co
 /* What becomes of the sums: they are stored. */
 struct Store {
     float *grad;
-    __device__ void begin() const {
+    __device__ void begin(int64_t) const {
         __syncthreads();
     }
     __device__ void operator()(int, int64_t, int64_t, int64_t, int64_t i, float g) const {
         grad[i] = g;
     }
-    __device__ void end() const {}
+    __device__ void end(int64_t) const {}
 };
 
 __global__ void linear_grad_v1_naive(float *grad, const float *R, const float *Z, int64_t row,
@@ -143,7 +143,8 @@ Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const B
         return with_gradient_tile(C, [&](auto shape) {
             using S = decltype(shape);
             if (q->status != OK) return q->status;
-            const Status st = gradient_plan<S, T, Store>(q, &g, s.gradient);
+            const Status st =
+                gradient_plan<S>(q, &g, gradient_resident<S, T, Store>(q->device), s.gradient);
             return st == OK ? gradient_launch<S>(q, g, Store{grad}) : st;
         });
     });

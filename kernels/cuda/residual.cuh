@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T
     residual_rows<T, S>(a, a.space[blockIdx.y], blockIdx.x);
 }
 
-inline int64_t residual_blocks(int64_t B) {
+__host__ __device__ constexpr int64_t residual_blocks(int64_t B) {
     return ceil_div(B, RESIDUAL_ROWS);
 }
 

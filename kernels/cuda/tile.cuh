@@ -70,4 +70,17 @@ template <int THREADS, typename T> __device__ T block_sum(T x, T *slots) {
     return x;
 }
 
+/* All blocks of a cooperative launch meet. `arrived` counts in global memory and is zero when the
+ * kernel starts; `epoch` is each thread's own, zero at first. What any thread wrote before it is seen
+ * by every thread behind it. */
+__device__ __forceinline__ void grid_barrier(unsigned *arrived, unsigned &epoch) {
+    epoch += gridDim.x;
+    __syncthreads(); /* the release of one thread is for what the whole block wrote */
+    if (threadIdx.x == 0) {
+        add_release(arrived, 1);
+        wait_for(arrived, epoch);
+    }
+    __syncthreads();
+}
+
 #endif
