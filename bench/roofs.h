@@ -9,6 +9,11 @@ extern "C" {
 }
 #include "../kernels/cuda/tile.cuh"
 
+/* The fastest that was seen: GB/s, and TFLOP/s of products by the type of their operands. */
+struct Rates {
+    double memory, l2, fp32, tf32, fp16, bf16;
+};
+
 /* What is measured on. */
 struct Gpu {
     cudaStream_t stream;
@@ -18,13 +23,19 @@ struct Gpu {
     int shared_per_block; /* dynamic, bytes, at most */
     int shrink; /* sizes and counts are divided by it: 1 on a GPU, more where all is emulated */
     int repeats;
+    bool quiet; /* no rows, and only what Rates holds */
+    Rates *rates;
 };
+
+/* Device 0, or a line on stderr. */
+bool gpu_open(Gpu *out, int repeats, int shrink);
+void gpu_close(Gpu *gpu);
 
 /* The first CUDA error, with what was being done; nothing is measured after it. */
 bool good(cudaError_t error, const char *what);
 bool all_good(void);
 
-enum LaunchKind { PLAIN, COOPERATIVE, DEPENDENT };
+enum LaunchKind { PLAIN, TOGETHER, DEPENDENT };
 
 /* Starts kernel(args...); a shape that the device refuses is an error of good(). */
 template <typename... Params, typename... Args>
@@ -38,7 +49,7 @@ void start(const Gpu *gpu, LaunchKind kind, int cluster, void (*kernel)(Params..
     config.dynamicSmemBytes = (size_t)shared;
     config.stream = gpu->stream;
     config.attrs = attributes;
-    if (kind == COOPERATIVE) {
+    if (kind == TOGETHER) {
         attributes[config.numAttrs].id = cudaLaunchAttributeCooperative;
         attributes[config.numAttrs++].val.cooperative = 1;
     }
@@ -63,8 +74,8 @@ void start(const Gpu *gpu, LaunchKind kind, int cluster, void (*kernel)(Params..
     good(cudaLaunchKernelEx(&config, kernel, Params(args)...), "launch");
 }
 
-/* Runs `enqueue` once to warm up, then gpu->repeats times between two events, and prints the row
- * `what` with `work` in `unit` per call. Returns the median rate; 0 after an error. */
+/* Runs `enqueue` once to warm up, then gpu->repeats times between two events, and prints the
+ * row `what` with `work` in `unit` per call. Returns the median rate; 0 after an error. */
 template <typename Enqueue>
 double roof(const Gpu *gpu, const char *what, double work, const char *unit, Enqueue enqueue) {
     static Row row;
@@ -86,7 +97,7 @@ double roof(const Gpu *gpu, const char *what, double work, const char *unit, Enq
         row.seconds[i] = 1e-3 * (double)ms;
     }
     if (!all_good()) return 0.0;
-    row_print(&row);
+    if (!gpu->quiet) row_print(&row);
     return work / row_median(&row);
 }
 

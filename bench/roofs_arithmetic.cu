@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(GROUPS * 128, 1)
     if (sum == -1.0f) *sink = sum;
 }
 
-static void warp_groups(const Gpu *gpu, float *sink, const float *normal_host, int count) {
+static double warp_groups(const Gpu *gpu, float *sink, const float *normal_host, int count) {
     const int halves = WGMMA_SHARED / 2, steps = 2000;
     uint16_t *tile = (uint16_t *)malloc(WGMMA_SHARED);
     void *tile_dev = NULL;
@@ -138,12 +138,13 @@ static void warp_groups(const Gpu *gpu, float *sink, const float *normal_host, i
     if (tile && all_good())
         good(cudaMemcpy(tile_dev, tile, WGMMA_SHARED, cudaMemcpyHostToDevice), "operands");
     const double flops = 2.0 * ROWS * COLS * DEPTH * TILES * GROUPS * (double)steps * gpu->sms;
-    roof(gpu, "wgmma fp16 m64n256k16", 1e-12 * flops, "TFLOP/s", [&] {
+    const double rate = roof(gpu, "wgmma fp16 m64n256k16", 1e-12 * flops, "TFLOP/s", [&] {
         start(gpu, PLAIN, 1, wgmma_shared, gpu->sms, GROUPS * 128, (int)WGMMA_SHARED, sink,
               (const uint4 *)tile_dev, steps);
     });
     free(tile);
     cudaFree(tile_dev);
+    return rate;
 }
 
 #endif
@@ -162,11 +163,12 @@ static void normal_floats(float *x, int n) {
 }
 
 template <Operand TYPE>
-static void mma(const Gpu *gpu, const char *what, int depth, float *sink, const float *normal) {
+static double mma(const Gpu *gpu, const char *what, int depth, float *sink, const float *normal) {
     const int steps = gpu->shrink > 1 ? 4 : 20000, grid = 2 * gpu->sms;
     const double flops = 2.0 * 16 * 8 * depth * 8 * (THREADS / WARP) * (double)steps * grid;
-    roof(gpu, what, 1e-12 * flops, "TFLOP/s",
-         [&] { start(gpu, PLAIN, 1, mma_registers<TYPE>, grid, THREADS, 0, sink, normal, steps); });
+    return roof(gpu, what, 1e-12 * flops, "TFLOP/s", [&] {
+        start(gpu, PLAIN, 1, mma_registers<TYPE>, grid, THREADS, 0, sink, normal, steps);
+    });
 }
 
 void roofs_arithmetic(const Gpu *gpu) {
@@ -180,13 +182,15 @@ void roofs_arithmetic(const Gpu *gpu) {
         good(cudaMemcpy(normal_dev, normal, sizeof normal, cudaMemcpyHostToDevice), "operands");
     if (all_good()) {
         const int steps = gpu->shrink > 1 ? 4 : 20000, grid = 8 * gpu->sms;
-        roof(gpu, "fp32 multiply-adds", 2e-12 * CHAINS * THREADS * (double)steps * grid, "TFLOP/s",
-             [&] { start(gpu, PLAIN, 1, fma_chains, grid, THREADS, 0, sink, normal_dev, steps); });
-        mma<F16>(gpu, "mma.sync fp16 m16n8k16", 16, sink, normal_dev);
-        mma<BF16>(gpu, "mma.sync bf16 m16n8k16", 16, sink, normal_dev);
-        mma<TF32>(gpu, "mma.sync tf32 m16n8k8", 8, sink, normal_dev);
+        Rates *r = gpu->rates;
+        r->fp32 = roof(
+            gpu, "fp32 multiply-adds", 2e-12 * CHAINS * THREADS * (double)steps * grid, "TFLOP/s",
+            [&] { start(gpu, PLAIN, 1, fma_chains, grid, THREADS, 0, sink, normal_dev, steps); });
+        r->fp16 = mma<F16>(gpu, "mma.sync fp16 m16n8k16", 16, sink, normal_dev);
+        r->bf16 = mma<BF16>(gpu, "mma.sync bf16 m16n8k16", 16, sink, normal_dev);
+        r->tf32 = mma<TF32>(gpu, "mma.sync tf32 m16n8k8", 8, sink, normal_dev);
 #if defined(__CUDACC__)
-        if (gpu->major == 9) warp_groups(gpu, sink, normal, NORMALS);
+        if (gpu->major == 9) r->fp16 = r->bf16 = warp_groups(gpu, sink, normal, NORMALS);
 #endif
     }
     cudaFree(normal_dev);

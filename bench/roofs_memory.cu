@@ -64,12 +64,13 @@ static void device_memory(const Gpu *gpu, float4 *x, float4 *y, float *sink, int
     const int64_t n = bytes / 16;
     const int grid = 4 * gpu->sms;
     const double GB = 1e-9 * (double)bytes;
-    roof(gpu, "device memory read", GB, "GB/s",
-         [&] { start(gpu, PLAIN, 1, roof_read, grid, THREADS, 0, x, n, 1, sink); });
+    const double read = roof(gpu, "device memory read", GB, "GB/s", [&] {
+        start(gpu, PLAIN, 1, roof_read, grid, THREADS, 0, x, n, 1, sink);
+    });
     roof(gpu, "device memory write", GB, "GB/s",
          [&] { start(gpu, PLAIN, 1, roof_write, grid, THREADS, 0, x, n, 0.5f); });
-    roof(gpu, "device memory copy", 2.0 * GB, "GB/s",
-         [&] { start(gpu, PLAIN, 1, roof_copy, grid, THREADS, 0, y, x, n); });
+    const double copied = roof(gpu, "device memory copy", 2.0 * GB, "GB/s",
+                               [&] { start(gpu, PLAIN, 1, roof_copy, grid, THREADS, 0, y, x, n); });
 }
 
 static void l2(const Gpu *gpu, const float4 *x, float *sink) {
@@ -78,11 +79,12 @@ static void l2(const Gpu *gpu, const float4 *x, float *sink) {
         const char *name;
     } sizes[] = {{15, "L2 read 15 MB"}, {30, "L2 read 30 MB"}, {45, "L2 read 45 MB"}};
     const int passes = gpu->shrink > 1 ? 2 : 50;
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < (gpu->quiet ? 1 : 3); s++) {
         const int64_t n = (int64_t)sizes[s].megabytes * 1000000 / 16 / gpu->shrink;
-        roof(gpu, sizes[s].name, 16e-9 * (double)n * passes, "GB/s", [&] {
+        const double rate = roof(gpu, sizes[s].name, 16e-9 * (double)n * passes, "GB/s", [&] {
             start(gpu, PLAIN, 1, roof_read, 2 * gpu->sms, THREADS, 0, x, n, passes, sink);
         });
+        if (s == 0) gpu->rates->l2 = rate;
     }
 }
 
@@ -114,7 +116,7 @@ void roofs_memory(const Gpu *gpu) {
         start(gpu, PLAIN, 1, roof_write, 4 * gpu->sms, THREADS, 0, (float4 *)x, bytes / 16, 0.5f);
         device_memory(gpu, (float4 *)x, (float4 *)y, (float *)sink, bytes);
         l2(gpu, (const float4 *)x, (float *)sink);
-        host(gpu, (float4 *)x);
+        if (!gpu->quiet) host(gpu, (float4 *)x);
     }
     cudaFree(x);
     cudaFree(y);

@@ -126,7 +126,7 @@ static void reductions(const Gpu *gpu, int G, int n, const char *size) {
     snprintf(what, sizeof what, "reduction %s from %d blocks, stores", size, G);
     roof(gpu, what, GB, "GB/s", [&] {
         fresh();
-        start(gpu, COOPERATIVE, 1, reduce_stores, G, THREADS, 0, sum, parts, counter, n, rounds);
+        start(gpu, TOGETHER, 1, reduce_stores, G, THREADS, 0, sum, parts, counter, n, rounds);
     });
     float total = 0.0f;
     good(cudaMemcpy(&total, sum, sizeof total, cudaMemcpyDeviceToHost), what);
@@ -137,7 +137,7 @@ static void reductions(const Gpu *gpu, int G, int n, const char *size) {
     roof(gpu, what, GB, "GB/s", [&] {
         fresh();
         good(cudaMemsetAsync(arrays, 0, array_bytes, gpu->stream), what);
-        start(gpu, COOPERATIVE, 1, reduce_integers<Fixed>, G, THREADS, 0, arrays, sum, counter, n,
+        start(gpu, TOGETHER, 1, reduce_integers<Fixed>, G, THREADS, 0, arrays, sum, counter, n,
               rounds);
     });
     Fixed total64 = 0;
@@ -150,7 +150,7 @@ static void reductions(const Gpu *gpu, int G, int n, const char *size) {
     roof(gpu, what, GB, "GB/s", [&] {
         fresh();
         good(cudaMemsetAsync(arrays, 0, array_bytes / 2, gpu->stream), what);
-        start(gpu, COOPERATIVE, 1, reduce_integers<unsigned>, G, THREADS, 0, arrays32, sum, counter,
+        start(gpu, TOGETHER, 1, reduce_integers<unsigned>, G, THREADS, 0, arrays32, sum, counter,
               n, rounds);
     });
     good(cudaMemcpy(&total32, arrays32 + (int64_t)last * n, sizeof total32, cudaMemcpyDeviceToHost),
@@ -171,12 +171,12 @@ static void barriers(const Gpu *gpu) {
     snprintf(what, sizeof what, "barrier of %d blocks, own", gpu->sms);
     roof(gpu, what, rounds, "/s", [&] {
         good(cudaMemsetAsync(counter, 0, sizeof *counter, gpu->stream), what);
-        start(gpu, COOPERATIVE, 1, own_barriers, gpu->sms, THREADS, 0, counter, rounds);
+        start(gpu, TOGETHER, 1, own_barriers, gpu->sms, THREADS, 0, counter, rounds);
     });
 #if defined(__CUDACC__)
     snprintf(what, sizeof what, "barrier of %d blocks, grid.sync", gpu->sms);
     roof(gpu, what, rounds, "/s",
-         [&] { start(gpu, COOPERATIVE, 1, library_barriers, gpu->sms, THREADS, 0, rounds); });
+         [&] { start(gpu, TOGETHER, 1, library_barriers, gpu->sms, THREADS, 0, rounds); });
 #else
     (void)library_barriers;
 #endif
