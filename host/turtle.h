@@ -52,8 +52,9 @@ typedef struct {
 typedef struct {
     const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
     const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision;    /* of training: "auto" (fp32 on the CPU), "fp32"; "fp16": batches of
-                                 float16, arithmetic fp32; "bf16": products of bfloat16 */
+    const char *precision;    /* of training: "auto" (fp32 on the CPU, tf32 on a GPU), "fp32";
+                                 "fp16": batches of float16, products of them on a GPU; "bf16":
+                                 products of bfloat16; "tf32": on a GPU */
     uint64_t seed;            /* 42 */
     int threads;              /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */
@@ -89,6 +90,9 @@ typedef struct {
     bool resume;        /* continue an unfinished run, bit-identical to an uninterrupted one */
     bool restart;       /* throw an unfinished run away */
     const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
+    const char *inner;  /* "auto"; "unfused", "fused": the inner loop's implementation on a GPU */
+    bool profile;       /* time every kernel: TurtleResult.profile */
+    const char *profile_range; /* "A:B": a profiler records iterations A to B; or NULL */
 } TurtleTrainOptions;
 
 /* --- evaluation ------------------------------------------------------------------------------- */
@@ -116,6 +120,7 @@ typedef struct {
     char device[16];
     char *checkpoint; /* path; owned */
     char *line;       /* the line the published implementation prints; owned */
+    char *profile;    /* table of kernels, if asked for; owned */
     char *json;       /* everything above and the options, one JSON object; owned */
 } TurtleResult;
 

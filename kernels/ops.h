@@ -100,10 +100,10 @@ typedef struct {
 
     /* For profilers: what follows is the phase `name` (a literal), until the next; NULL ends it. */
     void (*phase)(Queue *queue, const char *name);
-    /* From here on, or no longer, a profiler records; launches are not replayed meanwhile. */
-    void (*capture)(Device *device, bool on);
-    /* From now on every launch is timed, and none replayed. ERR_DEVICE where there is nothing to
-     * time. */
+    /* From here on, or no longer, a profiler records; launches are not replayed meanwhile.
+     * ERR_DEVICE where there is nothing to record, of `capture` and of `profile`. */
+    Status (*capture)(Device *device, bool on, Error *err);
+    /* From now on every launch is timed, and none replayed. */
     Status (*profile)(Device *device, Error *err);
     /* What was timed, most time first, at most `capacity` rows; how many there are. */
     int (*profile_rows)(Device *device, ProfileRow *rows, int capacity);
@@ -112,14 +112,15 @@ typedef struct {
 /* One device, opened, and all it can do. */
 typedef struct {
     Device *device;
-    char name[96];     /* "cpu (AVX2, 2 threads)": for people */
-    char kind[16];     /* "cpu", "cuda:0": for `--device` and JSON */
-    int threads;       /* of the processor that the host may use beside it */
-    int cores;         /* that the process may use */
-    bool f16_products; /* batches of float16 are multiplied as such; else widened first */
-    bool emulated;     /* a GPU executed by the processor: for tests, not for speed */
-    int64_t busy_rows; /* of a matrix, that operations want at a time to use the whole device */
-    char why[256];     /* what ops_open had to say */
+    char name[96];         /* "cpu (AVX2, 2 threads)": for people */
+    char kind[16];         /* "cpu", "cuda:0": for `--device` and JSON */
+    int threads;           /* of the processor that the host may use beside it */
+    int cores;             /* that the process may use */
+    bool f16_products;     /* batches of float16 are multiplied as such; else widened first */
+    bool emulated;         /* a GPU executed by the processor: for tests, not for speed */
+    const char *precision; /* of matrix operands, that --precision auto means on it */
+    int64_t busy_rows;     /* of a matrix, that operations want at a time to use the whole device */
+    char why[256];         /* what ops_open had to say */
     DeviceOps mem;
     MatrixOps matrix;
     TrainOps train;

@@ -142,14 +142,20 @@ static void phase(Queue *queue, const char *name) {
     (void)name;
 }
 
-static void capture(Device *device, bool on) {
+static Status no_kernels(Error *err) {
+    return fail(err, ERR_DEVICE,
+                "profile: only the kernels of a GPU are profiled: use --device cuda");
+}
+
+static Status capture(Device *device, bool on, Error *err) {
     (void)device;
     (void)on;
+    return no_kernels(err);
 }
 
 static Status profile(Device *device, Error *err) {
     (void)device;
-    return fail(err, ERR_DEVICE, "profile: there are kernels to time on a GPU alone");
+    return no_kernels(err);
 }
 
 static int profile_rows(Device *device, ProfileRow *rows, int capacity) {

@@ -93,7 +93,7 @@ int cpu_cores(void) {
 
 Status cpu_open(Ops *out, int threads, Error *err) {
     const char *forced = getenv("TURTLE_ISA");
-    *out = (Ops){.kind = "cpu", .busy_rows = 256};
+    *out = (Ops){.kind = "cpu", .precision = "fp32", .busy_rows = 256};
     if (forced && !*forced) forced = NULL;
     const int set = choose(forced);
     if (set < 0) {

@@ -285,6 +285,7 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
                space->Z.d, NULL);
         cross_entropy(q, loss + k, NULL, sum, k > 0, logits, s->Y, B, C, NULL);
     }
+    if (q->status != OK) return q->status;
     for (int64_t i = 0; i < B * C; i++)
         grad_Y[i] = sum[i]; /* grad_Y may be Y: it is read no more */
     return q->status;

@@ -208,13 +208,15 @@ static bool may_replay(const Device *device) {
     return !CHECKED && !device->profile && !(wish && strcmp(wish, "0") == 0);
 }
 
-static void capture(Device *device, bool on) {
-    cudaDeviceSynchronize();
+static Status capture(Device *device, bool on, Error *err) {
+    const cudaError_t error = cudaDeviceSynchronize();
+    if (error != cudaSuccess) return cuda_fail(err, device, "profile", error);
     device->replays = !on && may_replay(device);
 #if defined(__CUDACC__)
     if (on) cudaProfilerStart();
     else cudaProfilerStop();
 #endif
+    return OK;
 }
 
 static Status profile(Device *device, Error *err) {
@@ -300,7 +302,8 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     out->device = device;
     out->emulated = EMULATED;
     out->f16_products = true;
-    out->busy_rows = EMULATED ? 256 : 16384;
+    out->precision = "tf32";
+    out->busy_rows = EMULATED ? 256 : 10240;
     snprintf(out->kind, sizeof out->kind, "%s", device->kind);
     if (EMULATED) snprintf(out->name, sizeof out->name, "%s", device->kind);
     else snprintf(out->name, sizeof out->name, "%s %.78s)", device->kind, card);
