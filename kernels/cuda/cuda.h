@@ -120,6 +120,9 @@ Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Param
     config.numAttrs = flags & COOPERATIVE ? 1 : 0;
     cudaError_t error = allow_shared(kernel, shared);
     const int timed = profile_begin(q->device->profile, name, q->flops, q->bytes, q->stream);
+#if defined(TURTLE_EMULATED)
+    emu::name_launch(name);
+#endif
     if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, Params(args)...);
     profile_end(q->device->profile, timed, q->stream);
     q->flops = q->bytes = 0.0;
