@@ -55,7 +55,10 @@ double row_median(const Row *r) {
 
 float *random_floats(int64_t n, float bound, uint64_t stream) {
     float *x = malloc((size_t)n * sizeof *x);
-    for (int64_t i = 0; x && i < n; i += 4) {
+#if defined(_OPENMP)
+#pragma omp parallel for
+#endif
+    for (int64_t i = 0; i < (x ? n : 0); i += 4) {
         const Philox words = philox_at(2, 14, (int)stream, 0, (uint64_t)i / 4);
         for (int64_t j = i; j < n && j < i + 4; j++)
             x[j] = philox_uniform(words.word[j - i], bound);
