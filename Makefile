@@ -40,6 +40,8 @@ CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=h
            $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
+OPT_kit := $(OPT_release)
+LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 
 # The CUDA backend, three times: for a GPU; for the emulator, which the host compiler builds from the very
 # same files; a stub that says that there is none.
@@ -167,7 +169,7 @@ $(OUT)/version.h: FORCE
 	@mkdir -p $(@D)
 	@printf '#define TURTLE_VERSION "%s"\n#define TURTLE_COMMIT "%s"\n#define TURTLE_COMPILER "%s"\n#define TURTLE_CUDA "%s"\n' \
 	  '$(VERSION)' "$$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)" \
-	  "$$($(CC) --version | head -n 1)" '$(if $(filter 1,$(USE_CUDA)),$(word 3,$(nvcc_found)),none)' > $@.new
+	  "$$($(CC) --version | head -n 1)" '$(if $(filter 1,$(USE_CUDA)),$(word 3,$(nvcc_found)) for $(ARCH),none)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
@@ -176,8 +178,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test layout_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/cuda_test.c tests/emu_test.c,$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test tier_test device_test layout_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out tests/cuda_test.c tests/tier_test.c tests/device_test.c tests/layout_test.c tests/emu_test.c,$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -241,9 +243,16 @@ criterion:
 # --- bench ------------------------------------------------------------------------------------
 BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
 PARTS ?= training operations assignment growth encoders images
-bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+GPU_BENCH    := bench/gpu bench/roofs_memory bench/roofs_reduction bench/roofs_launch bench/roofs_arithmetic
+BENCH_SHARED := $(OUT)/bench/bench.o $(OUT)/bench/peaks.o
+BENCH_GPU    := $(if $(filter 1,$(USE_CUDA)),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/no_gpu.o)
+ROOFS        := $(if $(filter 1,$(USE_CUDA)),$(OUT)/bench-roofs)
+bench-programs: $(BENCH) $(ROOFS)
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."; on a GPU roofs gpu-operations gpu-training
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
+
+profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
+	@bench/profile $(PROGRAM) $(OUT)/profile "$(K)"
 
 bench-compare:                  ## two result files: A=old.json B=new.json
 	@bench/table --compare "$(A)" "$(B)"
@@ -252,9 +261,26 @@ results:                        ## writes the newest results into README.md
 	@bench/readme
 
 CFLAGS_peaks := -ffp-contract=fast
-$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(OUT)/bench/bench.o $(OUT)/bench/peaks.o $(LIBRARY) $(BACKEND)
+$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(BENCH_SHARED) $(BENCH_GPU) $(LIBRARY) $(BACKEND)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
+$(OUT)/bench-roofs: $(OUT)/bench/roofs.o $(OUT)/bench/bench.o $(BENCH_GPU)
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
+# on the emulator: whether they run, not how fast
+bench-emu: $(if $(filter 1,$(USE_EMU)),$(patsubst %,$(OUT)/emu/bench-%,roofs operations training))
+$(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs.o
+$(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(OUT)/emu/bench-%: $(OUT)/bench/%.o
+$(OUT)/emu/bench-roofs $(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(BENCH_SHARED) $(GPU_BENCH:%=$(OUT)/emu/%.o) $(LIBRARY) $(EMU_OBJECTS)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
+
+# A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
+KIT_PROGRAMS := tests-cuda turtle bench-roofs bench-operations bench-training
+kit-programs: $(KIT_PROGRAMS:%=$(OUT)/%)
+gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
+	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs
+	@DATA="$(DATA)" bench/gpu_kit build/kit build/gpu-kit $(KIT_PROGRAMS)
 
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
@@ -281,5 +307,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

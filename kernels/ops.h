@@ -153,8 +153,8 @@ typedef struct {
     char why[256]; /* it cannot be used; "" where it can */
 } CudaDevice;
 enum { CUDA_MAX_DEVICES = 16 };
-/* The devices of this machine, and in *versions driver, runtime and the architectures built in.
- * None: *err says why. */
+/* The devices of this machine, and in *versions driver, runtime and the architectures built in (""
+ * where no CUDA kernels are). None: *err says why. */
 int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[128], Error *err);
 
 #endif

@@ -288,10 +288,11 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
 
     Device *device = (Device *)calloc(1, sizeof *device);
     if (!device) return fail(err, ERR_MEMORY, "out of memory");
-    const char *resident = getenv("TURTLE_RESIDENT");
+    const char *resident = getenv("TURTLE_RESIDENT"), *kernels = getenv("TURTLE_KERNELS");
     device->ordinal = ordinal;
     device->sms = p.multiProcessorCount;
     device->shared_per_block = (int)p.sharedMemPerBlockOptin;
+    device->naive = kernels && strcmp(kernels, "naive") == 0;
     device->resident = !(resident && strcmp(resident, "0") == 0);
     device->replays = may_replay(device);
     if (EMULATED) snprintf(device->kind, sizeof device->kind, "cuda (emulated)");
