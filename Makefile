@@ -214,8 +214,9 @@ endif
 
 CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
 TEST_FLAGS_cpu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
-TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED
-TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA
+TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED $(TEST_CHECKED)
+TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA $(TEST_CHECKED)
+TEST_CHECKED    = $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
 $(TEST_OBJECTS_cpu): CFLAGS += $(TEST_FLAGS_cpu)
 $(TEST_OBJECTS_emu): EMU_FLAGS += $(TEST_FLAGS_emu)
 $(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion

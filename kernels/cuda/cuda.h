@@ -12,7 +12,8 @@ extern "C" {
 
 /* Features in host memory that the device reads. */
 struct Remote {
-    const void *data; /* as gather is given it; NULL: this entry is free */
+    const char *data; /* as gather is given it; NULL: this entry is free */
+    int64_t bytes;
     void *base;       /* of the pinned memory */
     bool registered;  /* the host's own pages, pinned; else a copy */
 };
@@ -56,6 +57,9 @@ struct Queue {
 };
 
 /* Of device.cu, queue.cu, table.cu and profile.cu. */
+/* Features, or a piece of them, that lie in host memory: a gather of few blocks reads as fast as the
+ * bus and leaves the processors to what runs beside it. */
+bool cuda_features_remote(Device *device, const Features *f);
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
 void cuda_table(MatrixOps *matrix, TrainOps *train);

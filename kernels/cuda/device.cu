@@ -105,9 +105,12 @@ static Status make_resident(Device *device, Features *out, const Features *host,
     return OK;
 }
 
+/* The entry that holds this address; NULL: a free one. */
 static Remote *find_remote(Device *device, const void *data) {
     for (Remote &r : device->remotes)
-        if (r.data == data) return &r;
+        if (data ? r.data && (const char *)data >= r.data && (const char *)data < r.data + r.bytes
+                 : !r.data)
+            return &r;
     return NULL;
 }
 
@@ -124,6 +127,7 @@ static bool pin_pages(Remote *r, const void *data, int64_t bytes) {
         cudaSuccess;
     if (r->registered && cudaHostGetDevicePointer(&seen, r->base, 0) == cudaSuccess) {
         r->data = (char *)seen + ((uintptr_t)data - begin);
+        r->bytes = bytes;
         return true;
     }
     if (r->registered) cudaHostUnregister(r->base);
@@ -150,7 +154,8 @@ static cudaError_t pin_copy(Remote *r, const void *data, int64_t bytes) {
         cudaFreeHost(r->base);
         *r = Remote{};
     } else {
-        r->data = seen;
+        r->data = (char *)seen;
+        r->bytes = bytes;
     }
     return error;
 }
@@ -183,7 +188,7 @@ static Status features_open(Device *device, Features *out, const Features *host,
     return st == ERR_MEMORY ? make_remote(device, out, host, err) : st;
 }
 
-static bool features_remote(Device *device, const Features *f) {
+bool cuda_features_remote(Device *device, const Features *f) {
     return f->data && find_remote(device, f->data) != NULL;
 }
 
@@ -350,7 +355,7 @@ void cuda_device_ops(DeviceOps *mem) {
     mem->free = release;
     mem->memory = memory;
     mem->features_open = features_open;
-    mem->features_remote = features_remote;
+    mem->features_remote = cuda_features_remote;
     mem->features_close = features_close;
     mem->capture = capture;
     mem->profile = profile;

@@ -162,10 +162,10 @@ static Status count(Queue *q, int64_t *counter, int64_t by) {
 
 /* --- beside each other ------------------------------------------------------------------------ */
 
-static Status queue_open(Device *device, Queue **out, Error *err);
+static Status open_queue(Device *device, Queue **out, bool aside, Error *err);
 
 static Status open_side(Queue *q) {
-    Status st = queue_open(q->device, &q->side, &q->error);
+    Status st = open_queue(q->device, &q->side, true, &q->error);
     cudaError_t error = cudaEventCreateWithFlags(&q->forked, cudaEventDisableTiming);
     if (error == cudaSuccess) error = cudaEventCreateWithFlags(&q->joined, cudaEventDisableTiming);
     if (st == OK && error != cudaSuccess) st = cuda_queue_error(q, "branch", error);
@@ -258,18 +258,35 @@ static void graph_free(Graph *graph) {
 
 /* --- a queue's life --------------------------------------------------------------------------- */
 
-static Status queue_open(Device *device, Queue **out, Error *err) {
+/* Of two queues with work, a GPU takes what is not aside first. */
+static cudaError_t open_stream(cudaStream_t *out, bool aside) {
+    int least = 0, greatest = 0;
+#if defined(__CUDACC__)
+    const cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (error != cudaSuccess) return error;
+    return cudaStreamCreateWithPriority(out, cudaStreamNonBlocking, aside ? least : greatest);
+#else
+    (void)least, (void)greatest, (void)aside;
+    return cudaStreamCreateWithFlags(out, cudaStreamNonBlocking);
+#endif
+}
+
+static Status open_queue(Device *device, Queue **out, bool aside, Error *err) {
     Queue *q = (Queue *)calloc(1, sizeof *q);
     *out = NULL;
     if (!q) return fail(err, ERR_MEMORY, "queue: out of memory");
     q->device = device;
-    const cudaError_t error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    const cudaError_t error = open_stream(&q->stream, aside);
     if (error != cudaSuccess) {
         free(q);
         return cuda_fail(err, device, "queue", error);
     }
     *out = q;
     return OK;
+}
+
+static Status queue_open(Device *device, Queue **out, Error *err) {
+    return open_queue(device, out, false, err);
 }
 
 static void queue_close(Queue *q) {
