@@ -32,6 +32,7 @@ OUT := build/$(CONFIG)$(if $(filter 0,$(USE_CUDA)),-cpu)#  one folder per config
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_race    := -O2 -g
+OPT_kit     := $(OPT_release)#  what `make gpu-kit` builds
 KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
@@ -40,13 +41,12 @@ CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=h
            $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
-OPT_kit := $(OPT_release)
-LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 
 # The CUDA backend, three times: for a GPU; for the emulator, which the host compiler builds from the very
 # same files; a stub that says that there is none.
 GENCODE   = $(foreach a,$(ARCH),-gencode arch=$(patsubst sm_%,compute_%,$a),code=$a)
 comma    := ,
+LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
             -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
             -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
@@ -308,5 +308,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-emu kit-programs gpu-kit bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

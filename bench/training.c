@@ -149,10 +149,14 @@ int main(int argc, char **argv) {
               stderr);
         return 2;
     }
+    const bool on_gpu = strcmp(device, "cpu") != 0;
+    if (precision == 1 && !on_gpu) {
+        fputs("bench-training: tf32: on a GPU only\n", stderr);
+        return 2;
+    }
     config.operands = operands[precision];
     config.tf32 = precision == 1;
     config.tier = inner[tier];
-    const bool on_gpu = strcmp(device, "cpu") != 0;
     snprintf(names, sizeof names, "%s%s%s%s", tier ? " " : "", tier ? tiers[tier] : "",
              precision || on_gpu ? " " : "", precision || on_gpu ? precisions[precision] : "");
     snprintf(what, sizeof what, "outer B %s C %s d %s%s%s", argv[2], argv[3], argv[4],
