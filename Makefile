@@ -178,8 +178,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test tier_test device_test layout_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/cuda_test.c tests/tier_test.c tests/device_test.c tests/layout_test.c tests/emu_test.c,$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -242,8 +242,8 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
-PARTS ?= training operations assignment growth encoders images
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
+PARTS ?= training operations assignment growth encoders images probe
 GPU_BENCH    := bench/gpu bench/roofs_memory bench/roofs_reduction bench/roofs_launch bench/roofs_arithmetic
 BENCH_SHARED := $(OUT)/bench/bench.o $(OUT)/bench/peaks.o
 BENCH_GPU    := $(if $(filter 1,$(USE_CUDA)),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/no_gpu.o)

@@ -11,7 +11,7 @@
 #include "progress.h"
 
 static const Command *const commands[] = {&command_features, &command_labels, &command_train,
-                                          &command_evaluate, &command_info};
+                                          &command_evaluate, &command_probe,  &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ const Flag input_flags[] = {
     {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
      "the same of the validation split"},
     {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
-     ".npy classes of --features, only to score"},
+     ".npy classes of --features: to score; probe learns them"},
     {"val_labels", FLAG_TEXT, offsetof(TurtleInputs, val_labels), "FILE",
      ".npy classes of --val_features, only to score"},
     {"classes", FLAG_INTEGER, offsetof(TurtleInputs, classes), "C",

@@ -65,7 +65,9 @@ typedef struct {
     int64_t (*matmul_scratch_bytes)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
 
     /* out[b,:] = features[rows[b],:], converted to out->type, to the nearest, ties to even.
-     *   rows (B) in [0, N). B d elements written, B d read in runs of one row. */
+     *   rows (B) in [0, N): on others the CPU fails the queue; a GPU, which reads them when it is
+     *   too late to refuse, leaves NaN in the d elements of their samples, and so in every loss.
+     * B d elements written, B d read in runs of one row. */
     Status (*gather)(Queue *queue, const Batch *out, const Features *features, const int64_t *rows,
                      int64_t B);
 

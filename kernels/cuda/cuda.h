@@ -14,8 +14,8 @@ extern "C" {
 struct Remote {
     const char *data; /* as gather is given it; NULL: this entry is free */
     int64_t bytes;
-    void *base;       /* of the pinned memory */
-    bool registered;  /* the host's own pages, pinned; else a copy */
+    void *base;      /* of the pinned memory */
+    bool registered; /* the host's own pages, pinned; else a copy */
 };
 constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
@@ -32,15 +32,14 @@ struct Device {
     Remote remotes[MAX_REMOTES];
 };
 
-/* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */
+/* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
 struct Slot {
     cudaEvent_t passed; /* the device has come by */
-    void *pinned;
-    void *to; /* of the host, or NULL: what lies in `pinned` goes there when the slot is retired */
+    void *to;           /* of the host, or NULL: the slot's memory goes there when it is retired */
     int64_t bytes;
 };
 constexpr int SLOTS = 64;
-constexpr int64_t SLOT_BYTES = 512 << 10;
+constexpr int64_t SLOT_BYTES = 256 << 10;
 
 struct Queue {
     Device *device;
@@ -50,6 +49,7 @@ struct Queue {
     double flops, bytes; /* of the next launch, as cost() announced them */
     bool recording;      /* what is enqueued goes into a graph */
     Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
+    char *pinned;        /* (SLOTS, SLOT_BYTES) or NULL: nothing was carried yet */
     int64_t taken, retired;
     Queue *side; /* of branch(), or NULL */
     cudaEvent_t forked, joined;
@@ -92,6 +92,16 @@ static inline void cost(Queue *queue, double flops, double bytes) {
 }
 
 /* --- launch ----------------------------------------------------------------------------------- */
+
+/* A grid of that many blocks; of none, which the launch refuses, where CUDA has no such grid. */
+static inline dim3 grid_of(int64_t blocks) {
+    return dim3(blocks <= INT32_MAX ? (unsigned)blocks : 0u);
+}
+
+/* Whether vectors of 16 bytes may be read there. */
+static inline bool aligned_16(const void *p) {
+    return (uintptr_t)p % 16 == 0;
+}
 
 /* Enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
  * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
@@ -163,9 +173,10 @@ Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64
 Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C);
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
-int64_t cuda_batch_entropy_scratch(int64_t C);
-Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
-                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
+int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
+Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
+                          bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                          int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);
 Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                       double gamma, int64_t B, int64_t C, void *scratch);
@@ -183,6 +194,13 @@ Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t 
                           int k, const int64_t *iteration);
 Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                         const int64_t *iteration);
+}
+
+/* First variants that no table names: readable oracles for tests and bench. */
+extern "C" {
+Status cuda_softmax_v1(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
+Status cuda_batch_entropy_v1(Queue *q, float *P_bar, float *entropy, const float *P, int K,
+                             int64_t B, int64_t C);
 }
 
 /* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */

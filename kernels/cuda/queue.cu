@@ -44,6 +44,10 @@ Status cuda_queue_check(Queue *q, const char *operation) {
 
 /* --- slots and marks -------------------------------------------------------------------------- */
 
+static char *memory_of(const Queue *q, const Slot *s) {
+    return q->pinned + (s - q->slots) * SLOT_BYTES;
+}
+
 /* Retires all slots before number `end`. Even after a failure: nothing of the host is written
  * later. */
 static void retire(Queue *q, int64_t end) {
@@ -51,7 +55,7 @@ static void retire(Queue *q, int64_t end) {
         Slot *s = &q->slots[q->retired % SLOTS];
         const cudaError_t error = cudaEventSynchronize(s->passed);
         if (error != cudaSuccess) cuda_queue_error(q, "copy to the host", error);
-        else if (s->to) memcpy(s->to, s->pinned, (size_t)s->bytes);
+        else if (s->to) memcpy(s->to, memory_of(q, s), (size_t)s->bytes);
         s->to = NULL;
     }
 }
@@ -62,8 +66,8 @@ static Slot *take_slot(Queue *q, bool carries) {
     Slot *s = &q->slots[q->taken % SLOTS];
     cudaError_t error = cudaSuccess;
     if (!s->passed) error = cudaEventCreateWithFlags(&s->passed, cudaEventDisableTiming);
-    if (error == cudaSuccess && carries && !s->pinned)
-        error = cudaHostAlloc(&s->pinned, SLOT_BYTES, cudaHostAllocDefault);
+    if (error == cudaSuccess && carries && !q->pinned)
+        error = cudaHostAlloc((void **)&q->pinned, SLOTS * SLOT_BYTES, cudaHostAllocDefault);
     if (error == cudaSuccess) return s;
     cuda_queue_error(q, "pinned host memory for copies", error);
     return NULL;
@@ -86,10 +90,10 @@ static Status to_device(Queue *q, void *to, const void *from, int64_t bytes) {
         const size_t n = (size_t)(bytes - at < SLOT_BYTES ? bytes - at : SLOT_BYTES);
         Slot *s = take_slot(q, true);
         if (!s) break;
-        memcpy(s->pinned, (const char *)from + at, n);
-        pass_slot(
-            q, s,
-            cudaMemcpyAsync((char *)to + at, s->pinned, n, cudaMemcpyHostToDevice, q->stream));
+        memcpy(memory_of(q, s), (const char *)from + at, n);
+        pass_slot(q, s,
+                  cudaMemcpyAsync((char *)to + at, memory_of(q, s), n, cudaMemcpyHostToDevice,
+                                  q->stream));
     }
     return q->status;
 }
@@ -102,7 +106,7 @@ static Status to_host(Queue *q, void *to, const void *from, int64_t bytes) {
         s->to = (char *)to + at;
         s->bytes = bytes - at < SLOT_BYTES ? bytes - at : SLOT_BYTES;
         pass_slot(q, s,
-                  cudaMemcpyAsync(s->pinned, (const char *)from + at, (size_t)s->bytes,
+                  cudaMemcpyAsync(memory_of(q, s), (const char *)from + at, (size_t)s->bytes,
                                   cudaMemcpyDeviceToHost, q->stream));
     }
     return q->status;
@@ -295,8 +299,8 @@ static void queue_close(Queue *q) {
     queue_close(q->side);
     for (int i = 0; i < SLOTS; i++) {
         if (q->slots[i].passed) cudaEventDestroy(q->slots[i].passed);
-        if (q->slots[i].pinned) cudaFreeHost(q->slots[i].pinned);
     }
+    if (q->pinned) cudaFreeHost(q->pinned);
     if (q->forked) cudaEventDestroy(q->forked);
     if (q->joined) cudaEventDestroy(q->joined);
     cudaStreamDestroy(q->stream);

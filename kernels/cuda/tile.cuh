@@ -43,22 +43,30 @@ __host__ __device__ constexpr int64_t round_up(int64_t n, int64_t to) {
     return ceil_div(n, to) * to;
 }
 
-/* The sum or maximum over the warp, in every lane. Butterfly: the same order in every run, and the
- * same bits in every lane (a + b = b + a). All 32 lanes call it. */
-template <typename T> __device__ __forceinline__ T warp_sum(T x) {
+/* The sum or maximum over each group of LANES neighbouring lanes (a power of two), in every lane of
+ * the group. Butterfly: the same order in every run, and the same bits in every lane (a + b = b + a).
+ * All 32 lanes call it. */
+template <int LANES, typename T> __device__ __forceinline__ T group_sum(T x) {
     UNROLL
-    for (int lane = WARP / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(ALL_LANES, x, lane);
+    for (int lane = LANES / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(ALL_LANES, x, lane);
     return x;
 }
-__device__ __forceinline__ float warp_max(float x) {
+template <int LANES> __device__ __forceinline__ float group_max(float x) {
     UNROLL
-    for (int lane = WARP / 2; lane > 0; lane /= 2)
+    for (int lane = LANES / 2; lane > 0; lane /= 2)
         x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, lane));
     return x;
 }
+/* The same over the whole warp. */
+template <typename T> __device__ __forceinline__ T warp_sum(T x) {
+    return group_sum<WARP>(x);
+}
+__device__ __forceinline__ float warp_max(float x) {
+    return group_max<WARP>(x);
+}
 
-/* The sum over a block of THREADS threads, in every thread; `slots` is shared memory for
- * THREADS / WARP values. All threads call it; it begins and ends with a barrier. */
+/* The sum or maximum over a block of THREADS threads, in every thread; `slots` is shared memory for
+ * THREADS / WARP values. All threads call it; it begins with a barrier. */
 template <int THREADS, typename T> __device__ T block_sum(T x, T *slots) {
     static_assert(THREADS % WARP == 0, "whole warps: the shuffles name all lanes");
     x = warp_sum(x);
@@ -67,6 +75,17 @@ template <int THREADS, typename T> __device__ T block_sum(T x, T *slots) {
     __syncthreads();
     x = 0;
     for (int w = 0; w < THREADS / WARP; w++) x += slots[w]; /* in order: the same bits every run */
+    return x;
+}
+
+template <int THREADS> __device__ float block_max(float x, float *slots) {
+    static_assert(THREADS % WARP == 0, "whole warps: the shuffles name all lanes");
+    x = warp_max(x);
+    __syncthreads(); /* slots may still be read from the call before */
+    if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = x;
+    __syncthreads();
+    x = slots[0];
+    for (int w = 1; w < THREADS / WARP; w++) x = fmaxf(x, slots[w]);
     return x;
 }
 
