@@ -270,9 +270,10 @@ $(OUT)/bench-roofs: $(OUT)/bench/roofs.o $(OUT)/bench/bench.o $(BENCH_GPU)
 	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
 # on the emulator: whether they run, not how fast
 bench-emu: $(if $(filter 1,$(USE_EMU)),$(patsubst %,$(OUT)/emu/bench-%,roofs operations training))
-$(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs.o
-$(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(OUT)/emu/bench-%: $(OUT)/bench/%.o
-$(OUT)/emu/bench-roofs $(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(BENCH_SHARED) $(GPU_BENCH:%=$(OUT)/emu/%.o) $(LIBRARY) $(EMU_OBJECTS)
+$(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(OUT)/emu/bench-%: $(OUT)/bench/%.o $(BENCH_SHARED) $(GPU_BENCH:%=$(OUT)/emu/%.o) $(LIBRARY) $(EMU_OBJECTS)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
+$(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs.o $(OUT)/bench/bench.o $(GPU_BENCH:%=$(OUT)/emu/%.o) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
 	@echo "link $@"
 	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
 

@@ -129,7 +129,7 @@ static void clusters(const Gpu *gpu) {
                 "bench-roofs: cluster shared memory: %.0f threads read what was not "
                 "written\n",
                 (double)count);
-        good(cudaErrorUnknown, "cluster shared memory");
+        good(cudaErrorLaunchFailure, "cluster shared memory");
     }
     cudaFree(wrong);
 }

@@ -71,6 +71,7 @@ static void device_memory(const Gpu *gpu, float4 *x, float4 *y, float *sink, int
          [&] { start(gpu, PLAIN, 1, roof_write, grid, THREADS, 0, x, n, 0.5f); });
     const double copied = roof(gpu, "device memory copy", 2.0 * GB, "GB/s",
                                [&] { start(gpu, PLAIN, 1, roof_copy, grid, THREADS, 0, y, x, n); });
+    gpu->rates->memory = read > copied ? read : copied;
 }
 
 static void l2(const Gpu *gpu, const float4 *x, float *sink) {

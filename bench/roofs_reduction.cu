@@ -102,7 +102,7 @@ static double expected_sum(int G, int rounds) {
 static void check(const char *what, double found, double expected) {
     if (found != expected) {
         fprintf(stderr, "bench-roofs: %s: sum is %.0f, expected %.0f\n", what, found, expected);
-        good(cudaErrorUnknown, what);
+        good(cudaErrorLaunchFailure, what);
     }
 }
 
