@@ -93,7 +93,7 @@ extern "C" Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, 
     with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
         blocks = row_blocks<Shape>(B);
-        return launch_kernel(q, "cross_entropy_v2_lanes", cross_entropy_v2_lanes<Shape>,
+        return launch_kernel(q, 0, "cross_entropy_v2_lanes", cross_entropy_v2_lanes<Shape>,
                              grid_of(blocks), Shape::THREADS, ROW_SHARED, partial, grad_logits,
                              grad_Y, add_grad_Y, logits, Y, B, C, 1.0f / (float)B);
     });

@@ -51,7 +51,7 @@ extern "C" Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t 
     cost(q, 40.0 * rows * C, 8.0 * rows * C);
     return with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
-        return launch_kernel(q, "softmax_v2_lanes", softmax_v2_lanes<Shape>,
+        return launch_kernel(q, 0, "softmax_v2_lanes", softmax_v2_lanes<Shape>,
                              grid_of(row_blocks<Shape>(rows)), Shape::THREADS, ROW_SHARED, P,
                              logits, rows, C);
     });

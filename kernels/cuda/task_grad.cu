@@ -72,7 +72,7 @@ extern "C" Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const 
         typedef decltype(shape) Shape;
         const int64_t rows = row_blocks<Shape>(B),
                       most = (int64_t)GRAD_THREADS_PER_SM / Shape::THREADS * q->device->sms;
-        return launch_kernel(q, "task_grad_v2_lanes", task_grad_v2_lanes<Shape>,
+        return launch_kernel(q, 0, "task_grad_v2_lanes", task_grad_v2_lanes<Shape>,
                              grid_of(rows < most ? rows : most), Shape::THREADS,
                              ROW_SHARED + (int)C * (int)sizeof(float), P, grad_Y, P_bar, share,
                              weight, B, C);
