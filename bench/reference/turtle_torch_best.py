@@ -84,6 +84,8 @@ class Best:
             self.draw_heads()
         self.outer, self.inner = self.adam(self.task_parameters, lr), self.adam(self.head_parameters, lr)
 
+        if compiled:  # it gives up on a function that was compiled for eight others
+            torch._dynamo.reset()
         options = {"mode": "max-autotune-no-cudagraphs" if device != "cpu" else "default", "dynamic": False}
         wrap = (lambda f: torch.compile(f, **options)) if compiled else (lambda f: f)
         self.forward, self.inner_loss = wrap(self.forward_plain), wrap(self.inner_loss_plain)
