@@ -15,7 +15,8 @@ constexpr int SHRINK = 4000; /* emulated: rates mean nothing */
 
 /* --- device ----------------------------------------------------------------------------------- */
 
-static cudaError_t first_error = cudaSuccess;
+static cudaError_t first_error = cudaSuccess; /* of this family */
+static bool failed = false;                   /* any family */
 
 bool good(cudaError_t error, const char *what) {
     if (error != cudaSuccess && first_error == cudaSuccess) {
@@ -27,6 +28,12 @@ bool good(cudaError_t error, const char *what) {
 
 bool all_good(void) {
     return first_error == cudaSuccess;
+}
+
+void next_family(void) {
+    failed |= !all_good();
+    first_error = cudaSuccess;
+    cudaGetLastError(); /* or the next launch would report it again */
 }
 
 void fact(const char *what, double value, const char *unit) {
@@ -51,6 +58,8 @@ static int attribute(cudaDeviceAttr which) {
 bool gpu_open(Gpu *gpu, int repeats, int shrink) {
     int devices = 0;
     *gpu = Gpu{};
+    next_family();
+    failed = false;
     gpu->repeats = repeats;
     gpu->shrink = shrink;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices < 1) {
@@ -68,11 +77,13 @@ bool gpu_open(Gpu *gpu, int repeats, int shrink) {
     return all_good();
 }
 
-void gpu_close(Gpu *gpu) {
+bool gpu_close(Gpu *gpu) {
     cudaEventDestroy(gpu->begin);
     cudaEventDestroy(gpu->end);
     cudaStreamDestroy(gpu->stream);
     *gpu = Gpu{};
+    next_family();
+    return !failed;
 }
 
 extern "C" bool gpu_peaks(GpuPeaks *out) {
@@ -91,8 +102,7 @@ extern "C" bool gpu_peaks(GpuPeaks *out) {
     out->fp16 = 1e3 * rates.fp16;
     out->bf16 = 1e3 * rates.bf16;
     out->l2_bytes = gpu.l2_bytes;
-    gpu_close(&gpu);
-    return all_good();
+    return gpu_close(&gpu);
 }
 
 /* --- clock ------------------------------------------------------------------------------------ */

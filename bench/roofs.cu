@@ -20,10 +20,11 @@ int main(int argc, char **argv) {
     fact("multiprocessors", gpu.sms, "SMs");
     fact("L2 cache", 1e-6 * (double)gpu.l2_bytes, "MB");
     fact("shared memory of a block", gpu.shared_per_block / 1024.0, "KiB");
-    roofs_memory(&gpu);
-    roofs_reduction(&gpu);
-    roofs_launch(&gpu);
-    roofs_arithmetic(&gpu);
-    gpu_close(&gpu);
-    return !all_good();
+    void (*const families[])(const Gpu *) = {roofs_memory, roofs_arithmetic, roofs_reduction,
+                                             roofs_launch};
+    for (int f = 0; f < 4; f++) {
+        next_family();
+        families[f](&gpu);
+    }
+    return !gpu_close(&gpu);
 }

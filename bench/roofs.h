@@ -29,11 +29,13 @@ struct Gpu {
 
 /* Device 0, or a line on stderr. */
 bool gpu_open(Gpu *out, int repeats, int shrink);
-void gpu_close(Gpu *gpu);
+bool gpu_close(Gpu *gpu); /* whether nothing failed since gpu_open */
 
-/* The first CUDA error, with what was being done; nothing is measured after it. */
+/* Reports a CUDA error with what was being done; the rest of the family of rows is not measured. */
 bool good(cudaError_t error, const char *what);
 bool all_good(void);
+/* Another family begins: what failed before is forgotten but by gpu_close. */
+void next_family(void);
 
 enum LaunchKind { PLAIN, TOGETHER, DEPENDENT };
 

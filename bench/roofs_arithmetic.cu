@@ -190,7 +190,8 @@ void roofs_arithmetic(const Gpu *gpu) {
         r->bf16 = mma<BF16>(gpu, "mma.sync bf16 m16n8k16", 16, sink, normal_dev);
         r->tf32 = mma<TF32>(gpu, "mma.sync tf32 m16n8k8", 8, sink, normal_dev);
 #if defined(__CUDACC__)
-        if (gpu->major == 9) r->fp16 = r->bf16 = warp_groups(gpu, sink, normal, NORMALS);
+        const double group = gpu->major == 9 ? warp_groups(gpu, sink, normal, NORMALS) : 0.0;
+        if (group > r->fp16) r->fp16 = r->bf16 = group;
 #endif
     }
     cudaFree(normal_dev);

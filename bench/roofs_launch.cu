@@ -43,6 +43,7 @@ static void graph_nodes(const Gpu *gpu) {
     for (int all = 0; all < 2; all++) {
         for (int dependent = 0; dependent < (gpu->major >= 9 ? 2 : 1); dependent++) {
             const int grid = all ? gpu->sms : 1;
+            next_family();
             cudaGraphExec_t graph = chain(gpu, dependent ? DEPENDENT : PLAIN, NODES, grid);
             snprintf(what, sizeof what, "graph node of %d blocks%s", grid,
                      dependent ? ", dependent" : "");
@@ -140,6 +141,7 @@ void roofs_launch(const Gpu *gpu) {
     start(gpu, PLAIN, 1, empty_kernel, 1, THREADS, 0);
 #if defined(__CUDACC__)
     graph_nodes(gpu);
+    next_family();
     if (gpu->major >= 9) clusters(gpu);
 #endif
 }

@@ -150,8 +150,8 @@ static void reductions(const Gpu *gpu, int G, int n, const char *size) {
     roof(gpu, what, GB, "GB/s", [&] {
         fresh();
         good(cudaMemsetAsync(arrays, 0, array_bytes / 2, gpu->stream), what);
-        start(gpu, TOGETHER, 1, reduce_integers<unsigned>, G, THREADS, 0, arrays32, sum, counter,
-              n, rounds);
+        start(gpu, TOGETHER, 1, reduce_integers<unsigned>, G, THREADS, 0, arrays32, sum, counter, n,
+              rounds);
     });
     good(cudaMemcpy(&total32, arrays32 + (int64_t)last * n, sizeof total32, cudaMemcpyDeviceToHost),
          what);
@@ -193,5 +193,6 @@ void roofs_reduction(const Gpu *gpu) {
         reductions(gpu, gpu->sms < 22 ? gpu->sms : 22, n, sizes[s].name);
         if (gpu->sms > 22) reductions(gpu, gpu->sms, n, sizes[s].name);
     }
+    next_family();
     barriers(gpu);
 }
