@@ -1,5 +1,6 @@
 /* ptx.cuh - the instructions that C does not have, one small function each. The only file with
- * inline PTX; kernels/emu/ptx_*.h hold the same names for the emulator.
+ * inline PTX, with ptx_hopper.cuh, which it includes; kernels/emu/ptx_*.h hold the same names for
+ * the emulator.
  *
  * Section numbers are those of the PTX ISA's chapter 9 (version 9.0). g = lane / 4, t = lane % 4. */
 #ifndef TURTLE_KERNELS_CUDA_PTX_CUH
