@@ -12,9 +12,10 @@ extern "C" {
 
 /* Features in host memory that the device reads. */
 struct Remote {
-    const void *data; /* as gather is given it; NULL: this entry is free */
-    void *base;       /* of the pinned memory */
-    bool registered;  /* the host's own pages, pinned; else a copy */
+    const char *data; /* as gather is given it; NULL: this entry is free */
+    int64_t bytes;
+    void *base;      /* of the pinned memory */
+    bool registered; /* the host's own pages, pinned; else a copy */
 };
 constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
@@ -31,15 +32,14 @@ struct Device {
     Remote remotes[MAX_REMOTES];
 };
 
-/* Pinned memory through which a piece of a copy goes between host and device (queue.cu). */
+/* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
 struct Slot {
     cudaEvent_t passed; /* the device has come by */
-    void *pinned;
-    void *to; /* of the host, or NULL: what lies in `pinned` goes there when the slot is retired */
+    void *to;           /* of the host, or NULL: the slot's memory goes there when it is retired */
     int64_t bytes;
 };
 constexpr int SLOTS = 64;
-constexpr int64_t SLOT_BYTES = 512 << 10;
+constexpr int64_t SLOT_BYTES = 256 << 10;
 
 struct Queue {
     Device *device;
@@ -49,6 +49,7 @@ struct Queue {
     double flops, bytes; /* of the next launch, as cost() announced them */
     bool recording;      /* what is enqueued goes into a graph */
     Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
+    char *pinned;        /* (SLOTS, SLOT_BYTES) or NULL: nothing was carried yet */
     int64_t taken, retired;
     Queue *side; /* of branch(), or NULL */
     cudaEvent_t forked, joined;
@@ -56,6 +57,9 @@ struct Queue {
 };
 
 /* Of device.cu, queue.cu, table.cu and profile.cu. */
+/* Features, or a piece of them, that lie in host memory: a gather of few blocks reads as fast as the
+ * bus and leaves the processors to what runs beside it. */
+bool cuda_features_remote(Device *device, const Features *f);
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
 void cuda_table(MatrixOps *matrix, TrainOps *train);
@@ -170,8 +174,9 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
-Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
-                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
+Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
+                          bool add_grad_Y, const float *logits, const float *Y, int64_t B,
+                          int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);
 Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                       double gamma, int64_t B, int64_t C, void *scratch);
@@ -189,6 +194,13 @@ Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t 
                           int k, const int64_t *iteration);
 Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                         const int64_t *iteration);
+}
+
+/* First variants that no table names: readable oracles for tests and bench. */
+extern "C" {
+Status cuda_softmax_v1(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
+Status cuda_batch_entropy_v1(Queue *q, float *P_bar, float *entropy, const float *P, int K,
+                             int64_t B, int64_t C);
 }
 
 /* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */

@@ -5,7 +5,8 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d)
     const int64_t candidates[] = {cuda_inner_scratch(type, K, B, C, d),
                                   cuda_linear_grad_scratch(type, B, C, d),
                                   cuda_label_grad_scratch(type, K, B, C, d),
-                                  cuda_batch_entropy_scratch(K, B, C), cuda_cross_entropy_scratch(B)};
+                                  cuda_batch_entropy_scratch(K, B, C),
+                                  cuda_cross_entropy_scratch(B)};
     int64_t most = 0;
     for (const int64_t bytes : candidates)
         if (bytes > most) most = bytes;

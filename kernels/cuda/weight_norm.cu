@@ -24,7 +24,7 @@
 #include "cuda.h"
 
 constexpr int THREADS = 256;
-constexpr int SLOTS = THREADS / WARP * (int)sizeof(double); /* shared memory of block_sum */
+constexpr int SUM_BYTES = THREADS / WARP * (int)sizeof(double); /* shared memory of block_sum */
 
 /* <a,b> of n floats in double, in every thread. */
 __device__ __forceinline__ double dot(const float *a, const float *b, int64_t n) {
@@ -62,13 +62,13 @@ __global__ void __launch_bounds__(THREADS)
 extern "C" Status cuda_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
     REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
     cost(q, 3.0 * C * d, 8.0 * C * d);
-    return launch(q, weight_norm_v2_block, grid_of(C), THREADS, SLOTS, W, task, C, d);
+    return launch(q, weight_norm_v2_block, grid_of(C), THREADS, SUM_BYTES, W, task, C, d);
 }
 
 extern "C" Status cuda_weight_norm_grad(Queue *q, float *grad, const float *grad_linear,
                                         const float *task, int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
     cost(q, 7.0 * C * d, 12.0 * C * d);
-    return launch(q, weight_norm_grad_v2_block, grid_of(C), THREADS, SLOTS, grad, grad_linear, task,
+    return launch(q, weight_norm_grad_v2_block, grid_of(C), THREADS, SUM_BYTES, grad, grad_linear, task,
                   C, d);
 }

@@ -315,6 +315,16 @@ inline int __float_as_int(float x) {
 inline float __int_as_float(int bits) {
     return __uint_as_float((unsigned)bits);
 }
+inline double __longlong_as_double(long long bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline long long __double_as_longlong(double x) {
+    long long bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
 inline int __popc(unsigned x) {
     return __builtin_popcount(x);
 }
