@@ -279,7 +279,9 @@ extern "C" bool layout_served(Layout which) {
     if (which < LAYOUT_WGMMA_F16) return true;
 #if defined(__CUDACC__)
     int major = 0;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    /* without a device the test runs, and fails as all do */
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess)
+        return true;
     return which == LAYOUT_WGMMA_F16 ? major == 9 : major >= 9;
 #else
     return false;
