@@ -12,13 +12,13 @@
  *          of a block computes the powers of b1 and b2, in double as torch does, while the loads of
  *          all are under way:
  *
- *              thread 0     load p g m1 m2 | pow pow sqrt -> shared |          | update, store
+ *              thread 0     load p g m1 m2 | exp exp sqrt -> shared |          | update, store
  *              the others   load p g m1 m2 |                        barrier    | update, store
  *
  * Needs    n >= 1. No alignment, padding or scratch. The update itself is adam.cuh's.
- * History  Not measured yet. v1, thread per parameter with its own powers: about 600 double
- *          operations each; predicted 54 us of issue slots at n=769000 (12 x floor). Kept as the
- *          readable oracle; it serves what is not aligned.
+ * History  Not measured yet. v1, thread per parameter with its own powers: about 150 double
+ *          operations each; predicted 8 us of issue slots at n=769000 (2 x floor), 32 times that on
+ *          GPUs with few double units. Kept as the readable oracle; it serves what is not aligned.
  */
 #include "adam.cuh"
 
@@ -64,7 +64,8 @@ extern "C" Status cuda_adam(Queue *q, float *parameters, const float *grad, floa
                             int64_t n, double lr, const int64_t *step) {
     REQUIRE(q, parameters && grad && m1 && m2 && step && n >= 1, "adam");
     cost(q, 12.0 * n, 28.0 * n);
-    if (aligned_16(parameters) && aligned_16(grad) && aligned_16(m1) && aligned_16(m2))
+    if (!q->device->naive && aligned_16(parameters) && aligned_16(grad) && aligned_16(m1) &&
+        aligned_16(m2))
         return launch(q, adam_v2_vector, grid_of(ceil_div(n, 4 * THREADS)), THREADS,
                       (int)sizeof(AdamStep), parameters, grad, m1, m2, n, lr, step);
     return launch(q, adam_v1_naive, grid_of(ceil_div(n, THREADS)), THREADS, 0, parameters, grad, m1,

@@ -159,23 +159,18 @@ extern "C" int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C) {
 extern "C" Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K,
                                      int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, P_bar && entropy && P && scratch && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
+    cost(q, (double)K * B * C, 4.0 * K * B * C);
+    if (q->device->naive)
+        return launch(q, batch_entropy_v1_naive, dim3((unsigned)K), THREADS,
+                      THREADS / WARP * (int)sizeof(double), P_bar, entropy, P, B, C);
     const EntropyPlan p = entropy_plan(B, C);
     REQUIRE(q, p.tiles <= UINT16_MAX && K <= UINT16_MAX, "batch_entropy"); /* grid's y and z */
     unsigned *counters = (unsigned *)scratch;
     double *partial = (double *)((char *)scratch + counter_bytes(K, p));
     const cudaError_t zeroed = cudaMemsetAsync(counters, 0, (size_t)counter_bytes(K, p), q->stream);
     if (zeroed != cudaSuccess) return cuda_queue_error(q, "batch_entropy", zeroed);
-    cost(q, (double)K * B * C, 4.0 * K * B * C);
     return launch(q, batch_entropy_v2_tickets,
                   dim3((unsigned)p.groups, (unsigned)p.tiles, (unsigned)K), THREADS,
                   THREADS * (int)sizeof(double) + (int)sizeof(unsigned), P_bar, entropy, P, partial,
                   counters, counters + K * p.tiles, B, C, p);
-}
-
-extern "C" Status cuda_batch_entropy_v1(Queue *q, float *P_bar, float *entropy, const float *P,
-                                        int K, int64_t B, int64_t C) {
-    REQUIRE(q, P_bar && entropy && P && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
-    cost(q, (double)K * B * C, 4.0 * K * B * C);
-    return launch(q, batch_entropy_v1_naive, dim3((unsigned)K), THREADS,
-                  THREADS / WARP * (int)sizeof(double), P_bar, entropy, P, B, C);
 }

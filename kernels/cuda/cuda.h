@@ -57,9 +57,7 @@ struct Queue {
 };
 
 /* Of device.cu, queue.cu, table.cu and profile.cu. */
-/* Features, or a piece of them, that lie in host memory: a gather of few blocks reads as fast as the
- * bus and leaves the processors to what runs beside it. */
-bool cuda_features_remote(Device *device, const Features *f);
+bool cuda_features_remote(Device *device, const Features *f); /* they lie in host memory */
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
 void cuda_table(MatrixOps *matrix, TrainOps *train);
@@ -174,9 +172,8 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
-Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y,
-                          bool add_grad_Y, const float *logits, const float *Y, int64_t B,
-                          int64_t C, void *scratch);
+Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
+                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);
 Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                       double gamma, int64_t B, int64_t C, void *scratch);
@@ -194,13 +191,6 @@ Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t 
                           int k, const int64_t *iteration);
 Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                         const int64_t *iteration);
-}
-
-/* First variants that no table names: readable oracles for tests and bench. */
-extern "C" {
-Status cuda_softmax_v1(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
-Status cuda_batch_entropy_v1(Queue *q, float *P_bar, float *entropy, const float *P, int K,
-                             int64_t B, int64_t C);
 }
 
 /* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */

@@ -12,7 +12,9 @@
  *              lane        0     1    ...   31     0    ...
  *              elements  0..7  8..15     248..255  256..263       d = 768: 3 rounds
  *
- *          Elements d .. row of a 16-bit batch are written as zeros: products read them.
+ *          Elements d .. row of a 16-bit batch are written as zeros: products read them. Features in
+ *          host memory are read by a few blocks, which leave the rest of the GPU to the iteration that
+ *          runs beside them.
  * Needs    B, d >= 1. A row outside [0, N), which nobody knows when this is enqueued, becomes NaN: it
  *          reads nothing, and every loss of the batch shows it.
  * History  Not measured yet. v1, byte by byte: up to 8 loads an element, which L1 serves; predicted
@@ -22,12 +24,14 @@
  *          instructions, for every 8 elements.
  */
 #include <math.h>
+#include <string.h>
 #include <type_traits>
 
 #include "cuda.h"
 
-constexpr int THREADS = 256;
-constexpr int VECTOR = 8; /* elements of a lane: 16 bytes of the narrowest type */
+constexpr int THREADS = 256, WARPS = THREADS / WARP;
+constexpr int VECTOR = 8;         /* elements of a lane: 16 bytes of the narrowest type */
+constexpr int REMOTE_BLOCKS = 32; /* 128 KB under way: 64 GB/s at 2 us, as fast as the bus */
 
 /* --- types ------------------------------------------------------------------------------------ */
 
@@ -61,7 +65,9 @@ struct Single {
 struct Double {
     typedef uint64_t Bits;
     static __device__ __forceinline__ float value(Bits b) {
-        return (float)__longlong_as_double((long long)b);
+        double x;
+        memcpy(&x, &b, sizeof x);
+        return (float)x;
     }
 };
 
@@ -122,7 +128,7 @@ __device__ __forceinline__ void store(Element *p, const Element (&x)[1]) {
 struct GatherShape {
     int64_t B, N, d, row;
     int64_t end; /* of what is written of a row: d, or `row` where zeros follow */
-    bool swapped;
+    bool swapped, remote;
 };
 
 template <class From, class To>
@@ -150,22 +156,25 @@ __global__ void __launch_bounds__(THREADS)
                    const typename From::Bits *__restrict__ data, const int64_t *__restrict__ rows,
                    GatherShape s) {
     const int lane = (int)threadIdx.x % WARP;
-    const int64_t b = (int64_t)blockIdx.x * (THREADS / WARP) + (int)threadIdx.x / WARP;
-    if (b >= s.B) return;
-    const int64_t r = rows[b];
-    const bool known = r >= 0 && r < s.N;
-    for (int64_t j = lane * E; j < s.end; j += WARP * E) {
-        typename To::Element x[E];
-        if (j < s.d && known) {
-            typename From::Bits bits[E];
-            load(bits, data + r * s.d + j);
-            UNROLL
-            for (int e = 0; e < E; e++) x[e] = convert<From, To>(bits[e], s.swapped);
-        } else {
-            UNROLL
-            for (int e = 0; e < E; e++) x[e] = To::of(j < s.d ? NAN : 0.0f);
+    const int64_t first = (int64_t)blockIdx.x * WARPS + (int)threadIdx.x / WARP;
+    for (int64_t b = first; b < s.B; b += (int64_t)gridDim.x * WARPS) {
+        const int64_t r = rows[b];
+        const bool known = r >= 0 && r < s.N;
+        const typename From::Bits *from = data + (known ? r * s.d : 0);
+        typename To::Element *to = out + b * s.row;
+        for (int64_t j = lane * E; j < s.end; j += WARP * E) {
+            typename To::Element x[E];
+            if (j < s.d && known) {
+                typename From::Bits bits[E];
+                load(bits, from + j);
+                UNROLL
+                for (int e = 0; e < E; e++) x[e] = convert<From, To>(bits[e], s.swapped);
+            } else {
+                UNROLL
+                for (int e = 0; e < E; e++) x[e] = To::of(j < s.d ? NAN : 0.0f);
+            }
+            store(to + j, x);
         }
-        store(out + b * s.row + j, x);
     }
 }
 
@@ -177,18 +186,19 @@ static Status start(Queue *q, void *to, const void *data, const int64_t *rows, G
     typedef typename To::Element Element;
     Element *out = (Element *)to;
     const Bits *from = (const Bits *)data;
-    const int64_t per_block = THREADS / WARP;
+    const int64_t all = ceil_div(s.B, WARPS), few = REMOTE_BLOCKS;
+    const dim3 grid = grid_of(s.remote && all > few ? few : all);
     const bool vectors = s.d % VECTOR == 0 && aligned_16(data) && aligned_16(to) &&
                          s.row * (int64_t)sizeof(Element) % 16 == 0;
     cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
-    if (vectors)
-        return launch_kernel(q, 0, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>,
-                             grid_of(ceil_div(s.B, per_block)), THREADS, 0, out, from, rows, s);
-    if ((uintptr_t)data % sizeof(Bits) == 0)
-        return launch_kernel(q, 0, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>,
-                             grid_of(ceil_div(s.B, per_block)), THREADS, 0, out, from, rows, s);
-    return launch_kernel(q, 0, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS, 0,
-                         out, (const uint8_t *)data, rows, s);
+    if (vectors && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>, grid,
+                             THREADS, 0, out, from, rows, s);
+    if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>, grid, THREADS,
+                             0, out, from, rows, s);
+    return launch_kernel(q, 0, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS,
+                         0, out, (const uint8_t *)data, rows, s);
 }
 
 template <class From>
@@ -203,7 +213,8 @@ extern "C" Status cuda_gather(Queue *q, const Batch *out, const Features *f, con
                               int64_t B) {
     REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
     const int64_t end = out->type == DTYPE_F32 ? out->d : out->row;
-    const GatherShape s = {B, f->N, f->d, out->row, end, f->swapped};
+    const GatherShape s = {
+        B, f->N, f->d, out->row, end, f->swapped, cuda_features_remote(q->device, f)};
     if (f->type == DTYPE_F16) return start_to<Half>(q, out, f->data, rows, s);
     if (f->type == DTYPE_F32) return start_to<Single>(q, out, f->data, rows, s);
     if (f->type == DTYPE_F64) return start_to<Double>(q, out, f->data, rows, s);

@@ -50,6 +50,8 @@ template <class Shape> struct RowOf {
     }
     /* The lane's columns of the row at `from` into registers, where they are held. */
     __device__ __forceinline__ void hold(float (&x)[Shape::HELD], const float *from) const {
+        UNROLL
+        for (int i = 0; i < Shape::HELD; i++) x[i] = 0.0f;
         if constexpr (Shape::ITEMS > 0) each([&](int i, int64_t c) { x[i] = from[c]; });
     }
     /* One of them: held, or still in memory. */

@@ -49,20 +49,15 @@ __global__ void __launch_bounds__(Shape::THREADS)
 extern "C" Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
     REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
     cost(q, 40.0 * rows * C, 8.0 * rows * C);
+    if (q->device->naive)
+        return launch(q, softmax_v1_naive, grid_of(ceil_div(rows, ROW_THREADS)), ROW_THREADS, 0, P,
+                      logits, rows, C);
     return with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
         return launch_kernel(q, 0, "softmax_v2_lanes", softmax_v2_lanes<Shape>,
                              grid_of(row_blocks<Shape>(rows)), Shape::THREADS, ROW_SHARED, P,
                              logits, rows, C);
     });
-}
-
-extern "C" Status cuda_softmax_v1(Queue *q, float *P, const float *logits, int64_t rows,
-                                  int64_t C) {
-    REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
-    cost(q, 40.0 * rows * C, 8.0 * rows * C);
-    return launch(q, softmax_v1_naive, grid_of(ceil_div(rows, ROW_THREADS)), ROW_THREADS, 0, P,
-                  logits, rows, C);
 }
 
 /* --- label_mean ------------------------------------------------------------------------------- */
@@ -96,7 +91,7 @@ extern "C" Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int
     REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
     const int64_t n = B * C;
     cost(q, (double)K * n, 4.0 * (K + 1) * n);
-    if (n % 4 == 0 && aligned_16(Y) && aligned_16(P)) /* then every P_k is */
+    if (!q->device->naive && n % 4 == 0 && aligned_16(Y) && aligned_16(P)) /* then every P_k is */
         return launch(q, label_mean_v2_vector, grid_of(ceil_div(n / 4, MEAN_THREADS)), MEAN_THREADS,
                       0, Y, P, K, n);
     return launch(q, label_mean_v1_naive, grid_of(ceil_div(n, MEAN_THREADS)), MEAN_THREADS, 0, Y, P,

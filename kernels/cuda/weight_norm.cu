@@ -69,6 +69,6 @@ extern "C" Status cuda_weight_norm_grad(Queue *q, float *grad, const float *grad
                                         const float *task, int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
     cost(q, 7.0 * C * d, 12.0 * C * d);
-    return launch(q, weight_norm_grad_v2_block, grid_of(C), THREADS, SUM_BYTES, grad, grad_linear, task,
-                  C, d);
+    return launch(q, weight_norm_grad_v2_block, grid_of(C), THREADS, SUM_BYTES, grad, grad_linear,
+                  task, C, d);
 }
