@@ -12,10 +12,12 @@
 #include "../io/dtype.h"
 #include "../kernels/philox.h"
 #include "check.h"
+#include "device_memory.h"
 #include "layout.h"
 
 static void run(Layout which, const void *in, size_t in_bytes, void *out, size_t out_bytes) {
     const char *message = NULL;
+    need_gpu();
     cr_assert(layout_run(which, in, (int64_t)in_bytes, out, (int64_t)out_bytes, &message), "%s",
               message);
 }

@@ -34,6 +34,7 @@ static int64_t off_alignment;
 /* Zeros; until free_arrays(). */
 static inline void *array(int64_t bytes) {
     cr_assert(arrays.n < MAX_ARRAYS, "more arrays than MAX_ARRAYS");
+    need_gpu(); /* their memory is the device's */
     void *memory = test_alloc((size_t)bytes);
     cr_assert(memory, "no memory for %lld bytes", (long long)bytes);
     return arrays.memory[arrays.n++] = memory;
