@@ -51,10 +51,13 @@ static Status gather_rows(Logreg *r, const Features *features, const int64_t *ro
 
 Status logreg_open(Logreg *out, const Ops *ops, const Features *features, const int64_t *rows,
                    int64_t N, const int64_t *labels, int64_t C, Error *err) {
-    const DType type = features->type == DTYPE_F16 && !features->swapped ? DTYPE_F16 : DTYPE_F32;
+    const bool as_it_is = features->type == DTYPE_F16 && !features->swapped && !ops->f16_products;
+    const DType type = as_it_is ? DTYPE_F16 : DTYPE_F32;
     Logreg *r = out;
-    *r = (Logreg){
-        .ops = ops, .N = N, .C = C, .Z = {NULL, type, features->d, batch_row(type, features->d)}};
+    *r = (Logreg){.ops = ops,
+                  .N = N,
+                  .C = C,
+                  .Z = {NULL, type, features->d, batch_row(type, features->d), false}};
     Status st = OK;
     if (N < 1 || C < 2)
         st = fail(err, ERR_ARG, "logistic regression: %lld samples, %lld classes: not a problem",
