@@ -10,8 +10,8 @@
 #include "command.h"
 #include "progress.h"
 
-static const Command *const commands[] = {&command_features, &command_labels, &command_train,
-                                          &command_evaluate, &command_info};
+static const Command *const commands[] = {&command_features, &command_labels,   &command_train,
+                                          &command_evaluate, &command_zeroshot, &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */

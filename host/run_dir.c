@@ -192,7 +192,8 @@ static void write_field(FILE *f, const char *text, size_t n) {
     fputc('"', f);
 }
 
-Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+static Status write_csv(const char *path, const Split *split, const Predictions *p,
+                        const char *const *names, Error *err) {
     FileMap list;
     AtomicFile file;
     Status st = image_list_open(&list, split, err);
@@ -200,7 +201,8 @@ Status predictions_write(const char *path, const Split *split, const Predictions
     st = atomic_open(&file, path, err);
     if (st != OK) goto out;
     const char *line = (const char *)list.data, *end = line ? line + list.bytes : NULL;
-    fputs("path,cluster,confidence,margin\n", file.stream);
+    fputs(names ? "path,class,name,confidence,margin\n" : "path,cluster,confidence,margin\n",
+          file.stream);
     for (int64_t i = 0; i < p->n; i++) {
         if (line) {
             const char *newline = memchr(line, '\n', (size_t)(end - line));
@@ -210,11 +212,24 @@ Status predictions_write(const char *path, const Split *split, const Predictions
         } else {
             fprintf(file.stream, "%lld", (long long)i);
         }
-        fprintf(file.stream, ",%lld,%.6g,%.6g\n", (long long)p->cluster[i],
-                (double)p->confidence[i], (double)p->margin[i]);
+        fprintf(file.stream, ",%lld,", (long long)p->cluster[i]);
+        if (names) {
+            write_field(file.stream, names[p->cluster[i]], strlen(names[p->cluster[i]]));
+            fputc(',', file.stream);
+        }
+        fprintf(file.stream, "%.6g,%.6g\n", (double)p->confidence[i], (double)p->margin[i]);
     }
     st = atomic_commit(&file, err);
 out:
     file_unmap(&list);
     return st;
+}
+
+Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+    return write_csv(path, split, p, NULL, err);
+}
+
+Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+                               const char *const *names, Error *err) {
+    return write_csv(path, split, p, names, err);
 }

@@ -32,5 +32,8 @@ void run_dir_close(RunDir *dir); /* NULL and twice are fine */
 /* path,cluster,confidence,margin: the path is the line of the image list beside the features
  * (<stem>.txt), or the row number where there is none. */
 Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err);
+/* path,class,name,confidence,margin: what is predicted are classes that have names. */
+Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+                               const char *const *names, Error *err);
 
 #endif

@@ -176,6 +176,48 @@ TURTLE_API Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesR
                                 Error *err);
 TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and twice are fine */
 
+/* --- names -------------------------------------------------------------------------------------- */
+
+/* CLIP's zero-shot classification: classes from their names alone; and names for found clusters. */
+typedef struct {
+    TurtleCommon common;
+    TurtleInputs inputs;        /* features of a CLIP image encoder; with `clusters` those of the
+                                   checkpoint's spaces, and behind them CLIP's if it is not one */
+    const char *weights;        /* the CLIP file with the text encoder; NULL: the phi's own below
+                                   root_dir/checkpoints */
+    const char *names;          /* a file of own classes, one per line; NULL: the data set's list */
+    const char *templates;      /* a file of own templates with {} in them; NULL: the data set's */
+    bool default_template_only; /* "A photo of a {}." */
+    bool truncate;              /* cut prompts that are too long; false: refuse them */
+    const char *clusters;       /* a task checkpoint whose clusters are to be named; NULL: none */
+    const char *predictions;    /* write path,class,name,confidence,margin here; NULL: do not */
+} TurtleZeroshotOptions;
+
+typedef struct {
+    int64_t cluster, samples;
+    /* the class that most samples of the cluster are nearest to, and the next; NULL: no samples */
+    char *name, *runner_up;
+    double share, runner_up_share; /* of the samples */
+    char *mean_name; /* the class nearest to the mean feature: another one is a sign of doubt */
+} TurtleClusterName;
+
+typedef struct {
+    const char *split; /* "val" or "train" */
+    int64_t samples, classes, prompts;
+    double top1, mean_class_acc; /* NaN without labels */
+    TurtleClusterName *cluster;  /* (clusters); owned */
+    int64_t clusters;
+    double seconds;
+    char device[16];
+    char *line; /* the published line; owned */
+    char *json; /* owned */
+} TurtleZeroshotResult;
+
+TURTLE_API void turtle_zeroshot_defaults(TurtleZeroshotOptions *options);
+TURTLE_API Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResult *out,
+                                  Error *err);
+TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
+
 /* --- information ------------------------------------------------------------------------------ */
 
 /* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, weights,
