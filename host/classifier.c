@@ -105,7 +105,7 @@ Status classifier_run(Classifier *c, const Features *features, const char *path,
 static Status sum_members(double *sums, Classifier *c, const Features *features,
                           const int64_t *cluster, Error *err) {
     const int64_t d = c->d;
-    float *row = malloc((size_t)d * sizeof *row);
+    float *row = calloc((size_t)d, sizeof *row);
     if (!row) return fail(err, ERR_MEMORY, "zeroshot: out of memory");
     for (int64_t i = 0; i < features->N; i++) {
         double square = 0.0, *sum = sums + cluster[i] * d;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prior.h"
 #include "report.h"
 #include "run_dir.h"
 #include "train.h"
@@ -16,6 +17,7 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
         .inner_lr = 0.001,
         .outer_lr = 0.001,
         .batch_size = 10000,
+        .prior = "uniform",
         .rng = "philox",
         .eval_every = 20,
         .save_every = 500,
@@ -28,6 +30,7 @@ typedef struct {
     const TurtleTrainOptions *options;
     const TurtleHooks *hooks;
     Inputs in;
+    Prior prior;
     Ops ops;
     RunDir dir;
     Train train;
@@ -110,6 +113,7 @@ static Status open_devices(Run *run, Error *err) {
                           .gamma = run->options->gamma,
                           .inner_lr = run->options->inner_lr,
                           .outer_lr = run->options->outer_lr,
+                          .prior = run->prior.pi,
                           .warm_start = run->options->warm_start,
                           .torch_rng = strcmp(run->options->rng, "torch") == 0,
                           .seed = common->seed};
@@ -149,7 +153,8 @@ static Status open_run(Run *run, Error *err) {
     if (st == OK && run->in.C == 0)
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
     if (st == OK) st = inputs_check_classes(&run->in, run->in.C, err);
-    if (st == OK) st = run_dir_open(&run->dir, o, &run->in, err);
+    if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
+    if (st == OK) st = run_dir_open(&run->dir, o, &run->in, run->prior.name, err);
     if (st == OK) st = open_devices(run, err);
     if (st == OK && o->resume) {
         if (file_exists(run->dir.resume)) {
@@ -180,6 +185,7 @@ static void close_run(Run *run) {
     ops_close(&run->ops);
     predictions_free(&run->predictions);
     run_dir_close(&run->dir);
+    prior_free(&run->prior);
     inputs_close(&run->in);
 }
 
@@ -275,6 +281,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_real(&j, "outer_lr", o->outer_lr);
     json_integer(&j, "batch_size", run->train.config.B);
     json_bool(&j, "warm_start", o->warm_start);
+    json_text(&j, "prior", run->prior.name);
     json_text(&j, "rng", o->rng);
     json_integer(&j, "eval_every", o->eval_every);
     json_integer(&j, "save_every", o->save_every);

@@ -21,9 +21,10 @@ typedef struct {
     FILE *log;
 } RunDir;
 
-/* Decides the paths and makes the folder. An unfinished run in it is ERR_ARG unless options say
+/* Decides the paths and makes the folder. `prior` is its name (prior.h). An unfinished run in it is ERR_ARG unless options say
  * resume or restart; the latter removes its state. */
-Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const Inputs *in, Error *err);
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const Inputs *in,
+                    const char *prior, Error *err);
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);

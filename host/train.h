@@ -16,6 +16,7 @@ typedef struct {
     DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
                                            * or DTYPE_BF16 (kernels/matrix.h) */
     double gamma, inner_lr, outer_lr;
+    const float *prior; /* (C) how large the classes are expected to be, sums to 1; NULL: equally */
     bool warm_start;
     bool torch_rng; /* the published implementation's random streams */
     uint64_t seed;
@@ -49,6 +50,7 @@ typedef struct {
     float *grad;         /* (task_size) the gradient of one space's task encoder */
     float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
     float *P_bar;        /* (K,C) */
+    float *prior;        /* (C), or NULL: uniform */
     float *inner_losses; /* (M) before each inner step, summed over spaces */
     void *scratch;
 

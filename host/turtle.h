@@ -83,6 +83,8 @@ typedef struct {
     double outer_lr;    /* 0.001 */
     int64_t batch_size; /* 10000; clipped to the number of samples */
     bool warm_start;    /* false: fresh heads in every outer iteration */
+    const char *prior;  /* "uniform"; "power:A", class c has a share ~ (c+1)^-A; or a file of C
+                           positive numbers: how large the classes are expected to be */
     const char *rng;    /* "philox", or "torch": the published implementation's streams */
     int64_t eval_every; /* 20 iterations; 0: only at the end */
     int64_t save_every; /* 500 iterations between states that `resume` can continue; 0: none */

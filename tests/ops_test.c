@@ -359,6 +359,19 @@ Test(ops, batch_entropy) {
     judge("batch_entropy", run_batch_entropy, ELEMENT_LIMIT);
 }
 
+static void run_prior_ratio(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    float *P_bar = probabilities(s.K, s.C, 1), *prior = probabilities(1, s.C, 2);
+    P_bar[0] = 0.0f;
+    ops->train.prior_ratio(q, output(o, s.K * s.C, P_bar), prior, (int)s.K, s.C);
+    cr_expect(o->data[0][0] == 0.0f);
+    cr_expect(o->data[0][s.K * s.C - 1] == P_bar[s.K * s.C - 1] / prior[s.C - 1]);
+    free(P_bar), free(prior);
+}
+
+Test(ops, prior_ratio) {
+    judge("prior_ratio", run_prior_ratio, ELEMENT_LIMIT);
+}
+
 /* --- losses and gradients --------------------------------------------------------------------- */
 
 static void run_cross_entropy(const Ops *ops, Queue *q, Shape s, Outputs *o) {
@@ -626,9 +639,10 @@ static double inner_loss_f64(const double *head, const float *Z, const double *Y
     return total / (double)B;
 }
 
-/* The outer loss (Eq. 12) in double as a function of the task parameters; heads constant. */
-static double outer_loss_f64(double *const *task, float *const *Z, float *const *head,
-                             double gamma) {
+/* The outer loss (Eq. 12) in double as a function of the task parameters; heads constant. With a
+ * prior (FC): its divergence from the mean label in place of the entropy. */
+static double outer_loss_f64(double *const *task, float *const *Z, float *const *head, double gamma,
+                             const float *prior) {
     double P[FK][FB * FC], Y[FB * FC] = {0}, loss = 0.0;
     for (int k = 0; k < FK; k++)
         for (int b = 0; b < FB; b++) {
@@ -653,6 +667,7 @@ static double outer_loss_f64(double *const *task, float *const *Z, float *const 
             double p = 0.0;
             for (int b = 0; b < FB; b++) p += P[k][b * FC + c] / FB;
             loss += gamma * p * log(p); /* - gamma H */
+            if (prior) loss -= gamma * p * log((double)prior[c]);
         }
     }
     return loss;
@@ -714,7 +729,7 @@ Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
     ops_close(&ops);
 }
 
-Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
+static void check_outer_gradient(const float *prior) {
     Ops ops;
     Queue *q;
     Error err;
@@ -744,8 +759,9 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
     ops.train.label_mean(q, Y, P, FK, FB, FC);
     ops.train.label_grad(q, loss, Y, &heads);
     ops.train.batch_entropy(q, P_bar, H, P, FK, FB, FC, work);
-    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) - outer_loss_f64(t, Z, head, gamma)) <
-              2e-5);
+    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) -
+                   outer_loss_f64(t, Z, head, gamma, NULL)) < 2e-5);
+    if (prior) ops.train.prior_ratio(q, P_bar, prior, FK, FC);
     for (int k = 0; k < FK; k++) {
         float grad_linear[FC * FD + FC], grad[n];
         double slope[n];
@@ -756,9 +772,10 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
         for (int i = 0; i < n; i++) {
             const double keep = t[k][i];
             t[k][i] = keep + DIFFERENCE_STEP;
-            slope[i] = outer_loss_f64(t, Z, head, gamma);
+            slope[i] = outer_loss_f64(t, Z, head, gamma, prior);
             t[k][i] = keep - DIFFERENCE_STEP;
-            slope[i] = (slope[i] - outer_loss_f64(t, Z, head, gamma)) / (2 * DIFFERENCE_STEP);
+            slope[i] =
+                (slope[i] - outer_loss_f64(t, Z, head, gamma, prior)) / (2 * DIFFERENCE_STEP);
             t[k][i] = keep;
         }
         EXPECT_CLOSE(relative_error_f64(grad, slope, n), DIFFERENCE_LIMIT,
@@ -768,6 +785,11 @@ Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
     free(work);
     ops.mem.queue_close(q);
     ops_close(&ops);
+}
+
+Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
+    check_outer_gradient(NULL);
+    check_outer_gradient((const float[FC]){0.6f, 0.25f, 0.1f, 0.05f});
 }
 
 /* --- random numbers --------------------------------------------------------------------------- */
