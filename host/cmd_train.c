@@ -16,6 +16,10 @@ static void print_result(const TurtleResult *r) {
     if (!isnan(r->space_agreement))
         printf("space agreement  %.4f   (low is a sign of a bad run: try another seed)\n",
                r->space_agreement);
+    if (!isnan(r->generalization_score))
+        printf(
+            "generalisation   %.4f   (of linear classifiers on held-out samples: high is good)\n",
+            r->generalization_score);
     if (!isnan(r->loss))
         printf("loss %.4f   entropy %.4f   %lld iterations in %.1f s on %s\n", r->loss, r->entropy,
                (long long)r->iterations, r->seconds, r->device);
@@ -52,6 +56,8 @@ static const Flag train_flags[] = {
      "continue an unfinished run"},
     {"restart", FLAG_SWITCH, offsetof(TurtleTrainOptions, restart), NULL,
      "throw an unfinished run away"},
+    {"cross_val", FLAG_SWITCH, offsetof(TurtleTrainOptions, cross_val), NULL,
+     "compute the generalisation score at the end: 10 fits per space"},
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
      "everything goes there; else below root_dir"},
     {0}};

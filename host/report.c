@@ -42,6 +42,7 @@ void result_clear(TurtleResult *r) {
                         .loss = NAN,
                         .entropy = NAN,
                         .space_agreement = NAN,
+                        .generalization_score = NAN,
                         .iterations = -1};
 }
 
@@ -200,7 +201,7 @@ void json_result(Json *j, const TurtleResult *r) {
     json_real(j, "loss", r->loss);
     json_real(j, "entropy", r->entropy);
     json_real(j, "space_agreement", r->space_agreement);
-    json_null(j, "generalization_score");
+    json_real(j, "generalization_score", r->generalization_score);
     if (r->iterations >= 0) json_integer(j, "iterations", r->iterations);
     else json_null(j, "iterations");
     json_text(j, "checkpoint", r->checkpoint);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crossval.h"
 #include "prior.h"
 #include "report.h"
 #include "run_dir.h"
@@ -285,6 +286,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_text(&j, "rng", o->rng);
     json_integer(&j, "eval_every", o->eval_every);
     json_integer(&j, "save_every", o->save_every);
+    json_bool(&j, "cross_val", o->cross_val);
     json_close(&j);
     return json_take(&j);
 }
@@ -314,6 +316,21 @@ static Status finish_split(Run *run, const Split *split, const Features *on_devi
     return st;
 }
 
+/* The generalisation score of the labels just predicted for the training split. */
+static Status cross_validate(Run *run, TurtleResult *result, Error *err) {
+    const char *dataset = run->options->inputs.dataset;
+    const Status st = generalization_score(
+        &run->ops, run->in.K, run->train.features, run->predictions.cluster, run->in.C,
+        crossval_iterations(dataset), run->hooks, &result->generalization_score, err);
+    if (st != ERR_STOPPED) return st;
+    const Status saved = train_save(&run->train, run->dir.resume, run->dir.options, err);
+    return saved != OK ? saved
+                       : fail(err, ERR_STOPPED,
+                              "training: stopped while computing the generalisation score, after "
+                              "all %lld iterations, state saved in %s: continue with --resume",
+                              (long long)run->iteration, run->dir.resume);
+}
+
 /* <root>/results/<K>space/<phis>/turtle_<dataset>.txt: the published place, one line per run. */
 static Status append_result_line(const Run *run, const TurtleResult *result, Error *err) {
     const TurtleTrainOptions *o = run->options;
@@ -321,7 +338,10 @@ static Status append_result_line(const Run *run, const TurtleResult *result, Err
     char *path = format_text("%s/results/%dspace/%s/turtle_%s.txt", o->common.root_dir, run->in.K,
                              run->in.phis, run->in.dataset);
     const char *name = strrchr(run->dir.checkpoint, '/') + 1;
-    char *line = format_text("%s, %s", result->line, name);
+    char score[64] = ""; /* spelt as published: it is what readers of these files look for */
+    if (run->options->cross_val)
+        snprintf(score, sizeof score, ", Generalizatoin Score %.4f", result->generalization_score);
+    char *line = format_text("%s%s, %s", result->line, score, name);
     const Status st = path && line ? file_append_line(path, line, err)
                                    : fail(err, ERR_MEMORY, "training: out of memory");
     free(path);
@@ -335,6 +355,7 @@ static Status finish_run(Run *run, TurtleResult *result, Error *err) {
     if (st == OK) st = train_read_task(&run->train, run->task.linear, err);
     if (st == OK) st = checkpoint_save(run->dir.checkpoint, &run->task, err);
     if (st == OK) st = finish_split(run, &run->in.train, run->train.features, result, err);
+    if (st == OK && run->options->cross_val) st = cross_validate(run, result, err);
     if (st == OK && run->in.val.N)
         st = finish_split(run, &run->in.val, run->scored_features, result, err);
     if (st != OK) return st;

@@ -90,6 +90,7 @@ typedef struct {
     int64_t save_every; /* 500 iterations between states that `resume` can continue; 0: none */
     bool resume;        /* continue an unfinished run, bit-identical to an uninterrupted one */
     bool restart;       /* throw an unfinished run away */
+    bool cross_val;     /* at the end compute generalization_score */
     const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
 } TurtleTrainOptions;
 
@@ -113,6 +114,9 @@ typedef struct {
     /* least share of samples on which one space's own labelling is the joint one: low is a
      * label-free sign of a bad run; NaN for one space */
     double space_agreement;
+    /* accuracy of linear classifiers on samples of the training split whose found classes they were
+     * not shown (10 folds), mean over spaces: ranks runs without labels; NaN if not asked for */
+    double generalization_score;
     int64_t iterations;
     double seconds;
     char device[16];
@@ -127,6 +131,39 @@ TURTLE_API void turtle_evaluate_defaults(TurtleEvaluateOptions *options);
 TURTLE_API Status turtle_evaluate(const TurtleEvaluateOptions *options, TurtleResult *out,
                                   Error *err);
 TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
+
+/* --- linear probe ----------------------------------------------------------------------------- */
+
+typedef struct {
+    TurtleCommon common;
+    TurtleInputs inputs; /* one space; the training split's labels are needed */
+    double C;            /* 1: inverse strength of the L2 penalty, as scikit-learn's */
+    bool validation;     /* choose C by its accuracy on `share` of the training split */
+    int64_t Cs;          /* 96 values, log-spaced over 10^-Crange .. 10^Crange */
+    double Crange;       /* 6 */
+    double share;        /* 0.2, the samples that train_test_split(random_state=seed) holds back */
+    int64_t max_iter;    /* 1000 */
+    double tol;          /* 1e-8 of the mean loss's gradient; the rule stands in host/logreg.h */
+} TurtleProbeOptions;
+
+typedef struct {
+    double train_acc, val_acc; /* NaN without a labelled validation split */
+    double validation_acc;     /* of the chosen C on the samples held back; NaN: not asked for */
+    double C, objective,
+        gradient_norm;           /* sum of cross-entropies + |W|^2/(2C), largest derivative */
+    int64_t iterations, classes; /* of the last fit; that occur in the training split */
+    double seconds;
+    char device[16];
+    char *line; /* the line that the published implementation appends to its results; owned */
+    char *json; /* owned */
+} TurtleProbeResult;
+
+TURTLE_API void turtle_probe_defaults(TurtleProbeOptions *options);
+/* Multinomial logistic regression on the features; with --dataset a line is added to
+ * root_dir/results/linear_probe.txt. */
+TURTLE_API Status turtle_probe(const TurtleProbeOptions *options, TurtleProbeResult *out,
+                               Error *err);
+TURTLE_API void turtle_probe_result_free(TurtleProbeResult *result); /* NULL and twice are fine */
 
 /* --- images to features ----------------------------------------------------------------------- */
 

@@ -44,6 +44,15 @@ typedef struct {
     void *scratch;
 } InnerSteps;
 
+/* A linear head and samples whose classes are known. */
+typedef struct {
+    Batch Z;           /* (B,d) features */
+    const int32_t *y;  /* (B) class of each row, in [0, C) */
+    const float *head; /* linear_size(C,d) */
+    int64_t B, C;
+    void *scratch;
+} HeadGrad;
+
 /* Streams of the counter-based generator: which use the random numbers are for. */
 enum { PHILOX_TASK = 1, PHILOX_HEAD = 2, PHILOX_ROWS = 3 };
 
@@ -97,6 +106,13 @@ typedef struct {
     /* grad (linear_size) = (grad_logits^T Z, column sums of grad_logits). 2 B d C flops. */
     Status (*linear_grad)(Queue *queue, float *grad, const float *grad_logits, const Batch *Z,
                           int64_t B, int64_t C, void *scratch);
+
+    /* Logistic regression's loss and gradient, sums over the rows (not means):
+     *   loss[0] = or += sum_b -log softmax(W z_b + bias)[y_b]   double
+     *   grad (linear_size) = or += (R^T Z, column sums of R),   R = softmax(W z_b + bias) - onehot(y).
+     * `add` says which. 4 B d C flops. NULL where a backend lacks it: host/logreg.c then composes it
+     * from matmul, cross_entropy and linear_grad. */
+    Status (*head_grad)(Queue *queue, double *loss, float *grad, const HeadGrad *in, bool add);
 
     /* One Adam step of n parameters; *step counts the steps done before, in device memory.
      *   28n bytes. Bias corrections are computed in double, as torch does. */

@@ -14,6 +14,8 @@
 #define cpu_batch_entropy_scratch ISA(cpu_batch_entropy_scratch)
 #define cpu_cross_entropy ISA(cpu_cross_entropy)
 #define cpu_gather ISA(cpu_gather)
+#define cpu_head_grad ISA(cpu_head_grad)
+#define cpu_head_grad_scratch ISA(cpu_head_grad_scratch)
 #define cpu_inner_scratch ISA(cpu_inner_scratch)
 #define cpu_inner_steps ISA(cpu_inner_steps)
 #define cpu_label_grad ISA(cpu_label_grad)
@@ -54,6 +56,8 @@ Status cpu_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar
 Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
                        int64_t C, void *scratch);
 int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bool add);
+int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                 double lr, const int64_t *step);
 Status cpu_inner_steps(Queue *q, const InnerSteps *s);

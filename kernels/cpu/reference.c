@@ -240,6 +240,30 @@ static Status linear_grad(Queue *q, float *grad, const float *grad_logits, const
     return OK;
 }
 
+static Status head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bool add) {
+    REQUIRE(q, loss && grad && in && batch_servable(&in->Z) && in->y && in->head, "head_grad");
+    REQUIRE(q, in->B >= 1 && in->C >= 1 && in->scratch, "head_grad");
+    const int64_t B = in->B, C = in->C, d = in->Z.d;
+    const float *bias = in->head + C * d;
+    float *residual = in->scratch; /* (B,C); first the logits */
+    for (int64_t b = 0; b < B; b++) REQUIRE(q, in->y[b] >= 0 && in->y[b] < C, "head_grad");
+    matmul(q, MATMUL_NT, residual, &in->Z, in->head, bias, B, C, d, NULL);
+    double sum = 0.0;
+    for (int64_t b = 0; b < B; b++) {
+        float *x = residual + b * C;
+        double top;
+        const double log_sum = log(exp_sum(x, C, &top));
+        sum += top + log_sum - x[in->y[b]];
+        for (int64_t c = 0; c < C; c++)
+            x[c] = (float)(exp(x[c] - top - log_sum) - (c == in->y[b] ? 1.0 : 0.0));
+    }
+    float *fresh = residual + B * C; /* (linear_size) */
+    linear_grad(q, fresh, residual, &in->Z, B, C, NULL);
+    loss[0] = add ? loss[0] + sum : sum;
+    for (int64_t i = 0; i < linear_size(C, d); i++) grad[i] = add ? grad[i] + fresh[i] : fresh[i];
+    return OK;
+}
+
 /* --- Adam and the inner loop ------------------------------------------------------------------ */
 
 static Status adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
@@ -337,6 +361,7 @@ void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) 
                         .cross_entropy = cross_entropy,
                         .task_grad = task_grad,
                         .linear_grad = linear_grad,
+                        .head_grad = head_grad,
                         .adam = adam,
                         .random_linear = random_linear,
                         .random_rows = random_rows};

@@ -5,6 +5,7 @@
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t candidates[] = {cpu_inner_scratch(type, B, C, d),
                                   cpu_linear_grad_scratch(type, B, C, d),
+                                  cpu_head_grad_scratch(type, B, C, d),
                                   cpu_label_grad_scratch(type, K, C, d),
                                   cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
@@ -32,6 +33,7 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
                         .cross_entropy = cpu_cross_entropy,
                         .task_grad = cpu_task_grad,
                         .linear_grad = cpu_linear_grad,
+                        .head_grad = cpu_head_grad,
                         .adam = cpu_adam,
                         .random_linear = cpu_random_linear,
                         .random_rows = cpu_random_rows};

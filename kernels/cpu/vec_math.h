@@ -53,6 +53,21 @@ static inline float log_f32(float x) {
     return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
 }
 
+/* ln(1 + u) for u >= 0, within 4e-7 of it (tests/ops_test.c): log_f32 with m - 1 = u where n is 0,
+ * before the sum rounds it away. */
+static inline float log1p_f32(float u) {
+    const float x = 1.0f + u;
+    const int32_t n = (bits_of(x) - 0x3f3504f3) >> 23;
+    const float m = f32_from_bits((uint32_t)bits_of(x) - ((uint32_t)n << 23));
+    const float s = (u < 0.41f ? u : m - 1.0f) / (m + 1.0f), square = s * s;
+    float p = 1.0f / 9.0f;
+    p = p * square + 1.0f / 7.0f;
+    p = p * square + 1.0f / 5.0f;
+    p = p * square + 1.0f / 3.0f;
+    p = p * square + 1.0f;
+    return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
+}
+
 /* 1 / (1 + exp(-x)); 0 and 1 far out, where the exponential underflows. */
 static inline float sigmoid_f32(float x) {
     return 1.0f / (1.0f + exp_f32(x < -88.0f ? 88.0f : -x));
