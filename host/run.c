@@ -6,6 +6,7 @@
 #include "crossval.h"
 #include "prior.h"
 #include "report.h"
+#include "run.h"
 #include "run_dir.h"
 #include "train.h"
 
@@ -30,6 +31,7 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
 typedef struct {
     const TurtleTrainOptions *options;
     const TurtleHooks *hooks;
+    const RunShared *shared; /* of a sweep, or NULL */
     Inputs in;
     Prior prior;
     Ops ops;
@@ -101,7 +103,9 @@ static Status check_float16(const Space *s, Error *err) {
 static Status open_devices(Run *run, Error *err) {
     const TurtleCommon *common = &run->options->common;
     const char *why = NULL;
-    Status st = ops_open(&run->ops, common->device, common->threads, &why, err);
+    Status st = OK;
+    if (run->shared) run->ops = *run->shared->ops;
+    else st = ops_open(&run->ops, common->device, common->threads, &why, err);
     if (st != OK) return st;
     if (why) notice(run->hooks, "device: %s", why);
 
@@ -110,6 +114,7 @@ static Status open_devices(Run *run, Error *err) {
                           .C = run->in.C,
                           .B = run->options->batch_size,
                           .M = run->options->M,
+                          .on_device = run->shared ? run->shared->train : NULL,
                           .operands = operand_type(common),
                           .gamma = run->options->gamma,
                           .inner_lr = run->options->inner_lr,
@@ -135,9 +140,12 @@ static Status open_devices(Run *run, Error *err) {
      * as much as the training itself */
     run->scored = run->in.val.N ? &run->in.val : train;
     run->watched = run->scored == train ? config.B : run->scored->N;
+    const RunShared *shared = run->shared;
     for (int k = 0; st == OK && k < config.K; k++)
-        st = run->ops.mem.features_open(run->ops.device, &run->scored_features[k],
-                                        &run->scored->space[k].features, err);
+        if (shared) run->scored_features[k] = run->in.val.N ? shared->val[k] : shared->train[k];
+        else
+            st = run->ops.mem.features_open(run->ops.device, &run->scored_features[k],
+                                            &run->scored->space[k].features, err);
     /* between iterations nobody reads the soft labels: their memory serves the evaluation */
     const Buffer labels = {run->train.P, config.K * config.B * config.C * (int64_t)sizeof(float)};
     if (st == OK)
@@ -150,10 +158,16 @@ static Status open_devices(Run *run, Error *err) {
 static Status open_run(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
     Status st = check_options(o, err);
-    if (st == OK) st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (run->shared) {
+        run->in = *run->shared->in;
+        run->in.C = o->inputs.classes;
+    } else if (st == OK) {
+        st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    }
     if (st == OK && run->in.C == 0)
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
-    if (st == OK) st = inputs_check_classes(&run->in, run->in.C, err);
+    /* a sweep tries other numbers of classes than the labels have */
+    if (st == OK && !run->shared) st = inputs_check_classes(&run->in, run->in.C, err);
     if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
     if (st == OK) st = run_dir_open(&run->dir, o, &run->in, run->prior.name, err);
     if (st == OK) st = open_devices(run, err);
@@ -180,14 +194,14 @@ static Status open_run(Run *run, Error *err) {
 static void close_run(Run *run) {
     predictor_close(&run->predictor);
     task_encoder_free(&run->task);
-    for (int k = 0; run->ops.device && k < run->in.K; k++)
+    for (int k = 0; !run->shared && run->ops.device && k < run->in.K; k++)
         run->ops.mem.features_close(run->ops.device, &run->scored_features[k]);
     train_close(&run->train);
-    ops_close(&run->ops);
+    if (!run->shared) ops_close(&run->ops);
     predictions_free(&run->predictions);
     run_dir_close(&run->dir);
     prior_free(&run->prior);
-    inputs_close(&run->in);
+    if (!run->shared) inputs_close(&run->in);
 }
 
 /* --- while it runs ---------------------------------------------------------------------------- */
@@ -206,7 +220,7 @@ static Status evaluate(Run *run, Error *err) {
     Status st = train_losses(&run->train, &losses, err);
     if (st != OK) return st;
     if (!isfinite(losses.loss) || !isfinite(losses.entropy))
-        return fail(err, ERR_ARG,
+        return fail(err, ERR_DIVERGED,
                     "training: the loss is not finite after iteration %lld: lower --outer_lr or "
                     "--inner_lr, or scale the features down",
                     (long long)run->iteration);
@@ -270,6 +284,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_open(&j, NULL);
     json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
     json_bool(&j, "finished", result != NULL);
+    json_text(&j, "options", run->dir.options);
     if (result) json_result(&j, result);
     json_text(&j, "command_line", o->common.command_line);
     json_text(&j, "backend", run->ops.name);
@@ -376,7 +391,12 @@ static Status finish_run(Run *run, TurtleResult *result, Error *err) {
 }
 
 Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err) {
-    Run run = {.options = options, .hooks = &options->common.hooks};
+    return run_shared(options, NULL, out, err);
+}
+
+Status run_shared(const TurtleTrainOptions *options, const RunShared *shared, TurtleResult *out,
+                  Error *err) {
+    Run run = {.options = options, .hooks = &options->common.hooks, .shared = shared};
     result_clear(out);
     Status st = open_run(&run, err);
     if (st == OK) {

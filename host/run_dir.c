@@ -31,8 +31,7 @@ static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis, cons
         fp32 ? "" : precision);
 }
 
-/* Everything that an interrupted run and its continuation must share; T may grow. */
-static char *options_text(const TurtleTrainOptions *o, const Inputs *in, const char *prior) {
+char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *prior) {
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
     char *text = format_text(
         "classes %lld\nM %lld\ninner_lr %s\nouter_lr %s\ngamma %s\n"
@@ -71,7 +70,7 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const Inputs 
                                       out->checkpoint);
     }
     if (out->folder) out->resume = format_text("%s/resume.pt", out->folder);
-    out->options = options_text(o, in, prior);
+    out->options = run_options(o, in, prior);
     return out->checkpoint && out->resume && out->options;
 }
 

@@ -276,7 +276,8 @@ Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *
     Status st = OK;
     for (int k = 0; k < config->K; k++) r->d[k] = config->features[k]->d;
     for (int k = 0; st == OK && k < config->K; k++)
-        st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
+        if (config->on_device) r->features[k] = config->on_device[k];
+        else st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
     if (st == OK) st = ops->mem.queue_open(ops->device, &r->queue, err);
     if (st == OK) st = allocate(r, err);
     if (st != OK) goto out;
@@ -301,7 +302,8 @@ void train_close(Train *r) {
     mem->graph_free(r->graph);
     mem->queue_close(r->queue);
     mem->free(r->ops->device, &r->memory);
-    for (int k = 0; k < r->config.K; k++) mem->features_close(r->ops->device, &r->features[k]);
+    for (int k = 0; !r->config.on_device && k < r->config.K; k++)
+        mem->features_close(r->ops->device, &r->features[k]);
     end_next(r);
     free(r->next.rows);
     free(r->rows_host);

@@ -12,6 +12,7 @@
 typedef struct {
     int K;
     const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */
+    const Features *on_device;            /* (K) the same on the device, another's; NULL: not yet */
     int64_t C, B, M;                      /* B <= N */
     DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
                                            * or DTYPE_BF16 (kernels/matrix.h) */

@@ -215,6 +215,72 @@ TURTLE_API Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesR
                                 Error *err);
 TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and twice are fine */
 
+/* --- sweeps ----------------------------------------------------------------------------------- */
+
+/* Many trainings, ranked without labels. Every combination of the lists is one run. Entries are
+ * numbers; whole ones also ranges, 20..50 or 20..50..5. An empty list is the default's one value. */
+typedef struct {
+    TurtleCommon common;                   /* its seed is not used */
+    TurtleInputs inputs;                   /* its classes are not used */
+    TurtleTexts classes;                   /* the data set's own number */
+    TurtleTexts seeds;                     /* 42 43 44 */
+    TurtleTexts starts;                    /* cold; "cold", "warm" */
+    TurtleTexts inner_lr, outer_lr, gamma; /* 0.001, 0.001, 10 */
+    int64_t T, M, batch_size, save_every;  /* as in TurtleTrainOptions */
+    const char *prior, *rng;
+    bool
+        no_score; /* rank without the generalisation score, which costs 10 fits per space and run */
+    int jobs;     /* trainings side by side; 0: as many as fill the cores; changes no result */
+    const char *shard; /* "I/N": only the I-th of N pieces of the grid; or NULL */
+    bool resume;       /* keep the finished runs in `out`, continue the unfinished ones */
+    bool restart;      /* throw away what is in `out` */
+    const char *out;   /* NULL: root_dir/task_checkpoints/<K>space/<phis>/<dataset>/sweep */
+} TurtleSweepOptions;
+
+/* One training. NaN where unknown; accuracies are told, never used. */
+typedef struct {
+    int64_t classes;
+    bool warm_start;
+    double inner_lr, outer_lr, gamma;
+    uint64_t seed;
+    char name[160]; /* of its run directory, below the sweep's folder */
+    char *failed;   /* why it has no results; NULL: it has; owned */
+    double generalization_score;
+    double corrected_score; /* (score - chance) / (1 - chance), chance = sum of squared shares */
+    double space_agreement; /* on the training split */
+    double stability;       /* mean ARI with the runs that differ by the seed alone */
+    double size_entropy;    /* of the clusters' sizes, over ln classes */
+    double quality;         /* what runs are ranked by; host/sweep_rank.c */
+    int64_t clusters_found;
+    double loss, entropy, cluster_acc, seconds;
+} TurtleSweepRun;
+
+/* All runs with one number of classes: means over them. */
+typedef struct {
+    int64_t classes, runs;
+    double generalization_score, corrected_score, space_agreement, stability, size_entropy;
+    double clusters_found, cluster_acc;
+    double quality; /* what numbers of classes are ranked by */
+} TurtleSweepClasses;
+
+typedef struct {
+    TurtleSweepRun *run; /* (runs), the best first; owned */
+    int64_t runs;
+    TurtleSweepClasses *classes; /* (class_counts), ascending; owned */
+    int64_t class_counts;
+    int64_t recommended,
+        runner_up; /* numbers of classes; 0: fewer than two, or three, were tried */
+    double seconds;
+    char device[16];
+    char *folder; /* holds the runs, runs.csv, classes.csv and sweep.json; owned */
+    char *json;   /* owned */
+} TurtleSweepResult;
+
+TURTLE_API void turtle_sweep_defaults(TurtleSweepOptions *options);
+TURTLE_API Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out,
+                               Error *err);
+TURTLE_API void turtle_sweep_result_free(TurtleSweepResult *result); /* NULL and twice are fine */
+
 /* --- names -------------------------------------------------------------------------------------- */
 
 /* CLIP's zero-shot classification: classes from their names alone; and names for found clusters. */
