@@ -86,7 +86,7 @@ static TurtleSweepClasses *find_classes(TurtleSweepResult *r, int64_t C) {
 
 /* Means over the runs that did not fail. */
 static Status average(TurtleSweepResult *r, Error *err) {
-    r->classes = calloc((size_t)r->runs, sizeof *r->classes);
+    r->classes = calloc((size_t)(r->runs > 0 ? r->runs : 1), sizeof *r->classes);
     if (!r->classes) return fail(err, ERR_MEMORY, "sweep: out of memory");
     for (int64_t i = 0; i < r->runs; i++) {
         const TurtleSweepRun *run = &r->run[i];
@@ -131,7 +131,6 @@ static void recommend(TurtleSweepResult *r) {
 }
 
 Status sweep_judge(TurtleSweepResult *r, int64_t *const *cluster, int64_t N, Error *err) {
-    if (r->runs < 1) return fail(err, ERR_ARG, "sweep: no runs");
     Status st = measure_stability(r, cluster, N, err);
     for (int64_t i = 0; st == OK && i < r->runs; i++) {
         TurtleSweepRun *run = &r->run[i];
