@@ -482,6 +482,9 @@ static Status finish_sweep(Sweep *s, Error *err) {
         if (!out->run[r].failed) st = label_run(s, r, err);
     if (st == OK) st = sweep_judge(out, s->cluster, s->in.train.N, err);
     if (st != OK) return st;
+    if (out->class_counts > 1 && !out->recommended)
+        notice(s->hooks, "sweep: numbers of classes are compared by what several seeds find: give "
+                         "two --seeds or more");
     out->seconds = now_seconds() - s->started;
     snprintf(out->device, sizeof out->device, "%s", s->ops.kind);
     if (s->shard.pieces > 1)

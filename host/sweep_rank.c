@@ -1,6 +1,7 @@
 /* sweep_rank.c - which run, and which number of classes, is the best, without a label. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "metrics.h"
 #include "sweep.h"
@@ -55,19 +56,19 @@ static double known_or_one(double x) {
     return isnan(x) ? 1.0 : x;
 }
 
+/* Linear classifiers learn the labelling, the spaces find it each for itself, other seeds find it
+ * too: each a share of samples beyond chance, and a good labelling has all three. */
 static double run_quality(const TurtleSweepRun *run) {
     if (run->failed) return -INFINITY;
-    return known_or_one(run->corrected_score) * known_or_one(run->space_agreement);
+    return known_or_one(run->corrected_score) * known_or_one(run->space_agreement) *
+           known_or_one(run->stability);
 }
 
-/* The best first; among equals the order of the grid, which `name` and the lists do not tell: so
- * by seed, then whatever is smaller. */
+/* The best first; among equals by name, so that the order is one. */
 static int compare_runs(const void *x, const void *y) {
     const TurtleSweepRun *a = x, *b = y;
     if (a->quality != b->quality) return a->quality < b->quality ? 1 : -1;
-    if (a->classes != b->classes) return a->classes < b->classes ? -1 : 1;
-    if (a->seed != b->seed) return a->seed < b->seed ? -1 : 1;
-    return 0;
+    return strcmp(a->name, b->name);
 }
 
 /* --- numbers of classes ----------------------------------------------------------------------- */
@@ -80,11 +81,11 @@ static int compare_classes(const void *x, const void *y) {
 static TurtleSweepClasses *find_classes(TurtleSweepResult *r, int64_t C) {
     for (int64_t i = 0; i < r->class_counts; i++)
         if (r->classes[i].classes == C) return &r->classes[i];
-    r->classes[r->class_counts] = (TurtleSweepClasses){.classes = C};
+    r->classes[r->class_counts] = (TurtleSweepClasses){.classes = C, .quality = -INFINITY};
     return &r->classes[r->class_counts++];
 }
 
-/* Means over the runs that did not fail. */
+/* Means over the runs that did not fail, and the quality of the best. */
 static Status average(TurtleSweepResult *r, Error *err) {
     r->classes = calloc((size_t)(r->runs > 0 ? r->runs : 1), sizeof *r->classes);
     if (!r->classes) return fail(err, ERR_MEMORY, "sweep: out of memory");
@@ -93,6 +94,7 @@ static Status average(TurtleSweepResult *r, Error *err) {
         TurtleSweepClasses *c = find_classes(r, run->classes);
         if (run->failed) continue;
         c->runs++;
+        if (run->quality > c->quality) c->quality = run->quality;
         c->generalization_score += run->generalization_score;
         c->corrected_score += run->corrected_score;
         c->space_agreement += run->space_agreement;
@@ -107,18 +109,18 @@ static Status average(TurtleSweepResult *r, Error *err) {
             &c->generalization_score, &c->corrected_score, &c->space_agreement, &c->stability,
             &c->size_entropy,         &c->clusters_found,  &c->cluster_acc};
         for (size_t m = 0; m < sizeof means / sizeof *means; m++) *means[m] /= (double)c->runs;
-        c->quality =
-            c->runs ? known_or_one(c->corrected_score) * known_or_one(c->stability) : -INFINITY;
     }
     qsort(r->classes, (size_t)r->class_counts, sizeof *r->classes, compare_classes);
     return OK;
 }
 
+/* Without stability there is nothing to recommend by: a few classes are easy to learn and to agree
+ * on, however badly they fit. */
 static void recommend(TurtleSweepResult *r) {
     const TurtleSweepClasses *best = NULL, *next = NULL;
     for (int64_t i = 0; i < r->class_counts; i++) {
         const TurtleSweepClasses *c = &r->classes[i];
-        if (!c->runs) continue;
+        if (!c->runs || isnan(c->stability)) continue;
         if (!best || c->quality > best->quality) {
             next = best;
             best = c;

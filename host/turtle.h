@@ -250,17 +250,17 @@ typedef struct {
     double space_agreement; /* on the training split */
     double stability;       /* mean ARI with the runs that differ by the seed alone */
     double size_entropy;    /* of the clusters' sizes, over ln classes */
-    double quality;         /* what runs are ranked by; host/sweep_rank.c */
+    double quality; /* corrected_score * space_agreement * stability, those that are known */
     int64_t clusters_found;
     double loss, entropy, cluster_acc, seconds;
 } TurtleSweepRun;
 
-/* All runs with one number of classes: means over them. */
+/* All runs with one number of classes: means over them, and the quality of the best. */
 typedef struct {
     int64_t classes, runs;
     double generalization_score, corrected_score, space_agreement, stability, size_entropy;
     double clusters_found, cluster_acc;
-    double quality; /* what numbers of classes are ranked by */
+    double quality;
 } TurtleSweepClasses;
 
 typedef struct {
@@ -268,8 +268,8 @@ typedef struct {
     int64_t runs;
     TurtleSweepClasses *classes; /* (class_counts), ascending; owned */
     int64_t class_counts;
-    int64_t recommended,
-        runner_up; /* numbers of classes; 0: fewer than two, or three, were tried */
+    int64_t recommended, runner_up; /* numbers of classes; 0: there are not two, with two
+                                       seeds each, to choose among */
     double seconds;
     char device[16];
     char *folder; /* holds the runs, runs.csv, classes.csv and sweep.json; owned */

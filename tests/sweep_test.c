@@ -69,6 +69,69 @@ Test(sweep, bad_lists_are_refused) {
     cr_expect(sweep_grid(&run, &runs, &o, 0, &err) == ERR_USAGE && strstr(err.text, "shorten"));
 }
 
+/* --- what is said of runs --------------------------------------------------------------------- */
+
+/* Three classes, found by both seeds alike under other numbers; two classes, found in ways that have
+ * nothing in common (ARI of a 3 x 3 contingency of equal cells: (0 - e)/(m - e), here with N 12 and
+ * two clusters of 6 that share 3: sum of pairs 4 * 3 = 12, expected 30 * 30/66, mean 30); a third
+ * seed that failed. */
+Test(sweep, judgement_is_what_the_formulas_say) {
+    enum { SAMPLES = 12, RUNS = 5 };
+    int64_t a[SAMPLES], b[SAMPLES], c[SAMPLES], d[SAMPLES];
+    Error err;
+    TurtleSweepResult r = {.run = calloc(RUNS, sizeof *r.run), .runs = RUNS};
+    for (int i = 0; i < SAMPLES; i++) {
+        a[i] = i % 3;
+        b[i] = (i + 1) % 3;
+        c[i] = i % 2;
+        d[i] = i / 2 % 2;
+    }
+    const struct {
+        int64_t classes, *cluster;
+        double score, agreement;
+    } runs[RUNS] = {{3, NULL, NAN, NAN},
+                    {2, c, 0.95, 1.0},
+                    {3, a, 0.9, 0.8},
+                    {2, d, 0.95, 0.9},
+                    {3, b, 0.8, 0.7}};
+    int64_t *cluster[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        r.run[i] = (TurtleSweepRun){.classes = runs[i].classes,
+                                    .seed = (uint64_t)i,
+                                    .failed = i ? NULL : strdup("why"),
+                                    .generalization_score = runs[i].score,
+                                    .space_agreement = runs[i].agreement,
+                                    .size_entropy = 1,
+                                    .clusters_found = runs[i].classes};
+        cluster[i] = runs[i].cluster;
+    }
+    ASSERT_OK(sweep_judge(&r, cluster, SAMPLES, &err), err);
+    const double expected = 30.0 * 30 / 66, ari = (12 - expected) / (30 - expected);
+    const struct {
+        uint64_t seed;
+        double corrected, stability, quality;
+    } order[RUNS] = {{2, 0.85, 1, 0.85 * 0.8},
+                     {4, 0.7, 1, 0.7 * 0.7},
+                     {3, 0.9, ari, 0.9 * 0.9 * ari},
+                     {1, 0.9, ari, 0.9 * 1.0 * ari},
+                     {0, NAN, NAN, -INFINITY}};
+    for (int i = 0; i < RUNS; i++) {
+        const TurtleSweepRun *run = &r.run[i];
+        cr_expect(run->seed == order[i].seed, "rank %d: seed %d", i, (int)run->seed);
+        if (run->failed) continue;
+        cr_expect(fabs(run->corrected_score - order[i].corrected) < 1e-12 &&
+                      fabs(run->stability - order[i].stability) < 1e-12 &&
+                      fabs(run->quality - order[i].quality) < 1e-12,
+                  "rank %d: %g %g %g", i, run->corrected_score, run->stability, run->quality);
+    }
+    cr_expect(r.class_counts == 2 && r.classes[0].classes == 2 && r.classes[1].classes == 3);
+    cr_expect(r.classes[1].runs == 2 && fabs(r.classes[1].generalization_score - 0.85) < 1e-12 &&
+              fabs(r.classes[1].quality - 0.85 * 0.8) < 1e-12);
+    cr_expect(r.recommended == 3 && r.runner_up == 2);
+    turtle_sweep_result_free(&r);
+    turtle_sweep_result_free(&r);
+}
+
 /* --- calls ------------------------------------------------------------------------------------ */
 
 /* 60 samples around four points, in two spaces of 6 and 9 dimensions. */
