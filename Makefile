@@ -133,8 +133,8 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights)
-PARTS ?= training operations assignment growth encoders images
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
+PARTS ?= training operations assignment growth encoders images probe
 bench-programs: $(BENCH)
 bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done

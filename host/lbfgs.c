@@ -203,7 +203,8 @@ static Status line_search(State *s, double step, bool *found) {
         before = p;
         step = longer >= 2.0 * step && longer <= 10.0 * step ? longer : 2.0 * step;
     }
-    return OK; /* falls without end */
+    *found = true; /* it falls without end: as far as this */
+    return OK;
 }
 
 /* --- iterations ------------------------------------------------------------------------------- */

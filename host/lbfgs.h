@@ -17,7 +17,7 @@
 
 #include "../io/status.h"
 
-enum { LBFGS_PAST = 10 };
+enum { LBFGS_PAST = 5 };
 
 typedef enum { LBFGS_GRADIENT, LBFGS_DECREASE, LBFGS_ITERATIONS, LBFGS_ROUNDING } LbfgsReason;
 

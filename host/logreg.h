@@ -11,7 +11,7 @@
  *
  * L-BFGS (lbfgs.h), in float32 with sums in double, stops at the first of
  *     |grad F|_inf <= tol n           n samples: the gradient of F/n, scikit-learn's rule
- *     F lower by less than LOGREG_DECREASE of itself per iteration, over the last ten
+ *     F lower by less than LOGREG_DECREASE of itself per iteration, over the last five
  *     max_iter iterations
  *     no step along -grad F lowers F by more than its rounding
  */

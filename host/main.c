@@ -64,7 +64,7 @@ const Flag input_flags[] = {
     {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
      "the same of the validation split"},
     {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
-     ".npy classes of --features, only to score"},
+     ".npy classes of --features: to score; probe learns them"},
     {"val_labels", FLAG_TEXT, offsetof(TurtleInputs, val_labels), "FILE",
      ".npy classes of --val_features, only to score"},
     {"classes", FLAG_INTEGER, offsetof(TurtleInputs, classes), "C",

@@ -139,7 +139,7 @@ Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bo
     double sum = add ? loss[0] : 0.0;
     for (int64_t g = 0; g < s.groups; g++) sum += s.loss[g];
     loss[0] = sum;
-    PARALLEL_FOR(num_threads(threads))
+    PARALLEL_FOR(num_threads(threads) if (s.groups * size > 65536))
     for (int64_t first = 0; first < size; first += ELEMENT_RUN) {
         float run[ELEMENT_RUN];
         const int64_t n = size - first < ELEMENT_RUN ? size - first : ELEMENT_RUN;

@@ -53,8 +53,8 @@ static inline float log_f32(float x) {
     return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
 }
 
-/* ln(1 + u) for u >= 0, within 4e-7 of it (tests/ops_test.c): log_f32 with m - 1 = u where n is 0,
- * before the sum rounds it away. */
+/* ln(1 + u) for finite u >= 0, within 4e-7 of it (tests/logreg_test.c): log_f32 with m - 1 = u where
+ * n is 0, before the sum rounds it away. NaN stays NaN. */
 static inline float log1p_f32(float u) {
     const float x = 1.0f + u;
     const int32_t n = (bits_of(x) - 0x3f3504f3) >> 23;
@@ -65,7 +65,7 @@ static inline float log1p_f32(float u) {
     p = p * square + 1.0f / 5.0f;
     p = p * square + 1.0f / 3.0f;
     p = p * square + 1.0f;
-    return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
+    return (float)n * 0x1.62e430p-1f + 2.0f * s * p + 0.0f * u;
 }
 
 /* 1 / (1 + exp(-x)); 0 and 1 far out, where the exponential underflows. */

@@ -1,0 +1,647 @@
+/* logreg_test.c - L-BFGS, logistic regression and the generalisation score: known functions,
+ * recorded minima, and what happens at the edges. */
+#include "../host/crossval.h"
+#include "../host/logreg.h"
+#include "../kernels/cpu/vec_math.h"
+#include "golden.h"
+#include "operation.h"
+
+/* --- L-BFGS on known functions ---------------------------------------------------------------- */
+
+static Status rosenbrock(void *context, const float *x, double *f, float *gradient, Error *err) {
+    const int64_t n = *(const int64_t *)context;
+    (void)err;
+    *f = 0.0;
+    for (int64_t i = 0; i < n; i += 2) {
+        const double a = 1.0 - x[i], b = x[i + 1] - (double)x[i] * x[i];
+        *f += a * a + 100.0 * b * b;
+        gradient[i] = (float)(-2.0 * a - 400.0 * x[i] * b);
+        gradient[i + 1] = (float)(200.0 * b);
+    }
+    return OK;
+}
+
+/* Its Hessian at the minimum (1, 1) has the eigenvalues 0.4 and 1001.6: |x - 1| <= |g| / 0.39, and
+ * |g| <= sqrt(2) |g|_inf per pair. A float32 x near 1 rounds g by 1001.6 2^-24 = 6e-5, so that
+ * |g|_inf <= 2e-4 can be had. */
+Test(lbfgs, finds_the_minimum_of_rosenbrocks_valley) {
+    static const int64_t sizes[] = {2, 20, 200};
+    for (int t = 0; t < 3; t++) {
+        int64_t n = sizes[t];
+        float x[200];
+        LbfgsResult r;
+        Error err;
+        for (int64_t i = 0; i < n; i++) x[i] = i % 2 ? 1.0f : -1.2f;
+        const LbfgsProblem p = {.function = rosenbrock,
+                                .context = &n,
+                                .n = n,
+                                .history = 10,
+                                .max_iterations = 500,
+                                .gradient_tolerance = 2e-4};
+        ASSERT_OK(lbfgs_minimise(&p, x, &r, &err), err);
+        cr_expect(r.reason == LBFGS_GRADIENT && r.gradient_norm <= 2e-4, "n %d: %s", (int)n,
+                  lbfgs_reason(r.reason));
+        cr_expect(r.evaluations < 120, "n %d: %d evaluations", (int)n, r.evaluations);
+        for (int64_t i = 0; i < n; i++)
+            cr_expect(fabs(x[i] - 1.0) <= 2e-4 * sqrt(2.0) / 0.39, "n %d: x[%d] = %g", (int)n,
+                      (int)i, (double)x[i]);
+    }
+}
+
+enum { QUADRATIC = 50 };
+
+/* f = 1/2 sum_i k_i (x_i - i)^2 with k from 1 to 10^4. */
+static double stiffness(int i) {
+    return pow(10.0, 4.0 * i / (QUADRATIC - 1));
+}
+
+static Status quadratic(void *context, const float *x, double *f, float *gradient, Error *err) {
+    (void)context, (void)err;
+    *f = 0.0;
+    for (int i = 0; i < QUADRATIC; i++) {
+        const double off = (double)x[i] - i;
+        *f += 0.5 * stiffness(i) * off * off;
+        gradient[i] = (float)(stiffness(i) * off);
+    }
+    return OK;
+}
+
+/* |x_i - i| = |g_i| / k_i: the gradient's bound is the distance's. */
+Test(lbfgs, finds_the_minimum_of_a_stiff_quadratic) {
+    float x[QUADRATIC] = {0};
+    LbfgsResult r;
+    Error err;
+    const LbfgsProblem p = {.function = quadratic,
+                            .n = QUADRATIC,
+                            .history = 10,
+                            .max_iterations = 2000,
+                            .gradient_tolerance = 1e-2};
+    ASSERT_OK(lbfgs_minimise(&p, x, &r, &err), err);
+    cr_expect(r.reason == LBFGS_GRADIENT, "%s after %d", lbfgs_reason(r.reason), r.iterations);
+    for (int i = 0; i < QUADRATIC; i++)
+        cr_expect(fabs((double)x[i] - i) <= 1e-2 / stiffness(i), "x[%d] = %.9g", i, (double)x[i]);
+}
+
+/* More and Thuente's first function (1994), f = -x/(x^2 + 2): minimum -1/sqrt 8 at sqrt 2, nearly
+ * flat far out, where a step that is too long ends. */
+static Status flat_far_out(void *context, const float *x, double *f, float *gradient, Error *err) {
+    const double square = (double)x[0] * x[0] + 2.0;
+    (void)context, (void)err;
+    *f = -x[0] / square;
+    gradient[0] = (float)((2.0 * x[0] * x[0] - square) / (square * square));
+    return OK;
+}
+
+/* f = x - ln x, which is NaN below 0: minimum at 1. */
+static Status nan_below_0(void *context, const float *x, double *f, float *gradient, Error *err) {
+    (void)context, (void)err;
+    *f = x[0] - log((double)x[0]);
+    gradient[0] = x[0] > 0.0f ? (float)(1.0 - 1.0 / x[0]) : NAN;
+    return OK;
+}
+
+Test(lbfgs, line_search_copes_with_flat_and_undefined_regions) {
+    static const float starts[] = {0.001f, 0.02f, 0.3f, 5.0f, 40.0f};
+    Error err;
+    LbfgsResult r;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        float x = starts[i];
+        LbfgsProblem p = {.function = nan_below_0,
+                          .n = 1,
+                          .history = 3,
+                          .max_iterations = 100,
+                          .gradient_tolerance = 1e-6};
+        ASSERT_OK(lbfgs_minimise(&p, &x, &r, &err), err);
+        cr_expect(fabs(x - 1.0) < 3e-6, "from %g: %g", (double)starts[i], (double)x);
+        x = starts[i] < 1.0f ? starts[i] : 0.0f; /* beyond sqrt 6 the function bends away */
+        p.function = flat_far_out;
+        ASSERT_OK(lbfgs_minimise(&p, &x, &r, &err), err);
+        cr_expect(fabs(x - sqrt(2.0)) < 1e-5 && fabs(r.f + 1.0 / sqrt(8.0)) < 1e-9, "from %g: %.9g",
+                  (double)starts[i], (double)x);
+    }
+}
+
+static Status always_nan(void *context, const float *x, double *f, float *gradient, Error *err) {
+    (void)context, (void)x, (void)err;
+    *f = NAN;
+    gradient[0] = 0.0f;
+    return OK;
+}
+
+static Status stops_the_third_time(void *context, const float *x, double *f, float *gradient,
+                                   Error *err) {
+    int64_t n = 2;
+    if (++*(int *)context == 3) return fail(err, ERR_STOPPED, "enough");
+    return rosenbrock(&n, x, f, gradient, err);
+}
+
+static Status slope(void *context, const float *x, double *f, float *gradient, Error *err) {
+    (void)context, (void)err;
+    *f = -(double)x[0];
+    gradient[0] = -1.0f;
+    return OK;
+}
+
+Test(lbfgs, says_why_it_ends) {
+    float x[2] = {-1.2f, 1.0f};
+    int calls = 0;
+    int64_t n = 2;
+    LbfgsResult r;
+    Error err;
+    LbfgsProblem p = {.function = stops_the_third_time,
+                      .context = &calls,
+                      .n = 2,
+                      .history = 4,
+                      .max_iterations = 50};
+    cr_expect(lbfgs_minimise(&p, x, &r, &err) == ERR_STOPPED && strcmp(err.text, "enough") == 0);
+    p.function = always_nan;
+    cr_expect(lbfgs_minimise(&p, x, &r, &err) == ERR_ARG && strstr(err.text, "not finite"));
+    p.function = rosenbrock, p.context = &n, p.max_iterations = 0;
+    cr_expect(lbfgs_minimise(&p, x, &r, &err) == OK && r.reason == LBFGS_ITERATIONS &&
+              r.iterations == 0 && r.evaluations == 1 && x[0] == -1.2f);
+    p.max_iterations = 1000; /* no tolerance: down to what float32 can */
+    cr_expect(lbfgs_minimise(&p, x, &r, &err) == OK && r.f < 1e-9 &&
+                  (r.reason == LBFGS_ROUNDING || r.reason == LBFGS_GRADIENT ||
+                   r.reason == LBFGS_DECREASE),
+              "%s: %g", lbfgs_reason(r.reason), r.f);
+    p.function = slope, p.n = 1, p.max_iterations = 5; /* no minimum */
+    cr_expect(lbfgs_minimise(&p, x, &r, &err) == OK && r.f < -1000.0, "%g", r.f);
+}
+
+/* --- the operation ---------------------------------------------------------------------------- */
+
+static int32_t *classes(int64_t B, int64_t C) {
+    int32_t *y = malloc((size_t)B * sizeof *y);
+    for (int64_t i = 0; i < B; i++) y[i] = (int32_t)(philox_at(7, 15, 9, 0, i).word[0] % C);
+    return y;
+}
+
+/* Its loss, as float; its gradient; both added to 0.5; the gradient of float16 features. */
+static void run_head_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t size = linear_size(s.C, s.d);
+    float *Z = numbers(s.B * s.d, 1), *head = numbers(size, 2), *half = malloc((size_t)size * 4);
+    int32_t *y = classes(s.B, s.C);
+    void *work = scratch(ops->train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, s.d));
+    HeadGrad in = {batch_f32(Z, s.d), y, head, s.B, s.C, work};
+    for (int64_t i = 0; i < size; i++) half[i] = 0.5f;
+    for (int add = 0; add < 2; add++) {
+        double loss = add ? 0.5 : NAN;
+        float *as_float = output(o, 1, NULL);
+        ops->train.head_grad(q, &loss, output(o, size, add ? half : NULL), &in, add);
+        *as_float = (float)loss;
+    }
+    free(work);
+    work = scratch(ops->train.scratch_bytes(DTYPE_F16, 1, s.B, s.C, s.d));
+    uint16_t *small = malloc((size_t)(s.B * s.d) * sizeof *small);
+    for (int64_t i = 0; i < s.B * s.d; i++) small[i] = f16_from_f32(Z[i]);
+    in.Z = (Batch){small, DTYPE_F16, s.d, s.d};
+    in.scratch = work;
+    double loss;
+    ops->train.head_grad(q, &loss, output(o, size, NULL), &in, false);
+    free(work), free(small), free(Z), free(head), free(half), free(y);
+}
+
+/* Limit: a product of depth n in float32 is off by at most 4 sqrt(n) 2^-24 in norm for n <= 1003
+ * (ops_test.c): 8e-6. */
+Test(logreg, head_grad, .timeout = 120) {
+    static const Shape shapes[] = {{1, 2, 1, 1},      {7, 10, 16, 1},   {119, 17, 8, 1},
+                                   {241, 100, 64, 1}, {513, 47, 67, 1}, {97, 1000, 31, 1},
+                                   {1003, 10, 192, 1}};
+    judge_at("head_grad", run_head_grad, shapes, sizeof shapes / sizeof *shapes, 8e-6);
+}
+
+/* Loss of the head in double, its entry i moved by h. */
+static double loss_in_double(const float *Z, const int32_t *y, const float *head, Shape s,
+                             int64_t moved, double h) {
+    double loss = 0.0, x[64];
+    for (int64_t b = 0; b < s.B; b++) {
+        double sum = 0.0;
+        for (int64_t c = 0; c < s.C; c++) {
+            const int64_t bias = s.C * s.d + c;
+            x[c] = head[bias] + (bias == moved ? h : 0.0);
+            for (int64_t j = 0; j < s.d; j++)
+                x[c] += (head[c * s.d + j] + (c * s.d + j == moved ? h : 0.0)) * Z[b * s.d + j];
+            sum += exp(x[c]);
+        }
+        loss += log(sum) - x[y[b]];
+    }
+    return loss;
+}
+
+/* Central differences, h = 1e-4: third derivatives below 0.1 B are worth h^2/6 0.1 B = 1e-8 here,
+ * rounding of the loss, 200, is worth 2^-53 200 / h = 2e-10. What is left is float32's: 2e-6. */
+Test(logreg, head_grad_is_the_derivative_of_its_loss) {
+    const Shape s = {60, 7, 9, 1};
+    const int64_t size = linear_size(s.C, s.d);
+    float *Z = numbers(s.B * s.d, 1), *head = numbers(size, 2), *grad = malloc((size_t)size * 4);
+    double *expected = malloc((size_t)size * sizeof *expected);
+    int32_t *y = classes(s.B, s.C);
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int64_t i = 0; i < size; i++)
+        expected[i] =
+            (loss_in_double(Z, y, head, s, i, 1e-4) - loss_in_double(Z, y, head, s, i, -1e-4)) /
+            2e-4;
+    for (int set = 0; sets[set]; set++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        double loss = 0.0;
+        setenv("TURTLE_ISA", sets[set], 1);
+        ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
+        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, s.d));
+        HeadGrad in = {batch_f32(Z, s.d), y, head, s.B, s.C, work};
+        ops.train.head_grad(q, &loss, grad, &in, false);
+        ASSERT_OK(ops.mem.wait(q, &err), err);
+        EXPECT_CLOSE(relative_error_f64(grad, expected, size), 2e-6, "%s: gradient", sets[set]);
+        const double exact = loss_in_double(Z, y, head, s, -1, 0.0);
+        EXPECT_CLOSE(fabs(loss - exact) / exact, 1e-6, "%s: loss", sets[set]);
+        const int32_t kept = y[3];
+        y[3] = (int32_t)s.C;
+        ops.train.head_grad(q, &loss, grad, &in, false);
+        cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "head_grad"));
+        y[3] = kept;
+        free(work);
+        ops.mem.queue_close(q);
+        ops_close(&ops);
+    }
+    free(Z), free(head), free(grad), free(expected), free(y);
+}
+
+/* A row that is classified far beyond float32's doubt: loss and residuals keep their digits. */
+Test(logreg, head_grad_keeps_the_digits_of_small_losses) {
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int set = 0; sets[set]; set++) {
+        const float Z[1] = {1.0f}, head[6] = {20.0f, 0.0f, -3.0f, 0.0f, 0.0f, 0.0f};
+        const int32_t y[1] = {0};
+        float grad[6];
+        double loss;
+        Ops ops;
+        Queue *q;
+        Error err;
+        setenv("TURTLE_ISA", sets[set], 1);
+        ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
+        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, 1, 3, 1));
+        HeadGrad in = {batch_f32(Z, 1), y, head, 1, 3, work};
+        ops.train.head_grad(q, &loss, grad, &in, false);
+        ASSERT_OK(ops.mem.wait(q, &err), err);
+        const double others = exp(-20.0) + exp(-23.0), share = 1.0 / (1.0 + others);
+        if (strcmp(sets[set], "reference") != 0) { /* 1 - p in double, which is enough there too */
+            EXPECT_CLOSE(fabs(loss / log1p(others) - 1.0), 1e-6, "%s: loss", sets[set]);
+        }
+        EXPECT_CLOSE(fabs(grad[0] / (-others * share) - 1.0), 1e-6, "%s: residual", sets[set]);
+        EXPECT_CLOSE(fabs(grad[1] / (exp(-20.0) * share) - 1.0), 1e-6, "%s: residual", sets[set]);
+        free(work);
+        ops.mem.queue_close(q);
+        ops_close(&ops);
+    }
+}
+
+Test(logreg, log1p_is_accurate) {
+    double worst = 0.0;
+    for (double u = 1e-30; u < 1e6; u *= 1.003) {
+        const double exact = log1p((double)(float)u), off = fabs(log1p_f32((float)u) - exact);
+        if (!(off / exact <= worst)) worst = off / exact;
+    }
+    EXPECT_CLOSE(worst, 4e-7, "log1p_f32");
+    cr_expect(log1p_f32(0.0f) == 0.0f && isnan(log1p_f32(NAN)));
+}
+
+/* --- recorded minima -------------------------------------------------------------------------- */
+
+static const char *const spaces[] = {"patches", "gabor"};
+static const int64_t dimensions[] = {192, 320};
+enum { TRAIN = 8000, VAL = 2000, CLASSES = 10 };
+
+typedef struct {
+    Ops ops;
+    Npy file;
+    int64_t *labels, *rows;
+    Logreg samples;
+    float *head;
+} Demo;
+
+static void demo_open(Demo *m, int k, const char *split, int64_t N, int threads) {
+    Error err;
+    Npy labels;
+    char *path = format_text(DEMO "/representations/%s/mnist_%s.npy", spaces[k], split);
+    char *y = format_text(DEMO "/labels/mnist_%s.npy", split);
+    ASSERT_OK(npy_open(&m->file, path, &err), err);
+    ASSERT_OK(npy_open(&labels, y, &err), err);
+    const Features f = {m->file.data, N, dimensions[k], m->file.type, m->file.swapped};
+    m->labels = malloc((size_t)N * sizeof *m->labels);
+    m->rows = malloc((size_t)N * sizeof *m->rows);
+    for (int64_t i = 0; i < N; i++) m->rows[i] = i;
+    ASSERT_OK(npy_read_i64(&labels, 0, N, m->labels, &err), err);
+    ASSERT_OK(ops_open(&m->ops, "cpu", threads, NULL, &err), err);
+    ASSERT_OK(logreg_open(&m->samples, &m->ops, &f, m->rows, N, m->labels, CLASSES, &err), err);
+    m->head = calloc((size_t)linear_size(CLASSES, dimensions[k]), sizeof *m->head);
+    npy_close(&labels);
+    free(path), free(y);
+}
+
+static void demo_close(Demo *m) {
+    logreg_close(&m->samples);
+    ops_close(&m->ops);
+    npy_close(&m->file);
+    free(m->labels), free(m->rows), free(m->head);
+}
+
+static double demo_accuracy(Demo *m, const float *head) {
+    int64_t correct = 0;
+    Error err;
+    ASSERT_OK(logreg_correct(&m->samples, head, 0, m->samples.N, &correct, &err), err);
+    return (double)correct / (double)m->samples.N;
+}
+
+/* Promised: objective to 1e-5, accuracies to 0.002. F is strongly convex in W, by 1/C = 1:
+ * |W - W*|^2 <= 2 (F - F*), which bounds the weights' distance by the objective's promise. */
+Test(logreg, recorded_minima, .timeout = 300) {
+    enum { OBJECTIVE, TRAIN_ACC, VAL_ACC, SQUARE, COLUMNS };
+    const double *recorded = golden("baselines/probe_scores.npy", DTYPE_F64, 2 * COLUMNS);
+    const LogregOptions options = {.strength = 1.0, .tol = 1e-8, .max_iter = 1000};
+    for (int k = 0; k < 2; k++) {
+        const double *r = recorded + k * COLUMNS;
+        const int64_t weights = CLASSES * dimensions[k];
+        Demo m;
+        Error err;
+        LogregResult found;
+        char path[64];
+        snprintf(path, sizeof path, "baselines/probe_%s_head.npy", spaces[k]);
+        const float *best = golden(path, DTYPE_F32, weights + CLASSES);
+
+        demo_open(&m, k, "train", TRAIN, 2);
+        /* F at the recorded minimum: the function itself, whatever minimises it. Rounding the head
+         * to float32 moves F by less than a square of it */
+        LogregOptions none = options;
+        none.max_iter = 0, none.warm = true;
+        memcpy(m.head, best, (size_t)(weights + CLASSES) * sizeof *best);
+        ASSERT_OK(logreg_fit(&m.samples, &none, m.head, &found, &err), err);
+        EXPECT_CLOSE(fabs(found.objective / r[OBJECTIVE] - 1.0), 1e-6, "%s: F at its minimum",
+                     spaces[k]);
+        cr_expect(memcmp(m.head, best, (size_t)(weights + CLASSES) * sizeof *best) == 0);
+
+        ASSERT_OK(logreg_fit(&m.samples, &options, m.head, &found, &err), err);
+        EXPECT_CLOSE(fabs(found.objective / r[OBJECTIVE] - 1.0), 1e-5, "%s: objective", spaces[k]);
+        cr_expect(found.classes == CLASSES && found.iterations > 50 && found.iterations < 1000 &&
+                  found.evaluations >= found.iterations);
+        EXPECT_CLOSE(fabs(demo_accuracy(&m, m.head) - r[TRAIN_ACC]), 0.002, "%s: training accuracy",
+                     spaces[k]);
+        double distance = 0.0, square = 0.0;
+        for (int64_t i = 0; i < weights; i++) {
+            distance += ((double)m.head[i] - best[i]) * ((double)m.head[i] - best[i]);
+            square += (double)m.head[i] * m.head[i];
+        }
+        EXPECT_CLOSE(distance, 2.0 * 1e-5 * r[OBJECTIVE], "%s: |W - W*|^2", spaces[k]);
+        EXPECT_CLOSE(fabs(sqrt(square) - sqrt(r[SQUARE])), sqrt(2.0 * 1e-5 * r[OBJECTIVE]),
+                     "%s: |W|", spaces[k]);
+
+        Demo val;
+        demo_open(&val, k, "val", VAL, 2);
+        EXPECT_CLOSE(fabs(demo_accuracy(&val, m.head) - r[VAL_ACC]), 0.002,
+                     "%s: validation accuracy", spaces[k]);
+        demo_close(&val);
+        demo_close(&m);
+    }
+}
+
+/* scikit-learn's model of two classes has one vector; the same minimum is reached by two. */
+Test(logreg, two_classes_are_those_of_scikit_learn) {
+    const double *recorded = golden("baselines/probe_sklearn.npy", DTYPE_F64, 3);
+    const LogregOptions options = {.strength = 1.0, .tol = 1e-8, .max_iter = 1000};
+    Demo m;
+    Error err;
+    LogregResult found;
+    demo_open(&m, 0, "train", 2000, 1);
+    for (int i = 0; i < 2000; i++) m.samples.y_true[i] = m.labels[i] >= 5;
+    ASSERT_OK(logreg_fit(&m.samples, &options, m.head, &found, &err), err);
+    EXPECT_CLOSE(fabs(found.objective / recorded[0] - 1.0), 1e-5, "objective");
+    EXPECT_CLOSE(fabs(demo_accuracy(&m, m.head) - recorded[1]), 0.002, "accuracy");
+    cr_expect(found.classes == 2);
+    demo_close(&m);
+}
+
+Test(logreg, recorded_generalization_score, .timeout = 300) {
+    const int8_t *y = golden("baselines/crossval_labels.npy", DTYPE_I8, TRAIN);
+    const int64_t *correct = golden("baselines/crossval_correct.npy", DTYPE_I64, 20);
+    int64_t labels[TRAIN];
+    double recorded[2] = {0, 0}, found;
+    Npy file[2];
+    Features features[2];
+    Ops ops;
+    Error err;
+    for (int i = 0; i < TRAIN; i++) labels[i] = y[i];
+    for (int i = 0; i < 20; i++) recorded[i / 10] += (double)correct[i] / 8000.0;
+    ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
+    for (int k = 0; k < 2; k++) {
+        char *path = format_text(DEMO "/representations/%s/mnist_train.npy", spaces[k]);
+        ASSERT_OK(npy_open(&file[k], path, &err), err);
+        features[k] = (Features){file[k].data, TRAIN, dimensions[k], DTYPE_F32, false};
+        free(path);
+    }
+    const int iterations = crossval_iterations("mnist");
+    ASSERT_OK(generalization_score(&ops, 1, features, labels, 10, iterations, NULL, &found, &err),
+              err);
+    EXPECT_CLOSE(fabs(found - recorded[0]), 0.003, "patches: %.6f", found);
+    ASSERT_OK(generalization_score(&ops, 2, features, labels, 10, iterations, NULL, &found, &err),
+              err);
+    EXPECT_CLOSE(fabs(found - (recorded[0] + recorded[1]) / 2.0), 0.003, "both: %.6f", found);
+    for (int k = 0; k < 2; k++) npy_close(&file[k]);
+    ops_close(&ops);
+    cr_expect(crossval_iterations("imagenet") == 400 && crossval_iterations("pcam") == 400 &&
+              crossval_iterations("kinetics700") == 400 && crossval_iterations(NULL) == 1000);
+}
+
+Test(logreg, same_bits_for_any_number_of_threads) {
+    const LogregOptions options = {
+        .strength = 1.0, .max_iter = 25, .held_first = 1111, .held_n = 777};
+    Demo m[PARTY];
+    LogregResult found[PARTY];
+    Error err;
+    for (int t = 0; t < PARTY; t++) {
+        demo_open(&m[t], 0, "train", TRAIN, party[t]);
+        ASSERT_OK(logreg_fit(&m[t].samples, &options, m[t].head, &found[t], &err), err);
+        cr_expect(found[t].objective == found[0].objective &&
+                      !memcmp(m[t].head, m[0].head, 1930 * sizeof(float)),
+                  "%d threads", party[t]);
+    }
+    for (int t = 0; t < PARTY; t++) demo_close(&m[t]);
+}
+
+/* --- edges ------------------------------------------------------------------------------------ */
+
+/* Samples of a small problem: N features of d, class by class. */
+typedef struct {
+    Ops ops;
+    float *x;
+    int64_t N, *labels, *rows;
+    Features features;
+    Logreg samples;
+    float *head;
+} Small;
+
+static void small_open(Small *s, int64_t N, int64_t d, int64_t C, int64_t stride) {
+    Error err;
+    *s = (Small){.N = N, .x = numbers(N * d, 4)};
+    s->labels = malloc((size_t)N * sizeof *s->labels);
+    s->rows = malloc((size_t)N * sizeof *s->rows);
+    s->head = calloc((size_t)linear_size(C, d), sizeof *s->head);
+    for (int64_t i = 0; i < N; i++) {
+        s->labels[i] = (int64_t)(philox_at(7, 15, 9, 0, i).word[0] % (C / stride)) * stride;
+        s->x[i * d + s->labels[i] % d] += 1.0f;
+        s->rows[i] = i;
+    }
+    s->features = (Features){s->x, N, d, DTYPE_F32, false};
+    ASSERT_OK(ops_open(&s->ops, "cpu", 2, NULL, &err), err);
+    ASSERT_OK(logreg_open(&s->samples, &s->ops, &s->features, s->rows, N, s->labels, C, &err), err);
+}
+
+static void small_close(Small *s) {
+    logreg_close(&s->samples);
+    ops_close(&s->ops);
+    free(s->x), free(s->labels), free(s->rows), free(s->head);
+}
+
+static const LogregOptions plain = {.strength = 1.0, .tol = 1e-7, .max_iter = 500};
+
+/* A backend without head_grad: the same from matmul, cross_entropy and linear_grad, in more than
+ * one chunk and around held samples. Both end where F falls by less than 1e-8 of itself. */
+Test(logreg, is_composed_where_a_backend_lacks_the_operation) {
+    Small s;
+    Error err;
+    LogregResult fused, composed;
+    LogregOptions options = plain;
+    small_open(&s, 9500, 12, 5, 1);
+    options.held_first = 300, options.held_n = 400;
+    ASSERT_OK(logreg_fit(&s.samples, &options, s.head, &fused, &err), err);
+    s.ops.train.head_grad = NULL;
+    ASSERT_OK(logreg_fit(&s.samples, &options, s.head, &composed, &err), err);
+    EXPECT_CLOSE(fabs(composed.objective / fused.objective - 1.0), 1e-6, "objective");
+    small_close(&s);
+}
+
+/* Classes 0, 3, 6 of 9: the others take no part, as if they had not been counted. */
+Test(logreg, classes_without_samples_take_no_part) {
+    Small s;
+    Error err;
+    LogregResult sparse, dense;
+    Logreg renumbered;
+    float *head = calloc((size_t)linear_size(3, 7), sizeof *head);
+    small_open(&s, 200, 7, 9, 3);
+    ASSERT_OK(logreg_fit(&s.samples, &plain, s.head, &sparse, &err), err);
+    for (int64_t i = 0; i < s.N; i++) s.labels[i] /= 3;
+    ASSERT_OK(logreg_open(&renumbered, &s.ops, &s.features, s.rows, s.N, s.labels, 3, &err), err);
+    ASSERT_OK(logreg_fit(&renumbered, &plain, head, &dense, &err), err);
+    cr_expect(sparse.classes == 3 && sparse.objective == dense.objective);
+    for (int c = 0; c < 3; c++) {
+        cr_expect(!memcmp(s.head + 3 * c * 7, head + c * 7, 7 * sizeof *head));
+        cr_expect(s.head[9 * 7 + 3 * c] == head[3 * 7 + c] && s.head[9 * 7 + 3 * c + 1] < -1e29f);
+    }
+    int64_t a, b;
+    ASSERT_OK(logreg_correct(&s.samples, s.head, 0, s.N, &a, &err), err);
+    ASSERT_OK(logreg_correct(&renumbered, head, 0, s.N, &b, &err), err);
+    cr_expect(a == b && a > s.N / 2, "%d and %d right", (int)a, (int)b);
+    logreg_close(&renumbered);
+    free(head);
+    small_close(&s);
+}
+
+Test(logreg, one_class_is_predicted_everywhere) {
+    Small s;
+    Error err;
+    LogregResult found;
+    int64_t correct;
+    small_open(&s, 50, 4, 6, 6); /* all of class 0 */
+    for (int i = 0; i < 50; i++) s.samples.y_true[i] = i < 40 ? 4 : 1;
+    LogregOptions options = plain;
+    options.held_first = 40, options.held_n = 10; /* what is left is of class 4 */
+    ASSERT_OK(logreg_fit(&s.samples, &options, s.head, &found, &err), err);
+    cr_expect(found.classes == 1 && found.objective == 0.0 && found.iterations == 0);
+    ASSERT_OK(logreg_correct(&s.samples, s.head, 0, 50, &correct, &err), err);
+    cr_expect(correct == 40);
+    small_close(&s);
+}
+
+/* Where all features are equal W = 0 is best, and the bias gives the classes' shares:
+ * F = -sum_c n_c ln(n_c / N). */
+Test(logreg, constant_features_leave_the_bias) {
+    Small s;
+    Error err;
+    LogregResult found;
+    double entropy = 0.0;
+    int64_t counts[4] = {0}, most = 0, correct;
+    small_open(&s, 300, 5, 4, 1);
+    for (int i = 0; i < 300 * 5; i++) s.x[i] = 0.7f;
+    for (int i = 0; i < 300; i++) counts[s.labels[i]]++;
+    for (int c = 0; c < 4; c++) {
+        entropy -= (double)counts[c] * log((double)counts[c] / 300.0);
+        most = counts[c] > most ? counts[c] : most;
+    }
+    logreg_close(&s.samples);
+    ASSERT_OK(logreg_open(&s.samples, &s.ops, &s.features, s.rows, 300, s.labels, 4, &err), err);
+    ASSERT_OK(logreg_fit(&s.samples, &plain, s.head, &found, &err), err);
+    EXPECT_CLOSE(fabs(found.objective / entropy - 1.0), 1e-6, "objective %g", found.objective);
+    ASSERT_OK(logreg_correct(&s.samples, s.head, 0, 300, &correct, &err), err);
+    cr_expect(correct == most);
+    double score;
+    ASSERT_OK(generalization_score(&s.ops, 1, &s.features, s.labels, 4, 100, NULL, &score, &err),
+              err);
+    cr_expect(score > 0.0 && score < 1.0);
+    small_close(&s);
+}
+
+static void count_progress(void *context, const TurtleProgress *p) {
+    int *fits = context;
+    cr_expect(p->iteration == ++*fits && p->iterations == 10, "%lld of %lld",
+              (long long)p->iteration, (long long)p->iterations);
+}
+
+Test(logreg, degenerate_labellings_have_a_score_or_a_message) {
+    Small s;
+    Error err;
+    double score;
+    int fits = 0;
+    TurtleHooks hooks = {.progress = count_progress, .context = &fits};
+    small_open(&s, 60, 4, 6, 1);
+    for (int i = 0; i < 60; i++) s.labels[i] = 3; /* one class */
+    ASSERT_OK(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, &hooks, &score, &err),
+              err);
+    cr_expect(score == 1.0 && fits == 10);
+    s.labels[17] = 5; /* a class of one sample: its own fold has never seen it */
+    ASSERT_OK(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, NULL, &score, &err),
+              err);
+    EXPECT_CLOSE(fabs(score - 59.0 / 60.0), 1e-12, "score %.9f", score);
+    s.labels[17] = 6;
+    cr_expect(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, NULL, &score, &err) ==
+                  ERR_ARG &&
+              strstr(err.text, "label 6 of sample 17") && isnan(score));
+    s.labels[17] = 3;
+    s.features.N = 9;
+    cr_expect(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, NULL, &score, &err) ==
+                  ERR_ARG &&
+              strstr(err.text, "at least 10"));
+    s.features.N = 60;
+    s.labels[3] = 0;
+    s.x[4 * 21 + 2] = NAN;
+    cr_expect(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, NULL, &score, &err) ==
+                      ERR_ARG &&
+                  strstr(err.text, "not finite"),
+              "%s", err.text);
+    s.x[4 * 21 + 2] = 0.0f;
+    const volatile sig_atomic_t stop = 1;
+    hooks = (TurtleHooks){.stop = &stop};
+    cr_expect(generalization_score(&s.ops, 1, &s.features, s.labels, 6, 100, &hooks, &score,
+                                   &err) == ERR_STOPPED);
+    LogregResult found;
+    LogregOptions options = plain;
+    options.strength = 0.0;
+    cr_expect(logreg_fit(&s.samples, &options, s.head, &found, &err) == ERR_ARG);
+    options = plain;
+    options.held_n = 60;
+    cr_expect(logreg_fit(&s.samples, &options, s.head, &found, &err) == ERR_ARG &&
+              strstr(err.text, "none left"));
+    small_close(&s);
+}
