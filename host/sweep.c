@@ -61,7 +61,7 @@ typedef struct {
     volatile sig_atomic_t stop; /* the caller's wish, or a failure */
     Status status;              /* the first failure */
     Error error;
-    char *told; /* notices that were passed on, each followed by a newline */
+    const TurtleSweepRun *speaker; /* the first run that had something to say */
 } Sweep;
 
 static Status out_of_memory(Error *err) {
@@ -238,20 +238,14 @@ static void on_progress(void *context, const TurtleProgress *p) {
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Passes a line on, once; with a warning goes the run that it is of. */
+/* Warnings are passed on, and all lines of the first run: what they say is true of the others too. */
 static void on_notice(void *context, const char *line) {
-    Job *job = context;
+    const Job *job = context;
     Sweep *s = job->sweep;
-    const bool warning = strncmp(line, "warning", 7) == 0;
     pthread_mutex_lock(&s->lock);
-    char *with = format_text("%s%s%s\n", warning ? job->run->name : "", warning ? ": " : "", line);
-    if (with && !(s->told && strstr(s->told, with))) {
-        char *longer = format_text("%s%s", s->told ? s->told : "", with);
-        notice(s->hooks, "%.*s", (int)strlen(with) - 1, with);
-        free(s->told);
-        s->told = longer;
-    }
-    free(with);
+    if (!s->speaker) s->speaker = job->run;
+    if (s->speaker == job->run || strncmp(line, "warning", 7) == 0)
+        notice(s->hooks, "%s: %s", job->run->name, line);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -507,7 +501,6 @@ Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, E
     for (int64_t r = 0; s.cluster && r < out->runs; r++) free(s.cluster[r]);
     free(s.cluster);
     free(s.done);
-    free(s.told);
     ops_close(&s.ops);
     inputs_close(&s.in);
     pthread_mutex_destroy(&s.lock);
