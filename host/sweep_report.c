@@ -1,6 +1,7 @@
 /* sweep_report.c - the tables and the JSON object of a judged sweep. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report.h"
 #include "sweep.h"
@@ -101,7 +102,11 @@ static void json_run(Json *j, const char *key, const TurtleSweepRun *run, const 
     json_real(j, "gamma", run->gamma);
     json_integer(j, "seed", (int64_t)run->seed);
     run_columns(columns, run);
-    for (int i = 0; i < RUN_COLUMNS; i++) json_real(j, columns[i].name, columns[i].value);
+    for (int i = 0; i < RUN_COLUMNS; i++) {
+        if (strcmp(columns[i].name, "clusters_found") == 0)
+            json_integer(j, "clusters_found", run->clusters_found);
+        else json_real(j, columns[i].name, columns[i].value);
+    }
     json_text(j, "failed", run->failed);
     json_text(j, "checkpoint", run->failed ? NULL : checkpoint);
     json_close(j);

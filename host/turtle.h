@@ -221,7 +221,7 @@ TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and
  * numbers; whole ones also ranges, 20..50 or 20..50..5. An empty list is the default's one value. */
 typedef struct {
     TurtleCommon common;                   /* its seed is not used */
-    TurtleInputs inputs;                   /* its classes are not used */
+    TurtleInputs inputs;                   /* its classes: where the list is empty */
     TurtleTexts classes;                   /* the data set's own number */
     TurtleTexts seeds;                     /* 42 43 44 */
     TurtleTexts starts;                    /* cold; "cold", "warm" */
