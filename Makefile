@@ -1,28 +1,37 @@
 # Makefile - builds `turtle`, its tests and its demo. `make help` lists the targets.
 
 VERSION := 0.3.0
-CONFIG  ?= release#  or debug: ASan, UBSan, leaks; warnings are errors
+CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
+ARCH    ?= $(if $(CI),sm_90a,sm_80 sm_90a compute_80)#  of the kernels; compute_80 is PTX: every later GPU
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  of the emulator; the program itself is C and CUDA C
 PREFIX  ?= /usr/local
 Q       := $(if $(V),,@)#  V=1 shows every command
 
 # --- what this machine has -------------------------------------------------------------------
-nvcc_found   := $(shell .ci/nvcc $(CUDA))
+PACKAGES := build/packages#  what .ci/packages and .ci/cxx unpack where they may not install
+nvcc_found   := $(shell .ci/nvcc $(if $(filter race,$(CONFIG)),0,$(CUDA)))
 $(if $(and $(filter 1,$(CUDA)),$(filter none,$(firstword $(nvcc_found)))),$(error CUDA=1: $(wordlist 2,99,$(nvcc_found))))
 NVCC         := $(patsubst use:%,%,$(filter use:%,$(firstword $(nvcc_found))))
+CUDA_HOME    := $(patsubst %/bin/nvcc,%,$(and $(NVCC),$(realpath $(NVCC))))
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
-USE_CUDA     := $(if $(and $(NVCC),$(CUDA_SOURCES)),1,0)
+# device.cu is what opens a GPU
+USE_CUDA     := $(if $(and $(NVCC),$(wildcard kernels/cuda/device.cu)),1,0)
+cxx_found    := $(shell .ci/cxx $(CXX) $(PACKAGES) $(if $(filter emu test%,$(MAKECMDGOALS)),get,look))
+EMU_CXX      := $(patsubst use:%,%,$(if $(filter use:%,$(firstword $(cxx_found))),$(cxx_found)))
+EMU_SOURCES  := $(wildcard kernels/emu/*.cpp)
+USE_EMU      := $(if $(and $(EMU_CXX),$(wildcard kernels/cuda/device.cu),$(EMU_SOURCES)),1,0)
 CLANG        := $(shell $(CC) --version | grep -i clang)
 HAS_OPENMP   := $(shell echo 'int main(void){return 0;}' | $(CC) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1)
 X86          := $(filter x86_64 amd64,$(shell uname -m))
 
 OUT := build/$(CONFIG)$(if $(filter 0,$(USE_CUDA)),-cpu)#  one folder per configuration: switching never needs a clean
-PACKAGES := build/packages#  what .ci/packages unpacks where it may not install
 
 # --- flags ------------------------------------------------------------------------------------
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_race    := -O2 -g
 KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
@@ -31,6 +40,22 @@ CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=h
            $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
 LDLIBS  := -lm -lpthread
+
+# The CUDA backend, three times: for a GPU; for the emulator, which the host compiler builds from the very
+# same files; a stub that says that there is none.
+GENCODE   = $(foreach a,$(ARCH),-gencode arch=$(patsubst sm_%,compute_%,$a),code=$a)
+comma    := ,
+NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
+            -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+            -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
+CUDA_LIBS = -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lpthread
+EMU_OPT_release := -O2
+EMU_OPT_debug   := $(OPT_debug) -DCHECK_LAUNCHES
+EMU_OPT_race    := -O1 -g
+# Kernels reinterpret shared memory as they please; under race they alone are instrumented, the emulator is not.
+EMU_KERNEL_OPT      := -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
+EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wno-maybe-uninitialized -Wno-psabi -MMD -MP -fvisibility=hidden -Ikernels/emu/include $(EMU_OPT_$(CONFIG))
+EMU_LINK  = $(LDFLAGS) $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 
 # The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
 ISAS           := portable $(if $(X86),avx2 avx512)
@@ -45,7 +70,7 @@ HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) 
 BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
                   $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------
@@ -56,19 +81,56 @@ FILE_unicode  := data/vocab/unicode.txt
 FILE_entities := data/vocab/entities.txt
 FILE_prompts  := data/prompts/prompts.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
-LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c kernels/*.c) $(CPU_ONCE)) \
+LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
+NO_CUDA     := $(call object,kernels/no_cuda.c)
+CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
+EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
+EMU_OBJECTS := $(EMU_KERNELS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
+BACKEND     := $(if $(filter 1,$(USE_CUDA)),$(CUDA_OBJECTS),$(NO_CUDA))#  of `turtle`, with BACKEND_LIBS
+BACKEND_LIBS := $(if $(filter 1,$(USE_CUDA)),$(CUDA_LIBS))
 PROGRAM := $(OUT)/turtle
-TESTS   := $(call object,$(wildcard tests/*.c))
 
 all: $(PROGRAM)                 ## build/turtle: the program (a link to the last configuration built)
 	@ln -sfn $(patsubst build/%,%,$(PROGRAM)) build/turtle
 	@echo "built build/turtle -> $(PROGRAM); $(wordlist 2,99,$(nvcc_found))$(if $(and $(NVCC),$(filter 0,$(USE_CUDA))),; no CUDA kernels in this version: CPU backend)"
 
-$(PROGRAM): $(call object,$(MAIN)) $(LIBRARY)
+emu:                            ## build/turtle-emu: `--device cuda` runs the CUDA kernels on the CPU, thread by thread
+ifeq ($(USE_EMU),1)
+emu: $(OUT)/turtle-emu
+	@ln -sfn $(patsubst build/%,%,$<) build/turtle-emu
+	@echo "built build/turtle-emu -> $<"
+else
+	@echo "no emulator: $(if $(EMU_CXX),this version has no CUDA kernels,$(wordlist 2,99,$(cxx_found)))"
+endif
+
+$(PROGRAM): $(call object,$(MAIN)) $(LIBRARY) $(BACKEND)
 	@echo "link $@"
-	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
+$(OUT)/turtle-emu: $(call object,$(MAIN)) $(LIBRARY) $(EMU_OBJECTS)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
+
+kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(EMU_CXX),$(EMU_KERNELS))# compiles the kernels, links nothing
+
+# What ptxas says of registers, spills and stacks is kept: tests/spills reads it.
+define nvcc_compile
+	@mkdir -p $(@D)
+	@echo "nvcc $<"
+	$(Q)$(NVCC) $(NVFLAGS) -c $< -o $@ -MF $(@:.o=.d) >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
+	@$(if $(filter tests/planted/%,$<),,grep -i warning $(@:.o=.ptxas) || true)
+endef
+$(OUT)/%.o: %.cu
+	$(nvcc_compile)
+$(OUT)/emu/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	$(Q)$(EMU_CXX) $(EMU_FLAGS) $(EMU_KERNEL_OPT) -x c++ -c $< -o $@
+$(OUT)/emu/%.o: %.cpp
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	$(Q)$(EMU_CXX) $(EMU_FLAGS) -c $< -o $@
 
 $(OUT)/%.o: %.c | $(OUT)/version.h
 	@mkdir -p $(@D)
@@ -106,7 +168,7 @@ $(OUT)/version.h: FORCE
 	@mkdir -p $(@D)
 	@printf '#define TURTLE_VERSION "%s"\n#define TURTLE_COMMIT "%s"\n#define TURTLE_COMPILER "%s"\n#define TURTLE_CUDA "%s"\n' \
 	  '$(VERSION)' "$$(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)" \
-	  "$$($(CC) --version | head -n 1)" 'none' > $@.new
+	  "$$($(CC) --version | head -n 1)" '$(if $(filter 1,$(USE_CUDA)),$(word 3,$(nvcc_found)) for $(ARCH),none)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
@@ -114,30 +176,79 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 	@data/demo/run build/turtle build/demo
 
 # --- tests ------------------------------------------------------------------------------------
-test: $(OUT)/tests-cpu $(OUT)/fault all bench-programs          ## all suites; ends with `N passed, N failed`
-	@tests/run $(CONFIG) $(OUT)
+# One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test emu_test),$(wildcard tests/*.c))
+EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
+CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
+TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
+TEST_OBJECTS_emu  := $(addsuffix .o,$(addprefix $(OUT)/emu/,$(basename $(EMU_TESTS) $(CUDA_TESTS))))
+TEST_OBJECTS_cuda := $(addsuffix .o,$(addprefix $(OUT)/cuda/,$(basename $(GPU_TESTS)))) $(CUDA_TESTS:%.cu=$(OUT)/%.o)
+TEST_BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(filter 1,$(USE_EMU)),emu) $(if $(filter 1,$(USE_CUDA)),cuda)
+TEST_PROGRAMS := $(TEST_BACKENDS:%=$(OUT)/tests-%) $(if $(filter 1,$(USE_CUDA)),$(OUT)/tests/planted/spill.o)
+WITHOUT := $(if $(filter 0,$(USE_EMU)),no emulator: $(if $(EMU_CXX),this version has none,$(wordlist 2,99,$(cxx_found)));) \
+           $(if $(filter 0,$(USE_CUDA)),no GPU: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found))))
 
-test-full: $(OUT)/tests-cpu $(OUT)/fault all     ## the same, all recorded runs, and everything again under the sanitizers
-	@TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT)
+test: $(TEST_PROGRAMS) $(OUT)/fault all emu bench-programs          ## all suites; ends with `N passed, N failed`
+	@WITHOUT="$(strip $(WITHOUT))" tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
+
+test-full: $(TEST_PROGRAMS) $(OUT)/fault all emu    ## the same, all recorded runs, and everything again under the sanitizers
+	@WITHOUT="$(strip $(WITHOUT))" TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
 	@$(MAKE) --no-print-directory test CONFIG=debug
+	@$(MAKE) --no-print-directory test CONFIG=race
+
+test-gpu:                       ## the tests of the CUDA kernels on a GPU; without one they fail
+ifeq ($(USE_CUDA),1)
+test-gpu: $(filter-out %cpu %emu,$(TEST_PROGRAMS)) all
+	@REQUIRE_GPU=1 tests/run $(CONFIG) $(OUT) cuda
+else
+	@echo "test-gpu: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found)))" >&2; exit 1
+endif
+
+sanitize:                       ## compute-sanitizer over them: memcheck, racecheck, initcheck
+ifeq ($(USE_CUDA),1)
+sanitize: $(OUT)/tests-cuda
+endif
+	@tests/sanitize $(OUT)
 
 CRITERION := -I$(PACKAGES)/usr/include -L$(PACKAGES)/usr/lib/$(shell $(CC) -dumpmachine) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(shell $(CC) -dumpmachine)
-$(TESTS): CFLAGS += $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
-$(TESTS): | criterion
+TEST_FLAGS_cpu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"'
+TEST_FLAGS_emu  = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' -DTEST_CUDA -DTEST_EMULATED $(TEST_CHECKED)
+TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTEST_CUDA $(TEST_CHECKED)
+TEST_CHECKED    = $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
+$(TEST_OBJECTS_cpu): CFLAGS += $(TEST_FLAGS_cpu)
+$(TEST_OBJECTS_emu): EMU_FLAGS += $(TEST_FLAGS_emu)
+$(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion
+define gpu_test_rule
+$(OUT)/$(1)/tests/%.o: tests/%.c | $(OUT)/version.h
+	@mkdir -p $$(@D)
+	@echo "cc $$< ($(1))"
+	$$(Q)$$(CC) $$(CFLAGS) $$(TEST_FLAGS_$(1)) -c $$< -o $$@
+endef
+$(foreach b,emu cuda,$(eval $(call gpu_test_rule,$b)))
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
-$(OUT)/tests-cpu: $(TESTS) $(call object,host/flags.c) $(LIBRARY)
+$(OUT)/tests-cpu: $(TEST_OBJECTS_cpu) $(call object,host/flags.c) $(LIBRARY) $(NO_CUDA)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
+$(OUT)/tests-emu: $(TEST_OBJECTS_emu) $(LIBRARY) $(EMU_OBJECTS)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -lstdc++ -o $@
+$(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(CUDA_OBJECTS)
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(CUDA_LIBS) $(LDLIBS) -o $@
 criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
-PARTS ?= training operations assignment growth encoders images probe
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
+PARTS ?= training operations assignment growth encoders images probe kmeans
 bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
+
+profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
+	@bench/profile $(PROGRAM) $(OUT)/profile "$(K)"
 
 bench-compare:                  ## two result files: A=old.json B=new.json
 	@bench/table --compare "$(A)" "$(B)"
@@ -146,9 +257,9 @@ results:                        ## writes the newest results into README.md
 	@bench/readme
 
 CFLAGS_peaks := -ffp-contract=fast
-$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(OUT)/bench/bench.o $(OUT)/bench/peaks.o $(LIBRARY)
+$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(OUT)/bench/bench.o $(OUT)/bench/peaks.o $(LIBRARY) $(BACKEND)
 	@echo "link $@"
-	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
 
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
@@ -172,8 +283,8 @@ clean:                          ## removes build/
 
 help:                           ## this list
 	@awk -F ' *## ' '/^[a-z-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  CONFIG=release|debug  CUDA=auto|0|1"
+	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all demo test test-full bench bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

@@ -90,7 +90,7 @@ static bool allocate(Bench *b) {
     if (matmul > scratch) scratch = matmul;
     b->features =
         (Features){random_floats(SAMPLES * b->d, 0.1f, 0), SAMPLES, b->d, DTYPE_F32, false};
-    b->Z = (Batch){NULL, DTYPE_F32, b->d, batch_row(DTYPE_F32, b->d)};
+    b->Z = (Batch){NULL, DTYPE_F32, b->d, batch_row(DTYPE_F32, b->d), false};
     if (b->ops.mem.alloc(b->ops.device, &b->memory, b->B * b->Z.row * (int64_t)sizeof(float), NULL))
         return false;
     b->Z.data = b->memory.data;

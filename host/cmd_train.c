@@ -30,6 +30,7 @@ static void print_and_free(TurtleResult *result, const CommandFlags *flags) {
     command_hooks_end();
     if (flags->json) puts(result->json);
     else print_result(result);
+    if (!flags->json && result->profile) printf("\n%s", result->profile);
     turtle_result_free(result);
 }
 
@@ -60,6 +61,12 @@ static const Flag train_flags[] = {
      "compute the generalisation score at the end: 10 fits per space"},
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
      "everything goes there; else below root_dir"},
+    {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused|mega",
+     "the inner loop on a GPU"},
+    {"profile", FLAG_SWITCH, offsetof(TurtleTrainOptions, profile), NULL,
+     "time every kernel of a GPU and print the table"},
+    {"profile_range", FLAG_TEXT, offsetof(TurtleTrainOptions, profile_range), "A:B",
+     "iterations that nsys or ncu record, counted from 1"},
     {0}};
 
 static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) {

@@ -44,6 +44,24 @@ static void json_array(Json *j, const char *name, DType type, const int64_t *sha
     json_close(j);
 }
 
+/* The GPUs of this machine, whichever would be taken, or why there is none. */
+static void info_cuda(char **text, Json *j) {
+    CudaDevice devices[CUDA_MAX_DEVICES];
+    char versions[128];
+    Error err = {""};
+    const int count = cuda_devices(devices, versions, &err);
+    add(text, "cuda          %s%s%s\n", versions, versions[0] && !count ? "; " : "",
+        count ? "" : err.text);
+    json_text(j, "cuda_versions", versions);
+    json_open_array(j, "cuda_devices");
+    for (int i = 0; i < count; i++) {
+        add(text, "  cuda:%d      %s%s%s\n", i, devices[i].name, devices[i].why[0] ? ": " : "",
+            devices[i].why);
+        json_text(j, NULL, devices[i].name);
+    }
+    json_close_array(j);
+}
+
 static void info_program(char **text, Json *j) {
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
@@ -67,6 +85,7 @@ static void info_program(char **text, Json *j) {
     }
     json_close_array(j);
 
+    info_cuda(text, j);
     add(text, "instructions ");
     json_open_array(j, "instruction_sets");
     for (int i = 0; sets[i]; i++) {

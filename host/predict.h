@@ -16,10 +16,12 @@ typedef struct {
 /* Buffers for one shape, reused from call to call. */
 typedef struct {
     const Ops *ops;
-    Queue *queue;
+    Queue *queue; /* of predictor_run */
     int K;
     int64_t C, d[MAX_SPACES];
-    Buffer memory; /* no data: borrowed */
+    int64_t chunk; /* rows at a time: bounds the memory, does not change a bit */
+    Buffer own;    /* memory of `rows`: 0, 1, ... chunk - 1 */
+    Buffer memory; /* of what follows; no data: borrowed */
     int64_t *rows;
     float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin; /* Z: of one space at a time */
     int32_t *index;
@@ -27,7 +29,8 @@ typedef struct {
 } Predictor;
 
 /* Takes its memory from `borrowed` (device memory that nobody reads between two calls of
- * predictor_run) where that is large enough, else its own; NULL: its own. */
+ * predictor_run, or while what predictor_clusters enqueued runs) where that is large enough, else
+ * its own; NULL: its own. */
 Status predictor_open(Predictor *out, const Ops *ops, int K, int64_t C, const int64_t *d,
                       const Buffer *borrowed, Error *err);
 void predictor_close(Predictor *p); /* NULL and twice are fine */
@@ -37,6 +40,13 @@ void predictor_close(Predictor *p); /* NULL and twice are fine */
  * are cut into pieces. */
 Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *features, int64_t n,
                      Predictions *out, Error *err);
+
+/* Enqueues on `queue`: argmax_c Y of samples 0 .. n, under task encoders as training keeps them on
+ * the device (kernels/train.h). `cluster` (n), in host memory, is written when a later wait() or
+ * reach() returns. */
+Status predictor_clusters(Predictor *p, Queue *queue, float *const *task, const Features *features,
+                          int64_t n, int32_t *cluster);
+Status predictions_alloc(Predictions *out, int64_t n, Error *err); /* replaces *out */
 void predictions_free(Predictions *p); /* NULL and twice are fine */
 
 #endif

@@ -51,6 +51,7 @@ void turtle_result_free(TurtleResult *r) {
     free(r->cluster_sizes);
     free(r->checkpoint);
     free(r->line);
+    free(r->profile);
     free(r->json);
     result_clear(r);
 }

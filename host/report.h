@@ -34,7 +34,7 @@ TurtleCommon common_defaults(void);
  * with a path. */
 void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device,
                  const char *precision);
-/* What --precision means: `auto` is fp32 on the CPU. */
+/* What --precision means where the device has not said it: `auto` is fp32. */
 const char *precision_used(const TurtleCommon *common);
 void json_inputs(Json *j, const Inputs *in);
 void json_result(Json *j, const TurtleResult *result);

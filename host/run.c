@@ -5,10 +5,12 @@
 
 #include "crossval.h"
 #include "prior.h"
+#include "profile.h"
 #include "report.h"
 #include "run.h"
 #include "run_dir.h"
 #include "train.h"
+#include "watch.h"
 
 void turtle_train_defaults(TurtleTrainOptions *o) {
     *o = (TurtleTrainOptions){
@@ -23,13 +25,17 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
         .rng = "philox",
         .eval_every = 20,
         .save_every = 500,
+        .inner = "auto",
     };
 }
 
 /* --- everything a run holds ------------------------------------------------------------------- */
 
 typedef struct {
-    const TurtleTrainOptions *options;
+    TurtleTrainOptions resolved; /* the caller's, with the device's own precision for `auto` */
+    const TurtleTrainOptions *options;   /* those */
+    int64_t profile_first, profile_last; /* iterations, counted from 1; 0: none */
+    bool profiled;                       /* a profiler records just now */
     const TurtleHooks *hooks;
     const RunShared *shared; /* of a sweep, or NULL */
     Inputs in;
@@ -39,11 +45,14 @@ typedef struct {
     Train train;
     TaskEncoder task;
     Predictor predictor;
-    Features scored_features[MAX_SPACES]; /* of the scored split, on the device */
-    const Split *scored;                  /* the validation split, else the training split */
-    int64_t watched;                      /* samples of it that are scored while training goes on */
+    Features val_features[MAX_SPACES]; /* on the device */
+    const Features *scored_features;   /* of the scored split */
+    const Split *scored;               /* the validation split, else the training split */
+    int64_t watched;                   /* samples of it that are scored while training goes on */
     Predictions predictions;
+    Watch watch;
     int64_t iteration;
+    int64_t pace; /* a mark PACE iterations back */
     double started;
     TurtleProgress progress;
 } Run;
@@ -67,10 +76,48 @@ static Status check_options(const TurtleTrainOptions *o, Error *err) {
         return fail(err, ERR_USAGE, "training: --gamma must be 0 or more and finite");
     if (strcmp(o->rng, "philox") != 0 && strcmp(o->rng, "torch") != 0)
         return fail(err, ERR_USAGE, "training: --rng %s: expected philox or torch", o->rng);
-    if (strcmp(precision_used(&o->common), "tf32") == 0)
+    if (strcmp(o->inner, "auto") != 0 && strcmp(o->inner, "unfused") != 0 &&
+        strcmp(o->inner, "fused") != 0 && strcmp(o->inner, "mega") != 0)
+        return fail(err, ERR_USAGE, "training: --inner %s: expected auto, unfused, fused or mega",
+                    o->inner);
+    return OK;
+}
+
+/* "A:B", 1 <= A <= B. */
+static Status parse_range(Run *run, Error *err) {
+    const char *text = run->options->profile_range;
+    long long first, last;
+    char rest;
+    if (!text) return OK;
+    if (sscanf(text, "%lld:%lld%c", &first, &last, &rest) != 2 || first < 1 || last < first)
+        return fail(err, ERR_USAGE,
+                    "training: --profile_range %s: expected A:B, iterations counted from 1", text);
+    run->profile_first = first;
+    run->profile_last = last;
+    return OK;
+}
+
+/* Opens the device, and `auto` becomes its own precision. */
+static Status open_ops(Run *run, Error *err) {
+    TurtleCommon *common = &run->resolved.common;
+    const char *why = NULL;
+    Status st = OK;
+    if (run->shared) run->ops = *run->shared->ops;
+    else st = ops_open(&run->ops, common->device, common->threads, &why, err);
+    if (st != OK) return st;
+    if (why) notice(run->hooks, "device: %s", why);
+    if (strcmp(common->precision, "auto") == 0) common->precision = run->ops.precision;
+    if (strcmp(common->precision, "tf32") == 0 && !run->ops.f16_products)
         return fail(err, ERR_USAGE,
                     "training: --precision tf32: the CPU backend has fp32, fp16 and bf16");
-    return OK;
+    if (run->profile_last) st = run->ops.mem.capture(run->ops.device, false, err);
+    if (st == OK && run->options->profile) {
+        st = run->ops.mem.profile(run->ops.device, err);
+        if (st == OK)
+            notice(run->hooks, "profile: launches are timed one by one and not replayed: this run "
+                               "is slower than others");
+    }
+    return st;
 }
 
 static DType operand_type(const TurtleCommon *common) {
@@ -100,15 +147,31 @@ static Status check_float16(const Space *s, Error *err) {
     return st;
 }
 
-static Status open_devices(Run *run, Error *err) {
-    const TurtleCommon *common = &run->options->common;
-    const char *why = NULL;
-    Status st = OK;
-    if (run->shared) run->ops = *run->shared->ops;
-    else st = ops_open(&run->ops, common->device, common->threads, &why, err);
-    if (st != OK) return st;
-    if (why) notice(run->hooks, "device: %s", why);
+static InnerTier inner_tier(const char *name) {
+    return strcmp(name, "mega") == 0      ? INNER_MEGA
+           : strcmp(name, "fused") == 0   ? INNER_FUSED
+           : strcmp(name, "unfused") == 0 ? INNER_UNFUSED
+                                          : INNER_AUTO;
+}
 
+/* "1.9 GB of 141 GB on cuda:0: ..." where the device has memory of its own. */
+static void tell_memory(const Run *run) {
+    MemoryUse use;
+    char used[24], total[24], resident[24], arrays[24], left[24], remote[24];
+    run->ops.mem.memory(run->ops.device, &use);
+    if (use.total == 0) return;
+    notice(run->hooks,
+           "memory: %s of %s on %s: features %s resident, arrays %s, %s stay free%s%s%s",
+           bytes_text(used, use.resident + use.arrays), bytes_text(total, use.total), run->ops.kind,
+           bytes_text(resident, use.resident), bytes_text(arrays, use.arrays),
+           bytes_text(left, use.free), use.remote ? "; features of " : "",
+           use.remote ? bytes_text(remote, use.remote) : "",
+           use.remote ? " stay in pinned host memory, gathered one iteration ahead" : "");
+}
+
+static Status open_training(Run *run, Error *err) {
+    const TurtleCommon *common = &run->options->common;
+    Status st = OK;
     const Split *train = &run->in.train;
     TrainConfig config = {.K = run->in.K,
                           .C = run->in.C,
@@ -116,6 +179,8 @@ static Status open_devices(Run *run, Error *err) {
                           .M = run->options->M,
                           .on_device = run->shared ? run->shared->train : NULL,
                           .operands = operand_type(common),
+                          .tf32 = strcmp(common->precision, "tf32") == 0,
+                          .tier = inner_tier(run->options->inner),
                           .gamma = run->options->gamma,
                           .inner_lr = run->options->inner_lr,
                           .outer_lr = run->options->outer_lr,
@@ -140,24 +205,27 @@ static Status open_devices(Run *run, Error *err) {
      * as much as the training itself */
     run->scored = run->in.val.N ? &run->in.val : train;
     run->watched = run->scored == train ? config.B : run->scored->N;
-    const RunShared *shared = run->shared;
-    for (int k = 0; st == OK && k < config.K; k++)
-        if (shared) run->scored_features[k] = run->in.val.N ? shared->val[k] : shared->train[k];
+    run->scored_features = run->scored == train ? run->train.features : run->val_features;
+    for (int k = 0; st == OK && run->in.val.N && k < config.K; k++)
+        if (run->shared) run->val_features[k] = run->shared->val[k];
         else
-            st = run->ops.mem.features_open(run->ops.device, &run->scored_features[k],
-                                            &run->scored->space[k].features, err);
+            st = run->ops.mem.features_open(run->ops.device, &run->val_features[k],
+                                            &run->in.val.space[k].features, err);
     /* between iterations nobody reads the soft labels: their memory serves the evaluation */
     const Buffer labels = {run->train.P, config.K * config.B * config.C * (int64_t)sizeof(float)};
     if (st == OK)
         st = predictor_open(&run->predictor, &run->ops, config.K, config.C, run->train.d, &labels,
                             err);
     if (st == OK) st = task_encoder_alloc(&run->task, config.K, config.C, run->train.d, err);
+    if (st == OK) tell_memory(run);
     return st;
 }
 
 static Status open_run(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
     Status st = check_options(o, err);
+    if (st == OK) st = parse_range(run, err);
+    if (st == OK) st = open_ops(run, err);
     if (run->shared) {
         run->in = *run->shared->in;
         run->in.C = o->inputs.classes;
@@ -169,8 +237,9 @@ static Status open_run(Run *run, Error *err) {
     /* a sweep tries other numbers of classes than the labels have */
     if (st == OK && !run->shared) st = inputs_check_classes(&run->in, run->in.C, err);
     if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
-    if (st == OK) st = run_dir_open(&run->dir, o, &run->in, run->prior.name, err);
-    if (st == OK) st = open_devices(run, err);
+    if (st == OK)
+        st = run_dir_open(&run->dir, o, run->ops.precision, run->prior.name, &run->in, err);
+    if (st == OK) st = open_training(run, err);
     if (st == OK && o->resume) {
         if (file_exists(run->dir.resume)) {
             st = train_restore(&run->train, run->dir.resume, run->dir.options, err);
@@ -192,10 +261,11 @@ static Status open_run(Run *run, Error *err) {
 }
 
 static void close_run(Run *run) {
+    watch_close(&run->watch);
     predictor_close(&run->predictor);
     task_encoder_free(&run->task);
     for (int k = 0; !run->shared && run->ops.device && k < run->in.K; k++)
-        run->ops.mem.features_close(run->ops.device, &run->scored_features[k]);
+        run->ops.mem.features_close(run->ops.device, &run->val_features[k]);
     train_close(&run->train);
     if (!run->shared) ops_close(&run->ops);
     predictions_free(&run->predictions);
@@ -206,73 +276,85 @@ static void close_run(Run *run) {
 
 /* --- while it runs ---------------------------------------------------------------------------- */
 
-/* The labelling as it stands, applied to the first n scored samples. */
-static Status predict_scored(Run *run, int64_t n, Error *err) {
-    const Status st = train_read_task(&run->train, run->task.linear, err);
-    return st == OK ? predictor_run(&run->predictor, &run->task, run->scored_features, n,
-                                    &run->predictions, err)
-                    : st;
-}
-
-static Status evaluate(Run *run, Error *err) {
-    TurtleProgress *p = &run->progress;
-    TrainLosses losses;
-    Status st = train_losses(&run->train, &losses, err);
-    if (st != OK) return st;
-    if (!isfinite(losses.loss) || !isfinite(losses.entropy))
-        return fail(err, ERR_DIVERGED,
-                    "training: the loss is not finite after iteration %lld: lower --outer_lr or "
-                    "--inner_lr, or scale the features down",
-                    (long long)run->iteration);
-    st = predict_scored(run, run->watched, err);
-    if (st == OK) st = score_accuracy(&p->cluster_acc, run->scored, &run->predictions, err);
-    if (st != OK) return st;
-    p->loss = losses.loss;
-    p->entropy = losses.entropy;
-    p->iteration = run->iteration;
-    p->seconds = now_seconds() - run->started;
-    p->clusters_found = count_clusters(&run->predictions, run->in.C);
-    return run_dir_log(&run->dir, p, err);
-}
-
 static bool stop_asked(const TurtleHooks *hooks) {
     return hooks->stop && *hooks->stop;
 }
 
+/* The host enqueues at most 2 PACE iterations ahead of the device, so that it stops soon. */
+enum { PACE = 16 };
+static Status keep_pace(Run *run, Error *err) {
+    const DeviceOps *mem = &run->ops.mem;
+    if (run->iteration % PACE != 0) return OK;
+    const Status st = run->pace >= 0 ? mem->reach(run->train.queue, run->pace, err) : OK;
+    if (st == OK) mem->mark(run->train.queue, &run->pace);
+    return st;
+}
+
+/* Before iteration t, counted from 1: a profiler begins to record, or no longer does. */
+static Status profile_range(Run *run, int64_t t, Error *err) {
+    const bool on = t >= run->profile_first && t <= run->profile_last && t <= run->options->T;
+    if (on == run->profiled) return OK;
+    run->profiled = on;
+    return run->ops.mem.capture(run->ops.device, on, err);
+}
+
+static void tell_progress(Run *run) {
+    TurtleProgress *p = &run->progress;
+    p->iteration = run->iteration;
+    p->seconds = now_seconds() - run->started;
+    watch_progress(&run->watch, p);
+    if (run->hooks->progress) run->hooks->progress(run->hooks->context, p);
+}
+
+/* All that is enqueued is done and logged; then the state is saved. */
+static Status save(Run *run, Error *err) {
+    const Status st = watch_finish(&run->watch, err);
+    return st == OK ? train_save(&run->train, run->dir.resume, run->dir.options, err) : st;
+}
+
+/* One iteration, and what follows it. */
+static Status advance(Run *run, Error *err) {
+    const TurtleTrainOptions *o = run->options;
+    Status st = profile_range(run, run->iteration + 1, err);
+    if (st == OK) st = train_iteration(&run->train, err);
+    if (st != OK) return st;
+    const int64_t t = ++run->iteration;
+    if (t == o->T || (o->eval_every && t % o->eval_every == 0))
+        st = watch_evaluate(&run->watch, t, err);
+    else st = watch_look(&run->watch, err);
+    if (st == OK) st = keep_pace(run, err);
+    if (st == OK && t == o->T) st = watch_finish(&run->watch, err);
+    return st;
+}
+
 static Status train_loop(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
-    run->progress = (TurtleProgress){.unit = "it",
-                                     .first = run->iteration,
-                                     .iterations = o->T,
-                                     .classes = run->in.C,
-                                     .loss = NAN,
-                                     .entropy = NAN,
-                                     .cluster_acc = NAN,
-                                     .clusters_found = -1};
+    run->progress = (TurtleProgress){
+        .unit = "it", .first = run->iteration, .iterations = o->T, .classes = run->in.C};
     run->started = now_seconds();
-    while (run->iteration < o->T) {
-        Status st = train_iteration(&run->train, err);
+    run->pace = -1;
+    run->watch = (Watch){.train = &run->train,
+                         .predictor = &run->predictor,
+                         .split = run->scored,
+                         .features = run->scored_features,
+                         .n = run->watched,
+                         .dir = &run->dir,
+                         .started = run->started};
+    Status st = watch_open(&run->watch, err);
+    while (st == OK && run->iteration < o->T) {
+        st = advance(run, err);
         if (st != OK) return st;
-        const int64_t t = ++run->iteration;
-        if (t == o->T || (o->eval_every && t % o->eval_every == 0)) {
-            st = evaluate(run, err);
-            if (st != OK) return st;
-        }
-        run->progress.iteration = t;
-        run->progress.seconds = now_seconds() - run->started;
-        if (run->hooks->progress) run->hooks->progress(run->hooks->context, &run->progress);
+        tell_progress(run);
+        const int64_t t = run->iteration;
         const bool stop = stop_asked(run->hooks) && t < o->T;
-        if (stop || (o->save_every && t % o->save_every == 0 && t < o->T)) {
-            st = train_save(&run->train, run->dir.resume, run->dir.options, err);
-            if (st != OK) return st;
-        }
-        if (stop)
+        if (stop || (o->save_every && t % o->save_every == 0 && t < o->T)) st = save(run, err);
+        if (st == OK && stop)
             return fail(err, ERR_STOPPED,
                         "training: stopped after iteration %lld of %lld, state saved in %s: "
                         "continue with --resume",
                         (long long)t, (long long)o->T, run->dir.resume);
     }
-    return OK;
+    return st == OK ? profile_range(run, run->iteration + 1, err) : st;
 }
 
 /* --- what it leaves --------------------------------------------------------------------------- */
@@ -286,6 +368,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_bool(&j, "finished", result != NULL);
     json_text(&j, "options", run->dir.options);
     if (result) json_result(&j, result);
+    if (result && o->profile) json_profile(&j, &run->ops);
     json_text(&j, "command_line", o->common.command_line);
     json_text(&j, "backend", run->ops.name);
     json_inputs(&j, &run->in);
@@ -299,6 +382,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_bool(&j, "warm_start", o->warm_start);
     json_text(&j, "prior", run->prior.name);
     json_text(&j, "rng", o->rng);
+    json_text(&j, "inner", o->inner);
     json_integer(&j, "eval_every", o->eval_every);
     json_integer(&j, "save_every", o->save_every);
     json_bool(&j, "cross_val", o->cross_val);
@@ -372,7 +456,7 @@ static Status finish_run(Run *run, TurtleResult *result, Error *err) {
     if (st == OK) st = finish_split(run, &run->in.train, run->train.features, result, err);
     if (st == OK && run->options->cross_val) st = cross_validate(run, result, err);
     if (st == OK && run->in.val.N)
-        st = finish_split(run, &run->in.val, run->scored_features, result, err);
+        st = finish_split(run, &run->in.val, run->val_features, result, err);
     if (st != OK) return st;
     result->loss = losses.loss;
     result->entropy = losses.entropy;
@@ -381,6 +465,7 @@ static Status finish_run(Run *run, TurtleResult *result, Error *err) {
     snprintf(result->device, sizeof result->device, "%s", run->ops.kind);
     result->checkpoint = format_text("%s", run->dir.checkpoint);
     result->line = result_line(result, &run->in);
+    if (run->options->profile) result->profile = profile_table(&run->ops);
     result->json = run_json(run, result);
     if (!result->checkpoint || !result->line || !result->json)
         return fail(err, ERR_MEMORY, "training: out of memory");
@@ -396,7 +481,8 @@ Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error 
 
 Status run_shared(const TurtleTrainOptions *options, const RunShared *shared, TurtleResult *out,
                   Error *err) {
-    Run run = {.options = options, .hooks = &options->common.hooks, .shared = shared};
+    Run run = {.resolved = *options, .hooks = &options->common.hooks, .shared = shared};
+    run.options = &run.resolved;
     result_clear(out);
     Status st = open_run(&run, err);
     if (st == OK) {

@@ -15,9 +15,10 @@
 /* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_priorpower0.5][_rngtorch][_bf16].pt:
  * the published name; what the published implementation lacks is appended where not default. The
  * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
-static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis, const char *prior) {
+static char *checkpoint_name(const TurtleTrainOptions *o, const char *usual, const char *prior,
+                             const char *phis) {
     const char *precision = precision_used(&o->common);
-    const bool fp32 = strcmp(precision, "fp32") == 0, uniform = strcmp(prior, "uniform") == 0;
+    const bool as_usual = strcmp(precision, usual) == 0, uniform = strcmp(prior, "uniform") == 0;
     char shown[48]; /* "power0.5" */
     snprintf(shown, sizeof shown, "%.*s%s", (int)strcspn(prior, ":"), prior,
              prior[strcspn(prior, ":")] ? strchr(prior, ':') + 1 : "");
@@ -27,8 +28,8 @@ static char *checkpoint_name(const TurtleTrainOptions *o, const char *phis, cons
         phis, format_real(inner, o->inner_lr), format_real(outer, o->outer_lr), (long long)o->T,
         (long long)o->M, o->warm_start ? "warm" : "cold", format_real(gamma, o->gamma),
         (long long)o->batch_size, (unsigned long long)o->common.seed, uniform ? "" : "_prior",
-        uniform ? "" : shown, strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "", fp32 ? "" : "_",
-        fp32 ? "" : precision);
+        uniform ? "" : shown, strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "", as_usual ? "" : "_",
+        as_usual ? "" : precision);
 }
 
 char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *prior) {
@@ -54,13 +55,13 @@ char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *pri
     return text;
 }
 
-static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const Inputs *in,
-                         const char *prior) {
+static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *usual,
+                         const char *prior, const Inputs *in) {
     if (o->out) {
         out->folder = format_text("%s", o->out);
         out->checkpoint = format_text("%s/checkpoint.pt", o->out);
     } else {
-        char *name = checkpoint_name(o, in->phis, prior);
+        char *name = checkpoint_name(o, usual, prior, in->phis);
         if (name)
             out->checkpoint = format_text("%s/task_checkpoints/%dspace/%s/%s/%s",
                                           o->common.root_dir, in->K, in->phis, in->dataset, name);
@@ -74,15 +75,16 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const Inputs 
     return out->checkpoint && out->resume && out->options;
 }
 
-Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const Inputs *in, const char *prior,
-                    Error *err) {
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual, const char *prior,
+                    const Inputs *in, Error *err) {
     *out = (RunDir){0};
     if (o->resume && o->restart)
         return fail(err, ERR_USAGE, "training: --resume and --restart exclude each other");
     if (!o->out && !o->inputs.dataset)
         return fail(err, ERR_USAGE, "training: --features needs --out DIR for the results");
     Status st = OK;
-    if (!decide_paths(out, o, in, prior)) st = fail(err, ERR_MEMORY, "training: out of memory");
+    if (!decide_paths(out, o, usual, prior, in))
+        st = fail(err, ERR_MEMORY, "training: out of memory");
     if (st == OK) st = folder_make(out->folder, err);
     if (st == OK && file_exists(out->resume)) {
         if (o->restart && remove(out->resume) != 0)

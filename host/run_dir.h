@@ -21,10 +21,11 @@ typedef struct {
     FILE *log;
 } RunDir;
 
-/* Decides the paths and makes the folder. `prior` is its name (prior.h). An unfinished run in it is ERR_ARG unless options say
- * resume or restart; the latter removes its state. */
-Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const Inputs *in,
-                    const char *prior, Error *err);
+/* Decides the paths and makes the folder; the checkpoint's name has the precision where it is not
+ * `usual`, the device's own, and `prior` (its name, prior.h) where it is not uniform. An unfinished
+ * run in it is ERR_ARG unless options say resume or restart; the latter removes its state. */
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const char *usual,
+                    const char *prior, const Inputs *in, Error *err);
 /* Everything that an interrupted run and its continuation must share but T, as `name value` lines;
  * fresh memory. */
 char *run_options(const TurtleTrainOptions *options, const Inputs *in, const char *prior);

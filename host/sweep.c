@@ -44,6 +44,7 @@ void turtle_sweep_result_free(TurtleSweepResult *r) {
 
 typedef struct {
     const TurtleSweepOptions *options;
+    TurtleCommon common;      /* the caller's, with the device's own precision for `auto` */
     const TurtleHooks *hooks; /* the caller's: called by one thread at a time */
     TurtleSweepResult *result;
     Shard shard;
@@ -78,7 +79,7 @@ static TurtleTrainOptions train_options(const Sweep *s, int64_t r, const char *f
     const TurtleSweepRun *run = &s->result->run[r];
     TurtleTrainOptions t;
     turtle_train_defaults(&t);
-    t.common = o->common;
+    t.common = s->common;
     t.common.seed = run->seed;
     t.inputs = o->inputs;
     t.inputs.classes = run->classes;
@@ -425,22 +426,29 @@ static Status open_grid(Sweep *s, Error *err) {
     return s->done && s->cluster ? OK : out_of_memory(err);
 }
 
-/* The device, and as many trainings side by side as fill it: a CPU is filled by one thread per
- * training (B 10000, C 10, d 768 on two EPYC cores: 1.74 times as fast with two threads, README). */
 static Status open_device(Sweep *s, Error *err) {
-    const TurtleSweepOptions *o = s->options;
     const char *why = NULL;
-    int64_t todo = 0;
-    Status st = ops_open(&s->ops, o->common.device, o->common.threads, &why, err);
-    if (st != OK) return st;
-    if (why) notice(s->hooks, "device: %s", why);
-    for (int64_t r = 0; r < s->result->runs; r++) todo += !s->done[r];
+    const Status st = ops_open(&s->ops, s->common.device, s->common.threads, &why, err);
+    if (st == OK && why) notice(s->hooks, "device: %s", why);
+    if (st == OK && strcmp(s->common.precision, "auto") == 0)
+        s->common.precision = s->ops.precision;
+    return st;
+}
+
+/* As many trainings side by side as fill the device: a CPU is filled by one thread per training (B
+ * 10000, C 10, d 768 on two EPYC cores: two threads are 1.74 times as fast as one, README), a GPU by
+ * one training. Then the features, once for all. */
+static Status open_features(Sweep *s, Error *err) {
+    const TurtleSweepOptions *o = s->options;
     const int threads = s->ops.threads;
+    int64_t todo = 0;
+    Status st = OK;
+    for (int64_t r = 0; r < s->result->runs; r++) todo += !s->done[r];
     s->jobs = o->jobs ? o->jobs : strcmp(s->ops.kind, "cpu") == 0 ? threads : 1;
     if (s->jobs > todo) s->jobs = todo > 1 ? (int)todo : 1;
     if (s->jobs > 1) { /* the cores are shared among them */
         ops_close(&s->ops);
-        st = ops_open(&s->ops, o->common.device, threads > s->jobs ? threads / s->jobs : 1, &why,
+        st = ops_open(&s->ops, s->common.device, threads > s->jobs ? threads / s->jobs : 1, NULL,
                       err);
     }
     for (int k = 0; st == OK && k < s->in.K; k++) {
@@ -461,11 +469,12 @@ static Status open_sweep(Sweep *s, Error *err) {
         return fail(err, ERR_USAGE, "sweep: --features needs --out DIR for the results");
     if (o->jobs < 0) return fail(err, ERR_USAGE, "sweep: --jobs %d", o->jobs);
     Status st = shard_parse(&s->shard, o->shard, err);
+    if (st == OK) st = open_device(s, err);
     if (st == OK) st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
     if (st == OK) st = open_grid(s, err);
     if (st == OK && !(s->result->folder = sweep_folder(s))) st = out_of_memory(err);
     if (st == OK) st = look_back(s, err);
-    return st == OK ? open_device(s, err) : st;
+    return st == OK ? open_features(s, err) : st;
 }
 
 static Status finish_sweep(Sweep *s, Error *err) {
@@ -484,11 +493,14 @@ static Status finish_sweep(Sweep *s, Error *err) {
     if (s->shard.pieces > 1)
         snprintf(piece, sizeof piece, ".%lldof%lld", (long long)s->shard.number,
                  (long long)s->shard.pieces);
-    return sweep_write(s->options, out, out->folder, piece, err);
+    return sweep_write(s->options, s->common.precision, out, out->folder, piece, err);
 }
 
 Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, Error *err) {
-    Sweep s = {.options = options, .hooks = &options->common.hooks, .result = out};
+    Sweep s = {.options = options,
+               .common = options->common,
+               .hooks = &options->common.hooks,
+               .result = out};
     *out = (TurtleSweepResult){0};
     pthread_mutex_init(&s.lock, NULL);
     Status st = open_sweep(&s, err);

@@ -16,7 +16,7 @@ Status sweep_grid(TurtleSweepRun **runs, int64_t *count, const TurtleSweepOption
 Status sweep_judge(TurtleSweepResult *result, int64_t *const *cluster, int64_t samples, Error *err);
 
 /* sweep_report.c: the tables and the JSON object of a judged sweep. */
-Status sweep_write(const TurtleSweepOptions *options, TurtleSweepResult *result, const char *folder,
-                   const char *piece, Error *err);
+Status sweep_write(const TurtleSweepOptions *options, const char *precision,
+                   TurtleSweepResult *result, const char *folder, const char *piece, Error *err);
 
 #endif

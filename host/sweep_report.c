@@ -113,10 +113,11 @@ static void json_run(Json *j, const char *key, const TurtleSweepRun *run, const 
     free(checkpoint);
 }
 
-static char *sweep_json(const TurtleSweepOptions *o, const TurtleSweepResult *r) {
+static char *sweep_json(const TurtleSweepOptions *o, const char *precision,
+                        const TurtleSweepResult *r) {
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "sweep", &o->common, r->device, precision_used(&o->common));
+    json_common(&j, "sweep", &o->common, r->device, precision);
     json_real(&j, "seconds", r->seconds);
     json_integer(&j, "T", o->T);
     json_integer(&j, "M", o->M);
@@ -145,12 +146,12 @@ static char *sweep_json(const TurtleSweepOptions *o, const TurtleSweepResult *r)
     return json_take(&j);
 }
 
-Status sweep_write(const TurtleSweepOptions *o, TurtleSweepResult *r, const char *folder,
-                   const char *piece, Error *err) {
+Status sweep_write(const TurtleSweepOptions *o, const char *precision, TurtleSweepResult *r,
+                   const char *folder, const char *piece, Error *err) {
     char *runs = format_text("%s/runs%s.csv", folder, piece),
          *classes = format_text("%s/classes%s.csv", folder, piece),
          *object = format_text("%s/sweep%s.json", folder, piece);
-    r->json = sweep_json(o, r);
+    r->json = sweep_json(o, precision, r);
     Status st =
         runs && classes && object && r->json ? OK : fail(err, ERR_MEMORY, "sweep: out of memory");
     if (st == OK) st = write_runs(r, runs, err);

@@ -27,12 +27,16 @@ static float *take_f32(Arena *a, int64_t count) {
     return take(a, count, sizeof(float));
 }
 
-/* How a batch of these features is kept. In fp32 too float16 is kept as it is in the file: its
- * products are the same bits. */
-static Batch batch_of(const Features *f, DType operands) {
-    const bool as_it_is = operands == DTYPE_F32 && f->type == DTYPE_F16 && !f->swapped;
-    const DType type = as_it_is ? DTYPE_F16 : operands;
-    return (Batch){NULL, type, f->d, batch_row(type, f->d)};
+/* How a batch of these features is kept. In fp32 too float16 is kept as it is in the file where it
+ * is widened to be multiplied: its products are the same bits. */
+static Batch batch_of(const Features *f, const TrainConfig *c, const Ops *ops) {
+    const bool as_it_is = c->operands == DTYPE_F32 && f->type == DTYPE_F16 && !f->swapped;
+    const DType type = as_it_is && !ops->f16_products ? DTYPE_F16 : c->operands;
+    return (Batch){NULL, type, f->d, batch_row(type, f->d), c->tf32 && type == DTYPE_F32};
+}
+
+static int64_t batch_bytes(const Batch *Z, int64_t B) {
+    return B * Z->row * dtype_bytes(Z->type);
 }
 
 static void lay_out(Train *r, Arena *a) {
@@ -48,10 +52,10 @@ static void lay_out(Train *r, Arena *a) {
         r->head[k] = take_f32(a, head);
         r->head_m1[k] = take_f32(a, head);
         r->head_m2[k] = take_f32(a, head);
-        r->Z[k] = batch_of(&r->features[k], c->operands);
-        r->Z[k].data = take(a, B * r->Z[k].row, dtype_bytes(r->Z[k].type));
+        r->Z[k] = batch_of(c->features[k], c, r->ops);
+        r->Z[k].data = take(a, batch_bytes(&r->Z[k], B), 1);
     }
-    r->iteration = take(a, 1, sizeof(int64_t));
+    r->iteration = r->drawn = take(a, 1, sizeof(int64_t));
     r->head_step = take(a, 1, sizeof(int64_t));
     r->loss = take_f32(a, K);
     r->entropy = take_f32(a, K);
@@ -69,6 +73,24 @@ static void lay_out(Train *r, Arena *a) {
         if (bytes > scratch) scratch = bytes;
     }
     r->scratch = take(a, scratch, 1);
+}
+
+/* Of a run whose batches are gathered one iteration ahead. */
+static void lay_out_next(Train *r, Arena *a) {
+    for (int k = 0; k < r->config.K; k++) {
+        r->next_Z[k] = r->Z[k];
+        r->next_Z[k].data = take(a, batch_bytes(&r->Z[k], r->config.B), 1);
+    }
+    r->drawn = take(a, 1, sizeof(int64_t));
+}
+
+static Status allocate_next(Train *r, Error *err) {
+    Arena arena = {0};
+    lay_out_next(r, &arena);
+    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory_next, arena.used, err);
+    arena = (Arena){.base = r->memory_next.data};
+    if (st == OK) lay_out_next(r, &arena);
+    return st;
 }
 
 static Status allocate(Train *r, Error *err) {
@@ -141,6 +163,7 @@ static bool end_next(Train *r) {
 
 /* numpy.random.choice(N, B, replace=False): the first B of a permutation. */
 static void numpy_rows(Train *r) {
+    r->batches_before = r->batches;
     if (end_next(r)) {
         int64_t *drawn = r->next.rows;
         r->next.rows = r->rows_host;
@@ -152,15 +175,10 @@ static void numpy_rows(Train *r) {
     begin_next(r);
 }
 
-/* B distinct rows of the training split. */
-static void draw_rows(Train *r) {
-    const TrainConfig *c = &r->config;
-    if (c->torch_rng) {
-        numpy_rows(r);
-        r->ops->mem.to_device(r->queue, r->rows, r->rows_host, c->B * (int64_t)sizeof *r->rows);
-    } else {
-        r->ops->train.random_rows(r->queue, r->rows, c->B, r->N, c->seed, r->iteration);
-    }
+/* The same, in device memory. */
+static void torch_rows(Train *r) {
+    numpy_rows(r);
+    r->ops->mem.to_device(r->queue, r->rows, r->rows_host, r->config.B * (int64_t)sizeof *r->rows);
 }
 
 /* Weight norm starts at the drawn weight itself: v = W, g = |v| row by row. */
@@ -185,6 +203,27 @@ static Status draw_task(Train *r, int k, Error *err) {
     return st;
 }
 
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* B distinct rows of the training split and their features. */
+static void gather_batch(Train *r, Queue *q, const Batch *Z) {
+    const TrainConfig *c = &r->config;
+    if (!c->torch_rng) r->ops->train.random_rows(q, r->rows, c->B, r->N, c->seed, r->drawn);
+    for (int k = 0; k < c->K; k++) r->ops->matrix.gather(q, &Z[k], &r->features[k], r->rows, c->B);
+}
+
+/* The next batch, on a queue of its own; `join` ends it. */
+static void gather_ahead(Train *r, Queue *q) {
+    gather_batch(r, q, r->next_Z);
+    r->ops->mem.count(q, r->drawn, 1);
+}
+
+/* What was gathered ahead becomes this iteration's batch. */
+static void take_batch(Train *r, Queue *q) {
+    for (int k = 0; k < r->config.K; k++)
+        r->ops->mem.copy(q, r->Z[k].data, r->next_Z[k].data, batch_bytes(&r->Z[k], r->config.B));
+}
+
 /* --- the algorithm ---------------------------------------------------------------------------- */
 
 /* One outer iteration, enqueued. What changes from one to the next is in device memory, so that a
@@ -194,15 +233,23 @@ static Status outer_iteration(void *run) {
     const TrainConfig *c = &r->config;
     const MatrixOps *matrix = &r->ops->matrix;
     const TrainOps *train = &r->ops->train;
+    const DeviceOps *mem = &r->ops->mem;
     Queue *q = r->queue;
     const int K = c->K;
     const int64_t B = c->B, C = c->C;
 
-    /* 1. B distinct rows; Z_k = those rows of every space. */
-    if (!c->torch_rng) draw_rows(r);
-    for (int k = 0; k < K; k++) matrix->gather(q, &r->Z[k], &r->features[k], r->rows, B);
+    /* 1. B distinct rows; Z_k = those rows of every space. Where they come over a bus, they were
+     *    gathered beside the iteration before, and the next ones are beside this one. */
+    mem->phase(q, "gather");
+    if (r->ahead) {
+        take_batch(r, q);
+        gather_ahead(r, mem->branch(q));
+    } else {
+        gather_batch(r, q, r->Z);
+    }
 
     /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9). */
+    mem->phase(q, "encode");
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k];
         const float *bias = r->task[k] + C * d;
@@ -214,10 +261,11 @@ static Status outer_iteration(void *run) {
     train->label_mean(q, r->Y, r->P, K, B, C);
 
     /* 3. Cold start: fresh heads and fresh Adam state. Warm start keeps both. */
+    mem->phase(q, "inner");
     if (!c->warm_start) {
         if (!c->torch_rng)
             for (int k = 0; k < K; k++) draw_head(r, k);
-        r->ops->mem.zero(q, r->head_step, sizeof *r->head_step);
+        mem->zero(q, r->head_step, sizeof *r->head_step);
     }
 
     /* 4. M Adam steps of every head on CE(W_k(Z_k), Y), Y held constant (Eq. 13). */
@@ -226,6 +274,7 @@ static Status outer_iteration(void *run) {
                         .B = B,
                         .C = C,
                         .M = c->M,
+                        .tier = c->tier,
                         .lr = c->inner_lr,
                         .step = r->head_step,
                         .losses = r->inner_losses,
@@ -233,29 +282,42 @@ static Status outer_iteration(void *run) {
     for (int k = 0; k < K; k++)
         inner.space[k] = (InnerSpace){r->Z[k], r->head[k], r->head_m1[k], r->head_m2[k]};
     train->inner_steps(q, &inner);
-    r->ops->mem.count(q, r->head_step, c->M);
+    mem->count(q, r->head_step, c->M);
 
     /* 5. Outer loss sum_k CE(W_k(Z_k), Y) - gamma sum_k H(mean_b P_k), heads held constant
      *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam.
      *    With a prior: + gamma sum_k KL(mean_b P_k || prior) in place of the entropy. */
+    mem->phase(q, "hypergrad");
     train->label_grad(q, r->loss, r->Y, &inner); /* grad_Y takes the place of Y */
     train->batch_entropy(q, r->P_bar, r->entropy, r->P, K, B, C, r->scratch);
     if (r->prior) train->prior_ratio(q, r->P_bar, r->prior, K, C);
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
+        mem->phase(q, "hypergrad");
         train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C, r->scratch);
         train->linear_grad(q, r->grad, grad_logits, &r->Z[k], B, C, r->scratch);
         train->weight_norm_grad(q, r->grad, r->grad, r->task[k], C, d);
+        mem->phase(q, "adam");
         train->adam(q, r->task[k], r->grad, r->task_m1[k], r->task_m2[k], task_size(C, d),
                     c->outer_lr, r->iteration);
     }
-    return r->ops->mem.count(q, r->iteration, 1);
+    if (r->ahead) mem->join(q);
+    return mem->count(q, r->iteration, 1);
+}
+
+/* Gathers the first batch of a run that is to find each one gathered. */
+static void begin_ahead(Train *r) {
+    r->ops->mem.copy(r->queue, r->drawn, r->iteration, sizeof *r->iteration);
+    if (r->config.torch_rng) torch_rows(r);
+    gather_ahead(r, r->queue);
+    r->begun = true;
 }
 
 Status train_iteration(Train *r, Error *err) {
+    if (r->ahead && !r->begun) begin_ahead(r);
     if (r->config.torch_rng) { /* streams of the host: outside the recorded iteration */
-        draw_rows(r);
+        torch_rows(r);
         for (int k = 0; k < r->config.K && !r->config.warm_start; k++) draw_head(r, k);
     }
     const Status st = r->ops->mem.replay(r->queue, &r->graph, outer_iteration, r);
@@ -275,11 +337,14 @@ Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *
     *r = (Train){.config = *config, .ops = ops, .N = config->features[0]->N};
     Status st = OK;
     for (int k = 0; k < config->K; k++) r->d[k] = config->features[k]->d;
-    for (int k = 0; st == OK && k < config->K; k++)
+    st = ops->mem.queue_open(ops->device, &r->queue, err);
+    if (st == OK) st = allocate(r, err);
+    for (int k = 0; st == OK && k < config->K; k++) { /* what fits beside the arrays is resident */
         if (config->on_device) r->features[k] = config->on_device[k];
         else st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
-    if (st == OK) st = ops->mem.queue_open(ops->device, &r->queue, err);
-    if (st == OK) st = allocate(r, err);
+        r->ahead |= st == OK && ops->mem.features_remote(ops->device, &r->features[k]);
+    }
+    if (st == OK && r->ahead) st = allocate_next(r, err);
     if (st != OK) goto out;
 
     if (r->prior)
@@ -302,6 +367,7 @@ void train_close(Train *r) {
     mem->graph_free(r->graph);
     mem->queue_close(r->queue);
     mem->free(r->ops->device, &r->memory);
+    mem->free(r->ops->device, &r->memory_next);
     for (int k = 0; !r->config.on_device && k < r->config.K; k++)
         mem->features_close(r->ops->device, &r->features[k]);
     end_next(r);
@@ -373,8 +439,10 @@ static int state_arrays(Train *r, StateArray *s) {
     s[n++] = (StateArray){"loss", DTYPE_F32, c->K, r->loss, NULL};
     s[n++] = (StateArray){"entropy", DTYPE_F32, c->K, r->entropy, NULL};
     const int64_t words = (int64_t)(sizeof(Mt19937) / sizeof(int32_t));
+    /* a batch that was drawn ahead is drawn again by the run that continues */
+    Mt19937 *batches = r->begun ? &r->batches_before : &r->batches;
     s[n++] = (StateArray){"rng_weights", DTYPE_I32, words, NULL, &r->weights};
-    s[n++] = (StateArray){"rng_batches", DTYPE_I32, words, NULL, &r->batches};
+    s[n++] = (StateArray){"rng_batches", DTYPE_I32, words, NULL, batches};
     return n;
 }
 
@@ -437,6 +505,7 @@ static Status options_differ(const char *path, const char *saved, int64_t length
 
 Status train_restore(Train *r, const char *path, const char *options, Error *err) {
     StateArray state[MAX_STATE];
+    r->begun = false; /* the batch gathered ahead, if any, is another run's */
     const int n = state_arrays(r, state);
     TensorFile file;
     Status st = torch_open(&file, path, err);

@@ -16,6 +16,8 @@ typedef struct {
     int64_t C, B, M;                      /* B <= N */
     DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
                                            * or DTYPE_BF16 (kernels/matrix.h) */
+    bool tf32;                            /* products of float32 in tf32: GPUs alone */
+    InnerTier tier;                       /* of the inner loop (kernels/train.h) */
     double gamma, inner_lr, outer_lr;
     const float *prior; /* (C) how large the classes are expected to be, sums to 1; NULL: equally */
     bool warm_start;
@@ -30,7 +32,8 @@ typedef struct {
     const Ops *ops;
     Queue *queue;
     Graph *graph;
-    Buffer memory; /* all arrays below, one allocation */
+    Buffer memory;      /* all arrays below, one allocation */
+    Buffer memory_next; /* those of `next_Z` and `drawn` */
     int64_t N, d[MAX_SPACES];
     Features features[MAX_SPACES]; /* on the device */
 
@@ -45,10 +48,15 @@ typedef struct {
     float *entropy;     /* (K) entropy of the batch-mean label, per space */
 
     /* within an iteration */
-    int64_t *rows;       /* (B) the batch */
-    Batch Z[MAX_SPACES]; /* (B,d_k) its features */
-    float *W;            /* (C,d_max) weight-normalised task weight; then, in its place, */
-    float *grad;         /* (task_size) the gradient of one space's task encoder */
+    int64_t *rows;            /* (B) the batch */
+    Batch Z[MAX_SPACES];      /* (B,d_k) its features */
+    bool ahead;               /* features are read over a bus: the next batch is gathered beside the
+                          * training of this one, */
+    Batch next_Z[MAX_SPACES]; /* into these (then `rows` are the next one's); */
+    int64_t *drawn;           /* (1) batches drawn; `iteration` itself where none is ahead */
+    bool begun;               /* the first one has been gathered */
+    float *W;                 /* (C,d_max) weight-normalised task weight; then, in its place, */
+    float *grad;              /* (task_size) the gradient of one space's task encoder */
     float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
     float *P_bar;        /* (K,C) */
     float *prior;        /* (C), or NULL: uniform */
@@ -57,8 +65,9 @@ typedef struct {
 
     /* torch's and numpy's streams, drawn on the host */
     Mt19937 weights, batches;
-    int64_t *rows_host; /* (N) the permutation that the last batch was the beginning of */
-    struct {            /* the next one, drawn by a thread of its own while this batch is trained */
+    Mt19937 batches_before; /* the last batch was drawn */
+    int64_t *rows_host;     /* (N) the permutation that the last batch was the beginning of */
+    struct { /* the next one, drawn by a thread of its own while this batch is trained */
         bool drawing;
         pthread_t thread;
         Mt19937 batches; /* the stream behind it: becomes the run's when the rows are used */

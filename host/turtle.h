@@ -52,8 +52,9 @@ typedef struct {
 typedef struct {
     const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
     const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision;    /* of training: "auto" (fp32 on the CPU), "fp32"; "fp16": batches of
-                                 float16, arithmetic fp32; "bf16": products of bfloat16 */
+    const char *precision;    /* of training: "auto" (fp32 on the CPU, tf32 on a GPU), "fp32";
+                                 "fp16": batches of float16, products of them on a GPU; "bf16":
+                                 products of bfloat16; "tf32": on a GPU */
     uint64_t seed;            /* 42 */
     int threads;              /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */
@@ -92,6 +93,9 @@ typedef struct {
     bool restart;       /* throw an unfinished run away */
     bool cross_val;     /* at the end compute generalization_score */
     const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
+    const char *inner;  /* "auto"; "unfused", "fused", "mega": the inner loop on a GPU */
+    bool profile;       /* time every kernel: TurtleResult.profile */
+    const char *profile_range; /* "A:B": a profiler records iterations A to B; or NULL */
 } TurtleTrainOptions;
 
 /* --- evaluation ------------------------------------------------------------------------------- */
@@ -122,6 +126,7 @@ typedef struct {
     char device[16];
     char *checkpoint; /* path; owned */
     char *line;       /* the line the published implementation prints; owned */
+    char *profile;    /* table of kernels, if asked for; owned */
     char *json;       /* everything above and the options, one JSON object; owned */
 } TurtleResult;
 
@@ -164,6 +169,46 @@ TURTLE_API void turtle_probe_defaults(TurtleProbeOptions *options);
 TURTLE_API Status turtle_probe(const TurtleProbeOptions *options, TurtleProbeResult *out,
                                Error *err);
 TURTLE_API void turtle_probe_result_free(TurtleProbeResult *result); /* NULL and twice are fine */
+
+/* --- k-means, a baseline ----------------------------------------------------------------------- */
+
+typedef struct {
+    TurtleCommon common;
+    TurtleInputs inputs;
+    int64_t n_init;          /* 10 restarts; the one of least inertia counts */
+    const char *init;        /* "kmeans++"; "random": distinct samples */
+    bool spherical;          /* samples and centres of length 1: clusters by cosine */
+    int64_t max_iter;        /* 1000, of each restart */
+    double tol;              /* 1e-4: stops when sum |c - c_before|^2 <= tol x mean variance */
+    const char *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
+} TurtleKmeansOptions;
+
+typedef struct {
+    double inertia; /* sum of squared distances to the own centre */
+    int64_t iterations;
+} TurtleKmeansRestart;
+
+typedef struct {
+    int64_t samples, classes, clusters_found; /* of the training split */
+    int64_t *cluster_sizes;                   /* (classes) of the training split; owned */
+    double train_acc, val_acc;                /* 0..1; NaN without labels or split */
+    const char *split;                        /* "val" or "train": of nmi, ari and predictions */
+    double nmi, ari;                          /* NaN without labels */
+    double inertia;                           /* of the best restart */
+    int64_t iterations;                       /* of the best restart */
+    TurtleKmeansRestart *restart;             /* (restarts); owned */
+    int64_t restarts, best;                   /* how many, and which was the best */
+    double seconds;
+    char device[16];
+    char *line; /* the line the published baseline writes; owned */
+    char *json; /* everything above and the options, one JSON object; owned */
+} TurtleKmeansResult;
+
+TURTLE_API void turtle_kmeans_defaults(TurtleKmeansOptions *options);
+/* Clusters the training split, labels both splits, appends a line to root_dir/results/kmeans.txt. */
+TURTLE_API Status turtle_kmeans(const TurtleKmeansOptions *options, TurtleKmeansResult *out,
+                                Error *err);
+TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL and twice are fine */
 
 /* --- images to features ----------------------------------------------------------------------- */
 

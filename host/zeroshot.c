@@ -199,7 +199,8 @@ static Status open_text(Call *c, Error *err) {
     int space = -1;
     Status st = find_weights(c, &path, &space, err);
     if (st == OK)
-        st = ops_open(&c->ops, c->options->common.device, c->options->common.threads, &why, err);
+        st = ops_open_for(&c->ops, OPS_ENCODE, c->options->common.device,
+                          c->options->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
     if (st == OK) st = text_open(&c->text, &c->ops, path, TEXTS, err);
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);

@@ -26,10 +26,13 @@ typedef struct {
 /* A batch of features in device memory, as gather leaves it: sample b begins at element b * row. */
 typedef struct {
     void *data;
-    DType type; /* DTYPE_F32; DTYPE_F16: half the bytes, widened exactly to multiply;
-                 * DTYPE_BF16: products are of bfloat16, summed in float32: what multiplies it is
-                 * rounded too. Rows of bfloat16 are zero from d to `row`. */
+    DType type; /* DTYPE_F32; DTYPE_F16: half the bytes, on the CPU widened exactly to multiply, on
+                 * a GPU multiplied as they are (Ops.f16_products);
+                 * DTYPE_BF16: products are of bfloat16. Products are summed in float32; what
+                 * multiplies 16 bits is rounded to them too. Rows of bfloat16, on a GPU also those
+                 * of float16, are zero from d to `row`. */
     int64_t d, row;
+    bool tf32; /* products of float32 keep 10 bits of the mantissa (tensor cores); GPUs alone */
 } Batch;
 
 /* Elements between the samples of a batch: an odd number of 64-byte lines, so that a column of
@@ -42,7 +45,7 @@ static inline int64_t batch_row(DType type, int64_t d) {
 
 /* Samples one after the other. */
 static inline Batch batch_f32(const float *data, int64_t d) {
-    return (Batch){(void *)data, DTYPE_F32, d, d};
+    return (Batch){(void *)data, DTYPE_F32, d, d, false};
 }
 
 /* Which operand of a product is transposed. A is (rows,depth), B is (depth,cols) as multiplied. */
@@ -62,7 +65,9 @@ typedef struct {
     int64_t (*matmul_scratch_bytes)(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
 
     /* out[b,:] = features[rows[b],:], converted to out->type, to the nearest, ties to even.
-     *   rows (B) in [0, N). B d elements written, B d read in runs of one row. */
+     *   rows (B) in [0, N): on others the CPU fails the queue; a GPU, which reads them when it is
+     *   too late to refuse, leaves NaN in the d elements of their samples, and so in every loss.
+     * B d elements written, B d read in runs of one row. */
     Status (*gather)(Queue *queue, const Batch *out, const Features *features, const int64_t *rows,
                      int64_t B);
 

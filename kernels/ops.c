@@ -4,22 +4,89 @@
 #include <stdlib.h>
 #include <string.h>
 
-Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err) {
+const char *bytes_text(char text[24], int64_t bytes) {
+    static const char *const units[] = {"B", "KB", "MB", "GB"};
+    double x = (double)bytes;
+    int unit = 0;
+    for (; unit < 3 && x >= 999.5; unit++) x /= 1000.0;
+    snprintf(text, 24, "%.3g %s", x, units[unit]);
+    return text;
+}
+
+/* The number behind "cuda:"; -1: there is none; -2: not a number. */
+static int ordinal_of(const char *device) {
+    char *end;
+    if (device[4] == '\0') return -1;
+    if (device[5] < '0' || device[5] > '9') return -2;
+    const long n = strtol(device + 5, &end, 10);
+    return *end == '\0' && n < 1000 ? (int)n : -2;
+}
+
+/* The host's cores beside a GPU: one enqueues, the others may decode, draw, match. */
+static Status open_cuda(Ops *out, int ordinal, int threads, Error *err) {
+    const Status st = cuda_open(out, ordinal < 0 ? 0 : ordinal, err);
+    if (st != OK) return st;
+    out->cores = cpu_cores();
+    out->threads = threads > 0 ? threads : out->cores > 1 ? out->cores - 1 : 1;
+    return OK;
+}
+
+static Status open_named(Ops *out, const char *device, int threads, Error *err) {
+    Error reason = {""};
+    const int ordinal = ordinal_of(device);
+    if (ordinal == -2)
+        return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
+    const Status st = open_cuda(out, ordinal, threads, &reason);
+    if (st == OK) return OK;
+    return fail(err, st, "device: %s: %s: use --device cpu", device, reason.text);
+}
+
+/* What of a family of operations a device lacks, or NULL. */
+static const char *lacks(const Ops *ops, OpsFamily family) {
+    if (family == OPS_ENCODE && !ops->encode.linear) return "no CUDA encoders in this version";
+    if (family == OPS_CLUSTER && !ops->cluster.nearest) return "no CUDA k-means in this version";
+    return NULL;
+}
+
+static Status open_auto(Ops *out, int threads, OpsFamily family, Error *err) {
+    Error reason = {""};
+    if (open_cuda(out, -1, threads, &reason) == OK) {
+        if (out->emulated)
+            snprintf(reason.text, sizeof reason.text, "the CUDA device of this build is emulated");
+        else if (lacks(out, family))
+            snprintf(reason.text, sizeof reason.text, "%s", lacks(out, family));
+        else return OK;
+        ops_close(out);
+    }
+    const Status st = cpu_open(out, threads, err);
+    if (st == OK) snprintf(out->why, sizeof out->why, "cpu: %.240s", reason.text);
+    return st;
+}
+
+Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
+                    Error *err) {
+    Status st;
     *out = (Ops){0};
     if (why) *why = NULL;
-    if (strcmp(device, "cpu") == 0) return cpu_open(out, threads, err);
-    if (strcmp(device, "auto") == 0) {
-        if (why) *why = "cpu: this version has no CUDA kernels";
-        return cpu_open(out, threads, err);
+    if (strcmp(device, "cpu") == 0) st = cpu_open(out, threads, err);
+    else if (strcmp(device, "auto") == 0) st = open_auto(out, threads, family, err);
+    else if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
+        st = open_named(out, device, threads, err);
+    else return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
+    if (st == OK && lacks(out, family)) {
+        st = fail(err, ERR_DEVICE, "device: %s: %s: use --device cpu", device, lacks(out, family));
+        ops_close(out);
     }
-    if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
-        return fail(err, ERR_DEVICE,
-                    "device: %s: this version has no CUDA kernels: use --device cpu", device);
-    return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
+    if (st == OK && why && out->why[0]) *why = out->why;
+    return st;
+}
+
+Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err) {
+    return ops_open_for(out, OPS_TRAIN, device, threads, why, err);
 }
 
 void ops_close(Ops *ops) {
     if (!ops) return;
-    free(ops->device);
+    if (ops->device) ops->mem.close(ops->device);
     *ops = (Ops){0};
 }

@@ -24,6 +24,15 @@ static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task enco
 #define ADAM_BETA2 0.999
 #define ADAM_EPS 1e-8
 
+/* Implementations of the inner loop, all of the same results up to rounding; the CPU has one and
+ * serves every name with it. */
+typedef enum {
+    INNER_AUTO,    /* the fastest that serves the shapes */
+    INNER_UNFUSED, /* the shipped kernel of every operation, one launch each */
+    INNER_FUSED,   /* logits, softmax and residual in one kernel, gradient and Adam in another */
+    INNER_MEGA,    /* all M steps of all spaces in one persistent launch */
+} InnerTier;
+
 /* One space inside the inner loop. */
 typedef struct {
     Batch Z;     /* (B,d) features */
@@ -38,6 +47,7 @@ typedef struct {
     InnerSpace space[MAX_SPACES];
     const float *Y; /* (B,C) soft labels, rows sum to 1 */
     int64_t B, C, M;
+    InnerTier tier;
     double lr;
     const int64_t *step; /* Adam steps done before this call, in device memory; read only */
     float *losses;       /* (M) cross-entropy before each step, summed over spaces */
@@ -109,9 +119,10 @@ typedef struct {
 
     /* Logistic regression's loss and gradient, sums over the rows (not means):
      *   loss[0] = or += sum_b -log softmax(W z_b + bias)[y_b]   double
-     *   grad (linear_size) = or += (R^T Z, column sums of R),   R = softmax(W z_b + bias) - onehot(y).
-     * `add` says which. 4 B d C flops. NULL where a backend lacks it: host/logreg.c then composes it
-     * from matmul, cross_entropy and linear_grad. */
+     *   grad    = or += (R^T Z, column sums of R)               linear_size
+     *   where R = softmax(W z_b + bias) - onehot(y_b). `add` says which. 4 B d C flops.
+     * NULL where a backend lacks it: host/logreg.c then composes it from matmul, cross_entropy and
+     * linear_grad. */
     Status (*head_grad)(Queue *queue, double *loss, float *grad, const HeadGrad *in, bool add);
 
     /* One Adam step of n parameters; *step counts the steps done before, in device memory.

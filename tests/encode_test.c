@@ -47,7 +47,6 @@ static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, b
                                                 : (const void *)&wide;
         memcpy(bytes + 1 + i * dtype_bytes(type), from, (size_t)dtype_bytes(type));
     }
-    free(x);
     if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1};
     return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1};
 }
@@ -56,16 +55,11 @@ static void free_weight(Weight *w) {
     free((uint8_t *)w->data - 1);
 }
 
-static Epilogue random_epilogue(int64_t out, int64_t variant) {
-    return (Epilogue){.scale = variant % 2 ? numbers(out, 3) : NULL,
-                      .bias = variant % 3 ? numbers(out, 4) : NULL,
-                      .add = variant % 4 == 1,
-                      .activation = (Activation)(variant % 4)};
-}
-
-static void free_epilogue(Epilogue *e) {
-    free((float *)e->scale);
-    free((float *)e->bias);
+static Epilogue random_epilogue(int64_t out, int64_t kind) {
+    return (Epilogue){.scale = kind % 2 ? numbers(out, 3) : NULL,
+                      .bias = kind % 3 ? numbers(out, 4) : NULL,
+                      .add = kind % 4 == 1,
+                      .activation = (Activation)(kind % 4)};
 }
 
 /* --- products --------------------------------------------------------------------------------- */
@@ -82,9 +76,7 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         ops->encode.linear(q, output(o, rows * out_row, before), out_row, in, in_row, &w, &e, rows,
                            work);
         free_weight(&w);
-        free_epilogue(&e);
     }
-    free(in), free(before), free(work);
 }
 
 Test(encode, linear, .timeout = 120) {
@@ -108,9 +100,7 @@ static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         Epilogue e = random_epilogue(s.C, v + s.K);
         cr_assert(image >= pixels * s.C);
         ops->encode.conv2d(q, output(o, n, before), x, &w, &window, &e, B, work);
-        free(x), free(before), free(work);
         free_weight(&w);
-        free_epilogue(&e);
     }
 }
 
@@ -125,7 +115,6 @@ static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     Weight w = random_weight(out, in, 1, DTYPE_F16, false);
     void *work = encode_scratch(ops, in, 1);
     ops->encode.linear(q, output(o, rows * out, NULL), out, x, in, &w, &(Epilogue){0}, rows, work);
-    free(x), free(work);
     free_weight(&w);
 }
 
@@ -148,7 +137,6 @@ static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
                           T, T, heads, true, work);
     ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, query, key, value, B, 1, T,
                           heads, false, work);
-    free(qkv), free(work);
 }
 
 /* A score is a sum of 64 products up to 9, so its error is at most 64 u x 20 = 8e-5 in the worst
@@ -166,7 +154,6 @@ static void run_norms(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     ops->encode.layer_norm(q, output(o, rows * d, NULL), x, row, weight, bias, 1e-5, rows, d);
     ops->encode.silu_gate(q, output(o, rows * d, NULL), pair, rows, d);
     ops->encode.normalize(q, output(o, rows * d, x), rows, d);
-    free(x), free(weight), free(bias), free(pair);
 }
 
 /* Two numbers can lie so close that their variance is eps's size; the quotient then magnifies the
@@ -186,7 +173,6 @@ static void run_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     ops->encode.pool_tokens(q, output(o, B * (n + 1) * d, NULL), x, position, B, n, d);
     ops->encode.mean_tokens(q, output(o, B * d, NULL), d, x, B, prefix + n, prefix, n, d);
     if (n >= 8) ops->encode.embed(q, output(o, B * 9 * d, NULL), ids, &table, position, B, 9);
-    free(x), free(first), free(position);
     free_weight(&table);
 }
 
@@ -204,7 +190,7 @@ static void run_images(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         ops->encode.avg_pool(q, output(o, B * (side / k) * ((side + 3) / k) * s.d, NULL), x, B,
                              side, side + 3, s.d, k);
     ops->encode.pixels(q, output(o, B * side * side * 3, NULL), bytes, mean, std, B, side);
-    free(x), free(bytes);
+    free(bytes);
 }
 
 Test(encode, images, .timeout = 60) {

@@ -322,6 +322,89 @@ Test(run, a_signal_saves_the_state, .timeout = 60) {
     }
 }
 
+/* --- evaluations while it trains ------------------------------------------------------------- */
+
+/* One number of a line of the log. */
+static double number_of(const char *line, const char *name) {
+    char key[64];
+    snprintf(key, sizeof key, "\"%s\": ", name);
+    const char *at = strstr(line, key);
+    cr_assert(at, "%s in %s", name, line);
+    return atof(at + strlen(key));
+}
+
+/* A thread matches and logs while the training goes on: every line stands in its place and says
+ * what a run that ends there finds. */
+Test(run, a_line_of_the_log_is_what_a_run_that_ends_there_finds, .timeout = 120) {
+    static const int64_t ends[] = {1, 9, 24};
+    TurtleTrainOptions o;
+    Error err;
+    char *folder = temporary_folder();
+    turtle_train_defaults(&o);
+    const char *train[2], *val[2];
+    set_demo_inputs(&o.inputs, 2, train, val);
+    o.batch_size = 500;
+    o.eval_every = 1; /* more at once than may be on their way */
+    o.T = 24;
+    o.out = folder;
+    TurtleResult r;
+    ASSERT_OK(turtle_train(&o, &r, &err), err);
+    turtle_result_free(&r);
+    char *log = log_without_seconds(folder), *line[24];
+    for (int t = 0; t < 24; t++) {
+        line[t] = strtok(t ? NULL : log, "\n");
+        cr_assert(line[t] && number_of(line[t], "iteration") == t + 1, "line %d", t + 1);
+    }
+    cr_expect(strtok(NULL, "\n") == NULL);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char *other = temporary_folder();
+        o.T = ends[i];
+        o.eval_every = 0;
+        o.out = other;
+        ASSERT_OK(turtle_train(&o, &r, &err), err);
+        const char *l = line[ends[i] - 1];
+        cr_expect(number_of(l, "loss") == r.loss && number_of(l, "entropy") == r.entropy &&
+                      number_of(l, "cluster_acc") == r.cluster_acc &&
+                      (int64_t)number_of(l, "clusters_found") == r.clusters_found,
+                  "%s: a run that ends there: loss %.17g entropy %.17g accuracy %.17g", l, r.loss,
+                  r.entropy, r.cluster_acc);
+        turtle_result_free(&r);
+        remove_folder(other);
+    }
+    free(log);
+    remove_folder(folder);
+}
+
+Test(run, a_loss_that_is_not_finite_names_its_iteration, .timeout = 60) {
+    TurtleTrainOptions o;
+    Error err = {""};
+    TurtleResult r;
+    const char *train[2], *val[2];
+    char *folder = temporary_folder(), iteration[64];
+    turtle_train_defaults(&o);
+    set_demo_inputs(&o.inputs, 1, train, val);
+    o.batch_size = 500;
+    o.eval_every = 3;
+    o.T = 300;
+    o.outer_lr = 1e37; /* the second step of Adam overflows */
+    o.out = folder;
+    cr_expect(turtle_train(&o, &r, &err) == ERR_ARG);
+    int at = 0;
+    cr_expect(sscanf(err.text, "training: the loss is not finite after iteration %d", &at) == 1,
+              "%s", err.text);
+    cr_expect(at % 3 == 0 && at >= 3 && at < 30, "%d", at);
+    /* the lines before it are there, and no other */
+    snprintf(iteration, sizeof iteration, "\"iteration\": %d,", at - 3);
+    if (at > 3) {
+        char *log = log_without_seconds(folder);
+        cr_expect(strstr(log, iteration) != NULL, "%s", log);
+        snprintf(iteration, sizeof iteration, "\"iteration\": %d,", at);
+        cr_expect(strstr(log, iteration) == NULL, "%s", log);
+        free(log);
+    }
+    remove_folder(folder);
+}
+
 /* --- threads and memory ----------------------------------------------------------------------- */
 
 Test(run, threads_do_not_change_a_bit, .timeout = 120) {

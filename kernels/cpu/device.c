@@ -7,6 +7,10 @@
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
+static void close_device(Device *device) {
+    free(device);
+}
+
 static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
     (void)device;
     *out = (Buffer){.bytes = bytes};
@@ -30,11 +34,22 @@ static void release(Device *device, Buffer *buffer) {
     *buffer = (Buffer){0};
 }
 
+static void memory(Device *device, MemoryUse *out) {
+    (void)device;
+    *out = (MemoryUse){0};
+}
+
 static Status features_open(Device *device, Features *out, const Features *host, Error *err) {
     (void)device;
     (void)err;
     *out = *host; /* read where they lie */
     return OK;
+}
+
+static bool features_remote(Device *device, const Features *features) {
+    (void)device;
+    (void)features;
+    return false;
 }
 
 static void features_close(Device *device, Features *features) {
@@ -84,6 +99,32 @@ static Status count(Queue *queue, int64_t *counter, int64_t by) {
     return OK;
 }
 
+/* All that was enqueued is done. */
+static Status mark(Queue *queue, int64_t *out) {
+    *out = 0;
+    return queue->status;
+}
+
+static bool reached(Queue *queue, int64_t at) {
+    (void)queue;
+    (void)at;
+    return true;
+}
+
+static Status reach(Queue *queue, int64_t at, Error *err) {
+    (void)at;
+    if (queue->status != OK) error_write(err, "%s", queue->error.text);
+    return queue->status;
+}
+
+static Queue *branch(Queue *queue) {
+    return queue;
+}
+
+static void join(Queue *queue) {
+    (void)queue;
+}
+
 static Status replay(Queue *queue, Graph **graph, Status (*iteration)(void *context),
                      void *context) {
     (void)graph; /* nothing to record: calling it again costs nothing */
@@ -96,10 +137,41 @@ static void graph_free(Graph *graph) {
     (void)graph;
 }
 
+static void phase(Queue *queue, const char *name) {
+    (void)queue;
+    (void)name;
+}
+
+static Status no_kernels(Error *err) {
+    return fail(err, ERR_DEVICE,
+                "profile: only the kernels of a GPU are profiled: use --device cuda");
+}
+
+static Status capture(Device *device, bool on, Error *err) {
+    (void)device;
+    (void)on;
+    return no_kernels(err);
+}
+
+static Status profile(Device *device, Error *err) {
+    (void)device;
+    return no_kernels(err);
+}
+
+static int profile_rows(Device *device, ProfileRow *rows, int capacity) {
+    (void)device;
+    (void)rows;
+    (void)capacity;
+    return 0;
+}
+
 void cpu_device_ops(DeviceOps *mem) {
-    *mem = (DeviceOps){.alloc = alloc,
+    *mem = (DeviceOps){.close = close_device,
+                       .alloc = alloc,
                        .free = release,
+                       .memory = memory,
                        .features_open = features_open,
+                       .features_remote = features_remote,
                        .features_close = features_close,
                        .queue_open = queue_open,
                        .queue_close = queue_close,
@@ -109,6 +181,15 @@ void cpu_device_ops(DeviceOps *mem) {
                        .copy = copy,
                        .zero = zero,
                        .count = count,
+                       .mark = mark,
+                       .reached = reached,
+                       .reach = reach,
+                       .branch = branch,
+                       .join = join,
                        .replay = replay,
-                       .graph_free = graph_free};
+                       .graph_free = graph_free,
+                       .phase = phase,
+                       .capture = capture,
+                       .profile = profile,
+                       .profile_rows = profile_rows};
 }

@@ -82,7 +82,7 @@ static int choose(const char *forced) {
     return -1;
 }
 
-static int available_cores(void) {
+int cpu_cores(void) {
 #if defined(__linux__)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
@@ -93,7 +93,7 @@ static int available_cores(void) {
 
 Status cpu_open(Ops *out, int threads, Error *err) {
     const char *forced = getenv("TURTLE_ISA");
-    *out = (Ops){.kind = "cpu"};
+    *out = (Ops){.kind = "cpu", .precision = "fp32", .busy_rows = 256};
     if (forced && !*forced) forced = NULL;
     const int set = choose(forced);
     if (set < 0) {
@@ -109,19 +109,19 @@ Status cpu_open(Ops *out, int threads, Error *err) {
     }
     if (threads < 0) return fail(err, ERR_ARG, "cpu: %d threads", threads);
 #if defined(_OPENMP)
-    if (threads == 0) threads = available_cores();
+    if (threads == 0) threads = cpu_cores();
 #else
     threads = 1;
 #endif
     out->device = calloc(1, sizeof *out->device);
     if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
     out->threads = threads;
-    out->cores = available_cores();
+    out->cores = cpu_cores();
     *out->device = (Device){
         .threads = threads, .isa = sets[set].name, .multiply_bf16 = sets[set].multiply_bf16};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");
     cpu_device_ops(&out->mem);
-    sets[set].table(&out->matrix, &out->train, &out->encode);
+    sets[set].table(&out->matrix, &out->train, &out->encode, &out->cluster);
     return OK;
 }

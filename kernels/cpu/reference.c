@@ -25,6 +25,7 @@ static double factor(const Batch *Z, float x) {
 static Status matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
                      const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch) {
     REQUIRE(q, out && batch_servable(A) && B && rows >= 1 && cols >= 1 && depth >= 1, "matmul");
+    REQUIRE(q, A->d == (form == MATMUL_TN ? rows : depth), "matmul");
     (void)scratch;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) {
@@ -315,6 +316,7 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
                space->Z.d, NULL);
         cross_entropy(q, loss + k, NULL, sum, k > 0, logits, s->Y, B, C, NULL);
     }
+    if (q->status != OK) return q->status;
     for (int64_t i = 0; i < B * C; i++)
         grad_Y[i] = sum[i]; /* grad_Y may be Y: it is read no more */
     return q->status;
@@ -346,8 +348,10 @@ static Status random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_
     return OK;
 }
 
-void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
+void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode,
+                         ClusterOps *cluster) {
     cpu_reference_encode(encode);
+    cpu_reference_cluster(cluster);
     *matrix = (MatrixOps){matmul, matmul_scratch_bytes, gather, argmax};
     *train = (TrainOps){.scratch_bytes = scratch_bytes,
                         .weight_norm = weight_norm,

@@ -1,0 +1,122 @@
+/*
+ * inner_mega.cu - the inner loop in one launch: M steps of all spaces without leaving the chip
+ *
+ *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
+ *
+ * Shapes   as inner_steps.cu.
+ * Cost     4BCd flops per step and space; two grid barriers a step, 1.2 us each (performance of
+ *          other GPUs' hand-written ones; not measured here), instead of two launches of 1.3 us and
+ *          their ramps.
+ * Mapping  blocks stay; what each does is numbered, and a block takes every gridDim.x-th number:
+ *
+ *              phase     items                                writes
+ *              rows      (space, 64 rows): residual.cuh       R, a loss
+ *              ----- grid barrier -----
+ *              pieces    (tile of W, piece of the batch)      partial gradients
+ *              ----- the pieces of each tile wait for one another -----
+ *              shares    of the same pieces: sum, Adam        W, m1, m2, the rounded W
+ *              ----- grid barrier -----
+ *
+ *          Items of all spaces stand in one list, so that blocks stay busy whatever the dimensions;
+ *          every block does its pieces before it waits for any tile: no order of blocks can lock.
+ * Needs    scratch (cuda_inner_scratch), a cooperative launch.
+ *          W, R and partial sums are written and read within the launch: never through const
+ *          __restrict__ or __ldg, whose loads are not coherent.
+ * History  First version: no batch in shared memory yet; Z comes from the L2 cache twice a step.
+ */
+#include "inner.cuh"
+
+template <class T> struct Mega {
+    InnerPhases<T> phases;
+    int64_t M;
+    unsigned *arrived; /* (1) zero at the start */
+};
+
+/* The rounded copies of W that the first step multiplies. */
+template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
+    if constexpr (sizeof(typename T::Element) == 2) {
+        const int64_t step = (int64_t)gridDim.x * blockDim.x;
+        for (int k = 0; k < p.finish.K; k++) {
+            const auto &f = p.finish.space[k];
+            const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
+            for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+                const int64_t j = i % f.stride;
+                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j]) : (uint16_t)0;
+            }
+        }
+    }
+}
+
+template <class T, class Rows, class S>
+__global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<T> mega) {
+    static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
+    const InnerPhases<T> &p = mega.phases;
+    const int K = p.finish.K, blocks = (int)residual_blocks(p.residual.B);
+    const int pieces = p.gradient.tiles * p.gradient.splits;
+    const Gradient<T> &gradient = p.gradient;
+    unsigned epoch = 0;
+
+    round_heads(p);
+    grid_barrier(mega.arrived, epoch);
+    for (int64_t m = 0; m < mega.M; m++) {
+        for (int item = blockIdx.x; item < K * blocks; item += gridDim.x)
+            residual_rows<T, Rows>(p.residual, p.residual.space[item / blocks], item % blocks);
+        grid_barrier(mega.arrived, epoch);
+
+        for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
+            const Piece piece = piece_at<T, S>(gradient, at);
+            gradient_product<T, S>(gradient, piece);
+            gradient_arrive(gradient, piece);
+        }
+        p.finish.begin(m);
+        for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
+            const Piece piece = piece_at<T, S>(gradient, at);
+            gradient_wait(gradient, piece, m);
+            gradient_share<T, S>(gradient, piece, p.finish);
+        }
+        p.finish.end(m);
+        if (m + 1 < mega.M) grid_barrier(mega.arrived, epoch);
+    }
+}
+
+/* --- on the host ------------------------------------------------------------------------------ */
+
+template <class F> auto with_residual_tile(int64_t C, F f) {
+    if (C <= 16) return f(ResidualTile16(), GradientTile16());
+    if (C <= 64) return f(ResidualTile64(), GradientTile64());
+    return f(ResidualTile128(), GradientTile128());
+}
+
+template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
+    const FusedScratch scratch =
+        lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
+    Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
+    const cudaError_t error = cudaMemsetAsync(mega.arrived, 0, sizeof *mega.arrived, q->stream);
+    if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
+    return with_residual_tile(in->C, [&](auto rows, auto shape) {
+        using Rows = decltype(rows);
+        using S = decltype(shape);
+        constexpr int forward = Gemm<T, Rows, ALONG, ALONG>::SHARED_BYTES;
+        constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
+        constexpr int shared = forward > backward ? forward : backward;
+        const auto kernel = inner_mega_v1_tiled<T, Rows, S>;
+        const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
+        const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
+        if (st != OK) return st;
+        const int64_t rows_items = in->K * residual_blocks(in->B),
+                      pieces = (int64_t)mega.phases.gradient.tiles * mega.phases.gradient.splits,
+                      most = rows_items > pieces ? rows_items : pieces;
+        REQUIRE(q, resident >= 1, "inner_steps (mega)");
+        double features = 0.0;
+        for (int k = 0; k < in->K; k++) features += (double)in->space[k].Z.d;
+        cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
+             (double)sizeof(typename T::Element) * (double)in->B * features);
+        return launch_with(q, COOPERATIVE, (inner_mega_v1_tiled<T, Rows, S>),
+                           dim3((unsigned)(resident < most ? resident : most)), S::THREADS, shared,
+                           mega);
+    });
+}
+
+Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
+    return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
+}

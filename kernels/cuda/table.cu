@@ -1,0 +1,36 @@
+/* table.cu - the operations of the CUDA backend, in the order of kernels/matrix.h and train.h. */
+#include "cuda.h"
+
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t candidates[] = {
+        cuda_inner_scratch(type, K, B, C, d), cuda_linear_grad_scratch(type, B, C, d),
+        cuda_label_grad_scratch(type, K, B, C, d), cuda_batch_entropy_scratch(K, B, C),
+        cuda_cross_entropy_scratch(B)};
+    int64_t most = 0;
+    for (const int64_t bytes : candidates)
+        if (bytes > most) most = bytes;
+    return most;
+}
+
+void cuda_table(MatrixOps *matrix, TrainOps *train) {
+    matrix->matmul = cuda_matmul;
+    matrix->matmul_scratch_bytes = cuda_matmul_scratch;
+    matrix->gather = cuda_gather;
+    matrix->argmax = cuda_argmax;
+
+    train->scratch_bytes = scratch_bytes;
+    train->weight_norm = cuda_weight_norm;
+    train->weight_norm_grad = cuda_weight_norm_grad;
+    train->softmax = cuda_softmax;
+    train->label_mean = cuda_label_mean;
+    train->batch_entropy = cuda_batch_entropy;
+    train->prior_ratio = cuda_prior_ratio;
+    train->inner_steps = cuda_inner_steps;
+    train->label_grad = cuda_label_grad;
+    train->cross_entropy = cuda_cross_entropy;
+    train->task_grad = cuda_task_grad;
+    train->linear_grad = cuda_linear_grad;
+    train->adam = cuda_adam;
+    train->random_linear = cuda_random_linear;
+    train->random_rows = cuda_random_rows;
+}

@@ -1,0 +1,151 @@
+/* tier_test.c - tiers of the inner loop and operands of every precision in whole iterations: replayed or
+ * not, features resident or not, and what each tier launches. */
+#include "../host/train.h"
+#include "operation.h"
+
+/* --- a small run ------------------------------------------------------------------------------ */
+
+enum { RUN_N = 211, RUN_B = 67, RUN_C = 7, RUN_K = 2, RUN_T = 5 };
+static const int64_t run_d[RUN_K] = {24, 37};
+
+typedef struct {
+    bool torch_rng, warm_start;
+    InnerTier tier;
+    DType operands;
+    bool tf32;
+} Run;
+
+/* Its state after RUN_T iterations: parameters, heads, losses. Whether features were remote. */
+static Outputs run_training(const Ops *ops, const Run *run, bool *remote) {
+    Error err;
+    Train r;
+    Features features[RUN_K];
+    TrainConfig config = {.K = RUN_K,
+                          .C = RUN_C,
+                          .B = RUN_B,
+                          .M = 3,
+                          .operands = run->operands,
+                          .tf32 = run->tf32,
+                          .tier = run->tier,
+                          .gamma = 10.0,
+                          .inner_lr = 0.001,
+                          .outer_lr = 0.001,
+                          .warm_start = run->warm_start,
+                          .torch_rng = run->torch_rng,
+                          .seed = 42};
+    for (int k = 0; k < RUN_K; k++) {
+        features[k] = (Features){
+            .data = numbers(RUN_N * run_d[k], 1 + k), .N = RUN_N, .d = run_d[k], .type = DTYPE_F32};
+        config.features[k] = &features[k];
+    }
+    ASSERT_OK(train_open(&r, ops, &config, &err), err);
+    *remote = ops->mem.features_remote(ops->device, &r.features[0]);
+    for (int t = 0; t < RUN_T; t++) ASSERT_OK(train_iteration(&r, &err), err);
+    Outputs o = {.n = 0};
+    for (int k = 0; k < RUN_K; k++) {
+        const int64_t task = task_size(RUN_C, run_d[k]), head = linear_size(RUN_C, run_d[k]);
+        ops->mem.to_host(r.queue, output(&o, task, NULL), r.task[k], task * 4);
+        ops->mem.to_host(r.queue, output(&o, head, NULL), r.head[k], head * 4);
+    }
+    ops->mem.to_host(r.queue, output(&o, RUN_K, NULL), r.loss, RUN_K * 4);
+    ops->mem.to_host(r.queue, output(&o, 3, NULL), r.inner_losses, 3 * 4);
+    ASSERT_OK(ops->mem.wait(r.queue, &err), err);
+    train_close(&r);
+    free_arrays();
+    return o;
+}
+
+static Outputs run_with(const char *name, const char *value, const Run *run, bool *remote) {
+    Ops ops;
+    Queue *q;
+    if (name) setenv(name, value, 1);
+    open_backend(&ops, &q, "cuda", 0);
+    Outputs o = run_training(&ops, run, remote);
+    close_backend(&ops, q);
+    if (name) unsetenv(name);
+    return o;
+}
+
+static void expect_same_bits(const char *what, const Outputs *a, const Outputs *b) {
+    for (int j = 0; j < a->n; j++) {
+        cr_expect(isfinite(a->data[j][0]), "%s: output %d", what, j);
+        cr_expect(!memcmp(a->data[j], b->data[j], (size_t)a->count[j] * 4), "%s: output %d", what,
+                  j);
+    }
+}
+
+static const Run runs[] = {
+    {false, false, INNER_FUSED, DTYPE_F32, false}, {true, false, INNER_UNFUSED, DTYPE_F16, false},
+    {false, true, INNER_FUSED, DTYPE_BF16, false}, {true, true, INNER_AUTO, DTYPE_F32, true},
+    {false, false, INNER_MEGA, DTYPE_F16, false},
+};
+
+Test(tiers, replayed_iterations_give_the_bits_of_enqueued_ones, .timeout = 300) {
+    bool remote;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        Outputs plain = run_with("TURTLE_REPLAY", "0", &runs[i], &remote),
+                replayed = run_with(NULL, NULL, &runs[i], &remote);
+        expect_same_bits("replayed", &replayed, &plain);
+        free_outputs(&plain), free_outputs(&replayed);
+    }
+}
+
+Test(tiers, features_beside_the_device_give_the_same_bits, .timeout = 300) {
+    bool remote, resident;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        Outputs here = run_with(NULL, NULL, &runs[i], &resident),
+                there = run_with("TURTLE_RESIDENT", "0", &runs[i], &remote);
+        cr_expect(remote && !resident);
+        expect_same_bits("remote", &there, &here);
+        free_outputs(&here), free_outputs(&there);
+    }
+}
+
+/* --- launches --------------------------------------------------------------------------------- */
+
+/* Launches of the kernels whose names begin so. */
+static int64_t calls(const Ops *ops, const char *prefix) {
+    ProfileRow rows[64];
+    const int n = ops->mem.profile_rows(ops->device, rows, 64);
+    int64_t sum = 0;
+    for (int i = 0; i < n && i < 64; i++) {
+        cr_expect(rows[i].total_ms >= 0.0 && rows[i].calls > 0);
+        if (strstr(rows[i].kernel, prefix)) sum += rows[i].calls;
+    }
+    return sum;
+}
+
+/* What the tiers are: so many launches for M steps of K spaces. */
+Test(tiers, tiers_launch_what_they_say) {
+    enum { B = 40, C = 5, D = 24, K = 2, M = 4, HEAD = C * D + C };
+    for (InnerTier tier = INNER_UNFUSED; tier <= INNER_MEGA; tier++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        open_backend(&ops, &q, "cuda", 0);
+        ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+        InnerSteps in = {.K = K, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
+        in.Y = probabilities(B, C, 1);
+        in.step = counting(0, 1);
+        in.losses = floats(M);
+        in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, D));
+        for (int k = 0; k < K; k++)
+            in.space[k] = (InnerSpace){batch_f32(numbers(B * D, 2 + k), D), numbers(HEAD, 6 + k),
+                                       floats(HEAD), floats(HEAD)};
+        ops.train.inner_steps(q, &in);
+        finish(&ops, q);
+        if (tier == INNER_FUSED) {
+            cr_expect(calls(&ops, "residual") == M && calls(&ops, "gradient") == M, "%d and %d",
+                      (int)calls(&ops, "residual"), (int)calls(&ops, "gradient"));
+            cr_expect(calls(&ops, "") == 2 * M, "%d in all", (int)calls(&ops, ""));
+        } else if (tier == INNER_MEGA) {
+            cr_expect(calls(&ops, "mega") == 1 && calls(&ops, "") == 1, "%d of %d",
+                      (int)calls(&ops, "mega"), (int)calls(&ops, ""));
+        } else {
+            cr_expect(calls(&ops, "matmul") == K * M && calls(&ops, "adam") == K * M, "%d and %d",
+                      (int)calls(&ops, "matmul"), (int)calls(&ops, "adam"));
+        }
+        close_backend(&ops, q);
+        free_arrays();
+    }
+}
