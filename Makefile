@@ -79,10 +79,11 @@ CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kerne
 
 # --- objects ----------------------------------------------------------------------------------
 object   = $(patsubst %.c,$(OUT)/%.o,$(1))
-EMBEDDED      := vocab unicode entities#  data that is compiled into the program
+EMBEDDED      := vocab unicode entities prompts#  data that is compiled into the program
 FILE_vocab    := data/vocab/bpe_simple_vocab_16e6.txt.gz
 FILE_unicode  := data/vocab/unicode.txt
 FILE_entities := data/vocab/entities.txt
+FILE_prompts  := data/prompts/prompts.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \

@@ -45,6 +45,8 @@ static const Flag train_flags[] = {
      "rows per outer iteration, at most all"},
     {"warm_start", FLAG_SWITCH, offsetof(TurtleTrainOptions, warm_start), NULL,
      "keep the heads from iteration to iteration"},
+    {"prior", FLAG_TEXT, offsetof(TurtleTrainOptions, prior), "P",
+     "expected sizes of classes: uniform, power:A, or a file of C numbers"},
     {"rng", FLAG_TEXT, offsetof(TurtleTrainOptions, rng), "philox|torch",
      "torch: the published implementation's random numbers"},
     {"eval_every", FLAG_INTEGER, offsetof(TurtleTrainOptions, eval_every), "N",

@@ -11,6 +11,7 @@
 #include "loader.h"
 #include "models.h"
 #include "report.h"
+#include "shard.h"
 
 enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
 
@@ -27,23 +28,6 @@ void turtle_files_result_free(TurtleFilesResult *r) {
 }
 
 /* --- options ---------------------------------------------------------------------------------- */
-
-/* One piece of every split: the first of `pieces` is number 1. */
-typedef struct {
-    int64_t number, pieces;
-} Shard;
-
-static Status parse_shard(Shard *out, const char *text, Error *err) {
-    char *end = NULL;
-    *out = (Shard){1, 1};
-    if (!text) return OK;
-    out->number = strtoll(text, &end, 10);
-    if (end != text && *end == '/') out->pieces = strtoll(end + 1, &end, 10);
-    if (end == text || *end || out->number < 1 || out->pieces > 1 << 20 ||
-        out->number > out->pieces)
-        return fail(err, ERR_USAGE, "--shard: '%s': expected I/N with 1 <= I <= N", text);
-    return OK;
-}
 
 static Status parse_batch(int64_t *out, const char *text, Error *err) {
     char *end = NULL;
@@ -365,7 +349,7 @@ static Status call_open(Call *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const char *why = NULL;
     c->encoder_options = (EncoderOptions){.image_size = o->image_size, .normalize = o->normalize};
-    Status st = parse_shard(&c->shard, o->shard, err);
+    Status st = shard_parse(&c->shard, o->shard, err);
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
     if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
     if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, err);

@@ -10,9 +10,9 @@
 #include "command.h"
 #include "progress.h"
 
-static const Command *const commands[] = {&command_features, &command_labels, &command_train,
-                                          &command_evaluate, &command_probe,
-                                          &command_kmeans,   &command_info};
+static const Command *const commands[] = {&command_features, &command_labels,   &command_train,
+                                          &command_evaluate, &command_sweep,    &command_probe,
+                                          &command_kmeans,   &command_zeroshot, &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */

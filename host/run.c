@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "crossval.h"
+#include "prior.h"
 #include "profile.h"
 #include "report.h"
+#include "run.h"
 #include "run_dir.h"
 #include "train.h"
 #include "watch.h"
@@ -19,6 +21,7 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
         .inner_lr = 0.001,
         .outer_lr = 0.001,
         .batch_size = 10000,
+        .prior = "uniform",
         .rng = "philox",
         .eval_every = 20,
         .save_every = 500,
@@ -34,7 +37,9 @@ typedef struct {
     int64_t profile_first, profile_last; /* iterations, counted from 1; 0: none */
     bool profiled;                       /* a profiler records just now */
     const TurtleHooks *hooks;
+    const RunShared *shared; /* of a sweep, or NULL */
     Inputs in;
+    Prior prior;
     Ops ops;
     RunDir dir;
     Train train;
@@ -96,7 +101,9 @@ static Status parse_range(Run *run, Error *err) {
 static Status open_ops(Run *run, Error *err) {
     TurtleCommon *common = &run->resolved.common;
     const char *why = NULL;
-    Status st = ops_open(&run->ops, common->device, common->threads, &why, err);
+    Status st = OK;
+    if (run->shared) run->ops = *run->shared->ops;
+    else st = ops_open(&run->ops, common->device, common->threads, &why, err);
     if (st != OK) return st;
     if (why) notice(run->hooks, "device: %s", why);
     if (strcmp(common->precision, "auto") == 0) common->precision = run->ops.precision;
@@ -170,12 +177,14 @@ static Status open_training(Run *run, Error *err) {
                           .C = run->in.C,
                           .B = run->options->batch_size,
                           .M = run->options->M,
+                          .on_device = run->shared ? run->shared->train : NULL,
                           .operands = operand_type(common),
                           .tf32 = strcmp(common->precision, "tf32") == 0,
                           .tier = inner_tier(run->options->inner),
                           .gamma = run->options->gamma,
                           .inner_lr = run->options->inner_lr,
                           .outer_lr = run->options->outer_lr,
+                          .prior = run->prior.pi,
                           .warm_start = run->options->warm_start,
                           .torch_rng = strcmp(run->options->rng, "torch") == 0,
                           .seed = common->seed};
@@ -198,8 +207,10 @@ static Status open_training(Run *run, Error *err) {
     run->watched = run->scored == train ? config.B : run->scored->N;
     run->scored_features = run->scored == train ? run->train.features : run->val_features;
     for (int k = 0; st == OK && run->in.val.N && k < config.K; k++)
-        st = run->ops.mem.features_open(run->ops.device, &run->val_features[k],
-                                        &run->in.val.space[k].features, err);
+        if (run->shared) run->val_features[k] = run->shared->val[k];
+        else
+            st = run->ops.mem.features_open(run->ops.device, &run->val_features[k],
+                                            &run->in.val.space[k].features, err);
     /* between iterations nobody reads the soft labels: their memory serves the evaluation */
     const Buffer labels = {run->train.P, config.K * config.B * config.C * (int64_t)sizeof(float)};
     if (st == OK)
@@ -215,11 +226,19 @@ static Status open_run(Run *run, Error *err) {
     Status st = check_options(o, err);
     if (st == OK) st = parse_range(run, err);
     if (st == OK) st = open_ops(run, err);
-    if (st == OK) st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (run->shared) {
+        run->in = *run->shared->in;
+        run->in.C = o->inputs.classes;
+    } else if (st == OK) {
+        st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    }
     if (st == OK && run->in.C == 0)
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
-    if (st == OK) st = inputs_check_classes(&run->in, run->in.C, err);
-    if (st == OK) st = run_dir_open(&run->dir, o, run->ops.precision, &run->in, err);
+    /* a sweep tries other numbers of classes than the labels have */
+    if (st == OK && !run->shared) st = inputs_check_classes(&run->in, run->in.C, err);
+    if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
+    if (st == OK)
+        st = run_dir_open(&run->dir, o, run->ops.precision, run->prior.name, &run->in, err);
     if (st == OK) st = open_training(run, err);
     if (st == OK && o->resume) {
         if (file_exists(run->dir.resume)) {
@@ -245,13 +264,14 @@ static void close_run(Run *run) {
     watch_close(&run->watch);
     predictor_close(&run->predictor);
     task_encoder_free(&run->task);
-    for (int k = 0; run->ops.device && k < run->in.K; k++)
+    for (int k = 0; !run->shared && run->ops.device && k < run->in.K; k++)
         run->ops.mem.features_close(run->ops.device, &run->val_features[k]);
     train_close(&run->train);
-    ops_close(&run->ops);
+    if (!run->shared) ops_close(&run->ops);
     predictions_free(&run->predictions);
     run_dir_close(&run->dir);
-    inputs_close(&run->in);
+    prior_free(&run->prior);
+    if (!run->shared) inputs_close(&run->in);
 }
 
 /* --- while it runs ---------------------------------------------------------------------------- */
@@ -346,6 +366,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_open(&j, NULL);
     json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
     json_bool(&j, "finished", result != NULL);
+    json_text(&j, "options", run->dir.options);
     if (result) json_result(&j, result);
     if (result && o->profile) json_profile(&j, &run->ops);
     json_text(&j, "command_line", o->common.command_line);
@@ -359,6 +380,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_real(&j, "outer_lr", o->outer_lr);
     json_integer(&j, "batch_size", run->train.config.B);
     json_bool(&j, "warm_start", o->warm_start);
+    json_text(&j, "prior", run->prior.name);
     json_text(&j, "rng", o->rng);
     json_text(&j, "inner", o->inner);
     json_integer(&j, "eval_every", o->eval_every);
@@ -454,7 +476,12 @@ static Status finish_run(Run *run, TurtleResult *result, Error *err) {
 }
 
 Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err) {
-    Run run = {.resolved = *options, .hooks = &options->common.hooks};
+    return run_shared(options, NULL, out, err);
+}
+
+Status run_shared(const TurtleTrainOptions *options, const RunShared *shared, TurtleResult *out,
+                  Error *err) {
+    Run run = {.resolved = *options, .hooks = &options->common.hooks, .shared = shared};
     run.options = &run.resolved;
     result_clear(out);
     Status st = open_run(&run, err);

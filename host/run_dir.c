@@ -12,24 +12,27 @@
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_rngtorch][_bf16].pt:
+/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_priorpower0.5][_rngtorch][_bf16].pt:
  * the published name; what the published implementation lacks is appended where not default. The
  * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
-static char *checkpoint_name(const TurtleTrainOptions *o, const char *usual, const char *phis) {
+static char *checkpoint_name(const TurtleTrainOptions *o, const char *usual, const char *prior,
+                             const char *phis) {
     const char *precision = precision_used(&o->common);
-    const bool as_usual = strcmp(precision, usual) == 0;
+    const bool as_usual = strcmp(precision, usual) == 0, uniform = strcmp(prior, "uniform") == 0;
+    char shown[48]; /* "power0.5" */
+    snprintf(shown, sizeof shown, "%.*s%s", (int)strcspn(prior, ":"), prior,
+             prior[strcspn(prior, ":")] ? strchr(prior, ':') + 1 : "");
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
     return format_text(
-        "turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s%s%s.pt", phis,
-        format_real(inner, o->inner_lr), format_real(outer, o->outer_lr), (long long)o->T,
+        "turtle_%s_innerlr%s_outerlr%s_T%lld_M%lld_%sstart_gamma%s_bs%lld_seed%llu%s%s%s%s%s.pt",
+        phis, format_real(inner, o->inner_lr), format_real(outer, o->outer_lr), (long long)o->T,
         (long long)o->M, o->warm_start ? "warm" : "cold", format_real(gamma, o->gamma),
-        (long long)o->batch_size, (unsigned long long)o->common.seed,
-        strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "", as_usual ? "" : "_",
+        (long long)o->batch_size, (unsigned long long)o->common.seed, uniform ? "" : "_prior",
+        uniform ? "" : shown, strcmp(o->rng, "torch") == 0 ? "_rngtorch" : "", as_usual ? "" : "_",
         as_usual ? "" : precision);
 }
 
-/* Everything that an interrupted run and its continuation must share; T may grow. */
-static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
+char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *prior) {
     char inner[REAL_TEXT], outer[REAL_TEXT], gamma[REAL_TEXT];
     char *text = format_text(
         "classes %lld\nM %lld\ninner_lr %s\nouter_lr %s\ngamma %s\n"
@@ -38,6 +41,11 @@ static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
         format_real(outer, o->outer_lr), format_real(gamma, o->gamma), (long long)o->batch_size,
         o->warm_start ? "warm" : "cold", o->rng, precision_used(&o->common),
         (unsigned long long)o->common.seed, (long long)in->train.N);
+    if (text && strcmp(prior, "uniform") != 0) { /* states from before priors have no such line */
+        char *longer = format_text("%sprior %s\n", text, prior);
+        free(text);
+        text = longer;
+    }
     for (int k = 0; text && k < in->K; k++) {
         char *longer =
             format_text("%sdimension %lld\n", text, (long long)in->train.space[k].features.d);
@@ -48,12 +56,12 @@ static char *options_text(const TurtleTrainOptions *o, const Inputs *in) {
 }
 
 static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *usual,
-                         const Inputs *in) {
+                         const char *prior, const Inputs *in) {
     if (o->out) {
         out->folder = format_text("%s", o->out);
         out->checkpoint = format_text("%s/checkpoint.pt", o->out);
     } else {
-        char *name = checkpoint_name(o, usual, in->phis);
+        char *name = checkpoint_name(o, usual, prior, in->phis);
         if (name)
             out->checkpoint = format_text("%s/task_checkpoints/%dspace/%s/%s/%s",
                                           o->common.root_dir, in->K, in->phis, in->dataset, name);
@@ -63,19 +71,20 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *u
                                       out->checkpoint);
     }
     if (out->folder) out->resume = format_text("%s/resume.pt", out->folder);
-    out->options = options_text(o, in);
+    out->options = run_options(o, in, prior);
     return out->checkpoint && out->resume && out->options;
 }
 
-Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual, const Inputs *in,
-                    Error *err) {
+Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual, const char *prior,
+                    const Inputs *in, Error *err) {
     *out = (RunDir){0};
     if (o->resume && o->restart)
         return fail(err, ERR_USAGE, "training: --resume and --restart exclude each other");
     if (!o->out && !o->inputs.dataset)
         return fail(err, ERR_USAGE, "training: --features needs --out DIR for the results");
     Status st = OK;
-    if (!decide_paths(out, o, usual, in)) st = fail(err, ERR_MEMORY, "training: out of memory");
+    if (!decide_paths(out, o, usual, prior, in))
+        st = fail(err, ERR_MEMORY, "training: out of memory");
     if (st == OK) st = folder_make(out->folder, err);
     if (st == OK && file_exists(out->resume)) {
         if (o->restart && remove(out->resume) != 0)
@@ -195,7 +204,8 @@ static void write_field(FILE *f, const char *text, size_t n) {
     fputc('"', f);
 }
 
-Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+static Status write_csv(const char *path, const Split *split, const Predictions *p,
+                        const char *const *names, Error *err) {
     FileMap list;
     AtomicFile file;
     Status st = image_list_open(&list, split, err);
@@ -203,7 +213,8 @@ Status predictions_write(const char *path, const Split *split, const Predictions
     st = atomic_open(&file, path, err);
     if (st != OK) goto out;
     const char *line = (const char *)list.data, *end = line ? line + list.bytes : NULL;
-    fputs("path,cluster,confidence,margin\n", file.stream);
+    fputs(names ? "path,class,name,confidence,margin\n" : "path,cluster,confidence,margin\n",
+          file.stream);
     for (int64_t i = 0; i < p->n; i++) {
         if (line) {
             const char *newline = memchr(line, '\n', (size_t)(end - line));
@@ -213,11 +224,24 @@ Status predictions_write(const char *path, const Split *split, const Predictions
         } else {
             fprintf(file.stream, "%lld", (long long)i);
         }
-        fprintf(file.stream, ",%lld,%.6g,%.6g\n", (long long)p->cluster[i],
-                (double)p->confidence[i], (double)p->margin[i]);
+        fprintf(file.stream, ",%lld,", (long long)p->cluster[i]);
+        if (names) {
+            write_field(file.stream, names[p->cluster[i]], strlen(names[p->cluster[i]]));
+            fputc(',', file.stream);
+        }
+        fprintf(file.stream, "%.6g,%.6g\n", (double)p->confidence[i], (double)p->margin[i]);
     }
     st = atomic_commit(&file, err);
 out:
     file_unmap(&list);
     return st;
+}
+
+Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+    return write_csv(path, split, p, NULL, err);
+}
+
+Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+                               const char *const *names, Error *err) {
+    return write_csv(path, split, p, names, err);
 }

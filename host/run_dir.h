@@ -22,10 +22,13 @@ typedef struct {
 } RunDir;
 
 /* Decides the paths and makes the folder; the checkpoint's name has the precision where it is not
- * `usual`, the device's own. An unfinished run in it is ERR_ARG unless options say resume or
- * restart; the latter removes its state. */
+ * `usual`, the device's own, and `prior` (its name, prior.h) where it is not uniform. An unfinished
+ * run in it is ERR_ARG unless options say resume or restart; the latter removes its state. */
 Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const char *usual,
-                    const Inputs *in, Error *err);
+                    const char *prior, const Inputs *in, Error *err);
+/* Everything that an interrupted run and its continuation must share but T, as `name value` lines;
+ * fresh memory. */
+char *run_options(const TurtleTrainOptions *options, const Inputs *in, const char *prior);
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
@@ -34,5 +37,8 @@ void run_dir_close(RunDir *dir); /* NULL and twice are fine */
 /* path,cluster,confidence,margin: the path is the line of the image list beside the features
  * (<stem>.txt), or the row number where there is none. */
 Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err);
+/* path,class,name,confidence,margin: what is predicted are classes that have names. */
+Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+                               const char *const *names, Error *err);
 
 #endif

@@ -163,15 +163,23 @@ static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int
                         Error *err) {
     const Ops *ops = t->ops;
     const EncodeOps *e = &ops->encode;
-    const int64_t d = t->transformer.width, T = t->shape.context, floats = (int64_t)sizeof(float);
+    const int64_t context = t->shape.context, floats = (int64_t)sizeof(float);
+    const int64_t d = t->transformer.width;
     const TransformerSpace space = {t->x.data, t->normed.data, t->wide.data, NULL, t->scratch.data};
     float *ends = t->ends.data;
-    ops->mem.to_device(t->queue, t->ids.data, ids, B * T * (int64_t)sizeof *ids);
+    int64_t T = 1; /* no token sees a later one: what is behind the last end is never read */
+    for (int64_t b = 0; b < B; b++) {
+        const int64_t used = end_token(ids + b * context, context) + 1;
+        if (used > T) T = used;
+    }
+    for (int64_t b = 0; b < B; b++)
+        ops->mem.to_device(t->queue, (int32_t *)t->ids.data + b * T, ids + b * context,
+                           T * (int64_t)sizeof *ids);
     e->embed(t->queue, space.x, t->ids.data, &t->table, t->position, B, T);
     transformer_run(&t->transformer, ops, t->queue, &space, B, T, false);
     for (int64_t b = 0; b < B; b++)
-        ops->mem.copy(t->queue, ends + b * d, space.x + (b * T + end_token(ids + b * T, T)) * d,
-                      d * floats);
+        ops->mem.copy(t->queue, ends + b * d,
+                      space.x + (b * T + end_token(ids + b * context, context)) * d, d * floats);
     e->layer_norm(t->queue, ends, ends, d, t->norm.weight, t->norm.bias, t->transformer.eps, B, d);
     e->linear(t->queue, t->features.data, t->shape.features, ends, d, &t->projection,
               &(Epilogue){0}, B, space.scratch);

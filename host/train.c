@@ -64,6 +64,7 @@ static void lay_out(Train *r, Arena *a) {
     r->P = take_f32(a, K * B * C);
     r->Y = take_f32(a, B * C);
     r->P_bar = take_f32(a, K * C);
+    r->prior = c->prior ? take_f32(a, C) : NULL;
     r->inner_losses = take_f32(a, c->M);
 
     int64_t scratch = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
@@ -284,10 +285,12 @@ static Status outer_iteration(void *run) {
     mem->count(q, r->head_step, c->M);
 
     /* 5. Outer loss sum_k CE(W_k(Z_k), Y) - gamma sum_k H(mean_b P_k), heads held constant
-     *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam. */
+     *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam.
+     *    With a prior: + gamma sum_k KL(mean_b P_k || prior) in place of the entropy. */
     mem->phase(q, "hypergrad");
     train->label_grad(q, r->loss, r->Y, &inner); /* grad_Y takes the place of Y */
     train->batch_entropy(q, r->P_bar, r->entropy, r->P, K, B, C, r->scratch);
+    if (r->prior) train->prior_ratio(q, r->P_bar, r->prior, K, C);
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k];
         float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
@@ -337,12 +340,16 @@ Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *
     st = ops->mem.queue_open(ops->device, &r->queue, err);
     if (st == OK) st = allocate(r, err);
     for (int k = 0; st == OK && k < config->K; k++) { /* what fits beside the arrays is resident */
-        st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
+        if (config->on_device) r->features[k] = config->on_device[k];
+        else st = ops->mem.features_open(ops->device, &r->features[k], config->features[k], err);
         r->ahead |= st == OK && ops->mem.features_remote(ops->device, &r->features[k]);
     }
     if (st == OK && r->ahead) st = allocate_next(r, err);
     if (st != OK) goto out;
 
+    if (r->prior)
+        ops->mem.to_device(r->queue, r->prior, config->prior,
+                           config->C * (int64_t)sizeof *r->prior);
     mt19937_seed(&r->weights, config->seed);
     mt19937_seed(&r->batches, config->seed);
     for (int k = 0; st == OK && k < config->K; k++) st = draw_task(r, k, err);
@@ -361,7 +368,8 @@ void train_close(Train *r) {
     mem->queue_close(r->queue);
     mem->free(r->ops->device, &r->memory);
     mem->free(r->ops->device, &r->memory_next);
-    for (int k = 0; k < r->config.K; k++) mem->features_close(r->ops->device, &r->features[k]);
+    for (int k = 0; !r->config.on_device && k < r->config.K; k++)
+        mem->features_close(r->ops->device, &r->features[k]);
     end_next(r);
     free(r->next.rows);
     free(r->rows_host);

@@ -12,12 +12,14 @@
 typedef struct {
     int K;
     const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */
+    const Features *on_device;            /* (K) the same on the device, another's; NULL: not yet */
     int64_t C, B, M;                      /* B <= N */
     DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
                                            * or DTYPE_BF16 (kernels/matrix.h) */
     bool tf32;                            /* products of float32 in tf32: GPUs alone */
     InnerTier tier;                       /* of the inner loop (kernels/train.h) */
     double gamma, inner_lr, outer_lr;
+    const float *prior; /* (C) how large the classes are expected to be, sums to 1; NULL: equally */
     bool warm_start;
     bool torch_rng; /* the published implementation's random streams */
     uint64_t seed;
@@ -57,6 +59,7 @@ typedef struct {
     float *grad;              /* (task_size) the gradient of one space's task encoder */
     float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
     float *P_bar;        /* (K,C) */
+    float *prior;        /* (C), or NULL: uniform */
     float *inner_losses; /* (M) before each inner step, summed over spaces */
     void *scratch;
 

@@ -84,6 +84,8 @@ typedef struct {
     double outer_lr;    /* 0.001 */
     int64_t batch_size; /* 10000; clipped to the number of samples */
     bool warm_start;    /* false: fresh heads in every outer iteration */
+    const char *prior;  /* "uniform"; "power:A", class c has a share ~ (c+1)^-A; or a file of C
+                           positive numbers: how large the classes are expected to be */
     const char *rng;    /* "philox", or "torch": the published implementation's streams */
     int64_t eval_every; /* 20 iterations; 0: only at the end */
     int64_t save_every; /* 500 iterations between states that `resume` can continue; 0: none */
@@ -257,6 +259,114 @@ TURTLE_API void turtle_labels_defaults(TurtleLabelsOptions *options);
 TURTLE_API Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out,
                                 Error *err);
 TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and twice are fine */
+
+/* --- sweeps ----------------------------------------------------------------------------------- */
+
+/* Many trainings, ranked without labels. Every combination of the lists is one run. Entries are
+ * numbers; whole ones also ranges, 20..50 or 20..50..5. An empty list is the default's one value. */
+typedef struct {
+    TurtleCommon common;                   /* its seed is not used */
+    TurtleInputs inputs;                   /* its classes: where the list is empty */
+    TurtleTexts classes;                   /* the data set's own number */
+    TurtleTexts seeds;                     /* 42 43 44 */
+    TurtleTexts starts;                    /* cold; "cold", "warm" */
+    TurtleTexts inner_lr, outer_lr, gamma; /* 0.001, 0.001, 10 */
+    int64_t T, M, batch_size, save_every;  /* as in TurtleTrainOptions */
+    const char *prior, *rng;
+    bool
+        no_score; /* rank without the generalisation score, which costs 10 fits per space and run */
+    int jobs;     /* trainings side by side; 0: as many as fill the cores; changes no result */
+    const char *shard; /* "I/N": only the I-th of N pieces of the grid; or NULL */
+    bool resume;       /* keep the finished runs in `out`, continue the unfinished ones */
+    bool restart;      /* throw away what is in `out` */
+    const char *out;   /* NULL: root_dir/task_checkpoints/<K>space/<phis>/<dataset>/sweep */
+} TurtleSweepOptions;
+
+/* One training. NaN where unknown; accuracies are told, never used. */
+typedef struct {
+    int64_t classes;
+    bool warm_start;
+    double inner_lr, outer_lr, gamma;
+    uint64_t seed;
+    char name[160]; /* of its run directory, below the sweep's folder */
+    char *failed;   /* why it has no results; NULL: it has; owned */
+    double generalization_score;
+    double corrected_score; /* (score - chance) / (1 - chance), chance = sum of squared shares */
+    double space_agreement; /* on the training split */
+    double stability;       /* mean ARI with the runs that differ by the seed alone */
+    double size_entropy;    /* of the clusters' sizes, over ln classes */
+    double quality; /* corrected_score * space_agreement * stability, those that are known */
+    int64_t clusters_found;
+    double loss, entropy, cluster_acc, seconds;
+} TurtleSweepRun;
+
+/* All runs with one number of classes: means over them, and the quality of the best. */
+typedef struct {
+    int64_t classes, runs;
+    double generalization_score, corrected_score, space_agreement, stability, size_entropy;
+    double clusters_found, cluster_acc;
+    double quality;
+} TurtleSweepClasses;
+
+typedef struct {
+    TurtleSweepRun *run; /* (runs), the best first; owned */
+    int64_t runs;
+    TurtleSweepClasses *classes; /* (class_counts), ascending; owned */
+    int64_t class_counts;
+    int64_t recommended, runner_up; /* numbers of classes; 0: there are not two, with two
+                                       seeds each, to choose among */
+    double seconds;
+    char device[16];
+    char *folder; /* holds the runs, runs.csv, classes.csv and sweep.json; owned */
+    char *json;   /* owned */
+} TurtleSweepResult;
+
+TURTLE_API void turtle_sweep_defaults(TurtleSweepOptions *options);
+TURTLE_API Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out,
+                               Error *err);
+TURTLE_API void turtle_sweep_result_free(TurtleSweepResult *result); /* NULL and twice are fine */
+
+/* --- names -------------------------------------------------------------------------------------- */
+
+/* CLIP's zero-shot classification: classes from their names alone; and names for found clusters. */
+typedef struct {
+    TurtleCommon common;
+    TurtleInputs inputs;        /* features of a CLIP image encoder; with `clusters` those of the
+                                   checkpoint's spaces, and behind them CLIP's if it is not one */
+    const char *weights;        /* the CLIP file with the text encoder; NULL: the phi's own below
+                                   root_dir/checkpoints */
+    const char *names;          /* a file of own classes, one per line; NULL: the data set's list */
+    const char *templates;      /* a file of own templates with {} in them; NULL: the data set's */
+    bool default_template_only; /* "A photo of a {}." */
+    bool truncate;              /* cut prompts that are too long; false: refuse them */
+    const char *clusters;       /* a task checkpoint whose clusters are to be named; NULL: none */
+    const char *predictions;    /* write path,class,name,confidence,margin here; NULL: do not */
+} TurtleZeroshotOptions;
+
+typedef struct {
+    int64_t cluster, samples;
+    /* the class that most samples of the cluster are nearest to, and the next; NULL: no samples */
+    char *name, *runner_up;
+    double share, runner_up_share; /* of the samples */
+    char *mean_name; /* the class nearest to the mean feature: another one is a sign of doubt */
+} TurtleClusterName;
+
+typedef struct {
+    const char *split; /* "val" or "train" */
+    int64_t samples, classes, prompts;
+    double top1, mean_class_acc; /* NaN without labels */
+    TurtleClusterName *cluster;  /* (clusters); owned */
+    int64_t clusters;
+    double seconds;
+    char device[16];
+    char *line; /* the published line; owned */
+    char *json; /* owned */
+} TurtleZeroshotResult;
+
+TURTLE_API void turtle_zeroshot_defaults(TurtleZeroshotOptions *options);
+TURTLE_API Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResult *out,
+                                  Error *err);
+TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
 
 /* --- information ------------------------------------------------------------------------------ */
 

@@ -103,7 +103,7 @@ static Status check_next(Watch *w, Error *err) {
     e->seconds = now_seconds() - w->started;
     w->checked++;
     if (!isfinite(sum(e->loss, K)) || !isfinite(sum(e->entropy, K)))
-        return fail(err, ERR_ARG,
+        return fail(err, ERR_DIVERGED,
                     "training: the loss is not finite after iteration %lld: lower --outer_lr or "
                     "--inner_lr, or scale the features down",
                     (long long)e->iteration);

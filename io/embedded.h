@@ -12,5 +12,6 @@ typedef struct {
 extern const Embedded embedded_vocab;    /* data/vocab/bpe_simple_vocab_16e6.txt.gz */
 extern const Embedded embedded_unicode;  /* data/vocab/unicode.txt */
 extern const Embedded embedded_entities; /* data/vocab/entities.txt */
+extern const Embedded embedded_prompts;  /* data/prompts/prompts.txt */
 
 #endif

@@ -1,6 +1,8 @@
 /* json_reader.c - a pull parser for JSON. */
 #include "json_reader.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 64 };
@@ -145,6 +147,31 @@ static bool skip_word(JsonReader *r) {
     const char *first = r->at;
     while (r->at < r->end && *r->at && !strchr(" \t\r\n,]}:\"[{", *r->at)) r->at++;
     return r->at > first || bad(r);
+}
+
+/* The word that comes next, of less than `bytes`. */
+static bool word_value(JsonReader *r, char *word, size_t bytes) {
+    json_peek(r);
+    const char *first = r->at;
+    if (r->bad || !skip_word(r) || (size_t)(r->at - first) >= bytes) return bad(r);
+    memcpy(word, first, (size_t)(r->at - first));
+    word[r->at - first] = '\0';
+    return true;
+}
+
+bool json_real_value(JsonReader *r, double *value) {
+    char word[64], *end = word;
+    if (!word_value(r, word, sizeof word)) return false;
+    *value = strcmp(word, "null") == 0 ? NAN : strtod(word, &end);
+    if (isnan(*value)) return strcmp(word, "null") == 0 || bad(r);
+    return !*end || bad(r);
+}
+
+bool json_bool_value(JsonReader *r, bool *value) {
+    char word[8];
+    if (!word_value(r, word, sizeof word)) return false;
+    *value = strcmp(word, "true") == 0;
+    return *value || strcmp(word, "false") == 0 || bad(r);
 }
 
 bool json_skip(JsonReader *r) {

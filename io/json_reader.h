@@ -32,7 +32,9 @@ bool json_next(JsonReader *r);
 /* Values. Texts come out as UTF-8 with a zero byte behind; longer than `bytes` - 1 is bad. */
 bool json_text_value(JsonReader *r, char *text, int64_t bytes);
 bool json_integer_value(JsonReader *r, int64_t *value); /* fractions and exponents are bad */
-bool json_skip(JsonReader *r);                          /* any value, nested 64 deep at most */
+bool json_real_value(JsonReader *r, double *value);     /* null is NaN */
+bool json_bool_value(JsonReader *r, bool *value);
+bool json_skip(JsonReader *r); /* any value, nested 64 deep at most */
 /* True if all was well and nothing but white space is left. */
 bool json_finished(JsonReader *r);
 

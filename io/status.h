@@ -14,6 +14,7 @@ typedef enum {
     ERR_MEMORY,  /* out of memory; the message says what to lower */
     ERR_DEVICE,  /* no such device, or it failed */
     ERR_STOPPED, /* asked to stop (a signal); the state is saved */
+    ERR_DIVERGED /* a training left the finite numbers */
 } Status;
 
 /* One line, lower case, no newline: `module: subject: expected, got, what to do`. */

@@ -86,6 +86,10 @@ typedef struct {
      * entropy of the mean label, not the mean of the entropies. P_bar (K,C), entropy (K). */
     Status (*batch_entropy)(Queue *queue, float *P_bar, float *entropy, const float *P, int K,
                             int64_t B, int64_t C, void *scratch);
+    /* P_bar[k,c] /= prior[c]: what task_grad is given where the outer loss has + gamma KL(P_bar||prior)
+     * in place of - gamma H(P_bar). For a uniform prior the two differ by a constant. P_bar (K,C),
+     * prior (C). */
+    Status (*prior_ratio)(Queue *queue, float *P_bar, const float *prior, int K, int64_t C);
 
     /* M inner steps of all spaces, in one operation. 4 M B d C flops per space. */
     Status (*inner_steps)(Queue *queue, const InnerSteps *inner);

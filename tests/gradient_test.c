@@ -20,9 +20,10 @@ static double inner_loss_f64(const double *head, const float *Z, const double *Y
     return total / (double)B;
 }
 
-/* The outer loss (Eq. 12) in double as a function of the task parameters; heads constant. */
-static double outer_loss_f64(double *const *task, float *const *Z, float *const *head,
-                             double gamma) {
+/* The outer loss (Eq. 12) in double as a function of the task parameters; heads constant. With a
+ * prior (FC): its divergence from the mean label in place of the entropy. */
+static double outer_loss_f64(double *const *task, float *const *Z, float *const *head, double gamma,
+                             const float *prior) {
     double P[FK][FB * FC], Y[FB * FC] = {0}, loss = 0.0;
     for (int k = 0; k < FK; k++)
         for (int b = 0; b < FB; b++) {
@@ -47,6 +48,7 @@ static double outer_loss_f64(double *const *task, float *const *Z, float *const 
             double p = 0.0;
             for (int b = 0; b < FB; b++) p += P[k][b * FC + c] / FB;
             loss += gamma * p * log(p); /* - gamma H */
+            if (prior) loss -= gamma * p * log((double)prior[c]);
         }
     }
     return loss;
@@ -111,7 +113,7 @@ Test(gradients, inner_gradient_is_the_slope_of_the_inner_loss) {
     for (int i = 0; test_backends()[i]; i++) inner_gradient(test_backends()[i]);
 }
 
-static void outer_gradient(const char *backend) {
+static void outer_gradient(const char *backend, const float *prior) {
     Ops ops;
     Queue *q;
     enum { n = FC * FD + 2 * FC };
@@ -140,8 +142,11 @@ static void outer_gradient(const char *backend) {
     ops.train.label_grad(q, loss, Y, &heads);
     ops.train.batch_entropy(q, P_bar, H, P, FK, FB, FC, work);
     finish(&ops, q);
-    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) - outer_loss_f64(t, Z, head, gamma)) <
-              2e-5);
+    cr_expect(fabs(loss[0] + loss[1] - gamma * (H[0] + H[1]) -
+                   outer_loss_f64(t, Z, head, gamma, NULL)) < 2e-5);
+    float *pi = floats(FC);
+    for (int c = 0; prior && c < FC; c++) pi[c] = prior[c];
+    if (prior) ops.train.prior_ratio(q, P_bar, pi, FK, FC);
     for (int k = 0; k < FK; k++) {
         float *grad_linear = floats(FC * FD + FC), *grad = floats(n);
         double slope[n];
@@ -152,9 +157,10 @@ static void outer_gradient(const char *backend) {
         for (int i = 0; i < n; i++) {
             const double keep = t[k][i];
             t[k][i] = keep + DIFFERENCE_STEP;
-            slope[i] = outer_loss_f64(t, Z, head, gamma);
+            slope[i] = outer_loss_f64(t, Z, head, gamma, prior);
             t[k][i] = keep - DIFFERENCE_STEP;
-            slope[i] = (slope[i] - outer_loss_f64(t, Z, head, gamma)) / (2 * DIFFERENCE_STEP);
+            slope[i] =
+                (slope[i] - outer_loss_f64(t, Z, head, gamma, prior)) / (2 * DIFFERENCE_STEP);
             t[k][i] = keep;
         }
         EXPECT_CLOSE(relative_error_f64(grad, slope, n), DIFFERENCE_LIMIT,
@@ -166,5 +172,9 @@ static void outer_gradient(const char *backend) {
 }
 
 Test(gradients, outer_gradient_is_the_slope_of_the_outer_loss) {
-    for (int i = 0; test_backends()[i]; i++) outer_gradient(test_backends()[i]);
+    static const float prior[FC] = {0.6f, 0.25f, 0.1f, 0.05f};
+    for (int i = 0; test_backends()[i]; i++) {
+        outer_gradient(test_backends()[i], NULL);
+        outer_gradient(test_backends()[i], prior);
+    }
 }

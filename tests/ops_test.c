@@ -239,6 +239,21 @@ Test(ops, batch_entropy) {
     judge("batch_entropy", run_batch_entropy, ELEMENT_LIMIT);
 }
 
+static void run_prior_ratio(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    float *P_bar = probabilities(s.K, s.C, 1), *prior = probabilities(1, s.C, 2);
+    P_bar[0] = 0.0f;
+    ops->train.prior_ratio(q, output(o, s.K * s.C, P_bar), prior, (int)s.K, s.C);
+    finish(ops, q);
+    cr_expect(o->data[0][0] == 0.0f);
+    const int64_t last = s.K * s.C - 1;
+    if (last > 0)
+        cr_expect(fabsf(o->data[0][last] * prior[s.C - 1] / P_bar[last] - 1) < 4 * 0x1p-24f);
+}
+
+Test(ops, prior_ratio) {
+    judge("prior_ratio", run_prior_ratio, ELEMENT_LIMIT);
+}
+
 /* --- losses and gradients --------------------------------------------------------------------- */
 
 static void run_cross_entropy(const Ops *ops, Queue *q, Shape s, Outputs *o) {

@@ -25,6 +25,7 @@
 #define cpu_linear_grad_scratch ISA(cpu_linear_grad_scratch)
 #define cpu_matmul ISA(cpu_matmul)
 #define cpu_matmul_scratch ISA(cpu_matmul_scratch)
+#define cpu_prior_ratio ISA(cpu_prior_ratio)
 #define cpu_random_linear ISA(cpu_random_linear)
 #define cpu_random_rows ISA(cpu_random_rows)
 #define cpu_softmax ISA(cpu_softmax)
@@ -47,6 +48,7 @@ Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int6
 Status cpu_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                          int64_t C, void *scratch);
 int64_t cpu_batch_entropy_scratch(int64_t C);
+Status cpu_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C);
 Status cpu_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 Status cpu_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,

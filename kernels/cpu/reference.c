@@ -198,6 +198,13 @@ static Status cross_entropy(Queue *q, float *loss, float *grad_logits, float *gr
     return OK;
 }
 
+static Status prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C) {
+    REQUIRE(q, P_bar && prior && K >= 1 && C >= 1, "prior_ratio");
+    for (int k = 0; k < K; k++)
+        for (int64_t c = 0; c < C; c++) P_bar[k * C + c] /= prior[c];
+    return OK;
+}
+
 static Status task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
                         double gamma, int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, P && grad_Y && P_bar && K >= 1 && B >= 1 && C >= 1, "task_grad");
@@ -352,6 +359,7 @@ void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode,
                         .softmax = softmax,
                         .label_mean = label_mean,
                         .batch_entropy = batch_entropy,
+                        .prior_ratio = prior_ratio,
                         .inner_steps = inner_steps,
                         .label_grad = label_grad,
                         .cross_entropy = cross_entropy,

@@ -39,6 +39,7 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                         .softmax = cpu_softmax,
                         .label_mean = cpu_label_mean,
                         .batch_entropy = cpu_batch_entropy,
+                        .prior_ratio = cpu_prior_ratio,
                         .inner_steps = cpu_inner_steps,
                         .label_grad = cpu_label_grad,
                         .cross_entropy = cpu_cross_entropy,

@@ -172,6 +172,7 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
+Status cuda_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C);
 Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                           const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
 int64_t cuda_cross_entropy_scratch(int64_t B);

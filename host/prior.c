@@ -1,0 +1,102 @@
+/* prior.c - how the classes are expected to be distributed (`train --prior`). */
+#include "prior.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/file.h"
+#include "../io/zip.h"
+#include "json.h"
+
+/* So that pi of float32 stays positive and finite beside the other classes. */
+#define LEAST_SHARE 1e-30
+
+void prior_free(Prior *p) {
+    if (!p) return;
+    free(p->pi);
+    *p = (Prior){0};
+}
+
+/* pi = weight / sum of all. */
+static Status normalise(Prior *out, const double *weight, int64_t C, const char *text, Error *err) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < C; c++) sum += weight[c];
+    for (int64_t c = 0; c < C; c++) {
+        const double share = weight[c] / sum;
+        if (!(share >= LEAST_SHARE))
+            return fail(err, ERR_ARG,
+                        "prior: %s: class %lld would have a share of %g of the samples: expected "
+                        "at least %g",
+                        text, (long long)c, share, LEAST_SHARE);
+        out->pi[c] = (float)share;
+    }
+    return OK;
+}
+
+static Status power_law(double *weight, char name[48], const char *text, int64_t C, Error *err) {
+    char *end, number[REAL_TEXT];
+    const char *from = text + strlen("power:");
+    const double A = strtod(from, &end);
+    if (end == from || *end || !isfinite(A) || A < 0)
+        return fail(err, ERR_USAGE, "--prior: '%s': expected power:A with A of 0 or more", text);
+    for (int64_t c = 0; c < C; c++) weight[c] = pow((double)(c + 1), -A);
+    snprintf(name, 48, "power:%s", format_real(number, A));
+    return OK;
+}
+
+static bool separates(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',';
+}
+
+/* At most C numbers of a text that ends with a zero byte; *count: how many there are. */
+static Status parse_numbers(double *weight, int64_t *count, const char *path, const char *text,
+                            int64_t C, Error *err) {
+    for (*count = 0;; ++*count) {
+        char *end;
+        while (separates(*text)) text++;
+        if (!*text) return OK;
+        const double x = strtod(text, &end);
+        if (end == text || (*end && !separates(*end)) || !(x > 0) || !isfinite(x))
+            return fail(err, ERR_FORMAT,
+                        "prior: %s: number %lld: '%.20s': expected a positive number", path,
+                        (long long)*count + 1, text);
+        if (*count < C) weight[*count] = x;
+        text = end;
+    }
+}
+
+static Status read_numbers(double *weight, const char *path, int64_t C, Error *err) {
+    FileMap map;
+    int64_t count;
+    Status st = file_map(&map, path, err);
+    if (st != OK) return st;
+    char *text = map.bytes ? strndup((const char *)map.data, (size_t)map.bytes) : strdup("");
+    file_unmap(&map);
+    if (!text) return fail(err, ERR_MEMORY, "prior: out of memory");
+    st = parse_numbers(weight, &count, path, text, C, err);
+    free(text);
+    if (st == OK && count != C)
+        st = fail(err, ERR_FORMAT, "prior: %s: expected %lld numbers, one per class, got %lld",
+                  path, (long long)C, (long long)count);
+    return st;
+}
+
+Status prior_open(Prior *out, const char *text, int64_t C, Error *err) {
+    *out = (Prior){.name = "uniform"};
+    if (strcmp(text, "uniform") == 0) return OK;
+    double *weight = malloc((size_t)C * sizeof *weight);
+    out->pi = malloc((size_t)C * sizeof *out->pi);
+    Status st = weight && out->pi ? OK : fail(err, ERR_MEMORY, "prior: out of memory");
+    const bool power = strncmp(text, "power:", 6) == 0;
+    if (st == OK)
+        st =
+            power ? power_law(weight, out->name, text, C, err) : read_numbers(weight, text, C, err);
+    if (st == OK) st = normalise(out, weight, C, text, err);
+    if (st == OK && !power)
+        snprintf(out->name, sizeof out->name, "file:%08x",
+                 (unsigned)crc32_update(0, (const uint8_t *)out->pi, C * (int64_t)sizeof *out->pi));
+    free(weight);
+    if (st != OK) prior_free(out);
+    return st;
+}
