@@ -17,6 +17,7 @@
 #include <math.h>
 
 #include "matrix.h"
+#include "philox.h"
 
 /* The stream of random starts (train.h has the others). */
 enum { PHILOX_STARTS = 4 };
@@ -49,13 +50,13 @@ static inline double cluster_grid(int64_t N, double most) {
     return ldexp(1.0, exponent < -900 ? -951 : exponent - 51);
 }
 /* x to the nearest multiple of grid; |x| < 2^50 grid. */
-static inline double cluster_round(double x, double grid) {
+HOST_DEVICE static inline double cluster_round(double x, double grid) {
     const double shift = grid * 0x1.8p52; /* adding it leaves no bit below the grid */
     return (x + shift) - shift;
 }
 
 /* Two random words as a number of [0, 1). */
-static inline double unit_interval(uint32_t high, uint32_t low) {
+HOST_DEVICE static inline double unit_interval(uint32_t high, uint32_t low) {
     return (double)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
 }
 

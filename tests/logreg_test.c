@@ -1,142 +1,10 @@
-/* logreg_test.c - logistic regression and the generalisation score: the operation beside its
- * reference, recorded minima, and what happens at the edges. */
+/* logreg_test.c - logistic regression and the generalisation score: recorded minima, and what
+ * happens at the edges. head_grad_test.c has the operation. */
 #include "../host/crossval.h"
 #include "../host/logreg.h"
 #include "../kernels/cpu/vec_math.h"
 #include "golden.h"
 #include "operation.h"
-
-/* --- the operation ---------------------------------------------------------------------------- */
-
-static int32_t *classes(int64_t B, int64_t C) {
-    int32_t *y = malloc((size_t)B * sizeof *y);
-    for (int64_t i = 0; i < B; i++) y[i] = (int32_t)(philox_at(7, 15, 9, 0, i).word[0] % C);
-    return y;
-}
-
-/* Its loss, as float; its gradient; both added to 0.5; the gradient of float16 features. */
-static void run_head_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    const int64_t size = linear_size(s.C, s.d);
-    float *Z = numbers(s.B * s.d, 1), *head = numbers(size, 2), *half = malloc((size_t)size * 4);
-    int32_t *y = classes(s.B, s.C);
-    void *work = scratch(ops->train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, s.d));
-    HeadGrad in = {batch_f32(Z, s.d), y, head, s.B, s.C, work};
-    for (int64_t i = 0; i < size; i++) half[i] = 0.5f;
-    for (int add = 0; add < 2; add++) {
-        double loss = add ? 0.5 : NAN;
-        float *as_float = output(o, 1, NULL);
-        ops->train.head_grad(q, &loss, output(o, size, add ? half : NULL), &in, add);
-        *as_float = (float)loss;
-    }
-    free(work);
-    work = scratch(ops->train.scratch_bytes(DTYPE_F16, 1, s.B, s.C, s.d));
-    uint16_t *small = malloc((size_t)(s.B * s.d) * sizeof *small);
-    for (int64_t i = 0; i < s.B * s.d; i++) small[i] = f16_from_f32(Z[i]);
-    in.Z = (Batch){small, DTYPE_F16, s.d, s.d};
-    in.scratch = work;
-    double loss;
-    ops->train.head_grad(q, &loss, output(o, size, NULL), &in, false);
-    free(work), free(small), free(Z), free(head), free(half), free(y);
-}
-
-/* Limit: a product of depth n in float32 is off by at most 4 sqrt(n) 2^-24 in norm for n <= 1003
- * (ops_test.c): 8e-6. */
-Test(logreg, head_grad, .timeout = 120) {
-    static const Shape shapes[] = {{1, 2, 1, 1},      {7, 10, 16, 1},   {119, 17, 8, 1},
-                                   {241, 100, 64, 1}, {513, 47, 67, 1}, {97, 1000, 31, 1},
-                                   {1003, 10, 192, 1}};
-    judge_at("head_grad", run_head_grad, shapes, sizeof shapes / sizeof *shapes, 8e-6);
-}
-
-/* Loss of the head in double, its entry i moved by h. */
-static double loss_in_double(const float *Z, const int32_t *y, const float *head, Shape s,
-                             int64_t moved, double h) {
-    double loss = 0.0, x[64];
-    for (int64_t b = 0; b < s.B; b++) {
-        double sum = 0.0;
-        for (int64_t c = 0; c < s.C; c++) {
-            const int64_t bias = s.C * s.d + c;
-            x[c] = head[bias] + (bias == moved ? h : 0.0);
-            for (int64_t j = 0; j < s.d; j++)
-                x[c] += (head[c * s.d + j] + (c * s.d + j == moved ? h : 0.0)) * Z[b * s.d + j];
-            sum += exp(x[c]);
-        }
-        loss += log(sum) - x[y[b]];
-    }
-    return loss;
-}
-
-/* Central differences, h = 1e-4: third derivatives below 0.1 B are worth h^2/6 0.1 B = 1e-8 here,
- * rounding of the loss, 200, is worth 2^-53 200 / h = 2e-10. What is left is float32's: 2e-6. */
-Test(logreg, head_grad_is_the_derivative_of_its_loss) {
-    const Shape s = {60, 7, 9, 1};
-    const int64_t size = linear_size(s.C, s.d);
-    float *Z = numbers(s.B * s.d, 1), *head = numbers(size, 2), *grad = malloc((size_t)size * 4);
-    double *expected = malloc((size_t)size * sizeof *expected);
-    int32_t *y = classes(s.B, s.C);
-    const char *sets[CPU_MAX_SETS + 1];
-    cpu_instruction_sets(sets);
-    for (int64_t i = 0; i < size; i++)
-        expected[i] =
-            (loss_in_double(Z, y, head, s, i, 1e-4) - loss_in_double(Z, y, head, s, i, -1e-4)) /
-            2e-4;
-    for (int set = 0; sets[set]; set++) {
-        Ops ops;
-        Queue *q;
-        Error err;
-        double loss = 0.0;
-        setenv("TURTLE_ISA", sets[set], 1);
-        ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
-        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, s.d));
-        HeadGrad in = {batch_f32(Z, s.d), y, head, s.B, s.C, work};
-        ops.train.head_grad(q, &loss, grad, &in, false);
-        ASSERT_OK(ops.mem.wait(q, &err), err);
-        EXPECT_CLOSE(relative_error_f64(grad, expected, size), 2e-6, "%s: gradient", sets[set]);
-        const double exact = loss_in_double(Z, y, head, s, -1, 0.0);
-        EXPECT_CLOSE(fabs(loss - exact) / exact, 1e-6, "%s: loss", sets[set]);
-        const int32_t kept = y[3];
-        y[3] = (int32_t)s.C;
-        ops.train.head_grad(q, &loss, grad, &in, false);
-        cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "head_grad"));
-        y[3] = kept;
-        free(work);
-        ops.mem.queue_close(q);
-        ops_close(&ops);
-    }
-    free(Z), free(head), free(grad), free(expected), free(y);
-}
-
-/* A row that is classified far beyond float32's doubt: loss and residuals keep their digits. */
-Test(logreg, head_grad_keeps_the_digits_of_small_losses) {
-    const char *sets[CPU_MAX_SETS + 1];
-    cpu_instruction_sets(sets);
-    for (int set = 0; sets[set]; set++) {
-        const float Z[1] = {1.0f}, head[6] = {20.0f, 0.0f, -3.0f, 0.0f, 0.0f, 0.0f};
-        const int32_t y[1] = {0};
-        float grad[6];
-        double loss;
-        Ops ops;
-        Queue *q;
-        Error err;
-        setenv("TURTLE_ISA", sets[set], 1);
-        ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
-        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, 1, 3, 1));
-        HeadGrad in = {batch_f32(Z, 1), y, head, 1, 3, work};
-        ops.train.head_grad(q, &loss, grad, &in, false);
-        ASSERT_OK(ops.mem.wait(q, &err), err);
-        const double others = exp(-20.0) + exp(-23.0), share = 1.0 / (1.0 + others);
-        if (strcmp(sets[set], "reference") != 0) { /* 1 - p in double, which is enough there too */
-            EXPECT_CLOSE(fabs(loss / log1p(others) - 1.0), 1e-6, "%s: loss", sets[set]);
-        }
-        EXPECT_CLOSE(fabs(grad[0] / (-others * share) - 1.0), 1e-6, "%s: residual", sets[set]);
-        EXPECT_CLOSE(fabs(grad[1] / (exp(-20.0) * share) - 1.0), 1e-6, "%s: residual", sets[set]);
-        free(work);
-        ops.mem.queue_close(q);
-        ops_close(&ops);
-    }
-}
 
 Test(logreg, log1p_is_accurate) {
     double worst = 0.0;
@@ -340,7 +208,8 @@ static void small_open(Small *s, int64_t N, int64_t d, int64_t C, int64_t stride
 static void small_close(Small *s) {
     logreg_close(&s->samples);
     ops_close(&s->ops);
-    free(s->x), free(s->labels), free(s->rows), free(s->head);
+    free_arrays();
+    free(s->labels), free(s->rows), free(s->head);
 }
 
 static const LogregOptions plain = {.strength = 1.0, .tol = 1e-7, .max_iter = 500};

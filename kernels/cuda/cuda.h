@@ -60,7 +60,7 @@ struct Queue {
 bool cuda_features_remote(Device *device, const Features *f); /* they lie in host memory */
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
-void cuda_table(MatrixOps *matrix, TrainOps *train);
+void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster);
 /* "cuda:0: <what>: <what CUDA says>", as a status. */
 Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error);
 
@@ -154,7 +154,7 @@ int resident_blocks(const Device *device, void (*kernel)(Params...), int threads
     return per_sm * device->sms;
 }
 
-/* --- operations, one .cu each, in the order of kernels/matrix.h and train.h --------------------- */
+/* --- operations, one .cu each, in the order of matrix.h, train.h, cluster.h --------------------- */
 
 extern "C" {
 Status cuda_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
@@ -181,6 +181,8 @@ Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_ba
 Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
                         int64_t C, void *scratch);
 int64_t cuda_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+Status cuda_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bool add);
+int64_t cuda_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cuda_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                  double lr, const int64_t *step);
 Status cuda_inner_steps(Queue *q, const InnerSteps *in);
@@ -192,6 +194,29 @@ Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t 
                           int k, const int64_t *iteration);
 Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                         const int64_t *iteration);
+
+Status cuda_row_norms(Queue *q, float *norm2, const Batch *Z, int64_t N);
+Status cuda_unit_rows(Queue *q, const Batch *Z, int64_t N);
+Status cuda_shift_rows(Queue *q, const Batch *Z, const float *row, int64_t N);
+Status cuda_nearest(Queue *q, int32_t *label, float *first, float *second, const Samples *s,
+                    const Centers *centers, void *scratch);
+Status cuda_nearest_bounded(Queue *q, int32_t *label, Bounds bounds, bool fresh, const Samples *s,
+                            const Centers *centers, void *scratch);
+Status cuda_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, bool fresh,
+                        const int32_t *label, const Samples *s, int64_t C, double grid,
+                        void *scratch);
+Status cuda_update_centers(Queue *q, const Centers *centers, double *shift2, const double *sums,
+                           const int64_t *count, int64_t d, bool spherical);
+Status cuda_own_distances(Queue *q, float *distance2, double *inertia, const int32_t *label,
+                          const Samples *s, const Centers *centers, void *scratch);
+int64_t cuda_own_distances_scratch(int64_t N);
+Status cuda_weighted_rows(Queue *q, int64_t *rows, const float *weight, int64_t N, int64_t R,
+                          int64_t L, uint64_t seed, int64_t first, int64_t step, void *scratch);
+int64_t cuda_weighted_scratch(int64_t N, int64_t R);
+Status cuda_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, bool fresh,
+                      const int64_t *rows, const Samples *s, int64_t R, int64_t L, void *scratch);
+int64_t cuda_seed_scratch(int64_t N, int64_t d, int64_t R, int64_t L);
+Status cuda_pick_rows(Queue *q, const Centers *centers, const int64_t *rows, const Samples *s);
 }
 
 /* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */
