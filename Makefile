@@ -32,6 +32,7 @@ OUT := build/$(CONFIG)$(if $(filter 0,$(USE_CUDA)),-cpu)#  one folder per config
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_race    := -O2 -g
+OPT_kit     := $(OPT_release)#  what `make gpu-kit` builds
 KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
@@ -45,6 +46,7 @@ LDLIBS  := -lm -lpthread
 # same files; a stub that says that there is none.
 GENCODE   = $(foreach a,$(ARCH),-gencode arch=$(patsubst sm_%,compute_%,$a),code=$a)
 comma    := ,
+LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
             -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
             -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
@@ -70,7 +72,7 @@ HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) 
 BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
                   $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------
@@ -176,8 +178,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test emu_test),$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_test.c tests/emu_test.cpp tests/emu_test.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -240,10 +242,14 @@ criterion:
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
-BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe)
-PARTS ?= training operations assignment growth encoders images probe
-bench-programs: $(BENCH)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow: PYTHON="interpreters" PARTS="training ..."
+BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
+PARTS ?= training operations assignment growth encoders images probe kmeans
+GPU_BENCH    := bench/gpu bench/roofs_memory bench/roofs_reduction bench/roofs_launch bench/roofs_arithmetic
+BENCH_SHARED := $(OUT)/bench/bench.o $(OUT)/bench/peaks.o
+BENCH_GPU    := $(if $(filter 1,$(USE_CUDA)),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/no_gpu.o)
+ROOFS        := $(if $(filter 1,$(USE_CUDA)),$(OUT)/bench-roofs)
+bench-programs: $(BENCH) $(ROOFS)
+bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."; on a GPU roofs gpu-operations gpu-training
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
 profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
@@ -256,9 +262,27 @@ results:                        ## writes the newest results into README.md
 	@bench/readme
 
 CFLAGS_peaks := -ffp-contract=fast
-$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(OUT)/bench/bench.o $(OUT)/bench/peaks.o $(LIBRARY) $(BACKEND)
+$(BENCH): $(OUT)/bench-%: $(OUT)/bench/%.o $(BENCH_SHARED) $(BENCH_GPU) $(LIBRARY) $(BACKEND)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
+$(OUT)/bench-roofs: $(OUT)/bench/roofs.o $(OUT)/bench/bench.o $(BENCH_GPU)
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) $^ $(BACKEND_LIBS) $(LDLIBS) -o $@
+# on the emulator: whether they run, not how fast
+bench-emu: $(if $(filter 1,$(USE_EMU)),$(patsubst %,$(OUT)/emu/bench-%,roofs operations training))
+$(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(OUT)/emu/bench-%: $(OUT)/bench/%.o $(BENCH_SHARED) $(GPU_BENCH:%=$(OUT)/emu/%.o) $(LIBRARY) $(EMU_OBJECTS)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
+$(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs.o $(OUT)/bench/bench.o $(GPU_BENCH:%=$(OUT)/emu/%.o) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(LDLIBS) -lstdc++ -o $@
+
+# A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
+KIT_PROGRAMS := tests-cuda turtle bench-roofs bench-operations bench-training
+kit-programs: $(KIT_PROGRAMS:%=$(OUT)/%)
+gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
+	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs
+	@DATA="$(DATA)" bench/gpu_kit build/kit build/gpu-kit $(KIT_PROGRAMS)
 
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
@@ -285,5 +309,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-emu kit-programs gpu-kit bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

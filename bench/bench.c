@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "../kernels/philox.h"
@@ -39,9 +40,25 @@ void row_print(const Row *r) {
     fflush(stdout);
 }
 
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double row_median(const Row *r) {
+    double sorted[MAX_REPEATS];
+    const int n = r->repeats;
+    memcpy(sorted, r->seconds, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
+    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
+}
+
 float *random_floats(int64_t n, float bound, uint64_t stream) {
     float *x = malloc((size_t)n * sizeof *x);
-    for (int64_t i = 0; x && i < n; i += 4) {
+#if defined(_OPENMP)
+#pragma omp parallel for
+#endif
+    for (int64_t i = 0; i < (x ? n : 0); i += 4) {
         const Philox words = philox_at(2, 14, (int)stream, 0, (uint64_t)i / 4);
         for (int64_t j = i; j < n && j < i + 4; j++)
             x[j] = philox_uniform(words.word[j - i], bound);

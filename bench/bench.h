@@ -24,6 +24,9 @@ typedef struct {
 /* The row as one line of JSON, the form of bench/results. */
 void row_print(const Row *row);
 
+/* Of its seconds. */
+double row_median(const Row *row);
+
 double seconds_now(void);
 
 /* Runs `work` once to warm up, then row->repeats times, and fills row->seconds. A call shorter than

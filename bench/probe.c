@@ -1,4 +1,4 @@
-/* probe.c - seconds of logistic regressions, C = 1, until no derivative of the mean loss exceeds 1e-6.
+/* probe.c - seconds of logistic regressions, C = 1, until the mean loss is flat to 1e-6.
  * usage: bench-probe N C D THREADS REPEATS     one fit of N samples of D features in C classes
  *        bench-probe N C D THREADS folds       the 10-fold generalisation score, once
  * Samples are the same as in reference/probe_sklearn.py; `check` is the least objective. */

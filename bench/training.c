@@ -1,6 +1,12 @@
 /* training.c - seconds of whole outer iterations, from the batch's rows to the task's Adam step.
- * usage: bench-training N B C D[,D...] T THREADS REPEATS [PRECISION]      one repeat is T iterations
+ * usage: bench-training N B C D[,D...] T THREADS REPEATS [PRECISION [DEVICE [TIER [WARMUP]]]]
+ *     REPEATS     one is T iterations
+ *     PRECISION   fp32, tf32 (on a GPU), fp16, bf16
+ *     DEVICE      cpu, or cuda[:0]: timed by the GPU's clock, iterations behind one another
+ *     TIER        auto, unfused, fused, mega
+ *     WARMUP      iterations before the timed ones, 1 if not given
  * Prints the same row as reference/turtle_torch.py. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +14,7 @@
 
 #include "../host/train.h"
 #include "bench.h"
+#include "gpu.h"
 
 typedef struct {
     Train train;
@@ -22,28 +29,67 @@ static void iterate(void *context) {
         r->status = train_iteration(&r->train, &r->error);
 }
 
-static Status measure(Run *r, const Ops *ops, const TrainConfig *config, Row *row) {
-    static char program[128]; /* the row keeps it */
+/* Seconds of each repeat by the GPU's clock, iterations enqueued behind one another. */
+static Status time_gpu(Run *r, Row *row, int warmup) {
+    GpuClock *clock = gpu_clock_open(r->train.queue, row->repeats + 1);
+    if (!clock) return r->status = fail(&r->error, ERR_DEVICE, "no clock");
+    for (int i = 0; i < warmup; i++) iterate(r);
+    if (r->status == OK) r->status = r->train.ops->mem.wait(r->train.queue, &r->error);
+    gpu_clock_mark(clock, 0);
+    for (int i = 0; i < row->repeats; i++) {
+        iterate(r);
+        gpu_clock_mark(clock, i + 1);
+    }
+    if (r->status == OK) r->status = r->train.ops->mem.wait(r->train.queue, &r->error);
+    for (int i = 0; r->status == OK && i < row->repeats; i++)
+        row->seconds[i] = gpu_clock_between(clock, i, i + 1);
+    gpu_clock_close(clock);
+    return r->status;
+}
+
+/* What was timed must have trained. */
+static Status check_losses(Run *r) {
+    TrainLosses losses;
+    if (r->status == OK) r->status = train_losses(&r->train, &losses, &r->error);
+    if (r->status == OK && !(isfinite(losses.loss) && isfinite(losses.entropy)))
+        r->status = fail(&r->error, ERR_DEVICE, "training: loss %g, entropy %g: not finite",
+                         losses.loss, losses.entropy);
+    return r->status;
+}
+
+static Status measure(Run *r, const Ops *ops, const TrainConfig *config, const char *names,
+                      int warmup, Row *row) {
+    static char program[160]; /* the row keeps it */
+    const bool on_gpu = strncmp(ops->kind, "cuda", 4) == 0;
     double features = 0.0;
     for (int k = 0; k < config->K; k++) features += (double)config->features[k]->d;
-    snprintf(program, sizeof program, "turtle%s, %s",
-             config->operands == DTYPE_BF16  ? " bf16"
-             : config->operands == DTYPE_F16 ? " fp16"
-                                             : "",
-             ops->name);
+    snprintf(program, sizeof program, "turtle%s, %s", names, ops->name);
     row->program = program;
     /* (4M + 6) B d C per space (kernels/README.md) */
     row->work = 1e-9 * (4.0 * (double)config->M + 6.0) * (double)config->B * (double)config->C *
                 features * (double)r->T;
     r->status = train_open(&r->train, ops, config, &r->error);
     if (r->status != OK) return r->status;
-    row_measure(row, iterate, r);
+    if (on_gpu) time_gpu(r, row, warmup);
+    else row_measure(row, iterate, r);
+    check_losses(r);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    row->peak_mib = (int)(usage.ru_maxrss / 1024);
+    if (!on_gpu) row->peak_mib = (int)(usage.ru_maxrss / 1024);
     train_close(&r->train);
     if (r->status == OK) row_print(row);
     return r->status;
+}
+
+/* In place: the first half of the memory holds them as float16, as CLIP's features lie in files. */
+static void narrow(Features *f) {
+    const float *x = f->data;
+    uint16_t *h = (uint16_t *)f->data;
+    for (int64_t i = 0; i < f->N * f->d; i++) { /* i is written after it was read: 2 i <= 4 i */
+        const uint16_t half = f16_from_f32(x[i]);
+        memcpy(h + i, &half, sizeof half);
+    }
+    f->type = DTYPE_F16;
 }
 
 /* "768,1024" -> features drawn at random; 0 spaces if that is not a list of dimensions. */
@@ -60,12 +106,24 @@ static int random_spaces(Features *f, const char *list, int64_t N) {
     return K;
 }
 
+/* argv[i] as an index into a list that ends with NULL; the first where it is not given; -1. */
+static int choice(int argc, char **argv, int i, const char *const *names) {
+    if (i >= argc) return 0;
+    for (int n = 0; names[n]; n++)
+        if (strcmp(argv[i], names[n]) == 0) return n;
+    return -1;
+}
+
 int main(int argc, char **argv) {
+    static const char *const precisions[] = {"fp32", "tf32", "fp16", "bf16", NULL};
+    static const DType operands[] = {DTYPE_F32, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const char *const tiers[] = {"auto", "unfused", "fused", "mega", NULL};
+    static const InnerTier inner[] = {INNER_AUTO, INNER_UNFUSED, INNER_FUSED, INNER_MEGA};
     Ops ops;
     static Run run;
     static Row row;
     Features features[MAX_SPACES];
-    static char what[128];
+    static char what[128], names[32];
     const int64_t N = argument(argc, argv, 1, 1 << 24);
     TrainConfig config = {.B = argument(argc, argv, 2, N),
                           .C = argument(argc, argv, 3, 1 << 16),
@@ -80,22 +138,37 @@ int main(int argc, char **argv) {
                 .threads = threads,
                 .unit = "GFLOP/s",
                 .repeats = (int)argument(argc, argv, 7, MAX_REPEATS)};
-    const char *precision = argc == 9 ? argv[8] : "fp32";
-    config.operands = strcmp(precision, "bf16") == 0   ? DTYPE_BF16
-                      : strcmp(precision, "fp16") == 0 ? DTYPE_F16
-                                                       : DTYPE_F32;
-    if (argc < 8 || argc > 9 || !N || !config.B || config.C < 2 || !run.T || !threads ||
-        !row.repeats || !(config.K = random_spaces(features, argv[4], N))) {
-        fputs("usage: bench-training N B C D[,D...] T THREADS REPEATS [fp32|fp16|bf16]\n", stderr);
+    const int precision = choice(argc, argv, 8, precisions), tier = choice(argc, argv, 10, tiers);
+    const char *device = argc > 9 ? argv[9] : "cpu";
+    const int warmup = argc > 11 ? (int)argument(argc, argv, 11, 1 << 20) : 1;
+    if (argc < 8 || argc > 12 || !N || !config.B || config.C < 2 || !run.T || !threads ||
+        !row.repeats || precision < 0 || tier < 0 || !warmup ||
+        !(config.K = random_spaces(features, argv[4], N))) {
+        fputs("usage: bench-training N B C D[,D...] T THREADS REPEATS [fp32|tf32|fp16|bf16 "
+              "[cpu|cuda [auto|unfused|fused|mega [WARMUP]]]]\n",
+              stderr);
         return 2;
     }
+    const bool on_gpu = strcmp(device, "cpu") != 0;
+    if (precision == 1 && !on_gpu) {
+        fputs("bench-training: tf32: on a GPU only\n", stderr);
+        return 2;
+    }
+    config.operands = operands[precision];
+    config.tf32 = precision == 1;
+    config.tier = inner[tier];
+    snprintf(names, sizeof names, "%s%s%s%s", tier ? " " : "", tier ? tiers[tier] : "",
+             precision || on_gpu ? " " : "", precision || on_gpu ? precisions[precision] : "");
     snprintf(what, sizeof what, "outer B %s C %s d %s%s%s", argv[2], argv[3], argv[4],
              run.T > 1 ? " T " : "", run.T > 1 ? argv[5] : "");
-    for (int k = 0; k < config.K; k++) config.features[k] = &features[k];
-    row.peak = fma_peak(threads);
-    run.status = ops_open(&ops, "cpu", threads, NULL, &run.error);
+    for (int k = 0; k < config.K; k++) {
+        if (on_gpu && operands[precision] == DTYPE_F16) narrow(&features[k]);
+        config.features[k] = &features[k];
+    }
+    if (!on_gpu) row.peak = fma_peak(threads);
+    run.status = ops_open(&ops, device, threads, NULL, &run.error);
     if (run.status == OK) {
-        measure(&run, &ops, &config, &row);
+        measure(&run, &ops, &config, names, warmup, &row);
         ops_close(&ops);
     }
     for (int k = 0; k < config.K; k++) free((void *)features[k].data);

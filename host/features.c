@@ -369,7 +369,8 @@ static Status call_open(Call *c, Error *err) {
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
     if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
     if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, err);
-    if (st == OK) st = ops_open_encoders(&c->ops, o->common.device, o->common.threads, &why, err);
+    if (st == OK)
+        st = ops_open_for(&c->ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
     return st;
 }

@@ -4,8 +4,8 @@
  * products; evaluations are 1.05 times the iterations.
  * Tried and dropped: features whitened by (s S + I/C)^-1/2, S their scatter, the obvious
  * preconditioner: evaluations to 1e-6 of the minimum 257 -> 175 with the best s on the demo's
- * patches, but 306 with three times that s. 40 pairs of L-BFGS instead of 10: 671 -> 576 evaluations
- * on both demo spaces, 123 -> 120 on bench/probe.c's, for 60 more vectors. */
+ * patches, but 306 with three times that s. 40 pairs of L-BFGS instead of 10: 671 -> 576
+ * evaluations on both demo spaces, 123 -> 120 on bench/probe.c's, for 60 more vectors. */
 #include "logreg.h"
 
 #include <math.h>
@@ -112,8 +112,8 @@ typedef struct {
     Buffer memory;      /* on the device: */
     double *loss;       /* (1) */
     float *head, *grad; /* like x */
-    float *logits, *Y;  /* (CHUNK,P) only without head_grad, as is */
-    float *piece;       /* a gradient and a chunk of Y in host memory */
+    float *mean, *logits, *Y; /* (1), (CHUNK,P); only without head_grad, as is: */
+    float *piece;             /* a gradient and a chunk of Y in host memory */
     void *scratch;
 } Fit;
 
@@ -139,6 +139,7 @@ static int64_t lay_out(Fit *f, char *base) {
     TAKE(loss, sizeof(double));
     TAKE(head, size);
     TAKE(grad, size);
+    TAKE(mean, sizeof(float));
     TAKE(logits, fused ? 0 : chunk);
     TAKE(Y, fused ? 0 : chunk);
     TAKE(scratch, scratch);
@@ -177,17 +178,17 @@ static Status composed_chunk(Fit *f, int64_t first, int64_t n, double *loss, flo
     const Ops *ops = r->ops;
     const int64_t P = f->P, d = r->Z.d, size = linear_size(P, d);
     const Batch Z = batch_from(&r->Z, first);
-    float *piece = f->piece, *onehot = f->piece + size, mean = 0.0f, *mean_dev = (float *)f->loss;
+    float *piece = f->piece, *onehot = f->piece + size, mean = 0.0f;
     memset(onehot, 0, (size_t)(n * P) * sizeof *onehot);
     for (int64_t i = 0; i < n; i++) onehot[i * P + f->y[first + i]] = 1.0f;
     ops->mem.to_device(r->queue, f->Y, onehot, n * P * (int64_t)sizeof *onehot);
     ops->matrix.matmul(r->queue, MATMUL_NT, f->logits, &Z, f->head, f->head + P * d, n, P, d,
                        f->scratch);
-    ops->train.cross_entropy(r->queue, mean_dev, f->logits, NULL, false, f->logits, f->Y, n, P,
+    ops->train.cross_entropy(r->queue, f->mean, f->logits, NULL, false, f->logits, f->Y, n, P,
                              f->scratch);
     ops->train.linear_grad(r->queue, f->grad, f->logits, &Z, n, P, f->scratch);
     ops->mem.to_host(r->queue, piece, f->grad, size * (int64_t)sizeof *piece);
-    ops->mem.to_host(r->queue, &mean, mean_dev, sizeof mean);
+    ops->mem.to_host(r->queue, &mean, f->mean, sizeof mean);
     const Status st = ops->mem.wait(r->queue, err);
     *loss += (double)mean * (double)n;
     for (int64_t i = 0; st == OK && i < size; i++) gradient[i] += (float)n * piece[i];

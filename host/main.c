@@ -11,7 +11,8 @@
 #include "progress.h"
 
 static const Command *const commands[] = {&command_features, &command_labels, &command_train,
-                                          &command_evaluate, &command_probe,  &command_info};
+                                          &command_evaluate, &command_probe,
+                                          &command_kmeans,   &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */

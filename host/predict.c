@@ -63,7 +63,7 @@ void predictor_close(Predictor *p) {
     *p = (Predictor){0};
 }
 
-static Status predictions_alloc(Predictions *out, int64_t n, Error *err) {
+Status predictions_alloc(Predictions *out, int64_t n, Error *err) {
     predictions_free(out);
     out->n = n;
     out->cluster = malloc((size_t)n * sizeof *out->cluster);

@@ -46,6 +46,7 @@ Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *feat
  * reach() returns. */
 Status predictor_clusters(Predictor *p, Queue *queue, float *const *task, const Features *features,
                           int64_t n, int32_t *cluster);
+Status predictions_alloc(Predictions *out, int64_t n, Error *err); /* replaces *out */
 void predictions_free(Predictions *p); /* NULL and twice are fine */
 
 #endif

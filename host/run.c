@@ -150,18 +150,16 @@ static InnerTier inner_tier(const char *name) {
 /* "1.9 GB of 141 GB on cuda:0: ..." where the device has memory of its own. */
 static void tell_memory(const Run *run) {
     MemoryUse use;
-    char remote[128] = "";
+    char used[24], total[24], resident[24], arrays[24], left[24], remote[24];
     run->ops.mem.memory(run->ops.device, &use);
     if (use.total == 0) return;
-    if (use.remote)
-        snprintf(remote, sizeof remote,
-                 "; features %.3g GB stay in pinned host memory, gathered one iteration ahead",
-                 (double)use.remote / 1e9);
     notice(run->hooks,
-           "memory: %.3g GB of %.3g GB on %s: features %.3g GB resident, arrays %.3g GB, %.3g GB "
-           "stay free%s",
-           (double)(use.resident + use.arrays) / 1e9, (double)use.total / 1e9, run->ops.kind,
-           (double)use.resident / 1e9, (double)use.arrays / 1e9, (double)use.free / 1e9, remote);
+           "memory: %s of %s on %s: features %s resident, arrays %s, %s stay free%s%s%s",
+           bytes_text(used, use.resident + use.arrays), bytes_text(total, use.total), run->ops.kind,
+           bytes_text(resident, use.resident), bytes_text(arrays, use.arrays),
+           bytes_text(left, use.free), use.remote ? "; features of " : "",
+           use.remote ? bytes_text(remote, use.remote) : "",
+           use.remote ? " stay in pinned host memory, gathered one iteration ahead" : "");
 }
 
 static Status open_training(Run *run, Error *err) {

@@ -168,6 +168,46 @@ TURTLE_API Status turtle_probe(const TurtleProbeOptions *options, TurtleProbeRes
                                Error *err);
 TURTLE_API void turtle_probe_result_free(TurtleProbeResult *result); /* NULL and twice are fine */
 
+/* --- k-means, a baseline ----------------------------------------------------------------------- */
+
+typedef struct {
+    TurtleCommon common;
+    TurtleInputs inputs;
+    int64_t n_init;          /* 10 restarts; the one of least inertia counts */
+    const char *init;        /* "kmeans++"; "random": distinct samples */
+    bool spherical;          /* samples and centres of length 1: clusters by cosine */
+    int64_t max_iter;        /* 1000, of each restart */
+    double tol;              /* 1e-4: stops when sum |c - c_before|^2 <= tol x mean variance */
+    const char *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
+} TurtleKmeansOptions;
+
+typedef struct {
+    double inertia; /* sum of squared distances to the own centre */
+    int64_t iterations;
+} TurtleKmeansRestart;
+
+typedef struct {
+    int64_t samples, classes, clusters_found; /* of the training split */
+    int64_t *cluster_sizes;                   /* (classes) of the training split; owned */
+    double train_acc, val_acc;                /* 0..1; NaN without labels or split */
+    const char *split;                        /* "val" or "train": of nmi, ari and predictions */
+    double nmi, ari;                          /* NaN without labels */
+    double inertia;                           /* of the best restart */
+    int64_t iterations;                       /* of the best restart */
+    TurtleKmeansRestart *restart;             /* (restarts); owned */
+    int64_t restarts, best;                   /* how many, and which was the best */
+    double seconds;
+    char device[16];
+    char *line; /* the line the published baseline writes; owned */
+    char *json; /* everything above and the options, one JSON object; owned */
+} TurtleKmeansResult;
+
+TURTLE_API void turtle_kmeans_defaults(TurtleKmeansOptions *options);
+/* Clusters the training split, labels both splits, appends a line to root_dir/results/kmeans.txt. */
+TURTLE_API Status turtle_kmeans(const TurtleKmeansOptions *options, TurtleKmeansResult *out,
+                                Error *err);
+TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL and twice are fine */
+
 /* --- images to features ----------------------------------------------------------------------- */
 
 /* Where images come from: exactly one of dataset, images and list. */

@@ -4,6 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *bytes_text(char text[24], int64_t bytes) {
+    static const char *const units[] = {"B", "KB", "MB", "GB"};
+    double x = (double)bytes;
+    int unit = 0;
+    for (; unit < 3 && x >= 999.5; unit++) x /= 1000.0;
+    snprintf(text, 24, "%.3g %s", x, units[unit]);
+    return text;
+}
+
 /* The number behind "cuda:"; -1: there is none; -2: not a number. */
 static int ordinal_of(const char *device) {
     char *end;
@@ -32,13 +41,20 @@ static Status open_named(Ops *out, const char *device, int threads, Error *err) 
     return fail(err, st, "device: %s: %s: use --device cpu", device, reason.text);
 }
 
-static Status open_auto(Ops *out, int threads, bool encoders, Error *err) {
+/* What of a family of operations a device lacks, or NULL. */
+static const char *lacks(const Ops *ops, OpsFamily family) {
+    if (family == OPS_ENCODE && !ops->encode.linear) return "no CUDA encoders in this version";
+    if (family == OPS_CLUSTER && !ops->cluster.nearest) return "no CUDA k-means in this version";
+    return NULL;
+}
+
+static Status open_auto(Ops *out, int threads, OpsFamily family, Error *err) {
     Error reason = {""};
     if (open_cuda(out, -1, threads, &reason) == OK) {
         if (out->emulated)
             snprintf(reason.text, sizeof reason.text, "the CUDA device of this build is emulated");
-        else if (encoders && !out->encode.linear)
-            snprintf(reason.text, sizeof reason.text, "no CUDA encoders in this version");
+        else if (lacks(out, family))
+            snprintf(reason.text, sizeof reason.text, "%s", lacks(out, family));
         else return OK;
         ops_close(out);
     }
@@ -47,19 +63,18 @@ static Status open_auto(Ops *out, int threads, bool encoders, Error *err) {
     return st;
 }
 
-static Status open_device(Ops *out, const char *device, int threads, bool encoders,
-                          const char **why, Error *err) {
+Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
+                    Error *err) {
     Status st;
     *out = (Ops){0};
     if (why) *why = NULL;
     if (strcmp(device, "cpu") == 0) st = cpu_open(out, threads, err);
-    else if (strcmp(device, "auto") == 0) st = open_auto(out, threads, encoders, err);
+    else if (strcmp(device, "auto") == 0) st = open_auto(out, threads, family, err);
     else if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
         st = open_named(out, device, threads, err);
     else return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
-    if (st == OK && encoders && !out->encode.linear) {
-        st = fail(err, ERR_DEVICE, "device: %s: no CUDA encoders in this version: use --device cpu",
-                  device);
+    if (st == OK && lacks(out, family)) {
+        st = fail(err, ERR_DEVICE, "device: %s: %s: use --device cpu", device, lacks(out, family));
         ops_close(out);
     }
     if (st == OK && why && out->why[0]) *why = out->why;
@@ -67,11 +82,7 @@ static Status open_device(Ops *out, const char *device, int threads, bool encode
 }
 
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err) {
-    return open_device(out, device, threads, false, why, err);
-}
-
-Status ops_open_encoders(Ops *out, const char *device, int threads, const char **why, Error *err) {
-    return open_device(out, device, threads, true, why, err);
+    return ops_open_for(out, OPS_TRAIN, device, threads, why, err);
 }
 
 void ops_close(Ops *ops) {

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "../io/status.h"
+#include "cluster.h"
 #include "encode.h"
 #include "matrix.h"
 #include "train.h"
@@ -40,6 +41,9 @@ typedef struct {
     int64_t arrays;           /* buffers */
     int64_t resident, remote; /* features on the device; in pinned host memory */
 } MemoryUse;
+
+/* "1.13 GB", "38.4 KB": decimal units, as GPUs are sold. Returns `text`. */
+const char *bytes_text(char text[24], int64_t bytes);
 
 /* One line of a profile: a kernel and all its launches. */
 typedef struct {
@@ -125,6 +129,7 @@ typedef struct {
     MatrixOps matrix;
     TrainOps train;
     EncodeOps encode;
+    ClusterOps cluster;
 } Ops;
 
 /* device: "auto", "cpu", "cuda" or "cuda:N"; threads: 0 = every core the process may use.
@@ -133,8 +138,11 @@ typedef struct {
  * environment variable TURTLE_ISA=amx|avx512bf16|avx512|avx2|portable|reference forces the instruction set of the
  * CPU backend; `reference` is the plainest code, which judges all others. */
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err);
-/* The same for callers that need `encode`: `auto` passes a device by that has none. */
-Status ops_open_encoders(Ops *out, const char *device, int threads, const char **why, Error *err);
+/* The same for callers that need a family which not every device has: `auto` passes such a device
+ * by, and one asked for by name is an error. */
+typedef enum { OPS_TRAIN, OPS_ENCODE, OPS_CLUSTER } OpsFamily;
+Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
+                    Error *err);
 void ops_close(Ops *ops); /* NULL and twice are fine */
 
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */

@@ -115,9 +115,10 @@ typedef struct {
 
     /* Logistic regression's loss and gradient, sums over the rows (not means):
      *   loss[0] = or += sum_b -log softmax(W z_b + bias)[y_b]   double
-     *   grad (linear_size) = or += (R^T Z, column sums of R),   R = softmax(W z_b + bias) - onehot(y).
-     * `add` says which. 4 B d C flops. NULL where a backend lacks it: host/logreg.c then composes it
-     * from matmul, cross_entropy and linear_grad. */
+     *   grad    = or += (R^T Z, column sums of R)               linear_size
+     *   where R = softmax(W z_b + bias) - onehot(y_b). `add` says which. 4 B d C flops.
+     * NULL where a backend lacks it: host/logreg.c then composes it from matmul, cross_entropy and
+     * linear_grad. */
     Status (*head_grad)(Queue *queue, double *loss, float *grad, const HeadGrad *in, bool add);
 
     /* One Adam step of n parameters; *step counts the steps done before, in device memory.

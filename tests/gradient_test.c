@@ -85,7 +85,7 @@ static void inner_gradient(const char *backend) {
                  backend);
 
     /* and every tier of the loop takes the very step: Adam's first moves against this slope */
-    for (InnerTier tier = INNER_AUTO; tier <= INNER_FUSED; tier++) {
+    for (InnerTier tier = INNER_AUTO; tier <= INNER_MEGA; tier++) {
         float *m1 = floats(n);
         InnerSteps in = {.K = 1,
                          .space = {{batch, copy_of(head, n * 4), m1, floats(n)}},

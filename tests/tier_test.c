@@ -75,10 +75,9 @@ static void expect_same_bits(const char *what, const Outputs *a, const Outputs *
 }
 
 static const Run runs[] = {
-    {false, false, INNER_FUSED, DTYPE_F32, false},
-    {true, false, INNER_UNFUSED, DTYPE_F16, false},
-    {false, true, INNER_FUSED, DTYPE_BF16, false},
-    {true, true, INNER_AUTO, DTYPE_F32, true},
+    {false, false, INNER_FUSED, DTYPE_F32, false}, {true, false, INNER_UNFUSED, DTYPE_F16, false},
+    {false, true, INNER_FUSED, DTYPE_BF16, false}, {true, true, INNER_AUTO, DTYPE_F32, true},
+    {false, false, INNER_MEGA, DTYPE_F16, false},
 };
 
 Test(tiers, replayed_iterations_give_the_bits_of_enqueued_ones, .timeout = 300) {
@@ -119,7 +118,7 @@ static int64_t calls(const Ops *ops, const char *prefix) {
 /* What the tiers are: so many launches for M steps of K spaces. */
 Test(tiers, tiers_launch_what_they_say) {
     enum { B = 40, C = 5, D = 24, K = 2, M = 4, HEAD = C * D + C };
-    for (InnerTier tier = INNER_UNFUSED; tier <= INNER_FUSED; tier++) {
+    for (InnerTier tier = INNER_UNFUSED; tier <= INNER_MEGA; tier++) {
         Ops ops;
         Queue *q;
         Error err;
@@ -139,6 +138,9 @@ Test(tiers, tiers_launch_what_they_say) {
             cr_expect(calls(&ops, "residual") == M && calls(&ops, "gradient") == M, "%d and %d",
                       (int)calls(&ops, "residual"), (int)calls(&ops, "gradient"));
             cr_expect(calls(&ops, "") == 2 * M, "%d in all", (int)calls(&ops, ""));
+        } else if (tier == INNER_MEGA) {
+            cr_expect(calls(&ops, "mega") == 1 && calls(&ops, "") == 1, "%d of %d",
+                      (int)calls(&ops, "mega"), (int)calls(&ops, ""));
         } else {
             cr_expect(calls(&ops, "matmul") == K * M && calls(&ops, "adam") == K * M, "%d and %d",
                       (int)calls(&ops, "matmul"), (int)calls(&ops, "adam"));

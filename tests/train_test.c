@@ -341,6 +341,9 @@ Test(train, unfused_follows_the_published_runs, .timeout = 900) {
 Test(train, fused_follows_the_published_runs, .timeout = 900) {
     follow_all(INNER_FUSED);
 }
+Test(train, mega_follows_the_published_runs, .timeout = 900) {
+    follow_all(INNER_MEGA);
+}
 #else
 static void follow_all(const char *isa) {
     const char *const *sets = test_backends();

@@ -63,10 +63,11 @@ Status cpu_queue_fail(Queue *queue, const char *operation);
         if (!(condition)) return cpu_queue_fail(queue, operation); \
     } while (0)
 
-/* Sets of operations; each fills ops->matrix, ops->train and ops->encode. */
-typedef void CpuTable(MatrixOps *matrix, TrainOps *train, EncodeOps *encode);
+/* Sets of operations; each fills ops->matrix, ops->train, ops->encode and ops->cluster. */
+typedef void CpuTable(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster);
 CpuTable cpu_table_avx512, cpu_table_avx2, cpu_table_portable, cpu_table_reference;
-void cpu_reference_encode(EncodeOps *encode); /* part of the last one */
+void cpu_reference_encode(EncodeOps *encode); /* parts of the last one */
+void cpu_reference_cluster(ClusterOps *cluster);
 
 /* Memory and queues, which are the same for all (device.c). */
 void cpu_device_ops(DeviceOps *mem);

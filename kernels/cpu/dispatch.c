@@ -122,6 +122,6 @@ Status cpu_open(Ops *out, int threads, Error *err) {
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");
     cpu_device_ops(&out->mem);
-    sets[set].table(&out->matrix, &out->train, &out->encode);
+    sets[set].table(&out->matrix, &out->train, &out->encode, &out->cluster);
     return OK;
 }

@@ -341,8 +341,10 @@ static Status random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_
     return OK;
 }
 
-void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
+void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode,
+                         ClusterOps *cluster) {
     cpu_reference_encode(encode);
+    cpu_reference_cluster(cluster);
     *matrix = (MatrixOps){matmul, matmul_scratch_bytes, gather, argmax};
     *train = (TrainOps){.scratch_bytes = scratch_bytes,
                         .weight_norm = weight_norm,

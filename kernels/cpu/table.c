@@ -1,4 +1,5 @@
 /* table.c - the operations of one instruction set, in the order of kernels/matrix.h and train.h. */
+#include "cluster.h"
 #include "encode.h"
 #include "operations.h"
 
@@ -16,7 +17,18 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d)
     return most;
 }
 
-void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
+static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d, int64_t C,
+                                     int64_t R, int64_t L) {
+    const int64_t candidates[] = {cpu_nearest_scratch(device, C, d), cpu_update_sums_scratch(N, C),
+                                  cpu_weighted_scratch(N, R), cpu_seed_scratch(N, d, R * L),
+                                  ROW_GROUPS * (int64_t)sizeof(double)}; /* own_distances */
+    int64_t most = 0;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if (candidates[i] > most) most = candidates[i];
+    return most;
+}
+
+void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster) {
     *matrix = (MatrixOps){.matmul = cpu_matmul,
                           .matmul_scratch_bytes = cpu_matmul_scratch,
                           .gather = cpu_gather,
@@ -49,4 +61,16 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode) {
                           .mean_tokens = cpu_mean_tokens,
                           .normalize = cpu_normalize,
                           .scratch_bytes = cpu_encode_scratch};
+    *cluster = (ClusterOps){.row_norms = cpu_row_norms,
+                            .unit_rows = cpu_unit_rows,
+                            .shift_rows = cpu_shift_rows,
+                            .nearest = cpu_nearest,
+                            .nearest_bounded = cpu_nearest_bounded,
+                            .update_sums = cpu_update_sums,
+                            .update_centers = cpu_update_centers,
+                            .own_distances = cpu_own_distances,
+                            .weighted_rows = cpu_weighted_rows,
+                            .seed_step = cpu_seed_step,
+                            .pick_rows = cpu_pick_rows,
+                            .scratch_bytes = cluster_scratch_bytes};
 }

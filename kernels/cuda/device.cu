@@ -34,12 +34,14 @@ static void memory(Device *device, MemoryUse *out) {
 
 static Status out_of_memory(Device *device, int64_t bytes, const char *lower, Error *err) {
     MemoryUse use;
+    char asked[24], left[24], total[24];
     cudaGetLastError(); /* it would be reported again by the next launch */
     memory(device, &use);
-    return fail(
-        err, ERR_MEMORY, "memory: %.3g GB are asked of %s, %.3g of its %.3g GB are free%s: %s",
-        (double)bytes / 1e9, device->kind, (double)use.free / 1e9, (double)use.total / 1e9,
-        use.free + use.arrays + use.resident < use.total / 2 ? " (others use it too)" : "", lower);
+    return fail(err, ERR_MEMORY, "memory: %s are asked of %s, %s of its %s are free%s: %s",
+                bytes_text(asked, bytes), device->kind, bytes_text(left, use.free),
+                bytes_text(total, use.total),
+                use.free + use.arrays + use.resident < use.total / 2 ? " (others use it too)" : "",
+                lower);
 }
 
 static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
@@ -163,6 +165,7 @@ static cudaError_t pin_copy(Remote *r, const void *data, int64_t bytes) {
 /* Leaves them in host memory. */
 static Status make_remote(Device *device, Features *out, const Features *host, Error *err) {
     const int64_t bytes = features_bytes(host);
+    char text[24];
     Remote *r = find_remote(device, NULL);
     if (!r || bytes < 1) return fail(err, ERR_ARG, "features: too many matrices, or an empty one");
     if (!pin_pages(r, host->data, bytes)) {
@@ -170,9 +173,9 @@ static Status make_remote(Device *device, Features *out, const Features *host, E
         cudaGetLastError();
         if (error == cudaErrorMemoryAllocation)
             return fail(err, ERR_MEMORY,
-                        "memory: features of %.3g GB fit neither on %s nor in pinned host memory: "
+                        "memory: features of %s fit neither on %s nor in pinned host memory: "
                         "store them as float16, or use --device cpu",
-                        (double)bytes / 1e9, device->kind);
+                        bytes_text(text, bytes), device->kind);
         if (error != cudaSuccess)
             return cuda_fail(err, device, "features in pinned host memory", error);
     }

@@ -1,5 +1,6 @@
 /* ptx.cuh - the instructions that C does not have, one small function each. The only file with
- * inline PTX; kernels/emu/ptx_*.h hold the same names for the emulator.
+ * inline PTX, with ptx_hopper.cuh, which it includes; kernels/emu/ptx_*.h hold the same names for
+ * the emulator.
  *
  * Section numbers are those of the PTX ISA's chapter 9 (version 9.0). g = lane / 4, t = lane % 4. */
 #ifndef TURTLE_KERNELS_CUDA_PTX_CUH
@@ -183,6 +184,8 @@ __device__ __forceinline__ float4 load_float4(const float *p) {
 __device__ __forceinline__ void store_float4(float *p, float4 x) {
     *reinterpret_cast<float4 *>(p) = x;
 }
+
+#include "ptx_hopper.cuh"
 
 #endif
 #endif

@@ -7,61 +7,74 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#if defined(HAS_ASAN)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-/* ThreadSanitizer's fibers, where the program is linked with it (CONFIG=race). This file itself is
- * compiled without: the emulator is not what is watched. */
+/* Of whatever sanitizer the program is linked with. This file itself is compiled without
+ * ThreadSanitizer: the emulator is not what is watched. */
 extern "C" {
-void *__tsan_get_current_fiber(void) __attribute__((weak));
-void *__tsan_create_fiber(unsigned flags) __attribute__((weak));
-void __tsan_destroy_fiber(void *fiber) __attribute__((weak));
-void __tsan_switch_to_fiber(void *fiber, unsigned flags) __attribute__((weak));
+#define WEAK __attribute__((weak))
+void __sanitizer_start_switch_fiber(void **fake_stack, const void *bottom, size_t size) WEAK;
+void __sanitizer_finish_switch_fiber(void *fake_stack, const void **bottom, size_t *size) WEAK;
+void __asan_unpoison_memory_region(const volatile void *memory, size_t bytes) WEAK;
+void *__tsan_get_current_fiber(void) WEAK;
+void *__tsan_create_fiber(unsigned flags) WEAK;
+void __tsan_destroy_fiber(void *fiber) WEAK;
+void __tsan_switch_to_fiber(void *fiber, unsigned flags) WEAK;
+void __tsan_acquire(void *address) WEAK;
+void __tsan_release(void *address) WEAK;
+#undef WEAK
 }
 
 namespace emu {
 
-static constexpr uint64_t CANARY = 0x7475727465666962u;
-static constexpr unsigned TSAN_NO_SYNC = 1; /* a switch orders nothing */
+bool watched = __tsan_create_fiber != nullptr;
+static const bool asan = __asan_unpoison_memory_region != nullptr;
+bool sanitized = watched || asan;
+
+/* --- stacks ----------------------------------------------------------------------------------- */
+
+static char *stacks;
+static size_t have;
+
+size_t fiber_stack_bytes() {
+    return sanitized ? 256 << 10 : 64 << 10;
+}
 
 char *fiber_stacks(size_t n) {
-    static char *stacks;
-    static size_t have;
     if (n <= have) return stacks;
-    if (stacks) munmap(stacks, have * STACK_BYTES);
-    stacks = (char *)mmap(NULL, n * STACK_BYTES, PROT_READ | PROT_WRITE,
+    const size_t each = fiber_stack_bytes();
+    if (stacks) munmap(stacks, have * each);
+    have = n < 2048 ? 2048 : n;
+    stacks = (char *)mmap(NULL, have * each, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks == MAP_FAILED) {
-        fprintf(stderr, "emulator: no memory for %zu stacks\n", n);
+        fprintf(stderr, "emulator: no memory for the stacks of %zu threads\n", n);
         abort();
     }
-    have = n;
+    madvise(stacks, have * each, MADV_NOHUGEPAGE); /* most of a stack is never touched */
     return stacks;
 }
 
-bool fiber_overflowed(const Fiber *f) {
-    return *(const uint64_t *)f->stack != CANARY;
+long fiber_of(const void *address) {
+    const char *at = (const char *)address;
+    if (!stacks || at < stacks || at >= stacks + have * fiber_stack_bytes()) return -1;
+    return (long)((size_t)(at - stacks) / fiber_stack_bytes());
 }
 
-void fiber_release(Fiber *f) {
-    if (f->tsan && __tsan_destroy_fiber) __tsan_destroy_fiber(f->tsan);
-    f->tsan = NULL;
+bool fiber_overflowed(const Fiber *f) {
+    const uint64_t *lowest = (const uint64_t *)f->stack;
+    for (int i = 0; i < 16; i++)
+        if (lowest[i]) return true;
+    return false;
 }
+
+/* --- the switch ------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 
-/* void switch_stacks(void **save, void *load): what a called function must preserve goes to this
+/* void emu_switch_stacks(void **save, void *load): what a called function must preserve goes to this
  * stack, then the same comes from the other. */
 asm(".text\n"
     ".globl emu_switch_stacks\n"
+    ".hidden emu_switch_stacks\n"
     ".type emu_switch_stacks, @function\n"
     "emu_switch_stacks:\n"
     "    pushq %rbp\n"
@@ -80,33 +93,30 @@ asm(".text\n"
     "    popq %rbp\n"
     "    ret\n"
     ".size emu_switch_stacks, .-emu_switch_stacks\n");
-extern "C" void emu_switch_stacks(void **save, void *load);
 
-static void prepare_stack(Fiber *f, void (*entry)()) {
-    uint64_t *top = (uint64_t *)(f->stack + STACK_BYTES);
-    *--top = 0;               /* where entry would return to; keeps its frame aligned */
+static void prepare_stack(Fiber *f, size_t colour, void (*entry)()) {
+    /* tops at equal places of a page would fight for the same cache sets */
+    uint64_t *top = (uint64_t *)(f->stack + f->bytes - colour % 61 * 64);
+    *--top = 0;               /* where entry would return to: a debugger's list of frames ends */
     *--top = (uint64_t)entry; /* what `ret` above continues with */
     for (int i = 0; i < 6; i++) *--top = 0;
     f->stack_pointer = top;
-}
-static void switch_stack(Fiber *from, Fiber *to) {
-    emu_switch_stacks(&from->stack_pointer, to->stack_pointer);
 }
 
 #else
 } // namespace emu
 #include <ucontext.h>
 namespace emu {
-static void prepare_stack(Fiber *f, void (*entry)()) {
-    ucontext_t *c = (ucontext_t *)(f->stack + 64); /* below the stack that it describes */
+static void prepare_stack(Fiber *f, size_t, void (*entry)()) {
+    ucontext_t *c = (ucontext_t *)(f->stack + f->bytes - 4096); /* above the stack it describes */
     getcontext(c);
-    c->uc_stack.ss_sp = f->stack + 4096;
-    c->uc_stack.ss_size = STACK_BYTES - 4096;
+    c->uc_stack.ss_sp = f->stack;
+    c->uc_stack.ss_size = f->bytes - 4096;
     c->uc_link = NULL;
     makecontext(c, entry, 0);
     f->stack_pointer = c;
 }
-static void switch_stack(Fiber *from, Fiber *to) {
+void switch_stack(Fiber *from, Fiber *to) {
     static ucontext_t host;
     if (!from->stack_pointer) from->stack_pointer = &host;
     swapcontext((ucontext_t *)from->stack_pointer, (ucontext_t *)to->stack_pointer);
@@ -115,49 +125,75 @@ static void switch_stack(Fiber *from, Fiber *to) {
 
 void fiber_adopt(Fiber *f) {
     *f = Fiber();
-#if defined(HAS_ASAN)
-    pthread_attr_t attributes;
-    void *bottom = NULL;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-        pthread_attr_getstack(&attributes, &bottom, &f->stack_bytes);
-        f->stack = (char *)bottom;
-        pthread_attr_destroy(&attributes);
+    if (asan) {
+        pthread_attr_t attributes;
+        void *bottom = NULL;
+        if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+            pthread_attr_getstack(&attributes, &bottom, &f->bytes);
+            f->stack = (char *)bottom;
+            pthread_attr_destroy(&attributes);
+        }
     }
-#endif
-    f->tsan = __tsan_get_current_fiber ? __tsan_get_current_fiber() : NULL;
+    f->tsan = watched ? __tsan_get_current_fiber() : NULL;
 }
 
-void fiber_prepare(Fiber *f, char *stack, void (*entry)()) {
-    f->stack = stack;
-    f->stack_bytes = STACK_BYTES;
+void fiber_prepare(Fiber *f, size_t i, void (*entry)()) {
+    f->bytes = fiber_stack_bytes();
+    f->stack = stacks + i * f->bytes;
     f->fake_stack = NULL;
-    *(uint64_t *)stack = CANARY;
-    f->tsan = __tsan_create_fiber ? __tsan_create_fiber(0) : NULL;
-    prepare_stack(f, entry);
+    f->tsan = watched ? __tsan_create_fiber(0) : NULL;
+    prepare_stack(f, i, entry);
 }
 
-/* Called on the new stack, behind every switch: AddressSanitizer learns that it has happened. */
-static void arrived(Fiber *self) {
-#if defined(HAS_ASAN)
-    __sanitizer_finish_switch_fiber(self->fake_stack, NULL, NULL);
-#else
-    (void)self;
-#endif
+void fiber_release(Fiber *f) {
+    if (f->tsan) __tsan_destroy_fiber(f->tsan);
+    f->tsan = NULL;
 }
 
+/* --- sanitizers ------------------------------------------------------------------------------- */
+
+constexpr unsigned NO_SYNC = 1; /* a switch orders nothing */
+
+void sanitizer_leaves(Fiber *from, Fiber *to, bool ending) {
+    if (asan)
+        __sanitizer_start_switch_fiber(ending ? NULL : &from->fake_stack, to->stack, to->bytes);
+    if (watched) __tsan_switch_to_fiber(to->tsan, NO_SYNC);
+}
+void sanitizer_arrives(Fiber *self) {
+    if (asan) __sanitizer_finish_switch_fiber(self->fake_stack, NULL, NULL);
+}
 void fiber_began(Fiber *self) {
-    arrived(self);
+    sanitizer_arrives(self);
 }
 
-void fiber_switch(Fiber *from, Fiber *to, bool ending) {
-#if defined(HAS_ASAN)
-    __sanitizer_start_switch_fiber(ending ? NULL : &from->fake_stack, to->stack, to->stack_bytes);
-#else
-    (void)ending;
-#endif
-    if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(to->tsan, TSAN_NO_SYNC);
-    switch_stack(from, to);
-    arrived(from);
+void order_release(const void *address) {
+    if (watched) __tsan_release((void *)address);
+}
+void order_acquire(const void *address) {
+    if (watched) __tsan_acquire((void *)address);
+}
+
+void *watch_create() {
+    return watched ? __tsan_create_fiber(0) : NULL;
+}
+void watch_destroy(void *watch) {
+    if (watch) __tsan_destroy_fiber(watch);
+}
+void *watch_enter(void *watch) {
+    if (!watched) return NULL;
+    void *before = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(watch, NO_SYNC);
+    return before;
+}
+void watch_leave(void *before) {
+    if (watched) __tsan_switch_to_fiber(before, NO_SYNC);
+}
+/* Memory that is mapped anew is new to ThreadSanitizer too. */
+void watch_forget(void *memory, size_t bytes) {
+    if (!watched || bytes == 0) return;
+    if (mmap(memory, bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        abort();
 }
 
 } // namespace emu

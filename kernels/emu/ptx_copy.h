@@ -5,11 +5,19 @@
 
 #include <cuda_runtime.h>
 
-inline void cp_async_16(void *shared, const void *global, int bytes) {
-    emu::copy_begin(shared, global, bytes, 16);
+namespace emu {
+void copy_begin(void *shared, const void *global, int bytes, int size, const char *file, int line);
+void copy_commit();
+void copy_wait(int youngest);
+} // namespace emu
+
+inline void cp_async_16(void *shared, const void *global, int bytes,
+                        const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    emu::copy_begin(shared, global, bytes, 16, file, line);
 }
-inline void cp_async_4(void *shared, const void *global, int bytes) {
-    emu::copy_begin(shared, global, bytes, 4);
+inline void cp_async_4(void *shared, const void *global, int bytes,
+                       const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    emu::copy_begin(shared, global, bytes, 4, file, line);
 }
 inline void cp_async_commit() {
     emu::copy_commit();

@@ -4,146 +4,73 @@
  * counter. Then the next lane of its warp that can run does, and when none can, a warp drawn from
  * all that can. So a meeting of 32 lanes costs 32 switches, and warps still overtake one another in
  * any order. A launch ends when all threads have returned; if none can run before that, the report
- * says who waits for what.
- *
- * One OS thread per process; nothing here is reentrant. */
-#include <cuda_runtime.h>
-#include <stdarg.h>
+ * says who waits for what. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "device.h"
-#include "fiber.h"
-#include "schedule.h"
+#include "thread.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-extern "C" {
-void __tsan_acquire(void *address) __attribute__((weak));
-void __tsan_release(void *address) __attribute__((weak));
-}
-
 namespace emu {
 
-void release(const void *address) {
-    if (__tsan_release) __tsan_release((void *)address);
-}
-void acquire(const void *address) {
-    if (__tsan_acquire) __tsan_acquire((void *)address);
-}
-
-/* --- threads, warps, blocks ------------------------------------------------------------------- */
-
-struct Copy {
-    void *to;
-    const void *from;
-    int bytes, size;
-};
-
-enum Waiting { RUNS, AT_BARRIER, AT_MEETING, FOR_COUNTER, YIELDED, ENDED };
-
-struct Warp;
-struct Block;
-
-struct Thread {
-    Fiber fiber;
-    Warp *warp;
-    int index, lane; /* in the block, in the warp */
-    Waiting waiting;
-    const char *what; /* it waits for */
-    const unsigned *counter;
-    unsigned target;
-    std::vector<std::vector<Copy>> groups; /* of asynchronous copies, the last one open */
-};
-
-/* Lanes that meet: all of one mask at one instruction. */
-struct Meeting {
-    unsigned mask, arrived;
-    const char *what;
-    void *operands[32];
-};
-
-struct Warp {
-    Block *block;
-    Thread *lanes;  /* 32 of them, fewer in the last warp */
-    unsigned live;  /* lanes that have not returned */
-    unsigned ready; /* lanes that can run */
-    bool listed;    /* among the warps that can run */
-    Meeting meetings[4];
-};
-
-struct Barrier {
-    int arrived, expected;
-    int count; /* of true predicates */
-    const char *file;
-    int line;
-    std::vector<Thread *> threads;
-};
-
-constexpr int SHARED_GUARD = 256; /* bytes behind the dynamic shared memory that stay as they are */
-
-struct Block {
-    uint3 index;
-    int live;
-    int last_count; /* result of the last counting barrier */
-    std::vector<Thread> threads;
-    std::vector<Warp> warps;
-    Barrier barriers[17]; /* __syncthreads, then the named ones */
-    unsigned char *shared;
-    size_t shared_capacity;
-};
-
-/* The launch that runs. */
-static struct {
-    const Launch *launch;
-    std::vector<Warp *> ready;
-    std::vector<Thread *> spinning; /* wait for a counter */
-    std::vector<Thread *> yielded;
-    int live_blocks;
-    uint64_t idle_rounds; /* in which threads only yielded */
-} run;
+Run run;
+Thread *self;
 static Fiber host;
-static Thread *self;
 
-static Block *own_block() {
-    return self->warp->block;
+/* --- random ----------------------------------------------------------------------------------- */
+
+static uint64_t state = 0x9E3779B97F4A7C15u;
+
+/* xorshift64*: the schedule only has to differ from seed to seed. */
+uint32_t random_bits() {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return (uint32_t)(state * 0x2545F4914F6CDD1Du >> 32);
 }
-int lane() {
-    return self->lane;
+uint32_t random_below(uint32_t n) {
+    return (uint32_t)((uint64_t)random_bits() * n >> 32);
 }
-unsigned live_mask() {
-    return self->warp->live;
+void random_begin() {
+    static uint64_t of;
+    static bool begun;
+    const uint64_t now = seed();
+    if (begun && of == now) return;
+    begun = true;
+    of = now;
+    state = (now + 1) * 0x9E3779B97F4A7C15u;
+    if (state == 0) state = 1;
+    for (int i = 0; i < 8; i++) random_bits();
 }
 
-void fault(const char *format, ...) {
-    va_list args;
-    fflush(stdout);
-    fprintf(stderr, "emulator: ");
-    if (self && run.launch)
-        fprintf(stderr, "%s, block (%u,%u), thread %d: ", run.launch->name, blockIdx.x, blockIdx.y,
-                self->index);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    fflush(stderr);
-    abort();
+/* --- who can run ------------------------------------------------------------------------------ */
+
+static inline void list(Warp *w) {
+    if (w->place != NOWHERE) return;
+    w->place = run.ready.size();
+    run.ready.push_back(w);
+}
+static inline void unlist(Warp *w) {
+    if (w->place == NOWHERE) return;
+    run.ready[w->place] = run.ready.back();
+    run.ready[w->place]->place = w->place;
+    run.ready.pop_back();
+    w->place = NOWHERE;
 }
 
-/* --- who runs next ---------------------------------------------------------------------------- */
-
-static void make_ready(Thread *t) {
-    Warp *w = t->warp;
-    t->waiting = RUNS;
-    w->ready |= 1u << t->lane;
-    if (!w->listed) {
-        w->listed = true;
-        run.ready.push_back(w);
-    }
+void make_ready(Thread *t) {
+    t->warp->ready |= 1u << t->lane;
+    list(t->warp);
+}
+void make_lanes_ready(unsigned lanes) {
+    Warp *w = self->warp;
+    w->ready |= lanes;
+    w->turn = random_bits() % 32;
+    list(w);
 }
 
 static bool counted(const Thread *t) {
@@ -151,348 +78,195 @@ static bool counted(const Thread *t) {
 }
 
 static void wake_counted() {
-    for (size_t i = 0; i < run.spinning.size();) {
-        if (counted(run.spinning[i])) {
-            make_ready(run.spinning[i]);
-            run.spinning[i] = run.spinning.back();
-            run.spinning.pop_back();
+    std::vector<Thread *> &c = run.counting;
+    for (size_t i = 0; i < c.size();) {
+        if (counted(c[i])) {
+            make_ready(c[i]);
+            c[i] = c.back();
+            c.pop_back();
         } else {
             i++;
         }
     }
 }
 
-static void deadlock() {
-    fflush(stdout);
-    fprintf(stderr, "emulator: %s: deadlock, nobody can go on:\n", run.launch->name);
-    int shown = 0;
-    for (Block *b : *run.launch->resident)
-        for (Thread &t : b->threads) {
-            if (t.waiting == ENDED || t.waiting == RUNS || shown++ >= 24) continue;
-            fprintf(stderr, "  block (%u,%u), thread %d waits %s %s", b->index.x, b->index.y,
-                    t.index,
-                    t.waiting == AT_BARRIER    ? "at the barrier"
-                    : t.waiting == AT_MEETING  ? "for other lanes at"
-                    : t.waiting == FOR_COUNTER ? "for a counter"
-                                               : "in a loop",
-                    t.what ? t.what : "");
-            if (t.waiting == FOR_COUNTER)
-                fprintf(stderr, "%p: %u, wants %u", (const void *)t.counter, *t.counter, t.target);
-            fputc('\n', stderr);
-        }
-    fflush(stderr);
-    abort();
+/* Those that loop read their counters again. When nobody else can run, this may be in vain, but not
+ * for ever. */
+static void wake_looping() {
+    if (!run.ready.empty()) run.idle_rounds = 0;
+    else if (++run.idle_rounds > 1000) deadlock();
+    for (Thread *t : run.looping) make_ready(t);
+    run.looping.clear();
 }
 
-/* A lane that can run: of this warp as long as it has one. NULL when the launch has ended. */
-static Thread *next(Warp *stay) {
-    if (stay && stay->ready) return &stay->lanes[__builtin_ctz(stay->ready)];
-    if (stay && stay->listed) {
-        stay->listed = false;
-        run.ready.erase(std::find(run.ready.begin(), run.ready.end(), stay));
-    }
-    for (;;) {
-        if (!run.spinning.empty() && (run.ready.empty() || random_below(8) == 0)) wake_counted();
-        if (!run.yielded.empty() && (run.ready.empty() || random_below(8) == 0)) {
-            run.idle_rounds = run.ready.empty() ? run.idle_rounds + 1 : 0;
-            if (run.idle_rounds > 100000) deadlock();
-            for (Thread *t : run.yielded) make_ready(t);
-            run.yielded.clear();
-        }
-        if (run.ready.empty()) {
-            if (run.live_blocks == 0) return NULL;
-            deadlock();
-        }
-        /* the drawn warp moves to the end, where it is quick to take off again */
-        const size_t drawn = random_below((uint32_t)run.ready.size());
-        std::swap(run.ready[drawn], run.ready.back());
-        Warp *w = run.ready.back();
-        if (w->ready) {
-            const unsigned turn = random_below(32); /* which lane first is random too */
-            const unsigned turned = w->ready >> turn | (turn ? w->ready << (32 - turn) : 0);
-            return &w->lanes[(__builtin_ctz(turned) + turn) % 32];
-        }
-        w->listed = false;
-        run.ready.pop_back();
-    }
+static inline Thread *lane_of(Warp *w) {
+    const unsigned turned = w->ready >> w->turn | w->ready << (-w->turn & 31);
+    return &w->lanes[((unsigned)__builtin_ctz(turned) + w->turn) & 31];
 }
 
-static void resume(Fiber *from, Thread *t, bool ending) {
+/* A lane of any warp that can run. NULL when the launch has ended. */
+static Thread *next_anywhere() {
+    const bool sometimes = random_below(8) == 0;
+    if (!run.counting.empty() && (run.ready.empty() || sometimes)) wake_counted();
+    if (!run.looping.empty() && (run.ready.empty() || sometimes)) wake_looping();
+    if (run.ready.empty()) {
+        if (run.live_blocks == 0) return NULL;
+        deadlock();
+    }
+    Warp *w = run.ready[random_below((uint32_t)run.ready.size())];
+    w->turn = random_bits() % 32;
+    return lane_of(w);
+}
+
+/* Of this warp as long as it has one. */
+static inline Thread *next(Warp *stay) {
+    if (stay->ready) return lane_of(stay);
+    unlist(stay);
+    return next_anywhere();
+}
+
+static inline void resume(Fiber *from, Thread *t, bool ending = false) {
     self = t;
-    threadIdx = {(unsigned)t->index, 0, 0};
+    threadIdx.x = (unsigned)t->index;
     blockIdx = t->warp->block->index;
     if (&t->fiber != from) fiber_switch(from, &t->fiber, ending);
 }
 
-/* The running thread waits: for what, its caller has noted. */
-static void wait(Waiting why, const char *what) {
+void wait(Waiting why) {
     Thread *own = self;
     own->waiting = why;
-    own->what = what;
     own->warp->ready &= ~(1u << own->lane);
-    resume(&own->fiber, next(own->warp), false); /* not NULL: this thread lives */
+    resume(&own->fiber, next(own->warp)); /* not NULL: this thread lives */
 }
 
-void yield() {
-    run.yielded.push_back(self);
-    wait(YIELDED, "");
+void maybe_yield() {
+    if (random_below(8) || run.ready.empty()) return;
+    Thread *own = self;
+    resume(&own->fiber, next_anywhere());
 }
 
-void wait_until(const unsigned *counter, unsigned target) {
-    self->counter = counter;
-    self->target = target;
-    if (counted(self) && random_below(2)) return;
-    run.spinning.push_back(self);
-    wait(FOR_COUNTER, "");
+/* --- waiting for memory ----------------------------------------------------------------------- */
+
+void loop_yield(const unsigned *counter, const char *file, int line) {
+    Thread *own = self;
+    own->counter = counter;
+    own->what = "load_acquire in a loop";
+    own->file = file;
+    own->line = line;
+    run.looping.push_back(own);
+    wait(IN_LOOP);
 }
 
-/* --- barriers --------------------------------------------------------------------------------- */
-
-static void open_barrier(Barrier *b) {
-    own_block()->last_count = b->count;
-    for (Thread *t : b->threads) make_ready(t);
-    b->threads.clear();
-    b->arrived = b->count = 0;
-    b->file = NULL;
-}
-
-static int barrier(int number, int expected, bool predicate, const char *file, int line) {
-    Block *block = own_block();
-    Barrier *b = &block->barriers[number];
-    if (b->file && (b->file != file || b->line != line))
-        fault("divergent barrier: this thread is at %s:%d, others of its block at %s:%d", file,
-              line, b->file, b->line);
-    b->file = file;
-    b->line = line;
-    b->expected = expected;
-    b->count += predicate;
-    release(b);
-    if (++b->arrived < (expected ? expected : block->live)) {
-        b->threads.push_back(self);
-        wait(AT_BARRIER, file);
-    } else {
-        open_barrier(b);
-    }
-    acquire(b);
-    return block->last_count;
-}
-
-void block_barrier(const char *file, int line) {
-    barrier(0, 0, false, file, line);
-}
-int block_count(bool predicate, const char *file, int line) {
-    return barrier(0, 0, predicate, file, line);
-}
-void named_barrier(int id, int threads, const char *file, int line) {
-    if (id < 0 || id > 15 || threads % 32)
-        fault("barrier %d of %d threads: ids are 0 to 15, threads whole warps", id, threads);
-    barrier(1 + id, threads, false, file, line);
-}
-
-/* --- meetings --------------------------------------------------------------------------------- */
-
-void meet(unsigned mask, const char *what, Compute *compute, void *operand) {
-    Warp *w = self->warp;
-    const unsigned bit = 1u << self->lane;
-    if (!(mask & bit)) fault("%s: lane %d is not in its own mask %08x", what, self->lane, mask);
-    if (mask & ~w->live)
-        fault("%s: mask %08x names lanes that have returned or never were (live: %08x)", what, mask,
-              w->live);
-    Meeting *m = NULL, *empty = NULL;
-    for (Meeting &at : w->meetings) {
-        if (!at.arrived) {
-            empty = &at;
-        } else if (at.mask & mask) {
-            if (at.mask != mask || at.what != what)
-                fault("%s with mask %08x: lanes of it wait at %s with mask %08x", what, mask,
-                      at.what, at.mask);
-            m = &at;
-        }
-    }
-    if (!m) {
-        if (!empty) fault("%s: more than 4 meetings in one warp", what);
-        m = empty;
-        m->mask = mask;
-        m->what = what;
-    }
-    m->operands[self->lane] = operand;
-    m->arrived |= bit;
-    release(m);
-    if (m->arrived != mask) {
-        wait(AT_MEETING, what);
-    } else {
-        compute(m->operands, mask);
-        m->arrived = 0;
-        for (unsigned others = mask & ~bit; others; others &= others - 1)
-            make_ready(&w->lanes[__builtin_ctz(others)]);
-    }
-    acquire(m);
-}
-
-struct Vote {
-    bool predicate;
-    unsigned result;
-};
-unsigned ballot(unsigned mask, bool predicate, const char *what) {
-    Vote own = {predicate, 0};
-    meet(
-        mask, what,
-        [](void *const *operands, unsigned mask) {
-            unsigned all = 0;
-            for (int i = 0; i < 32; i++)
-                if (mask >> i & 1) all |= (unsigned)((Vote *)operands[i])->predicate << i;
-            for (int i = 0; i < 32; i++)
-                if (mask >> i & 1) ((Vote *)operands[i])->result = all;
-        },
-        &own);
-    return own.result;
-}
-
-/* --- shared memory and asynchronous copies ---------------------------------------------------- */
-
-int shared_bytes() {
-    return (int)run.launch->shared;
-}
-
-void *shared_memory(int offset, size_t alignment) {
-    if (offset < 0 || offset >= shared_bytes())
-        fault("shared memory: byte %d, the launch gave %d", offset, shared_bytes());
-    if ((size_t)offset % alignment)
-        fault("shared memory: byte %d is not aligned to %zu", offset, alignment);
-    return own_block()->shared + offset;
-}
-
-void copy_begin(void *shared, const void *global, int bytes, int size) {
-    Block *b = own_block();
-    check_aligned(shared, (size_t)size, "cp.async to shared memory");
-    if (bytes > 0) check_aligned(global, (size_t)size, "cp.async from global memory");
-    const unsigned char *to = (unsigned char *)shared;
-    if (to < b->shared || to + size > b->shared + run.launch->shared)
-        fault("cp.async: %d bytes to %p, outside the block's shared memory", size, shared);
-    if (bytes < 0 || bytes > size) fault("cp.async: %d of %d bytes", bytes, size);
-    memset(shared, 0xff, (size_t)size);
-    if (self->groups.empty()) self->groups.emplace_back();
-    self->groups.back().push_back({shared, global, bytes, size});
-}
-
-void copy_commit() {
-    self->groups.emplace_back();
-}
-
-void copy_wait(int youngest) {
-    auto &groups = self->groups; /* the last one is open: it is no group yet */
-    while ((int)groups.size() - 1 > youngest) {
-        for (const Copy &c : groups.front()) {
-            if (c.bytes) memcpy(c.to, c.from, (size_t)c.bytes);
-            memset((char *)c.to + c.bytes, 0, (size_t)(c.size - c.bytes));
-        }
-        groups.erase(groups.begin());
-    }
+void wait_until(const unsigned *counter, unsigned target, const char *file, int line) {
+    Thread *own = self;
+    own->counter = counter;
+    own->target = target;
+    if (counted(own) && random_bits() % 2) return;
+    own->what = "wait_for";
+    own->file = file;
+    own->line = line;
+    run.counting.push_back(own);
+    wait(FOR_COUNTER);
 }
 
 /* --- a launch --------------------------------------------------------------------------------- */
 
 static void thread_main() {
-    fiber_began(&self->fiber);
-    acquire(&run);
-    (*run.launch->body)();
     Thread *own = self;
-    Block *block = own->warp->block;
-    release(&run);
-    if (fiber_overflowed(&own->fiber)) fault("its stack of %zu bytes overflowed", STACK_BYTES);
+    fiber_began(&own->fiber);
+    (*run.launch->one)();
+    if (!own->copies.all.empty()) finish_copies(own);
+    order_release(&run);
+    if (fiber_overflowed(&own->fiber))
+        fault("its stack overflowed: %zu KB", fiber_stack_bytes() >> 10);
+    Warp *w = own->warp;
     own->waiting = ENDED;
-    own->warp->ready &= ~(1u << own->lane);
-    own->warp->live &= ~(1u << own->lane);
-    for (const Meeting &m : own->warp->meetings)
-        if (m.arrived && (m.mask >> own->lane & 1))
-            fault("returned while other lanes wait for it at %s", m.what);
-    Barrier *b = &block->barriers[0];
-    if (--block->live > 0) {
-        if (b->arrived > 0 && b->arrived == block->live) open_barrier(b);
-    } else {
-        run.live_blocks--;
-    }
-    Thread *t = next(own->warp);
+    w->ready &= ~(1u << own->lane);
+    w->live &= ~(1u << own->lane);
+    leave_together(own);
+    if (--w->block->live == 0) run.live_blocks--;
+    Thread *t = next(w);
     if (t) resume(&own->fiber, t, true);
     fiber_switch(&own->fiber, &host, true);
+    __builtin_unreachable();
 }
 
-static void begin_block(Block *b, uint3 index, int threads, char *stacks) {
-    const size_t shared = run.launch->shared;
+static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
+    const int threads = run.launch->threads;
     b->index = index;
     b->live = threads;
     b->threads.resize((size_t)threads);
     b->warps.resize((size_t)(threads + 31) / 32);
-    for (Barrier &barrier : b->barriers) barrier = Barrier();
-    if (b->shared_capacity < shared + SHARED_GUARD) {
-        free(b->shared);
-        b->shared_capacity = (shared + SHARED_GUARD + 1023) / 1024 * 1024;
-        b->shared = (unsigned char *)aligned_alloc(1024, b->shared_capacity);
+    for (Barrier &barrier : b->barriers) {
+        barrier.arrived = barrier.count = 0;
+        barrier.file = NULL;
     }
-    memset(b->shared, 0xff, shared + SHARED_GUARD);
+    b->shared = shared_prepare(i, n, run.launch->shared);
     for (size_t w = 0; w < b->warps.size(); w++) {
         const int lanes = std::min(32, threads - 32 * (int)w);
         Warp &warp = b->warps[w];
-        warp = Warp();
         warp.block = b;
         warp.lanes = &b->threads[32 * w];
-        warp.live = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;
-        for (int i = 0; i < lanes; i++) {
-            Thread &t = warp.lanes[i];
+        warp.live = warp.ready = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;
+        warp.met = warp.turn = 0;
+        warp.place = NOWHERE;
+        for (Meeting &m : warp.meetings) m.mask = m.arrived = 0;
+        for (int lane = 0; lane < lanes; lane++) {
+            Thread &t = warp.lanes[lane];
             t.warp = &warp;
-            t.index = 32 * (int)w + i;
-            t.lane = i;
-            t.groups.clear();
-            fiber_prepare(&t.fiber, stacks + (size_t)t.index * STACK_BYTES, thread_main);
-            make_ready(&t);
+            t.index = 32 * (int)w + lane;
+            t.lane = lane;
+            t.waiting = NOTHING;
+            fiber_prepare(&t.fiber, i * (size_t)threads + (size_t)t.index, thread_main);
         }
+        list(&warp);
     }
 }
 
 static void end_block(Block *b) {
-    for (int i = 0; i < SHARED_GUARD; i++)
-        if (b->shared[run.launch->shared + (size_t)i] != 0xff) {
-            fprintf(stderr,
-                    "emulator: %s, block (%u,%u) wrote past its %zu bytes of shared memory\n",
-                    run.launch->name, b->index.x, b->index.y, run.launch->shared);
-            abort();
-        }
-    for (Thread &t : b->threads) fiber_release(&t.fiber);
+    for (Thread &t : b->threads) {
+        fiber_release(&t.fiber);
+        watch_destroy(t.copies.watch);
+        t.copies.watch = NULL;
+    }
+    if (shared_intact(b->shared, run.launch->shared)) return;
+    fprintf(stderr, "emulator: %s: block (%u,%u,%u) wrote past its %zu bytes of shared memory\n",
+            running_kernel(), b->index.x, b->index.y, b->index.z, run.launch->shared);
+    abort();
 }
 
-void run_launch(Launch *launch) {
+void run_launch(const Launch *launch) {
     static std::vector<Block *> pool;
     const uint64_t blocks = (uint64_t)launch->grid.x * launch->grid.y * launch->grid.z;
-    const size_t wave = (size_t)std::min<uint64_t>(blocks, (uint64_t)launch->resident_blocks);
+    const size_t wave = (size_t)std::min<uint64_t>(blocks, (uint64_t)launch->resident);
+    const size_t threads = wave * (size_t)launch->threads;
     std::vector<uint64_t> order((size_t)blocks);
     for (uint64_t i = 0; i < blocks; i++) order[i] = i;
     for (uint64_t i = blocks; i > 1; i--) std::swap(order[i - 1], order[random_below((uint32_t)i)]);
     while (pool.size() < wave) pool.push_back(new Block());
-    char *stacks = fiber_stacks(wave * (size_t)launch->threads);
-    std::vector<Block *> resident;
-    launch->resident = &resident;
+    char *stacks = fiber_stacks(threads);
+    watch_crashes();
     run.launch = launch;
     blockDim = dim3((unsigned)launch->threads);
     gridDim = launch->grid;
     fiber_adopt(&host);
     for (uint64_t first = 0; first < blocks; first += wave) {
         const size_t n = (size_t)std::min<uint64_t>(wave, blocks - first);
-        release(&run);
         run.live_blocks = (int)n;
         run.idle_rounds = 0;
-        resident.assign(pool.begin(), pool.begin() + (long)n);
+        run.resident.assign(pool.begin(), pool.begin() + (long)n);
+        watch_forget(stacks, threads * fiber_stack_bytes());
         for (size_t i = 0; i < n; i++) {
             const uint64_t at = order[first + i];
             const unsigned x = launch->grid.x, y = launch->grid.y;
             begin_block(pool[i],
-                        {(unsigned)(at % x), (unsigned)(at / x % y), (unsigned)(at / x / y)},
-                        launch->threads, stacks + i * (size_t)launch->threads * STACK_BYTES);
+                        {(unsigned)(at % x), (unsigned)(at / x % y), (unsigned)(at / x / y)}, i, n);
         }
-        resume(&host, next(NULL), false);
+        resume(&host, next_anywhere());
         self = NULL;
-        acquire(&run);
-        for (Block *b : resident) end_block(b);
+        for (Block *b : run.resident) end_block(b);
     }
+    order_acquire(&run); /* not between waves: blocks of one launch are ordered by nothing */
     run.launch = NULL;
 }
 

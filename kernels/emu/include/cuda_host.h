@@ -14,15 +14,26 @@ enum cudaError_t {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
-    cudaErrorInvalidDevice = 101,
+    cudaErrorInvalidDeviceFunction = 98,
     cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
     cudaErrorInvalidResourceHandle = 400,
+    cudaErrorIllegalState = 401,
     cudaErrorNotReady = 600,
+    cudaErrorHostMemoryAlreadyRegistered = 712,
+    cudaErrorHostMemoryNotRegistered = 713,
     cudaErrorLaunchFailure = 719,
     cudaErrorCooperativeLaunchTooLarge = 720,
+    cudaErrorNotSupported = 801,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureMerge = 902,
     cudaErrorStreamCaptureUnmatched = 903,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905,
+    cudaErrorStreamCaptureImplicit = 906,
+    cudaErrorCapturedEvent = 907,
+    cudaErrorUnknown = 999,
 };
 typedef enum cudaError_t cudaError;
 
@@ -30,6 +41,7 @@ typedef struct EmuStream *cudaStream_t;
 typedef struct EmuEvent *cudaEvent_t;
 typedef struct EmuGraph *cudaGraph_t;
 typedef struct EmuGraphExec *cudaGraphExec_t;
+typedef struct EmuGraphNode *cudaGraphNode_t;
 
 enum cudaMemcpyKind {
     cudaMemcpyHostToHost,
@@ -41,6 +53,7 @@ enum cudaMemcpyKind {
 enum cudaDeviceAttr {
     cudaDevAttrMaxThreadsPerBlock = 1,
     cudaDevAttrMaxSharedMemoryPerBlock = 8,
+    cudaDevAttrWarpSize = 10,
     cudaDevAttrClockRate = 13,
     cudaDevAttrMultiProcessorCount = 16,
     cudaDevAttrL2CacheSize = 38,
@@ -80,11 +93,24 @@ struct cudaLaunchConfig_t {
 };
 struct cudaDeviceProp {
     char name[256];
-    size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
+    size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor,
+        reservedSharedMemPerBlock;
     int regsPerBlock, regsPerMultiprocessor, warpSize, maxThreadsPerBlock,
-        maxThreadsPerMultiProcessor;
+        maxThreadsPerMultiProcessor, maxBlocksPerMultiProcessor, maxThreadsDim[3], maxGridSize[3];
     int major, minor, multiProcessorCount, l2CacheSize, cooperativeLaunch, integrated;
+    int managedMemory, unifiedAddressing, canMapHostMemory, concurrentKernels, asyncEngineCount;
     int pciBusID;
+};
+enum cudaMemoryType {
+    cudaMemoryTypeUnregistered,
+    cudaMemoryTypeHost,
+    cudaMemoryTypeDevice,
+    cudaMemoryTypeManaged
+};
+struct cudaPointerAttributes {
+    cudaMemoryType type;
+    int device;
+    void *devicePointer, *hostPointer;
 };
 struct cudaFuncAttributes {
     size_t sharedSizeBytes, constSizeBytes, localSizeBytes;
@@ -112,7 +138,6 @@ enum cudaStreamCaptureStatus {
 };
 typedef void (*cudaHostFn_t)(void *);
 
-extern "C++" {
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int *device);
@@ -132,13 +157,14 @@ cudaError_t cudaProfilerStop();
 cudaError_t cudaMalloc(void **out, size_t bytes);
 cudaError_t cudaMallocManaged(void **out, size_t bytes, unsigned flags = cudaMemAttachGlobal);
 cudaError_t cudaFree(void *memory);
-cudaError_t cudaMallocHost(void **out, size_t bytes);
+cudaError_t cudaMallocHost(void **out, size_t bytes, unsigned flags = 0);
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *memory);
 cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned flags);
 cudaError_t cudaHostUnregister(void *memory);
 cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned flags);
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total);
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *memory);
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = 0);
@@ -147,6 +173,8 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
 
 cudaError_t cudaStreamCreate(cudaStream_t *out);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority);
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
@@ -167,11 +195,13 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags = 0);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphUpload(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
-}
+cudaError_t cudaFuncGetName(const char **name, const void *kernel);
 
 template <class T> cudaError_t cudaMalloc(T **out, size_t bytes) {
     return cudaMalloc((void **)out, bytes);
@@ -184,11 +214,11 @@ template <class T> cudaError_t cudaHostAlloc(T **out, size_t bytes, unsigned fla
 }
 
 namespace emu {
-/* What reports call the next launch; static storage. */
+/* What reports call the next launch; static storage. Else the symbol of the kernel is. */
 void name_launch(const char *name);
 /* Checks the limits and keeps the launch for its stream. */
 cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
-                           std::function<void()> body);
+                           std::function<void()> one);
 int occupancy(const void *kernel, int threads, size_t shared);
 cudaError_t attributes(cudaFuncAttributes *out, const void *kernel);
 } // namespace emu

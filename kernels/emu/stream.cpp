@@ -1,0 +1,425 @@
+/* stream.cpp - streams, events, and graphs captured from them.
+ *
+ * What is enqueued is kept; it runs when somebody waits: cudaStreamSynchronize, cudaEventSynchronize,
+ * blocking copies, cudaDeviceSynchronize, cudaFree; a query lets one operation run. Among streams
+ * whose next operation nothing holds back, EMU_SEED draws which goes on. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "device.h"
+#include "fiber.h"
+
+using namespace emu;
+
+struct Node {
+    std::function<void()> work;
+    std::vector<size_t> after; /* of the same graph, all before this one */
+};
+struct Capture {
+    std::vector<Node> nodes;
+    cudaStreamCaptureMode mode;
+    bool spoilt; /* by a call that a capture forbids */
+};
+struct EmuGraph {
+    std::vector<Node> nodes;
+};
+struct EmuGraphExec {
+    std::shared_ptr<const std::vector<Node>> nodes; /* kept by what is enqueued */
+};
+
+struct EventState {
+    uint64_t recorded = 0, done = 0; /* recordings enqueued, finished */
+    double seconds = 0.0;            /* when the last one finished */
+    std::shared_ptr<Capture> capture;
+    std::vector<size_t> after; /* recorded in this capture, behind these nodes */
+};
+struct EmuEvent {
+    std::shared_ptr<EventState> state; /* kept by what is enqueued */
+    unsigned flags;
+};
+
+struct Operation {
+    std::function<void()> work;
+    std::shared_ptr<EventState> waits; /* held back until waits->done >= version; or none */
+    uint64_t version, number;          /* numbers count what was enqueued anywhere */
+    bool host;                         /* a function of the host: no device memory for it */
+};
+struct EmuStream {
+    std::deque<Operation> queue;
+    bool apart; /* cudaStreamNonBlocking: not ordered with the legacy stream */
+    std::shared_ptr<Capture> capture;
+    bool origin;               /* the capture began here */
+    std::vector<size_t> after; /* what the next captured node comes behind */
+    void *watch;               /* who does its work, for ThreadSanitizer */
+    char enqueued, finished;   /* their addresses stand for these events there */
+};
+
+static std::vector<EmuStream *> streams;
+static EmuStream *legacy() {
+    static EmuStream *s;
+    if (!s) streams.insert(streams.begin(), s = new EmuStream());
+    return s;
+}
+static EmuStream *stream_of(cudaStream_t s) {
+    EmuStream *own = legacy();
+    return s ? s : own;
+}
+
+static double now() {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static bool later(const EmuStream *s, uint64_t number) {
+    return s->queue.empty() || s->queue.front().number > number;
+}
+
+static bool can_go_on(const EmuStream *s) {
+    if (s->queue.empty()) return false;
+    const Operation &first = s->queue.front();
+    if (first.waits && first.waits->done < first.version) return false;
+    if (s->apart) return true;
+    if (s != legacy()) return later(legacy(), first.number);
+    for (const EmuStream *other : streams)
+        if (other != s && !other->apart && !later(other, first.number)) return false;
+    return true;
+}
+
+static void run_first(EmuStream *s) {
+    Operation first = std::move(s->queue.front());
+    s->queue.pop_front();
+    if (!s->watch) s->watch = watch_create();
+    void *host = watch_enter(s->watch);
+    order_acquire(&s->enqueued);
+    if (first.waits) order_acquire(first.waits.get());
+    for (const EmuStream *other : streams)
+        if (!s->apart && !other->apart && (s == legacy() || other == legacy()))
+            order_acquire(&other->finished);
+    if (first.work && first.host) {
+        first.work();
+    } else if (first.work) {
+        DeviceMemoryOpen open;
+        first.work();
+        check_red_zones("a copy or fill");
+    }
+    order_release(&s->finished);
+    watch_leave(host);
+}
+
+/* One operation of any stream; false: none can go on. */
+static bool run_one() {
+    std::vector<EmuStream *> able;
+    for (EmuStream *s : streams)
+        if (can_go_on(s)) able.push_back(s);
+    if (able.empty()) return false;
+    run_first(able[random_below((uint32_t)able.size())]);
+    return true;
+}
+
+/* Operations of all streams, one after the other, until `done`. */
+template <class Done> static void run_until(Done done) {
+    random_begin();
+    if (done()) return;
+    DeviceMemoryOpen open; /* once, not for every operation */
+    while (!done())
+        if (!run_one()) {
+            fprintf(stderr, "emulator: streams wait for events that nobody records\n");
+            abort();
+        }
+}
+
+static void run_all() {
+    run_until([]() {
+        for (const EmuStream *s : streams)
+            if (!s->queue.empty()) return false;
+        return true;
+    });
+    for (const EmuStream *s : streams) order_acquire(&s->finished);
+}
+
+static cudaError_t put(cudaStream_t stream, std::function<void()> work, bool host) {
+    static uint64_t numbers;
+    EmuStream *s = stream_of(stream);
+    if (s->capture) {
+        s->capture->nodes.push_back({std::move(work), s->after});
+        s->after.assign(1, s->capture->nodes.size() - 1);
+        return cudaSuccess;
+    }
+    if (s == legacy() && capture_forbids()) return failed(cudaErrorStreamCaptureImplicit);
+    order_release(&s->enqueued);
+    s->queue.push_back({std::move(work), nullptr, 0, ++numbers, host});
+    return cudaSuccess;
+}
+
+namespace emu {
+
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+    return put(stream, std::move(work), false);
+}
+void finish_all() {
+    run_all();
+}
+bool capture_forbids() {
+    bool found = false;
+    for (const EmuStream *s : streams)
+        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed)
+            found = s->capture->spoilt = true;
+    return found;
+}
+
+} // namespace emu
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
+    legacy();
+    *out = new EmuStream();
+    (*out)->apart = flags & cudaStreamNonBlocking;
+    streams.push_back(*out);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamCreate(cudaStream_t *out) {
+    return cudaStreamCreateWithFlags(out, cudaStreamDefault);
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int) {
+    return cudaStreamCreateWithFlags(out, flags);
+}
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    *least = *greatest = 0;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    EmuStream *s = stream_of(stream);
+    if (capture_forbids() || s->capture) return failed(cudaErrorStreamCaptureUnsupported);
+    run_until([s]() {
+        for (const EmuStream *other : streams)
+            if ((other == s || (s == legacy() && !other->apart)) && !other->queue.empty())
+                return false;
+        return true;
+    });
+    order_acquire(&s->finished);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    EmuStream *s = stream_of(stream);
+    if (capture_forbids() || s->capture) return failed(cudaErrorStreamCaptureUnsupported);
+    if (!s->queue.empty()) {
+        random_begin();
+        run_one();
+    }
+    if (!s->queue.empty()) return cudaErrorNotReady;
+    order_acquire(&s->finished);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    if (!stream) return failed(cudaErrorInvalidResourceHandle);
+    run_until([stream]() { return stream->queue.empty(); });
+    order_acquire(&stream->finished);
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i] == stream) streams.erase(streams.begin() + (long)i--);
+    watch_destroy(stream->watch);
+    delete stream;
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+    if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
+    run_all();
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceReset() {
+    return cudaDeviceSynchronize();
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context) {
+    return put(
+        stream, [function, context]() { function(context); }, true);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
+    *out = new EmuEvent{std::make_shared<EventState>(), flags};
+    return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+    return cudaEventCreateWithFlags(out, cudaEventDefault);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    if (!event) return failed(cudaErrorInvalidResourceHandle);
+    delete event;
+    return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    EmuStream *s = stream_of(stream);
+    const std::shared_ptr<EventState> e = event->state;
+    e->capture = s->capture;
+    if (s->capture) {
+        e->after = s->after;
+        return cudaSuccess;
+    }
+    const uint64_t version = ++e->recorded;
+    return enqueue(stream, [e, version]() {
+        e->done = version;
+        e->seconds = now();
+        order_release(e.get());
+    });
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    EmuStream *s = stream_of(stream);
+    const std::shared_ptr<EventState> e = event->state;
+    if (e->capture) { /* the stream joins the capture, or a fork comes back to it */
+        bool going_on = false;
+        for (const EmuStream *other : streams) going_on = going_on || other->capture == e->capture;
+        if (!going_on) return failed(cudaErrorCapturedEvent);
+        if (s->capture && s->capture != e->capture) {
+            s->capture->spoilt = e->capture->spoilt = true;
+            return failed(cudaErrorStreamCaptureMerge);
+        }
+        s->capture = e->capture;
+        s->after.insert(s->after.end(), e->after.begin(), e->after.end());
+        return cudaSuccess;
+    }
+    if (e->recorded == 0) return cudaSuccess;
+    if (s->capture) {
+        s->capture->spoilt = true;
+        return failed(cudaErrorStreamCaptureIsolation);
+    }
+    const cudaError_t error = put(stream, nullptr, false);
+    if (error != cudaSuccess) return error;
+    s->queue.back().waits = e;
+    s->queue.back().version = e->recorded;
+    return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    const std::shared_ptr<EventState> e = event->state;
+    const uint64_t version = e->recorded;
+    if (e->capture) return failed(cudaErrorCapturedEvent);
+    if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
+    run_until([&e, version]() { return e->done >= version; });
+    order_acquire(e.get());
+    return cudaSuccess;
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+    const EventState *e = event->state.get();
+    if (e->capture) return failed(cudaErrorCapturedEvent);
+    if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
+    if (e->done < e->recorded) {
+        random_begin();
+        run_one();
+    }
+    if (e->done < e->recorded) return cudaErrorNotReady;
+    order_acquire(e);
+    return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end) {
+    for (cudaEvent_t event : {begin, end}) {
+        if ((event->flags & cudaEventDisableTiming) || event->state->recorded == 0)
+            return failed(cudaErrorInvalidResourceHandle);
+        if (event->state->done < event->state->recorded) return cudaErrorNotReady;
+    }
+    *ms = (float)(1e3 * (end->state->seconds - begin->state->seconds));
+    return cudaSuccess;
+}
+
+/* --- graphs ----------------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    if (!stream) return failed(cudaErrorStreamCaptureUnsupported);
+    if (stream->capture) return failed(cudaErrorIllegalState);
+    stream->capture = std::make_shared<Capture>();
+    stream->capture->mode = mode;
+    stream->origin = true;
+    stream->after.clear();
+    return cudaSuccess;
+}
+
+/* Whether all nodes lie before those that the stream would continue from: no fork is left over. */
+static bool all_joined(const std::vector<Node> &nodes, const std::vector<size_t> &last) {
+    std::vector<bool> before(nodes.size());
+    for (size_t i : last) before[i] = true;
+    for (size_t i = nodes.size(); i-- > 0;)
+        if (before[i])
+            for (size_t a : nodes[i].after) before[a] = true;
+    for (bool b : before)
+        if (!b) return false;
+    return true;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+    *out = NULL;
+    if (!stream || !stream->capture) return failed(cudaErrorIllegalState);
+    if (!stream->origin) return failed(cudaErrorStreamCaptureUnmatched);
+    const std::shared_ptr<Capture> capture = stream->capture;
+    const bool joined = all_joined(capture->nodes, stream->after);
+    for (EmuStream *s : streams) {
+        if (s->capture != capture) continue;
+        s->capture = nullptr;
+        s->origin = false;
+        s->after.clear();
+    }
+    if (capture->spoilt) return failed(cudaErrorStreamCaptureInvalidated);
+    if (!joined) return failed(cudaErrorStreamCaptureUnjoined);
+    *out = new EmuGraph{capture->nodes};
+    return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status) {
+    const EmuStream *s = stream_of(stream);
+    *status = !s->capture          ? cudaStreamCaptureStatusNone
+              : s->capture->spoilt ? cudaStreamCaptureStatusInvalidated
+                                   : cudaStreamCaptureStatusActive;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+    *out = new EmuGraphExec{std::make_shared<const std::vector<Node>>(graph->nodes)};
+    return cudaSuccess;
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+    return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+/* Nodes in a random order that their dependencies allow. */
+static void run_graph(const std::vector<Node> &nodes) {
+    std::vector<bool> done(nodes.size());
+    for (size_t left = nodes.size(); left > 0; left--) {
+        std::vector<size_t> able;
+        for (size_t i = 0; i < nodes.size(); i++) {
+            bool ready = !done[i];
+            for (size_t a : nodes[i].after) ready = ready && done[a];
+            if (ready) able.push_back(i);
+        }
+        const size_t chosen = able[random_below((uint32_t)able.size())];
+        void *watch = watch_create(), *before = watch_enter(watch);
+        for (size_t a : nodes[chosen].after) order_acquire(&nodes[a]);
+        nodes[chosen].work();
+        order_release(&nodes[chosen]);
+        watch_leave(before);
+        watch_destroy(watch);
+        done[chosen] = true;
+    }
+    for (const Node &n : nodes) order_acquire(&n);
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    if (stream_of(stream)->capture) return failed(cudaErrorStreamCaptureUnsupported);
+    const auto nodes = graph->nodes;
+    return enqueue(stream, [nodes]() { run_graph(*nodes); });
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count) {
+    if (nodes) return failed(cudaErrorNotSupported);
+    *count = graph->nodes.size();
+    return cudaSuccess;
+}
