@@ -316,6 +316,22 @@ Test(ops, weight_norm) {
           4 * ELEMENT_LIMIT); /* grad_W - <grad_W,v>v/|v|^2 cancels; d = 1 */
 }
 
+/* Rows of every mapping of kernels/cuda/rows.cuh and one class to either side, more rows than the
+ * groups of batch_entropy, all spaces. */
+Test(ops, rows_of_every_length, .timeout = 600) {
+    static const Shape lengths[] = {
+        {7, 1, 1, 1},    {130, 2, 1, 16}, {9, 16, 1, 1},   {130, 31, 1, 2}, {7, 32, 1, 1},
+        {130, 33, 1, 1}, {7, 128, 1, 2},  {5, 256, 1, 1},  {3, 1024, 1, 3}, {5, 1025, 1, 1},
+        {3, 2500, 1, 2}, {1, 5000, 1, 1}, {4300, 64, 1, 1},
+    };
+    const size_t n = sizeof lengths / sizeof *lengths;
+    judge_at("softmax", run_softmax, lengths, n, ELEMENT_LIMIT);
+    judge_at("batch_entropy", run_batch_entropy, lengths, n, ELEMENT_LIMIT);
+    judge_at("cross_entropy", run_cross_entropy, lengths, n, 4 * ELEMENT_LIMIT);
+    judge_at("task_grad", run_task_grad, lengths, n, 8 * ELEMENT_LIMIT);
+    judge_at("argmax", run_argmax, lengths + 1, n - 1, 0.0); /* it compares two */
+}
+
 /* --- the inner loop --------------------------------------------------------------------------- */
 
 static void run_adam(const Ops *ops, Queue *q, Shape s, Outputs *o) {

@@ -54,10 +54,11 @@ __global__ void __launch_bounds__(Shape::THREADS)
             *out = (add_grad_Y ? *out : 0.0f) - (row.at(x, x_row, i, c) - top - log_sum) * scale;
         });
     if (grad_logits) {
-        const float share = scale * mass / sum;
+        const float share =
+            mass / sum; /* of the softmax: the difference cancels before it scales */
         row.each([&](int i, int64_t c) {
-            grad_logits[row.start + c] =
-                expf(row.at(x, x_row, i, c) - top) * share - row.at(y, y_row, i, c) * scale;
+            const float p = expf(row.at(x, x_row, i, c) - top) * share;
+            grad_logits[row.start + c] = (p - row.at(y, y_row, i, c)) * scale;
         });
     }
     const bool counts = row.lane == 0 && row.columns > 0;

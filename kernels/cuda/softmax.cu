@@ -24,10 +24,11 @@ __global__ void softmax_v1_naive(float *P, const float *logits, int64_t rows, in
     const int64_t r = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (r >= rows) return;
     const float *x = logits + r * C;
-    float top = x[0], sum = 0.0f;
+    float top = x[0];
+    double sum = 0.0; /* one after the other: in float32 5000 of them lose two digits */
     for (int64_t c = 1; c < C; c++) top = fmaxf(top, x[c]);
-    for (int64_t c = 0; c < C; c++) sum += expf(x[c] - top);
-    for (int64_t c = 0; c < C; c++) P[r * C + c] = expf(x[c] - top) * (1.0f / sum);
+    for (int64_t c = 0; c < C; c++) sum += (double)expf(x[c] - top);
+    for (int64_t c = 0; c < C; c++) P[r * C + c] = expf(x[c] - top) / (float)sum;
 }
 
 /* No __restrict__: P may be logits. A lane reads a column before it writes it, and no other does. */
