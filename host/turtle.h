@@ -376,6 +376,6 @@ TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
 /* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */
 TURTLE_API char *turtle_error_json(const Error *err);
-TURTLE_API const char *turtle_version(void); /* "0.3.0 (commit, compiler, CUDA)" */
+TURTLE_API const char *turtle_version(void); /* "0.5.0 (commit, compiler, CUDA)" */
 
 #endif
