@@ -90,8 +90,7 @@ static void poison(void *to, int bytes) {
     for (volatile unsigned *w = (volatile unsigned *)to; bytes > 0; bytes -= 4) *w++ = 0xffffffffu;
 }
 
-void copy_begin(void *shared, const void *global, int bytes, int size, const char *file,
-                int line) {
+void copy_begin(void *shared, const void *global, int bytes, int size, const char *file, int line) {
     const Block *b = own_block();
     Copies *c = &self->copies;
     const unsigned char *to = (unsigned char *)shared;
@@ -104,8 +103,10 @@ void copy_begin(void *shared, const void *global, int bytes, int size, const cha
     if (to < b->shared || to + size > b->shared + run.launch->shared)
         fault("cp.async at %s:%d: %d bytes to byte %ld of the %zu of shared memory", file, line,
               size, (long)(to - b->shared), run.launch->shared);
-    if (bytes < 0 || bytes > size) fault("cp.async at %s:%d: %d of %d bytes", file, line, bytes, size);
+    if (bytes < 0 || bytes > size)
+        fault("cp.async at %s:%d: %d of %d bytes", file, line, bytes, size);
     poison(shared, size);
+    Unwatched unwatched;
     c->all.push_back({shared, global, bytes, size});
     if (watched) { /* the bytes are written by another, who knows what this thread knows now */
         if (!c->watch) c->watch = watch_create();
@@ -117,6 +118,7 @@ void copy_begin(void *shared, const void *global, int bytes, int size, const cha
 }
 
 void copy_commit() {
+    Unwatched unwatched;
     self->copies.ends.push_back(self->copies.all.size());
 }
 
@@ -131,6 +133,7 @@ static void land(Copies *c, size_t n, size_t groups) {
     order_release(&c->ends);
     watch_leave(own);
     order_acquire(&c->ends);
+    Unwatched unwatched;
     c->all.erase(c->all.begin(), c->all.begin() + (long)n);
     c->ends.erase(c->ends.begin(), c->ends.begin() + (long)groups);
     for (size_t &end : c->ends) end -= n;
@@ -140,6 +143,7 @@ void copy_wait(int youngest) {
     Copies *c = &self->copies;
     if (c->ends.size() <= (size_t)youngest) return;
     const size_t groups = c->ends.size() - (size_t)youngest, n = c->ends[groups - 1];
+    Unwatched unwatched;
     if (n) land(c, n, groups);
     else c->ends.erase(c->ends.begin(), c->ends.begin() + (long)groups);
 }

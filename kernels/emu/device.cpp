@@ -246,7 +246,8 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaPeekAtLastError() {
     return last_error;
 }
-#define ERROR(name, text) {name, #name, text}
+#define ERROR(name, text) \
+    { name, #name, text }
 static const struct {
     cudaError_t error;
     const char *name, *text;
@@ -273,7 +274,8 @@ static const struct {
     ERROR(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate captures"),
     ERROR(cudaErrorStreamCaptureUnmatched, "capture was not ended in the stream in which it began"),
     ERROR(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"),
-    ERROR(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream"),
+    ERROR(cudaErrorStreamCaptureIsolation,
+          "dependency created on uncaptured work in another stream"),
     ERROR(cudaErrorStreamCaptureImplicit,
           "operation would make the legacy stream depend on a capturing blocking stream"),
     ERROR(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capture"),

@@ -26,8 +26,8 @@ void fiber_adopt(Fiber *f);
 void fiber_prepare(Fiber *f, size_t i, void (*entry)());
 bool fiber_overflowed(const Fiber *f);
 void fiber_release(Fiber *f);
-/* The fiber behind an address of the stacks, or -1. */
-long fiber_of(const void *address);
+/* Whether an access there is one to a stack that has grown too large. */
+bool fiber_near(const Fiber *f, const void *address);
 
 /* The first thing that a fiber does after it was switched to for the first time. */
 void fiber_began(Fiber *self);
@@ -45,6 +45,20 @@ void *watch_create();
 void watch_destroy(void *watch);
 void *watch_enter(void *watch); /* what to leave() to */
 void watch_leave(void *before);
+/* While one of these lives, what this one does is not watched: the emulator's own work. */
+struct Unwatched {
+    Unwatched();
+    ~Unwatched();
+    Unwatched(const Unwatched &) = delete;
+    Unwatched &operator=(const Unwatched &) = delete;
+};
+/* While one of these lives inside of that, it is. */
+struct Watched {
+    Watched();
+    ~Watched();
+    Watched(const Watched &) = delete;
+    Watched &operator=(const Watched &) = delete;
+};
 /* Memory is used anew: what was done to it before is forgotten. Its contents may become 0. */
 void watch_forget(void *memory, size_t bytes);
 

@@ -131,13 +131,13 @@ INLINE void multiply_8(void *const *operands) {
     multiply_rows<8>(operands, a, b);
 }
 
-#define MULTIPLY(name, how)                                           \
-    WITH_AVX2 static void name##_avx2(void *const *operands) {        \
-        how(operands);                                                \
-    }                                                                 \
-    void name(void *const *operands, unsigned) {                      \
-        if (has_avx2) name##_avx2(operands);                          \
-        else how(operands);                                           \
+#define MULTIPLY(name, how)                                    \
+    WITH_AVX2 static void name##_avx2(void *const *operands) { \
+        how(operands);                                         \
+    }                                                          \
+    void name(void *const *operands, unsigned) {               \
+        if (has_avx2) name##_avx2(operands);                   \
+        else how(operands);                                    \
     }
 MULTIPLY(multiply_f16, multiply_16<F16>)
 MULTIPLY(multiply_bf16, multiply_16<Bf16>)

@@ -66,6 +66,7 @@ static char *arena_take(size_t bytes) {
         if (m == MAP_FAILED) return NULL;
         arena = (char *)m;
         arena_bytes = want;
+        watch_crashes();
     }
     for (auto gap = gaps.begin(); gap != gaps.end(); ++gap) {
         if (gap->second < bytes) continue;
@@ -205,8 +206,7 @@ static bool on_device(const void *memory, size_t bytes) {
 static bool on_host(const void *memory, size_t bytes) {
     if (in_arena(memory)) return false;
     const auto a = find(memory);
-    return a == allocations.end() ||
-           bytes <= a->second.bytes - (size_t)((char *)memory - a->first);
+    return a == allocations.end() || bytes <= a->second.bytes - (size_t)((char *)memory - a->first);
 }
 
 bool set_fits(const void *to, size_t bytes) {
@@ -313,9 +313,15 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     cudaStreamIsCapturing(stream, &capture);
     if (!read_late(from) && capture == cudaStreamCaptureStatusNone) {
         const auto staged = std::make_shared<std::string>((const char *)from, bytes);
-        return enqueue(stream, [to, staged]() { memcpy(to, staged->data(), staged->size()); });
+        return enqueue(stream, [to, staged]() {
+            Watched watched;
+            memcpy(to, staged->data(), staged->size());
+        });
     }
-    return enqueue(stream, [to, from, bytes]() { memmove(to, from, bytes); });
+    return enqueue(stream, [to, from, bytes]() {
+        Watched watched;
+        memmove(to, from, bytes);
+    });
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
@@ -325,7 +331,10 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind 
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
     if (bytes == 0) return cudaSuccess;
     if (!to || !set_fits(to, bytes)) return failed(cudaErrorInvalidValue);
-    return enqueue(stream, [to, byte, bytes]() { memset(to, byte, bytes); });
+    return enqueue(stream, [to, byte, bytes]() {
+        Watched watched;
+        memset(to, byte, bytes);
+    });
 }
 cudaError_t cudaMemset(void *to, int byte, size_t bytes) {
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);

@@ -98,18 +98,17 @@ void deadlock() {
 /* The program ends anyway, so that what is called here need not be safe in a signal handler. */
 static void crashed(int signal, siginfo_t *info, void *) {
     const void *address = info->si_addr;
-    const long fiber = fiber_of(address);
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
-    sigaction(signal, &standard, NULL); /* the second time, with the core and debugger it deserves */
+    sigaction(signal, &standard,
+              NULL); /* the second time, with the core and debugger it deserves */
     say_where();
-    if (self && fiber >= 0)
+    if (self && fiber_near(&self->fiber, address))
         fprintf(stderr, "its stack of %zu KB overflowed\n", fiber_stack_bytes() >> 10);
     else if (shared_guard(address))
         fprintf(stderr, "access outside its %zu bytes of shared memory\n",
                 run.launch ? run.launch->shared : 0);
-    else if (const char *what = describe_address(address))
-        fprintf(stderr, "%s\n", what);
+    else if (const char *what = describe_address(address)) fprintf(stderr, "%s\n", what);
     else if (run.launch)
         fprintf(stderr, "access to %p, which is no memory of the device\n", address);
     else fprintf(stderr, "the host crashed at %p\n", address);
@@ -155,7 +154,7 @@ static std::string find_symbol(const char *elf, size_t bytes, uintptr_t offset) 
 const char *symbol_name(const void *function) {
     static std::string name;
     uintptr_t base = 0;
-    dl_iterate_phdr( /* the first object is the program */
+    dl_iterate_phdr(/* the first object is the program */
                     [](dl_phdr_info *info, size_t, void *out) {
                         *(uintptr_t *)out = info->dlpi_addr;
                         return 1;

@@ -78,25 +78,22 @@ static bool counted(const Thread *t) {
 }
 
 static void wake_counted() {
-    std::vector<Thread *> &c = run.counting;
-    for (size_t i = 0; i < c.size();) {
-        if (counted(c[i])) {
-            make_ready(c[i]);
-            c[i] = c.back();
-            c.pop_back();
+    for (Thread **at = &run.counting; *at;) {
+        Thread *t = *at;
+        if (counted(t)) {
+            *at = t->behind;
+            make_ready(t);
         } else {
-            i++;
+            at = &t->behind;
         }
     }
 }
 
-/* Those that loop read their counters again. When nobody else can run, this may be in vain, but not
- * for ever. */
+/* Those that loop read their counters again. This may be in vain, but not for ever. */
 static void wake_looping() {
-    if (!run.ready.empty()) run.idle_rounds = 0;
-    else if (++run.idle_rounds > 1000) deadlock();
-    for (Thread *t : run.looping) make_ready(t);
-    run.looping.clear();
+    if (run.vain > 100 * (uint64_t)run.live + 1000 && run.ready.empty()) deadlock();
+    for (Thread *t = run.looping; t; t = t->behind) make_ready(t);
+    run.looping = NULL;
 }
 
 static inline Thread *lane_of(Warp *w) {
@@ -107,8 +104,8 @@ static inline Thread *lane_of(Warp *w) {
 /* A lane of any warp that can run. NULL when the launch has ended. */
 static Thread *next_anywhere() {
     const bool sometimes = random_below(8) == 0;
-    if (!run.counting.empty() && (run.ready.empty() || sometimes)) wake_counted();
-    if (!run.looping.empty() && (run.ready.empty() || sometimes)) wake_looping();
+    if (run.counting && (run.ready.empty() || sometimes)) wake_counted();
+    if (run.looping && (run.ready.empty() || sometimes)) wake_looping();
     if (run.ready.empty()) {
         if (run.live_blocks == 0) return NULL;
         deadlock();
@@ -134,12 +131,14 @@ static inline void resume(Fiber *from, Thread *t, bool ending = false) {
 
 void wait(Waiting why) {
     Thread *own = self;
+    run.vain = why == IN_LOOP ? run.vain + 1 : 0;
     own->waiting = why;
     own->warp->ready &= ~(1u << own->lane);
     resume(&own->fiber, next(own->warp)); /* not NULL: this thread lives */
 }
 
 void maybe_yield() {
+    run.vain = 0;
     if (random_below(8) || run.ready.empty()) return;
     Thread *own = self;
     resume(&own->fiber, next_anywhere());
@@ -153,7 +152,8 @@ void loop_yield(const unsigned *counter, const char *file, int line) {
     own->what = "load_acquire in a loop";
     own->file = file;
     own->line = line;
-    run.looping.push_back(own);
+    own->behind = run.looping;
+    run.looping = own;
     wait(IN_LOOP);
 }
 
@@ -165,7 +165,8 @@ void wait_until(const unsigned *counter, unsigned target, const char *file, int 
     own->what = "wait_for";
     own->file = file;
     own->line = line;
-    run.counting.push_back(own);
+    own->behind = run.counting;
+    run.counting = own;
     wait(FOR_COUNTER);
 }
 
@@ -181,6 +182,8 @@ static void thread_main() {
         fault("its stack overflowed: %zu KB", fiber_stack_bytes() >> 10);
     Warp *w = own->warp;
     own->waiting = ENDED;
+    run.live--;
+    run.vain = 0;
     w->ready &= ~(1u << own->lane);
     w->live &= ~(1u << own->lane);
     leave_together(own);
@@ -200,6 +203,7 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
     for (Barrier &barrier : b->barriers) {
         barrier.arrived = barrier.count = 0;
         barrier.file = NULL;
+        barrier.first = NULL;
     }
     b->shared = shared_prepare(i, n, run.launch->shared);
     for (size_t w = 0; w < b->warps.size(); w++) {
@@ -208,7 +212,7 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
         warp.block = b;
         warp.lanes = &b->threads[32 * w];
         warp.live = warp.ready = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;
-        warp.met = warp.turn = 0;
+        warp.meeting = warp.turn = 0;
         warp.place = NOWHERE;
         for (Meeting &m : warp.meetings) m.mask = m.arrived = 0;
         for (int lane = 0; lane < lanes; lane++) {
@@ -253,7 +257,9 @@ void run_launch(const Launch *launch) {
     for (uint64_t first = 0; first < blocks; first += wave) {
         const size_t n = (size_t)std::min<uint64_t>(wave, blocks - first);
         run.live_blocks = (int)n;
-        run.idle_rounds = 0;
+        run.live = (int64_t)n * launch->threads;
+        run.ready.reserve((size_t)run.live / 32 + n);
+        run.vain = 0;
         run.resident.assign(pool.begin(), pool.begin() + (long)n);
         watch_forget(stacks, threads * fiber_stack_bytes());
         for (size_t i = 0; i < n; i++) {

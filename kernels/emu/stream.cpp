@@ -98,19 +98,23 @@ static void run_first(EmuStream *s) {
     s->queue.pop_front();
     if (!s->watch) s->watch = watch_create();
     void *host = watch_enter(s->watch);
-    order_acquire(&s->enqueued);
-    if (first.waits) order_acquire(first.waits.get());
-    for (const EmuStream *other : streams)
-        if (!s->apart && !other->apart && (s == legacy() || other == legacy()))
-            order_acquire(&other->finished);
-    if (first.work && first.host) {
-        first.work();
-    } else if (first.work) {
-        DeviceMemoryOpen open;
-        first.work();
-        check_red_zones("a copy or fill");
+    {
+        Unwatched unwatched; /* but for what kernels, copies and functions of the host do */
+        order_acquire(&s->enqueued);
+        if (first.waits) order_acquire(first.waits.get());
+        for (const EmuStream *other : streams)
+            if (!s->apart && !other->apart && (s == legacy() || other == legacy()))
+                order_acquire(&other->finished);
+        if (first.work && first.host) {
+            first.work();
+        } else if (first.work) {
+            DeviceMemoryOpen open;
+            first.work();
+            check_red_zones("a copy or fill");
+        }
+        first.work = nullptr;
+        order_release(&s->finished);
     }
-    order_release(&s->finished);
     watch_leave(host);
 }
 
@@ -239,7 +243,12 @@ cudaError_t cudaDeviceReset() {
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context) {
     return put(
-        stream, [function, context]() { function(context); }, true);
+        stream,
+        [function, context]() {
+            Watched watched;
+            function(context);
+        },
+        true);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -400,9 +409,12 @@ static void run_graph(const std::vector<Node> &nodes) {
         }
         const size_t chosen = able[random_below((uint32_t)able.size())];
         void *watch = watch_create(), *before = watch_enter(watch);
-        for (size_t a : nodes[chosen].after) order_acquire(&nodes[a]);
-        nodes[chosen].work();
-        order_release(&nodes[chosen]);
+        {
+            Unwatched unwatched;
+            for (size_t a : nodes[chosen].after) order_acquire(&nodes[a]);
+            nodes[chosen].work();
+            order_release(&nodes[chosen]);
+        }
         watch_leave(before);
         watch_destroy(watch);
         done[chosen] = true;

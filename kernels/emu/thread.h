@@ -43,10 +43,11 @@ struct Thread {
     int line;
     const unsigned *counter;
     unsigned target;
+    Thread *behind; /* the next in the list of those that wait for the same */
     Copies copies;
 };
 
-/* Lanes that meet: all of one mask at one instruction. Found by the lowest lane of the mask. */
+/* Lanes that meet: all of one mask at one instruction. Usually the one of the mask's lowest lane. */
 struct Meeting {
     unsigned mask, arrived;
     const char *what, *file;
@@ -54,11 +55,11 @@ struct Meeting {
 };
 
 struct Warp {
-    unsigned ready; /* lanes that can run */
-    unsigned live;  /* lanes that have not returned */
-    unsigned met;   /* lanes named by meetings that some have come to */
-    unsigned turn;  /* which lane is looked at first */
-    Thread *lanes;  /* 32 of them, fewer in the last warp */
+    unsigned ready;   /* lanes that can run */
+    unsigned live;    /* lanes that have not returned */
+    unsigned meeting; /* lanes that wait for others of a meeting */
+    unsigned turn;    /* which lane is looked at first */
+    Thread *lanes;    /* 32 of them, fewer in the last warp */
     Block *block;
     size_t place; /* among the warps that can run; NOWHERE */
     void *operands[32];
@@ -71,7 +72,7 @@ struct Barrier {
     int count, result;     /* of true predicates: of those that have come, of the last opening */
     const char *file;
     int line;
-    std::vector<Thread *> threads;
+    Thread *first;
 };
 
 struct Block {
@@ -98,10 +99,11 @@ struct Run {
     const Launch *launch; /* NULL: none */
     std::vector<Block *> resident;
     std::vector<Warp *> ready;
-    std::vector<Thread *> counting; /* wait for a counter */
-    std::vector<Thread *> looping;  /* read a counter in a loop of their own */
+    Thread *counting; /* those that wait for a counter */
+    Thread *looping;  /* those that read a counter in a loop of their own */
     int live_blocks;
-    int idle_rounds; /* in which all that ran only read their counters again */
+    int64_t live;  /* threads */
+    uint64_t vain; /* loops since anybody did anything else */
 };
 extern Run run;
 extern Thread *self; /* that runs; NULL: the host */

@@ -13,8 +13,8 @@ static bool same_place(const char *file_a, int line_a, const char *file_b, int l
 
 static void open_barrier(Barrier *b) {
     b->result = b->count;
-    for (Thread *t : b->threads) make_ready(t);
-    b->threads.clear();
+    for (Thread *t = b->first; t; t = t->behind) make_ready(t);
+    b->first = NULL;
     b->arrived = b->count = 0;
     b->file = NULL;
 }
@@ -32,7 +32,8 @@ static int barrier(Barrier *b, int expected, bool predicate, bool waits, const c
         open_barrier(b);
         if (random_bits() % 2) maybe_yield();
     } else if (waits) {
-        b->threads.push_back(own);
+        own->behind = b->first;
+        b->first = own;
         wait(AT_BARRIER);
     }
     if (waits) order_acquire(b);
@@ -67,20 +68,30 @@ void named_barrier(int id, int threads, bool waits, const char *file, int line) 
 
 /* --- meetings --------------------------------------------------------------------------------- */
 
-[[noreturn]] static void bad_meeting(const Meeting *m, unsigned mask, const char *what,
-                                     const char *file, int line) {
-    const Warp *w = self->warp;
+static Meeting *pending(Warp *w, unsigned mask) {
+    for (Meeting &m : w->meetings)
+        if (m.arrived && m.mask == mask) return &m;
+    return NULL;
+}
+
+[[noreturn]] static void wrong_mask(unsigned mask, const char *what, const char *file, int line) {
+    const unsigned live = self->warp->live;
     if (!(mask >> self->lane & 1))
         fault("%s at %s:%d: lane %d is not in its own mask %08x", what, file, line, self->lane,
               mask);
-    if (mask & ~w->live)
-        fault("%s at %s:%d: mask %08x names lanes that have returned or never were (there are %08x)",
-              what, file, line, mask, w->live);
-    if (!m->arrived)
-        for (const Meeting &other : w->meetings)
-            if (other.arrived && (other.mask & mask)) m = &other;
-    fault("%s at %s:%d with mask %08x: lanes of it wait at %s at %s:%d with mask %08x", what, file,
-          line, mask, m->what, m->file, m->line, m->mask);
+    fault("%s at %s:%d: mask %08x names lanes that have returned or never were (there are %08x)",
+          what, file, line, mask, live);
+}
+
+/* All lanes of the running thread's warp wait for each other. */
+[[noreturn]] static void mismatched(const Meeting *own) {
+    for (const Meeting &m : self->warp->meetings)
+        if (m.arrived && &m != own)
+            fault("%s at %s:%d with mask %08x: other lanes of its warp wait at %s at %s:%d with "
+                  "mask %08x",
+                  own->what, own->file, own->line, own->mask, m.what, m.file, m.line, m.mask);
+    fault("%s at %s:%d with mask %08x: lanes are missing", own->what, own->file, own->line,
+          own->mask); /* not reached: who is missing would not wait */
 }
 
 void meet(unsigned mask, const char *what, Compute *compute, void *operand, const char *file,
@@ -88,16 +99,20 @@ void meet(unsigned mask, const char *what, Compute *compute, void *operand, cons
     Thread *own = self;
     Warp *w = own->warp;
     const unsigned bit = 1u << own->lane;
-    Meeting *m = &w->meetings[mask ? __builtin_ctz(mask) : 0];
-    if (!(mask & bit) || (mask & ~w->live)) bad_meeting(m, mask, what, file, line);
+    if (!(mask & bit) || (mask & ~w->live)) wrong_mask(mask, what, file, line);
+    Meeting *m = &w->meetings[__builtin_ctz(mask)];
+    if (w->meeting && !(m->arrived && m->mask == mask)) {
+        /* other masks have the lowest lane too, or this one stands elsewhere for that reason */
+        Meeting *same = pending(w, mask);
+        if (same) m = same;
+        for (int i = 0; !same && m->arrived; i++) m = &w->meetings[i];
+    }
     if (!m->arrived) {
-        if (w->met & mask) bad_meeting(m, mask, what, file, line);
-        w->met |= mask;
         *m = {mask, 0, what, file, line};
-    } else if (m->mask != mask || m->what != what || m->line != line) {
+    } else if ((m->what != what || m->line != line) && (what != SYNCWARP || m->what != what)) {
         /* __syncwarp alone may stand at several places: lanes that diverged come together */
-        if (m->mask != mask || m->what != what || what != SYNCWARP)
-            bad_meeting(m, mask, what, file, line);
+        fault("%s at %s:%d with mask %08x: lanes of it wait at %s at %s:%d", what, file, line, mask,
+              m->what, m->file, m->line);
     }
     w->operands[own->lane] = operand;
     m->arrived |= bit;
@@ -105,12 +120,14 @@ void meet(unsigned mask, const char *what, Compute *compute, void *operand, cons
         own->what = what;
         own->file = file;
         own->line = line;
+        w->meeting |= bit;
+        if (w->meeting == w->live) mismatched(m);
         wait(AT_MEETING);
         return;
     }
     compute(w->operands, mask);
     m->arrived = 0;
-    w->met &= ~mask;
+    w->meeting &= ~mask;
     if (mask != bit) make_lanes_ready(mask & ~bit);
     maybe_yield();
 }
@@ -118,7 +135,7 @@ void meet(unsigned mask, const char *what, Compute *compute, void *operand, cons
 void leave_together(Thread *t) {
     Warp *w = t->warp;
     Barrier *b = &w->block->barriers[0];
-    if (w->met >> t->lane & 1)
+    if (w->meeting)
         for (const Meeting &m : w->meetings)
             if (m.arrived && (m.mask >> t->lane & 1))
                 fault("returned while other lanes wait for it at %s (%s:%d), mask %08x", m.what,
@@ -183,19 +200,19 @@ template <class Op> static void reduce_all(void *const *operands, unsigned lanes
         all = Op::of(all, *(unsigned *)operands[__builtin_ctz(m)]);
     for (unsigned m = lanes; m; m &= m - 1) *(unsigned *)operands[__builtin_ctz(m)] = all;
 }
-#define REDUCTION(name, type, result)            \
-    struct name {                                \
+#define REDUCTION(name, type, result)                \
+    struct name {                                    \
         static unsigned of(unsigned x, unsigned y) { \
-            const type a = (type)x, b = (type)y; \
-            return (unsigned)(result);           \
-        }                                        \
+            const type a = (type)x, b = (type)y;     \
+            return (unsigned)(result);               \
+        }                                            \
     };
 REDUCTION(Add, unsigned, a + b)
 REDUCTION(MinInt, int, a < b ? a : b)
 REDUCTION(MaxInt, int, a > b ? a : b)
 REDUCTION(MinUnsigned, unsigned, a < b ? a : b)
 REDUCTION(MaxUnsigned, unsigned, a > b ? a : b)
-REDUCTION(And, unsigned, a & b)
+REDUCTION(And, unsigned, a &b)
 REDUCTION(Or, unsigned, a | b)
 REDUCTION(Xor, unsigned, a ^ b)
 #undef REDUCTION

@@ -185,18 +185,18 @@ template <class T> constexpr bool is_real() {
 
 } // namespace emu
 
-#define ATOMIC(name, types, result)                                                     \
-    template <class T> T name(T *p, typename emu::Same<T>::type by, CALLER) {           \
-        static_assert(types, #name ": CUDA has none of this type");                     \
-        (void)file;                                                                     \
-        return emu::atomic(p, #name, line, [by](T x) { return (T)(result); });          \
+#define ATOMIC(name, types, result)                                            \
+    template <class T> T name(T *p, typename emu::Same<T>::type by, CALLER) {  \
+        static_assert(types, #name ": CUDA has none of this type");            \
+        (void)file;                                                            \
+        return emu::atomic(p, #name, line, [by](T x) { return (T)(result); }); \
     }
 ATOMIC(atomicAdd, emu::is_word<T>() || emu::is_real<T>(), x + by)
 ATOMIC(atomicSub, emu::is_word<T>() && sizeof(T) == 4, x - by)
 ATOMIC(atomicMin, emu::is_word<T>() || (std::is_same<T, long long>::value), by < x ? by : x)
 ATOMIC(atomicMax, emu::is_word<T>() || (std::is_same<T, long long>::value), x < by ? by : x)
 ATOMIC(atomicExch, emu::is_word<T>() || (std::is_same<T, float>::value), ((void)x, by))
-ATOMIC(atomicAnd, emu::is_word<T>(), x & by)
+ATOMIC(atomicAnd, emu::is_word<T>(), x &by)
 ATOMIC(atomicOr, emu::is_word<T>(), x | by)
 ATOMIC(atomicXor, emu::is_word<T>(), x ^ by)
 #undef ATOMIC
