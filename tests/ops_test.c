@@ -384,7 +384,9 @@ Test(ops, rows_of_every_length, .timeout = 600) {
     judge_at("softmax", run_softmax, lengths, n, ELEMENT_LIMIT);
     judge_at("batch_entropy", run_batch_entropy, lengths, n, ELEMENT_LIMIT);
     judge_at("cross_entropy", run_cross_entropy, lengths, n, 4 * ELEMENT_LIMIT);
-    judge_at("task_grad", run_task_grad, lengths, n, 8 * ELEMENT_LIMIT);
+    /* rounding grows as the square root of what one accumulator adds: 5000 terms where loops are not
+     * vectorised (CONFIG=debug), 1000 where the limit of task_grad comes from */
+    judge_at("task_grad", run_task_grad, lengths, n, 8 * sqrt(5.0) * ELEMENT_LIMIT);
     judge_at("argmax", run_argmax, lengths + 1, n - 1, 0.0); /* it compares two */
 }
 
