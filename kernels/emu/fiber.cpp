@@ -143,6 +143,8 @@ void fiber_prepare(Fiber *f, size_t i, void (*entry)()) {
     f->stack = stacks + i * f->bytes;
     f->fake_stack = NULL;
     f->tsan = watched ? __tsan_create_fiber(0) : NULL;
+    /* frames of the thread that used this stack before: it ended without returning through them */
+    if (asan) __asan_unpoison_memory_region(f->stack, f->bytes);
     prepare_stack(f, i, entry);
 }
 
