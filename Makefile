@@ -52,7 +52,7 @@ NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -
             -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lpthread
 EMU_OPT_release := -O2
-EMU_OPT_debug   := $(OPT_debug) -DCHECK_LAUNCHES
+EMU_OPT_debug   := $(OPT_debug) -Og -DCHECK_LAUNCHES#  -Og: what a debugger is asked for is there
 EMU_OPT_race    := -O1 -g
 # Kernels reinterpret shared memory as they please; under race they alone are instrumented, the emulator is not.
 EMU_KERNEL_OPT      := -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
@@ -188,7 +188,7 @@ CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like 
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
 TEST_OBJECTS_emu  := $(addsuffix .o,$(addprefix $(OUT)/emu/,$(basename $(EMU_TESTS) $(CUDA_TESTS))))
 TEST_OBJECTS_cuda := $(addsuffix .o,$(addprefix $(OUT)/cuda/,$(basename $(GPU_TESTS)))) $(CUDA_TESTS:%.cu=$(OUT)/%.o)
-TEST_BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(filter 1,$(USE_EMU)),emu) $(if $(filter 1,$(USE_CUDA)),cuda)
+TEST_BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(filter 1,$(USE_EMU)),emu $(if $(filter release,$(CONFIG)),race)) $(if $(filter 1,$(USE_CUDA)),cuda)
 TEST_PROGRAMS := $(TEST_BACKENDS:%=$(OUT)/tests-%) $(if $(filter 1,$(USE_CUDA)),$(OUT)/tests/planted/spill.o)
 WITHOUT := $(if $(filter 0,$(USE_EMU)),no emulator: $(if $(EMU_CXX),this version has none,$(wordlist 2,99,$(cxx_found)));) \
            $(if $(filter 0,$(USE_CUDA)),no GPU: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found))))
@@ -238,9 +238,19 @@ $(OUT)/tests-cpu: $(TEST_OBJECTS_cpu) $(call object,host/flags.c) $(LIBRARY) $(N
 # ThreadSanitizer leaves Criterion no memory where it wants it: a runner of our own
 RACE_RUNNER := $(if $(filter race,$(CONFIG)),$(OUT)/tests/race_runner.o)
 $(OUT)/tests/race_runner.o: CFLAGS += $(firstword $(CRITERION))
+$(OUT)/tests/race_runner.o: | criterion
 $(OUT)/tests-emu: $(TEST_OBJECTS_emu) $(LIBRARY) $(EMU_OBJECTS) $(RACE_RUNNER)
 	@echo "link $@"
 	$(Q)$(EMU_CXX) $(EMU_LINK) $^ $(if $(RACE_RUNNER),,$(wordlist 2,3,$(CRITERION)) -lcriterion) $(LDLIBS) -lstdc++ -o $@
+# The emulator's own tests once more, their kernels under ThreadSanitizer: CONFIG=race does it to all kernels
+RACE_OBJECTS := $(patsubst %.cu,$(OUT)/race/%.o,$(wildcard tests/emu_*.cu)) $(OUT)/tests/race_runner.o
+$(OUT)/race/%.o: %.cu | criterion
+	@mkdir -p $(@D)
+	@echo "c++ $< (race)"
+	$(Q)$(EMU_CXX) $(EMU_FLAGS) $(firstword $(CRITERION)) -DTEST_CUDA -DTEST_EMULATED -O1 -g -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
+$(OUT)/tests-race: $(RACE_OBJECTS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
+	@echo "link $@"
+	$(Q)$(EMU_CXX) $(EMU_LINK) -fsanitize=thread $^ $(LDLIBS) -lstdc++ -o $@
 $(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(CUDA_OBJECTS)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(CUDA_LIBS) $(LDLIBS) -o $@

@@ -407,3 +407,51 @@ Test(emu, conversions_round_as_ptx_says) {
     cr_expect(tf32_of(1.0f + 0x1p-12f) == 0x3f800000u && tf32_of(INFINITY) == 0x7f800000u);
     cr_expect(isnan(__uint_as_float(tf32_of(NAN))) && isnan(f32_of_f16(f16_of(NAN))));
 }
+
+/* --- speed ------------------------------------------------------------------------------------ */
+
+__global__ void barriers(float *x, int n) {
+    for (int i = 0; i < n; i++) __syncthreads();
+    x[threadIdx.x] = 1.0f;
+}
+__global__ void shuffles(float *x, int n) {
+    float sum = (float)threadIdx.x;
+    for (int i = 0; i < n; i++) sum += __shfl_xor_sync(ALL_LANES, sum, 1);
+    x[threadIdx.x] = sum;
+}
+/* Processor time, so that others' work beside it counts little. */
+static double seconds() {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+static double nanoseconds_a_switch(void (*kernel)(float *, int), int threads) {
+    float *x = device_memory<float>(1024);
+    const int n = 1000000 / threads;
+    double best = 1e9;
+    for (int i = 0; i < 3; i++) {
+        const double begin = seconds();
+        start(kernel, 1, threads, 0, x, n);
+        OKAY(cudaDeviceSynchronize());
+        best = fmin(best, 1e9 * (seconds() - begin) / ((double)n * threads));
+    }
+    cudaFree(x);
+    return best;
+}
+
+/* The budget: 0.1 us. A slow emulator makes slow tests of everything else. */
+Test(emu, a_switch_is_within_its_budget, .timeout = 60) {
+#if !defined(__OPTIMIZE__) || defined(CHECK_LAUNCHES)
+    cr_skip_test("of release builds");
+#endif
+    if (RACE) cr_skip_test("ThreadSanitizer takes 1000 times that");
+    for (int threads = 32; threads <= 1024; threads *= 32) {
+        const double barrier = nanoseconds_a_switch(barriers, threads);
+        const double shuffle = nanoseconds_a_switch(shuffles, threads);
+        if (getenv("TURTLE_TEST_FULL"))
+            fprintf(stderr, "%d threads: %.1f ns at a barrier, %.1f ns at a shuffle\n", threads,
+                    barrier, shuffle);
+        cr_expect(barrier < 100.0, "%d threads: %.1f ns at a barrier", threads, barrier);
+        cr_expect(shuffle < 100.0, "%d threads: %.1f ns at a shuffle", threads, shuffle);
+    }
+}

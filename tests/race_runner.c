@@ -1,7 +1,7 @@
 /* race_runner.c - runs Criterion's tests where Criterion cannot: it wants memory at addresses that
  * ThreadSanitizer keeps for itself. Links instead of -lcriterion; a test is a child process, as there.
  *
- * usage: PROGRAM [--filter 'suite/name*'] [--jobs N] [--tap=FILE] [--quiet] */
+ * usage: PROGRAM [--filter '@(suite|other)/name*'] [--jobs N] [--tap=FILE] [--quiet] */
 #include <criterion/criterion.h>
 #include <criterion/logging.h>
 #include <criterion/options.h>
@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
             char path[256];
             if (!test) continue;
             snprintf(path, sizeof path, "%s/%s", test->category, test->name);
-            if (test->data->disabled || fnmatch(filter, path, 0) != 0) continue;
+            if (test->data->disabled || fnmatch(filter, path, FNM_EXTMATCH) != 0) continue;
             children[running++] = start(test);
             count++;
             continue;

@@ -44,7 +44,8 @@ unsigned char *shared_prepare(size_t i, size_t n, size_t bytes) {
     make_slots(n);
     char *end = slots + (i + 1) * SLOT;
     char *begin = end - (bytes + ALIGNED - 1) / ALIGNED * ALIGNED;
-    watch_forget(slots + i * SLOT + GUARD, ROOM);
+    watch_forget(end - (end - begin + SLACK + GUARD - 1) / GUARD * GUARD,
+                 (size_t)(end - begin + SLACK + GUARD - 1) / GUARD * GUARD);
     if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(end - ROOM, ROOM);
     memset(begin - SLACK, 0xff, (size_t)(end - begin) + SLACK);
     if (__asan_poison_memory_region) {

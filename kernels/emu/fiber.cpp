@@ -37,7 +37,9 @@ static char *stacks;
 static size_t have;
 
 size_t fiber_stack_bytes() {
-    return sanitized ? 256 << 10 : 64 << 10;
+    if (asan) return 256 << 10;   /* red zones make frames large */
+    if (watched) return 32 << 10; /* all of it is forgotten after every launch */
+    return 64 << 10;
 }
 
 char *fiber_stacks(size_t n) {

@@ -18,7 +18,7 @@ struct Fiber {
 /* Stacks of n fibers in one mapping: guard pages between them would pass the kernel's limit of
  * mappings at 50 688 threads, so the lowest words of each are looked at instead: they stay 0. */
 char *fiber_stacks(size_t n);
-size_t fiber_stack_bytes(); /* from one to the next: 64 KB, more under a sanitizer */
+size_t fiber_stack_bytes(); /* from one to the next: 64 KB, under a sanitizer more or less */
 
 /* `f` stands for the stack that the program runs on. */
 void fiber_adopt(Fiber *f);

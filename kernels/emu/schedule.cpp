@@ -240,7 +240,7 @@ static void end_block(Block *b) {
 }
 
 void run_launch(const Launch *launch) {
-    static std::vector<Block *> pool;
+    static auto &pool = *new std::vector<Block *>; /* never destroyed, as streams are not */
     const uint64_t blocks = (uint64_t)launch->grid.x * launch->grid.y * launch->grid.z;
     const size_t wave = (size_t)std::min<uint64_t>(blocks, (uint64_t)launch->resident);
     const size_t threads = wave * (size_t)launch->threads;

@@ -55,11 +55,14 @@ struct EmuStream {
     std::shared_ptr<Capture> capture;
     bool origin;               /* the capture began here */
     std::vector<size_t> after; /* what the next captured node comes behind */
-    void *watch;               /* who does its work, for ThreadSanitizer */
-    char enqueued, finished;   /* their addresses stand for these events there */
+    /* Who does its work, for ThreadSanitizer: it knows what the host knew when the stream was
+     * created, not what it knows when work begins. */
+    void *watch = watch_create();
+    char enqueued, finished; /* their addresses stand for these events there */
 };
 
-static std::vector<EmuStream *> streams;
+/* Never destroyed: leaks are looked for after that. */
+static auto &streams = *new std::vector<EmuStream *>;
 static EmuStream *legacy() {
     static EmuStream *s;
     if (!s) streams.insert(streams.begin(), s = new EmuStream());
@@ -96,7 +99,6 @@ static bool can_go_on(const EmuStream *s) {
 static void run_first(EmuStream *s) {
     Operation first = std::move(s->queue.front());
     s->queue.pop_front();
-    if (!s->watch) s->watch = watch_create();
     void *host = watch_enter(s->watch);
     {
         Unwatched unwatched; /* but for what kernels, copies and functions of the host do */
