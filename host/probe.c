@@ -49,6 +49,9 @@ typedef struct {
 static Status check_options(const TurtleProbeOptions *o, Error *err) {
     if (!(o->C > 0.0) || !isfinite(o->C))
         return fail(err, ERR_USAGE, "probe: --C %g: must be positive and finite", o->C);
+    if (o->validation && o->C != 1.0)
+        return fail(err, ERR_USAGE,
+                    "probe: --C %g with --validation, which chooses C: expected one of them", o->C);
     if (o->Cs < 1 || o->Cs > 1000000)
         return fail(err, ERR_USAGE, "probe: --Cs %lld: expected 1 to 1000000", (long long)o->Cs);
     if (!(o->Crange >= 0.0 && o->Crange <= 30.0))

@@ -141,6 +141,18 @@ PRINTF_LIKE(2, 3) static inline void run_turtle(Ran *ran, const char *format, ..
     remove_folder(folder);
 }
 
+/* The number behind "key": in JSON; fails the test where it is missing or null. */
+static inline double json_number(const char *json, const char *key) {
+    char *quoted = format_text("\"%s\": ", key), *end;
+    const char *at = strstr(json, quoted);
+    cr_assert(at != NULL, "no %s in %s", key, json);
+    const double value = strtod(at + strlen(quoted), &end);
+    cr_assert(end != at + strlen(quoted), "%s is no number in %s", key, json);
+    free(quoted);
+    return value;
+}
+
+/* A data set's folders, with links to the demo's files. */
 #define DEMO "data/demo"
 #define DEMO_TRAIN                                                      \
     "--features " DEMO "/representations/patches/mnist_train.npy " DEMO \

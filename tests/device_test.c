@@ -82,6 +82,50 @@ Test(device, every_precision_follows_fp32, .timeout = 600) {
     compare_steps("", "--precision bf16", 2.5e-4);
 }
 
+/* --- baselines -------------------------------------------------------------------------------- */
+
+#define PATCHES                                                                \
+    "--features " DEMO "/representations/patches/mnist_val.npy --labels " DEMO \
+    "/labels/mnist_val.npy --precision fp32 --json --quiet --device %s --root_dir %s"
+
+static void baseline(Ran *ran, const char *command, const char *device) {
+    char *folder = temporary_folder();
+    char *flags = format_text(PATCHES, device, folder);
+    run_turtle(ran, "%s %s", command, flags);
+    cr_assert(ran->status == 0, "%s on %s: %s", command, device, ran->err);
+    free(flags);
+    remove_folder(folder);
+}
+
+/* Sums of k-means are exact, so that labels and centres are those of the CPU; what is summed over
+ * samples for inertia is rounded once a sample, 2000 u^2 of it in double. */
+Test(device, kmeans_finds_the_clusters_of_the_cpu, .timeout = 120) {
+    Ran cpu, cuda;
+    need_gpu();
+    baseline(&cpu, "kmeans --classes 10 --n_init 2", "cpu");
+    baseline(&cuda, "kmeans --classes 10 --n_init 2", "cuda");
+    cr_expect(json_number(cuda.out, "iterations") == json_number(cpu.out, "iterations"));
+    cr_expect(json_number(cuda.out, "train_acc") == json_number(cpu.out, "train_acc"));
+    EXPECT_CLOSE(fabs(json_number(cuda.out, "inertia") / json_number(cpu.out, "inertia") - 1.0),
+                 1e-12, "inertia %.17g, on the CPU %.17g", json_number(cuda.out, "inertia"),
+                 json_number(cpu.out, "inertia"));
+}
+
+/* Limit: losses and gradients in fp32 are off by 1e-6 a step (head_grad_test.c); five steps of L-BFGS
+ * on the way down carry that into the objective ten times at most. Accuracy: two samples. */
+Test(device, probe_follows_the_cpu, .timeout = 120) {
+    Ran cpu, cuda;
+    need_gpu();
+    baseline(&cpu, "probe --max_iter 5", "cpu");
+    baseline(&cuda, "probe --max_iter 5", "cuda");
+    EXPECT_CLOSE(fabs(json_number(cuda.out, "objective") / json_number(cpu.out, "objective") - 1.0),
+                 1e-5, "objective %.9g, on the CPU %.9g", json_number(cuda.out, "objective"),
+                 json_number(cpu.out, "objective"));
+    EXPECT_CLOSE(fabs(json_number(cuda.out, "train_acc") - json_number(cpu.out, "train_acc")),
+                 1.1e-3, "accuracy %g, on the CPU %g", json_number(cuda.out, "train_acc"),
+                 json_number(cpu.out, "train_acc"));
+}
+
 /* --- recorded full runs ----------------------------------------------------------------------- */
 
 enum { RUNS = 13, COLUMNS = 11 };

@@ -7,18 +7,6 @@
     "--features " DEMO "/representations/patches/mnist_train.npy " \
     "--labels " DEMO "/labels/mnist_train.npy "
 
-/* The number behind "key": in JSON; fails the test where it is missing or null. */
-static double number(const char *json, const char *key) {
-    char *quoted = format_text("\"%s\": ", key), *end;
-    const char *at = strstr(json, quoted);
-    cr_assert(at != NULL, "no %s in %s", key, json);
-    const double value = strtod(at + strlen(quoted), &end);
-    cr_assert(end != at + strlen(quoted), "%s is no number in %s", key, json);
-    free(quoted);
-    return value;
-}
-
-/* A data set's folders, with links to the demo's files. */
 static char *demo_root(void) {
     char *root = temporary_folder();
     char *command = format_text("cd '%s' && ln -s %s/" DEMO "/representations %s/" DEMO "/labels .",
@@ -36,11 +24,11 @@ Test(probe, writes_json_and_the_published_line, .timeout = 120) {
         run_turtle(&ran, "probe --root_dir %s --dataset mnist --phis patches --json --quiet", root);
     cr_assert(ran.status == 0, "%s", ran.err);
     cr_expect(ran.err[0] == '\0', "%s", ran.err);
-    cr_expect(fabs(number(ran.out, "objective") / recorded[0] - 1.0) <= 1e-5);
-    cr_expect(fabs(number(ran.out, "train_acc") - recorded[1]) <= 0.002);
-    cr_expect(fabs(number(ran.out, "val_acc") - recorded[2]) <= 0.002);
-    cr_expect(number(ran.out, "C") == 1.0 && number(ran.out, "classes") == 10);
-    cr_expect(number(ran.out, "iterations") > 0 && number(ran.out, "gradient_norm") > 0);
+    cr_expect(fabs(json_number(ran.out, "objective") / recorded[0] - 1.0) <= 1e-5);
+    cr_expect(fabs(json_number(ran.out, "train_acc") - recorded[1]) <= 0.002);
+    cr_expect(fabs(json_number(ran.out, "val_acc") - recorded[2]) <= 0.002);
+    cr_expect(json_number(ran.out, "C") == 1.0 && json_number(ran.out, "classes") == 10);
+    cr_expect(json_number(ran.out, "iterations") > 0 && json_number(ran.out, "gradient_norm") > 0);
     char text[1024];
     read_text(text, sizeof text, path);
     const char *line = "mnist       , patches, validation False, C=1.0, Train Accuracy: 99.79, Val "
@@ -58,26 +46,26 @@ Test(probe, validation_chooses_C, .timeout = 300) {
     Ran ran;
     run_turtle(&ran, "probe " PATCHES "--validation --Cs 1 --Crange 0 --json --quiet");
     cr_assert(ran.status == 0, "%s", ran.err);
-    cr_expect(fabs(number(ran.out, "validation_acc") - recorded[2]) <= 0.002, "%s", ran.out);
+    cr_expect(fabs(json_number(ran.out, "validation_acc") - recorded[2]) <= 0.002, "%s", ran.out);
     run_turtle(&ran, "probe " PATCHES "--validation --Cs 7 --Crange 3 --json --quiet");
     cr_assert(ran.status == 0, "%s", ran.err);
-    const double best = number(ran.out, "validation_acc"), C = number(ran.out, "C");
+    const double best = json_number(ran.out, "validation_acc"), C = json_number(ran.out, "C");
     int tried = 0;
     bool chosen = false;
     for (const char *at = strstr(ran.out, "\"sweep\""); (at = strstr(at, "{\"C\"")); at++) {
-        const double exponent = log10(number(at, "C")), accuracy = number(at, "accuracy");
+        const double exponent = log10(json_number(at, "C")), accuracy = json_number(at, "accuracy");
         cr_expect(fabs(exponent - (tried - 3)) < 1e-9, "C %g", pow(10.0, exponent));
         cr_expect(accuracy <= best);
         if (!chosen && accuracy == best) {
             chosen = true;
-            cr_expect(number(at, "C") == C, "the least C of equals");
+            cr_expect(json_number(at, "C") == C, "the least C of equals");
         }
         tried++;
     }
     cr_expect(tried == 7 && chosen, "%d tried", tried);
     cr_expect(strstr(ran.out, "\"val_acc\": null") != NULL); /* there is no validation split */
     run_turtle(&ran, "probe " PATCHES "--validation --Cs 7 --Crange 3 --seed 7 --json --quiet");
-    cr_expect(ran.status == 0 && number(ran.out, "validation_acc") != best, "another split");
+    cr_expect(ran.status == 0 && json_number(ran.out, "validation_acc") != best, "another split");
 }
 
 Test(probe, same_bits_for_any_number_of_threads, .timeout = 120) {
@@ -85,10 +73,10 @@ Test(probe, same_bits_for_any_number_of_threads, .timeout = 120) {
     run_turtle(&one, "probe " PATCHES "--max_iter 40 --threads 1 --json --quiet");
     run_turtle(&two, "probe " PATCHES "--max_iter 40 --threads 3 --json --quiet");
     cr_expect(one.status == 0 && two.status == 0 &&
-              number(one.out, "objective") == number(two.out, "objective") &&
-              number(one.out, "gradient_norm") == number(two.out, "gradient_norm"));
+              json_number(one.out, "objective") == json_number(two.out, "objective") &&
+              json_number(one.out, "gradient_norm") == json_number(two.out, "gradient_norm"));
     cr_expect(strstr(one.out, "\"stopped_by\": \"iterations\"") != NULL &&
-              number(one.out, "iterations") == 40);
+              json_number(one.out, "iterations") == 40);
 }
 
 Test(probe, bad_use_gets_one_line, .timeout = 60) {
@@ -104,6 +92,7 @@ Test(probe, bad_use_gets_one_line, .timeout = 60) {
         {2, "less than 1", PATCHES "--share 1 --validation"},
         {2, "--Cs 0", PATCHES "--Cs 0"},
         {2, "--Crange -1", PATCHES "--Crange -1"},
+        {2, "--C 0.5 with --validation", PATCHES "--C 0.5 --validation"},
         {2, "--max_iter 0", PATCHES "--max_iter 0"},
         {2, "--tol -1", PATCHES "--tol -1"},
         {1, "set --classes 10", PATCHES "--classes 9"},
@@ -143,8 +132,8 @@ Test(probe, one_class_and_nan_from_files, .timeout = 60) {
     ASSERT_OK(npy_write(x_path, DTYPE_F32, 2, (const int64_t[]){N, D}, x, &err), err);
     ASSERT_OK(npy_write(y_path, DTYPE_I64, 1, (const int64_t[]){N}, y, &err), err);
     run_turtle(&ran, "probe --features %s --labels %s --json", x_path, y_path);
-    cr_expect(ran.status == 0 && number(ran.out, "train_acc") == 1.0 &&
-                  number(ran.out, "objective") == 0.0 && strstr(ran.err, "one class only"),
+    cr_expect(ran.status == 0 && json_number(ran.out, "train_acc") == 1.0 &&
+                  json_number(ran.out, "objective") == 0.0 && strstr(ran.err, "one class only"),
               "%s%s", ran.out, ran.err);
     x[4 * D + 1] = NAN;
     ASSERT_OK(npy_write(x_path, DTYPE_F32, 2, (const int64_t[]){N, D}, x, &err), err);
@@ -165,11 +154,12 @@ Test(probe, train_tells_the_generalization_score, .timeout = 300) {
                "10 --T 40 --warm_start --quiet --json --cross_val --out %s",
                folder);
     cr_assert(ran.status == 0, "%s", ran.err);
-    const double score = number(ran.out, "generalization_score");
+    const double score = json_number(ran.out, "generalization_score");
     cr_expect(score > 0.5 && score <= 1.0, "score %g", score);
     char text[16384];
     read_text(text, sizeof text, json);
-    cr_expect(number(text, "generalization_score") == score && strstr(text, "\"cross_val\": true"));
+    cr_expect(json_number(text, "generalization_score") == score &&
+              strstr(text, "\"cross_val\": true"));
     run_turtle(&ran,
                "train --features " DEMO "/representations/patches/mnist_train.npy --classes "
                "10 --T 2 --quiet --json --out %s",
@@ -198,8 +188,8 @@ Test(probe, a_stop_in_cross_validation_keeps_the_training, .timeout = 300) {
     run_turtle(&resumed, "%s --out %s/a --resume --quiet", train, folder);
     run_turtle(&whole, "%s --out %s/b --quiet", train, folder);
     cr_expect(resumed.status == 0 && whole.status == 0, "%s%s", resumed.err, whole.err);
-    cr_expect(number(resumed.out, "generalization_score") ==
-              number(whole.out, "generalization_score"));
+    cr_expect(json_number(resumed.out, "generalization_score") ==
+              json_number(whole.out, "generalization_score"));
     cr_expect(!file_exists(resume));
     free(resume), free(script);
     remove_folder(folder);
