@@ -109,7 +109,7 @@ static double slab_step(const PlanDevice *device, const PlanLayout *j, int block
 
 /* Places the pieces; false: more than `shared`. */
 static bool slab_place(PlanLayout *j, int64_t shared) {
-    const int64_t classes = slab_classes(j->C), tile = SLAB_TILE;
+    const int64_t classes = SLAB_CLASSES(j->C), tile = SLAB_TILE;
     const int64_t row = (int64_t)j->stride * 2, logits_row = SLAB_WARPS * (classes + 8) * 4;
     const int64_t visit = most(j->resident ? least(j->group, j->resident) : 0, j->stage);
     int64_t at = 0;
@@ -132,9 +132,9 @@ static bool slab_place(PlanLayout *j, int64_t shared) {
 /* The best cut of `rows` rows a CTA into resident and streamed ones: the shortest step of all that
  * fit. */
 static bool slab_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks) {
-    const int classes = slab_classes(best->C), tiles = slab_most_tiles(classes);
+    const int classes = SLAB_CLASSES(best->C), tiles = SLAB_MOST_TILES(classes);
     const int64_t units = ceil_div(best->d, SLAB_TILE);
-    const int64_t passes = ceil_div(units, (int64_t)SLAB_WARPS * slab_most_units(classes));
+    const int64_t passes = ceil_div(units, (int64_t)SLAB_WARPS * SLAB_MOST_UNITS(classes));
     PlanLayout j = *best;
     bool found = false;
     if (units > 1 << 16) return false; /* far beyond any shared memory */

@@ -67,18 +67,12 @@ enum {
     SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
     SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
 };
-/* Classes in whole fragments. */
-static inline int slab_classes(int64_t C) {
-    return C <= 16 ? 16 : 32;
-}
-/* Row tiles whose logits a warp holds in registers at once; tiles of features of which it holds the
- * gradient: 40 + 96 and 48 + 96 accumulators a thread. */
-static inline int slab_most_tiles(int classes) {
-    return classes == 16 ? 5 : 3;
-}
-static inline int slab_most_units(int classes) {
-    return classes == 16 ? 12 : 6;
-}
+/* Macros, for they are template arguments too. Classes in whole fragments; row tiles whose logits a
+ * warp holds in registers at once, tiles of features of which it holds the gradient: 40 + 96 and
+ * 32 + 96 accumulators a thread. */
+#define SLAB_CLASSES(C) ((C) <= 16 ? 16 : 32)
+#define SLAB_MOST_TILES(classes) ((classes) == 16 ? 5 : 2)
+#define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
 
 /* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */
 enum { TILED_SHARED = 46080 };

@@ -70,17 +70,17 @@ static void expect_slab(const Plan *p, const PlanDevice *device) {
     cr_assert(p->threads == SLAB_THREADS && p->blocks <= SLAB_MOST_BLOCKS, "%s", what);
     for (int k = 0; k < p->jobs; k++) {
         const PlanLayout *j = &p->job[k];
-        const int64_t classes = slab_classes(j->C), row = 2 * (int64_t)j->stride;
+        const int64_t classes = SLAB_CLASSES(j->C), row = 2 * (int64_t)j->stride;
         const int64_t visit = j->stage > j->group || !j->resident ? j->stage : j->group;
         cr_assert(j->rows % SLAB_TILE == 0 && j->resident % SLAB_TILE == 0 &&
                       j->group % SLAB_TILE == 0 && j->stage % SLAB_TILE == 0,
                   "%s: whole tiles", what);
         cr_assert(j->resident >= 0 && j->resident <= j->rows, "%s", what);
         cr_assert(j->resident == j->rows || (j->stage >= SLAB_TILE && j->stages >= 1), "%s", what);
-        cr_assert(visit <= SLAB_TILE * slab_most_tiles((int)classes), "%s", what);
+        cr_assert(visit <= SLAB_TILE * SLAB_MOST_TILES(classes), "%s", what);
         cr_assert(j->stride >= j->d && j->stride % 16 == 8,
                   "%s: rows an odd number of 16 bytes apart", what);
-        cr_assert((int64_t)j->passes * SLAB_WARPS * slab_most_units((int)classes) * SLAB_TILE >=
+        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_UNITS(classes) * SLAB_TILE >=
                       j->d,
                   "%s: the registers hold the gradient", what);
         cr_assert(j->at.slab - j->at.W >= j->C * row, "%s", what);
