@@ -76,9 +76,9 @@ template <class T> __device__ void slab_slice(const Slab<T> &a, const SlabJob<T>
         const int e = 4 * base + (int)threadIdx.x;
         const bool finishes = (int)threadIdx.x < 4 * width && e < 4 * end;
         const int c = e < C * across ? e / across : e - C * across;
-        const int column = e < C * across ? e % across : (int)j.d; /* d: the bias */
+        const int column = e < C * across ? e % across : j.d; /* d: the bias */
         const bool real = finishes && c < C && column <= j.d && (column < j.d || e >= C * across);
-        const int64_t i = column < j.d ? c * j.d + column : C * j.d + c;
+        const int i = column < j.d ? c * j.d + column : C * j.d + c;
         float w = 0.0f, m1 = 0.0f, m2 = 0.0f;
         if (real) w = j.head[i], m1 = j.m1[i], m2 = j.m2[i];
 
@@ -159,7 +159,7 @@ __device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, 
     SlabSmall *small = shared_mem<SlabSmall>(j.at_small);
     float *partial = j.partial + own * slab_floats(a.C, j.units);
     unsigned epoch = 0;
-    int64_t streamed = 0; /* pieces used so far */
+    int streamed = 0; /* pieces used so far */
     G gradient;
 
     __syncthreads(); /* shared memory may still be read for the job before */
@@ -170,7 +170,7 @@ __device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, 
         slab[i / SLAB_PAD * j.stride + 16 * j.units + i % SLAB_PAD] =
             i % SLAB_PAD ? (uint16_t)0 : T::from(1.0f); /* the column of ones */
 
-    for (int64_t m = 0; m < a.M; m++) {
+    for (int m = 0; m < a.M; m++) {
         double loss = 0.0;
         slab_weights(a, j, m == 0);
         if (threadIdx.x == SLAB_THREADS - 1) small->adam = adam_step(a.lr, *a.step + a.done + m);
@@ -183,14 +183,16 @@ __device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, 
             const int first = pass_begin<UNITS>(pass), n = pass_end<UNITS>(pass, j.units) - first;
             const int unit = first + n * warp / SLAB_WARPS,
                       mine = first + n * (warp + 1) / SLAB_WARPS - unit;
-            const bool sums_ones = warp == 0 && pass == 0;
+            const bool sums_ones = backward && warp == 0 && pass == 0;
             if (backward) gradient.clear();
+            if (sums_ones) small->grad_bias[lane] = 0.0f;
+            __syncwarp();
             for (int v = 0; v < visits; v++) {
                 const SlabPiece piece = slab_piece(j, rows, v);
                 const Element *Z = slab + piece.begin * j.stride;
                 Element *residual = R + (j.passes == 1 ? 0 : piece.begin * (CT + 8));
                 if (piece.streamed) {
-                    Z = slab + (j.resident + (int)(streamed % j.stages) * j.stage) * j.stride;
+                    Z = slab + (j.resident + streamed % j.stages * j.stage) * j.stride;
                     if (j.stages == 2) cp_async_wait<1>(); /* the other slot may be on its way */
                     else cp_async_wait<0>();
                     __syncthreads();
@@ -205,14 +207,19 @@ __device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, 
                         loss += slab_softmax<T, CT>(j, a.C, labels, piece.tiles, b < a.B, residual);
                     __syncthreads(); /* and R */
                 }
-                if (backward) gradient.add(j, residual, Z, piece.tiles, unit, mine, sums_ones);
+                if (backward) gradient.add(j, residual, Z, piece.tiles, unit, mine);
+                if (sums_ones) G::add_ones(j, residual, Z, piece.tiles, small->grad_bias);
                 if (piece.streamed) {
                     __syncthreads(); /* nobody reads the slot any more */
                     slab_fetch<T, UNITS>(j, rows, a.B, streamed + j.stages, a.M);
                     streamed++;
                 }
             }
-            if (backward) gradient.store(j, a.C, partial, unit, mine, sums_ones);
+            if (!backward) continue;
+            gradient.store(j, a.C, partial, unit, mine);
+            __syncwarp(); /* a lane's sums are another's to store */
+            if (sums_ones && lane < a.C)
+                partial[a.C * 16 * j.units + lane] = small->grad_bias[lane];
         }
 
         loss = warp_sum(loss);
@@ -240,7 +247,7 @@ template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabJob<T
     }
     __syncthreads();
     if (small->before + 1 != (unsigned)a.jobs || !a.losses) return;
-    for (int64_t m = threadIdx.x; m < a.M; m += SLAB_THREADS) {
+    for (int m = threadIdx.x; m < a.M; m += SLAB_THREADS) {
         double sum = 0.0;
         for (int k = 0; k < a.jobs; k++) sum += a.job[k].losses[m];
         a.losses[m] = (float)(sum / (double)a.B);
@@ -317,7 +324,7 @@ static Slab<T> slab_arguments(const InnerSteps *in, const Plan &plan, const Slab
         const InnerSpace &space = in->space[k];
         SlabJob<T> &j = a.job[k];
         j.Z = (const typename T::Element *)space.Z.data;
-        j.row = space.Z.row, j.d = space.Z.d;
+        j.row = space.Z.row, j.d = (int)space.Z.d;
         j.head = space.head, j.m1 = space.m1, j.m2 = space.m2;
         j.W = (typename T::Element *)scratch.space[k].W;
         j.loss = scratch.space[k].loss, j.losses = scratch.space[k].losses;
@@ -350,7 +357,7 @@ static Status slab_launches(Queue *q, const InnerSteps *in, const Plan &plan, Sl
         const cudaError_t error =
             cudaMemsetAsync(a.job[0].arrived, 0, (size_t)(in->K + 1) * sizeof(unsigned), q->stream);
         if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
-        a.M = in->M - a.done < SLAB_MOST_STEPS ? in->M - a.done : SLAB_MOST_STEPS;
+        a.M = (int)(in->M - a.done < SLAB_MOST_STEPS ? in->M - a.done : SLAB_MOST_STEPS);
         a.losses = in->losses ? in->losses + a.done : NULL;
         cost(q, 4.0 * (double)a.M * (double)in->B * (double)in->C * features,
              2.0 * (double)in->B * features);

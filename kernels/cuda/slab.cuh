@@ -15,7 +15,8 @@ constexpr int64_t SLAB_MOST_STEPS = 1024;
 
 template <class T> struct SlabJob {
     const typename T::Element *Z; /* (B, row) */
-    int64_t row, d;
+    int64_t row;
+    int d;
     float *head, *m1, *m2;
     typename T::Element *W; /* (C, 16 units) the rounded W, zeros behind */
     float *partial;         /* (count, floats) gradient (C, 16 units), then bias */
@@ -29,7 +30,9 @@ template <class T> struct SlabJob {
 template <class T> struct Slab {
     SlabJob<T> job[PLAN_MAX_JOBS];
     int jobs, C;
-    int64_t B, M, done; /* steps of this launch; of earlier launches of the same call */
+    int64_t B;
+    int M;
+    int64_t done; /* steps of this launch; of earlier launches of the same call */
     const float *Y;
     const int64_t *step;
     double lr;
@@ -42,6 +45,7 @@ static_assert(sizeof(Slab<Fp16>) <= 4096, "parameters of a kernel");
 /* What stands in the small piece of shared memory. */
 struct SlabSmall {
     float bias[SLAB_MOST_CLASSES];
+    float grad_bias[SLAB_MOST_CLASSES]; /* so far, of warp 0 */
     double loss[SLAB_WARPS];
     AdamStep adam;
     unsigned before;
@@ -105,8 +109,8 @@ __device__ void slab_load(const SlabJob<T> &j, const SlabRows &r, int64_t B,
     for (int i = warp; i < count; i += SLAB_WARPS) {
         const int64_t b = r.first + begin + i;
         for (int c = 2 * unit + lane; c < 2 * unit_end; c += WARP) {
-            const int64_t left = b < B ? j.d - 8 * c : 0;
-            const int bytes = left >= 8 ? 16 : left > 0 ? (int)left * 2 : 0;
+            const int left = b < B ? j.d - 8 * c : 0;
+            const int bytes = left >= 8 ? 16 : left > 0 ? left * 2 : 0;
             cp_async_16(to + i * j.stride + 8 * c, bytes ? j.Z + b * j.row + 8 * c : j.Z, bytes);
         }
     }
@@ -125,16 +129,16 @@ template <int UNITS> __device__ __forceinline__ int pass_end(int pass, int units
  * of the sweep's features alone. Begins the copies of its q-th element (counted over all steps) and
  * closes their group, an empty one past the end. */
 template <class T, int UNITS>
-__device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &r, int64_t B,
-                                           int64_t q, int64_t steps) {
+__device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &r, int64_t B, int q,
+                                           int steps) {
     const int phases = j.passes == 1 ? 1 : 1 + j.passes;
     if (r.streams > 0 && q < steps * r.streams * phases) {
-        const int at = (int)(q % (r.streams * phases)), phase = at / r.streams;
+        const int at = q % (r.streams * phases), phase = at / r.streams;
         const int begin = r.resident + at % r.streams * j.stage;
         const int count = r.have - begin < j.stage ? r.have - begin : j.stage;
         slab_load(j, r, B,
                   shared_mem<typename T::Element>(j.at_slab) +
-                      (j.resident + (int)(q % j.stages) * j.stage) * j.stride,
+                      (j.resident + q % j.stages * j.stage) * j.stride,
                   begin, count, phase ? pass_begin<UNITS>(phase - 1) : 0,
                   phase ? pass_end<UNITS>(phase - 1, j.units) : j.units);
     }
@@ -283,26 +287,23 @@ template <class T, int CT> struct SlabGradient {
     using Element = typename T::Element;
     static constexpr int UNITS = SLAB_MOST_UNITS(CT), NR = CT / 16;
     float sum[UNITS][NR][2][4];
-    float ones[NR][4]; /* of warp 0, column 0: the sums of R */
 
     __device__ __forceinline__ void clear() {
         UNROLL
-        for (int r = 0; r < NR; r++) {
+        for (int u = 0; u < UNITS; u++) {
             UNROLL
-            for (int i = 0; i < 4; i++) {
-                ones[r][i] = 0.0f;
+            for (int r = 0; r < NR; r++) {
                 UNROLL
-                for (int u = 0; u < UNITS; u++) sum[u][r][0][i] = sum[u][r][1][i] = 0.0f;
+                for (int i = 0; i < 4; i++) sum[u][r][0][i] = sum[u][r][1][i] = 0.0f;
             }
         }
     }
     /* + R^T Z of so many tiles of rows; the warp has the features [16 unit, 16 (unit + mine)). */
     __device__ __forceinline__ void add(const SlabJob<T> &j, const Element *R, const Element *Z,
-                                        int tiles, int unit, int mine, bool sums_ones) {
+                                        int tiles, int unit, int mine) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
         const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
         const Element *z = Z + (matrix % 2 * 8 + line) * j.stride + 16 * unit + matrix / 2 * 8;
-        const Element *behind = Z + lane % 16 * j.stride + 16 * j.units;
         NO_UNROLL
         for (int tile = 0; tile < tiles; tile++) {
             uint32_t x[NR][4];
@@ -319,16 +320,34 @@ template <class T, int CT> struct SlabGradient {
                     T::mma(sum[u][c][1], x[c], y + 2);
                 }
             }
-            if (!sums_ones) continue;
-            uint32_t y[2];
-            ldmatrix_x2_trans(y, behind + 16 * tile * j.stride);
-            UNROLL
-            for (int c = 0; c < NR; c++) T::mma(ones[c], x[c], y);
+        }
+    }
+    /* + sums of R: the product with the column of ones, by warp 0. Its lanes keep them in shared
+     * memory, each its own, for registers are short. */
+    static __device__ __forceinline__ void add_ones(const SlabJob<T> &j, const Element *R,
+                                                    const Element *Z, int tiles, float *sums) {
+        const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8, g = lane / 4;
+        const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
+        const Element *ones = Z + lane % 16 * j.stride + 16 * j.units;
+        UNROLL
+        for (int c = 0; c < NR; c++) {
+            float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+            NO_UNROLL
+            for (int tile = 0; tile < tiles; tile++) {
+                uint32_t x[4], y[2];
+                ldmatrix_x4_trans(x, r + 16 * tile * (CT + 8) + 16 * c);
+                ldmatrix_x2_trans(y, ones + 16 * tile * j.stride);
+                T::mma(sum, x, y);
+            }
+            if (lane % 4 == 0) { /* column 0 is that of ones */
+                sums[16 * c + g] += sum[0];
+                sums[16 * c + g + 8] += sum[2];
+            }
         }
     }
     /* Into the CTA's partial sums. */
     __device__ __forceinline__ void store(const SlabJob<T> &j, int C, float *out, int unit,
-                                          int mine, bool sums_ones) const {
+                                          int mine) const {
         const int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
         const int width = j.units * SLAB_TILE;
         UNROLL
@@ -346,7 +365,6 @@ template <class T, int CT> struct SlabGradient {
                         *reinterpret_cast<float2 *>(line + 16 * u + 8 * n) =
                             make_float2(sum[u][r][n][2 * i], sum[u][r][n][2 * i + 1]);
                 }
-                if (sums_ones && t == 0) out[C * width + c] = ones[r][2 * i];
             }
         }
     }
