@@ -80,8 +80,7 @@ static void expect_slab(const Plan *p, const PlanDevice *device) {
         cr_assert(visit <= SLAB_TILE * SLAB_MOST_TILES(classes), "%s", what);
         cr_assert(j->stride >= j->d && j->stride % 16 == 8,
                   "%s: rows an odd number of 16 bytes apart", what);
-        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_UNITS(classes) * SLAB_TILE >=
-                      j->d,
+        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_UNITS(classes) * SLAB_TILE >= j->d,
                   "%s: the registers hold the gradient", what);
         cr_assert(j->at.slab - j->at.W >= j->C * row, "%s", what);
         cr_assert(j->at.logits - j->at.slab >= (j->resident + (int64_t)j->stages * j->stage) * row,
@@ -186,10 +185,12 @@ Test(plan, published_shapes) {
     Plan p = plan_of("h200", 10000, 10, 768, 0, DTYPE_F16);
     cr_expect(p.form == PLAN_SLAB && p.blocks == 125 && p.job[0].rows == 80);
     cr_expect(p.job[0].resident == 80 && p.job[0].group == 80, "all rows stay, in one visit");
+    cr_expect(p.shared == 205568, "inner_slab.cu has a table of it: %d", (int)p.shared);
     p = plan_of("h200", 10000, 10, 1536, 0, DTYPE_BF16);
     cr_expect(p.form == PLAN_SLAB && p.job[0].resident < p.job[0].rows && p.job[0].stages > 0,
               "part of the rows is streamed");
     cr_expect(p.job[0].passes == 1);
+    cr_expect(p.shared == 192768, "inner_slab.cu has a table of it: %d", (int)p.shared);
     p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
     cr_expect(p.form == PLAN_TILED);
     p = plan_of("h200", 10000, 1000, 768, 1536, DTYPE_F16);
