@@ -85,7 +85,7 @@ static double head_limit(void) {
 }
 
 static void judge_all(const char *name, const Shape *shapes, size_t count) {
-    for (int t = 0; t < TYPES; t++) {
+    for (int t = 0; t < (getenv("TURTLE_TEST_SMALL") ? 1 : TYPES); t++) {
         variant = types[t];
         how.moments = false;
         judge_at(name, run, shapes, count, head_limit());
@@ -125,6 +125,15 @@ Test(slab, pieces_stay_and_stream, .timeout = 600) {
     cr_assert(p.job[0].resident < p.job[0].rows && p.job[0].passes == 2);
     how.M = 3, how.lr = 0.001f, how.m2 = 1.0f;
     judge_all("slab pieces", shapes, sizeof shapes / sizeof *shapes);
+    if (!getenv("TURTLE_TEST_SMALL")) return;
+    /* ThreadSanitizer, for which these are too large to be judged, still watches those that stream */
+    variant = types[0];
+    how.M = 2;
+    for (int i = 2; i < 6; i += 3) {
+        Outputs o = run_operation(run, "cuda", 0, shapes[i]);
+        for (int64_t m = 0; m < how.M; m++) cr_expect(isfinite(o.data[0][m]));
+        free_outputs(&o);
+    }
 }
 
 /* Spaces side by side on CTAs of their own, and in turn on the same ones. */
@@ -184,7 +193,7 @@ static void run_cold(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 Test(slab, cold_starts_of_10_and_37_steps, .timeout = 600) {
     static const Shape shapes[] = {{129, 10, 250, 2}, {65, 31, 64, 1}};
     how.lr = 0.01f, how.m2 = 0.0f, how.moments = false;
-    for (int t = 0; t < TYPES; t++)
+    for (int t = 0; t < TYPES && !getenv("TURTLE_TEST_SMALL"); t++)
         for (how.M = 10; how.M <= 37; how.M += 27)
             for (int i = 0; i < 2; i++) {
                 variant = types[t];
@@ -227,7 +236,7 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
     static const int64_t steps[] = {1, 10, 37};
     how.lr = 0.001f, how.m2 = 1.0f, how.moments = false;
     for (int t = 0; t < TYPES; t++)
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < (getenv("TURTLE_TEST_SMALL") ? 1 : 3); i++)
             for (int K = 1; K <= 3; K++) {
                 Outputs o = {.n = 0};
                 variant = types[t];
@@ -237,6 +246,7 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
             }
     Outputs o = {.n = 0}, none = {.n = 0};
     variant = types[0];
+    if (getenv("TURTLE_TEST_SMALL")) return;
     how.M = 1030, how.m2 = 0.0f;
     const Shape small = {3, 2, 8, 1};
     cr_expect(launches("inner_mega_v2_slab", small, &o) == 2);
