@@ -138,14 +138,14 @@ Test(slab, pieces_stay_and_stream, .timeout = 600) {
 
 /* Spaces side by side on CTAs of their own, and in turn on the same ones. */
 Test(slab, spaces_side_by_side_and_in_turn, .timeout = 600) {
-    static const Shape beside[] = {{100, 10, 250, 2}, {65, 17, 64, 3}},
-                       in_turn[] = {{100, 10, 250, 5}, {65, 20, 33, 7}};
+    static const Shape beside[] = {{100, 10, 250, 2}, {65, 17, 64, 3}, {33, 3, 16, 3}},
+                       in_turn[] = {{100, 10, 250, 5}, {65, 20, 33, 7}, {49, 3, 8, 5}};
     variant = types[0];
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         cr_assert(plan_of(beside[i]).side_by_side && !plan_of(in_turn[i]).side_by_side);
     how.M = 3, how.lr = 0.001f, how.m2 = 1.0f;
-    judge_all("slab side by side", beside, 2);
-    judge_all("slab in turn", in_turn, 2);
+    judge_all("slab side by side", beside, 3);
+    judge_all("slab in turn", in_turn, 3);
 }
 
 /* The three tiers beside one another. Unfused divides residuals by B before it rounds them: the limits
