@@ -22,6 +22,7 @@ constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 struct Device {
     int ordinal;          /* of the CUDA runtime */
     int sms;              /* streaming multiprocessors */
+    int capability;       /* 90: 9.0 */
     int shared_per_block; /* most dynamic shared memory of a block, bytes */
     bool naive;           /* TURTLE_KERNELS=naive: the v1 kernels, for readers and as oracle */
     Profile *profile;     /* NULL: launches are not timed */

@@ -299,6 +299,7 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     const char *resident = getenv("TURTLE_RESIDENT"), *kernels = getenv("TURTLE_KERNELS");
     device->ordinal = ordinal;
     device->sms = p.multiProcessorCount;
+    device->capability = 10 * p.major + p.minor;
     device->shared_per_block = (int)p.sharedMemPerBlockOptin;
     device->naive = kernels && strcmp(kernels, "naive") == 0;
     device->resident = !(resident && strcmp(resident, "0") == 0);

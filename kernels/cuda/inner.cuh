@@ -7,6 +7,9 @@
 
 #include <type_traits>
 
+extern "C" {
+#include "../plan.h"
+}
 #include "adam.cuh"
 #include "gradient.cuh"
 #include "residual.cuh"
@@ -89,7 +92,7 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
 }
 
 /* What float16 residuals, which lie in [-1, 1], are multiplied by. */
-template <class T> constexpr float residual_scale() {
+template <class T> __host__ __device__ constexpr float residual_scale() {
     return std::is_same<T, Fp16>::value ? 32768.0f : 1.0f;
 }
 
@@ -152,5 +155,9 @@ inline bool one_type(const InnerSteps *in) {
             return false;
     return true;
 }
+
+/* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
+int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);
 
 #endif

@@ -22,7 +22,8 @@
  * Needs    scratch (cuda_inner_scratch), a cooperative launch.
  *          W, R and partial sums are written and read within the launch: never through const
  *          __restrict__ or __ldg, whose loads are not coherent.
- * History  First version: no batch in shared memory yet; Z comes from the L2 cache twice a step.
+ * History  First version: no batch in shared memory, Z comes from the L2 cache twice a step. Where that
+ *          costs most, with few classes in 16 bits, plan.h now says slab: inner_slab.cu.
  */
 #include "inner.cuh"
 
@@ -99,6 +100,7 @@ template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
         constexpr int forward = Gemm<T, Rows, ALONG, ALONG>::SHARED_BYTES;
         constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
         constexpr int shared = forward > backward ? forward : backward;
+        static_assert(shared <= TILED_SHARED, "plan.h says how much shared memory it may need");
         const auto kernel = inner_mega_v1_tiled<T, Rows, S>;
         const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
         const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
@@ -117,6 +119,23 @@ template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
     });
 }
 
+/* The plan of this call on this device. */
+static Status plan_steps(Queue *q, const InnerSteps *in, Plan *plan) {
+    const Batch &Z = in->space[0].Z;
+    const Device *device = q->device;
+    const PlanDevice like =
+        plan_device_like(device->sms, device->shared_per_block, device->capability);
+    PlanJob jobs[PLAN_MAX_JOBS];
+    for (int k = 0; k < in->K; k++) jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
+    const Status st = plan_inner(plan, &like, jobs, in->K, Z.type, Z.tf32, &q->error);
+    if (st != OK) q->status = st;
+    return st;
+}
+
 Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
+    Plan plan;
+    const Status st = plan_steps(q, in, &plan);
+    if (st != OK) return st;
+    if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
     return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
 }

@@ -104,7 +104,8 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
 int64_t cuda_inner_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t unfused = lay_out_unfused(NULL, type, B, C, d).bytes;
     const int64_t fused = lay_out_fused(NULL, type, K, B, C, d).bytes;
-    return unfused > fused ? unfused : fused;
+    const int64_t slab = slab_scratch(type, K, B, C, d), most = unfused > fused ? unfused : fused;
+    return most > slab ? most : slab;
 }
 
 static bool servable(const InnerSteps *in) {
