@@ -30,6 +30,7 @@ struct Device {
     char kind[16];        /* "cuda:0" */
     MemoryUse used;
     Remote remotes[MAX_REMOTES];
+    WaitRecord *wait; /* of builds whose waits give up (wait.h), else NULL */
 };
 
 /* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
