@@ -144,13 +144,4 @@ inline int64_t largest_d(const InnerSteps *in) {
     return d;
 }
 
-/* Whether the spaces' batches are of one operand type, as both need. */
-inline bool one_type(const InnerSteps *in) {
-    for (int k = 1; k < in->K; k++)
-        if (in->space[k].Z.type != in->space[0].Z.type ||
-            in->space[k].Z.tf32 != in->space[0].Z.tf32)
-            return false;
-    return true;
-}
-
 #endif
