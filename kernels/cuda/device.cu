@@ -347,6 +347,9 @@ extern "C" int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[
             snprintf(devices[i].why, sizeof devices[i].why, "%s", cudaGetErrorString(error));
             continue;
         }
+        devices[i].sms = p.multiProcessorCount;
+        devices[i].shared_per_block = (int)p.sharedMemPerBlockOptin;
+        devices[i].capability = 10 * p.major + p.minor;
         describe(card, sizeof card, &p);
         snprintf(devices[i].name, sizeof devices[i].name, "%.75s, sm_%d%d)", card, p.major,
                  p.minor);
