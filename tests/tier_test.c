@@ -167,3 +167,29 @@ Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
     all = launches(INNER_UNFUSED, DTYPE_F32, 2, 4, "adam", &own);
     cr_expect(own == 8, "unfused: %d of %d", (int)own, (int)all);
 }
+
+/* All spaces share every launch of an iteration but gather's: rows, gather of each, heads; weight norm, labels,
+ * their means; the inner loop; the heads' labels, the gradient of the logits, of the weights, Adam; the count
+ * of iterations. Where operands are rounded, so are heads and residuals. Before: a weight and a head drawn for
+ * each space. */
+Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
+    static const Run some[] = {{false, false, INNER_MEGA, DTYPE_F32, false},
+                               {false, false, INNER_MEGA, DTYPE_F16, false},
+                               {false, true, INNER_MEGA, DTYPE_BF16, false}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        bool remote;
+        open_backend(&ops, &q, "cuda", 0);
+        ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+        Outputs o = run_training(&ops, &some[i], &remote);
+        const int64_t rounds = some[i].operands == DTYPE_F32 ? 0 : 2, each = 11 + RUN_K + rounds,
+                      expected = 2 * RUN_K + RUN_T * each;
+        /* a warm start draws no heads, but counts their steps */
+        cr_expect(!remote && calls(&ops, "") == expected, "run %d: %d launches for %d", (int)i,
+                  (int)calls(&ops, ""), (int)expected);
+        free_outputs(&o);
+        close_backend(&ops, q);
+    }
+}

@@ -176,12 +176,14 @@ __global__ void round_residuals(uint16_t *out, int64_t pitch, float *unscale, co
 
 /* What becomes of the gradient's sums: they are stored. */
 struct StoreSpaces {
-    float *grad[MAX_SPACES]; /* (linear_size) */
+    float *grad; /* (linear_size) of each space, `pitch` apart: an array of pointers, indexed by the
+                  * space, ptxas would copy into local memory */
+    int64_t pitch;
     __device__ void begin(int64_t) const {
         __syncthreads();
     }
     __device__ void operator()(int k, int64_t, int64_t, int64_t, int64_t i, float g) const {
-        grad[k][i] = g;
+        grad[k * pitch + i] = g;
     }
     __device__ void end(int64_t) const {}
 };
@@ -219,15 +221,15 @@ __global__ void __launch_bounds__(NORM_THREADS) task_adam_v1_block(const TaskAda
 /* --- scratch ---------------------------------------------------------------------------------- */
 
 struct TaskStepScratch {
-    char *W[MAX_SPACES];     /* (C, stride) of 16 bits */
-    float *L;                /* (K,B,C) */
-    double *loss_partial;    /* (K, logit_blocks(B)) */
-    uint16_t *R;             /* (K, pitch) of 16 bits */
-    float *grad[MAX_SPACES]; /* (task_size) */
+    char *W[MAX_SPACES];  /* (C, stride) of 16 bits */
+    float *L;             /* (K,B,C) */
+    double *loss_partial; /* (K, logit_blocks(B)) */
+    uint16_t *R;          /* (K, pitch) of 16 bits */
+    float *grad;          /* (K, grad_pitch): linear_size each */
     unsigned *most;
     float *unscale;
     void *work; /* of the gradient */
-    int64_t pitch, bytes;
+    int64_t pitch, grad_pitch, bytes;
 };
 static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int64_t C, int64_t d) {
     const bool rounds = type != DTYPE_F32;
@@ -243,7 +245,8 @@ static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int6
     s.unscale = (float *)take(4);
     s.pitch = rounds ? converted_bytes(B, C) / 2 : 0;
     for (int k = 0; k < K; k++) s.W[k] = take(rounds ? converted_bytes(C, d) : 0);
-    for (int k = 0; k < K; k++) s.grad[k] = (float *)take(task_size(C, d) * 4);
+    s.grad_pitch = round_up(linear_size(C, d), 16);
+    s.grad = (float *)take(K * s.grad_pitch * 4);
     s.loss_partial = (double *)take(K * logit_blocks(B) * 8);
     s.L = (float *)take(K * B * C * 4);
     s.R = (uint16_t *)take(K * s.pitch * 2);
@@ -303,7 +306,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
     const double labels = K * (double)B * (double)C;
     HeadLabels<T> h = {};
     Gradient<T> g = {};
-    StoreSpaces store = {};
+    const StoreSpaces store = {scratch.grad, scratch.grad_pitch};
     TaskAdam adam = {};
     double features = 0.0;
     h.Y = s->Y;
@@ -333,8 +336,8 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
                               : view<T>(s->P + k * B * C, C, B, C);
         g.space[k].Z = h.space[k].Z;
         g.space[k].d = d;
-        store.grad[k] = scratch.grad[k];
-        adam.space[k] = {space->task, space->m1, space->m2, scratch.grad[k], d};
+        adam.space[k] = {space->task, space->m1, space->m2, scratch.grad + k * scratch.grad_pitch,
+                         d};
         features += (double)d;
     }
 
