@@ -49,7 +49,7 @@ comma    := ,
 LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
 NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
             -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
-            -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -Xcompiler -Werror)
+            -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror)
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lpthread
 EMU_OPT_release := -O2
 EMU_OPT_debug   := $(OPT_debug) -Og -DCHECK_LAUNCHES#  -Og: what a debugger is asked for is there
@@ -90,6 +90,9 @@ LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard i
            $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
 NO_CUDA     := $(call object,kernels/no_cuda.c)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
+# Kernels whose blocks wait for each other: inside tests-cuda they give up after 2 s (kernels/cuda/wait.h).
+WAITING      := $(filter $(addprefix kernels/cuda/,inner_%.cu linear_grad.cu head_grad.cu),$(CUDA_SOURCES))
+TEST_KERNELS := $(filter-out $(WAITING:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $(WAITING:%.cu=$(OUT)/waits/%.o)
 EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
 EMU_OBJECTS := $(EMU_KERNELS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
 BACKEND     := $(if $(filter 1,$(USE_CUDA)),$(CUDA_OBJECTS),$(NO_CUDA))#  of `turtle`, with BACKEND_LIBS
@@ -118,14 +121,20 @@ $(OUT)/turtle-emu: $(call object,$(MAIN)) $(LIBRARY) $(EMU_OBJECTS)
 
 kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(EMU_CXX),$(EMU_KERNELS))# compiles the kernels, links nothing
 
-# What ptxas says of registers, spills and stacks is kept: tests/spills reads it.
+# What ptxas says of registers, spills and stacks is kept: tests/spills reads it. So is the PTX of persistent kernels,
+# which tests/coherent reads.
+KEEPS_PTX = $(filter kernels/cuda/inner_%.cu tests/planted/stale.cu,$<)
 define nvcc_compile
-	@mkdir -p $(@D)
+	@mkdir -p $(@D) $(if $(KEEPS_PTX),$(@:.o=.keep))
 	@echo "nvcc $<"
-	$(Q)$(NVCC) $(NVFLAGS) -c $< -o $@ -MF $(@:.o=.d) >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
+	$(Q)$(NVCC) $(NVFLAGS) $(if $(KEEPS_PTX),--keep --keep-dir $(@:.o=.keep)) -c $< -o $@ -MF $(@:.o=.d) >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); exit 1; }
+	@$(if $(KEEPS_PTX),cat $(@:.o=.keep)/*.ptx >$(@:.o=.ptx) && rm -r $(@:.o=.keep))
 	@$(if $(filter tests/planted/%,$<),,grep -i warning $(@:.o=.ptxas) || true)
 endef
 $(OUT)/%.o: %.cu
+	$(nvcc_compile)
+$(OUT)/waits/%.o: NVFLAGS += -DBOUNDED_WAITS
+$(OUT)/waits/%.o: %.cu
 	$(nvcc_compile)
 $(OUT)/emu/%.o: %.cu
 	@mkdir -p $(@D)
@@ -189,7 +198,7 @@ TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
 TEST_OBJECTS_emu  := $(addsuffix .o,$(addprefix $(OUT)/emu/,$(basename $(EMU_TESTS) $(CUDA_TESTS))))
 TEST_OBJECTS_cuda := $(addsuffix .o,$(addprefix $(OUT)/cuda/,$(basename $(GPU_TESTS)))) $(CUDA_TESTS:%.cu=$(OUT)/%.o)
 TEST_BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(filter 1,$(USE_EMU)),emu $(if $(filter release,$(CONFIG)),race)) $(if $(filter 1,$(USE_CUDA)),cuda)
-TEST_PROGRAMS := $(TEST_BACKENDS:%=$(OUT)/tests-%) $(if $(filter 1,$(USE_CUDA)),$(OUT)/tests/planted/spill.o)
+TEST_PROGRAMS := $(TEST_BACKENDS:%=$(OUT)/tests-%) $(if $(filter 1,$(USE_CUDA)),$(OUT)/tests/planted/spill.o $(OUT)/tests/planted/stale.o)
 WITHOUT := $(if $(filter 0,$(USE_EMU)),no emulator: $(if $(EMU_CXX),this version has none,$(wordlist 2,99,$(cxx_found)));) \
            $(if $(filter 0,$(USE_CUDA)),no GPU: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found))))
 
@@ -251,7 +260,7 @@ $(OUT)/race/%.o: %.cu | criterion
 $(OUT)/tests-race: $(RACE_OBJECTS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
 	@echo "link $@"
 	$(Q)$(EMU_CXX) $(EMU_LINK) -fsanitize=thread $^ $(LDLIBS) -lstdc++ -o $@
-$(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(CUDA_OBJECTS)
+$(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(CUDA_LIBS) $(LDLIBS) -o $@
 criterion:

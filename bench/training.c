@@ -5,7 +5,8 @@
  *     DEVICE      cpu, or cuda[:0]: timed by the GPU's clock, iterations behind one another
  *     TIER        auto, unfused, fused, mega
  *     WARMUP      iterations before the timed ones, 1 if not given
- * Prints the same row as reference/turtle_torch.py. */
+ * Prints the same row as reference/turtle_torch.py; of a GPU also, on stderr, the model's prediction (kernels/model.h)
+ * for --inner mega and how much of it was measured. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "../host/train.h"
+#include "../kernels/model.h"
 #include "bench.h"
 #include "gpu.h"
 
@@ -47,6 +49,32 @@ static Status time_gpu(Run *r, Row *row, int warmup) {
     return r->status;
 }
 
+/* Beside what was measured, on stderr: what the model of kernels/model.h says of this device. */
+static void print_prediction(const Ops *ops, const TrainConfig *config, const Row *row, int64_t T) {
+    CudaDevice devices[CUDA_MAX_DEVICES];
+    char versions[128];
+    PlanJob jobs[PLAN_MAX_JOBS];
+    Plan plan;
+    Model model;
+    const ModelRun of = {config->M, config->operands, config->tf32,
+                         dtype_bytes(config->features[0]->type), config->warm_start};
+    const int n = cuda_devices(devices, versions, NULL);
+    const int at = (int)strtol(strncmp(ops->kind, "cuda:", 5) == 0 ? ops->kind + 5 : "0", NULL, 10);
+    if (at < 0 || at >= n || config->K > PLAN_MAX_JOBS) return;
+    const PlanDevice device =
+        plan_device_like(devices[at].sms, devices[at].shared_per_block, devices[at].capability);
+    for (int k = 0; k < config->K; k++)
+        jobs[k] = (PlanJob){0, config->B, config->C, config->features[k]->d};
+    if (plan_inner(&plan, &device, jobs, config->K, of.type, of.tf32, NULL) != OK) return;
+    model_iteration(&model, &device, &plan, &of);
+    const double measured = row_median(row) / (double)T;
+    fprintf(stderr,
+            "%s: predicted %.4f ms an iteration (%s, %.0f launches), measured %.4f: %.2f times "
+            "the prediction\n",
+            row->what, 1e3 * model.seconds, plan_form_name(plan.form), model.launches,
+            1e3 * measured, measured / model.seconds);
+}
+
 /* What was timed must have trained. */
 static Status check_losses(Run *r) {
     TrainLosses losses;
@@ -78,6 +106,7 @@ static Status measure(Run *r, const Ops *ops, const TrainConfig *config, const c
     if (!on_gpu) row->peak_mib = (int)(usage.ru_maxrss / 1024);
     train_close(&r->train);
     if (r->status == OK) row_print(row);
+    if (r->status == OK && on_gpu && !ops->emulated) print_prediction(ops, config, row, r->T);
     return r->status;
 }
 

@@ -3,20 +3,44 @@
 
 #include "command.h"
 
+typedef struct {
+    bool plan;
+    TurtlePlanOptions of;
+} InfoFlags;
+
+static const Flag info_flags[] = {
+    {"plan", FLAG_SWITCH, offsetof(InfoFlags, plan), NULL,
+     "how an iteration runs on a GPU, and its predicted time"},
+    {"dims", FLAG_TEXTS, offsetof(InfoFlags, of.dims), "D...",
+     "features of each space; 768 if not given"},
+    {"batch_size", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", "rows of a batch"},
+    {"B", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", NULL},
+    {"classes", FLAG_INTEGER, offsetof(InfoFlags, of.classes), "C", "how many"},
+    {"M", FLAG_INTEGER, offsetof(InfoFlags, of.M), "M", "inner steps"},
+    {"precision", FLAG_TEXT, offsetof(InfoFlags, of.precision), "fp32|tf32|fp16|bf16",
+     "of the operands of products"},
+    {"device", FLAG_TEXT, offsetof(InfoFlags, of.device), "auto|h200|a100|rtx4090|tiny",
+     "auto: this machine's GPU, h200 without one"},
+    {0}};
+
 static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     const char *file = NULL;
     char *text = NULL, *json = NULL;
-    const FlagTable tables[] = {{"Output", command_flags, flags}};
-    Status st = command_parse(&command_info, tables, 1, argc, argv, flags, &file, err);
-    if (st != OK || flags->help) return st;
-    st = turtle_info(file, &text, &json, err);
-    if (st == OK) fputs(flags->json ? json : text, stdout);
-    if (st == OK && flags->json) putchar('\n');
+    InfoFlags info = {0};
+    turtle_plan_defaults(&info.of);
+    const FlagTable tables[] = {{"Plan", info_flags, &info}, {"Output", command_flags, flags}};
+    Status st = command_parse(&command_info, tables, 2, argc, argv, flags, &file, err);
+    if (st == OK && !flags->help)
+        st = info.plan ? turtle_plan(&info.of, &text, &json, err)
+                       : turtle_info(file, &text, &json, err);
+    if (st == OK && !flags->help) fputs(flags->json ? json : text, stdout);
+    if (st == OK && !flags->help && flags->json) putchar('\n');
     free(text);
     free(json);
+    flags_free(tables, 2);
     return st;
 }
 
-const Command command_info = {"info",
-                              "version, build and devices, or what a .npy or .pt file holds",
-                              "[FILE] [flags]", run_info};
+const Command command_info = {
+    "info", "version, build and devices, what a .npy or .pt file holds, how a GPU would run",
+    "[FILE | --plan] [flags]", run_info};

@@ -7,6 +7,7 @@
 #include "../kernels/ops.h"
 #include "encoder.h"
 #include "json.h"
+#include "lines.h"
 #include "turtle.h"
 #include "version.h"
 
@@ -20,18 +21,6 @@ char *turtle_error_json(const Error *err) {
     json_text(&j, "error", err->text);
     json_close(&j);
     return json_take(&j);
-}
-
-/* Text that grows line by line; NULL when memory ran out. */
-PRINTF_LIKE(2, 3) static void add(char **text, const char *format, ...) {
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    char *longer = *text ? format_text("%s%s", *text, line) : NULL;
-    free(*text);
-    *text = longer;
 }
 
 static void json_array(Json *j, const char *name, DType type, const int64_t *shape, int axes) {
@@ -50,13 +39,13 @@ static void info_cuda(char **text, Json *j) {
     char versions[128];
     Error err = {""};
     const int count = cuda_devices(devices, versions, &err);
-    add(text, "cuda          %s%s%s\n", versions, versions[0] && !count ? "; " : "",
-        count ? "" : err.text);
+    add_line(text, "cuda          %s%s%s\n", versions, versions[0] && !count ? "; " : "",
+             count ? "" : err.text);
     json_text(j, "cuda_versions", versions);
     json_open_array(j, "cuda_devices");
     for (int i = 0; i < count; i++) {
-        add(text, "  cuda:%d      %s%s%s\n", i, devices[i].name, devices[i].why[0] ? ": " : "",
-            devices[i].why);
+        add_line(text, "  cuda:%d      %s%s%s\n", i, devices[i].name, devices[i].why[0] ? ": " : "",
+                 devices[i].why);
         json_text(j, NULL, devices[i].name);
     }
     json_close_array(j);
@@ -66,7 +55,7 @@ static void info_program(char **text, Json *j) {
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     const char *data = getenv("TURTLE_DATA"), *isa = getenv("TURTLE_ISA");
-    add(text, "turtle %s\n", turtle_version());
+    add_line(text, "turtle %s\n", turtle_version());
     json_text(j, "commit", TURTLE_COMMIT);
     json_text(j, "compiler", TURTLE_COMPILER);
     json_text(j, "cuda", TURTLE_CUDA);
@@ -76,25 +65,25 @@ static void info_program(char **text, Json *j) {
     const char *why = NULL;
     json_open_array(j, "devices");
     if (ops_open(&ops, "auto", 0, &why, &err) == OK) {
-        add(text, "device        %s: %s%s%s\n", ops.kind, ops.name, why ? "; " : "",
-            why ? why : "");
+        add_line(text, "device        %s: %s%s%s\n", ops.kind, ops.name, why ? "; " : "",
+                 why ? why : "");
         json_text(j, NULL, ops.name);
         ops_close(&ops);
     } else {
-        add(text, "device        none: %s\n", err.text);
+        add_line(text, "device        none: %s\n", err.text);
     }
     json_close_array(j);
 
     info_cuda(text, j);
-    add(text, "instructions ");
+    add_line(text, "instructions ");
     json_open_array(j, "instruction_sets");
     for (int i = 0; sets[i]; i++) {
-        add(text, " %s", sets[i]);
+        add_line(text, " %s", sets[i]);
         json_text(j, NULL, sets[i]);
     }
     json_close_array(j);
-    add(text, " (TURTLE_ISA chooses; now %s)\n", isa ? isa : "the first");
-    add(text, "root_dir      %s (TURTLE_DATA)\n", data && *data ? data : "data");
+    add_line(text, " (TURTLE_ISA chooses; now %s)\n", isa ? isa : "the first");
+    add_line(text, "root_dir      %s (TURTLE_DATA)\n", data && *data ? data : "data");
 }
 
 static Status info_npy(const char *path, char **text, Json *j, Error *err) {
@@ -103,8 +92,8 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     const Status st = npy_open(&npy, path, err);
     if (st != OK) return st;
     tensor_shape_text(shape, sizeof shape, npy.shape, npy.axes);
-    add(text, "%s: numpy array of %s, shape %s%s\n", path, dtype_name(npy.type), shape,
-        npy.swapped ? ", bytes swapped" : "");
+    add_line(text, "%s: numpy array of %s, shape %s%s\n", path, dtype_name(npy.type), shape,
+             npy.swapped ? ", bytes swapped" : "");
     json_open_array(j, "arrays");
     json_array(j, NULL, npy.type, npy.shape, npy.axes);
     json_close_array(j);
@@ -119,24 +108,27 @@ static void info_encoder(Weights *w, char **text, Json *j) {
     if (encoder_shape(&s, w) != OK) return;
     const long long image = (long long)(s.grid * s.patch);
     encoder_describe(name, &s);
-    add(text, "encoder  %s%s\n", name, s.hugging_face ? ", names of Hugging Face" : "");
+    add_line(text, "encoder  %s%s\n", name, s.hugging_face ? ", names of Hugging Face" : "");
     json_text(j, "encoder", name);
     json_integer(j, "features", s.features);
     json_integer(j, "image_size", image);
     if (s.kind == ENCODER_CLIP_RESNET)
-        add(text,
+        add_line(
+            text,
             "  image    %lld + %lld + %lld + %lld bottlenecks, attention pooling of %lld heads",
             (long long)s.stages[0], (long long)s.stages[1], (long long)s.stages[2],
             (long long)s.stages[3], (long long)s.heads);
     else
-        add(text, "  image    %lld blocks of width %lld, %lld heads, %s, patches of %lld x %lld",
-            (long long)s.depth, (long long)s.width, (long long)s.heads, s.gated ? "SwiGLU" : "GELU",
-            (long long)s.patch, (long long)s.patch);
-    add(text, "; trained at %lld x %lld; %lld features\n", image, image, (long long)s.features);
+        add_line(text,
+                 "  image    %lld blocks of width %lld, %lld heads, %s, patches of %lld x %lld",
+                 (long long)s.depth, (long long)s.width, (long long)s.heads,
+                 s.gated ? "SwiGLU" : "GELU", (long long)s.patch, (long long)s.patch);
+    add_line(text, "; trained at %lld x %lld; %lld features\n", image, image,
+             (long long)s.features);
     if (s.text_depth)
-        add(text, "  text     %lld blocks of width %lld, vocabulary %lld, context %lld\n",
-            (long long)s.text_depth, (long long)s.text_width, (long long)s.vocabulary,
-            (long long)s.context);
+        add_line(text, "  text     %lld blocks of width %lld, vocabulary %lld, context %lld\n",
+                 (long long)s.text_depth, (long long)s.text_width, (long long)s.vocabulary,
+                 (long long)s.context);
 }
 
 static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
@@ -147,14 +139,14 @@ static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
     int64_t numbers = 0;
     w.err = &ignored; /* a file may hold anything: a checkpoint is no encoder */
     for (int i = 0; i < w.file.count; i++) numbers += w.file.tensor[i].count;
-    add(text, "%s: %d tensors, %" PRId64 " numbers\n", path, w.file.count, numbers);
+    add_line(text, "%s: %d tensors, %" PRId64 " numbers\n", path, w.file.count, numbers);
     info_encoder(&w, text, j);
     json_open_array(j, "arrays");
     for (int i = 0; i < w.file.count; i++) {
         const Tensor *t = &w.file.tensor[i];
         char shape[256];
         tensor_shape_text(shape, sizeof shape, t->shape, t->axes);
-        add(text, "  %-40s %-8s %s\n", t->name, dtype_name(t->type), shape);
+        add_line(text, "  %-40s %-8s %s\n", t->name, dtype_name(t->type), shape);
         json_array(j, t->name, t->type, t->shape, t->axes);
     }
     json_close_array(j);

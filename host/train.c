@@ -60,7 +60,7 @@ static void lay_out(Train *r, Arena *a) {
     r->loss = take_f32(a, K);
     r->entropy = take_f32(a, K);
     r->rows = take(a, B, sizeof(int64_t));
-    r->W = r->grad = take_f32(a, task_size(C, d_max));
+    r->W = take_f32(a, C * d_max);
     r->P = take_f32(a, K * B * C);
     r->Y = take_f32(a, B * C);
     r->P_bar = take_f32(a, K * C);
@@ -226,17 +226,50 @@ static void take_batch(Train *r, Queue *q) {
 
 /* --- the algorithm ---------------------------------------------------------------------------- */
 
+static TaskSteps task_steps(const Train *r) {
+    const TrainConfig *c = &r->config;
+    TaskSteps s = {.K = c->K,
+                   .P = r->P,
+                   .Y = r->Y,
+                   .P_bar = r->P_bar,
+                   .entropy = r->entropy,
+                   .loss = r->loss,
+                   .B = c->B,
+                   .C = c->C,
+                   .gamma = c->gamma,
+                   .lr = c->outer_lr,
+                   .step = r->iteration,
+                   .scratch = r->scratch};
+    for (int k = 0; k < c->K; k++)
+        s.space[k] = (TaskSpace){r->Z[k], r->task[k], r->task_m1[k], r->task_m2[k]};
+    return s;
+}
+
+static InnerSteps inner_steps(const Train *r) {
+    const TrainConfig *c = &r->config;
+    InnerSteps s = {.K = c->K,
+                    .Y = r->Y,
+                    .B = c->B,
+                    .C = c->C,
+                    .M = c->M,
+                    .tier = c->tier,
+                    .lr = c->inner_lr,
+                    .step = r->head_step,
+                    .losses = r->inner_losses,
+                    .scratch = r->scratch};
+    for (int k = 0; k < c->K; k++)
+        s.space[k] = (InnerSpace){r->Z[k], r->head[k], r->head_m1[k], r->head_m2[k]};
+    return s;
+}
+
 /* One outer iteration, enqueued. What changes from one to the next is in device memory, so that a
  * queue may record this once and replay it. */
 static Status outer_iteration(void *run) {
     Train *r = run;
     const TrainConfig *c = &r->config;
-    const MatrixOps *matrix = &r->ops->matrix;
     const TrainOps *train = &r->ops->train;
     const DeviceOps *mem = &r->ops->mem;
     Queue *q = r->queue;
-    const int K = c->K;
-    const int64_t B = c->B, C = c->C;
 
     /* 1. B distinct rows; Z_k = those rows of every space. Where they come over a bus, they were
      *    gathered beside the iteration before, and the next ones are beside this one. */
@@ -248,60 +281,27 @@ static Status outer_iteration(void *run) {
         gather_batch(r, q, r->Z);
     }
 
-    /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9). */
+    /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9), and their mean over the batch.
+     *    With a prior the outer loss has + gamma sum_k KL(mean_b P_k || prior) in place of the
+     *    entropy. */
     mem->phase(q, "encode");
-    for (int k = 0; k < K; k++) {
-        const int64_t d = r->d[k];
-        const float *bias = r->task[k] + C * d;
-        float *P = r->P + k * B * C;
-        train->weight_norm(q, r->W, r->task[k], C, d);
-        matrix->matmul(q, MATMUL_NT, P, &r->Z[k], r->W, bias, B, C, d, r->scratch);
-        train->softmax(q, P, P, B, C);
-    }
-    train->label_mean(q, r->Y, r->P, K, B, C);
+    const TaskSteps tasks = task_steps(r);
+    train->task_labels(q, &tasks);
+    if (r->prior) train->prior_ratio(q, r->P_bar, r->prior, c->K, c->C);
 
     /* 3. Cold start: fresh heads and fresh Adam state. Warm start keeps both. */
     mem->phase(q, "inner");
-    if (!c->warm_start) {
-        if (!c->torch_rng)
-            for (int k = 0; k < K; k++) draw_head(r, k);
-        mem->zero(q, r->head_step, sizeof *r->head_step);
-    }
+    const InnerSteps heads = inner_steps(r);
+    if (!c->warm_start && !c->torch_rng) train->random_heads(q, &heads, c->seed, r->iteration);
 
     /* 4. M Adam steps of every head on CE(W_k(Z_k), Y), Y held constant (Eq. 13). */
-    InnerSteps inner = {.K = K,
-                        .Y = r->Y,
-                        .B = B,
-                        .C = C,
-                        .M = c->M,
-                        .tier = c->tier,
-                        .lr = c->inner_lr,
-                        .step = r->head_step,
-                        .losses = r->inner_losses,
-                        .scratch = r->scratch};
-    for (int k = 0; k < K; k++)
-        inner.space[k] = (InnerSpace){r->Z[k], r->head[k], r->head_m1[k], r->head_m2[k]};
-    train->inner_steps(q, &inner);
-    mem->count(q, r->head_step, c->M);
+    train->inner_steps(q, &heads);
+    if (c->warm_start) mem->count(q, r->head_step, c->M);
 
     /* 5. Outer loss sum_k CE(W_k(Z_k), Y) - gamma sum_k H(mean_b P_k), heads held constant
-     *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam.
-     *    With a prior: + gamma sum_k KL(mean_b P_k || prior) in place of the entropy. */
+     *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam. */
     mem->phase(q, "hypergrad");
-    train->label_grad(q, r->loss, r->Y, &inner); /* grad_Y takes the place of Y */
-    train->batch_entropy(q, r->P_bar, r->entropy, r->P, K, B, C, r->scratch);
-    if (r->prior) train->prior_ratio(q, r->P_bar, r->prior, K, C);
-    for (int k = 0; k < K; k++) {
-        const int64_t d = r->d[k];
-        float *grad_logits = r->P + k * B * C; /* takes the place of P_k */
-        mem->phase(q, "hypergrad");
-        train->task_grad(q, grad_logits, r->Y, r->P_bar + k * C, K, c->gamma, B, C, r->scratch);
-        train->linear_grad(q, r->grad, grad_logits, &r->Z[k], B, C, r->scratch);
-        train->weight_norm_grad(q, r->grad, r->grad, r->task[k], C, d);
-        mem->phase(q, "adam");
-        train->adam(q, r->task[k], r->grad, r->task_m1[k], r->task_m2[k], task_size(C, d),
-                    c->outer_lr, r->iteration);
-    }
+    train->task_step(q, &tasks, &heads);
     if (r->ahead) mem->join(q);
     return mem->count(q, r->iteration, 1);
 }
@@ -532,6 +532,9 @@ Status train_restore(Train *r, const char *path, const char *options, Error *err
     if (st == OK && (r->weights.next < 0 || r->weights.next > 624 || r->batches.next < 0 ||
                      r->batches.next > 624))
         st = fail(err, ERR_FORMAT, "resume: %s: damaged random state", path);
+    if (!r->config
+             .warm_start) /* fresh heads have done no steps, whatever an older version counted */
+        r->ops->mem.zero(r->queue, r->head_step, sizeof *r->head_step);
     if (st == OK) st = r->ops->mem.wait(r->queue, err);
 out:
     tensor_file_close(&file);

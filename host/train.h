@@ -43,9 +43,10 @@ typedef struct {
     float *head[MAX_SPACES]; /* weight (C,d), bias (C): W_k */
     float *head_m1[MAX_SPACES], *head_m2[MAX_SPACES];
     int64_t *iteration; /* (1) outer iterations done */
-    int64_t *head_step; /* (1) Adam steps of the heads done */
-    float *loss;        /* (K) outer cross-entropy of the last iteration, per space */
-    float *entropy;     /* (K) entropy of the batch-mean label, per space */
+    int64_t *
+        head_step; /* (1) Adam steps of the heads done before the iteration: 0 after a cold start */
+    float *loss;   /* (K) outer cross-entropy of the last iteration, per space */
+    float *entropy; /* (K) entropy of the batch-mean label, per space */
 
     /* within an iteration */
     int64_t *rows;            /* (B) the batch */
@@ -55,11 +56,10 @@ typedef struct {
     Batch next_Z[MAX_SPACES]; /* into these (then `rows` are the next one's); */
     int64_t *drawn;           /* (1) batches drawn; `iteration` itself where none is ahead */
     bool begun;               /* the first one has been gathered */
-    float *W;                 /* (C,d_max) weight-normalised task weight; then, in its place, */
-    float *grad;              /* (task_size) the gradient of one space's task encoder */
-    float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; at the end their gradients */
-    float *P_bar;        /* (K,C) */
-    float *prior;        /* (C), or NULL: uniform */
+    float *W;                 /* (C,d_max) weight-normalised task weight, to be read */
+    float *P, *Y; /* (K,B,C) (B,C) soft labels and their mean; at the end used up by gradients */
+    float *P_bar; /* (K,C) */
+    float *prior; /* (C), or NULL: uniform */
     float *inner_losses; /* (M) before each inner step, summed over spaces */
     void *scratch;
 

@@ -374,6 +374,19 @@ TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
  * checkpoints).
  * *text is for people, *json one object; both are fresh memory for free(). */
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
+
+/* The layout of the persistent kernel of the inner loop on a GPU, and the predicted time of each phase
+ * of an outer iteration: what a model says, not a measurement. */
+typedef struct {
+    const char *device;    /* "auto": the first GPU of this machine, "h200" without one; "h200",
+                              "a100", "rtx4090", "tiny" */
+    const char *precision; /* "fp16" */
+    TurtleTexts dims;      /* of each space; none: 768 */
+    int64_t batch_size, classes, M; /* 10000, 10, 10 */
+} TurtlePlanOptions;
+TURTLE_API void turtle_plan_defaults(TurtlePlanOptions *options);
+TURTLE_API Status turtle_plan(const TurtlePlanOptions *options, char **text, char **json,
+                              Error *err);
 /* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */
 TURTLE_API char *turtle_error_json(const Error *err);
 TURTLE_API const char *turtle_version(void); /* "0.5.0 (commit, compiler, CUDA)" */

@@ -157,8 +157,9 @@ int cpu_cores(void); /* that the process may use */
 Status cuda_open(Ops *out, int ordinal, Error *err);
 
 typedef struct {
-    char name[96]; /* "NVIDIA H200 (132 SMs, 141 GB, sm_90)" */
-    char why[256]; /* it cannot be used; "" where it can */
+    char name[96];                         /* "NVIDIA H200 (132 SMs, 141 GB, sm_90)" */
+    char why[256];                         /* it cannot be used; "" where it can */
+    int sms, shared_per_block, capability; /* bytes; 90: 9.0 */
 } CudaDevice;
 enum { CUDA_MAX_DEVICES = 16 };
 /* The devices of this machine, and in *versions driver, runtime and the architectures built in (""

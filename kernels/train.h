@@ -54,6 +54,29 @@ typedef struct {
     void *scratch;
 } InnerSteps;
 
+/* One space's task encoder theta_k. */
+typedef struct {
+    Batch Z;     /* (B,d) features */
+    float *task; /* task_size(C,d): trained in place */
+    float *m1;   /* Adam's moments, like task */
+    float *m2;
+} TaskSpace;
+
+/* The outer problem on one batch, all spaces. */
+typedef struct {
+    int K;
+    TaskSpace space[MAX_SPACES];
+    float *P;       /* (K,B,C) soft labels; task_step leaves the gradients of their logits there */
+    float *Y;       /* (B,C) their mean over spaces; task_step may use it up */
+    float *P_bar;   /* (K,C) their mean over the batch */
+    float *entropy; /* (K) of P_bar */
+    float *loss;    /* (K) cross-entropy of the heads */
+    int64_t B, C;
+    double gamma, lr;
+    const int64_t *step; /* Adam steps of the task encoders done before, in device memory */
+    void *scratch;
+} TaskSteps;
+
 /* A linear head and samples whose classes are known. */
 typedef struct {
     Batch Z;           /* (B,d) features */
@@ -90,6 +113,20 @@ typedef struct {
      * in place of - gamma H(P_bar). For a uniform prior the two differ by a constant. P_bar (K,C),
      * prior (C). */
     Status (*prior_ratio)(Queue *queue, float *P_bar, const float *prior, int K, int64_t C);
+
+    /* The two halves of an outer iteration, around the inner one; all spaces in one operation each.
+     *
+     * Labels of a batch: P[k] = softmax(theta_k(Z_k)), weight norm applied, and what label_mean and
+     * batch_entropy make of them: Y, P_bar, entropy (Eq. 9). 2BdC flops per space. */
+    Status (*task_labels)(Queue *queue, const TaskSteps *tasks);
+    /* Outer loss sum_k CE(head_k(Z_k), Y) - gamma sum_k H(P_bar_k), heads constant (Eq. 12, first
+     * order): loss, then its gradient through Y and P_k (label_grad, task_grad) and through weight
+     * norm, and one step of Adam. Of `heads` Y, M, lr, step, losses, moments and scratch are unused.
+     * 4BdC flops per space. */
+    Status (*task_step)(Queue *queue, const TaskSteps *tasks, const InnerSteps *heads);
+    /* Fresh heads: random_linear with (PHILOX_HEAD, k, *iteration) for every k, moments zero. */
+    Status (*random_heads)(Queue *queue, const InnerSteps *heads, uint64_t seed,
+                           const int64_t *iteration);
 
     /* M inner steps of all spaces, in one operation. 4 M B d C flops per space. */
     Status (*inner_steps)(Queue *queue, const InnerSteps *inner);
@@ -140,5 +177,34 @@ typedef struct {
     Status (*random_rows)(Queue *queue, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                           const int64_t *iteration);
 } TrainOps;
+
+/* What the operations on all spaces refuse, the same for every backend; `servable` is the backend's
+ * own. */
+static inline bool tasks_complete(const TaskSteps *s, bool (*servable)(const Batch *Z)) {
+    if (!s || s->K < 1 || s->K > MAX_SPACES || s->B < 1 || s->C < 1 || !s->P || !s->Y ||
+        !s->P_bar || !s->entropy || !s->loss || !s->step || !s->scratch)
+        return false;
+    for (int k = 0; k < s->K; k++)
+        if (!servable(&s->space[k].Z) || !s->space[k].task || !s->space[k].m1 || !s->space[k].m2)
+            return false;
+    return true;
+}
+/* `heads` are heads of the same batch. */
+static inline bool heads_match(const TaskSteps *s, const InnerSteps *heads) {
+    if (!heads || heads->K != s->K || heads->B != s->B || heads->C != s->C) return false;
+    for (int k = 0; k < s->K; k++)
+        if (!heads->space[k].head || heads->space[k].Z.data != s->space[k].Z.data ||
+            heads->space[k].Z.d != s->space[k].Z.d)
+            return false;
+    return true;
+}
+static inline bool heads_drawable(const InnerSteps *heads) {
+    if (!heads || heads->K < 1 || heads->K > MAX_SPACES || heads->C < 1) return false;
+    for (int k = 0; k < heads->K; k++)
+        if (heads->space[k].Z.d < 1 || !heads->space[k].head || !heads->space[k].m1 ||
+            !heads->space[k].m2)
+            return false;
+    return true;
+}
 
 #endif

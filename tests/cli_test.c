@@ -386,6 +386,37 @@ Test(cli, help_and_version_speak_on_stdout) {
               ran.out);
 }
 
+Test(cli, info_tells_how_a_gpu_would_run_an_iteration) {
+    static const char *const bad[] = {
+        "info --plan --device h300",
+        "info --plan --dims 768 0",
+        "info --plan --dims 1e3",
+        "info --plan --classes 1",
+        "info --plan --batch_size 0",
+        "info --plan --precision fp8",
+        "info --plan --M 0",
+        "info --plan --M 99999999999",
+        "info --plan --dims 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+    };
+    Ran ran;
+    run_turtle(&ran, "info --plan --device h200 --classes 10");
+    cr_expect(ran.status == 0 && strstr(ran.out, "h200: 132 SMs") && strstr(ran.out, "slab: ") &&
+                  strstr(ran.out, "inner: barriers"),
+              "%s", ran.out);
+    run_turtle(&ran, "info --plan --device rtx4090 --classes 1000 --dims 768 1536 --M 3 --json");
+    cr_expect(ran.status == 0 && ran.out[0] == '{' && strstr(ran.out, "\"form\": \"tiled\"") &&
+                  strstr(ran.out, "\"d\": 1536") && strstr(ran.out, "\"M\": 3") &&
+                  strstr(ran.out, "\"predicted_ms\": "),
+              "%s", ran.out);
+    run_turtle(&ran, "info --plan --B 300 --precision fp32"); /* the GPU here, or h200 */
+    cr_expect(ran.status == 0 && strstr(ran.out, "device        "), "%s", ran.err);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        run_turtle(&ran, bad[i]);
+        cr_expect(ran.status == 2 && *ran.err && !*ran.out, "%s: status %d, %s", bad[i], ran.status,
+                  ran.err);
+    }
+}
+
 /* --- numbers and words ------------------------------------------------------------------------ */
 
 /* What Python 3 prints for these doubles. */

@@ -118,3 +118,35 @@ Test(cuda, a_branch_runs_between_its_fork_and_its_join) {
     close_backend(&ops, q);
     free_arrays();
 }
+
+/* --- waits that give up ------------------------------------------------------------------------- */
+
+Status test_hang(Queue *q, unsigned *arrived); /* cuda_wait.cu */
+const char *test_wait_text(char text[240], bool written);
+
+Test(cuda, a_wait_that_gave_up_is_one_line) {
+    char text[240];
+    cr_expect(strcmp(test_wait_text(text, false), "") == 0, "%s", text);
+    cr_expect(strcmp(test_wait_text(text, true),
+                     "; ?: block (7,0,0) of 132, thread 0 gave up at tile.cuh:98: the counter at "
+                     "0x7f10 is 131, it wants 132") == 0,
+              "%s", text);
+}
+
+#if !defined(TEST_EMULATED) /* which says so at once: emu_fault_test.cu */
+Test(cuda, a_barrier_that_is_never_met_ends_the_launch, .timeout = 60) {
+    Ops ops;
+    Queue *q;
+    Error err = {""};
+    setenv("TURTLE_WAIT_SECONDS", "0.3", 1);
+    open_cuda(&ops, &q);
+    unsigned *arrived = array(sizeof *arrived);
+    test_hang(q, arrived);
+    cr_expect(ops.mem.wait(q, &err) == ERR_DEVICE, "%s", err.text);
+    cr_expect(
+        strstr(err.text, "; cuda_wait.cu: block (") && strstr(err.text, ",0,0) of 4, thread 0") &&
+            strstr(err.text, "gave up at cuda_wait.cu:") && strstr(err.text, "is 3, it wants 4"),
+        "%s", err.text);
+    /* the context is lost: nothing is given back */
+}
+#endif

@@ -474,6 +474,9 @@ Test(ops, shapes_that_cannot_be_served_are_refused) {
         in.space[0] = (InnerSpace){none, y, y, y};
         InnerSteps many = in;
         many.K = MAX_SPACES + 1;
+        TaskSteps tasks = {1, {{none, y, y, y}}, y, y, y, y, y, 2, 2, 1.0, 0.1, zero, work};
+        TaskSteps served = tasks; /* but its heads are of another batch */
+        served.space[0].Z = three;
         const struct {
             const char *name;
             Status found;
@@ -495,6 +498,10 @@ Test(ops, shapes_that_cannot_be_served_are_refused) {
             CASE(train->inner_steps(q, &in)),
             CASE(train->inner_steps(q, &many)),
             CASE(train->label_grad(q, y, y, &in)),
+            CASE(train->task_labels(q, &tasks)),
+            CASE(train->task_step(q, &served, &in)),
+            CASE(train->task_step(q, &served, NULL)),
+            CASE(train->random_heads(q, &many, 1, zero)),
             CASE(train->random_linear(q, y, 0, 3, 1, PHILOX_HEAD, 0, zero)),
             CASE(train->random_rows(q, (int64_t *)y, 3, 2, 1, zero)),
 #undef CASE

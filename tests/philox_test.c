@@ -31,8 +31,31 @@ static void run_random(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     for (int64_t b = 0; b < s.B; b++) as_float[b] = (float)(rows[b] + 1);
 }
 
+/* All heads at once are those drawn one by one, and their moments zero. */
+static void run_random_heads(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t *iteration = counting(12, 1);
+    InnerSteps in = {.K = (int)s.K, .C = s.C};
+    for (int k = 0; k < in.K; k++) {
+        const int64_t d = k ? (s.d + 1) / 2 : s.d, n = linear_size(s.C, d);
+        in.space[k] = (InnerSpace){
+            .Z.d = d, .head = output(o, n, NULL), .m1 = output(o, n, NULL), .m2 = floats(n)};
+        for (int64_t i = 0; i < n; i++) in.space[k].m2[i] = NAN;
+    }
+    ops->train.random_heads(q, &in, 42, iteration);
+    for (int k = 0; k < in.K; k++) {
+        const int64_t d = in.space[k].Z.d, n = linear_size(s.C, d);
+        float *alone = floats(n);
+        ops->train.random_linear(q, alone, s.C, d, 42, PHILOX_HEAD, k, iteration);
+        finish(ops, q);
+        cr_expect(!memcmp(alone, in.space[k].head, (size_t)n * 4), "space %d", k);
+        for (int64_t i = 0; i < n; i++)
+            cr_expect(in.space[k].m1[i] == 0.0f && in.space[k].m2[i] == 0.0f, "space %d", k);
+    }
+}
+
 Test(philox, every_backend_draws_the_same_bits) {
     judge_at("random", run_random, ragged, RAGGED, 0.0);
+    judge_at("random_heads", run_random_heads, ragged, RAGGED, 0.0);
 }
 
 static int ascending(const void *a, const void *b) {

@@ -115,37 +115,81 @@ static int64_t calls(const Ops *ops, const char *prefix) {
     return sum;
 }
 
-/* What the tiers are: so many launches for M steps of K spaces. */
-Test(tiers, tiers_launch_what_they_say) {
-    enum { B = 40, C = 5, D = 24, K = 2, M = 4, HEAD = C * D + C };
-    for (InnerTier tier = INNER_UNFUSED; tier <= INNER_MEGA; tier++) {
+/* Enqueues M steps of K spaces; how many launches the GPU was given, and of these `of_name`. */
+static int64_t launches(InnerTier tier, DType type, int K, int64_t M, const char *name,
+                        int64_t *of_name) {
+    enum { B = 40, C = 5, D = 24, HEAD = C * D + C };
+    Ops ops;
+    Queue *q;
+    Error err;
+    open_backend(&ops, &q, "cuda", 0);
+    ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+    InnerSteps in = {.K = K, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
+    in.Y = probabilities(B, C, 1);
+    in.step = counting(0, 1);
+    in.losses = floats(M);
+    in.scratch = scratch(ops.train.scratch_bytes(type, K, B, C, D));
+    variant.type = type;
+    for (int k = 0; k < K; k++)
+        in.space[k] = (InnerSpace){batch_of(&ops, numbers(B * D, 2 + k), B, D),
+                                   numbers(HEAD, 6 + k), floats(HEAD), floats(HEAD)};
+    variant.type = DTYPE_F32;
+    ops.train.inner_steps(q, &in);
+    finish(&ops, q);
+    for (int64_t m = 0; m < M; m++) cr_expect(in.losses[m] > 0.0f, "step %d", (int)m);
+    *of_name = calls(&ops, name);
+    const int64_t all = calls(&ops, "");
+    close_backend(&ops, q);
+    free_arrays();
+    return all;
+}
+
+/* What the tiers are: all M steps of all K spaces in ONE launch; two a step, and one a space before the
+ * first where operands are rounded; one of each operation. */
+Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
+    static const int64_t steps[] = {1, 10, 37};
+    static const DType types[] = {DTYPE_F32, DTYPE_F16};
+    int64_t own, all;
+    for (int t = 0; t < 2; t++)
+        for (int K = 1; K <= 3; K++)
+            for (int i = 0; i < 3; i++) {
+                const int64_t M = steps[i];
+                all = launches(INNER_MEGA, types[t], K, M, "inner_mega", &own);
+                cr_expect(own == 1 && all == 1, "mega: %d of %d launches at M %d K %d", (int)own,
+                          (int)all, (int)M, K);
+                all = launches(INNER_FUSED, types[t], K, M, "residual", &own);
+                const int64_t rounds = types[t] == DTYPE_F32 ? 0 : K;
+                cr_expect(own == M && all == 2 * M + rounds, "fused: %d of %d at M %d K %d",
+                          (int)own, (int)all, (int)M, K);
+            }
+    all = launches(INNER_UNFUSED, DTYPE_F32, 2, 4, "matmul", &own);
+    cr_expect(own == 8 && all > 32, "unfused: %d of %d", (int)own, (int)all);
+    all = launches(INNER_UNFUSED, DTYPE_F32, 2, 4, "adam", &own);
+    cr_expect(own == 8, "unfused: %d of %d", (int)own, (int)all);
+}
+
+/* All spaces share every launch of an iteration but gather's: rows, gather of each, heads; weight norm, labels,
+ * their means; the inner loop; the heads' labels, the gradient of the logits, of the weights, Adam; the count
+ * of iterations. Where operands are rounded, so are heads and residuals. Before: a weight and a head drawn for
+ * each space. */
+Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
+    static const Run some[] = {{false, false, INNER_MEGA, DTYPE_F32, false},
+                               {false, false, INNER_MEGA, DTYPE_F16, false},
+                               {false, true, INNER_MEGA, DTYPE_BF16, false}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         Ops ops;
         Queue *q;
         Error err;
+        bool remote;
         open_backend(&ops, &q, "cuda", 0);
         ASSERT_OK(ops.mem.profile(ops.device, &err), err);
-        InnerSteps in = {.K = K, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
-        in.Y = probabilities(B, C, 1);
-        in.step = counting(0, 1);
-        in.losses = floats(M);
-        in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, D));
-        for (int k = 0; k < K; k++)
-            in.space[k] = (InnerSpace){batch_f32(numbers(B * D, 2 + k), D), numbers(HEAD, 6 + k),
-                                       floats(HEAD), floats(HEAD)};
-        ops.train.inner_steps(q, &in);
-        finish(&ops, q);
-        if (tier == INNER_FUSED) {
-            cr_expect(calls(&ops, "residual") == M && calls(&ops, "gradient") == M, "%d and %d",
-                      (int)calls(&ops, "residual"), (int)calls(&ops, "gradient"));
-            cr_expect(calls(&ops, "") == 2 * M, "%d in all", (int)calls(&ops, ""));
-        } else if (tier == INNER_MEGA) {
-            cr_expect(calls(&ops, "mega") == 1 && calls(&ops, "") == 1, "%d of %d",
-                      (int)calls(&ops, "mega"), (int)calls(&ops, ""));
-        } else {
-            cr_expect(calls(&ops, "matmul") == K * M && calls(&ops, "adam") == K * M, "%d and %d",
-                      (int)calls(&ops, "matmul"), (int)calls(&ops, "adam"));
-        }
+        Outputs o = run_training(&ops, &some[i], &remote);
+        const int64_t rounds = some[i].operands == DTYPE_F32 ? 0 : 2, each = 11 + RUN_K + rounds,
+                      expected = 2 * RUN_K + RUN_T * each;
+        /* a warm start draws no heads, but counts their steps */
+        cr_expect(!remote && calls(&ops, "") == expected, "run %d: %d launches for %d", (int)i,
+                  (int)calls(&ops, ""), (int)expected);
+        free_outputs(&o);
         close_backend(&ops, q);
-        free_arrays();
     }
 }

@@ -27,9 +27,13 @@
 #define cpu_matmul_scratch ISA(cpu_matmul_scratch)
 #define cpu_prior_ratio ISA(cpu_prior_ratio)
 #define cpu_random_linear ISA(cpu_random_linear)
+#define cpu_random_heads ISA(cpu_random_heads)
 #define cpu_random_rows ISA(cpu_random_rows)
 #define cpu_softmax ISA(cpu_softmax)
 #define cpu_task_grad ISA(cpu_task_grad)
+#define cpu_task_labels ISA(cpu_task_labels)
+#define cpu_task_scratch ISA(cpu_task_scratch)
+#define cpu_task_step ISA(cpu_task_step)
 #define cpu_weight_norm ISA(cpu_weight_norm)
 #define cpu_weight_norm_grad ISA(cpu_weight_norm_grad)
 
@@ -75,6 +79,10 @@ Status cpu_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t s
                          int k, const int64_t *iteration);
 Status cpu_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                        const int64_t *iteration);
+Status cpu_random_heads(Queue *q, const InnerSteps *heads, uint64_t seed, const int64_t *iteration);
+Status cpu_task_labels(Queue *q, const TaskSteps *s);
+Status cpu_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads);
+int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 
 /* What Adam's t-th step multiplies with; bias corrections in double, as torch computes them. */
 typedef struct {

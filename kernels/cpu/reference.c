@@ -324,7 +324,43 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
     (void)type, (void)K;
-    return (2 * B * C + linear_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
+    return (2 * B * C + task_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
+}
+
+/* --- an outer iteration around the inner loop --------------------------------------------------- */
+
+static Status task_labels(Queue *q, const TaskSteps *s) {
+    REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
+    const int64_t B = s->B, C = s->C;
+    for (int k = 0; k < s->K; k++) {
+        const TaskSpace *space = &s->space[k];
+        float *W = s->scratch, *P = s->P + k * B * C;
+        const int64_t d = space->Z.d;
+        weight_norm(q, W, space->task, C, d);
+        matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, NULL);
+        softmax(q, P, P, B, C);
+    }
+    label_mean(q, s->Y, s->P, s->K, B, C);
+    return batch_entropy(q, s->P_bar, s->entropy, s->P, s->K, B, C, NULL);
+}
+
+static Status task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
+    REQUIRE(q, tasks_complete(s, batch_servable) && heads_match(s, heads), "task_step");
+    const int64_t B = s->B, C = s->C;
+    InnerSteps in = *heads;
+    in.Y = s->Y;
+    in.scratch = s->scratch;
+    label_grad(q, s->loss, s->Y, &in); /* grad_Y takes the place of Y */
+    for (int k = 0; k < s->K; k++) {
+        const TaskSpace *space = &s->space[k];
+        float *grad_logits = s->P + k * B * C, *grad = s->scratch;
+        const int64_t d = space->Z.d;
+        task_grad(q, grad_logits, s->Y, s->P_bar + k * C, s->K, s->gamma, B, C, NULL);
+        linear_grad(q, grad, grad_logits, &space->Z, B, C, NULL);
+        weight_norm_grad(q, grad, grad, space->task, C, d);
+        adam(q, space->task, grad, space->m1, space->m2, task_size(C, d), s->lr, s->step);
+    }
+    return q->status;
 }
 
 /* --- random numbers --------------------------------------------------------------------------- */
@@ -338,6 +374,18 @@ static Status random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_
         head[i] = philox_uniform(words.word[i % 4], bound);
     }
     return OK;
+}
+
+static Status random_heads(Queue *q, const InnerSteps *heads, uint64_t seed,
+                           const int64_t *iteration) {
+    REQUIRE(q, heads_drawable(heads) && iteration, "random_heads");
+    for (int k = 0; k < heads->K; k++) {
+        const InnerSpace *space = &heads->space[k];
+        const int64_t n = linear_size(heads->C, space->Z.d);
+        random_linear(q, space->head, heads->C, space->Z.d, seed, PHILOX_HEAD, k, iteration);
+        for (int64_t i = 0; i < n; i++) space->m1[i] = space->m2[i] = 0.0f;
+    }
+    return q->status;
 }
 
 static Status random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
@@ -360,6 +408,9 @@ void cpu_table_reference(MatrixOps *matrix, TrainOps *train, EncodeOps *encode,
                         .label_mean = label_mean,
                         .batch_entropy = batch_entropy,
                         .prior_ratio = prior_ratio,
+                        .task_labels = task_labels,
+                        .task_step = task_step,
+                        .random_heads = random_heads,
                         .inner_steps = inner_steps,
                         .label_grad = label_grad,
                         .cross_entropy = cross_entropy,

@@ -1,5 +1,6 @@
 /*
- * batch_entropy.cu - P_bar = mean over the batch of P, entropy of P_bar (paper Eq. 12)
+ * batch_entropy.cu - P_bar = mean over the batch of P, entropy of P_bar (paper Eq. 12); beside it, where
+ * asked, Y = mean over spaces of P (Eq. 9)
  *
  *     P_bar[k,c] = 1/B sum_b P[k,b,c],    entropy[k] = -sum_c P_bar ln P_bar,  0 ln 0 = 0
  *
@@ -17,7 +18,8 @@
  *
  *          Sums in double. Of the blocks of a tile, the last to finish adds their sums, in the order
  *          of the groups, and of the tiles of a space the last to finish adds the entropy: who is last
- *          differs between runs, what it computes does not.
+ *          differs between runs, what it computes does not. Of Y each of a group's K blocks computes a
+ *          K-th of the rows: P comes once more, from the L2 cache.
  * Needs    K, B, C >= 1; scratch: cuda_batch_entropy_scratch(K, B, C) bytes, aligned to 8, whose
  *          counters the launcher zeroes.
  * History  Not measured yet. v1, thread per column: KC threads each read B rows one after the other;
@@ -113,7 +115,7 @@ __device__ __forceinline__ double add_rows(double sum, int width, int at_once, d
 /* partial (K,groups,C); tile_counter (K,tiles) and space_counter (K) are zero on entry. What other
  * blocks write is read without __restrict__: through the read-only cache it could be stale. */
 __global__ void __launch_bounds__(THREADS)
-    batch_entropy_v2_tickets(float *P_bar, float *entropy, const float *__restrict__ P,
+    batch_entropy_v2_tickets(float *Y, float *P_bar, float *entropy, const float *__restrict__ P,
                              double *partial, unsigned *tile_counter, unsigned *space_counter,
                              int64_t B, int64_t C, EntropyPlan plan) {
     double *slots = shared_mem<double>();
@@ -123,6 +125,18 @@ __global__ void __launch_bounds__(THREADS)
     const int width = (int)(left < plan.width ? left : plan.width), at_once = THREADS / width;
     const int column = (int)threadIdx.x % width, row = (int)threadIdx.x / width;
     const int64_t c = first_column + column, end = (group + 1) * plan.rows;
+
+    if (Y && row < at_once) {
+        const int K = (int)gridDim.z;
+        const int64_t share = ceil_div(plan.rows, K), begin = group * plan.rows + k * share;
+        int64_t past = (k + 1) * share < plan.rows ? begin + share : (group + 1) * plan.rows;
+        if (past > B) past = B;
+        for (int64_t b = begin + row; b < past; b += at_once) {
+            float y = P[b * C + c];
+            for (int other = 1; other < K; other++) y += P[(other * B + b) * C + c];
+            Y[b * C + c] = y * (1.0f / (float)K);
+        }
+    }
 
     double sum = 0.0;
     if (row < at_once) /* else idle */
@@ -158,8 +172,14 @@ extern "C" int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C) {
 
 extern "C" Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K,
                                      int64_t B, int64_t C, void *scratch) {
+    return cuda_batch_labels(q, NULL, P_bar, entropy, P, K, B, C, scratch);
+}
+
+extern "C" Status cuda_batch_labels(Queue *q, float *Y, float *P_bar, float *entropy,
+                                    const float *P, int K, int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, P_bar && entropy && P && scratch && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
-    cost(q, (double)K * B * C, 4.0 * K * B * C);
+    if (q->device->naive && Y) cuda_label_mean(q, Y, P, K, B, C);
+    cost(q, (double)K * B * C, 4.0 * (K + (Y != NULL)) * B * C);
     if (q->device->naive)
         return launch(q, batch_entropy_v1_naive, dim3((unsigned)K), THREADS,
                       THREADS / WARP * (int)sizeof(double), P_bar, entropy, P, B, C);
@@ -171,6 +191,6 @@ extern "C" Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, con
     if (zeroed != cudaSuccess) return cuda_queue_error(q, "batch_entropy", zeroed);
     return launch(q, batch_entropy_v2_tickets,
                   dim3((unsigned)p.groups, (unsigned)p.tiles, (unsigned)K), THREADS,
-                  THREADS * (int)sizeof(double) + (int)sizeof(unsigned), P_bar, entropy, P, partial,
-                  counters, counters + K * p.tiles, B, C, p);
+                  THREADS * (int)sizeof(double) + (int)sizeof(unsigned), Y, P_bar, entropy, P,
+                  partial, counters, counters + K * p.tiles, B, C, p);
 }

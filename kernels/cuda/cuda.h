@@ -31,6 +31,7 @@ struct Device {
     char kind[16];        /* "cuda:0" */
     MemoryUse used;
     Remote remotes[MAX_REMOTES];
+    WaitRecord *wait; /* of builds whose waits give up (wait.h), else NULL */
 };
 
 /* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
@@ -173,6 +174,13 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
+/* batch_entropy and label_mean in one launch; Y may be NULL. The same scratch. */
+Status cuda_batch_labels(Queue *q, float *Y, float *P_bar, float *entropy, const float *P, int K,
+                         int64_t B, int64_t C, void *scratch);
+Status cuda_task_labels(Queue *q, const TaskSteps *tasks);
+Status cuda_task_step(Queue *q, const TaskSteps *tasks, const InnerSteps *heads);
+int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status cuda_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C);
 Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                           const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
@@ -193,6 +201,8 @@ Status cuda_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *h
 int64_t cuda_label_grad_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,
                           int k, const int64_t *iteration);
+Status cuda_random_heads(Queue *q, const InnerSteps *heads, uint64_t seed,
+                         const int64_t *iteration);
 Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
                         const int64_t *iteration);
 

@@ -17,9 +17,10 @@ constexpr bool EMULATED = true;
 #endif
 
 Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error) {
+    char gave_up[240];
     return fail(err, error == cudaErrorMemoryAllocation ? ERR_MEMORY : ERR_DEVICE,
-                "%s: %s: %s (%s)", device->kind, what, cudaGetErrorString(error),
-                cudaGetErrorName(error));
+                "%s: %s: %s (%s)%s", device->kind, what, cudaGetErrorString(error),
+                cudaGetErrorName(error), cuda_wait_text(gave_up, device->wait));
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -275,6 +276,7 @@ static void describe(char *text, size_t size, const cudaDeviceProp *p) {
 
 static void close_device(Device *device) {
     profile_close(device->profile);
+    cuda_waits_close(device);
     free(device);
 }
 
@@ -304,6 +306,7 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     device->naive = kernels && strcmp(kernels, "naive") == 0;
     device->resident = !(resident && strcmp(resident, "0") == 0);
     device->replays = may_replay(device);
+    cuda_waits_open(device);
     if (EMULATED) snprintf(device->kind, sizeof device->kind, "cuda (emulated)");
     else snprintf(device->kind, sizeof device->kind, "cuda:%d", ordinal);
 
@@ -345,6 +348,9 @@ extern "C" int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[
             snprintf(devices[i].why, sizeof devices[i].why, "%s", cudaGetErrorString(error));
             continue;
         }
+        devices[i].sms = p.multiProcessorCount;
+        devices[i].shared_per_block = (int)p.sharedMemPerBlockOptin;
+        devices[i].capability = 10 * p.major + p.minor;
         describe(card, sizeof card, &p);
         snprintf(devices[i].name, sizeof devices[i].name, "%.75s, sm_%d%d)", card, p.major,
                  p.minor);

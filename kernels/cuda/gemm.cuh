@@ -84,6 +84,15 @@ template <class F> Status with_type(const Batch *Z, F f) {
     return Z->tf32 ? f(Tf32()) : f(Fp32());
 }
 
+/* Whether the spaces' batches are of one operand type, as kernels for all of them need. */
+template <class Steps> bool one_type(const Steps *in) {
+    for (int k = 1; k < in->K; k++)
+        if (in->space[k].Z.type != in->space[0].Z.type ||
+            in->space[k].Z.tf32 != in->space[0].Z.tf32)
+            return false;
+    return true;
+}
+
 /* --- operands --------------------------------------------------------------------------------- */
 
 /* A matrix in global memory: `lines` lines of `width` elements, `stride` apart. */

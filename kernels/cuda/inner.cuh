@@ -147,15 +147,6 @@ inline int64_t largest_d(const InnerSteps *in) {
     return d;
 }
 
-/* Whether the spaces' batches are of one operand type, as both need. */
-inline bool one_type(const InnerSteps *in) {
-    for (int k = 1; k < in->K; k++)
-        if (in->space[k].Z.type != in->space[0].Z.type ||
-            in->space[k].Z.tf32 != in->space[0].Z.tf32)
-            return false;
-    return true;
-}
-
 /* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
 int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);

@@ -18,6 +18,7 @@
  *          (inner_steps.cu), but gamma (ln P_bar + 1) is not bounded, 90 at gamma 10 and 1e-4.
  */
 #include "gradient.cuh"
+#include "residual_scale.cuh"
 
 #include <type_traits>
 
@@ -36,13 +37,6 @@ __global__ void abs_max(unsigned *most, const float *R, int64_t n) {
         own = other > own ? other : own;
     }
     if (threadIdx.x % WARP == 0) atomicMax(most, own);
-}
-
-/* 2^(14 - e) for a largest element in [2^e, 2^(e+1)); 1 for zeros. Exponents stay in range. */
-__device__ __forceinline__ float scale_of(unsigned most) {
-    const int e = (int)(most >> 23) - 127;
-    const int by = most == 0 ? 0 : e < -100 ? 114 : e > 100 ? -86 : 14 - e;
-    return __uint_as_float((unsigned)(by + 127) << 23);
 }
 
 /* out (B, round_up(C, 8)) = R scaled and rounded, zeros behind; *unscale = 1/scale. */

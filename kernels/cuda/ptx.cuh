@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "wait.h"
+
 #if !defined(__CUDACC__)
 #include "../emu/ptx_copy.h"
 #include "../emu/ptx_matrix.h"
@@ -171,9 +173,58 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned *counter) {
     asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
     return value;
 }
+
+/* Nanoseconds; the same clock on every SM. */
+__device__ __forceinline__ uint64_t global_timer() {
+    uint64_t now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    return now;
+}
+
+#if defined(BOUNDED_WAITS)
+static __device__ WaitState wait_state;
+static WaitFile wait_file(&wait_state, __BASE_FILE__);
+
+/* Kept by a loop that waits for other blocks, and lost in every round of it: after the limit it writes
+ * the record (wait.h) and traps. */
+struct Patience {
+    uint64_t since;
+    __device__ Patience() : since(global_timer()) {}
+    __device__ void lose(const void *counter, unsigned value, unsigned target, const char *file,
+                         int line) const {
+        if (global_timer() - since < wait_state.limit || !wait_state.record) return;
+        while (atomicExch(&wait_state.taken, 1u)) {} /* another one's trap ends this one too */
+        WaitRecord *r = wait_state.record;
+        r->unit = wait_state.unit;
+        r->line = line;
+        for (int n = 0; *file && n < (int)sizeof r->where - 1; file++) { /* without its folders */
+            n = *file == '/' ? 0 : n + 1;
+            if (n > 0) r->where[n - 1] = *file, r->where[n] = '\0';
+        }
+        r->block[0] = blockIdx.x, r->block[1] = blockIdx.y, r->block[2] = blockIdx.z;
+        r->thread = threadIdx.x, r->blocks = gridDim.x;
+        r->counter = (uint64_t)counter;
+        r->value = value, r->target = target;
+        __threadfence_system();
+        r->written = 1;
+        __threadfence_system();
+        asm volatile("trap;");
+    }
+};
+#else
+struct Patience {
+    __device__ __forceinline__ void lose(const void *, unsigned, unsigned, const char *,
+                                         int) const {}
+};
+#endif
+
 /* Returns when *counter has reached `target` (as a difference: counters may wrap). */
-__device__ __forceinline__ void wait_for(const unsigned *counter, unsigned target) {
-    while ((int)(load_acquire(counter) - target) < 0) {}
+__device__ __forceinline__ void wait_for(const unsigned *counter, unsigned target,
+                                         const char *file = __builtin_FILE(),
+                                         int line = __builtin_LINE()) {
+    const Patience patience;
+    for (unsigned value; (int)((value = load_acquire(counter)) - target) < 0;)
+        patience.lose(counter, value, target, file, line);
 }
 
 /* --- vectors ------------------------------------------------------------------------------------

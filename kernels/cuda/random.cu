@@ -41,6 +41,30 @@ __global__ void random_linear_v2_quads(float *__restrict__ head, int64_t n, floa
     }
 }
 
+/* The heads of all spaces and their moments, which are zero. */
+struct RandomHeads {
+    struct {
+        float *head, *m1, *m2;
+        int64_t n;
+        float bound;
+    } space[MAX_SPACES];
+};
+
+__global__ void random_heads_v1_quads(const RandomHeads heads, uint64_t seed,
+                                      const int64_t *__restrict__ iteration) {
+    const int k = (int)blockIdx.y;
+    const auto &s = heads.space[k];
+    const int64_t quad = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = 4 * quad;
+    if (i >= s.n) return;
+    const Philox words = philox_at(seed, PHILOX_HEAD, k, *iteration, quad);
+    UNROLL
+    for (int j = 0; j < 4; j++)
+        if (i + j < s.n) {
+            s.head[i + j] = philox_uniform(words.word[j], s.bound);
+            s.m1[i + j] = s.m2[i + j] = 0.0f;
+        }
+}
+
 __global__ void random_rows_v2_each(int64_t *__restrict__ rows, int64_t B, int64_t N, uint64_t seed,
                                     const int64_t *__restrict__ iteration) {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
@@ -57,6 +81,25 @@ extern "C" Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d
     cost(q, 0.0, 4.0 * n);
     return launch(q, random_linear_v2_quads, grid_of(ceil_div(n, 4 * THREADS)), THREADS, 0, head, n,
                   bound, seed, stream, k, iteration, aligned_16(head));
+}
+
+extern "C" Status cuda_random_heads(Queue *q, const InnerSteps *heads, uint64_t seed,
+                                    const int64_t *iteration) {
+    REQUIRE(q, heads_drawable(heads) && iteration, "random_heads");
+    RandomHeads all = {};
+    int64_t most = 0, sum = 0;
+    for (int k = 0; k < heads->K; k++) {
+        const InnerSpace *s = &heads->space[k];
+        const int64_t n = linear_size(heads->C, s->Z.d);
+        all.space[k] = {s->head, s->m1, s->m2, n, (float)(1.0 / sqrt((double)s->Z.d))};
+        sum += n;
+        if (n > most) most = n;
+    }
+    const int64_t blocks = ceil_div(most, 4 * THREADS);
+    REQUIRE(q, blocks <= INT32_MAX, "random_heads");
+    cost(q, 0.0, 12.0 * (double)sum);
+    return launch(q, random_heads_v1_quads, dim3((unsigned)blocks, (unsigned)heads->K), THREADS, 0,
+                  all, seed, iteration);
 }
 
 extern "C" Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,

@@ -3,9 +3,10 @@
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t candidates[] = {
-        cuda_inner_scratch(type, K, B, C, d),  cuda_linear_grad_scratch(type, B, C, d),
-        cuda_head_grad_scratch(type, B, C, d), cuda_label_grad_scratch(type, K, B, C, d),
-        cuda_batch_entropy_scratch(K, B, C),   cuda_cross_entropy_scratch(B)};
+        cuda_inner_scratch(type, K, B, C, d),       cuda_linear_grad_scratch(type, B, C, d),
+        cuda_head_grad_scratch(type, B, C, d),      cuda_label_grad_scratch(type, K, B, C, d),
+        cuda_batch_entropy_scratch(K, B, C),        cuda_cross_entropy_scratch(B),
+        cuda_task_labels_scratch(type, K, B, C, d), cuda_task_step_scratch(type, K, B, C, d)};
     int64_t most = 0;
     for (const int64_t bytes : candidates)
         if (bytes > most) most = bytes;
@@ -36,6 +37,9 @@ void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster) {
     train->label_mean = cuda_label_mean;
     train->batch_entropy = cuda_batch_entropy;
     train->prior_ratio = cuda_prior_ratio;
+    train->task_labels = cuda_task_labels;
+    train->task_step = cuda_task_step;
+    train->random_heads = cuda_random_heads;
     train->inner_steps = cuda_inner_steps;
     train->label_grad = cuda_label_grad;
     train->cross_entropy = cuda_cross_entropy;

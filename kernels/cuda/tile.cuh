@@ -92,12 +92,14 @@ template <int THREADS> __device__ float block_max(float x, float *slots) {
 /* All blocks of a cooperative launch meet. `arrived` counts in global memory and is zero when the
  * kernel starts; `epoch` is each thread's own, zero at first. What any thread wrote before it is seen
  * by every thread behind it. */
-__device__ __forceinline__ void grid_barrier(unsigned *arrived, unsigned &epoch) {
+__device__ __forceinline__ void grid_barrier(unsigned *arrived, unsigned &epoch,
+                                             const char *file = __builtin_FILE(),
+                                             int line = __builtin_LINE()) {
     epoch += gridDim.x;
     __syncthreads(); /* the release of one thread is for what the whole block wrote */
     if (threadIdx.x == 0) {
         add_release(arrived, 1);
-        wait_for(arrived, epoch);
+        wait_for(arrived, epoch, file, line);
     }
     __syncthreads();
 }

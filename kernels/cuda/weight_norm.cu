@@ -21,54 +21,44 @@
  */
 #include <math.h>
 
-#include "cuda.h"
+#include "weight_norm.cuh"
 
-constexpr int THREADS = 256;
-constexpr int SUM_BYTES = THREADS / WARP * (int)sizeof(double); /* shared memory of block_sum */
-
-/* <a,b> of n floats in double, in every thread. */
-__device__ __forceinline__ double dot(const float *a, const float *b, int64_t n) {
-    double sum = 0.0;
-    for (int64_t j = threadIdx.x; j < n; j += THREADS) sum += (double)a[j] * (double)b[j];
-    return block_sum<THREADS>(sum, shared_mem<double>());
-}
-
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(NORM_THREADS)
     weight_norm_v2_block(float *__restrict__ W, const float *__restrict__ task, int64_t C,
                          int64_t d) {
     const int64_t c = blockIdx.x;
-    const float *v = task + c * d, *g = task + C * d + C;
-    const float scale = (float)((double)g[c] / sqrt(dot(v, v, d)));
-    for (int64_t j = threadIdx.x; j < d; j += THREADS) W[c * d + j] = scale * v[j];
+    const float *v = task + c * d;
+    const float scale = norm_scale(v, task[C * d + C + c], d);
+    for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS) W[c * d + j] = scale * v[j];
 }
 
 /* No __restrict__: grad may be grad_linear. A thread reads an element before it writes it, and no
  * other thread does. */
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(NORM_THREADS)
     weight_norm_grad_v2_block(float *grad, const float *grad_linear, const float *task, int64_t C,
                               int64_t d) {
     const int64_t c = blockIdx.x;
-    const float *v = task + c * d, *g = task + C * d + C, *grad_W = grad_linear + c * d;
-    const double length = sqrt(dot(v, v, d)), along = dot(grad_W, v, d) / length;
-    const float scale = (float)((double)g[c] / length), project = (float)(along / length);
-    for (int64_t j = threadIdx.x; j < d; j += THREADS)
+    const float *v = task + c * d, *grad_W = grad_linear + c * d;
+    float scale, project, along;
+    norm_slopes(grad_W, v, task[C * d + C + c], d, scale, project, along);
+    for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS)
         grad[c * d + j] = scale * (grad_W[j] - project * v[j]);
     if (threadIdx.x == 0) {
         grad[C * d + c] = grad_linear[C * d + c]; /* the bias is what it is */
-        grad[C * d + C + c] = (float)along;
+        grad[C * d + C + c] = along;
     }
 }
 
 extern "C" Status cuda_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
     REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
     cost(q, 3.0 * C * d, 8.0 * C * d);
-    return launch(q, weight_norm_v2_block, grid_of(C), THREADS, SUM_BYTES, W, task, C, d);
+    return launch(q, weight_norm_v2_block, grid_of(C), NORM_THREADS, NORM_SHARED, W, task, C, d);
 }
 
 extern "C" Status cuda_weight_norm_grad(Queue *q, float *grad, const float *grad_linear,
                                         const float *task, int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
     cost(q, 7.0 * C * d, 12.0 * C * d);
-    return launch(q, weight_norm_grad_v2_block, grid_of(C), THREADS, SUM_BYTES, grad, grad_linear,
-                  task, C, d);
+    return launch(q, weight_norm_grad_v2_block, grid_of(C), NORM_THREADS, NORM_SHARED, grad,
+                  grad_linear, task, C, d);
 }

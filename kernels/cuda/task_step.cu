@@ -1,0 +1,407 @@
+/*
+ * task_step.cu - the outer loss, its gradient, and an Adam step of every task encoder (paper Eq. 12)
+ *
+ *     L_k = log_softmax(head_k(Z_k)),   loss_k = -1/B sum_b <Y_b, L_k,b>,   y = -1/B sum_k L_k,
+ *     q = y/K + gamma (ln P_bar_k + 1)/B,   R_k = P_k (q - sum_c P_k q),
+ *     (grad_W, grad_bias) = (R_k^T Z_k, sums of R_k),  through weight norm,  Adam
+ *
+ * Shapes   P (K,B,C), which R replaces; Y (B,C), P_bar (K,C), loss (K); Z_k, heads, tasks as in train.h.
+ * Cost     4BCd flops per space; Z twice, L and P through the L2 cache (4KBC bytes each way).
+ * Mapping  launches, whatever K is:
+ *
+ *              round_spaces              W of the heads in the operand type             (16 bits)
+ *              head_labels_v1_rows       a block: 64 rows of a space (logits.cuh) -> L, a loss
+ *              task_grad_v3_spaces       rows over lanes (rows.cuh), all spaces -> R; sums the losses
+ *              round_residuals           R in the operand type, scaled                  (16 bits)
+ *              gradient_v2_split         R^T Z of all spaces (gradient.cuh)
+ *              task_adam_v1_block        a block: a class of a space: weight norm's gradient, Adam
+ *
+ *          R is not bounded. In fp16 it is multiplied by the power of two that brings the largest of all
+ *          spaces to [2^14, 2^15): linear_grad.cu. Its maximum is taken where R is made.
+ * Needs    spaces of one operand type and K C floats in shared memory; others, and TURTLE_KERNELS=naive,
+ *          go operation by operation. scratch (cuda_task_step_scratch).
+ * History  Not measured yet. v1, an operation and a space at a time: K (rounding, matmul, cross-entropy 2)
+ *          and a copy, K (task_grad, maximum 2, rounding, gradient 2, weight norm, Adam): 12K + 1 nodes in
+ *          fp16. Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 8 to 15 us less, K = 2 23 to
+ *          45 us.
+ *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
+ *          inner step, which are these one Adam step earlier, from the persistent kernel.
+ */
+#include "adam.cuh"
+#include "gradient.cuh"
+#include "logits.cuh"
+#include "residual_scale.cuh"
+#include "rows.cuh"
+#include "weight_norm.cuh"
+
+/* --- heads -> L, losses ----------------------------------------------------------------------- */
+
+template <class T> struct HeadLabels {
+    struct {
+        const float *head;
+        int64_t d, stride;
+        typename T::Element *W; /* (C, stride): rounded; NULL: the head itself is the operand */
+        View<T> Z, W_view;
+        float *L;             /* (B,C) */
+        double *loss_partial; /* (logit_blocks(B)) */
+    } space[MAX_SPACES];
+    const float *Y;
+    int64_t B, C;
+    unsigned *most; /* (1) is zeroed */
+};
+
+template <class T> __global__ void round_spaces(const HeadLabels<T> a) {
+    const auto &s = a.space[blockIdx.y];
+    const int64_t step = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < a.C * s.stride;
+         i += step) {
+        const int64_t c = i / s.stride, j = i % s.stride;
+        s.W[i] = from_float<T>(j < s.d ? s.head[c * s.d + j] : 0.0f);
+    }
+    if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *a.most = 0;
+}
+
+template <class T, class S>
+__global__ void __launch_bounds__(S::THREADS, 2) head_labels_v1_rows(const HeadLabels<T> a) {
+    constexpr int LANES = LOGIT_LANES<S>;
+    const auto &s = a.space[blockIdx.y];
+    double loss = 0.0;
+    logit_rows<T, S>(s.Z, s.W_view, s.head + a.C * s.d, s.L, a.B, a.C, blockIdx.x,
+                     [&](int64_t b, const float *x, float top, float sum, int lane) {
+                         const int64_t C = b < a.B ? a.C : 0;
+                         const float *y = a.Y + b * a.C;
+                         const float log_sum = logf(sum);
+                         float mass = 0.0f, dot = 0.0f;
+                         for (int64_t c = lane; c < C; c += LANES) {
+                             const float below = x[c] - top;
+                             dot += y[c] * below;
+                             mass += y[c];
+                             s.L[b * a.C + c] = below - log_sum;
+                         }
+                         mass = group_sum<LANES>(mass);
+                         dot = group_sum<LANES>(dot);
+                         if (C && lane == 0) loss += (double)(mass * log_sum - dot);
+                     });
+    __syncthreads(); /* logits in shared memory are read no more */
+    loss = block_sum<S::THREADS>(loss, shared_mem<double>(0));
+    if (threadIdx.x == 0) s.loss_partial[blockIdx.x] = loss;
+}
+
+/* --- L, P -> R -------------------------------------------------------------------------------- */
+
+struct TaskGrad {
+    float *P;       /* (K,B,C) */
+    const float *L; /* (K,B,C) */
+    const float *P_bar;
+    int K;
+    int64_t B, C;
+    float scale, share, weight; /* 1/B, 1/K, gamma/B */
+    unsigned *most;             /* the largest |R|, as bits; NULL: nobody asks */
+    const double *loss_partial; /* (K, loss_blocks) */
+    int64_t loss_blocks;
+    float *loss; /* (K) */
+};
+constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */
+
+template <class Shape>
+__global__ void __launch_bounds__(Shape::THREADS) task_grad_v3_spaces(const TaskGrad a) {
+    const int64_t matrix = a.B * a.C;
+    float *slope = shared_mem<float>(ROW_SHARED); /* (K,C) of the entropy, the same in every row */
+    for (int64_t i = threadIdx.x; i < a.K * a.C; i += Shape::THREADS)
+        slope[i] = a.P_bar[i] > 0.0f ? a.weight * (logf(a.P_bar[i]) + 1.0f) : 0.0f;
+    __syncthreads();
+
+    const int64_t stride = (int64_t)gridDim.x * Shape::PER_BLOCK;
+    const int in_warp = (int)threadIdx.x % WARP / Shape::LANES;
+    float most = 0.0f;
+    /* by the first row of the warp, so that all its lanes go round equally often */
+    for (int64_t r = row_of_thread<Shape>() - in_warp; r < a.B; r += stride) {
+        const RowOf<Shape> row(r + in_warp, a.B, a.C);
+        const float *l_row = a.L + row.start;
+        float y[Shape::HELD], p[Shape::HELD];
+        auto sum_of = [&](int64_t c) { /* -1/B sum_k L_k */
+                                       float sum = 0.0f;
+                                       for (int k = 0; k < a.K; k++)
+                                           sum -= l_row[k * matrix + c] * a.scale;
+                                       return sum;
+        };
+        row.each([&](int i, int64_t c) {
+            if (Shape::ITEMS) y[i] = sum_of(c);
+        });
+        for (int k = 0; k < a.K; k++) {
+            float *p_row = a.P + k * matrix + row.start, mean = 0.0f;
+            const float *own = slope + k * a.C;
+            auto q_of = [&](int i, int64_t c) {
+                return (Shape::ITEMS ? y[i] : sum_of(c)) * a.share + own[c];
+            };
+            row.hold(p, p_row);
+            row.each([&](int i, int64_t c) { mean += row.at(p, p_row, i, c) * q_of(i, c); });
+            mean = row.sum(mean);
+            row.each([&](int i, int64_t c) {
+                const float grad = row.at(p, p_row, i, c) * (q_of(i, c) - mean);
+                p_row[c] = grad;
+                most = fmaxf(most, fabsf(grad));
+            });
+        }
+    }
+    if (a.most) { /* non-negative floats order as integers do: the same in any order */
+        most = block_max<Shape::THREADS>(most, shared_mem<float>());
+        if (threadIdx.x == 0) atomicMax(a.most, __float_as_uint(most));
+    }
+    if (blockIdx.x == 0 && threadIdx.x < WARP)
+        for (int k = 0; k < a.K; k++) {
+            double sum = 0.0;
+            for (int64_t i = threadIdx.x; i < a.loss_blocks; i += WARP)
+                sum += a.loss_partial[k * a.loss_blocks + i];
+            sum = warp_sum(sum);
+            if (threadIdx.x == 0) a.loss[k] = (float)(sum / (double)a.B);
+        }
+}
+
+/* out (K, B, stride), spaces `pitch` elements apart = R in 16 bits, zeros behind; *unscale undoes the
+ * scale of float16. */
+template <class T>
+__global__ void round_residuals(uint16_t *out, int64_t pitch, float *unscale, const float *R,
+                                const unsigned *most, int64_t B, int64_t C) {
+    const float scale = std::is_same<T, Fp16>::value ? scale_of(*most) : 1.0f;
+    const int64_t stride = round_up(C, 8), step = (int64_t)gridDim.x * blockDim.x, k = blockIdx.y;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < B * stride; i += step) {
+        const int64_t b = i / stride, c = i % stride;
+        out[k * pitch + i] = from_float<T>(c < C ? R[(k * B + b) * C + c] * scale : 0.0f);
+    }
+    if (blockIdx.x == 0 && k == 0 && threadIdx.x == 0) *unscale = 1.0f / scale;
+}
+
+/* --- gradient -> task encoder ----------------------------------------------------------------- */
+
+/* What becomes of the gradient's sums: they are stored. */
+struct StoreSpaces {
+    float *grad; /* (linear_size) of each space, `pitch` apart: an array of pointers, indexed by the
+                  * space, ptxas would copy into local memory */
+    int64_t pitch;
+    __device__ void begin(int64_t) const {
+        __syncthreads();
+    }
+    __device__ void operator()(int k, int64_t, int64_t, int64_t, int64_t i, float g) const {
+        grad[k * pitch + i] = g;
+    }
+    __device__ void end(int64_t) const {}
+};
+
+struct TaskAdam {
+    struct {
+        float *task, *m1, *m2;
+        const float *grad; /* (linear_size) */
+        int64_t d;
+    } space[MAX_SPACES];
+    int64_t C;
+    double lr;
+    const int64_t *step;
+};
+
+__global__ void __launch_bounds__(NORM_THREADS) task_adam_v1_block(const TaskAdam a) {
+    const auto &s = a.space[blockIdx.y];
+    const int64_t c = blockIdx.x, d = s.d, bias = a.C * d + c, g = bias + a.C;
+    AdamStep *shared = shared_mem<AdamStep>(NORM_SHARED);
+    float *v = s.task + c * d;
+    const float *grad_W = s.grad + c * d;
+    float scale, project, along;
+    if (threadIdx.x == 0) *shared = adam_step(a.lr, *a.step);
+    norm_slopes(grad_W, v, s.task[g], d, scale, project, along); /* begins with a barrier */
+    const AdamStep step = *shared;
+    for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS)
+        adam_update(step, v[j], scale * (grad_W[j] - project * v[j]), s.m1[c * d + j],
+                    s.m2[c * d + j]);
+    if (threadIdx.x == 0) {
+        adam_update(step, s.task[bias], s.grad[bias], s.m1[bias], s.m2[bias]);
+        adam_update(step, s.task[g], along, s.m1[g], s.m2[g]);
+    }
+}
+
+/* --- scratch ---------------------------------------------------------------------------------- */
+
+struct TaskStepScratch {
+    char *W[MAX_SPACES];  /* (C, stride) of 16 bits */
+    float *L;             /* (K,B,C) */
+    double *loss_partial; /* (K, logit_blocks(B)) */
+    uint16_t *R;          /* (K, pitch) of 16 bits */
+    float *grad;          /* (K, grad_pitch): linear_size each */
+    unsigned *most;
+    float *unscale;
+    void *work; /* of the gradient */
+    int64_t pitch, grad_pitch, bytes;
+};
+static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const bool rounds = type != DTYPE_F32;
+    TaskStepScratch s = {};
+    char *base = (char *)scratch;
+    int64_t at = 0;
+    auto take = [&](int64_t bytes) {
+        char *piece = base + at;
+        at += round_up(bytes, 64);
+        return piece;
+    };
+    s.most = (unsigned *)take(4);
+    s.unscale = (float *)take(4);
+    s.pitch = rounds ? converted_bytes(B, C) / 2 : 0;
+    for (int k = 0; k < K; k++) s.W[k] = take(rounds ? converted_bytes(C, d) : 0);
+    s.grad_pitch = round_up(linear_size(C, d), 16);
+    s.grad = (float *)take(K * s.grad_pitch * 4);
+    s.loss_partial = (double *)take(K * logit_blocks(B) * 8);
+    s.L = (float *)take(K * B * C * 4);
+    s.R = (uint16_t *)take(K * s.pitch * 2);
+    s.work = take(gradient_scratch(K, C, d));
+    s.bytes = at;
+    return s;
+}
+
+/* Operation by operation: one gradient, then the most that an operation needs. */
+static int64_t composed_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t labels = cuda_label_grad_scratch(type, K, B, C, d),
+                  gradient = cuda_linear_grad_scratch(type, B, C, d);
+    return round_up(task_size(C, d) * 4, 64) + (labels > gradient ? labels : gradient);
+}
+
+int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t spaces = lay_out(NULL, type, K, B, C, d).bytes,
+                  composed = composed_scratch(type, K, B, C, d);
+    return spaces > composed ? spaces : composed;
+}
+
+static Status composed(Queue *q, const TaskSteps *s, const InnerSteps *heads, int64_t d_most) {
+    const int64_t B = s->B, C = s->C;
+    float *grad = (float *)s->scratch;
+    void *work = (char *)s->scratch + round_up(task_size(C, d_most) * 4, 64);
+    InnerSteps in = *heads;
+    in.Y = s->Y;
+    in.scratch = work;
+    cuda_label_grad(q, s->loss, s->Y, &in); /* grad_Y takes the place of Y */
+    for (int k = 0; k < s->K; k++) {
+        const TaskSpace *space = &s->space[k];
+        float *R = s->P + k * B * C;
+        const int64_t d = space->Z.d;
+        cuda_task_grad(q, R, s->Y, s->P_bar + k * C, s->K, s->gamma, B, C, work);
+        cuda_linear_grad(q, grad, R, &space->Z, B, C, work);
+        cuda_weight_norm_grad(q, grad, grad, space->task, C, d);
+        cuda_adam(q, space->task, grad, space->m1, space->m2, task_size(C, d), s->lr, s->step);
+    }
+    return q->status;
+}
+
+/* --- launchers -------------------------------------------------------------------------------- */
+
+constexpr int ROUND_THREADS = 256;
+static dim3 round_grid(int64_t n, int K) {
+    const int64_t blocks = ceil_div(n, 4 * ROUND_THREADS);
+    return dim3((unsigned)(blocks < 1024 ? blocks : 1024), (unsigned)K);
+}
+
+template <class T>
+static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
+                      const TaskStepScratch &scratch) {
+    constexpr int size = sizeof(typename T::Element);
+    constexpr bool rounds = size == 2, scales = std::is_same<T, Fp16>::value;
+    const int K = s->K;
+    const int64_t B = s->B, C = s->C, loss_blocks = logit_blocks(B);
+    const double labels = K * (double)B * (double)C;
+    HeadLabels<T> h = {};
+    Gradient<T> g = {};
+    const StoreSpaces store = {scratch.grad, scratch.grad_pitch};
+    TaskAdam adam = {};
+    double features = 0.0;
+    h.Y = s->Y;
+    h.B = B;
+    h.C = g.C = adam.C = C;
+    h.most = scratch.most;
+    g.K = K;
+    g.B = B;
+    g.scale = 1.0f;
+    g.scale_dev = scales ? scratch.unscale : NULL;
+    adam.lr = s->lr;
+    adam.step = s->step;
+    for (int k = 0; k < K; k++) {
+        const TaskSpace *space = &s->space[k];
+        const float *head = heads->space[k].head;
+        const int64_t d = space->Z.d, stride = rounds ? round_up(d, 8) : d;
+        void *W = rounds ? (void *)scratch.W[k] : (void *)head;
+        h.space[k] = {head,
+                      d,
+                      stride,
+                      (typename T::Element *)W,
+                      view<T>(space->Z.data, space->Z.row, B, d),
+                      view<T>(W, stride, C, d),
+                      scratch.L + k * B * C,
+                      scratch.loss_partial + k * loss_blocks};
+        g.space[k].R = rounds ? view<T>(scratch.R + k * scratch.pitch, round_up(C, 8), B, C)
+                              : view<T>(s->P + k * B * C, C, B, C);
+        g.space[k].Z = h.space[k].Z;
+        g.space[k].d = d;
+        adam.space[k] = {space->task, space->m1, space->m2, scratch.grad + k * scratch.grad_pitch,
+                         d};
+        features += (double)d;
+    }
+
+    if constexpr (rounds) {
+        cost(q, 0.0, 6.0 * (double)C * features);
+        launch(q, round_spaces<T>, round_grid(linear_size(C, (int64_t)features), K), ROUND_THREADS,
+               0, h);
+    }
+    with_logit_tile(C, [&](auto shape) {
+        using S = decltype(shape);
+        constexpr int shared = logit_shared<T, S>();
+        cost(q, 2.0 * (double)B * (double)C * features,
+             size * ((double)B + (double)C) * features + 4.0 * (labels + (double)(B * C)));
+        return launch(q, (head_labels_v1_rows<T, S>), dim3((unsigned)loss_blocks, (unsigned)K),
+                      S::THREADS, shared, h);
+    });
+    const TaskGrad t = {s->P,
+                        scratch.L,
+                        s->P_bar,
+                        K,
+                        B,
+                        C,
+                        1.0f / (float)B,
+                        1.0f / (float)K,
+                        (float)(s->gamma / (double)B),
+                        scales ? scratch.most : NULL,
+                        scratch.loss_partial,
+                        loss_blocks,
+                        s->loss};
+    with_row_shape(C, [&](auto shape) {
+        using Shape = decltype(shape);
+        const int64_t rows = row_blocks<Shape>(B),
+                      most = (int64_t)GRAD_THREADS_PER_SM / Shape::THREADS * q->device->sms;
+        cost(q, 8.0 * labels, 12.0 * labels);
+        return launch(q, task_grad_v3_spaces<Shape>, grid_of(rows < most ? rows : most),
+                      Shape::THREADS, ROW_SHARED + (int)(K * C) * (int)sizeof(float), t);
+    });
+    if constexpr (rounds) {
+        cost(q, 0.0, 6.0 * labels);
+        launch(q, round_residuals<T>, round_grid(B * round_up(C, 8), K), ROUND_THREADS, 0,
+               scratch.R, scratch.pitch, scratch.unscale, (const float *)s->P,
+               (const unsigned *)scratch.most, B, C);
+    }
+    with_gradient_tile(C, [&](auto shape) {
+        using S = decltype(shape);
+        if (q->status != OK) return q->status;
+        const Status st =
+            gradient_plan<S>(q, &g, gradient_resident<S, T, StoreSpaces>(q->device), scratch.work);
+        return st == OK ? gradient_launch<S>(q, g, store) : st;
+    });
+    cost(q, 19.0 * (double)C * features, 28.0 * (double)C * features);
+    return launch(q, task_adam_v1_block, dim3((unsigned)C, (unsigned)K), NORM_THREADS,
+                  NORM_SHARED + (int)sizeof(AdamStep), adam);
+}
+
+Status cuda_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
+    REQUIRE(q, tasks_complete(s, batch_servable) && heads_match(s, heads) && s->C <= INT32_MAX,
+            "task_step");
+    int64_t d = 0;
+    for (int k = 0; k < s->K; k++) d = s->space[k].Z.d > d ? s->space[k].Z.d : d;
+    const bool fits =
+        s->K * s->C <= (q->device->shared_per_block - ROW_SHARED) / (int64_t)sizeof(float);
+    if (q->device->naive || !one_type(s) || !fits) return composed(q, s, heads, d);
+    const TaskStepScratch scratch = lay_out(s->scratch, s->space[0].Z.type, s->K, s->B, s->C, d);
+    return with_type(&s->space[0].Z,
+                     [&](auto type) { return enqueue<decltype(type)>(q, s, heads, scratch); });
+}

@@ -1,0 +1,265 @@
+/* model.c - a model of the time of one outer iteration on a GPU. */
+#include "model.h"
+
+#include <string.h>
+
+/* A visit of the slab form's pieces (plan.c), and what a kernel of rows has beside its bytes: filling and
+ * draining the pipeline of each tile. Estimates, in clocks. */
+static const double VISIT_CLOCKS = 1100.0, TILE_CLOCKS = 1500.0;
+static const double SHARED_BYTES_CLOCK = 128.0; /* of an SM */
+
+/* Tiles of kernels/cuda: rows of a block of logits; widest columns; a gradient's tile of features. */
+enum { LOGIT_ROWS = 64, LOGIT_COLS = 128, WGMMA_COLS = 256, MOST_SPLITS = 64, MOST_WAVE = 512 };
+
+/* The problem, in the letters of the formulas. */
+typedef struct {
+    const PlanDevice *device;
+    const Plan *plan;
+    double K, B, C, S; /* S: features of all spaces */
+    double e;          /* bytes of an operand */
+    double rate, best; /* flops/s of mma.sync or FMAs; of the best instruction there is */
+    bool rounds;       /* operands are rounded copies */
+} Problem;
+
+static double up(double n, double to) {
+    const double tiles = n / to;
+    return (double)(int64_t)(tiles + (tiles > (double)(int64_t)tiles ? 1.0 : 0.0)) * to;
+}
+static double tiles(double n, double of) {
+    return up(n, of) / of;
+}
+static double most(double a, double b) {
+    return a > b ? a : b;
+}
+static double least(double a, double b) {
+    return a < b ? a : b;
+}
+
+/* Classes that the mma tiles compute. */
+static double padded(double C) {
+    return C <= 16 ? 16 : C <= 64 ? 64 : up(C, LOGIT_COLS);
+}
+static double gradient_rows(double C) {
+    return C <= 16 ? 16 : C <= 64 ? 64 : 128;
+}
+static double gradient_cols(double C) {
+    return C <= 16 ? 128 : 64;
+}
+
+/* --- phases ----------------------------------------------------------------------------------- */
+
+static void add(Model *m, const Problem *p, double rate, ModelPhase phase) {
+    const PlanDevice *device = p->device;
+    const double port = SHARED_BYTES_CLOCK * device->clock_hz * device->sms;
+    const struct {
+        const char *name;
+        double seconds;
+    } parts[] = {{"HBM", phase.hbm / device->hbm_bytes_s},
+                 {"L2", phase.l2 / device->l2_bytes_s},
+                 {"shared memory", phase.shared / port},
+                 {"flops", phase.flops / rate},
+                 {"latency", phase.latency_s},
+                 {"barriers", phase.barriers * device->barrier_s},
+                 {"launches", phase.nodes * device->node_s}};
+    double largest = 0.0, link = 0.0;
+    phase.bound = "";
+    for (int i = 0; i < 7; i++) {
+        if (parts[i].seconds > largest) largest = parts[i].seconds, phase.bound = parts[i].name;
+        if (i < 4) link = most(link, parts[i].seconds);
+        else phase.seconds += parts[i].seconds;
+    }
+    phase.seconds += link;
+    m->seconds += (double)phase.times * phase.seconds;
+    m->launches += (double)phase.times * phase.nodes;
+    m->phase[m->count++] = phase;
+}
+
+/* Blocks that a kernel of rows runs one after the other on an SM, in units of tiles of classes. */
+static double row_latency(const Problem *p) {
+    const double blocks = p->K * tiles(p->B, LOGIT_ROWS);
+    return tiles(blocks, 2.0 * p->device->sms) * tiles(p->C, LOGIT_COLS) * TILE_CLOCKS /
+           p->device->clock_hz;
+}
+
+/* Logits of all rows by tiles of 64 rows (task_labels.cu, task_step.cu, residual.cuh): Z once for each
+ * tile of classes, W once for each block of rows; `out` bytes more. */
+static ModelPhase forward(const Problem *p, const char *name, int64_t times, double out) {
+    const double blocks = tiles(p->B, LOGIT_ROWS), wide = tiles(p->C, LOGIT_COLS);
+    return (ModelPhase){.name = name,
+                        .times = times,
+                        .l2 = p->e * p->S * (p->B * wide + p->C * blocks) + out,
+                        .flops = 2.0 * up(p->B, LOGIT_ROWS) * padded(p->C) * p->S,
+                        .latency_s = row_latency(p)};
+}
+
+/* R^T Z by tiles of classes x features, the batch cut into pieces (gradient.cuh); without the sums. */
+static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
+    const double rows = gradient_rows(p->C), cols = gradient_cols(p->C);
+    const double class_tiles = tiles(p->C, rows);
+    return (ModelPhase){.name = name,
+                        .times = times,
+                        .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, cols)),
+                        .flops = 2.0 * p->B * class_tiles * rows * up(p->S, cols),
+                        .latency_s = TILE_CLOCKS / p->device->clock_hz};
+}
+/* Its partial sums, written and read. */
+static double gradient_sums(const Problem *p) {
+    const double rows = gradient_rows(p->C), cols = gradient_cols(p->C);
+    const double all = tiles(p->C, rows) * tiles(p->S, cols);
+    const double wave = least(2.0 * p->device->sms, MOST_WAVE);
+    const double splits = most(1.0, least(MOST_SPLITS, (double)(int64_t)(wave / all)));
+    return 8.0 * splits * all * rows * cols;
+}
+
+/* --- the inner loop --------------------------------------------------------------------------- */
+
+/* Rows stay in shared memory; CTAs of a job wait for its own. In turn: the sum over jobs, side by side:
+ * the slowest. */
+static void slab_steps(Model *m, const Problem *p, int64_t M) {
+    const PlanDevice *device = p->device;
+    const Plan *plan = p->plan;
+    double load = 0.0, port = 0.0, stream = 0.0, visits = 0.0, sums = 0.0, flops = 0.0;
+    for (int i = 0; i < plan->jobs; i++) {
+        const PlanLayout *j = &plan->job[i];
+        const double rows = (double)j->rows, resident = (double)j->resident, d = (double)j->d,
+                     count = j->count, left = rows - resident;
+        double pieces = tiles(least(rows, resident), j->group);
+        if (j->stage) pieces += tiles(left, j->stage);
+        if (j->passes > 1) pieces *= 1.0 + j->passes;
+        load += count * resident * d * p->e;
+        /* of all SMs' ports, as if all were as busy as this job's */
+        port += (plan->side_by_side ? count : (double)device->sms) * rows * d * p->e;
+        flops += 2.0 * count * rows * SLAB_CLASSES(j->C) * d;
+        stream += count * left * d * p->e;
+        visits = plan->side_by_side ? most(visits, pieces) : visits + pieces;
+        sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
+    }
+    const double half = 0.5 * visits * VISIT_CLOCKS / device->clock_hz;
+    const double turns = plan->side_by_side ? 1.0 : plan->jobs;
+    if (load > 0.0)
+        add(m, p, p->rate, (ModelPhase){.name = "inner: load slab", .times = 1, .l2 = load});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "inner: logits, softmax",
+                     .times = M,
+                     .shared = port,
+                     .l2 = stream,
+                     .flops = flops,
+                     .latency_s = half});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "inner: gradient",
+                     .times = M,
+                     .shared = port,
+                     .l2 = stream,
+                     .flops = flops,
+                     .latency_s = half});
+    add(m, p, p->rate, (ModelPhase){.name = "inner: sums, Adam, W", .times = M, .l2 = sums});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 2.0 * turns});
+}
+
+static void tiled_steps(Model *m, const Problem *p, int64_t M) {
+    const double labels = p->K * p->B * p->C, weights = p->C * p->S;
+    const double waits = p->C > LOGIT_COLS ? 8.0 * labels : 0.0; /* logits out and in again */
+    add(m, p, p->rate, forward(p, "inner: logits", M, waits));
+    add(m, p, p->rate,
+        (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
+    add(m, p, p->rate, gradient(p, "inner: gradient", M));
+    add(m, p, p->rate,
+        (ModelPhase){.name = "inner: sums, Adam",
+                     .times = M,
+                     .l2 = gradient_sums(p) + (24.0 + p->e) * weights});
+    /* rows, pieces of a tile, the step */
+    add(m, p, p->rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
+}
+
+/* Clusters of ceil(C / 256) CTAs of 128 rows x 256 classes: Z is multicast to them, so it crosses the L2's
+ * port once; W once for each block of 128 rows. Gradient tiles of 256 classes x 128 features. */
+static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
+    const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0;
+    const double rate = p->device->wgmma_flops_16, cluster = p->plan->cluster;
+    const double clusters = (double)p->plan->blocks / cluster;
+    const double rounds = tiles(p->K * tiles(p->B, rows), clusters); /* the last is not full */
+    const double flops = 2.0 * rounds * clusters * rows * cluster * WGMMA_COLS * p->S / p->K;
+    const double class_tiles = tiles(p->C, WGMMA_COLS), all = class_tiles * tiles(p->S, rows);
+    const double splits = most(1.0, (double)(int64_t)(p->device->sms / all));
+    const double tile = WGMMA_COLS * rows;
+    add(m, p, rate,
+        (ModelPhase){.name = "inner: logits",
+                     .times = M,
+                     .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows)),
+                     .flops = flops,
+                     .latency_s = rounds * TILE_CLOCKS / p->device->clock_hz});
+    add(m, p, rate,
+        (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
+    add(m, p, rate,
+        (ModelPhase){.name = "inner: gradient",
+                     .times = M,
+                     .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, rows)),
+                     .flops = 2.0 * p->B * tile * all,
+                     .latency_s = TILE_CLOCKS / p->device->clock_hz});
+    add(m, p, rate,
+        (ModelPhase){.name = "inner: sums, Adam",
+                     .times = M,
+                     .l2 = 8.0 * splits * all * tile + (24.0 + p->e) * weights});
+    add(m, p, rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
+}
+
+/* --- the iteration ---------------------------------------------------------------------------- */
+
+void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run) {
+    Problem p = {.device = device, .plan = plan, .K = plan->jobs};
+    *out = (Model){0};
+    for (int k = 0; k < plan->jobs; k++) {
+        p.S += (double)plan->job[k].d;
+        p.B = most(p.B, (double)plan->job[k].B);
+        p.C = (double)plan->job[k].C;
+    }
+    p.rounds = run->type != DTYPE_F32;
+    p.e = p.rounds ? 2.0 : 4.0;
+    p.rate = p.rounds    ? device->mma_flops_16
+             : run->tf32 ? device->mma_flops_tf32
+                         : device->simt_flops;
+    p.best = p.rounds ? most(p.rate, device->wgmma_flops_16) : p.rate;
+    const double labels = p.K * p.B * p.C, weights = p.C * p.S, mean = p.B * p.C;
+
+    /* random_rows, and a gather of each space: rows come from HBM, the batch stays in L2 */
+    add(out, &p, p.rate,
+        (ModelPhase){.name = "gather",
+                     .times = 1,
+                     .hbm = p.B * p.S * run->feature_bytes,
+                     .l2 = p.B * p.S * (run->feature_bytes + p.e),
+                     .nodes = 1.0 + p.K});
+    ModelPhase phase = forward(&p, "task forward", 1, 4.0 * labels + (4.0 + p.e) * weights);
+    phase.nodes = 2.0; /* weight norm before it */
+    add(out, &p, p.rate, phase);
+    add(out, &p, p.rate,
+        (ModelPhase){.name = "labels", .times = 1, .l2 = 8.0 * labels + 4.0 * mean, .nodes = 2.0});
+    if (!run->warm_start)
+        add(out, &p, p.rate,
+            (ModelPhase){.name = "random heads", .times = 1, .l2 = 12.0 * weights, .nodes = 1.0});
+
+    const double before = out->seconds;
+    add(out, &p, p.rate, (ModelPhase){.name = "inner: launch", .times = 1, .nodes = 3.0});
+    if (plan->form == PLAN_SLAB) slab_steps(out, &p, run->M);
+    else if (plan->form == PLAN_WGMMA) wgmma_steps(out, &p, run->M);
+    else tiled_steps(out, &p, run->M);
+    out->inner_s = out->seconds - before;
+
+    phase = forward(&p, "head forward", 1, 4.0 * labels + 4.0 * mean);
+    phase.nodes = p.rounds ? 2.0 : 1.0; /* rounding before it */
+    add(out, &p, p.rate, phase);
+    add(out, &p, p.rate, /* L of all, P in and out; rounded copies */
+        (ModelPhase){.name = "task gradient",
+                     .times = 1,
+                     .l2 = 12.0 * labels + (p.rounds ? 6.0 * labels : 0.0),
+                     .nodes = p.rounds ? 2.0 : 1.0});
+    phase = gradient(&p, "outer gradient", 1);
+    phase.l2 += gradient_sums(&p) + 4.0 * weights;
+    phase.barriers = 1.0;
+    phase.nodes = 2.0;
+    add(out, &p, p.rate, phase);
+    add(out, &p, p.rate, /* gradient twice, v and moments in and out; the count of iterations */
+        (ModelPhase){.name = "weight norm, Adam", .times = 1, .l2 = 36.0 * weights, .nodes = 2.0});
+
+    out->flops_floor_s = (4.0 * (double)run->M + 6.0) * p.B * p.C * p.S / p.best;
+}
