@@ -10,16 +10,21 @@
 
 /* --- features --------------------------------------------------------------------------------- */
 
-/* Every feature must be finite as float32: one that is not would spread to all weights. */
-static Status check_finite(const Space *s, Error *err) {
+/* Every feature must be finite as float32: one that is not would spread to all weights. Notes the
+ * largest. */
+static Status check_finite(Space *s, Error *err) {
     const Features *f = &s->features;
     float *row = malloc((size_t)f->d * sizeof *row);
     Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
     for (int64_t i = 0; st == OK && i < f->N; i++) {
-        float spread = 0.0f; /* 0 x is 0 for finite x only, and NaN stays */
+        float spread = 0.0f, most = 0.0f; /* 0 x is 0 for finite x only, and NaN stays */
         dtype_to_f32(row, (const uint8_t *)f->data + i * f->d * dtype_bytes(f->type), f->type,
                      f->swapped, f->d);
-        for (int64_t j = 0; j < f->d; j++) spread += 0.0f * row[j];
+        for (int64_t j = 0; j < f->d; j++) {
+            spread += 0.0f * row[j];
+            most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
+        }
+        if (most > s->most) s->most = most, s->most_row = i;
         for (int64_t j = 0; spread != 0.0f && st == OK && j < f->d; j++)
             if (!isfinite(row[j]))
                 st = fail(
@@ -51,6 +56,26 @@ static Status space_open(Space *out, const char *path, Error *err) {
                                .type = a->type,
                                .swapped = a->swapped};
     return check_finite(out, err);
+}
+
+/* The first space of the training split that float16 cannot hold, or NULL. */
+static const Space *beyond_float16(const Inputs *in) {
+    for (int k = 0; k < in->K; k++)
+        if (in->train.space[k].most > 65504.0f) return &in->train.space[k];
+    return NULL;
+}
+
+const char *inputs_precision(const Inputs *in, const char *device) {
+    return strcmp(device, "fp16") == 0 && beyond_float16(in) ? "tf32" : device;
+}
+
+Status inputs_check_float16(const Inputs *in, Error *err) {
+    const Space *s = beyond_float16(in);
+    if (!s) return OK;
+    return fail(err, ERR_ARG,
+                "training: --precision fp16: %s: row %lld holds %g, more than float16 can (65504): "
+                "use bf16 or fp32",
+                s->path, (long long)s->most_row, (double)s->most);
 }
 
 static void space_close(Space *s) {

@@ -11,6 +11,8 @@ typedef struct {
     char *path;
     Npy file;
     Features features; /* (N,d), inside the mapping */
+    float most;        /* largest magnitude of a feature */
+    int64_t most_row;  /* where it stands */
 } Space;
 
 /* The samples of a training or a validation split. */
@@ -39,6 +41,12 @@ enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2 };
 Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *common, int purpose,
                    Error *err);
 void inputs_close(Inputs *in); /* NULL and twice are fine */
+
+/* What --precision auto is for these features on a device whose own is `device`: just that, but tf32 in
+ * place of fp16 where float16 would make a feature of the training split infinite. */
+const char *inputs_precision(const Inputs *in, const char *device);
+/* Refuses such features where fp16 was asked for. */
+Status inputs_check_float16(const Inputs *in, Error *err);
 
 /* C classes for this data: 2 <= C <= N, and not fewer than the labels have. */
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);

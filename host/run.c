@@ -97,7 +97,6 @@ static Status parse_range(Run *run, Error *err) {
     return OK;
 }
 
-/* Opens the device, and `auto` becomes its own precision. */
 static Status open_ops(Run *run, Error *err) {
     TurtleCommon *common = &run->resolved.common;
     const char *why = NULL;
@@ -106,7 +105,6 @@ static Status open_ops(Run *run, Error *err) {
     else st = ops_open(&run->ops, common->device, common->threads, &why, err);
     if (st != OK) return st;
     if (why) notice(run->hooks, "device: %s", why);
-    if (strcmp(common->precision, "auto") == 0) common->precision = run->ops.precision;
     if (strcmp(common->precision, "tf32") == 0 && !run->ops.f16_products)
         return fail(err, ERR_USAGE,
                     "training: --precision tf32: the CPU backend has fp32, fp16 and bf16");
@@ -125,26 +123,6 @@ static DType operand_type(const TurtleCommon *common) {
     return strcmp(precision, "fp16") == 0   ? DTYPE_F16
            : strcmp(precision, "bf16") == 0 ? DTYPE_BF16
                                             : DTYPE_F32;
-}
-
-/* In float16 a feature beyond its range would become infinite. */
-static Status check_float16(const Space *s, Error *err) {
-    const Features *f = &s->features;
-    float *row = calloc((size_t)f->d, sizeof *row);
-    Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
-    for (int64_t i = 0; st == OK && i < f->N; i++) {
-        float most = 0.0f;
-        dtype_to_f32(row, (const uint8_t *)f->data + i * f->d * dtype_bytes(f->type), f->type,
-                     f->swapped, f->d);
-        for (int64_t j = 0; j < f->d; j++) most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
-        if (most > 65504.0f)
-            st = fail(err, ERR_ARG,
-                      "training: --precision fp16: %s: row %lld holds %g, more than float16 can "
-                      "(65504): use bf16 or fp32",
-                      s->path, (long long)i, (double)most);
-    }
-    free(row);
-    return st;
 }
 
 static InnerTier inner_tier(const char *name) {
@@ -194,10 +172,8 @@ static Status open_training(Run *run, Error *err) {
                (long long)config.B, (long long)train->N);
         config.B = train->N;
     }
-    for (int k = 0; k < config.K; k++) {
-        config.features[k] = &train->space[k].features;
-        if (st == OK && config.operands == DTYPE_F16) st = check_float16(&train->space[k], err);
-    }
+    for (int k = 0; k < config.K; k++) config.features[k] = &train->space[k].features;
+    if (config.operands == DTYPE_F16) st = inputs_check_float16(&run->in, err);
     if (st == OK) st = train_open(&run->train, &run->ops, &config, err);
     if (st != OK) return st;
 
@@ -221,6 +197,16 @@ static Status open_training(Run *run, Error *err) {
     return st;
 }
 
+/* `auto` becomes what the device has for these features. */
+static void settle_precision(Run *run) {
+    TurtleCommon *common = &run->resolved.common;
+    if (strcmp(common->precision, "auto") != 0) return;
+    common->precision = inputs_precision(&run->in, run->ops.precision);
+    if (strcmp(common->precision, run->ops.precision) != 0)
+        notice(run->hooks, "training: --precision %s, for a feature is beyond %s",
+               common->precision, run->ops.precision);
+}
+
 static Status open_run(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
     Status st = check_options(o, err);
@@ -232,6 +218,7 @@ static Status open_run(Run *run, Error *err) {
     } else if (st == OK) {
         st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
     }
+    if (st == OK) settle_precision(run);
     if (st == OK && run->in.C == 0)
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
     /* a sweep tries other numbers of classes than the labels have */

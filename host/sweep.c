@@ -44,7 +44,7 @@ void turtle_sweep_result_free(TurtleSweepResult *r) {
 
 typedef struct {
     const TurtleSweepOptions *options;
-    TurtleCommon common;      /* the caller's, with the device's own precision for `auto` */
+    TurtleCommon common;      /* the caller's, with what `auto` means on the device */
     const TurtleHooks *hooks; /* the caller's: called by one thread at a time */
     TurtleSweepResult *result;
     Shard shard;
@@ -430,8 +430,6 @@ static Status open_device(Sweep *s, Error *err) {
     const char *why = NULL;
     const Status st = ops_open(&s->ops, s->common.device, s->common.threads, &why, err);
     if (st == OK && why) notice(s->hooks, "device: %s", why);
-    if (st == OK && strcmp(s->common.precision, "auto") == 0)
-        s->common.precision = s->ops.precision;
     return st;
 }
 
@@ -471,6 +469,8 @@ static Status open_sweep(Sweep *s, Error *err) {
     Status st = shard_parse(&s->shard, o->shard, err);
     if (st == OK) st = open_device(s, err);
     if (st == OK) st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (st == OK && strcmp(s->common.precision, "auto") == 0)
+        s->common.precision = inputs_precision(&s->in, s->ops.precision);
     if (st == OK) st = open_grid(s, err);
     if (st == OK && !(s->result->folder = sweep_folder(s))) st = out_of_memory(err);
     if (st == OK) st = look_back(s, err);

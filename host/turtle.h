@@ -52,7 +52,7 @@ typedef struct {
 typedef struct {
     const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
     const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision;    /* of training: "auto" (fp32 on the CPU, tf32 on a GPU), "fp32";
+    const char *precision;    /* of training: "auto" (fp32 on the CPU, fp16 on a GPU), "fp32";
                                  "fp16": batches of float16, products of them on a GPU; "bf16":
                                  products of bfloat16; "tf32": on a GPU */
     uint64_t seed;            /* 42 */

@@ -1,6 +1,7 @@
 /* device_test.c - `--device cuda` beside `--device cpu`, as users run them: the program itself, a real
  * GPU or the emulated one (build/turtle-emu). */
 #include "../host/predict.h"
+#include "../io/npy.h"
 #include "golden.h"
 #include "operation.h"
 
@@ -80,6 +81,34 @@ Test(device, every_precision_follows_fp32, .timeout = 600) {
     compare_steps("", "--precision tf32", 3.1e-5);
     compare_steps("", "--precision fp16", 3.1e-5);
     compare_steps("", "--precision bf16", 2.5e-4);
+}
+
+/* What --precision auto is on a GPU: fp16, but not where that would make a feature infinite. */
+Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
+    enum { N = 64, D = 3 };
+    const struct {
+        float most;
+        const char *precision;
+    } cases[] = {{65504.0f, "\"precision\": \"fp16\""}, {65505.0f, "\"precision\": \"tf32\""}};
+    char *folder = temporary_folder();
+    char *path = format_text("%s/x.npy", folder);
+    float x[N * D];
+    Error err;
+    Ran ran;
+    need_gpu();
+    for (int i = 0; i < N * D; i++) x[i] = (float)(i * 37 % 101);
+    for (int i = 0; i < 2; i++) {
+        x[5] = -cases[i].most;
+        ASSERT_OK(npy_write(path, DTYPE_F32, 2, (const int64_t[]){N, D}, x, &err), err);
+        run_turtle(&ran,
+                   "train --device cuda --features %s --classes 2 --T 1 --json --out %s/run "
+                   "--restart",
+                   path, folder);
+        cr_expect(ran.status == 0 && strstr(ran.out, cases[i].precision), "%s%s", ran.out, ran.err);
+        cr_expect((strstr(ran.err, "beyond fp16") != NULL) == (i == 1), "%s", ran.err);
+    }
+    free(path);
+    remove_folder(folder);
 }
 
 /* --- baselines -------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ Test(queue, is_had_by_name_or_refused, .timeout = 60) {
     open_cuda(&ops, &q);
     cr_expect(strncmp(ops.kind, "cuda", 4) == 0 && strncmp(ops.name, "cuda", 4) == 0, "%s",
               ops.name);
-    cr_expect(ops.threads >= 1 && ops.f16_products && strcmp(ops.precision, "tf32") == 0);
+    cr_expect(ops.threads >= 1 && ops.f16_products && strcmp(ops.precision, "fp16") == 0);
     close_cuda(&ops, q);
     cr_expect(ops_open(&ops, "cuda:0", 0, NULL, &err) == OK, "%s", err.text);
     ops_close(&ops);

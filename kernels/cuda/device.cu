@@ -315,7 +315,7 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     out->device = device;
     out->emulated = EMULATED;
     out->f16_products = true;
-    out->precision = "tf32";
+    out->precision = "fp16";
     out->busy_rows = EMULATED ? 256 : 10240;
     snprintf(out->kind, sizeof out->kind, "%s", device->kind);
     if (EMULATED) snprintf(out->name, sizeof out->name, "%s", device->kind);

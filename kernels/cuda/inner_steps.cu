@@ -125,7 +125,7 @@ Status cuda_inner_steps(Queue *q, const InnerSteps *in) {
     REQUIRE(q, !asked || one_type(in),
             "inner_steps (spaces of several precisions: --inner unfused)");
     if (in->tier == INNER_UNFUSED || !one_type(in) || q->device->naive) return unfused_steps(q, in);
-    if (in->tier == INNER_MEGA) return cuda_inner_mega(q, in);
+    if (in->tier != INNER_FUSED) return cuda_inner_mega(q, in);
     return with_type(&in->space[0].Z,
                      [&](auto type) { return fused_steps<decltype(type)>(q, in); });
 }
