@@ -12,6 +12,8 @@
 #include "../emu/ptx_copy.h"
 #include "../emu/ptx_matrix.h"
 #include "../emu/ptx_scalar.h"
+#include "../emu/ptx_hopper.h"
+#include "../emu/ptx_wgmma.h"
 #else
 
 /* --- conversions (cvt) ------------------------------------------------------------------------ */
@@ -174,6 +176,13 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned *counter) {
 /* Returns when *counter has reached `target` (as a difference: counters may wrap). */
 __device__ __forceinline__ void wait_for(const unsigned *counter, unsigned target) {
     while ((int)(load_acquire(counter) - target) < 0) {}
+}
+
+/* --- barriers of a part of the block (bar.sync) ---------------------------------------------------
+ *
+ * Until `threads` of the block, whole warps, have come to barrier `id`, 1 to 15. */
+__device__ __forceinline__ void barrier_sync(int id, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 /* --- vectors ------------------------------------------------------------------------------------
