@@ -65,6 +65,16 @@ struct FusedScratch {
     unsigned *arrived; /* of the persistent kernel's barrier */
     int64_t bytes;
 };
+/* Most pieces of the gradient in inner_wgmma.cu, 128 KB each, unless tiles alone are more; and what
+ * they need for K spaces of at most d: grows with d, so that a smaller one fits too. */
+constexpr int64_t WIDE_PIECES = 512;
+inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t class_tiles = ceil_div(C, 128), tiles = K * class_tiles * ceil_div(d, 256);
+    const int64_t depth = ceil_div(B, 64), most = depth < MAX_SPLITS ? depth : MAX_SPLITS;
+    int64_t pieces = tiles * most < WIDE_PIECES ? tiles * most : WIDE_PIECES;
+    if (pieces < tiles) pieces = tiles;
+    return round_up(tiles * 4, 64) + pieces * 128 * 256 * 4 + K * class_tiles * most * 128 * 4;
+}
 inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, int64_t C,
                                   int64_t d) {
     FusedScratch s = {};
@@ -83,7 +93,9 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
         s.space[k].loss_partial = (double *)take(residual_blocks(B) * 8);
     }
     s.arrived = (unsigned *)take(sizeof *s.arrived);
-    s.gradient = take(gradient_scratch(K, C, d));
+    const int64_t tiled = gradient_scratch(K, C, d),
+                  wide = type != DTYPE_F32 && C > 128 ? wide_scratch(K, B, C, d) : 0;
+    s.gradient = take(tiled > wide ? tiled : wide);
     s.bytes = at;
     return s;
 }
@@ -136,6 +148,21 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
                              rounded ? W : NULL, stride,    piece.loss_partial};
     }
     return p;
+}
+
+/* The rounded copies of W that the first step multiplies. */
+template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
+    if constexpr (sizeof(typename T::Element) == 2) {
+        const int64_t step = (int64_t)gridDim.x * blockDim.x;
+        for (int k = 0; k < p.finish.K; k++) {
+            const auto &f = p.finish.space[k];
+            const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
+            for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+                const int64_t j = i % f.stride;
+                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j]) : (uint16_t)0;
+            }
+        }
+    }
 }
 
 inline int64_t largest_d(const InnerSteps *in) {
