@@ -31,8 +31,11 @@ template <class T> struct AdamFinish {
     static __device__ AdamStep *shared() {
         return shared_mem<AdamStep>(0);
     }
-    __device__ void begin(int64_t m) const {
+    __device__ void prepare(int64_t m) const {
         if (threadIdx.x == 0) *shared() = adam_step(lr, *step + m);
+    }
+    __device__ void begin(int64_t m) const {
+        prepare(m);
         __syncthreads();
     }
     __device__ void operator()(int k, int64_t c, int64_t j, int64_t d, int64_t i,

@@ -124,19 +124,18 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
 }
 
 /* All items of the rows that are this cluster's. `turn` counts them over all steps. */
-template <class T>
+template <class T, bool LOADS>
 __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring, int &turn) {
     const Residual<T> &a = wide.phases.residual;
     const int blocks = (int)ceil_div(a.B, WideTile::ROWS), items = wide.phases.finish.K * blocks;
     const int clusters = (int)(gridDim.x / cluster_size());
     const int class0 = (int)cluster_rank() * WideTile::COLS;
-    const bool loads = threadIdx.x >= WIDE_CONSUMERS;
-    bool owes = false; /* the loading warp runs one exchange ahead */
+    bool owes = false; /* the loading group runs one exchange ahead */
     for (int item = (int)(blockIdx.x / cluster_size()); item < items; item += clusters, turn++) {
         const int k = item / blocks, row0 = item % blocks * WideTile::ROWS;
         const ResidualSpace<T> &s = a.space[k];
         const int64_t tiles = ceil_div(s.Z.width, WIDE_DEPTH);
-        if (loads) {
+        if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
                 ring_load<true>(
                     ring, tiles,
@@ -150,20 +149,20 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring, int &
             if (owes) cluster_wait();
             cluster_arrive();
             owes = true;
-            continue;
+        } else {
+            float d[128];
+            ring_multiply<T, K_MAJOR, true>(ring, d, tiles, [](const unsigned char *) {});
+            const double loss = warp_sum(finish_rows(a, s, d, row0, turn));
+            double *slots = shared_mem<double>(LOSSES) + turn % 2 * (WIDE_CONSUMERS / WARP);
+            if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
+            barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
+            if (threadIdx.x == 0 && cluster_rank() == 0) {
+                double sum = 0.0;
+                for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
+                s.loss_partial[item % blocks] = sum;
+            }
+            __syncwarp();
         }
-        float d[128];
-        ring_multiply<T, K_MAJOR, true>(ring, d, tiles, [](const unsigned char *) {});
-        const double loss = warp_sum(finish_rows(a, s, d, row0, turn));
-        double *slots = shared_mem<double>(LOSSES) + turn % 2 * (WIDE_CONSUMERS / WARP);
-        if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
-        barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-        if (threadIdx.x == 0 && cluster_rank() == 0) {
-            double sum = 0.0;
-            for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-            s.loss_partial[item % blocks] = sum;
-        }
-        __syncwarp();
     }
     if (owes) cluster_wait();
 }
@@ -171,7 +170,8 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring, int &
 /* --- pieces of the gradient --------------------------------------------------------------------- */
 
 /* Two columns of a box of R, 16 of its 64 lines: lines begin a batch row, elements are classes. */
-template <class T> __device__ __forceinline__ void add_columns(float sum[2], const unsigned char *R) {
+template <class T>
+__device__ __forceinline__ void add_columns(float sum[2], const unsigned char *R) {
     const int pair = (int)threadIdx.x % WARP, lines = (int)threadIdx.x % 128 / WARP * 16;
     UNROLL
     for (int i = 0; i < 16; i++) {
@@ -183,14 +183,14 @@ template <class T> __device__ __forceinline__ void add_columns(float sum[2], con
     }
 }
 
-template <class T>
+template <class T, bool LOADS>
 __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, const Piece &p) {
     constexpr int SIZE = WideTile::ROWS * WideTile::COLS;
     const Gradient<T> &g = wide.phases.gradient;
     const GradientSpace<T> &s = g.space[p.k];
     const int64_t tiles = ceil_div(g.B, WIDE_DEPTH), first = tiles * p.split / g.splits,
                   count = tiles * (p.split + 1) / g.splits - first;
-    if (threadIdx.x >= WIDE_CONSUMERS) {
+    if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
             ring_load<false>(
                 ring, count,
@@ -202,30 +202,31 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
                 });
         __syncwarp();
         return;
+    } else {
+        float d[128], columns[2] = {0.0f, 0.0f};
+        ring_multiply<T, MN_MAJOR, false>(ring, d, count, [&](const unsigned char *R) {
+            if (p.col == 0) add_columns<T>(columns, R);
+        });
+        const int group = (int)threadIdx.x / 128, own = (int)threadIdx.x % 128, lane = own % WARP;
+        const int row = (int)threadIdx.x / WARP * 16 + lane / 4, col = lane % 4 * 2;
+        float *partial = s.partial + (p.own * g.splits + p.split) * SIZE;
+        UNROLL
+        for (int i = 0; i < 128; i += 2)
+            *(float2 *)(partial + (row + i / 2 % 2 * 8) * WideTile::COLS + i / 4 * 8 + col) =
+                make_float2(d[i], d[i + 1]);
+        if (p.col == 0) {
+            float *sums = shared_mem<float>(COLUMN_SUMS) + group * 4 * 64;
+            barrier_sync(OF_GROUP + group, 128); /* the last piece's have been read */
+            sums[own / WARP * 64 + 2 * lane] = columns[0];
+            sums[own / WARP * 64 + 2 * lane + 1] = columns[1];
+            barrier_sync(OF_GROUP + group, 128);
+            if (own < 64)
+                s.bias[(p.class_tile * g.splits + p.split) * WideTile::ROWS + 64 * group + own] =
+                    sums[own] + sums[64 + own] + sums[128 + own] + sums[192 + own];
+        }
+        barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* the release is for what all have written */
+        if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
     }
-    float d[128], columns[2] = {0.0f, 0.0f};
-    ring_multiply<T, MN_MAJOR, false>(ring, d, count, [&](const unsigned char *R) {
-        if (p.col == 0) add_columns<T>(columns, R);
-    });
-    const int group = (int)threadIdx.x / 128, own = (int)threadIdx.x % 128, lane = own % WARP;
-    const int row = (int)threadIdx.x / WARP * 16 + lane / 4, col = lane % 4 * 2;
-    float *partial = s.partial + (p.own * g.splits + p.split) * SIZE;
-    UNROLL
-    for (int i = 0; i < 128; i += 2)
-        *(float2 *)(partial + (row + i / 2 % 2 * 8) * WideTile::COLS + i / 4 * 8 + col) =
-            make_float2(d[i], d[i + 1]);
-    if (p.col == 0) {
-        float *sums = shared_mem<float>(COLUMN_SUMS) + group * 4 * 64;
-        barrier_sync(OF_GROUP + group, 128); /* the last piece's have been read */
-        sums[own / WARP * 64 + 2 * lane] = columns[0];
-        sums[own / WARP * 64 + 2 * lane + 1] = columns[1];
-        barrier_sync(OF_GROUP + group, 128);
-        if (own < 64)
-            s.bias[(p.class_tile * g.splits + p.split) * WideTile::ROWS + 64 * group + own] =
-                sums[own] + sums[64 + own] + sums[128 + own] + sums[192 + own];
-    }
-    barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* the release is for what all have written */
-    if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
 }
 
 /* --- the kernel ------------------------------------------------------------------------------- */
@@ -239,35 +240,50 @@ __device__ __forceinline__ void wide_barrier(unsigned *arrived, unsigned &epoch)
     fence_proxy_async();        /* the ring was Adam's for a while */
 }
 
-template <class T>
-__global__ void __launch_bounds__(WideTile::THREADS, 1)
-    inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
-#if HAS_WGMMA
+/* All steps, of the threads that load or of those that multiply. */
+template <class T, bool LOADS>
+__device__ __forceinline__ void wide_loop(const Wide<T> &wide, unsigned epoch) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
     const int pieces = gradient.tiles * gradient.splits;
-    unsigned epoch = 0;
     int turn = 0;
     Ring ring;
-    Ring::begin();
-    round_heads(p);
-    wide_barrier(wide.arrived, epoch);
     for (int64_t m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
-        wide_rows(wide, ring, turn);
+        wide_rows<T, LOADS>(wide, ring, turn);
         wide_barrier(wide.arrived, epoch);
 
         for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x)
-            wide_piece(wide, ring, piece_at<T, WideTile>(gradient, at));
-        __syncthreads(); /* the ring is idle: Adam's constants lie there */
-        p.finish.begin(m);
-        for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x) {
-            const Piece piece = piece_at<T, WideTile>(gradient, at);
-            gradient_wait(gradient, piece, m);
-            gradient_share<T, WideTile>(gradient, piece, p.finish);
+            wide_piece<T, LOADS>(wide, ring, piece_at<T, WideTile>(gradient, at));
+        if constexpr (!LOADS) {
+            barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
+            p.finish.prepare(m);
+            for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x) {
+                const Piece piece = piece_at<T, WideTile>(gradient, at);
+                gradient_ready(gradient, piece, m);
+                barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
+                gradient_share<T, WideTile>(gradient, piece, p.finish);
+            }
+            p.finish.end(m);
         }
-        p.finish.end(m);
         if (m + 1 < wide.M) wide_barrier(wide.arrived, epoch);
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(WIDE_THREADS, 1)
+    inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
+#if HAS_WGMMA
+    unsigned epoch = 0;
+    Ring::begin();
+    round_heads(wide.phases);
+    wide_barrier(wide.arrived, epoch);
+    if (threadIdx.x >= WIDE_CONSUMERS) {
+        registers_give<LOADER_REGISTERS>();
+        wide_loop<T, true>(wide, epoch);
+    } else {
+        registers_take<CONSUMER_REGISTERS>();
+        wide_loop<T, false>(wide, epoch);
     }
 #else
     __trap(); /* the host launches it on 9.0 alone */
@@ -337,8 +353,7 @@ template <class T> static Status wide_steps(Queue *q, const InnerSteps *in) {
     }
     int size = 1, clusters = 0;
     while (size * WideTile::COLS < in->C) size *= 2;
-    const cudaError_t asked =
-        resident_clusters(&clusters, kernel, size, WideTile::THREADS, WIDE_SHARED);
+    const cudaError_t asked = resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_SHARED);
     if (asked != cudaSuccess) return cuda_queue_error(q, what, asked);
     if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
     wide_plan(&wide.phases.gradient, (int64_t)clusters * size, scratch.gradient);
@@ -354,7 +369,7 @@ template <class T> static Status wide_steps(Queue *q, const InnerSteps *in) {
     cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
          2.0 * (double)in->B * features);
     return launch_with(q, COOPERATIVE | clusters_of(size), inner_mega_v3_wgmma<T>,
-                       dim3((unsigned)blocks), WideTile::THREADS, WIDE_SHARED, wide);
+                       dim3((unsigned)blocks), WIDE_THREADS, WIDE_SHARED, wide);
 }
 
 bool cuda_inner_wide_serves(const Queue *q, const InnerSteps *in) {

@@ -1,4 +1,4 @@
-/* wgmma.cuh - the main loop of compute capability 9.0: a warp that loads, two warp groups that multiply
+/* wgmma.cuh - the main loop of compute capability 9.0: one warp group loads, two multiply
  *
  *     d (128 x 256) += A (128 x depth) B (depth x 256), operands of 16 bits, 64 of depth a tile
  *
@@ -7,7 +7,7 @@
  * Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
  *
  *     stage 0                        stage 1, 2, 3
- *     A0 A1 | B0 B1 B2 B3            ...                 warp 8, lane 0: loads, as stages become empty
+ *     A0 A1 | B0 B1 B2 B3            ...                 group 2, one thread: loads into empty stages
  *     |  |    \_________/
  *     |  group 1: rows 64-127, all columns              full[s]   6 boxes have landed
  *     group 0: rows 0-63                                empty[s]  8 warps of each block are done
@@ -28,10 +28,16 @@ constexpr int BOX_BYTES = 64 * WIDE_DEPTH * 2, STAGE_BYTES = 6 * BOX_BYTES;
 constexpr int RING_BYTES = WIDE_STAGES * STAGE_BYTES;
 constexpr int RING_SHARED = RING_BYTES + 2 * WIDE_STAGES * 8; /* with its mbarriers */
 
-/* A block's tile, and threads: two groups that multiply and the warp that loads. */
+/* A block's tile, and the threads that multiply. A group more loads: a warp alone would cost the same
+ * registers, for every fourth warp shares a quarter of the file, and could not give them back. */
 struct WideTile {
-    static constexpr int ROWS = 128, COLS = 256, THREADS = WIDE_CONSUMERS + WARP;
+    static constexpr int ROWS = 128, COLS = 256, THREADS = WIDE_CONSUMERS;
 };
+constexpr int WIDE_THREADS = WIDE_CONSUMERS + 128;
+/* Of a thread that loads, that multiplies; all begin with 168. */
+constexpr int LOADER_REGISTERS = 40, CONSUMER_REGISTERS = 232;
+static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,
+              "the register file");
 
 template <class T>
 constexpr WgmmaType WGMMA_OF = std::is_same<T, Bf16>::value ? WGMMA_BF16 : WGMMA_F16;
@@ -126,7 +132,7 @@ __device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64
         UNROLL
         for (int step = 0; step < WIDE_DEPTH / 16; step++)
             wgmma<WGMMA_OF<T>, 256, MAJOR, MAJOR>(d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
-                                                      tile_descriptor<MAJOR>(b, step, BOX_BYTES));
+                                                  tile_descriptor<MAJOR>(b, step, BOX_BYTES));
         wgmma_commit();
         each_tile(a);
         wgmma_wait<1>();
