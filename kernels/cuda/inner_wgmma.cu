@@ -57,32 +57,38 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
     const int first = (int)threadIdx.x / WARP * 16 + g; /* and 8 rows on: h = 1 */
     const unsigned rank = cluster_rank(), size = cluster_size();
     const int64_t class0 = (int64_t)rank * WideTile::COLS + 2 * t; /* its 4j are 8j classes on */
-    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn % 2 * WideTile::ROWS;
+    const int classes = (int)(a.C - class0), stored = (int)(a.stride - class0); /* may be < 0 */
+    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn % 2 * WideTile::ROWS + first;
+    const float *bias = s.bias + class0;
     UNROLL
     for (int i = 0; i < 128; i++) {
-        const int64_t c = class0 + i / 4 * 8 + i % 2;
-        d[i] = c < a.C ? d[i] + s.bias[c] : -INFINITY;
+        const int c = i / 4 * 8 + i % 2;
+        if (i % 16 == 0) keep_order();
+        d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
     }
     UNROLL
     for (int h = 0; h < 2; h++) {
         const int64_t b = row0 + first + 8 * h;
-        const float *y = a.Y + b * a.C;
+        const bool inside = b < a.B;
+        const float *y = a.Y + b * a.C + class0;
         float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
         UNROLL
         for (int i = 0; i < 64; i++) top = fmaxf(top, d[i / 2 * 4 + 2 * h + i % 2]);
         top = lanes_max<4>(top);
         UNROLL
         for (int i = 0; i < 64; i++) {
-            const float x = d[i / 2 * 4 + 2 * h + i % 2];
-            const int64_t c = class0 + i / 2 * 8 + i % 2;
-            if (c >= a.C) continue;
-            const float label = b < a.B ? y[c] : 0.0f;
-            sum += expf(x - top);
-            mass += label;
-            dot += label * (x - top);
+            const int c = i / 2 * 8 + i % 2;
+            if (i % 8 == 0) keep_order();
+            if (c < classes) {
+                const float x = d[i / 2 * 4 + 2 * h + i % 2] - top;
+                const float label = inside ? y[c] : 0.0f;
+                sum += expf(x);
+                mass += label;
+                dot += label * x;
+            }
         }
         sum = lanes_sum<4>(sum), mass = lanes_sum<4>(mass), dot = lanes_sum<4>(dot);
-        if (t == 0) exchange[first + 8 * h] = make_float4(top, sum, mass, dot);
+        if (t == 0) exchange[8 * h] = make_float4(top, sum, mass, dot);
     }
     __syncwarp();
     cluster_sync();
@@ -90,12 +96,14 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
     UNROLL
     for (int h = 0; h < 2; h++) {
         const int64_t b = row0 + first + 8 * h;
-        const float *y = a.Y + b * a.C;
+        const float *y = a.Y + b * a.C + class0;
         float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
         auto of = [&](unsigned r) {
-            return cluster_load_float4(cluster_address(exchange + first + 8 * h, r));
+            return cluster_load_float4(cluster_address(exchange + 8 * h, r));
         };
+        NO_UNROLL
         for (unsigned r = 0; r < size; r++) top = fmaxf(top, of(r).x);
+        NO_UNROLL
         for (unsigned r = 0; r < size; r++) {
             const float4 part = of(r);
             if (part.y == 0.0f) continue; /* a block without classes */
@@ -106,18 +114,20 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
         if (b >= a.B) continue;
         if (t == 0) loss += (double)(mass * logf(sum) - dot);
         const float share = mass / sum;
+        typename T::Element *R = s.R + b * a.stride + class0;
         UNROLL
         for (int j = 0; j < 32; j++) {
-            const int64_t c = class0 + 8 * j; /* even, as the row's length is: pairs are whole */
-            if (c >= a.stride) continue;
-            uint32_t pair = 0;
-            UNROLL
-            for (int i = 0; i < 2; i++) {
-                const float label = c + i < a.C ? y[c + i] : 0.0f;
-                const float r = expf(d[4 * j + 2 * h + i] - top) * share - label;
-                pair |= (uint32_t)from_float<T>(r * a.residual_scale) << 16 * i;
+            if (j % 4 == 0) keep_order();
+            if (8 * j < stored) { /* both are even: pairs are whole */
+                uint32_t pair = 0;
+                UNROLL
+                for (int i = 0; i < 2; i++) {
+                    const float label = 8 * j + i < classes ? y[8 * j + i] : 0.0f;
+                    const float r = expf(d[4 * j + 2 * h + i] - top) * share - label;
+                    pair |= (uint32_t)from_float<T>(r * a.residual_scale) << 16 * i;
+                }
+                *(uint32_t *)(R + 8 * j) = pair;
             }
-            *(uint32_t *)(s.R + b * a.stride + c) = pair;
         }
     }
     return rank == 0 ? loss : 0.0;

@@ -185,6 +185,11 @@ __device__ __forceinline__ void barrier_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/* The compiler moves no load or store across: so many are in registers at once and no more. */
+__device__ __forceinline__ void keep_order() {
+    asm volatile("" ::: "memory");
+}
+
 /* --- vectors ------------------------------------------------------------------------------------
  * 16 bytes at once; the address is aligned to 16 (the emulator checks it). */
 __device__ __forceinline__ float4 load_float4(const float *p) {
