@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(GROUPS * 128, 1)
             UNROLL
             for (int step = 0; step < DEPTH / 16; step++)
                 wgmma<WGMMA_F16, 256, K_MAJOR, K_MAJOR>(d, tile_descriptor<K_MAJOR>(a, step),
- tile_descriptor<K_MAJOR>(b, step));
+                                                        tile_descriptor<K_MAJOR>(b, step));
         }
         wgmma_commit();
         wgmma_wait<0>();

@@ -305,8 +305,7 @@ static void check_boxes(Layout which, int width) {
     for (int i = 0; i < BOX_ALL * BOX_WIDTH; i++) box_in[i] = (uint16_t)(i + 1);
     run(which, box_in, sizeof box_in, out, (size_t)(2 * n) * 2);
     for (int i = 0; i < 2 * n; i++) {
-        const uint16_t expected =
-            box_element(i % n * 2, width, i < n ? 32 : -8, i < n ? 30 : -3);
+        const uint16_t expected = box_element(i % n * 2, width, i < n ? 32 : -8, i < n ? 30 : -3);
         cr_expect(out[i] == expected, "box %d, element %d: %d, expected %d", i / n, i % n, out[i],
                   expected);
     }
@@ -323,8 +322,8 @@ Test(layout, multicast, .timeout = 60) {
     run(LAYOUT_BOX_MULTICAST, box_in, sizeof box_in, out, sizeof out);
     for (int i = 0; i < 4 * n; i++) {
         const uint16_t expected = i / n == 1 ? 0xeeee : box_element(i % n * 2, 64, 32, 30);
-        cr_expect(out[i] == expected, "block %d, element %d: %d, expected %d", i / n, i % n,
-                  out[i], expected);
+        cr_expect(out[i] == expected, "block %d, element %d: %d, expected %d", i / n, i % n, out[i],
+                  expected);
     }
 }
 Test(layout, bulk_copies, .timeout = 60) {

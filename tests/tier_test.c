@@ -154,8 +154,8 @@ Test(tiers, tiers_launch_what_they_say) {
 
 /* M steps in fp16 or bf16 from moments that keep a step far from sign(g). Outputs: losses, heads, first
  * moments. */
-static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run, int64_t B, int64_t C,
-                        int64_t d, int M, int64_t *mega) {
+static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run, int64_t B,
+                        int64_t C, int64_t d, int M, int64_t *mega) {
     Ops ops;
     Queue *q;
     Error err;
@@ -196,7 +196,8 @@ static void check_wide(DType type, int64_t B, int64_t C, int64_t d, int M) {
     Outputs ours = wide_run(type, INNER_MEGA, "cuda", 0, B, C, d, M, &mega);
     cr_expect(mega == 1, "%d launches", (int)mega);
     for (int other = 0; other < 2; other++) {
-        Outputs o = wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, B, C, d, M, NULL);
+        Outputs o =
+            wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, B, C, d, M, NULL);
         for (int j = 0; j < ours.n; j++)
             EXPECT_CLOSE(relative_error(ours.data[j], o.data[j], o.count[j]),
                          j == 2 || j == 4 ? moments : heads, "%s: output %d at B %d C %d d %d",

@@ -29,7 +29,7 @@
 
 template <class T> struct Wide {
     InnerPhases<T> phases;
-    int64_t M;
+    int M;
     unsigned *arrived; /* (1) zero at the start */
     CUtensorMap Z[MAX_SPACES], W[MAX_SPACES], R[MAX_SPACES];
 };
@@ -57,13 +57,13 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
     const int first = (int)threadIdx.x / WARP * 16 + g; /* and 8 rows on: h = 1 */
     const unsigned rank = cluster_rank(), size = cluster_size();
     const int64_t class0 = (int64_t)rank * WideTile::COLS + 2 * t; /* its 4j are 8j classes on */
-    const int classes = (int)(a.C - class0), stored = (int)(a.stride - class0); /* may be < 0 */
-    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn % 2 * WideTile::ROWS + first;
+    int classes = (int)(a.C - class0);                             /* may be < 0 */
+    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + first;
     const float *bias = s.bias + class0;
     UNROLL
     for (int i = 0; i < 128; i++) {
         const int c = i / 4 * 8 + i % 2;
-        if (i % 16 == 0) keep_order();
+        if (i % 4 == 0) keep_order(classes);
         d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
     }
     UNROLL
@@ -78,7 +78,7 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
         UNROLL
         for (int i = 0; i < 64; i++) {
             const int c = i / 2 * 8 + i % 2;
-            if (i % 8 == 0) keep_order();
+            if (i % 4 == 0) keep_order(classes);
             if (c < classes) {
                 const float x = d[i / 2 * 4 + 2 * h + i % 2] - top;
                 const float label = inside ? y[c] : 0.0f;
@@ -114,11 +114,12 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
         if (b >= a.B) continue;
         if (t == 0) loss += (double)(mass * logf(sum) - dot);
         const float share = mass / sum;
+        const int padding = (int)(a.stride - a.C);
         typename T::Element *R = s.R + b * a.stride + class0;
         UNROLL
         for (int j = 0; j < 32; j++) {
-            if (j % 4 == 0) keep_order();
-            if (8 * j < stored) { /* both are even: pairs are whole */
+            if (j % 2 == 0) keep_order(classes);
+            if (8 * j < classes + padding) { /* both are even: pairs are whole */
                 uint32_t pair = 0;
                 UNROLL
                 for (int i = 0; i < 2; i++) {
@@ -133,15 +134,16 @@ __device__ __forceinline__ double finish_rows(const Residual<T> &a, const Residu
     return rank == 0 ? loss : 0.0;
 }
 
-/* All items of the rows that are this cluster's. `turn` counts them over all steps. */
+/* All items of the rows that are this cluster's. */
 template <class T, bool LOADS>
-__device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring, int &turn) {
+__device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
     const Residual<T> &a = wide.phases.residual;
     const int blocks = (int)ceil_div(a.B, WideTile::ROWS), items = wide.phases.finish.K * blocks;
     const int clusters = (int)(gridDim.x / cluster_size());
     const int class0 = (int)cluster_rank() * WideTile::COLS;
+    int turn = 0;      /* even or odd: which half of the exchange is this item's */
     bool owes = false; /* the loading group runs one exchange ahead */
-    for (int item = (int)(blockIdx.x / cluster_size()); item < items; item += clusters, turn++) {
+    for (int item = (int)(blockIdx.x / cluster_size()); item < items; item += clusters, turn ^= 1) {
         const int k = item / blocks, row0 = item % blocks * WideTile::ROWS;
         const ResidualSpace<T> &s = a.space[k];
         const int64_t tiles = ceil_div(s.Z.width, WIDE_DEPTH);
@@ -163,7 +165,7 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring, int &
             float d[128];
             ring_multiply<T, K_MAJOR, true>(ring, d, tiles, [](const unsigned char *) {});
             const double loss = warp_sum(finish_rows(a, s, d, row0, turn));
-            double *slots = shared_mem<double>(LOSSES) + turn % 2 * (WIDE_CONSUMERS / WARP);
+            double *slots = shared_mem<double>(LOSSES) + turn * (WIDE_CONSUMERS / WARP);
             if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
             if (threadIdx.x == 0 && cluster_rank() == 0) {
@@ -242,7 +244,9 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
 /* --- the kernel ------------------------------------------------------------------------------- */
 
 /* A barrier of the grid behind which the TMA may load what was stored before it. */
-__device__ __forceinline__ void wide_barrier(unsigned *arrived, unsigned &epoch) {
+/* `before` barriers were before it: counted, not kept, for registers are few. */
+__device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
+    unsigned epoch = gridDim.x * (unsigned)before;
     fence_proxy_async_global(); /* as the writer */
     grid_barrier(arrived, epoch);
     if (threadIdx.x != WIDE_CONSUMERS) return;
@@ -251,17 +255,15 @@ __device__ __forceinline__ void wide_barrier(unsigned *arrived, unsigned &epoch)
 }
 
 /* All steps, of the threads that load or of those that multiply. */
-template <class T, bool LOADS>
-__device__ __forceinline__ void wide_loop(const Wide<T> &wide, unsigned epoch) {
+template <class T, bool LOADS> __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
     const int pieces = gradient.tiles * gradient.splits;
-    int turn = 0;
     Ring ring;
-    for (int64_t m = 0; m < wide.M; m++) {
+    for (int m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
-        wide_rows<T, LOADS>(wide, ring, turn);
-        wide_barrier(wide.arrived, epoch);
+        wide_rows<T, LOADS>(wide, ring);
+        wide_barrier(wide.arrived, 2 * m + 1);
 
         for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x)
             wide_piece<T, LOADS>(wide, ring, piece_at<T, WideTile>(gradient, at));
@@ -276,7 +278,7 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide, unsigned epoch) {
             }
             p.finish.end(m);
         }
-        if (m + 1 < wide.M) wide_barrier(wide.arrived, epoch);
+        if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
     }
 }
 
@@ -284,16 +286,15 @@ template <class T>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
 #if HAS_WGMMA
-    unsigned epoch = 0;
     Ring::begin();
     round_heads(wide.phases);
-    wide_barrier(wide.arrived, epoch);
+    wide_barrier(wide.arrived, 0);
     if (threadIdx.x >= WIDE_CONSUMERS) {
         registers_give<LOADER_REGISTERS>();
-        wide_loop<T, true>(wide, epoch);
+        wide_loop<T, true>(wide);
     } else {
         registers_take<CONSUMER_REGISTERS>();
-        wide_loop<T, false>(wide, epoch);
+        wide_loop<T, false>(wide);
     }
 #else
     __trap(); /* the host launches it on 9.0 alone */
@@ -347,7 +348,7 @@ template <class T> static Status wide_steps(Queue *q, const InnerSteps *in) {
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
     Wide<T> wide = {};
     wide.phases = inner_phases<T>(in, scratch);
-    wide.M = in->M;
+    wide.M = (int)in->M;
     wide.arrived = scratch.arrived;
     wide.phases.finish.loss_blocks = ceil_div(in->B, WideTile::ROWS);
     double features = 0.0;
@@ -385,7 +386,7 @@ template <class T> static Status wide_steps(Queue *q, const InnerSteps *in) {
 bool cuda_inner_wide_serves(const Queue *q, const InnerSteps *in) {
     int major = 0, minor = 0;
     if (in->space[0].Z.type == DTYPE_F32 || in->C <= 128 || in->C > 8 * WideTile::COLS ||
-        in->B > INT32_MAX - 256 || largest_d(in) > INT32_MAX - 256)
+        in->M > INT32_MAX / 2 || in->B > INT32_MAX - 256 || largest_d(in) > INT32_MAX - 256)
         return false;
     return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, q->device->ordinal) ==
                cudaSuccess &&

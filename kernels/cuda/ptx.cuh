@@ -185,9 +185,10 @@ __device__ __forceinline__ void barrier_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-/* The compiler moves no load or store across: so many are in registers at once and no more. */
-__device__ __forceinline__ void keep_order() {
-    asm volatile("" ::: "memory");
+/* The compiler moves no load or store across, and forgets what it has derived from x: so much is in
+ * registers at once and no more. */
+__device__ __forceinline__ void keep_order(int &x) {
+    asm volatile("" : "+r"(x)::"memory");
 }
 
 /* --- vectors ------------------------------------------------------------------------------------

@@ -218,10 +218,11 @@ __device__ __forceinline__ void fence_proxy_async_global() {
 __device__ __forceinline__ void copy_bulk(void *shared, const void *global, unsigned bytes,
                                           uint64_t *barrier) {
 #if HAS_CLUSTERS
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
-                 "[%3];" ::"r"(shared_address(shared)),
-                 "l"(global), "r"(bytes), "r"(shared_address(barrier))
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
+        "[%3];" ::"r"(shared_address(shared)),
+        "l"(global), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
 #else
     (void)shared, (void)global, (void)bytes, (void)barrier;
     __trap();
@@ -242,10 +243,11 @@ __device__ __forceinline__ void load_box(void *shared, const CUtensorMap *map, i
 __device__ __forceinline__ void load_box_multicast(void *shared, const CUtensorMap *map, int x,
                                                    int y, uint64_t *barrier, unsigned mask) {
 #if HAS_CLUSTERS
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
-                 "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"((uint16_t)mask)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
+        "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"((uint16_t)mask)
+        : "memory");
 #else
     (void)shared, (void)map, (void)x, (void)y, (void)barrier, (void)mask;
     __trap();

@@ -66,8 +66,7 @@ template <int YOUNGEST> __device__ __forceinline__ void wgmma_wait() {
 #endif
 }
 /* The compiler learns that d changes here: it reads none of it before. */
-template <int YOUNGEST, int FLOATS>
-__device__ __forceinline__ void wgmma_wait(float (&d)[FLOATS]) {
+template <int YOUNGEST, int FLOATS> __device__ __forceinline__ void wgmma_wait(float (&d)[FLOATS]) {
     wgmma_wait<YOUNGEST>();
 #pragma unroll
     for (int i = 0; i < FLOATS; i++) asm volatile("" : "+f"(d[i])::"memory");
@@ -82,26 +81,32 @@ __device__ __forceinline__ void wgmma_wait(float (&d)[FLOATS]) {
 #define WGMMA_D128 WGMMA_D64, WGMMA_32(d, 32)
 #define WGMMA_D256 WGMMA_D128, WGMMA_32(d, 64), WGMMA_32(d, 96)
 
-#define WGMMA_NAMES64 \
+#define WGMMA_NAMES64                                                        \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define WGMMA_NAMES128 WGMMA_NAMES64 ", " \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define WGMMA_NAMES256 WGMMA_NAMES128 ", " \
-    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
-    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
-    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
-    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define WGMMA_NAMES128                                                                     \
+    WGMMA_NAMES64                                                                          \
+        ", "                                                                               \
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define WGMMA_NAMES256                                                                           \
+    WGMMA_NAMES128                                                                               \
+        ", "                                                                                     \
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "       \
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "       \
+        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, " \
+        "%111, "                                                                                 \
+        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, "   \
+        "%126, %127"
 #define WGMMA_OPERANDS64 "%32, %33, add, 1, 1, %34, %35;\n}"
 #define WGMMA_OPERANDS128 "%64, %65, add, 1, 1, %66, %67;\n}"
 #define WGMMA_OPERANDS256 "%128, %129, add, 1, 1, %130, %131;\n}"
 /* d is added to; the scales of a and b are 1; then their majors. */
-#define WGMMA(N, TYPE)                                                                          \
-    asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                                 \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                \
-                 " {" WGMMA_NAMES##N "}, " WGMMA_OPERANDS##N                                     \
-                 : WGMMA_D##N                                                                   \
+#define WGMMA(N, TYPE)                                                           \
+    asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                  \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE \
+                 " {" WGMMA_NAMES##N "}, " WGMMA_OPERANDS##N                     \
+                 : WGMMA_D##N                                                    \
                  : "l"(a), "l"(b), "n"((int)A), "n"((int)B))
 
 template <WgmmaType TYPE, int N, Major A, Major B>

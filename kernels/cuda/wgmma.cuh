@@ -35,7 +35,7 @@ struct WideTile {
 };
 constexpr int WIDE_THREADS = WIDE_CONSUMERS + 128;
 /* Of a thread that loads, that multiplies; all begin with 168. */
-constexpr int LOADER_REGISTERS = 40, CONSUMER_REGISTERS = 232;
+constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
 static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,
               "the register file");
 

@@ -96,8 +96,7 @@ uint32_t cluster_address(const void *shared, unsigned rank, const char *file, in
     return (rank + 1) << 24 | own;
 }
 void *cluster_memory(uint32_t there, const char *what, const char *file, int line) {
-    if (there % 16)
-        fault("%s at %s:%d: %08x is not aligned to 16 bytes", what, file, line, there);
+    if (there % 16) fault("%s at %s:%d: %08x is not aligned to 16 bytes", what, file, line, there);
     return shared_at(there, 16, NULL, what, file, line);
 }
 
@@ -187,8 +186,7 @@ void mbarrier_arrive_at(uint64_t *barrier, unsigned rank, const char *file, int 
     arrive((uint64_t *)shared_at(there, 8, NULL, what, file, line), 1, 0, what, file, line);
 }
 
-void mbarrier_bytes(uint64_t *barrier, const Block *b, unsigned bytes, const char *file,
-                    int line) {
+void mbarrier_bytes(uint64_t *barrier, const Block *b, unsigned bytes, const char *file, int line) {
     Mbarrier m = read(barrier, "a copy started", file, line);
     m.bytes -= bytes;
     if (m.pending == 0 && m.bytes < 0)

@@ -18,9 +18,11 @@ namespace emu {
 static const Chip chips[] = {
     /* key, name, SMs, GPCs, capability, shared memory of a block and an SM, threads of an SM, memory, L2 */
     {"tiny", "emulated tiny", 4, 1, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)8 << 30, 4 << 20},
-    {"h200", "emulated H200", 132, 8, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)141 << 30, 50 << 20},
+    {"h200", "emulated H200", 132, 8, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)141 << 30,
+     50 << 20},
     {"a100", "emulated A100", 108, 7, 8, 0, 163 << 10, 164 << 10, 2048, (size_t)80 << 30, 40 << 20},
-    {"ada", "emulated RTX 4090", 128, 11, 8, 9, 99 << 10, 100 << 10, 1536, (size_t)24 << 30, 72 << 20},
+    {"ada", "emulated RTX 4090", 128, 11, 8, 9, 99 << 10, 100 << 10, 1536, (size_t)24 << 30,
+     72 << 20},
 };
 
 const Chip &chip() {
@@ -185,8 +187,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function
                                              cudaDriverEntryPointQueryResult *found) {
     const bool known = strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
     *function = known ? (void *)cuTensorMapEncodeTiled : NULL;
-    if (found)
-        *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    if (found) *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
 long long clock64() {

@@ -63,7 +63,7 @@ inline void barrier_arrive(int id, int threads, CALLER) {
     emu::named_barrier(id, threads, false, file, line);
 }
 
-inline void keep_order() {}
+inline void keep_order(int &) {}
 
 /* --- vectors ---------------------------------------------------------------------------------- */
 

@@ -136,9 +136,9 @@ struct Run {
     Thread *looping;  /* those that read a counter in a loop of their own */
     Thread *at_mbarriers;
     int live_blocks;
-    int64_t live;  /* threads */
-    uint64_t vain; /* loops since anybody did anything else */
-    size_t bulk;   /* asynchronous copies on their way (tma.cpp) */
+    int64_t live;               /* threads */
+    uint64_t vain;              /* loops since anybody did anything else */
+    size_t bulk;                /* asynchronous copies on their way (tma.cpp) */
     uint64_t clock, last_fence; /* events that order global memory; fence_proxy_async_global */
 };
 extern Run run;

@@ -188,8 +188,8 @@ static void store(const Bulk &b, Block *block, const unsigned char *all) {
 static void start(std::unique_ptr<Bulk> b) {
     const size_t n = b->pieces.size() * b->line_bytes;
     if (b->mask == 0 || b->mask >> b->cluster->blocks.size())
-        fault("%s at %s:%d: mask %x in a cluster of %zu blocks", b->what, b->file, b->line,
-              b->mask, b->cluster->blocks.size());
+        fault("%s at %s:%d: mask %x in a cluster of %zu blocks", b->what, b->file, b->line, b->mask,
+              b->cluster->blocks.size());
     if (b->to - SHARED_BASE + n > run.launch->shared)
         fault("%s at %s:%d: %zu bytes to byte %u of the %zu of shared memory", b->what, b->file,
               b->line, n, b->to - SHARED_BASE, run.launch->shared);

@@ -37,7 +37,7 @@ struct WarpGroup {
     float *d[GROUP];
     const char *file;
     int line;
-    Thread *first;             /* waits */
+    Thread *first;                /* waits */
     uint64_t begun = 0, done = 0; /* products */
     std::vector<Pending> pending; /* numbers done ... begun - 1 */
     std::vector<Accumulator *> accumulators;
@@ -125,7 +125,8 @@ template <class Type> INLINE void widen_all(float *out, const uint16_t *in, int 
         memcpy(out + i, &wide, sizeof wide);
     }
 }
-template <class Type> INLINE void multiply(Accumulator *d, const uint16_t *a16, const uint16_t *b16) {
+template <class Type>
+INLINE void multiply(Accumulator *d, const uint16_t *a16, const uint16_t *b16) {
     alignas(32) static float a[DEPTH][ROWS], b[DEPTH][MAX_COLUMNS];
     widen_all<Type>(a[0], a16, DEPTH * ROWS);
     widen_all<Type>(b[0], b16, DEPTH * MAX_COLUMNS);
