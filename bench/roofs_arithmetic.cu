@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(GROUPS * 128, 1)
             const unsigned char *a = tiles + tile * (A_BYTES + B_BYTES), *b = a + A_BYTES;
             UNROLL
             for (int step = 0; step < DEPTH / 16; step++)
-                wgmma_f16_m64n256(d, tile_descriptor(a, step), tile_descriptor(b, step));
+                wgmma<WGMMA_F16, 256, K_MAJOR, K_MAJOR>(d, tile_descriptor<K_MAJOR>(a, step),
+                                                        tile_descriptor<K_MAJOR>(b, step));
         }
         wgmma_commit();
         wgmma_wait<0>();

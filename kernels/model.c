@@ -172,15 +172,15 @@ static void tiled_steps(Model *m, const Problem *p, int64_t M) {
     add(m, p, p->rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
-/* Clusters of ceil(C / 256) CTAs of 128 rows x 256 classes: Z is multicast to them, so it crosses the L2's
- * port once; W once for each block of 128 rows. Gradient tiles of 256 classes x 128 features. */
+/* Clusters of CTAs of 128 rows x 256 classes: Z is multicast to them, so it crosses the L2's port once; W
+ * once for each block of 128 rows. Gradient tiles of 128 classes x 256 features. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0;
     const double rate = p->device->wgmma_flops_16, cluster = p->plan->cluster;
     const double clusters = (double)p->plan->blocks / cluster;
     const double rounds = tiles(p->K * tiles(p->B, rows), clusters); /* the last is not full */
     const double flops = 2.0 * rounds * clusters * rows * cluster * WGMMA_COLS * p->S / p->K;
-    const double class_tiles = tiles(p->C, WGMMA_COLS), all = class_tiles * tiles(p->S, rows);
+    const double class_tiles = tiles(p->C, rows), all = class_tiles * tiles(p->S, WGMMA_COLS);
     const double splits = most(1.0, (double)(int64_t)(p->device->sms / all));
     const double tile = WGMMA_COLS * rows;
     add(m, p, rate,
@@ -194,7 +194,7 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     add(m, p, rate,
         (ModelPhase){.name = "inner: gradient",
                      .times = M,
-                     .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, rows)),
+                     .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, WGMMA_COLS)),
                      .flops = 2.0 * p->B * tile * all,
                      .latency_s = TILE_CLOCKS / p->device->clock_hz});
     add(m, p, rate,

@@ -267,12 +267,12 @@ static void plan_tiled(Plan *p, const PlanDevice *device) {
     share_all(p, TILED_ROWS);
 }
 
-/* 128 rows x 256 classes a CTA; a producer and two consumer warp groups; a ring of three stages of
- * (128 + 256) x 64 elements, a row's maxima and sums of four CTAs. */
+/* 128 rows x 256 classes a CTA; a warp group that loads and two that multiply. A power of two of CTAs,
+ * which load equal parts of the rows for each other. */
 enum { WGMMA_ROWS = 128, WGMMA_CLASSES = 256, WGMMA_THREADS = 384, WGMMA_MOST_CLUSTER = 8 };
-enum { WGMMA_SHARED = 3 * (WGMMA_ROWS + WGMMA_CLASSES) * 64 * 2 + 4096 };
 static bool plan_wgmma(Plan *p, const PlanDevice *device, int64_t C) {
-    const int64_t cluster = ceil_div(C, WGMMA_CLASSES);
+    int64_t cluster = 1;
+    while (cluster * WGMMA_CLASSES < C) cluster *= 2;
     if (cluster > WGMMA_MOST_CLUSTER || cluster > device->sms ||
         WGMMA_SHARED > device->shared_per_block)
         return false;

@@ -7,8 +7,8 @@
  *
  *     PLAN_SLAB    C <= 32, operands of 16 bits: latency decides. The rows of the batch are cut over
  *                  the CTAs of the job and stay in shared memory for all M steps.
- *     PLAN_WGMMA   C > 128, 16 bits, compute capability 9.0: the tensor cores decide. Clusters of
- *                  ceil(C/256) CTAs, 128 rows x 256 classes each.
+ *     PLAN_WGMMA   128 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores decide. Clusters
+ *                  of 1, 2, 4 or 8 CTAs, 128 rows x 256 classes each.
  *     PLAN_TILED   everything else: tiles through a ring in shared memory, as the fused tier has
  *                  them. It needs 45 KiB and serves every shape, so nothing falls back.
  *
@@ -74,6 +74,9 @@ enum {
 #define SLAB_MOST_TILES(classes) ((classes) == 16 ? 5 : 2)
 #define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
 
+/* Bytes of shared memory of the wgmma form: four stages of six boxes of 8 KiB and their mbarriers, rows'
+ * sums and losses twice, sums of columns (a static_assert of inner_wgmma.cu). */
+enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 + 2 * 4 * 64 * 4 };
 /* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */
 enum { TILED_SHARED = 46080 };
 

@@ -3,6 +3,7 @@
 extern "C" {
 #include "layout.h"
 }
+#include "../kernels/cuda/tensor_map.cuh"
 #include "../kernels/cuda/tile.cuh"
 
 typedef unsigned char Byte;
@@ -156,52 +157,107 @@ __global__ void hand_over_kernel(float *out, const float *in, unsigned *turn) {
 
 /* --- compute capability 9.0a ------------------------------------------------------------------ */
 
-#if defined(__CUDACC__)
-
-/* A tile of rows x 64 float16, swizzled as wgmma wants it (ptx_hopper.cuh). */
-__device__ static void store_tile(Byte *tile, const uint16_t *in, int rows) {
-    for (int i = (int)threadIdx.x; i < rows * 64; i += 128) {
-        const int r = i / 64, depth = i % 64;
-        *(uint16_t *)(tile + 128 * r + 16 * (depth / 8 ^ r % 8) + 2 * (depth % 8)) = in[i];
+/* Lines of 64 elements, swizzled as wgmma wants them (ptx_hopper.cuh). */
+__device__ static void store_lines(Byte *tile, const uint16_t *in, int lines) {
+    for (int i = (int)threadIdx.x; i < lines * 64; i += 128) {
+        const int r = i / 64, x = i % 64;
+        *(uint16_t *)(tile + 128 * r + 16 * (x / 8 ^ r % 8) + 2 * (x % 8)) = in[i];
     }
 }
 
+template <WgmmaType TYPE, int N, Major A, Major B>
 __global__ void __launch_bounds__(128) wgmma_kernel(float *out, const Byte *in) {
     Byte *a = shared_mem<Byte>(), *b = a + 64 * 128;
     const int w = (int)threadIdx.x / WARP, g = (int)threadIdx.x % WARP / 4,
               t = (int)threadIdx.x % 4;
     const float *D = (const float *)in;
-    const uint16_t *A = (const uint16_t *)(D + 64 * 256), *B = A + 64 * 64;
-    store_tile(a, A, 64);
-    store_tile(b, B, 256);
+    const uint16_t *stored = (const uint16_t *)(D + 64 * N);
+    store_lines(a, stored, 64);
+    store_lines(b, stored + 64 * 64, N);
     fence_proxy_async();
     __syncthreads();
-    float d[128];
+    float d[N / 2];
     UNROLL
-    for (int i = 0; i < 128; i++)
-        d[i] = D[(16 * w + g + i / 2 % 2 * 8) * 256 + i / 4 * 8 + 2 * t + i % 2];
+    for (int i = 0; i < N / 2; i++)
+        d[i] = D[(16 * w + g + i / 2 % 2 * 8) * N + i / 4 * 8 + 2 * t + i % 2];
     wgmma_fence();
     UNROLL
     for (int step = 0; step < 4; step++)
-        wgmma_f16_m64n256(d, tile_descriptor(a, step), tile_descriptor(b, step));
+        wgmma<TYPE, N, A, B>(d, tile_descriptor<A>(a, step), tile_descriptor<B>(b, step, 8192));
     wgmma_commit();
-    wgmma_wait<0>();
+    wgmma_wait<0>(d);
     UNROLL
-    for (int i = 0; i < 128; i++)
-        out[(16 * w + g + i / 2 % 2 * 8) * 256 + i / 4 * 8 + 2 * t + i % 2] = d[i];
+    for (int i = 0; i < N / 2; i++)
+        out[(16 * w + g + i / 2 % 2 * 8) * N + i / 4 * 8 + 2 * t + i % 2] = d[i];
 }
 
 __global__ void cluster_kernel(float *out, const float *in) {
     float4 *mine = shared_mem<float4>();
-    const unsigned rank = cluster_rank();
+    const unsigned rank = cluster_rank(), next = (rank + 1) % cluster_size();
     if (threadIdx.x == 0) mine[0] = load_float4(in + 4 * rank);
     cluster_sync();
-    if (threadIdx.x == 0)
-        store_float4(out + 4 * rank, cluster_load_float4(cluster_address(mine, (rank + 1) % 4)));
+    if (threadIdx.x == 0) {
+        const float4 x = cluster_load_float4(cluster_address(mine, next));
+        store_float4(out + 4 * rank, x);
+        cluster_store_float4(cluster_address(mine + 1, next), x);
+    }
+    __syncwarp();
+    cluster_sync();
+    if (threadIdx.x == 0) store_float4(out + 16 + 4 * rank, load_float4((float *)(mine + 1)));
+}
+
+/* An mbarrier behind 16 KB. */
+__device__ static uint64_t *begin_mbarrier() {
+    uint64_t *barrier = shared_mem<uint64_t>(16384);
+    if (threadIdx.x == 0) {
+        mbarrier_init(barrier, 1);
+        fence_mbarrier_init();
+    }
+    __syncthreads();
+    return barrier;
+}
+
+__global__ void box_kernel(Byte *out, const __grid_constant__ CUtensorMap map, int bytes) {
+    Byte *box = shared_mem<Byte>();
+    uint64_t *barrier = begin_mbarrier();
+    for (unsigned turn = 0; turn < 2; turn++) {
+        if (threadIdx.x == 0) {
+            mbarrier_arrive_expect(barrier, (unsigned)bytes);
+            load_box(box, &map, turn ? -8 : 32, turn ? -3 : 30, barrier);
+        }
+        mbarrier_wait(barrier, turn);
+        for (int i = (int)threadIdx.x; i < bytes; i += WARP) out[(int)turn * bytes + i] = box[i];
+        __syncthreads();
+    }
+}
+
+__global__ void multicast_kernel(Byte *out, const __grid_constant__ CUtensorMap map) {
+    Byte *box = shared_mem<Byte>();
+    const unsigned rank = cluster_rank(), bytes = BOX_LINES * 128;
+    for (int i = (int)threadIdx.x; i < (int)bytes; i += WARP) box[i] = 0xee;
+    fence_proxy_async();
+    uint64_t *barrier = begin_mbarrier();
+    if (threadIdx.x == 0 && rank != 1) mbarrier_arrive_expect(barrier, bytes);
+    __syncwarp();
+    cluster_sync();
+    if (threadIdx.x == 0 && rank == 1) load_box_multicast(box, &map, 32, 30, barrier, 1 | 4);
+    if (threadIdx.x == 0 && rank == 3) load_box_multicast(box, &map, 32, 30, barrier, 8);
+    if (rank != 1) mbarrier_wait(barrier, 0);
+    for (int i = (int)threadIdx.x; i < (int)bytes; i += WARP) out[rank * bytes + i] = box[i];
+    __syncwarp();
     cluster_sync();
 }
 
-#endif
+__global__ void bulk_kernel(Byte *out, const Byte *in) {
+    Byte *shared = shared_mem<Byte>();
+    uint64_t *barrier = begin_mbarrier();
+    if (threadIdx.x == 0) {
+        mbarrier_arrive_expect(barrier, 144);
+        copy_bulk(shared + 64, in + 16, 144, barrier);
+    }
+    mbarrier_wait(barrier, 0);
+    for (int i = (int)threadIdx.x; i < 144; i += WARP) out[i] = shared[64 + i];
+}
 
 /* --- launch ----------------------------------------------------------------------------------- */
 
@@ -223,19 +279,19 @@ static cudaError_t start(Shape shape, void (*kernel)(Params...), Args... args) {
         attribute.val.cooperative = 1;
         config.numAttrs = 1;
     }
-#if defined(__CUDACC__)
     if (shape.cluster > 1) {
         attribute.id = cudaLaunchAttributeClusterDimension;
         attribute.val.clusterDim.x = (unsigned)shape.cluster;
         attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
         config.numAttrs = 1;
     }
-#endif
     return cudaLaunchKernelEx(&config, kernel, Params(args)...);
 }
 
 static cudaError_t start_layout(Layout which, void *out, const void *in, void *spare) {
-    const Shape warp = {1, WARP, 8192, 1, false};
+    const Shape warp = {1, WARP, 8192, 1, false}, group = {1, 128, (64 + 256) * 128, 1, false},
+                boxes = {1, WARP, 16384 + 8, 1, false}, cluster = {4, WARP, 16384 + 8, 4, false};
+    CUtensorMap map;
     uint32_t *words = (uint32_t *)out;
     float *floats = (float *)out;
     Byte *bytes = (Byte *)out;
@@ -261,31 +317,40 @@ static cudaError_t start_layout(Layout which, void *out, const void *in, void *s
         const Shape shape = {4, WARP, 0, 1, true};
         return start(shape, hand_over_kernel, floats, (const float *)in, (unsigned *)spare);
     }
-#if defined(__CUDACC__)
-    case LAYOUT_WGMMA_F16: {
-        const Shape shape = {1, 128, (64 + 256) * 128, 1, false};
-        return start(shape, wgmma_kernel, floats, from);
-    }
-    case LAYOUT_CLUSTER: {
-        const Shape shape = {4, WARP, 16, 4, false};
-        return start(shape, cluster_kernel, floats, (const float *)in);
-    }
-#endif
+    case LAYOUT_WGMMA_F16:
+        return start(group, wgmma_kernel<WGMMA_F16, 256, K_MAJOR, K_MAJOR>, floats, from);
+    case LAYOUT_WGMMA_F16_ACROSS:
+        return start(group, wgmma_kernel<WGMMA_F16, 256, MN_MAJOR, MN_MAJOR>, floats, from);
+    case LAYOUT_WGMMA_BF16:
+        return start(group, wgmma_kernel<WGMMA_BF16, 128, K_MAJOR, K_MAJOR>, floats, from);
+    case LAYOUT_WGMMA_BF16_ACROSS:
+        return start(group, wgmma_kernel<WGMMA_BF16, 128, MN_MAJOR, MN_MAJOR>, floats, from);
+    case LAYOUT_WGMMA_F16_MIXED:
+        return start(group, wgmma_kernel<WGMMA_F16, 64, K_MAJOR, MN_MAJOR>, floats, from);
+    case LAYOUT_WGMMA_BF16_MIXED:
+        return start(group, wgmma_kernel<WGMMA_BF16, 64, MN_MAJOR, K_MAJOR>, floats, from);
+    case LAYOUT_CLUSTER: return start(cluster, cluster_kernel, floats, (const float *)in);
+    case LAYOUT_BOX_SWIZZLED:
+        if (!tensor_map(&map, in, 72, 40, 72, 64, BOX_LINES)) return cudaErrorInvalidValue;
+        return start(boxes, box_kernel, bytes, map, BOX_LINES * 128);
+    case LAYOUT_BOX_PLAIN:
+        if (!tensor_map(&map, in, 72, 40, 72, 16, BOX_LINES)) return cudaErrorInvalidValue;
+        return start(boxes, box_kernel, bytes, map, BOX_LINES * 32);
+    case LAYOUT_BOX_MULTICAST:
+        if (!tensor_map(&map, in, 72, 40, 72, 64, BOX_LINES)) return cudaErrorInvalidValue;
+        return start(cluster, multicast_kernel, bytes, map);
+    case LAYOUT_BULK: return start(boxes, bulk_kernel, bytes, from);
     default: return cudaErrorInvalidValue;
     }
 }
 
 extern "C" bool layout_served(Layout which) {
-    if (which < LAYOUT_WGMMA_F16) return true;
-#if defined(__CUDACC__)
     int major = 0;
     /* without a device the test runs, and fails as all do */
-    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess)
+    if (which < LAYOUT_WGMMA_F16 ||
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess)
         return true;
-    return which == LAYOUT_WGMMA_F16 ? major == 9 : major >= 9;
-#else
-    return false;
-#endif
+    return which < LAYOUT_CLUSTER ? major == 9 : major >= 9;
 }
 
 extern "C" bool layout_run(Layout which, const void *in, int64_t in_bytes, void *out,

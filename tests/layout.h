@@ -40,12 +40,31 @@ typedef enum {
      * what it wrote and adds 1. */
     LAYOUT_HAND_OVER,
 
-    /* Compute capability 9.0a, not emulated: */
-    /* in: d (64,256) float32, a (64,64), b (256,64) of float16, depth last. out: d + a b^T. */
-    LAYOUT_WGMMA_F16,
-    /* in: one float4 a block, 4 blocks. out: what each read from the next block's shared memory. */
+    /* Compute capability 9.0a: */
+    /* in: d (64,N) float32, then a, then b as boxes of 64 elements a line. K-major: a (64,64), b (N,64),
+     * depth last. MN-major: depth first: a (64 depths, 64 rows), b (N/64, 64 depths, 64 columns).
+     * out: d + a b. */
+    LAYOUT_WGMMA_F16,         /* N 256, K-major both */
+    LAYOUT_WGMMA_F16_ACROSS,  /* N 256, MN-major both */
+    LAYOUT_WGMMA_BF16,        /* N 128, K-major both */
+    LAYOUT_WGMMA_BF16_ACROSS, /* N 128, MN-major both */
+    LAYOUT_WGMMA_F16_MIXED,   /* N 64, a K-major, b MN-major */
+    LAYOUT_WGMMA_BF16_MIXED,  /* N 64, a MN-major, b K-major */
+    /* in: one float4 a block, 4 blocks. out: what each read from the next block's shared memory, then
+     * what the one before stored into its own. */
     LAYOUT_CLUSTER,
+    /* in: 40 lines of 72 elements of 16 bits. out: two boxes of BOX_LINES lines as they lie in shared
+     * memory, which begin at (x,y) = (32,30) and (-8,-3): of 64 elements, swizzled; of 16, not. */
+    LAYOUT_BOX_SWIZZLED,
+    LAYOUT_BOX_PLAIN,
+    /* The first of the swizzled boxes, loaded once for a cluster of 4: by blocks 1 and 3, as block 0
+     * and blocks 2, 3 got it; block 1 got nothing (0xee). */
+    LAYOUT_BOX_MULTICAST,
+    /* in: 160 bytes. out: the last 144 of them, copied in a row. */
+    LAYOUT_BULK,
 } Layout;
+
+enum { BOX_LINES = 16 };
 
 /* Whether the device has what a layout needs. */
 bool layout_served(Layout which);

@@ -228,34 +228,108 @@ static void need(Layout which) {
     if (!layout_served(which)) cr_skip_test("not on this device: needs compute capability 9.0");
 }
 
-Test(layout, wgmma_f16, .timeout = 60) {
-    enum { ROWS = 64, COLS = 256, DEPTH = 64 };
-    static struct {
-        float d[ROWS * COLS];
-        uint16_t a[ROWS * DEPTH], b[COLS * DEPTH];
-    } in;
-    static float out[ROWS * COLS];
-    need(LAYOUT_WGMMA_F16);
-    for (int i = 0; i < ROWS * COLS; i++) in.d[i] = (float)small(0, i);
-    for (int i = 0; i < ROWS * DEPTH; i++) in.a[i] = f16_from_f32((float)small(1, i));
-    for (int i = 0; i < COLS * DEPTH; i++) in.b[i] = f16_from_f32((float)small(2, i));
-    run(LAYOUT_WGMMA_F16, &in, sizeof in, out, sizeof out);
-    int bad = 0, first = -1;
-    for (int i = 0; i < ROWS * COLS; i++) {
-        int sum = small(0, i);
-        for (int k = 0; k < DEPTH; k++)
-            sum += small(1, i / COLS * DEPTH + k) * small(2, i % COLS * DEPTH + k);
-        if (!(out[i] == (float)sum) && bad++ == 0) first = i;
-    }
-    cr_expect(bad == 0, "%d of %d wrong, first at row %d, column %d", bad, ROWS * COLS,
-              first / COLS, first % COLS);
+/* Element (row, depth) of a, or (column, depth) of b, among those stored in lines of 64. */
+static int stored_at(bool mn_major, int row, int depth) {
+    return mn_major ? row / 64 * 64 * 64 + depth * 64 + row % 64 : row * 64 + depth;
 }
 
-Test(layout, clusters_read_each_other, .timeout = 60) {
-    float in[16], out[16];
+static void check_wgmma(Layout which, DType type, int columns, bool a_mn, bool b_mn) {
+    enum { ROWS = 64, COLS = 256, DEPTH = 64 };
+    static unsigned char in[ROWS * COLS * 4 + (ROWS + COLS) * DEPTH * 2];
+    static float out[ROWS * COLS];
+    need(which);
+    float *d = (float *)in;
+    uint16_t *a = (uint16_t *)(d + ROWS * columns), *b = a + ROWS * DEPTH;
+    for (int i = 0; i < ROWS * columns; i++) d[i] = (float)small(0, i);
+    for (int i = 0; i < (ROWS + columns) * DEPTH; i++) {
+        const float x = (float)small(1, i);
+        a[i] = type == DTYPE_F16 ? f16_from_f32(x) : bf16_from_f32(x);
+    }
+    run(which, in, (size_t)((unsigned char *)(b + columns * DEPTH) - in), out,
+        (size_t)(ROWS * columns) * 4);
+    int bad = 0, first = -1;
+    for (int i = 0; i < ROWS * columns; i++) {
+        int sum = small(0, i);
+        for (int k = 0; k < DEPTH; k++)
+            sum += small(1, stored_at(a_mn, i / columns, k)) *
+                   small(1, ROWS * DEPTH + stored_at(b_mn, i % columns, k));
+        if (!(out[i] == (float)sum) && bad++ == 0) first = i;
+    }
+    cr_expect(bad == 0, "%d of %d wrong, first at row %d, column %d", bad, ROWS * columns,
+              first / columns, first % columns);
+}
+
+Test(layout, wgmma_k_major, .timeout = 60) {
+    check_wgmma(LAYOUT_WGMMA_F16, DTYPE_F16, 256, false, false);
+    check_wgmma(LAYOUT_WGMMA_BF16, DTYPE_BF16, 128, false, false);
+}
+Test(layout, wgmma_mn_major, .timeout = 60) {
+    check_wgmma(LAYOUT_WGMMA_F16_ACROSS, DTYPE_F16, 256, true, true);
+    check_wgmma(LAYOUT_WGMMA_BF16_ACROSS, DTYPE_BF16, 128, true, true);
+}
+Test(layout, wgmma_mixed, .timeout = 60) {
+    check_wgmma(LAYOUT_WGMMA_F16_MIXED, DTYPE_F16, 64, false, true);
+    check_wgmma(LAYOUT_WGMMA_BF16_MIXED, DTYPE_BF16, 64, true, false);
+}
+
+Test(layout, clusters_read_and_write_each_other, .timeout = 60) {
+    float in[16], out[32];
     need(LAYOUT_CLUSTER);
     for (int i = 0; i < 16; i++) in[i] = (float)i;
     run(LAYOUT_CLUSTER, in, sizeof in, out, sizeof out);
-    for (int i = 0; i < 16; i++)
-        cr_expect(out[i] == in[(i + 4) % 16], "element %d: %g", i, (double)out[i]);
+    for (int i = 0; i < 16; i++) {
+        cr_expect(out[i] == in[(i + 4) % 16], "read, element %d: %g", i, (double)out[i]);
+        cr_expect(out[16 + i] == in[i], "stored, element %d: %g", i, (double)out[16 + i]);
+    }
+}
+
+/* --- boxes ------------------------------------------------------------------------------------ */
+
+enum { BOX_WIDTH = 72, BOX_ALL = 40 };
+static uint16_t box_in[BOX_ALL * BOX_WIDTH];
+
+/* What of the matrix lies at byte `at` of a box that begins at (x,y): zeros outside. The table of the
+ * 128-byte swizzle: 16-byte piece p of line r is where p ^ (r % 8) would be. */
+static uint16_t box_element(int at, int width, int x, int y) {
+    const int line = at / (2 * width), piece = at % (2 * width) / 16;
+    const int from = width == 64 ? piece ^ line % 8 : piece;
+    const int column = x + from * 8 + at % 16 / 2, row = y + line;
+    if (column < 0 || column >= BOX_WIDTH || row < 0 || row >= BOX_ALL) return 0;
+    return box_in[row * BOX_WIDTH + column];
+}
+
+static void check_boxes(Layout which, int width) {
+    static uint16_t out[2 * BOX_LINES * 64];
+    const int n = BOX_LINES * width;
+    need(which);
+    for (int i = 0; i < BOX_ALL * BOX_WIDTH; i++) box_in[i] = (uint16_t)(i + 1);
+    run(which, box_in, sizeof box_in, out, (size_t)(2 * n) * 2);
+    for (int i = 0; i < 2 * n; i++) {
+        const uint16_t expected = box_element(i % n * 2, width, i < n ? 32 : -8, i < n ? 30 : -3);
+        cr_expect(out[i] == expected, "box %d, element %d: %d, expected %d", i / n, i % n, out[i],
+                  expected);
+    }
+}
+Test(layout, boxes, .timeout = 60) {
+    check_boxes(LAYOUT_BOX_SWIZZLED, 64);
+    check_boxes(LAYOUT_BOX_PLAIN, 16);
+}
+Test(layout, multicast, .timeout = 60) {
+    static uint16_t out[4 * BOX_LINES * 64];
+    const int n = BOX_LINES * 64;
+    need(LAYOUT_BOX_MULTICAST);
+    for (int i = 0; i < BOX_ALL * BOX_WIDTH; i++) box_in[i] = (uint16_t)(i + 1);
+    run(LAYOUT_BOX_MULTICAST, box_in, sizeof box_in, out, sizeof out);
+    for (int i = 0; i < 4 * n; i++) {
+        const uint16_t expected = i / n == 1 ? 0xeeee : box_element(i % n * 2, 64, 32, 30);
+        cr_expect(out[i] == expected, "block %d, element %d: %d, expected %d", i / n, i % n, out[i],
+                  expected);
+    }
+}
+Test(layout, bulk_copies, .timeout = 60) {
+    unsigned char in[160], out[144];
+    need(LAYOUT_BULK);
+    for (int i = 0; i < 160; i++) in[i] = (unsigned char)(i * 7 % 253);
+    run(LAYOUT_BULK, in, sizeof in, out, sizeof out);
+    cr_expect(memcmp(out, in + 16, sizeof out) == 0);
 }

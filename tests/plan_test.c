@@ -7,10 +7,6 @@
 /* What goes on, for messages. */
 static char what[160];
 
-static int64_t ceil_div(int64_t n, int64_t by) {
-    return (n + by - 1) / by;
-}
-
 /* Every row of every job with one CTA of its own (wgmma: one cluster). */
 static void expect_each_row_once(const Plan *p) {
     static unsigned char seen[200000];
@@ -121,7 +117,10 @@ static void check(const PlanDevice *device, const PlanJob *jobs, int n, int prec
     cr_assert(p.form != PLAN_SLAB || (halves && C <= SLAB_MOST_CLASSES), "%s", what);
     cr_assert((p.form == PLAN_WGMMA) == (halves && C > 128 && device->wgmma), "%s: %s", what,
               plan_form_name(p.form));
-    if (p.form == PLAN_WGMMA) cr_assert(p.cluster == ceil_div(C, 256), "%s", what);
+    if (p.form == PLAN_WGMMA) /* a power of two that holds all classes, none smaller */
+        cr_assert((p.cluster & (p.cluster - 1)) == 0 && p.cluster * 256 >= C &&
+                      (p.cluster == 1 || p.cluster * 128 < C),
+                  "%s", what);
     expect_within(&p, device);
     if (p.form == PLAN_SLAB) expect_slab(&p, device);
     expect_each_row_once(&p);

@@ -193,3 +193,78 @@ Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
         close_backend(&ops, q);
     }
 }
+
+/* --- many classes: clusters, wgmma ------------------------------------------------------------- */
+
+/* M steps in fp16 or bf16 from moments that keep a step far from sign(g). Outputs: losses, heads, first
+ * moments. */
+static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run, int64_t B,
+                        int64_t C, int64_t d, int M, int64_t *mega) {
+    Ops ops;
+    Queue *q;
+    Error err;
+    Outputs o = {.n = 0};
+    open_backend(&ops, &q, backend, run);
+    if (mega) ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+    variant = (Variant){"", type, false, tier};
+    InnerSteps in = {.K = 2, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
+    in.Y = probabilities(B, C, 1);
+    in.step = counting(5, 1);
+    in.scratch = scratch(ops.train.scratch_bytes(type, in.K, B, C, d));
+    in.losses = output(&o, M, NULL);
+    for (int k = 0; k < in.K; k++) {
+        const int64_t own = k ? (d + 1) / 2 : d, n = linear_size(C, own);
+        float *initial = operands(n, 6 + k), *m2 = floats(n), *none = floats(n);
+        for (int64_t i = 0; i < n; i++) m2[i] = 1.0f;
+        float *head = output(&o, n, initial), *m1 = output(&o, n, none);
+        in.space[k] = (InnerSpace){batch_of(&ops, numbers(B * own, 2 + k), B, own), head, m1, m2};
+    }
+    ops.train.inner_steps(q, &in);
+    finish(&ops, q);
+    if (mega) *mega = calls(&ops, "mega");
+    close_backend(&ops, q);
+    free_arrays();
+    variant = (Variant){"fp32", DTYPE_F32, false, INNER_AUTO};
+    return o;
+}
+
+/* Both tiers round the same operands: W and R, to 2^-11 or 2^-8. Where two float32 sums, e = 5.6e-5
+ * apart in norm (product_test.c), round to different neighbours they are one unit apart: sqrt(e 2^8) 2^-8
+ * = 4.7e-4 in bf16. In the unfused tier R is rounded behind the division by B, here before it: both are
+ * off by 2^-8 (2^-11) at most, evenly spread and on their own. So first moments agree within 2^-8, or
+ * 2^-11 + e. Heads and losses hear of it through steps of 1e-6: product_test.c's limits. */
+static void check_wide(DType type, int64_t B, int64_t C, int64_t d, int M) {
+    const double moments = type == DTYPE_BF16 ? 0x1p-8 : 0x1p-11 + 5.6e-5;
+    const double heads = type == DTYPE_BF16 ? 1.3e-4 : 1.8e-4;
+    int64_t mega = 0;
+    Outputs ours = wide_run(type, INNER_MEGA, "cuda", 0, B, C, d, M, &mega);
+    cr_expect(mega == 1, "%d launches", (int)mega);
+    for (int other = 0; other < 2; other++) {
+        Outputs o =
+            wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, B, C, d, M, NULL);
+        for (int j = 0; j < ours.n; j++)
+            EXPECT_CLOSE(relative_error(ours.data[j], o.data[j], o.count[j]),
+                         j == 2 || j == 4 ? moments : heads, "%s: output %d at B %d C %d d %d",
+                         other ? "reference" : "unfused", j, (int)B, (int)C, (int)d);
+        free_outputs(&o);
+    }
+    for (int run = 1; run < test_runs("cuda"); run++) {
+        Outputs again = wide_run(type, INNER_MEGA, "cuda", run, B, C, d, M, NULL);
+        for (int j = 0; j < ours.n; j++)
+            cr_expect(!memcmp(ours.data[j], again.data[j], (size_t)ours.count[j] * 4),
+                      "output %d differs in run %d", j, run);
+        free_outputs(&again);
+    }
+    free_outputs(&ours);
+}
+
+/* A last tile of one row and one class, two clusters of 2, several items a cluster, a ring of 4 that
+ * wraps twice in depth (d) and over the batch. */
+Test(tiers, many_classes_in_clusters_of_two, .timeout = 600) {
+    check_wide(DTYPE_F16, 641, 257, 577, 4);
+}
+/* One cluster of 4; no cluster at all. */
+Test(tiers, many_classes_in_a_cluster_of_four, .timeout = 600) {
+    check_wide(DTYPE_BF16, 129, 600, 65, 4);
+    check_wide(DTYPE_BF16, 70, 129, 72, 5);
+}

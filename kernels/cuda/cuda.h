@@ -107,6 +107,10 @@ static inline bool aligned_16(const void *p) {
  * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
  * or the launch fails. */
 enum { COOPERATIVE = 1 };
+/* Blocks in clusters of `size`, side by side; with the other flags. */
+static inline int clusters_of(int size) {
+    return size << 8;
+}
 #define launch(queue, kernel, ...) launch_kernel(queue, 0, #kernel, kernel, __VA_ARGS__)
 #define launch_with(queue, flags, kernel, ...) \
     launch_kernel(queue, flags, #kernel, kernel, __VA_ARGS__)
@@ -122,16 +126,25 @@ template <typename... Params, typename... Args>
 Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Params...), dim3 grid,
                      int threads, int shared, Args... args) {
     if (q->status != OK) return q->status;
-    cudaLaunchAttribute cooperative = {};
-    cooperative.id = cudaLaunchAttributeCooperative;
-    cooperative.val.cooperative = 1;
+    cudaLaunchAttribute attributes[2] = {};
+    unsigned n = 0;
+    if (flags & COOPERATIVE) {
+        attributes[n].id = cudaLaunchAttributeCooperative;
+        attributes[n++].val.cooperative = 1;
+    }
+    if (flags >> 8) {
+        attributes[n].id = cudaLaunchAttributeClusterDimension;
+        attributes[n].val.clusterDim.x = (unsigned)(flags >> 8);
+        attributes[n].val.clusterDim.y = attributes[n].val.clusterDim.z = 1;
+        n++;
+    }
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = dim3((unsigned)threads);
     config.dynamicSmemBytes = (size_t)shared;
     config.stream = q->stream;
-    config.attrs = &cooperative;
-    config.numAttrs = flags & COOPERATIVE ? 1 : 0;
+    config.attrs = attributes;
+    config.numAttrs = n;
     cudaError_t error = allow_shared(kernel, shared);
     const int timed = profile_begin(q->device->profile, name, q->flops, q->bytes, q->stream);
 #if defined(TURTLE_EMULATED)
@@ -154,6 +167,25 @@ int resident_blocks(const Device *device, void (*kernel)(Params...), int threads
             cudaSuccess)
         return 0;
     return per_sm * device->sms;
+}
+
+/* Clusters of `size` blocks that the device holds at once. */
+template <typename... Params>
+cudaError_t resident_clusters(int *clusters, void (*kernel)(Params...), int size, int threads,
+                              int shared) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = (unsigned)size;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)size);
+    config.blockDim = dim3((unsigned)threads);
+    config.dynamicSmemBytes = (size_t)shared;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    *clusters = 0;
+    const cudaError_t error = allow_shared(kernel, shared);
+    return error == cudaSuccess ? cudaOccupancyMaxActiveClusters(clusters, kernel, &config) : error;
 }
 
 /* --- operations, one .cu each, in the order of matrix.h, train.h, cluster.h --------------------- */

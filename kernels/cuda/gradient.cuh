@@ -106,9 +106,12 @@ template <class T> __device__ void gradient_arrive(const Gradient<T> &g, const P
     __syncthreads(); /* release below is for what all threads wrote before */
     if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
 }
-template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Piece &p, int64_t m) {
+template <class T> __device__ void gradient_ready(const Gradient<T> &g, const Piece &p, int64_t m) {
     if (g.splits > 1 && threadIdx.x == 0)
         wait_for(g.counter + p.tile, (unsigned)(m + 1) * (unsigned)g.splits);
+}
+template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Piece &p, int64_t m) {
+    gradient_ready(g, p, m);
     __syncthreads();
 }
 

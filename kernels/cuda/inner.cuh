@@ -34,8 +34,11 @@ template <class T> struct AdamFinish {
     static __device__ AdamStep *shared() {
         return shared_mem<AdamStep>(0);
     }
-    __device__ void begin(int64_t m) const {
+    __device__ void prepare(int64_t m) const {
         if (threadIdx.x == 0) *shared() = adam_step(lr, *step + m);
+    }
+    __device__ void begin(int64_t m) const {
+        prepare(m);
         __syncthreads();
     }
     __device__ void operator()(int k, int64_t c, int64_t j, int64_t d, int64_t i,
@@ -68,6 +71,16 @@ struct FusedScratch {
     unsigned *arrived; /* of the persistent kernel's barrier */
     int64_t bytes;
 };
+/* Most pieces of the gradient in inner_wgmma.cu, 128 KB each, unless tiles alone are more; and what
+ * they need for K spaces of at most d: grows with d, so that a smaller one fits too. */
+constexpr int64_t WIDE_PIECES = 512;
+inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t class_tiles = ceil_div(C, 128), tiles = K * class_tiles * ceil_div(d, 256);
+    const int64_t depth = ceil_div(B, 64), most = depth < MAX_SPLITS ? depth : MAX_SPLITS;
+    int64_t pieces = tiles * most < WIDE_PIECES ? tiles * most : WIDE_PIECES;
+    if (pieces < tiles) pieces = tiles;
+    return round_up(tiles * 4, 64) + pieces * 128 * 256 * 4 + K * class_tiles * most * 128 * 4;
+}
 inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, int64_t C,
                                   int64_t d) {
     FusedScratch s = {};
@@ -86,7 +99,9 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
         s.space[k].loss_partial = (double *)take(residual_blocks(B) * 8);
     }
     s.arrived = (unsigned *)take(sizeof *s.arrived);
-    s.gradient = take(gradient_scratch(K, C, d));
+    const int64_t tiled = gradient_scratch(K, C, d),
+                  wide = type != DTYPE_F32 && C > 128 ? wide_scratch(K, B, C, d) : 0;
+    s.gradient = take(tiled > wide ? tiled : wide);
     s.bytes = at;
     return s;
 }
@@ -141,6 +156,21 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
     return p;
 }
 
+/* The rounded copies of W that the first step multiplies. */
+template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
+    if constexpr (sizeof(typename T::Element) == 2) {
+        const int64_t step = (int64_t)gridDim.x * blockDim.x;
+        for (int k = 0; k < p.finish.K; k++) {
+            const auto &f = p.finish.space[k];
+            const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
+            for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+                const int64_t j = i % f.stride;
+                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j]) : (uint16_t)0;
+            }
+        }
+    }
+}
+
 inline int64_t largest_d(const InnerSteps *in) {
     int64_t d = 0;
     for (int k = 0; k < in->K; k++) d = in->space[k].Z.d > d ? in->space[k].Z.d : d;
@@ -150,5 +180,9 @@ inline int64_t largest_d(const InnerSteps *in) {
 /* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
 int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);
+/* inner_wgmma.cu: the one for many classes, for PLAN_WGMMA. It serves sizes of 32 bits, and where nobody
+ * asked for it by name (INNER_AUTO) devices that hold a cluster at once. */
+bool wide_serves(const InnerSteps *in, const Plan &plan);
+Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan);
 
 #endif

@@ -33,21 +33,6 @@ template <class T> struct Mega {
     unsigned *arrived; /* (1) zero at the start */
 };
 
-/* The rounded copies of W that the first step multiplies. */
-template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
-    if constexpr (sizeof(typename T::Element) == 2) {
-        const int64_t step = (int64_t)gridDim.x * blockDim.x;
-        for (int k = 0; k < p.finish.K; k++) {
-            const auto &f = p.finish.space[k];
-            const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
-            for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-                const int64_t j = i % f.stride;
-                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j]) : (uint16_t)0;
-            }
-        }
-    }
-}
-
 template <class T, class Rows, class S>
 __global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<T> mega) {
     static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
@@ -137,5 +122,6 @@ Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
     const Status st = plan_steps(q, in, &plan);
     if (st != OK) return st;
     if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
+    if (plan.form == PLAN_WGMMA && wide_serves(in, plan)) return wide_steps(q, in, plan);
     return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
 }

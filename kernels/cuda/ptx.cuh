@@ -14,6 +14,8 @@
 #include "../emu/ptx_copy.h"
 #include "../emu/ptx_matrix.h"
 #include "../emu/ptx_scalar.h"
+#include "../emu/ptx_hopper.h"
+#include "../emu/ptx_wgmma.h"
 #else
 
 /* --- conversions (cvt) ------------------------------------------------------------------------ */
@@ -225,6 +227,19 @@ __device__ __forceinline__ void wait_for(const unsigned *counter, unsigned targe
     const Patience patience;
     for (unsigned value; (int)((value = load_acquire(counter)) - target) < 0;)
         patience.lose(counter, value, target, file, line);
+}
+
+/* --- barriers of a part of the block (bar.sync) ---------------------------------------------------
+ *
+ * Until `threads` of the block, whole warps, have come to barrier `id`, 1 to 15. */
+__device__ __forceinline__ void barrier_sync(int id, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/* The compiler moves no load or store across, and forgets what it has derived from x: so much is in
+ * registers at once and no more. */
+__device__ __forceinline__ void keep_order(int &x) {
+    asm volatile("" : "+r"(x)::"memory");
 }
 
 /* --- vectors ------------------------------------------------------------------------------------

@@ -9,16 +9,20 @@
 #include "device.h"
 #include "thread.h"
 
+#include <cuda.h>
+
 namespace emu {
 
 /* --- settings --------------------------------------------------------------------------------- */
 
 static const Chip chips[] = {
-    /* key, name, SMs, capability, shared memory of a block and an SM, threads of an SM, memory, L2 */
-    {"tiny", "emulated tiny", 4, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)8 << 30, 4 << 20},
-    {"h200", "emulated H200", 132, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)141 << 30, 50 << 20},
-    {"a100", "emulated A100", 108, 8, 0, 163 << 10, 164 << 10, 2048, (size_t)80 << 30, 40 << 20},
-    {"ada", "emulated RTX 4090", 128, 8, 9, 99 << 10, 100 << 10, 1536, (size_t)24 << 30, 72 << 20},
+    /* key, name, SMs, GPCs, capability, shared memory of a block and an SM, threads of an SM, memory, L2 */
+    {"tiny", "emulated tiny", 4, 1, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)8 << 30, 4 << 20},
+    {"h200", "emulated H200", 132, 8, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)141 << 30,
+     50 << 20},
+    {"a100", "emulated A100", 108, 7, 8, 0, 163 << 10, 164 << 10, 2048, (size_t)80 << 30, 40 << 20},
+    {"ada", "emulated RTX 4090", 128, 11, 8, 9, 99 << 10, 100 << 10, 1536, (size_t)24 << 30,
+     72 << 20},
 };
 
 const Chip &chip() {
@@ -71,6 +75,39 @@ int occupancy(const void *kernel, int threads, size_t shared) {
     return by_threads < by_shared ? by_threads : by_shared;
 }
 
+/* Clusters of so many blocks that fit at once: each in one GPC, whose SMs come in pairs. */
+static int64_t clusters_at_once(int per_sm, int size) {
+    const Chip &c = chip();
+    const int pairs = c.sms / 2;
+    int64_t sum = 0;
+    for (int g = 0; g < c.gpcs; g++)
+        sum += 2 * (pairs / c.gpcs + (g < pairs % c.gpcs)) * per_sm / size;
+    return sum;
+}
+
+/* Blocks of a cluster, which lie side by side in x; 0 for what no launch may ask for. */
+static int cluster_of(const cudaLaunchConfig_t *config) {
+    int size = 1;
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        const cudaLaunchAttribute &a = config->attrs[i];
+        if (a.id != cudaLaunchAttributeClusterDimension) continue;
+        const auto &dim = a.val.clusterDim;
+        if (chip().major < 9 || dim.y != 1 || dim.z != 1 || dim.x < 1 || dim.x > 8 ||
+            config->gridDim.x % dim.x)
+            return 0;
+        size = (int)dim.x;
+    }
+    return size;
+}
+
+cudaError_t max_clusters(int *clusters, const void *kernel, const cudaLaunchConfig_t *config) {
+    const int size = cluster_of(config), threads = (int)config->blockDim.x;
+    *clusters = 0;
+    if (size == 0) return failed(cudaErrorInvalidClusterSize);
+    *clusters = (int)clusters_at_once(occupancy(kernel, threads, config->dynamicSmemBytes), size);
+    return cudaSuccess;
+}
+
 cudaError_t attributes(cudaFuncAttributes *out, const void *kernel) {
     *out = cudaFuncAttributes();
     out->maxThreadsPerBlock = 1024;
@@ -104,15 +141,19 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
     for (unsigned i = 0; i < config->numAttrs; i++) {
         const cudaLaunchAttribute &a = config->attrs[i];
         if (a.id == cudaLaunchAttributeCooperative) cooperative = a.val.cooperative != 0;
-        else if (a.id == cudaLaunchAttributeClusterDimension) return failed(cudaErrorNotSupported);
     }
     if (threads == 0 || threads > 1024 || blocks == 0 || grid.x > 0x7fffffffu || grid.y > 65535 ||
         grid.z > 65535 || block.y != 1 || block.z != 1) /* tile.cuh: numbered x only */
         return failed(cudaErrorInvalidConfiguration);
     if ((int64_t)config->dynamicSmemBytes > allowed_shared(kernel))
         return failed(cudaErrorInvalidValue);
-    const int64_t most =
-        (int64_t)occupancy(kernel, (int)threads, config->dynamicSmemBytes) * chip().sms;
+    launch.cluster = cluster_of(config);
+    if (launch.cluster == 0) return failed(cudaErrorInvalidClusterSize);
+    const int per_sm = occupancy(kernel, (int)threads, config->dynamicSmemBytes);
+    const int64_t most = launch.cluster == 1
+                             ? (int64_t)per_sm * chip().sms
+                             : launch.cluster * clusters_at_once(per_sm, launch.cluster);
+    if (launch.cluster > 1 && most == 0) return failed(cudaErrorInvalidClusterSize);
     if (cooperative && (int64_t)blocks > most) return failed(cudaErrorCooperativeLaunchTooLarge);
     launch.kernel = kernel;
     launch.grid = grid;
@@ -140,6 +181,14 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
 cudaError_t cudaFuncGetName(const char **name, const void *kernel) {
     *name = symbol_name(kernel);
     return *name ? cudaSuccess : failed(cudaErrorInvalidDeviceFunction);
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult *found) {
+    const bool known = strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
+    *function = known ? (void *)cuTensorMapEncodeTiled : NULL;
+    if (found) *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
 }
 long long clock64() {
     struct timespec t;
@@ -279,6 +328,7 @@ static const struct {
     ERROR(cudaErrorStreamCaptureImplicit,
           "operation would make the legacy stream depend on a capturing blocking stream"),
     ERROR(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capture"),
+    ERROR(cudaErrorInvalidClusterSize, "invalid cluster size"),
     ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef ERROR

@@ -14,7 +14,7 @@ namespace emu {
 
 struct Chip {
     const char *key, *name; /* EMU_DEVICE, what the runtime calls it */
-    int sms, major, minor;
+    int sms, gpcs, major, minor; /* a cluster lies in one GPC */
     int shared_per_block, shared_per_sm; /* bytes */
     int threads_per_sm;
     size_t memory, l2; /* bytes */

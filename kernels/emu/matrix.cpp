@@ -1,5 +1,6 @@
 /* matrix.cpp - ldmatrix and mma.sync for a whole warp, from the layouts that ptx.cuh pictures. */
 #include "../cuda/ptx.cuh"
+#include "vector.h"
 
 namespace emu {
 
@@ -37,22 +38,7 @@ void load_x2_trans(void *const *operands, unsigned) {
     load_matrices<2, true>(operands);
 }
 
-/* --- mma.sync -----------------------------------------------------------------------------------
- *
- * For processors with AVX2 too: a row of d is one register there. The bits are the same. */
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__)
-#define WITH_AVX2 __attribute__((target("avx2")))
-static const bool has_avx2 = __builtin_cpu_supports("avx2");
-#else
-#define WITH_AVX2
-static const bool has_avx2 = false;
-#endif
-
-typedef float Row __attribute__((vector_size(32)));
-typedef uint32_t Words __attribute__((vector_size(32)));
-typedef uint16_t Halves __attribute__((vector_size(16)));
+/* --- mma.sync ---------------------------------------------------------------------------------- */
 
 /* d (16 x 8) += a (16 x DEPTH) b (DEPTH x 8): products exact, sums in float32, depth by depth. */
 template <int DEPTH>
@@ -76,21 +62,6 @@ INLINE void multiply_rows(void *const *operands, const float (*a)[DEPTH], const 
         memcpy(own + 2, (float *)&d[g + 8] + 2 * t, 8);
     }
 }
-
-/* As f32_from_f16 (io/dtype.h), eight at once. */
-struct F16 {
-    INLINE void widen(Row *out, const Words &h) {
-        const Words magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;
-        const Words scaled = (Words)((Row)magnitude * 0x1p112f);
-        const Words huge = (Words)(magnitude >= 0x0f800000u) & 0x7f800000u;
-        *out = (Row)(scaled | huge | sign);
-    }
-};
-struct Bf16 {
-    INLINE void widen(Row *out, const Words &h) {
-        *out = (Row)(h << 16);
-    }
-};
 
 /* Two elements of 16 bits a register. */
 template <class Type> INLINE void multiply_16(void *const *operands) {

@@ -63,6 +63,8 @@ inline void barrier_arrive(int id, int threads, CALLER) {
     emu::named_barrier(id, threads, false, file, line);
 }
 
+inline void keep_order(int &) {}
+
 /* --- vectors ---------------------------------------------------------------------------------- */
 
 inline float4 load_float4(const float *p, CALLER) {

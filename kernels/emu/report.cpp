@@ -59,6 +59,10 @@ static void say_wait(const Block *b, const std::string &threads, const Thread &t
     if (t.waiting == FOR_COUNTER)
         fprintf(stderr, ": the counter at %p is %u, they want %u", (const void *)t.counter,
                 *t.counter, t.target);
+    if (t.waiting == FOR_MBARRIER)
+        fprintf(stderr, ": the mbarrier at byte %ld, %s, they want the end of phase %u",
+                (long)((const unsigned char *)t.counter - b->shared),
+                describe_mbarrier((const uint64_t *)t.counter), t.target);
     if (t.waiting == IN_LOOP)
         fprintf(stderr, ": the counter at %p stays %u", (const void *)t.counter, *t.counter);
     fputc('\n', stderr);

@@ -104,6 +104,7 @@ static inline Thread *lane_of(Warp *w) {
 /* A lane of any warp that can run. NULL when the launch has ended. */
 static Thread *next_anywhere() {
     const bool sometimes = random_below(8) == 0;
+    while (run.bulk && (run.ready.empty() || random_below(8) == 0)) land_bulk();
     if (run.counting && (run.ready.empty() || sometimes)) wake_counted();
     if (run.looping && (run.ready.empty() || sometimes)) wake_looping();
     if (run.ready.empty()) {
@@ -155,19 +156,24 @@ void loop_yield(const unsigned *counter, const char *file, int line) {
     own->behind = run.looping;
     run.looping = own;
     wait(IN_LOOP);
+    note_acquire();
 }
 
 void wait_until(const unsigned *counter, unsigned target, const char *file, int line) {
     Thread *own = self;
     own->counter = counter;
     own->target = target;
-    if (counted(own) && random_bits() % 2) return;
+    if (counted(own) && random_bits() % 2) {
+        note_acquire();
+        return;
+    }
     own->what = "wait_for";
     own->file = file;
     own->line = line;
     own->behind = run.counting;
     run.counting = own;
     wait(FOR_COUNTER);
+    note_acquire();
 }
 
 /* --- a launch --------------------------------------------------------------------------------- */
@@ -187,6 +193,7 @@ static void thread_main() {
     w->ready &= ~(1u << own->lane);
     w->live &= ~(1u << own->lane);
     leave_together(own);
+    leave_cluster(own);
     if (--w->block->live == 0) run.live_blocks--;
     Thread *t = next(w);
     if (t) resume(&own->fiber, t, true);
@@ -205,6 +212,7 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
         barrier.file = NULL;
         barrier.first = NULL;
     }
+    b->async_view.clear();
     b->shared = shared_prepare(i, n, run.launch->shared);
     for (size_t w = 0; w < b->warps.size(); w++) {
         const int lanes = std::min(32, threads - 32 * (int)w);
@@ -221,6 +229,9 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
             t.index = 32 * (int)w + lane;
             t.lane = lane;
             t.waiting = NOTHING;
+            t.arrived = t.registers_fenced = false;
+            t.commits.clear();
+            t.acquired = t.fenced = t.fence_seen = 0;
             fiber_prepare(&t.fiber, i * (size_t)threads + (size_t)t.index, thread_main);
         }
         list(&warp);
@@ -228,6 +239,7 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
 }
 
 static void end_block(Block *b) {
+    forget_groups(b);
     for (Thread &t : b->threads) {
         fiber_release(&t.fiber);
         watch_destroy(t.copies.watch);
@@ -242,17 +254,22 @@ static void end_block(Block *b) {
 void run_launch(const Launch *launch) {
     static auto &pool = *new std::vector<Block *>; /* never destroyed, as streams are not */
     const uint64_t blocks = (uint64_t)launch->grid.x * launch->grid.y * launch->grid.z;
-    const size_t wave = (size_t)std::min<uint64_t>(blocks, (uint64_t)launch->resident);
+    const uint64_t size = (uint64_t)launch->cluster, clusters = blocks / size;
+    const size_t most = (size_t)std::min<uint64_t>(blocks, (uint64_t)launch->resident);
+    const size_t wave = std::max<size_t>(most / size, 1) * size; /* whole clusters */
     const size_t threads = wave * (size_t)launch->threads;
-    std::vector<uint64_t> order((size_t)blocks);
-    for (uint64_t i = 0; i < blocks; i++) order[i] = i;
-    for (uint64_t i = blocks; i > 1; i--) std::swap(order[i - 1], order[random_below((uint32_t)i)]);
+    std::vector<uint64_t> order((size_t)clusters);
+    for (uint64_t i = 0; i < clusters; i++) order[i] = i;
+    for (uint64_t i = clusters; i > 1; i--)
+        std::swap(order[i - 1], order[random_below((uint32_t)i)]);
     while (pool.size() < wave) pool.push_back(new Block());
+    std::vector<Cluster> together(wave / size);
     char *stacks = fiber_stacks(threads);
     watch_crashes();
     run.launch = launch;
     blockDim = dim3((unsigned)launch->threads);
     gridDim = launch->grid;
+    forget_bulk();
     fiber_adopt(&host);
     for (uint64_t first = 0; first < blocks; first += wave) {
         const size_t n = (size_t)std::min<uint64_t>(wave, blocks - first);
@@ -263,10 +280,16 @@ void run_launch(const Launch *launch) {
         run.resident.assign(pool.begin(), pool.begin() + (long)n);
         watch_forget(stacks, threads * fiber_stack_bytes());
         for (size_t i = 0; i < n; i++) {
-            const uint64_t at = order[first + i];
+            const uint64_t at = order[(first + i) / size] * size + i % size;
             const unsigned x = launch->grid.x, y = launch->grid.y;
             begin_block(pool[i],
                         {(unsigned)(at % x), (unsigned)(at / x % y), (unsigned)(at / x / y)}, i, n);
+            Cluster *cluster = &together[i / size];
+            if (i % size == 0) *cluster = Cluster();
+            cluster->blocks.push_back(pool[i]);
+            cluster->live += launch->threads;
+            pool[i]->cluster = cluster;
+            pool[i]->rank = (unsigned)(i % size);
         }
         resume(&host, next_anywhere());
         self = NULL;

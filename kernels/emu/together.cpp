@@ -36,7 +36,10 @@ static int barrier(Barrier *b, int expected, bool predicate, bool waits, const c
         b->first = own;
         wait(AT_BARRIER);
     }
-    if (waits) order_acquire(b);
+    if (waits) {
+        order_acquire(b);
+        note_acquire();
+    }
     return b->result;
 }
 

@@ -33,6 +33,7 @@ enum cudaError_t {
     cudaErrorStreamCaptureIsolation = 905,
     cudaErrorStreamCaptureImplicit = 906,
     cudaErrorCapturedEvent = 907,
+    cudaErrorInvalidClusterSize = 912,
     cudaErrorUnknown = 999,
 };
 typedef enum cudaError_t cudaError;
@@ -137,6 +138,12 @@ enum cudaStreamCaptureStatus {
     cudaStreamCaptureStatusInvalidated
 };
 typedef void (*cudaHostFn_t)(void *);
+enum { cudaEnableDefault = 0 };
+enum cudaDriverEntryPointQueryResult {
+    cudaDriverEntryPointSuccess = 0,
+    cudaDriverEntryPointSymbolNotFound = 1,
+    cudaDriverEntryPointVersionNotSufficent = 2
+};
 
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
@@ -201,6 +208,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult *found = NULL);
 cudaError_t cudaFuncGetName(const char **name, const void *kernel);
 
 template <class T> cudaError_t cudaMalloc(T **out, size_t bytes) {
@@ -220,6 +230,7 @@ void name_launch(const char *name);
 cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
                            std::function<void()> one);
 int occupancy(const void *kernel, int threads, size_t shared);
+cudaError_t max_clusters(int *clusters, const void *kernel, const cudaLaunchConfig_t *config);
 cudaError_t attributes(cudaFuncAttributes *out, const void *kernel);
 } // namespace emu
 
@@ -235,6 +246,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void (*ke
                                                           int threads, size_t shared) {
     *blocks = emu::occupancy((const void *)kernel, threads, shared);
     return cudaSuccess;
+}
+template <typename... Params>
+cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, void (*kernel)(Params...),
+                                           const cudaLaunchConfig_t *config) {
+    return emu::max_clusters(clusters, (const void *)kernel, config);
 }
 template <typename... Params>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Params...), cudaFuncAttribute attribute,
