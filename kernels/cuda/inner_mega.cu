@@ -19,6 +19,7 @@
  *
  *          Items of all spaces stand in one list, so that blocks stay busy whatever the dimensions;
  *          every block does its pieces before it waits for any tile: no order of blocks can lock.
+ *          Many classes on compute capability 9.0: inner_wgmma.cu.
  * Needs    scratch (cuda_inner_scratch), a cooperative launch.
  *          W, R and partial sums are written and read within the launch: never through const
  *          __restrict__ or __ldg, whose loads are not coherent.
