@@ -229,7 +229,7 @@ static void begin_block(Block *b, uint3 index, size_t i, size_t n) {
             t.index = 32 * (int)w + lane;
             t.lane = lane;
             t.waiting = NOTHING;
-            t.arrived = t.registers_fenced = false;
+            t.arrived = t.registers_fenced = t.starts_copies = false;
             t.commits.clear();
             t.acquired = t.fenced = t.fence_seen = 0;
             fiber_prepare(&t.fiber, i * (size_t)threads + (size_t)t.index, thread_main);

@@ -61,6 +61,7 @@ struct Thread {
     std::vector<uint64_t> commits; /* of wgmma: how many products its group had begun by then */
     /* of global memory, by run.clock: what it knows of others' stores, and what it has fenced */
     uint64_t acquired, fenced, fence_seen;
+    bool starts_copies; /* its fences are a reader's */
 };
 
 /* Lanes that meet: all of one mask at one instruction. Usually the one of the mask's lowest lane. */

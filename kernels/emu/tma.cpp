@@ -98,7 +98,8 @@ void fence_async_shared() {
     memcpy(async_view(b), b->shared, run.launch->shared);
 }
 void fence_async_global() {
-    self->fenced = run.last_fence = ++run.clock;
+    self->fenced = ++run.clock;
+    if (!self->starts_copies) run.last_fence = run.clock;
 }
 
 /* What copies have read from a place of global memory: its contents by a sum, and when last. */
@@ -109,7 +110,8 @@ static std::unordered_map<uint64_t, Seen> seen;
 
 /* Contents that changed since a copy read them were stored by some thread of this launch: it must
  * have fenced before it released, and this thread, which starts the next copy, behind its acquire.
- * Who stored is not known: a fence of anybody between the two reads passes for the writer's. What is
+ * Who stored is not known: a fence between the two reads, of anybody who has not started copies
+ * himself, passes for the writer's. What is
  * read for the first time in a launch is not judged. */
 static void check_fences(uint64_t place, const unsigned char *bytes, size_t n, const char *what,
                          const char *file, int line) {
@@ -193,6 +195,7 @@ static void start(std::unique_ptr<Bulk> b) {
     if (b->to - SHARED_BASE + n > run.launch->shared)
         fault("%s at %s:%d: %zu bytes to byte %u of the %zu of shared memory", b->what, b->file,
               b->line, n, b->to - SHARED_BASE, run.launch->shared);
+    self->starts_copies = true;
     b->started = contents(*b);
     check_fences((uint64_t)b->pieces[0].from * 31 + b->pieces.size() * 7 + b->line_bytes,
                  b->started.data(), n, b->what, b->file, b->line);
