@@ -160,10 +160,12 @@ __device__ __forceinline__ void mbarrier_arrive_at(uint64_t *barrier, unsigned r
     __trap();
 #endif
 }
-__device__ __forceinline__ void mbarrier_wait(uint64_t *barrier, unsigned parity) {
+__device__ __forceinline__ void mbarrier_wait(uint64_t *barrier, unsigned parity,
+                                              const char *file = __builtin_FILE(),
+                                              int line = __builtin_LINE()) {
 #if HAS_CLUSTERS
-    unsigned over = 0;
-    while (!over)
+    const Patience patience;
+    for (unsigned over = 0; !over; patience.lose(barrier, parity ^ 1, parity, file, line))
         asm volatile("{\n.reg .pred over;\n"
                      "mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2;\n"
                      "selp.u32 %0, 1, 0, over;\n}"
@@ -171,7 +173,7 @@ __device__ __forceinline__ void mbarrier_wait(uint64_t *barrier, unsigned parity
                      : "r"(shared_address(barrier)), "r"(parity)
                      : "memory");
 #else
-    (void)barrier, (void)parity;
+    (void)barrier, (void)parity, (void)file, (void)line;
     __trap();
 #endif
 }
