@@ -157,7 +157,7 @@ __global__ void hand_over_kernel(float *out, const float *in, unsigned *turn) {
 
 /* --- compute capability 9.0a ------------------------------------------------------------------ */
 
-/* Lines of 64 elements, swizzled as wgmma wants them (ptx_hopper.cuh). */
+/* Lines of 64 elements, swizzled as wgmma wants them (ptx.cuh). */
 __device__ static void store_lines(Byte *tile, const uint16_t *in, int lines) {
     for (int i = (int)threadIdx.x; i < lines * 64; i += 128) {
         const int r = i / 64, x = i % 64;

@@ -51,7 +51,7 @@ enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The residual of a row from its logits x, in d[2h + 4j + i] (ptx_wgmma.cuh), in three sweeps around an
+/* The residual of a row from its logits x, in d[2h + 4j + i] (ptx.cuh), in three sweeps around an
  * exchange. Returns the row's loss in the first block's lane t = 0. */
 template <class T>
 __device__ __forceinline__ double finish_rows(const Residual<T> &a, const ResidualSpace<T> &s,

@@ -2,7 +2,7 @@
  *
  *     d (128 x 256) += A (128 x depth) B (depth x 256), operands of 16 bits, 64 of depth a tile
  *
- * Every tile is six boxes of 64 elements by 64 lines (8 KB, swizzled: ptx_hopper.cuh), two of A and
+ * Every tile is six boxes of 64 elements by 64 lines (8 KB, swizzled: ptx.cuh), two of A and
  * four of B, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W of
  * Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
  *
@@ -114,7 +114,7 @@ template <bool SHARED> __device__ __forceinline__ void ring_release(int stage) {
     __syncwarp();
 }
 
-/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx_wgmma.cuh says.
+/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says.
  * each_tile(box) sees the group's box of A. */
 template <class T, Major MAJOR, bool SHARED, class EachTile>
 __device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64_t tiles,

@@ -1,4 +1,4 @@
-/* ptx_hopper.h - kernels/cuda/ptx_hopper.cuh, emulated: clusters and mbarriers (cluster.cpp), copies
+/* ptx_hopper.h - of kernels/cuda/ptx.cuh, emulated: clusters and mbarriers (cluster.cpp), copies
  * by the TMA (tma.cpp). */
 #ifndef TURTLE_EMU_PTX_HOPPER_H
 #define TURTLE_EMU_PTX_HOPPER_H

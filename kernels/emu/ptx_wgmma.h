@@ -1,10 +1,11 @@
-/* ptx_wgmma.h - kernels/cuda/ptx_wgmma.cuh, emulated: the 128 threads of a warp group meet; the
+/* ptx_wgmma.h - wgmma of kernels/cuda/ptx.cuh, emulated: the 128 threads of a warp group meet; the
  * product is made then or when somebody waits for it, and until then d is NaN (wgmma.cpp). */
 #ifndef TURTLE_EMU_PTX_WGMMA_H
 #define TURTLE_EMU_PTX_WGMMA_H
 
-#include "../cuda/ptx_wgmma.cuh" /* descriptors: the same on both */
 #include "ptx_hopper.h"
+
+#include "../cuda/wgmma_descriptor.cuh"
 
 #define CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
@@ -34,7 +35,7 @@ template <int YOUNGEST, int FLOATS> inline void wgmma_wait(float (&)[FLOATS], CA
 }
 template <WgmmaType TYPE, int N, Major A, Major B>
 inline void wgmma(float (&d)[N / 2], uint64_t a, uint64_t b, CALLER) {
-    static_assert(N == 64 || N == 128 || N == 256, "what ptx_wgmma.cuh spells out");
+    static_assert(N == 64 || N == 128 || N == 256, "what ptx.cuh spells out");
     emu::wgmma(d, {a, b, N, TYPE == WGMMA_BF16, A == MN_MAJOR, B == MN_MAJOR}, file, line);
 }
 
