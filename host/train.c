@@ -532,9 +532,8 @@ Status train_restore(Train *r, const char *path, const char *options, Error *err
     if (st == OK && (r->weights.next < 0 || r->weights.next > 624 || r->batches.next < 0 ||
                      r->batches.next > 624))
         st = fail(err, ERR_FORMAT, "resume: %s: damaged random state", path);
-    if (!r->config
-             .warm_start) /* fresh heads have done no steps, whatever an older version counted */
-        r->ops->mem.zero(r->queue, r->head_step, sizeof *r->head_step);
+    /* fresh heads have done no steps, whatever an older version counted */
+    if (!r->config.warm_start) r->ops->mem.zero(r->queue, r->head_step, sizeof *r->head_step);
     if (st == OK) st = r->ops->mem.wait(r->queue, err);
 out:
     tensor_file_close(&file);

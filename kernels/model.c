@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-/* A visit of the slab form's pieces (plan.c), and what a kernel of rows has beside its bytes: filling and
- * draining the pipeline of each tile. Estimates, in clocks. */
-static const double VISIT_CLOCKS = 1100.0, TILE_CLOCKS = 1500.0;
-static const double SHARED_BYTES_CLOCK = 128.0; /* of an SM */
+/* What a kernel of rows has beside its bytes: filling and draining the pipeline of each tile. An
+ * estimate, in clocks. */
+static const double TILE_CLOCKS = 1500.0;
 
 /* Tiles of kernels/cuda: rows of a block of logits; widest columns; a gradient's tile of features. */
 enum { LOGIT_ROWS = 64, LOGIT_COLS = 128, WGMMA_COLS = 256, MOST_SPLITS = 64, MOST_WAVE = 512 };
@@ -123,9 +122,7 @@ static void slab_steps(Model *m, const Problem *p, int64_t M) {
         const PlanLayout *j = &plan->job[i];
         const double rows = (double)j->rows, resident = (double)j->resident, d = (double)j->d,
                      count = j->count, left = rows - resident;
-        double pieces = tiles(least(rows, resident), j->group);
-        if (j->stage) pieces += tiles(left, j->stage);
-        if (j->passes > 1) pieces *= 1.0 + j->passes;
+        const double pieces = (double)plan_slab_visits(j);
         load += count * resident * d * p->e;
         /* of all SMs' ports, as if all were as busy as this job's */
         port += (plan->side_by_side ? count : (double)device->sms) * rows * d * p->e;
@@ -134,7 +131,7 @@ static void slab_steps(Model *m, const Problem *p, int64_t M) {
         visits = plan->side_by_side ? most(visits, pieces) : visits + pieces;
         sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
     }
-    const double half = 0.5 * visits * VISIT_CLOCKS / device->clock_hz;
+    const double half = 0.5 * visits * SLAB_VISIT_CLOCKS / device->clock_hz;
     const double turns = plan->side_by_side ? 1.0 : plan->jobs;
     if (load > 0.0)
         add(m, p, p->rate, (ModelPhase){.name = "inner: load slab", .times = 1, .l2 = load});

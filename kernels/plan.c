@@ -76,13 +76,7 @@ const char *plan_form_name(PlanForm form) {
 
 /* --- slab ------------------------------------------------------------------------------------- */
 
-/* What a visit costs beside its bytes: four barriers of a CTA, the latency of the first fragments,
- * softmax of a row by two lanes. An estimate: about 1100 clocks. */
-static const double VISIT_CLOCKS = 1100.0;
-static const double SHARED_BYTES_CLOCK = 128.0; /* of an SM: the port of shared memory */
-
-/* Visits of pieces of rows in one step, and rows that are streamed. */
-static int64_t slab_visits(const PlanLayout *j) {
+int64_t plan_slab_visits(const PlanLayout *j) {
     const int64_t pieces = ceil_div(least(j->resident, j->rows), j->group) +
                            (j->stage ? ceil_div(j->rows - j->resident, j->stage) : 0);
     return j->passes == 1 ? pieces : pieces * (1 + j->passes);
@@ -95,7 +89,7 @@ static double slab_step(const PlanDevice *device, const PlanLayout *j, int block
     const double row = 2.0 * (double)j->d; /* bytes */
     const double port = 2.0 * (double)j->rows * row / (SHARED_BYTES_CLOCK * device->clock_hz);
     const double streams = (double)(j->rows - j->resident) * row * (j->passes == 1 ? 1 : 2) / l2;
-    const double visits = (double)slab_visits(j) * VISIT_CLOCKS / device->clock_hz;
+    const double visits = (double)plan_slab_visits(j) * SLAB_VISIT_CLOCKS / device->clock_hz;
     const double busy = port + visits + 2.0 * device->barrier_s;
     /* own partial out, the slice's partials in, W in 16 bits in */
     const double sums = weights * (4.0 + 4.0 + 2.0) / l2;

@@ -49,6 +49,7 @@ const PlanDevice *plan_device_at(int i);
 PlanDevice plan_device_like(int sms, int shared_per_block, int capability);
 
 enum { PLAN_MAX_JOBS = 16 };
+enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
 
 typedef struct {
     int run; /* which training it belongs to; the plan only passes it on */
@@ -66,6 +67,9 @@ enum {
     SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
     SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
     SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
+    /* What a visit of a piece of rows costs beside its bytes: four barriers of a CTA, the latency of
+     * the first fragments, softmax of a row by two lanes. An estimate, not measured. */
+    SLAB_VISIT_CLOCKS = 1100,
 };
 /* Macros, for they are template arguments too. Classes in whole fragments; row tiles whose logits a
  * warp holds in registers at once, tiles of features of which it holds the gradient: 40 + 96 and
@@ -120,6 +124,9 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
  * ones); false: it has no more. Every row belongs to
  * one CTA (in wgmma to one cluster, whose CTAs share its rows and split its classes). */
 bool plan_rows(const Plan *plan, int job, int block, int64_t i, int64_t *first, int64_t *count);
+
+/* Visits of pieces in one step of a slab job. */
+int64_t plan_slab_visits(const PlanLayout *job);
 
 const char *plan_form_name(PlanForm form); /* "slab", "tiled", "wgmma" */
 

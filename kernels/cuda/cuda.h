@@ -91,6 +91,20 @@ static inline void cost(Queue *queue, double flops, double bytes) {
     queue->bytes = bytes;
 }
 
+/* --- scratch ---------------------------------------------------------------------------------- */
+
+/* Hands out pieces of a caller's scratch, each at a multiple of 64 bytes; of NULL it only counts. */
+struct Pieces {
+    void *scratch;
+    int64_t bytes; /* so far */
+
+    template <class T = char> T *take(int64_t size) {
+        char *piece = scratch ? (char *)scratch + bytes : NULL;
+        bytes += round_up(size, 64);
+        return (T *)piece;
+    }
+};
+
 /* --- launch ----------------------------------------------------------------------------------- */
 
 /* A grid of that many blocks; of none, which the launch refuses, where CUDA has no such grid. */

@@ -84,25 +84,19 @@ inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
 inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, int64_t C,
                                   int64_t d) {
     FusedScratch s = {};
-    char *base = (char *)scratch;
-    int64_t at = 0;
     const int size = dtype_bytes(type);
-    auto take = [&](int64_t bytes) {
-        char *piece = base + at;
-        at += round_up(bytes, 64);
-        return piece;
-    };
+    Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
-        s.space[k].W = take(type == DTYPE_F32 ? 0 : converted_bytes(C, d));
-        s.space[k].R = take(B * round_up(C, 8) * size);
-        s.space[k].logits = (float *)take(C > ResidualTile128::COLS ? B * C * 4 : 0);
-        s.space[k].loss_partial = (double *)take(residual_blocks(B) * 8);
+        s.space[k].W = pieces.take(type == DTYPE_F32 ? 0 : converted_bytes(C, d));
+        s.space[k].R = pieces.take(B * round_up(C, 8) * size);
+        s.space[k].logits = pieces.take<float>(C > ResidualTile128::COLS ? B * C * 4 : 0);
+        s.space[k].loss_partial = pieces.take<double>(residual_blocks(B) * 8);
     }
-    s.arrived = (unsigned *)take(sizeof *s.arrived);
+    s.arrived = pieces.take<unsigned>(sizeof *s.arrived);
     const int64_t tiled = gradient_scratch(K, C, d),
                   wide = type != DTYPE_F32 && C > 128 ? wide_scratch(K, B, C, d) : 0;
-    s.gradient = take(tiled > wide ? tiled : wide);
-    s.bytes = at;
+    s.gradient = pieces.take(tiled > wide ? tiled : wide);
+    s.bytes = pieces.bytes;
     return s;
 }
 

@@ -283,26 +283,21 @@ static_assert((int)MAX_SPACES <= (int)PLAN_MAX_JOBS, "a space is a job");
  * spaces side by side one behind the other. */
 static SlabScratch lay_out_slab(void *scratch, int K, int64_t B, int64_t C, int64_t d) {
     SlabScratch s = {};
-    char *base = (char *)scratch;
-    int64_t at = 0;
-    auto take = [&](int64_t bytes) {
-        char *piece = base + at;
-        at += round_up(bytes, 64);
-        return piece;
-    };
+    Pieces pieces = {scratch, 0};
     const int64_t units = ceil_div(d, SLAB_TILE), tiles = ceil_div(B, SLAB_TILE);
     constexpr int64_t most = SLAB_MOST_BLOCKS;
     const int64_t blocks = tiles < most ? tiles : most;
     const int64_t beside = K * tiles < most ? K * tiles : most;
     const int64_t in_turn = K > 1 ? 2 * blocks : blocks;
     for (int k = 0; k < K; k++) {
-        s.space[k].W = take(C * units * SLAB_TILE * 2);
-        s.space[k].loss = (double *)take(blocks * 8);
-        s.space[k].losses = (double *)take(SLAB_MOST_STEPS * 8);
+        s.space[k].W = pieces.take(C * units * SLAB_TILE * 2);
+        s.space[k].loss = pieces.take<double>(blocks * 8);
+        s.space[k].losses = pieces.take<double>(SLAB_MOST_STEPS * 8);
     }
-    s.counter = (unsigned *)take((K + 1) * 4);
-    s.partial = (float *)take((beside > in_turn ? beside : in_turn) * slab_floats(C, units) * 4);
-    s.bytes = at;
+    s.counter = pieces.take<unsigned>((K + 1) * 4);
+    s.partial =
+        pieces.take<float>((beside > in_turn ? beside : in_turn) * slab_floats(C, units) * 4);
+    s.bytes = pieces.bytes;
     return s;
 }
 

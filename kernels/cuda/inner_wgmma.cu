@@ -24,8 +24,9 @@
  * Budget   shared memory: ring 4 x 48 KB, exchange 4 KB, sums 2 KB: 202944 of 232448 bytes. Registers:
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
  * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as 384 have
- *          (a quarter of the file is shared by every fourth warp): it spilled 1.7 KB. To try: Z's boxes of the pieces by multicast; R through shared
- *          memory, for its stores fill half a sector each.
+ *          (a quarter of the file is shared by every fourth warp): it spilled 1.7 KB.
+ *          To try: Z's boxes of the pieces by multicast; R through shared memory, for its stores fill
+ *          half a sector each.
  */
 #include "inner.cuh"
 #include "wgmma.cuh"

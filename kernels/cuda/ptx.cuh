@@ -268,6 +268,14 @@ __device__ __forceinline__ void store_float4(float *p, float4 x) {
 #else
 #define HAS_WGMMA 0
 #endif
+/* HOPPER((text : operands), arguments...): an instruction of 9.0; elsewhere a trap, and the function's
+ * arguments are not used. */
+#if HAS_CLUSTERS
+#define HOPPER(instruction, ...) asm volatile instruction
+#else
+template <class... Arguments> __device__ __forceinline__ void unused(const Arguments &...) {}
+#define HOPPER(instruction, ...) (unused(__VA_ARGS__), __trap())
+#endif
 
 /* --- clusters (9.7.13 barrier.cluster, 9.7.9 mapa) ----------------------------------------------
  *
@@ -291,11 +299,7 @@ __device__ __forceinline__ unsigned cluster_size() {
     return size;
 }
 __device__ __forceinline__ void cluster_arrive() {
-#if HAS_CLUSTERS
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#else
-    __trap();
-#endif
+    HOPPER(("barrier.cluster.arrive.release.aligned;" ::: "memory"));
 }
 __device__ __forceinline__ void cluster_wait() {
 #if HAS_CLUSTERS
@@ -309,40 +313,28 @@ __device__ __forceinline__ void cluster_sync() {
 /* The address, in the window of the whole cluster, of what lies at `shared` in block `rank`. */
 __device__ __forceinline__ uint32_t cluster_address(const void *shared, unsigned rank) {
     uint32_t there = 0;
-#if HAS_CLUSTERS
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-                 : "=r"(there)
-                 : "r"(shared_address(shared)), "r"(rank));
-#else
-    (void)shared, (void)rank;
-    __trap();
-#endif
+    HOPPER(("mapa.shared::cluster.u32 %0, %1, %2;"
+            : "=r"(there)
+            : "r"(shared_address(shared)), "r"(rank)),
+           shared, rank);
     return there;
 }
 /* 16 bytes from another block's shared memory. */
 __device__ __forceinline__ float4 cluster_load_float4(uint32_t there) {
     float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-#if HAS_CLUSTERS
-    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-                 : "r"(there)
-                 : "memory");
-#else
-    (void)there;
-    __trap();
-#endif
+    HOPPER(("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+            : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+            : "r"(there)
+            : "memory"),
+           there);
     return x;
 }
 
 __device__ __forceinline__ void cluster_store_float4(uint32_t there, float4 x) {
-#if HAS_CLUSTERS
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(there), "f"(x.x),
-                 "f"(x.y), "f"(x.z), "f"(x.w)
-                 : "memory");
-#else
-    (void)there, (void)x;
-    __trap();
-#endif
+    HOPPER(("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(there), "f"(x.x), "f"(x.y),
+            "f"(x.z), "f"(x.w)
+            : "memory"),
+           there, x);
 }
 
 /* --- mbarriers (9.7.13.15) ----------------------------------------------------------------------
@@ -360,14 +352,9 @@ __device__ __forceinline__ void cluster_store_float4(uint32_t there, float4 x) {
  *                              within the block: data of other blocks comes by copies alone. */
 
 __device__ __forceinline__ void mbarrier_init(uint64_t *barrier, unsigned count) {
-#if HAS_CLUSTERS
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
-                 "r"(count)
-                 : "memory");
-#else
-    (void)barrier, (void)count;
-    __trap();
-#endif
+    HOPPER(("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count)
+            : "memory"),
+           barrier, count);
 }
 __device__ __forceinline__ void fence_mbarrier_init() {
 #if HAS_CLUSTERS
@@ -375,38 +362,26 @@ __device__ __forceinline__ void fence_mbarrier_init() {
 #endif
 }
 __device__ __forceinline__ void mbarrier_arrive(uint64_t *barrier, unsigned count = 1) {
-#if HAS_CLUSTERS
-    asm volatile("{\n.reg .b64 state;\n"
-                 "mbarrier.arrive.release.cta.shared::cta.b64 state, [%0], %1;\n}" ::"r"(
-                     shared_address(barrier)),
-                 "r"(count)
-                 : "memory");
-#else
-    (void)barrier, (void)count;
-    __trap();
-#endif
+    HOPPER(("{\n.reg .b64 state;\n"
+            "mbarrier.arrive.release.cta.shared::cta.b64 state, [%0], %1;\n}" ::"r"(
+                shared_address(barrier)),
+            "r"(count)
+            : "memory"),
+           barrier, count);
 }
 __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t *barrier, unsigned bytes) {
-#if HAS_CLUSTERS
-    asm volatile("{\n.reg .b64 state;\n"
-                 "mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 state, [%0], %1;\n}" ::"r"(
-                     shared_address(barrier)),
-                 "r"(bytes)
-                 : "memory");
-#else
-    (void)barrier, (void)bytes;
-    __trap();
-#endif
+    HOPPER(("{\n.reg .b64 state;\n"
+            "mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 state, [%0], %1;\n}" ::"r"(
+                shared_address(barrier)),
+            "r"(bytes)
+            : "memory"),
+           barrier, bytes);
 }
 __device__ __forceinline__ void mbarrier_arrive_at(uint64_t *barrier, unsigned rank) {
-#if HAS_CLUSTERS
-    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
-                     cluster_address(barrier, rank))
-                 : "memory");
-#else
-    (void)barrier, (void)rank;
-    __trap();
-#endif
+    HOPPER(("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
+                cluster_address(barrier, rank))
+            : "memory"),
+           barrier, rank);
 }
 __device__ __forceinline__ void mbarrier_wait(uint64_t *barrier, unsigned parity,
                                               const char *file = __builtin_FILE(),
@@ -467,41 +442,27 @@ __device__ __forceinline__ void fence_proxy_async_global() {
 
 __device__ __forceinline__ void copy_bulk(void *shared, const void *global, unsigned bytes,
                                           uint64_t *barrier) {
-#if HAS_CLUSTERS
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
-        "[%3];" ::"r"(shared_address(shared)),
-        "l"(global), "r"(bytes), "r"(shared_address(barrier))
-        : "memory");
-#else
-    (void)shared, (void)global, (void)bytes, (void)barrier;
-    __trap();
-#endif
+    HOPPER(("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
+            "[%3];" ::"r"(shared_address(shared)),
+            "l"(global), "r"(bytes), "r"(shared_address(barrier))
+            : "memory"),
+           shared, global, bytes, barrier);
 }
 __device__ __forceinline__ void load_box(void *shared, const CUtensorMap *map, int x, int y,
                                          uint64_t *barrier) {
-#if HAS_CLUSTERS
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_address(shared)),
-                 "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier))
-                 : "memory");
-#else
-    (void)shared, (void)map, (void)x, (void)y, (void)barrier;
-    __trap();
-#endif
+    HOPPER(("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+            "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_address(shared)),
+            "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier))
+            : "memory"),
+           shared, map, x, y, barrier);
 }
 __device__ __forceinline__ void load_box_multicast(void *shared, const CUtensorMap *map, int x,
                                                    int y, uint64_t *barrier, unsigned mask) {
-#if HAS_CLUSTERS
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-        ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
-        "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"((uint16_t)mask)
-        : "memory");
-#else
-    (void)shared, (void)map, (void)x, (void)y, (void)barrier, (void)mask;
-    __trap();
-#endif
+    HOPPER(("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+            ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(shared)),
+            "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"((uint16_t)mask)
+            : "memory"),
+           shared, map, x, y, barrier, mask);
 }
 
 /* --- registers (9.7.19.5 setmaxnreg) --------------------------------------------------------------

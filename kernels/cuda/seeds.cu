@@ -235,16 +235,13 @@ struct SeedScratch {
 static SeedScratch lay_out(void *scratch, int64_t N, int64_t d, int64_t R, int64_t L) {
     SeedScratch s = {};
     const int64_t M = R * L;
-    auto take = [&](int64_t bytes) {
-        char *piece = (char *)scratch + s.bytes;
-        s.bytes += round_up(bytes, 64);
-        return piece;
-    };
-    s.at = (float *)take(M * d * 4);
-    s.norm2 = (float *)take(M * 4);
-    s.distance2 = (float *)take(N * M * 4);
-    s.partial = (double *)take(ceil_div(N, SEED_ROWS) * M * 8);
-    s.best = (int64_t *)take(R * 8);
+    Pieces pieces = {scratch, 0};
+    s.at = pieces.take<float>(M * d * 4);
+    s.norm2 = pieces.take<float>(M * 4);
+    s.distance2 = pieces.take<float>(N * M * 4);
+    s.partial = pieces.take<double>(ceil_div(N, SEED_ROWS) * M * 8);
+    s.best = pieces.take<int64_t>(R * 8);
+    s.bytes = pieces.bytes;
     return s;
 }
 

@@ -234,24 +234,18 @@ struct TaskStepScratch {
 static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int64_t C, int64_t d) {
     const bool rounds = type != DTYPE_F32;
     TaskStepScratch s = {};
-    char *base = (char *)scratch;
-    int64_t at = 0;
-    auto take = [&](int64_t bytes) {
-        char *piece = base + at;
-        at += round_up(bytes, 64);
-        return piece;
-    };
-    s.most = (unsigned *)take(4);
-    s.unscale = (float *)take(4);
+    Pieces pieces = {scratch, 0};
+    s.most = pieces.take<unsigned>(4);
+    s.unscale = pieces.take<float>(4);
     s.pitch = rounds ? converted_bytes(B, C) / 2 : 0;
-    for (int k = 0; k < K; k++) s.W[k] = take(rounds ? converted_bytes(C, d) : 0);
+    for (int k = 0; k < K; k++) s.W[k] = pieces.take(rounds ? converted_bytes(C, d) : 0);
     s.grad_pitch = round_up(linear_size(C, d), 16);
-    s.grad = (float *)take(K * s.grad_pitch * 4);
-    s.loss_partial = (double *)take(K * logit_blocks(B) * 8);
-    s.L = (float *)take(K * B * C * 4);
-    s.R = (uint16_t *)take(K * s.pitch * 2);
-    s.work = take(gradient_scratch(K, C, d));
-    s.bytes = at;
+    s.grad = pieces.take<float>(K * s.grad_pitch * 4);
+    s.loss_partial = pieces.take<double>(K * logit_blocks(B) * 8);
+    s.L = pieces.take<float>(K * B * C * 4);
+    s.R = pieces.take<uint16_t>(K * s.pitch * 2);
+    s.work = pieces.take(gradient_scratch(K, C, d));
+    s.bytes = pieces.bytes;
     return s;
 }
 
