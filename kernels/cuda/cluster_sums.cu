@@ -31,8 +31,9 @@ __device__ __forceinline__ void add_count(int64_t *to, int64_t by) {
               (unsigned long long)by); /* two's complement: adds -1, too */
 }
 
-/* A warp looks at many samples, so that count[C] is added to once per warp. */
-__global__ void __launch_bounds__(CLUSTER_THREADS)
+/* A warp looks at many samples, so that count[C] is added to once per warp. At least 4 blocks an SM:
+ * without saying so, ptxas spills a register for more of them on 8.0. */
+__global__ void __launch_bounds__(CLUSTER_THREADS, 4)
     update_sums_v2_atomic(double *sums, int64_t *count, int32_t *before, bool fresh,
                           const int32_t *__restrict__ label, const Rows Z, int64_t C, double grid) {
     const int lane = threadIdx.x % WARP;
