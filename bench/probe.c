@@ -37,7 +37,10 @@ static int make_samples(Problem *p, int64_t N, int64_t d) {
     p->labels = malloc((size_t)N * sizeof *p->labels);
     p->rows = malloc((size_t)N * sizeof *p->rows);
     p->head = calloc((size_t)linear_size(p->C, d), sizeof *p->head);
-    if (!x || !p->labels || !p->rows || !p->head) return 0;
+    if (!x || !p->labels || !p->rows || !p->head) {
+        free(x);
+        return 0;
+    }
     for (int64_t i = 0; i < N; i++) {
         p->labels[i] = i % p->C;
         p->rows[i] = i;

@@ -245,6 +245,7 @@ static Status code_classes(Fit *f, Error *err) {
         if (f->code[c] == 0) f->code[c] = (int32_t)f->P++;
     for (int64_t i = 0; i < r->N; i++)
         f->y[i] = f->code[r->y_true[i]] < 0 ? 0 : f->code[r->y_true[i]]; /* held: not looked at */
+    if (f->P < 1) return fail(err, ERR_ARG, "logistic regression: no samples to fit");
     r->ops->mem.to_device(r->queue, r->y, f->y, r->N * (int64_t)sizeof *f->y);
     return r->ops->mem.wait(r->queue, err);
 }

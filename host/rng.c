@@ -8,9 +8,11 @@
 enum { N = MT19937_WORDS, M = 397 }; /* as the paper calls them */
 
 void mt19937_seed(Mt19937 *rng, uint64_t seed) {
-    uint32_t *s = rng->state;
-    s[0] = (uint32_t)seed;
-    for (uint32_t j = 1; j < N; j++) s[j] = 1812433253u * (s[j - 1] ^ s[j - 1] >> 30) + j;
+    uint32_t word = (uint32_t)seed;
+    for (uint32_t j = 0; j < N; j++) {
+        if (j > 0) word = 1812433253u * (word ^ word >> 30) + j;
+        rng->state[j] = word;
+    }
     rng->next = N;
 }
 

@@ -89,12 +89,13 @@ Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool tr
             st = fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
                       (long long)progress.iteration, (long long)progress.iterations);
     }
-    for (int64_t i = 0; st == OK && i < p->classes * d; i++)
-        if (!isfinite(out[i]))
-            st = fail(err, ERR_FORMAT,
-                      "zeroshot: the vector of class '%s' is not finite: are these "
-                      "weights whole?",
-                      p->names.item[p->begin[i / d]]);
+    for (int64_t c = 0; st == OK && c < p->classes; c++)
+        for (int64_t i = 0; st == OK && i < d; i++)
+            if (!isfinite(out[c * d + i]))
+                st = fail(err, ERR_FORMAT,
+                          "zeroshot: the vector of class '%s' is not finite: are these "
+                          "weights whole?",
+                          p->names.item[p->begin[c]]);
     tokenizer_close(tokenizer);
     free(ids);
     free(features);

@@ -157,6 +157,9 @@ Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
                 all = launches(INNER_MEGA, types[t], K, M, "inner_mega", &own);
                 cr_expect(own == 1 && all == 1, "mega: %d of %d launches at M %d K %d", (int)own,
                           (int)all, (int)M, K);
+                all = launches(INNER_AUTO, types[t], K, M, "inner_mega", &own);
+                cr_expect(own == 1 && all == 1, "auto: %d of %d launches at M %d K %d", (int)own,
+                          (int)all, (int)M, K);
                 all = launches(INNER_FUSED, types[t], K, M, "residual", &own);
                 const int64_t rounds = types[t] == DTYPE_F32 ? 0 : K;
                 cr_expect(own == M && all == 2 * M + rounds, "fused: %d of %d at M %d K %d",

@@ -90,7 +90,7 @@ template <class Type> INLINE void multiply_16(void *const *operands) {
 /* One element a register, whose last 13 bits the hardware does not look at. */
 INLINE void multiply_8(void *const *operands) {
     alignas(32) float a[16][8];
-    Row b[8];
+    Row b[8] = {};
     for (int lane = 0; lane < 32; lane++) {
         const Multiply *own = (const Multiply *)operands[lane];
         const int g = lane / 4, t = lane % 4;
