@@ -27,7 +27,7 @@ static const Flag sweep_flags[] = {
     {"rng", FLAG_TEXT, FIELD(rng), "philox|torch", "torch: the published random numbers"},
     {"save_every", FLAG_INTEGER, FIELD(save_every), "N", "iterations between saved states"},
     {"no_score", FLAG_SWITCH, FIELD(no_score), NULL, "rank without the generalisation score"},
-    {"jobs", FLAG_COUNT, FIELD(jobs), "N", "trainings side by side; 0: as fill the cores"},
+    {"jobs", FLAG_COUNT, FIELD(jobs), "N", "side by side; 0: as many as fill the device"},
     {"shard", FLAG_TEXT, FIELD(shard), "I/N", "only the I-th of N pieces of the grid"},
     {"resume", FLAG_SWITCH, FIELD(resume), NULL, "keep finished runs, continue the others"},
     {"restart", FLAG_SWITCH, FIELD(restart), NULL, "throw away earlier runs"},

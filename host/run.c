@@ -147,32 +147,44 @@ static void tell_memory(const Run *run) {
            use.remote ? " stay in pinned host memory, gathered one iteration ahead" : "");
 }
 
+/* What the options ask for on these inputs. */
+static TrainConfig train_config(const TurtleTrainOptions *o, const Inputs *in, int64_t C) {
+    const Split *train = &in->train;
+    TrainConfig c = {.K = in->K,
+                     .C = C,
+                     .B = o->batch_size < train->N ? o->batch_size : train->N,
+                     .M = o->M,
+                     .operands = operand_type(&o->common),
+                     .tf32 = strcmp(o->common.precision, "tf32") == 0,
+                     .tier = inner_tier(o->inner),
+                     .gamma = o->gamma,
+                     .inner_lr = o->inner_lr,
+                     .outer_lr = o->outer_lr,
+                     .warm_start = o->warm_start,
+                     .torch_rng = strcmp(o->rng, "torch") == 0,
+                     .seed = o->common.seed};
+    for (int k = 0; k < c.K; k++) c.features[k] = &train->space[k].features;
+    return c;
+}
+
+int run_trainings(const TurtleTrainOptions *options, const RunShared *shared) {
+    const TrainConfig c = train_config(options, shared->in, options->inputs.classes);
+    return train_outlook(shared->ops, &c).trainings;
+}
+
 static Status open_training(Run *run, Error *err) {
-    const TurtleCommon *common = &run->options->common;
     Status st = OK;
     const Split *train = &run->in.train;
-    TrainConfig config = {.K = run->in.K,
-                          .C = run->in.C,
-                          .B = run->options->batch_size,
-                          .M = run->options->M,
-                          .on_device = run->shared ? run->shared->train : NULL,
-                          .operands = operand_type(common),
-                          .tf32 = strcmp(common->precision, "tf32") == 0,
-                          .tier = inner_tier(run->options->inner),
-                          .gamma = run->options->gamma,
-                          .inner_lr = run->options->inner_lr,
-                          .outer_lr = run->options->outer_lr,
-                          .prior = run->prior.pi,
-                          .warm_start = run->options->warm_start,
-                          .torch_rng = strcmp(run->options->rng, "torch") == 0,
-                          .seed = common->seed};
-    if (config.B > train->N) {
+    TrainConfig config = train_config(run->options, &run->in, run->in.C);
+    config.on_device = run->shared ? run->shared->train : NULL;
+    config.prior = run->prior.pi;
+    if (run->options->batch_size > train->N)
         notice(run->hooks,
                "training: --batch_size %lld is more than the %lld samples: using all of them",
-               (long long)config.B, (long long)train->N);
-        config.B = train->N;
-    }
-    for (int k = 0; k < config.K; k++) config.features[k] = &train->space[k].features;
+               (long long)run->options->batch_size, (long long)train->N);
+    const InnerOutlook outlook = train_outlook(&run->ops, &config);
+    if (run->shared) config.beside = outlook.trainings;
+    if (outlook.note[0]) notice(run->hooks, "training: %s", outlook.note);
     if (config.operands == DTYPE_F16) st = inputs_check_float16(&run->in, err);
     if (st == OK) st = train_open(&run->train, &run->ops, &config, err);
     if (st != OK) return st;

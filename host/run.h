@@ -12,6 +12,10 @@ typedef struct {
     const Features *train, *val; /* (K) of both splits, on the device */
 } RunShared;
 
+/* How many trainings like this one fill the device that they share, side by side: a matter of shapes and
+ * device alone. Its precision is settled. */
+int run_trainings(const TurtleTrainOptions *options, const RunShared *shared);
+
 /* turtle_train; what `shared` has is neither opened nor copied. NULL: everything is the run's own. */
 Status run_shared(const TurtleTrainOptions *options, const RunShared *shared, TurtleResult *out,
                   Error *err);

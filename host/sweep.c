@@ -434,15 +434,28 @@ static Status open_device(Sweep *s, Error *err) {
 }
 
 /* As many trainings side by side as fill the device: a CPU is filled by one thread per training (B
- * 10000, C 10, d 768 on two EPYC cores: two threads are 1.74 times as fast as one, README), a GPU by
- * one training. Then the features, once for all. */
+ * 10000, C 10, d 768 on two EPYC cores: two threads are 1.74 times as fast as one, README), a GPU by as
+ * many as its plan says (kernels/plan.h). */
+static int jobs_of(const Sweep *s) {
+    const RunShared shared = {.in = &s->in, .ops = &s->ops};
+    int most = 1;
+    if (s->options->jobs) return s->options->jobs;
+    if (strcmp(s->ops.kind, "cpu") == 0) return s->ops.threads;
+    for (int64_t r = 0; r < s->result->runs; r++) {
+        const TurtleTrainOptions t = train_options(s, r, NULL);
+        const int trainings = s->done[r] ? 1 : run_trainings(&t, &shared);
+        if (trainings > most) most = trainings;
+    }
+    return most;
+}
+
+/* The features, once for all. */
 static Status open_features(Sweep *s, Error *err) {
-    const TurtleSweepOptions *o = s->options;
     const int threads = s->ops.threads;
     int64_t todo = 0;
     Status st = OK;
     for (int64_t r = 0; r < s->result->runs; r++) todo += !s->done[r];
-    s->jobs = o->jobs ? o->jobs : strcmp(s->ops.kind, "cpu") == 0 ? threads : 1;
+    s->jobs = jobs_of(s);
     if (s->jobs > todo) s->jobs = todo > 1 ? (int)todo : 1;
     if (s->jobs > 1) { /* the cores are shared among them */
         ops_close(&s->ops);

@@ -256,7 +256,8 @@ static InnerSteps inner_steps(const Train *r) {
                     .lr = c->inner_lr,
                     .step = r->head_step,
                     .losses = r->inner_losses,
-                    .scratch = r->scratch};
+                    .scratch = r->scratch,
+                    .beside = c->beside};
     for (int k = 0; k < c->K; k++)
         s.space[k] = (InnerSpace){r->Z[k], r->head[k], r->head_m1[k], r->head_m2[k]};
     return s;
@@ -322,6 +323,13 @@ Status train_iteration(Train *r, Error *err) {
     }
     const Status st = r->ops->mem.replay(r->queue, &r->graph, outer_iteration, r);
     return st == OK ? OK : r->ops->mem.wait(r->queue, err); /* wait tells what failed */
+}
+
+InnerOutlook train_outlook(const Ops *ops, const TrainConfig *c) {
+    InnerSteps s = {.K = c->K, .B = c->B, .C = c->C, .M = c->M, .tier = c->tier};
+    for (int k = 0; k < c->K; k++) s.space[k].Z = batch_of(c->features[k], c, ops);
+    return ops->train.inner_outlook ? ops->train.inner_outlook(ops->device, &s)
+                                    : (InnerOutlook){.trainings = 1};
 }
 
 /* --- a run's life ----------------------------------------------------------------------------- */

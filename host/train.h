@@ -18,12 +18,16 @@ typedef struct {
                                            * or DTYPE_BF16 (kernels/matrix.h) */
     bool tf32;                            /* products of float32 in tf32: GPUs alone */
     InnerTier tier;                       /* of the inner loop (kernels/train.h) */
+    int beside;                           /* such trainings at a time on the device; 0: one */
     double gamma, inner_lr, outer_lr;
     const float *prior; /* (C) how large the classes are expected to be, sums to 1; NULL: equally */
     bool warm_start;
     bool torch_rng; /* the published implementation's random streams */
     uint64_t seed;
 } TrainConfig;
+
+/* What the device makes of its inner loop: how many such trainings fill it, and what to tell. */
+InnerOutlook train_outlook(const Ops *ops, const TrainConfig *config);
 
 /* One run. Everything a test or a report may look at is public. All pointers but the host's at the
  * end are device memory. */

@@ -275,7 +275,7 @@ typedef struct {
     const char *prior, *rng;
     bool
         no_score; /* rank without the generalisation score, which costs 10 fits per space and run */
-    int jobs;     /* trainings side by side; 0: as many as fill the cores; changes no result */
+    int jobs;     /* trainings side by side; 0: as many as fill the device; changes no result */
     const char *shard; /* "I/N": only the I-th of N pieces of the grid; or NULL */
     bool resume;       /* keep the finished runs in `out`, continue the unfinished ones */
     bool restart;      /* throw away what is in `out` */

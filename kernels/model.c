@@ -117,7 +117,7 @@ static double gradient_sums(const Problem *p) {
 static void slab_steps(Model *m, const Problem *p, int64_t M) {
     const PlanDevice *device = p->device;
     const Plan *plan = p->plan;
-    double load = 0.0, port = 0.0, stream = 0.0, visits = 0.0, sums = 0.0, flops = 0.0;
+    double load = 0.0, port = 0.0, stream = 0.0, again = 0.0, visits = 0.0, sums = 0.0, flops = 0.0;
     for (int i = 0; i < plan->jobs; i++) {
         const PlanLayout *j = &plan->job[i];
         const double rows = (double)j->rows, resident = (double)j->resident, d = (double)j->d,
@@ -128,6 +128,7 @@ static void slab_steps(Model *m, const Problem *p, int64_t M) {
         port += (plan->side_by_side ? count : (double)device->sms) * rows * d * p->e;
         flops += 2.0 * count * rows * SLAB_CLASSES(j->C) * d;
         stream += count * left * d * p->e;
+        if (j->passes > 1) again += count * left * d * p->e; /* else one visit serves both phases */
         visits = plan->side_by_side ? most(visits, pieces) : visits + pieces;
         sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
     }
@@ -146,7 +147,7 @@ static void slab_steps(Model *m, const Problem *p, int64_t M) {
         (ModelPhase){.name = "inner: gradient",
                      .times = M,
                      .shared = port,
-                     .l2 = stream,
+                     .l2 = again,
                      .flops = flops,
                      .latency_s = half});
     add(m, p, p->rate, (ModelPhase){.name = "inner: sums, Adam, W", .times = M, .l2 = sums});

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 /* --- devices ---------------------------------------------------------------------------------- */
@@ -43,14 +44,20 @@ const PlanDevice *plan_device(const char *name) {
 
 PlanDevice plan_device_like(int sms, int shared_per_block, int capability) {
     PlanDevice p = *plan_device(capability >= 90 ? "h200" : capability == 80 ? "a100" : "rtx4090");
-    const double share = (double)sms / p.sms;
     p.name = "this device";
-    p.sms = sms;
     p.shared_per_block = shared_per_block;
     p.wgmma = capability == 90;
+    if (!p.wgmma) p.wgmma_flops_16 = 0.0;
+    return plan_part(&p, sms);
+}
+
+PlanDevice plan_part(const PlanDevice *device, int sms) {
+    PlanDevice p = *device;
+    const double share = (double)sms / p.sms;
+    p.sms = sms;
     p.l2_bytes_s *= share, p.hbm_bytes_s *= share;
     p.simt_flops *= share, p.mma_flops_16 *= share, p.mma_flops_tf32 *= share;
-    p.wgmma_flops_16 *= p.wgmma ? share : 0.0;
+    p.wgmma_flops_16 *= share;
     return p;
 }
 
@@ -308,6 +315,40 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
     if (halves && C > 128 && device->wgmma && plan_wgmma(out, device, C)) return OK;
     plan_tiled(out, device);
     return OK;
+}
+
+/* A step of a plan of the slab form whose rows all stay in shared memory; INFINITY: it is another. */
+static double resident_seconds(const Plan *p) {
+    double sum = 0.0, longest = 0.0;
+    if (p->form != PLAN_SLAB) return INFINITY;
+    for (int i = 0; i < p->jobs; i++) {
+        const PlanLayout *j = &p->job[i];
+        if (j->resident < j->rows) return INFINITY;
+        sum += j->step_s;
+        if (j->step_s > longest) longest = j->step_s;
+    }
+    return p->side_by_side ? longest : sum;
+}
+
+/* Barriers and visits take as long on a part of the SMs as on all, so with few samples or features most
+ * of a step is left to others. What streams from the L2 cache, rows of a batch or tiles, is bound by a
+ * rate that all share: one training has it all. A doubling is to pay a tenth at least, for the outer
+ * halves of the iterations compete as well. */
+int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32) {
+    double each = INFINITY;
+    int best = 1;
+    for (int trainings = 1; trainings <= PLAN_MAX_JOBS && trainings <= device->sms;
+         trainings *= 2) {
+        const PlanDevice part = plan_part(device, device->sms / trainings);
+        Plan p;
+        Error err;
+        if (plan_inner(&p, &part, jobs, n, type, tf32, &err) != OK) break;
+        const double seconds = resident_seconds(&p) / trainings;
+        if (!(seconds < 0.9 * each)) break;
+        each = seconds;
+        best = trainings;
+    }
+    return best;
 }
 
 bool plan_rows(const Plan *p, int job, int block, int64_t i, int64_t *first, int64_t *count) {

@@ -47,6 +47,8 @@ const PlanDevice *plan_device_at(int i);
 /* A device that is at hand: its own limits, with the rates of its nearest relative in the table,
  * those that all SMs share in proportion to their number. capability: 90 is 9.0. */
 PlanDevice plan_device_like(int sms, int shared_per_block, int capability);
+/* Of a device, so many SMs, with their share of the rates that all share. */
+PlanDevice plan_part(const PlanDevice *device, int sms);
 
 enum { PLAN_MAX_JOBS = 16 };
 enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
@@ -119,6 +121,10 @@ typedef struct {
  * there is no job, too many, or one with a size below 1. */
 Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int n, DType type,
                   bool tf32, Error *err);
+
+/* How many trainings of such jobs fill the device best: each of its own launches on an equal part of
+ * the SMs (plan_part), side by side with the others. A power of two; 1 where one alone fills it. */
+int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32);
 
 /* The i-th piece of a job's rows that a CTA works on (slab: the resident pieces, then the streamed
  * ones); false: it has no more. Every row belongs to

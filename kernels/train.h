@@ -52,7 +52,14 @@ typedef struct {
     const int64_t *step; /* Adam steps done before this call, in device memory; read only */
     float *losses;       /* (M) cross-entropy before each step, summed over spaces */
     void *scratch;
+    int beside; /* trainings at a time on the device, each planned for its share; 0: this one alone */
 } InnerSteps;
+
+/* What a device makes of inner steps of such shapes. */
+typedef struct {
+    int trainings;  /* that fill it, side by side */
+    char note[160]; /* one line for the user, where it cannot run them as planned; else "" */
+} InnerOutlook;
 
 /* One space's task encoder theta_k. */
 typedef struct {
@@ -130,6 +137,9 @@ typedef struct {
 
     /* M inner steps of all spaces, in one operation. 4 M B d C flops per space. */
     Status (*inner_steps)(Queue *queue, const InnerSteps *inner);
+    /* Reads K, B, C, the batches' types and widths, and the tier. NULL: one training at a time fills
+     * the backend, and there is one way to run them. */
+    InnerOutlook (*inner_outlook)(const Device *device, const InnerSteps *inner);
 
     /* Outer cross-entropies and their gradient with respect to the labels (Eq. 12), heads constant:
      *   loss[k] = CE(head_k(Z_k), Y),   grad_Y = -1/B sum_k log_softmax(head_k(Z_k)).

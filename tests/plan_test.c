@@ -231,3 +231,37 @@ Test(plan, devices_at_hand) {
     const PlanDevice later = plan_device_like(170, 101376, 120);
     cr_expect(!later.wgmma && later.sms == 170);
 }
+
+/* Trainings side by side: only where each one's batch stays in shared memory of its part, and a part of
+ * a part has room for no more. */
+Test(plan, trainings_that_fill_a_device) {
+    static const struct {
+        int64_t B, C, d;
+        DType type;
+        int trainings;
+    } h200[] = {{10000, 10, 768, DTYPE_F16, 1}, /* one has all of the shared memory */
+                {5000, 10, 768, DTYPE_F16, 2},    {1000, 10, 768, DTYPE_F16, 8},
+                {1000, 10, 768, DTYPE_F32, 1},    {1000, 100, 768, DTYPE_F16, 1},
+                {1000, 1000, 768, DTYPE_BF16, 1}, {100, 2, 8, DTYPE_F16, PLAN_MAX_JOBS},
+                {200000, 10, 768, DTYPE_BF16, 1}};
+    for (size_t i = 0; i < sizeof h200 / sizeof *h200; i++) {
+        const PlanJob job = {0, h200[i].B, h200[i].C, h200[i].d};
+        const int n = plan_trainings(plan_device("h200"), &job, 1, h200[i].type, false);
+        cr_expect(n == h200[i].trainings, "case %zu: %d", i, n);
+    }
+    for (int i = 0; plan_device_at(i); i++)
+        for (int64_t B = 16; B < 20000; B = B * 5 / 3)
+            for (int j = 0; j < SOME_D; j++) {
+                const PlanDevice *device = plan_device_at(i);
+                const PlanJob jobs[] = {{0, B, 10, some_d[j]}, {0, B, 10, 64}};
+                const int n = plan_trainings(device, jobs, 1 + j % 2, DTYPE_F16, false);
+                cr_assert(n >= 1 && n <= PLAN_MAX_JOBS && n <= device->sms && (n & (n - 1)) == 0);
+                if (n == 1) continue;
+                const PlanDevice part = plan_part(device, device->sms / n);
+                Plan p;
+                Error err;
+                ASSERT_OK(plan_inner(&p, &part, jobs, 1 + j % 2, DTYPE_F16, false, &err), err);
+                cr_assert(p.form == PLAN_SLAB && p.blocks * n <= device->sms);
+                for (int k = 0; k < p.jobs; k++) cr_assert(p.job[k].resident == p.job[k].rows);
+            }
+}

@@ -13,6 +13,7 @@ typedef struct {
     InnerTier tier;
     DType operands;
     bool tf32;
+    int beside;
 } Run;
 
 /* Its state after RUN_T iterations: parameters, heads, losses. Whether features were remote. */
@@ -32,6 +33,7 @@ static Outputs run_training(const Ops *ops, const Run *run, bool *remote) {
                           .outer_lr = 0.001,
                           .warm_start = run->warm_start,
                           .torch_rng = run->torch_rng,
+                          .beside = run->beside,
                           .seed = 42};
     for (int k = 0; k < RUN_K; k++) {
         features[k] = (Features){
@@ -75,9 +77,11 @@ static void expect_same_bits(const char *what, const Outputs *a, const Outputs *
 }
 
 static const Run runs[] = {
-    {false, false, INNER_FUSED, DTYPE_F32, false}, {true, false, INNER_UNFUSED, DTYPE_F16, false},
-    {false, true, INNER_FUSED, DTYPE_BF16, false}, {true, true, INNER_AUTO, DTYPE_F32, true},
-    {false, false, INNER_MEGA, DTYPE_F16, false},
+    {false, false, INNER_FUSED, DTYPE_F32, false, 0},
+    {true, false, INNER_UNFUSED, DTYPE_F16, false, 0},
+    {false, true, INNER_FUSED, DTYPE_BF16, false, 0},
+    {true, true, INNER_AUTO, DTYPE_F32, true, 0},
+    {false, false, INNER_MEGA, DTYPE_F16, false, 0},
 };
 
 Test(tiers, replayed_iterations_give_the_bits_of_enqueued_ones, .timeout = 300) {
@@ -99,6 +103,38 @@ Test(tiers, features_beside_the_device_give_the_same_bits, .timeout = 300) {
         expect_same_bits("remote", &there, &here);
         free_outputs(&here), free_outputs(&there);
     }
+}
+
+/* Sums of fewer blocks: the losses agree to what float16 operands, of 2^-11, let five iterations know.
+ * One of four SMs has all rows, two half of them, four a quarter: no launch may wait for others' SMs. */
+Test(tiers, a_training_runs_on_its_share_of_the_device, .timeout = 300) {
+    Run run = {false, false, INNER_MEGA, DTYPE_F16, false, 0};
+    bool remote;
+    Ops ops;
+    Queue *q;
+    open_backend(&ops, &q, "cuda", 0);
+    const bool emulated = ops.emulated; /* with 4 SMs */
+    InnerSteps shape = {.K = 1, .B = RUN_B, .C = RUN_C, .tier = INNER_AUTO};
+    shape.space[0].Z = (Batch){.d = 24, .row = 24, .type = DTYPE_F16};
+    const InnerOutlook halves = ops.train.inner_outlook(ops.device, &shape);
+    cr_expect(halves.note[0] == 0 && halves.trainings >= 2, "%d", halves.trainings);
+    shape.space[0].Z.type = DTYPE_F32;
+    cr_expect(ops.train.inner_outlook(ops.device, &shape).trainings == 1, "tiles");
+    close_backend(&ops, q);
+
+    Outputs alone = run_with(NULL, NULL, &run, &remote);
+    bool same = true;
+    for (run.beside = 2; run.beside <= 8; run.beside *= 2) {
+        Outputs shared = run_with(NULL, NULL, &run, &remote);
+        for (int j = 2 * RUN_K; j < shared.n; j++) /* losses, then inner losses */
+            EXPECT_CLOSE(relative_error(shared.data[j], alone.data[j], alone.count[j]), 0x1p-11,
+                         "%d beside each other, output %d", run.beside, j);
+        for (int j = 0; j < shared.n; j++)
+            same &= !memcmp(shared.data[j], alone.data[j], (size_t)alone.count[j] * 4);
+        free_outputs(&shared);
+    }
+    cr_expect(!same || !emulated, "the blocks' sums are cut otherwise");
+    free_outputs(&alone);
 }
 
 /* --- launches --------------------------------------------------------------------------------- */
@@ -176,9 +212,9 @@ Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
  * of iterations. Where operands are rounded, so are heads and residuals. Before: a weight and a head drawn for
  * each space. */
 Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
-    static const Run some[] = {{false, false, INNER_MEGA, DTYPE_F32, false},
-                               {false, false, INNER_MEGA, DTYPE_F16, false},
-                               {false, true, INNER_MEGA, DTYPE_BF16, false}};
+    static const Run some[] = {{false, false, INNER_MEGA, DTYPE_F32, false, 0},
+                               {false, false, INNER_MEGA, DTYPE_F16, false, 0},
+                               {false, true, INNER_MEGA, DTYPE_BF16, false, 0}};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         Ops ops;
         Queue *q;

@@ -241,6 +241,7 @@ int64_t cuda_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cuda_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                  double lr, const int64_t *step);
 Status cuda_inner_steps(Queue *q, const InnerSteps *in);
+InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in);
 Status cuda_inner_mega(Queue *q, const InnerSteps *in); /* of which inner_steps has checked all */
 int64_t cuda_inner_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status cuda_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *heads);

@@ -105,23 +105,46 @@ template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
     });
 }
 
-/* The plan of this call on this device. */
-static Status plan_steps(Queue *q, const InnerSteps *in, Plan *plan) {
-    const Batch &Z = in->space[0].Z;
-    const Device *device = q->device;
-    const PlanDevice like =
-        plan_device_like(device->sms, device->shared_per_block, device->capability);
+/* What plan.h is asked of a call. */
+struct Asked {
+    PlanDevice device;
     PlanJob jobs[PLAN_MAX_JOBS];
-    for (int k = 0; k < in->K; k++) jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
-    const Status st = plan_inner(plan, &like, jobs, in->K, Z.type, Z.tf32, &q->error);
-    if (st != OK) q->status = st;
-    return st;
+    DType type;
+    bool tf32;
+};
+static Asked asked_of(const Device *device, const InnerSteps *in) {
+    const Batch &Z = in->space[0].Z;
+    const int sms = in->beside > 1 ? device->sms / in->beside : device->sms;
+    Asked a = {plan_device_like(sms > 0 ? sms : 1, device->shared_per_block, device->capability),
+               {},
+               Z.type,
+               Z.tf32};
+    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
+    return a;
+}
+
+InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
+    InnerOutlook out = {1, ""};
+    const Asked a = asked_of(device, in);
+    Plan plan;
+    Error err;
+    if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
+        plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
+        return out;
+    out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
+    if (plan.form == PLAN_WGMMA && !wide_serves(in, plan))
+        snprintf(out.note, sizeof out.note,
+                 "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
+                 "loop runs in tiles",
+                 plan.cluster);
+    return out;
 }
 
 Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
+    const Asked a = asked_of(q->device, in);
     Plan plan;
-    const Status st = plan_steps(q, in, &plan);
-    if (st != OK) return st;
+    const Status st = plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &q->error);
+    if (st != OK) return q->status = st;
     if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
     if (plan.form == PLAN_WGMMA && wide_serves(in, plan)) return wide_steps(q, in, plan);
     return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });

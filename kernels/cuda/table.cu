@@ -41,6 +41,7 @@ void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster) {
     train->task_step = cuda_task_step;
     train->random_heads = cuda_random_heads;
     train->inner_steps = cuda_inner_steps;
+    train->inner_outlook = cuda_inner_outlook;
     train->label_grad = cuda_label_grad;
     train->cross_entropy = cuda_cross_entropy;
     train->task_grad = cuda_task_grad;
