@@ -84,20 +84,20 @@ struct BoxAt {
 
 /* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. SHARED: a
  * is the same in all blocks of the cluster. */
-template <bool SHARED, class A, class B>
+template <bool SHARED, int COLS = WideTile::COLS, class A, class B>
 __device__ __forceinline__ void ring_load(Ring &ring, int64_t tiles, A a, B b) {
     const unsigned rank = cluster_rank(), size = cluster_size();
     for (int64_t t = 0; t < tiles; t++) {
         uint64_t *full = Ring::full(ring.stage);
         mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
-        mbarrier_arrive_expect(full, STAGE_BYTES);
+        mbarrier_arrive_expect(full, (2 + COLS / 64) * BOX_BYTES);
         for (int i = SHARED ? (int)rank : 0; i < 2; i += SHARED ? (int)size : 1) {
             const BoxAt at = a(i, t);
             if (SHARED && size > 1)
                 load_box_multicast(ring.box(i), at.map, at.x, at.y, full, (1u << size) - 1);
             else load_box(ring.box(i), at.map, at.x, at.y, full);
         }
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < COLS / 64; j++) {
             const BoxAt at = b(j, t);
             load_box(ring.box(2 + j), at.map, at.x, at.y, full);
         }
@@ -116,13 +116,13 @@ template <bool SHARED> __device__ __forceinline__ void ring_release(int stage) {
 
 /* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says.
  * each_tile(box) sees the group's box of A. */
-template <class T, Major MAJOR, bool SHARED, class EachTile>
-__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64_t tiles,
+template <class T, Major MAJOR, bool SHARED, int COLS_2, class EachTile>
+__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int64_t tiles,
                                               EachTile each_tile) {
     const int group = (int)threadIdx.x / 128;
     int before = 0;
     UNROLL
-    for (int i = 0; i < 128; i++) d[i] = 0.0f;
+    for (int i = 0; i < COLS_2; i++) d[i] = 0.0f;
     NO_UNROLL
     for (int64_t t = 0; t < tiles; t++) {
         const unsigned char *a = ring.box(group), *b = ring.box(2);
@@ -131,7 +131,7 @@ __device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64
         wgmma_fence();
         UNROLL
         for (int step = 0; step < WIDE_DEPTH / 16; step++)
-            wgmma<WGMMA_OF<T>, 256, MAJOR, MAJOR>(d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
+            wgmma<WGMMA_OF<T>, 2 * COLS_2, MAJOR, MAJOR>(d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
                                                   tile_descriptor<MAJOR>(b, step, BOX_BYTES));
         wgmma_commit();
         each_tile(a);
