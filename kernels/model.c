@@ -170,36 +170,38 @@ static void tiled_steps(Model *m, const Problem *p, int64_t M) {
     add(m, p, p->rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
-/* Clusters of CTAs of 128 rows x 256 classes: Z is multicast to them, so it crosses the L2's port once; W
- * once for each block of 128 rows. Gradient tiles of 128 classes x 256 features. */
+/* Clusters of CTAs of 128 rows. Those that split the classes load Z once for a cluster, W for every 128 rows;
+ * those that share W load it once for all their rows. The cluster with most to do decides. Gradient tiles of
+ * 128 classes x 256 features, of whose partial sums the real classes are stored. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
+    const PlanDevice *device = p->device;
+    const Plan *plan = p->plan;
     const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0;
-    const double rate = p->device->wgmma_flops_16, cluster = p->plan->cluster;
-    const double clusters = (double)p->plan->blocks / cluster;
-    const double rounds = tiles(p->K * tiles(p->B, rows), clusters); /* the last is not full */
-    const double flops = 2.0 * rounds * clusters * rows * cluster * WGMMA_COLS * p->S / p->K;
+    const double sharers = plan->classes < WGMMA_COLS ? plan->cluster : 1.0;
     const double class_tiles = tiles(p->C, rows), all = class_tiles * tiles(p->S, WGMMA_COLS);
-    const double splits = most(1.0, (double)(int64_t)(p->device->sms / all));
-    const double tile = WGMMA_COLS * rows;
-    add(m, p, rate,
+    const double splits = most(1.0, (double)(int64_t)(device->sms / all));
+    int64_t pieces, features;
+    plan_busiest(plan, &pieces, &features);
+    add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: logits",
                      .times = M,
-                     .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows)),
-                     .flops = flops,
-                     .latency_s = rounds * TILE_CLOCKS / p->device->clock_hz});
-    add(m, p, rate,
+                     .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows * sharers)),
+                     .flops = 2.0 * (double)features * rows * plan->classes * device->sms,
+                     .latency_s = (double)pieces * TILE_CLOCKS / device->clock_hz});
+    add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
-    add(m, p, rate,
+    add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: gradient",
                      .times = M,
                      .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, WGMMA_COLS)),
-                     .flops = 2.0 * p->B * tile * all,
-                     .latency_s = TILE_CLOCKS / p->device->clock_hz});
-    add(m, p, rate,
+                     .flops = 2.0 * p->B * rows * WGMMA_COLS * all,
+                     .latency_s = TILE_CLOCKS / device->clock_hz});
+    add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: sums, Adam",
                      .times = M,
-                     .l2 = 8.0 * splits * all * tile + (24.0 + p->e) * weights});
-    add(m, p, rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
+                     .l2 = (8.0 * splits + 24.0 + p->e) * weights});
+    add(m, p, device->wgmma_flops_16,
+        (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
 /* --- the iteration ---------------------------------------------------------------------------- */

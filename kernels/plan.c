@@ -268,21 +268,63 @@ static void plan_tiled(Plan *p, const PlanDevice *device) {
     share_all(p, TILED_ROWS);
 }
 
-/* 128 rows x 256 classes a CTA; a warp group that loads and two that multiply. A power of two of CTAs,
- * which load equal parts of the rows for each other. */
-enum { WGMMA_ROWS = 128, WGMMA_CLASSES = 256, WGMMA_THREADS = 384, WGMMA_MOST_CLUSTER = 8 };
+/* A warp group that loads and two that multiply 128 rows. A power of two of CTAs, which load equal
+ * parts of what they share for each other. */
+enum {
+    WGMMA_ROWS = 128,
+    WGMMA_CLASSES = 256,
+    WGMMA_THREADS = 384,
+    WGMMA_MOST_SPLITS = 8, /* CTAs that split the classes */
+    WGMMA_MOST_SHARES = 4  /* CTAs that share W */
+};
+
+static void plan_clusters(Plan *p, const PlanDevice *device, int cluster) {
+    p->cluster = cluster;
+    p->blocks = device->sms / cluster * cluster; /* the device may hold fewer: ask it */
+    share_all(p, WGMMA_ROWS);
+}
+
+/* Seconds of the logits: Z crosses the L2's port once, W once for each piece of a cluster. */
+static double wgmma_logits(const Plan *p, const PlanDevice *device) {
+    int64_t pieces, features;
+    plan_busiest(p, &pieces, &features);
+    double bytes = 0.0;
+    for (int i = 0; i < p->jobs; i++) {
+        const PlanLayout *j = &p->job[i];
+        bytes += 2.0 * (double)j->d *
+                 (double)(j->B + j->C * ceil_div(j->B, (int64_t)p->cluster * WGMMA_ROWS));
+    }
+    const double flops = 2.0 * WGMMA_ROWS * (double)p->classes * (double)features,
+                 multiplies = flops * device->sms / device->wgmma_flops_16,
+                 loads = bytes / device->l2_bytes_s;
+    return multiplies > loads ? multiplies : loads;
+}
+
+/* As many CTAs share W as makes the logits take least: more of them load it less often, but have
+ * fewer clusters to deal rows to. */
+static void plan_sharing(Plan *p, const PlanDevice *device) {
+    double best = 0.0;
+    int chosen = 0;
+    for (int cluster = 1; cluster <= least(WGMMA_MOST_SHARES, device->sms); cluster *= 2) {
+        plan_clusters(p, device, cluster);
+        const double seconds = wgmma_logits(p, device);
+        if (!chosen || seconds < best) best = seconds, chosen = cluster;
+    }
+    plan_clusters(p, device, chosen);
+}
+
 static bool plan_wgmma(Plan *p, const PlanDevice *device, int64_t C) {
-    int64_t cluster = 1;
-    while (cluster * WGMMA_CLASSES < C) cluster *= 2;
-    if (cluster > WGMMA_MOST_CLUSTER || cluster > device->sms ||
+    int cluster = 1;
+    while ((int64_t)cluster * WGMMA_CLASSES < C && cluster <= WGMMA_MOST_SPLITS) cluster *= 2;
+    if (cluster > WGMMA_MOST_SPLITS || cluster > device->sms ||
         WGMMA_SHARED > device->shared_per_block)
         return false;
     p->form = PLAN_WGMMA;
-    p->cluster = (int)cluster;
     p->threads = WGMMA_THREADS;
     p->shared = WGMMA_SHARED;
-    p->blocks = device->sms / p->cluster * p->cluster; /* the device may hold fewer: ask it */
-    share_all(p, WGMMA_ROWS);
+    p->classes = C <= 64 ? 64 : C <= 128 ? 128 : WGMMA_CLASSES;
+    if (p->classes < WGMMA_CLASSES) plan_sharing(p, device);
+    else plan_clusters(p, device, cluster);
     return true;
 }
 
@@ -306,13 +348,17 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
                         "plan: job %d: B %lld, C %lld, d %lld: expected sizes, and one C for all",
                         i, (long long)j->B, (long long)j->C, (long long)j->d);
         out->job[i] = (PlanLayout){.run = j->run, .B = j->B, .C = j->C, .d = j->d};
+        int at = i; /* behind all that have as many features */
+        for (; at > 0 && jobs[out->order[at - 1]].d < j->d; at--)
+            out->order[at] = out->order[at - 1];
+        out->order[at] = i;
     }
     const int64_t C = jobs[0].C;
     if (halves && C <= SLAB_MOST_CLASSES && plan_slab(out, device)) return OK;
     for (int i = 0; i < n; i++)
         out->job[i] =
             (PlanLayout){.run = jobs[i].run, .B = jobs[i].B, .C = jobs[i].C, .d = jobs[i].d};
-    if (halves && C > 128 && device->wgmma && plan_wgmma(out, device, C)) return OK;
+    if (halves && C > SLAB_MOST_CLASSES && device->wgmma && plan_wgmma(out, device, C)) return OK;
     plan_tiled(out, device);
     return OK;
 }
@@ -351,31 +397,59 @@ int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType t
     return best;
 }
 
+/* --- whose rows are whose ---------------------------------------------------------------------- */
+
+static bool slab_rows(const PlanLayout *j, int64_t own, int64_t i, int64_t *first, int64_t *count) {
+    const int64_t stay = ceil_div(j->resident, j->group),
+                  last = least(j->B - own * j->rows, j->rows);
+    const bool stays = i < stay;
+    if (!stays && !j->stage) return false;
+    const int64_t begin = stays ? i * j->group : j->resident + (i - stay) * j->stage;
+    const int64_t end =
+        least(stays ? least(begin + j->group, j->resident) : begin + j->stage, last);
+    *first = own * j->rows + begin;
+    *count = end - begin;
+    return begin < end;
+}
+
+/* CTAs of a cluster that have rows of their own. */
+static int64_t sharers(const Plan *p) {
+    return p->form == PLAN_WGMMA && p->classes < WGMMA_CLASSES ? p->cluster : 1;
+}
+
+/* The number, in the list of all, of the piece that a worker has in a round. */
+static int64_t dealt(const Plan *p, int64_t worker, int64_t workers, int64_t round) {
+    const bool back = p->form == PLAN_WGMMA && round % 2 == 1;
+    return round * workers + (back ? workers - 1 - worker : worker);
+}
+
 bool plan_rows(const Plan *p, int job, int block, int64_t i, int64_t *first, int64_t *count) {
     const PlanLayout *j = &p->job[job];
     const int64_t own = block - j->first;
     if (own < 0 || own >= j->count || i < 0) return false;
-    if (p->form == PLAN_SLAB) {
-        const int64_t stay = ceil_div(j->resident, j->group),
-                      last = least(j->B - own * j->rows, j->rows);
-        const bool stays = i < stay;
-        if (!stays && !j->stage) return false;
-        const int64_t begin = stays ? i * j->group : j->resident + (i - stay) * j->stage;
-        const int64_t end =
-            least(stays ? least(begin + j->group, j->resident) : begin + j->stage, last);
-        *first = own * j->rows + begin;
-        *count = end - begin;
-        return begin < end;
+    if (p->form == PLAN_SLAB) return slab_rows(j, own, i, first, count);
+    const int64_t workers = j->count / p->cluster, worker = own / p->cluster;
+    int64_t before = 0; /* pieces of the jobs before this one */
+    for (int n = 0; n < p->jobs; n++) {
+        const int k = p->form == PLAN_WGMMA ? p->order[n] : n;
+        if (k == job) break;
+        before += ceil_div(p->job[k].B, p->job[k].rows * sharers(p));
     }
-    const int64_t workers = j->count / p->cluster;
-    /* pieces of all jobs stand in one list */
-    int64_t before = 0;
-    for (int k = 0; k < job; k++) before += ceil_div(p->job[k].B, p->job[k].rows);
-    const int64_t worker = own / p->cluster;
-    const int64_t skew = (worker - before % workers + workers) % workers;
-    const int64_t piece = skew + i * workers;
-    if (piece >= ceil_div(j->B, j->rows)) return false;
-    *first = piece * j->rows;
+    int64_t round = before / workers;
+    if (dealt(p, worker, workers, round) < before) round++;
+    const int64_t piece = dealt(p, worker, workers, round + i) - before;
+    *first = (piece * sharers(p) + own % p->cluster * (sharers(p) > 1)) * j->rows;
     *count = least(j->rows, j->B - *first);
-    return true;
+    return *count > 0;
+}
+
+void plan_busiest(const Plan *p, int64_t *pieces, int64_t *features) {
+    *pieces = *features = 0;
+    for (int block = 0; block < p->blocks; block += p->cluster) {
+        int64_t first, count, own = 0, sum = 0;
+        for (int k = 0; k < p->jobs; k++)
+            for (int64_t i = 0; plan_rows(p, k, block, i, &first, &count); i++)
+                own++, sum += p->job[k].d;
+        if (sum > *features || (sum == *features && own > *pieces)) *features = sum, *pieces = own;
+    }
 }

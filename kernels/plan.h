@@ -7,8 +7,8 @@
  *
  *     PLAN_SLAB    C <= 32, operands of 16 bits: latency decides. The rows of the batch are cut over
  *                  the CTAs of the job and stay in shared memory for all M steps.
- *     PLAN_WGMMA   128 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores decide. Clusters
- *                  of 1, 2, 4 or 8 CTAs, 128 rows x 256 classes each.
+ *     PLAN_WGMMA   32 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores and their supply
+ *                  decide. A CTA has 128 rows x 64, 128 or 256 classes, 1, 2, 4 or 8 are a cluster.
  *     PLAN_TILED   everything else: tiles through a ring in shared memory, as the fused tier has
  *                  them. It needs 45 KiB and serves every shape, so nothing falls back.
  *
@@ -87,7 +87,7 @@ enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 + 2 * 4 * 64 
 enum { TILED_SHARED = 46080 };
 
 /* Of one job. Rows [i rows, (i + 1) rows) are those of its i-th CTA in the slab form. In the two
- * others work is dealt out in pieces of `rows`, the n-th to CTA (or cluster) n % their number. */
+ * others work is dealt out in pieces of `rows`: plan_rows. */
 typedef struct {
     int run;
     int64_t B, C, d;
@@ -110,10 +110,14 @@ typedef struct {
     PlanForm form;
     int blocks, cluster, threads; /* CTAs of the launch, of a cluster, threads of a CTA */
     int64_t shared;               /* dynamic, bytes of a CTA */
+    /* PLAN_WGMMA: classes of a CTA's tile of logits. With 256 the CTAs of a cluster have the same rows
+     * and split the classes; with 64 or 128, which are all classes, they have rows of their own, one
+     * piece each, and load W for one another. */
+    int classes;
     /* Jobs on CTAs of their own; else they all have the same ones, and take their turns (slab) or
      * share them within a step (tiled, wgmma). */
     bool side_by_side;
-    int jobs;
+    int jobs, order[PLAN_MAX_JOBS]; /* order: those with most features first */
     PlanLayout job[PLAN_MAX_JOBS];
 } Plan;
 
@@ -127,9 +131,19 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
 int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32);
 
 /* The i-th piece of a job's rows that a CTA works on (slab: the resident pieces, then the streamed
- * ones); false: it has no more. Every row belongs to
- * one CTA (in wgmma to one cluster, whose CTAs share its rows and split its classes). */
+ * ones); false: it has no more. Every row belongs to one CTA, or to one cluster that splits its classes.
+ *
+ * tiled: all jobs' pieces stand in one list, the n-th is of CTA n % CTAs. wgmma: the same with clusters
+ * for CTAs, the longest pieces (most features) first, and every other round from the last cluster
+ * to the first, so that who had a long one then has a short one:
+ *
+ *     clusters      0   1   2   3   4   5
+ *     first round   L0  L1  L2  L3  S0  S1
+ *     second        -   -   S5  S4  S3  S2     the longest has L + S; in the same order, 2 L */
 bool plan_rows(const Plan *plan, int job, int block, int64_t i, int64_t *first, int64_t *count);
+
+/* wgmma: pieces and their features of the cluster that has the most features. */
+void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
 
 /* Visits of pieces in one step of a slab job. */
 int64_t plan_slab_visits(const PlanLayout *job);

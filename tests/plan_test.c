@@ -7,7 +7,7 @@
 /* What goes on, for messages. */
 static char what[160];
 
-/* Every row of every job with one CTA of its own (wgmma: one cluster). */
+/* Every row of every job with one CTA of its own, or one cluster that splits the classes. */
 static void expect_each_row_once(const Plan *p) {
     static unsigned char seen[200000];
     for (int k = 0; k < p->jobs; k++) {
@@ -16,7 +16,7 @@ static void expect_each_row_once(const Plan *p) {
         memset(seen, 0, (size_t)j->B);
         for (int block = 0; block < p->blocks; block++) {
             int64_t first, count;
-            if (p->form == PLAN_WGMMA && block % p->cluster) {
+            if (p->classes == 256 && block % p->cluster) {
                 int64_t leader = -1, leader_count = -1;
                 first = count = -1;
                 const bool has = plan_rows(p, k, block, 0, &first, &count);
@@ -94,6 +94,19 @@ static void expect_slab(const Plan *p, const PlanDevice *device) {
     }
 }
 
+/* The narrowest tile that holds all classes; of the widest a power of two of CTAs, none smaller. */
+static void expect_wgmma(const Plan *p, int64_t C) {
+    cr_assert(p->classes == (C <= 64 ? 64 : C <= 128 ? 128 : 256), "%s: %d", what, p->classes);
+    cr_assert((p->cluster & (p->cluster - 1)) == 0, "%s", what);
+    if (p->classes < 256) cr_assert(p->cluster <= 4, "%s: clusters of %d", what, p->cluster);
+    else
+        cr_assert(p->cluster * 256 >= C && (p->cluster == 1 || p->cluster * 128 < C), "%s", what);
+    for (int n = 0; n < p->jobs; n++) {
+        cr_assert(n == 0 || p->job[p->order[n - 1]].d >= p->job[p->order[n]].d, "%s", what);
+        for (int l = 0; l < n; l++) cr_assert(p->order[l] != p->order[n], "%s", what);
+    }
+}
+
 static const struct {
     DType type;
     bool tf32;
@@ -115,12 +128,9 @@ static void check(const PlanDevice *device, const PlanJob *jobs, int n, int prec
                       p.job[k].C == jobs[k].C && p.job[k].d == jobs[k].d,
                   "%s", what);
     cr_assert(p.form != PLAN_SLAB || (halves && C <= SLAB_MOST_CLASSES), "%s", what);
-    cr_assert((p.form == PLAN_WGMMA) == (halves && C > 128 && device->wgmma), "%s: %s", what,
+    cr_assert((p.form == PLAN_WGMMA) == (halves && C > 32 && device->wgmma), "%s: %s", what,
               plan_form_name(p.form));
-    if (p.form == PLAN_WGMMA) /* a power of two that holds all classes, none smaller */
-        cr_assert((p.cluster & (p.cluster - 1)) == 0 && p.cluster * 256 >= C &&
-                      (p.cluster == 1 || p.cluster * 128 < C),
-                  "%s", what);
+    if (p.form == PLAN_WGMMA) expect_wgmma(&p, C);
     expect_within(&p, device);
     if (p.form == PLAN_SLAB) expect_slab(&p, device);
     expect_each_row_once(&p);
@@ -191,6 +201,10 @@ Test(plan, published_shapes) {
     cr_expect(p.job[0].passes == 1);
     cr_expect(p.shared == 192768, "inner_slab.cu has a table of it: %d", (int)p.shared);
     p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_WGMMA && p.classes == 128 && p.cluster == 4 && p.blocks == 132);
+    p = plan_of("a100", 10000, 100, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_TILED);
+    p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F32);
     cr_expect(p.form == PLAN_TILED);
     p = plan_of("h200", 10000, 1000, 768, 1536, DTYPE_F16);
     cr_expect(p.form == PLAN_WGMMA && p.cluster == 4 && p.blocks == 132);
@@ -199,6 +213,29 @@ Test(plan, published_shapes) {
     for (DType type = DTYPE_F16; type <= DTYPE_F32; type++)
         cr_expect((plan_of("rtx4090", 10000, 10, 768, 1536, type).form == PLAN_SLAB) ==
                   (type != DTYPE_F32));
+}
+
+/* Features of the busiest cluster: never beyond what the longest piece and an even share of all make, and at
+ * CIFAR-100 no more than one piece of the longer space, whoever else has two of the shorter. */
+Test(plan, long_pieces_are_dealt_first) {
+    int64_t pieces, features;
+    Plan p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
+    plan_busiest(&p, &pieces, &features);
+    cr_expect(pieces == 2 && features == 1536, "%d pieces of %d", (int)pieces, (int)features);
+    for (int j = 0; j < SOME_D; j++)
+        for (int64_t C = 40; C <= 1000; C *= 5)
+            for (int64_t B = 129; B <= 40000; B += 3333) {
+                const int64_t other = some_d[(7 * j + 3) % SOME_D];
+                p = plan_of("h200", B, C, some_d[j], other, DTYPE_BF16);
+                const int64_t sharers = p.classes < 256 ? p.cluster : 1,
+                              each = (B + 128 * sharers - 1) / (128 * sharers),
+                              longest = some_d[j] > other ? some_d[j] : other,
+                              all = each * (some_d[j] + other) / (p.blocks / p.cluster);
+                plan_busiest(&p, &pieces, &features);
+                cr_expect(features >= longest && features >= all && features <= all + longest,
+                          "B %d C %d d %d and %d: %d features", (int)B, (int)C, (int)some_d[j],
+                          (int)other, (int)features);
+            }
 }
 
 Test(plan, bad_jobs_are_refused) {

@@ -1,6 +1,7 @@
 /* tier_test.c - tiers of the inner loop and operands of every precision in whole iterations: replayed or
  * not, features resident or not, and what each tier launches. */
 #include "../host/train.h"
+#include "../kernels/plan.h"
 #include "operation.h"
 
 /* --- a small run ------------------------------------------------------------------------------ */
@@ -233,11 +234,15 @@ Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
     }
 }
 
-/* --- many classes: clusters, wgmma ------------------------------------------------------------- */
+/* --- more than 32 classes: clusters, wgmma ------------------------------------------------------- */
 
-/* M steps in fp16 or bf16 from moments that keep a step far from sign(g). Outputs: losses, heads, first
- * moments. */
-static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run, int64_t B,
+static int64_t wide_d(int64_t d, int k) {
+    return k == 0 ? d : k == 1 ? (d + 1) / 2 : d / k + k;
+}
+
+/* M steps in fp16 or bf16 from moments that keep a step far from sign(g). Outputs: losses, heads and first
+ * moments of three spaces at most. */
+static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run, int K, int64_t B,
                         int64_t C, int64_t d, int M, int64_t *mega) {
     Ops ops;
     Queue *q;
@@ -246,16 +251,17 @@ static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run
     open_backend(&ops, &q, backend, run);
     if (mega) ASSERT_OK(ops.mem.profile(ops.device, &err), err);
     variant = (Variant){"", type, false, tier};
-    InnerSteps in = {.K = 2, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
+    InnerSteps in = {.K = K, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
     in.Y = probabilities(B, C, 1);
     in.step = counting(5, 1);
     in.scratch = scratch(ops.train.scratch_bytes(type, in.K, B, C, d));
     in.losses = output(&o, M, NULL);
     for (int k = 0; k < in.K; k++) {
-        const int64_t own = k ? (d + 1) / 2 : d, n = linear_size(C, own);
+        const int64_t own = wide_d(d, k), n = linear_size(C, own);
         float *initial = operands(n, 6 + k), *m2 = floats(n), *none = floats(n);
         for (int64_t i = 0; i < n; i++) m2[i] = 1.0f;
-        float *head = output(&o, n, initial), *m1 = output(&o, n, none);
+        float *head = k < 3 ? output(&o, n, initial) : initial,
+              *m1 = k < 3 ? output(&o, n, none) : none;
         in.space[k] = (InnerSpace){batch_of(&ops, numbers(B * own, 2 + k), B, own), head, m1, m2};
     }
     ops.train.inner_steps(q, &in);
@@ -272,23 +278,23 @@ static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run
  * = 4.7e-4 in bf16. In the unfused tier R is rounded behind the division by B, here before it: both are
  * off by 2^-8 (2^-11) at most, evenly spread and on their own. So first moments agree within 2^-8, or
  * 2^-11 + e. Heads and losses hear of it through steps of 1e-6: product_test.c's limits. */
-static void check_wide(DType type, int64_t B, int64_t C, int64_t d, int M) {
+static void check_wide(DType type, int K, int64_t B, int64_t C, int64_t d, int M) {
     const double moments = type == DTYPE_BF16 ? 0x1p-8 : 0x1p-11 + 5.6e-5;
     const double heads = type == DTYPE_BF16 ? 1.3e-4 : 1.8e-4;
     int64_t mega = 0;
-    Outputs ours = wide_run(type, INNER_MEGA, "cuda", 0, B, C, d, M, &mega);
+    Outputs ours = wide_run(type, INNER_MEGA, "cuda", 0, K, B, C, d, M, &mega);
     cr_expect(mega == 1, "%d launches", (int)mega);
     for (int other = 0; other < 2; other++) {
         Outputs o =
-            wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, B, C, d, M, NULL);
+            wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, K, B, C, d, M, NULL);
         for (int j = 0; j < ours.n; j++)
             EXPECT_CLOSE(relative_error(ours.data[j], o.data[j], o.count[j]),
-                         j == 2 || j == 4 ? moments : heads, "%s: output %d at B %d C %d d %d",
-                         other ? "reference" : "unfused", j, (int)B, (int)C, (int)d);
+                         j > 0 && j % 2 == 0 ? moments : heads, "%s: output %d at K %d B %d C %d d %d",
+                         other ? "reference" : "unfused", j, K, (int)B, (int)C, (int)d);
         free_outputs(&o);
     }
     for (int run = 1; run < test_runs("cuda"); run++) {
-        Outputs again = wide_run(type, INNER_MEGA, "cuda", run, B, C, d, M, NULL);
+        Outputs again = wide_run(type, INNER_MEGA, "cuda", run, K, B, C, d, M, NULL);
         for (int j = 0; j < ours.n; j++)
             cr_expect(!memcmp(ours.data[j], again.data[j], (size_t)ours.count[j] * 4),
                       "output %d differs in run %d", j, run);
@@ -300,10 +306,57 @@ static void check_wide(DType type, int64_t B, int64_t C, int64_t d, int M) {
 /* A last tile of one row and one class, two clusters of 2, several items a cluster, a ring of 4 that
  * wraps twice in depth (d) and over the batch. */
 Test(tiers, many_classes_in_clusters_of_two, .timeout = 600) {
-    check_wide(DTYPE_F16, 641, 257, 577, 4);
+    check_wide(DTYPE_F16, 2, 641, 257, 577, 4);
 }
 /* One cluster of 4; no cluster at all. */
 Test(tiers, many_classes_in_a_cluster_of_four, .timeout = 600) {
-    check_wide(DTYPE_BF16, 129, 600, 65, 4);
-    check_wide(DTYPE_BF16, 70, 129, 72, 5);
+    check_wide(DTYPE_BF16, 2, 129, 600, 65, 4);
+    check_wide(DTYPE_BF16, 2, 70, 129, 72, 5);
+}
+
+/* How the emulated device cuts a shape, so that a test knows that it tests what it means to. */
+static void expect_cut(int K, int64_t B, int64_t C, int64_t d, int classes, int cluster,
+                       int64_t pieces) {
+    const PlanDevice *tiny = plan_device("tiny");
+    const PlanDevice device = plan_device_like(tiny->sms, tiny->shared_per_block, 90);
+    PlanJob jobs[PLAN_MAX_JOBS];
+    Plan plan;
+    Error err;
+    int64_t most, features;
+    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){0, B, C, wide_d(d, k)};
+    ASSERT_OK(plan_inner(&plan, &device, jobs, K, DTYPE_F16, false, &err), err);
+    plan_busiest(&plan, &most, &features);
+    cr_assert(plan.form == PLAN_WGMMA && plan.classes == classes && plan.cluster == cluster &&
+                  most == pieces,
+              "%s of %d classes, clusters of %d, %d pieces", plan_form_name(plan.form),
+              plan.classes, plan.cluster, (int)most);
+}
+
+/* All classes in one block. A last tile of one row, d that is no multiple of 64, a ring of 4 that wraps twice
+ * and more in depth, three pieces a block and more: alone, in clusters of 2 that share W, in one of 4 of
+ * which three have no rows in the last piece. */
+Test(tiers, a_block_has_all_classes, .timeout = 600) {
+    expect_cut(4, 257, 65, 577, 128, 1, 3);
+    check_wide(DTYPE_F16, 4, 257, 65, 577, 4);
+}
+Test(tiers, all_classes_in_clusters_of_two, .timeout = 600) {
+    expect_cut(2, 513, 100, 577, 128, 2, 3);
+    check_wide(DTYPE_BF16, 2, 513, 100, 577, 4);
+}
+Test(tiers, all_classes_in_a_cluster_of_four, .timeout = 600) {
+    expect_cut(3, 257, 64, 577, 64, 4, 3);
+    check_wide(DTYPE_F16, 3, 257, 64, 577, 4);
+    expect_cut(2, 513, 33, 130, 64, 4, 4);
+    check_wide(DTYPE_BF16, 2, 513, 33, 130, 5);
+}
+
+/* Both ends of each tile's classes; labels whose pairs are not aligned. */
+Test(tiers, classes_fill_a_block, .timeout = 600) {
+    static const int64_t classes[] = {33, 63, 64, 65, 127, 128};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        const DType type = i % 2 ? DTYPE_BF16 : DTYPE_F16;
+        for (off_alignment = 0; off_alignment < 2; off_alignment++)
+            check_wide(type, 1, 70, classes[i], 72, 4);
+    }
+    off_alignment = 0;
 }

@@ -94,7 +94,7 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
     }
     s.arrived = pieces.take<unsigned>(sizeof *s.arrived);
     const int64_t tiled = gradient_scratch(K, C, d),
-                  wide = type != DTYPE_F32 && C > 128 ? wide_scratch(K, B, C, d) : 0;
+                  wide = type != DTYPE_F32 && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;
     s.gradient = pieces.take(tiled > wide ? tiled : wide);
     s.bytes = pieces.bytes;
     return s;

@@ -34,7 +34,8 @@
 template <class T> struct Wide {
     InnerPhases<T> phases;
     int M;
-    unsigned *arrived; /* (1) zero at the start */
+    unsigned *arrived;     /* (1) zero at the start */
+    int order[MAX_SPACES]; /* those with most features first */
     CUtensorMap Z[MAX_SPACES], W[MAX_SPACES], R[MAX_SPACES];
 };
 
@@ -52,108 +53,197 @@ enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The residual of a row from its logits x, in d[2h + 4j + i] (ptx.cuh), in three sweeps around an
- * exchange. Returns the row's loss in the first block's lane t = 0. */
-template <class T>
-__device__ __forceinline__ double finish_rows(const Residual<T> &a, const ResidualSpace<T> &s,
-                                              float (&d)[128], int64_t row0, int turn) {
-    const int lane = (int)threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-    const int first = (int)threadIdx.x / WARP * 16 + g; /* and 8 rows on: h = 1 */
-    const unsigned rank = cluster_rank(), size = cluster_size();
-    const int64_t class0 = (int64_t)rank * WideTile::COLS + 2 * t; /* its 4j are 8j classes on */
-    int classes = (int)(a.C - class0);                             /* may be < 0 */
-    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + first;
-    const float *bias = s.bias + class0;
+/* What a thread has of a row's logits: their maximum; relative to it, their exponentials' sum; the labels' sum
+ * and their product with the logits. Of a quad, a block or the whole row. */
+struct RowPart {
+    float top, sum, mass, dot;
+};
+
+/* The place of a thread in its tile: rows `first` and first + 8, h = 0 and 1; of class0 and on the
+ * classes 8j and 8j + 1, which are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx.cuh). */
+template <int COLS> struct RowPlace {
+    static constexpr bool SPLITS = COLS == WideTile::COLS;
+    int first, t, classes; /* classes: that are left from class0 on; may be < 0 */
+    int64_t row0, class0;
+
+    template <class T> __device__ RowPlace(const Residual<T> &a, int64_t row) : row0(row) {
+        const int lane = (int)threadIdx.x % WARP;
+        first = (int)threadIdx.x / WARP * 16 + lane / 4;
+        t = lane % 4;
+        class0 = (SPLITS ? (int64_t)cluster_rank() * COLS : 0) + 2 * t;
+        classes = (int)(a.C - class0);
+    }
+    __device__ int64_t row(int h) const {
+        return row0 + first + 8 * h;
+    }
+};
+
+/* A thread's labels, zero outside, where one block has all classes: on their way while it multiplies. */
+template <class T, int COLS>
+__device__ __forceinline__ void load_labels(const Residual<T> &a, const RowPlace<COLS> &at,
+                                            float (&y)[COLS / 2]) {
+    const bool pairs = a.C % 2 == 0 && (uintptr_t)a.Y % 8 == 0;
     UNROLL
-    for (int i = 0; i < 128; i++) {
+    for (int h = 0; h < 2; h++) {
+        const float *row = a.Y + at.row(h) * a.C + at.class0;
+        const int classes = at.row(h) < a.B ? at.classes : 0;
+        UNROLL
+        for (int j = 0; j < COLS / 8; j++) {
+            float2 two = make_float2(0.0f, 0.0f);
+            if (pairs) {
+                if (8 * j < classes) two = *(const float2 *)(row + 8 * j);
+            } else {
+                if (8 * j < classes) two.x = row[8 * j];
+                if (8 * j + 1 < classes) two.y = row[8 * j + 1];
+            }
+            y[4 * j + 2 * h] = two.x;
+            y[4 * j + 2 * h + 1] = two.y;
+        }
+    }
+}
+
+/* The quad's part of row h. Logits become exponentials relative to the part's maximum, zero outside. */
+template <int COLS, class Label>
+__device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int classes, Label label) {
+    RowPart part = {-INFINITY, 0.0f, 0.0f, 0.0f};
+    UNROLL
+    for (int i = 0; i < COLS / 4; i++) part.top = fmaxf(part.top, d[i / 2 * 4 + 2 * h + i % 2]);
+    part.top = lanes_max<4>(part.top);
+    UNROLL
+    for (int i = 0; i < COLS / 4; i++) {
+        const int c = i / 2 * 8 + i % 2, at = i / 2 * 4 + 2 * h + i % 2;
+        if (i % 4 == 0) keep_order(classes);
+        if (c < classes) {
+            const float x = d[at] - part.top, y = label(at, c);
+            d[at] = expf(x);
+            part.sum += d[at];
+            part.mass += y;
+            part.dot += y * x;
+        } else {
+            d[at] = 0.0f;
+        }
+    }
+    part.sum = lanes_sum<4>(part.sum);
+    part.mass = lanes_sum<4>(part.mass);
+    part.dot = lanes_sum<4>(part.dot);
+    return part;
+}
+
+/* The whole row from the parts of all blocks of the cluster, in order. */
+__device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
+    const unsigned size = cluster_size();
+    RowPart row = {-INFINITY, 0.0f, 0.0f, 0.0f};
+    auto of = [&](unsigned r) { return cluster_load_float4(cluster_address(exchange, r)); };
+    NO_UNROLL
+    for (unsigned r = 0; r < size; r++) row.top = fmaxf(row.top, of(r).x);
+    NO_UNROLL
+    for (unsigned r = 0; r < size; r++) {
+        const float4 part = of(r);
+        if (part.y == 0.0f) continue; /* a block without classes */
+        row.sum += part.y * expf(part.x - row.top);
+        row.mass += part.z;
+        row.dot += part.w + part.z * (part.x - row.top);
+    }
+    return row;
+}
+
+/* R of row h = share times the exponentials, minus the labels. Lanes swap pairs with their neighbour,
+ * so that four of them store the 16 classes of two fragments, a whole sector:
+ *
+ *     lane        0            1             2            3
+ *     has      0,1 8,9      2,3 10,11     4,5 12,13    6,7 14,15      (classes of the 16)
+ *     stores   0 ... 3      8 ... 11      4 ... 7      12 ... 15 */
+template <class T, int COLS, class Label>
+__device__ __forceinline__ void store_residual(const Residual<T> &a, const ResidualSpace<T> &s,
+                                               const RowPlace<COLS> &at, const float (&d)[COLS / 2],
+                                               int h, float share, Label label) {
+    const bool odd = at.t % 2 == 1;
+    const int64_t own = at.class0 - 2 * at.t + at.t / 2 * 4 + (odd ? 8 : 0);
+    const int left = at.row(h) < a.B ? (int)(a.stride - own) : 0; /* a multiple of 4 */
+    typename T::Element *R = s.R + at.row(h) * a.stride + own;
+    int classes = at.classes;
+    UNROLL
+    for (int j = 0; j < COLS / 8; j += 2) {
+        uint32_t pair[2] = {0, 0};
+        keep_order(classes);
+        UNROLL
+        for (int i = 0; i < 4; i++) {
+            const int c = 8 * (j + i / 2) + i % 2, from = 4 * (j + i / 2) + 2 * h + i % 2;
+            const float y = c < classes ? label(from, c) : 0.0f, r = d[from] * share - y;
+            pair[i / 2] |= (uint32_t)from_float<T>(r * a.residual_scale) << 16 * (i % 2);
+        }
+        const uint32_t other = __shfl_xor_sync(ALL_LANES, odd ? pair[0] : pair[1], 1);
+        if (8 * j < left)
+            *(uint2 *)(R + 8 * j) = odd ? make_uint2(other, pair[1]) : make_uint2(pair[0], other);
+    }
+}
+
+/* The residuals of a thread's rows from their products in d. Returns their loss in lane t = 0 of the block
+ * that tells it. y: the labels, where one block has all classes. */
+template <class T, int COLS>
+__device__ __forceinline__ double finish_rows(const Residual<T> &a, const ResidualSpace<T> &s,
+                                              const RowPlace<COLS> &at, float (&d)[COLS / 2],
+                                              const float *y, int turn) {
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + at.first;
+    const float *bias = s.bias + at.class0;
+    int classes = at.classes;
+    RowPart part[2];
+    UNROLL
+    for (int i = 0; i < COLS / 2; i++) {
         const int c = i / 4 * 8 + i % 2;
         if (i % 4 == 0) keep_order(classes);
         d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
     }
+    auto label = [&](int h) {
+        const float *row = a.Y + at.row(h) * a.C + at.class0;
+        const bool inside = at.row(h) < a.B;
+        return [=](int i, int c) { return !SPLITS ? y[i] : inside ? row[c] : 0.0f; };
+    };
     UNROLL
     for (int h = 0; h < 2; h++) {
-        const int64_t b = row0 + first + 8 * h;
-        const bool inside = b < a.B;
-        const float *y = a.Y + b * a.C + class0;
-        float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
-        UNROLL
-        for (int i = 0; i < 64; i++) top = fmaxf(top, d[i / 2 * 4 + 2 * h + i % 2]);
-        top = lanes_max<4>(top);
-        UNROLL
-        for (int i = 0; i < 64; i++) {
-            const int c = i / 2 * 8 + i % 2;
-            if (i % 4 == 0) keep_order(classes);
-            if (c < classes) {
-                const float x = d[i / 2 * 4 + 2 * h + i % 2] - top;
-                const float label = inside ? y[c] : 0.0f;
-                sum += expf(x);
-                mass += label;
-                dot += label * x;
-            }
-        }
-        sum = lanes_sum<4>(sum), mass = lanes_sum<4>(mass), dot = lanes_sum<4>(dot);
-        if (t == 0) exchange[8 * h] = make_float4(top, sum, mass, dot);
+        part[h] = row_part<COLS>(d, h, classes, label(h));
+        if (SPLITS && at.t == 0)
+            exchange[8 * h] = make_float4(part[h].top, part[h].sum, part[h].mass, part[h].dot);
     }
-    __syncwarp();
-    cluster_sync();
+    if (SPLITS) {
+        __syncwarp();
+        cluster_sync();
+    }
     double loss = 0.0;
     UNROLL
     for (int h = 0; h < 2; h++) {
-        const int64_t b = row0 + first + 8 * h;
-        const float *y = a.Y + b * a.C + class0;
-        float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
-        auto of = [&](unsigned r) {
-            return cluster_load_float4(cluster_address(exchange + 8 * h, r));
-        };
-        NO_UNROLL
-        for (unsigned r = 0; r < size; r++) top = fmaxf(top, of(r).x);
-        NO_UNROLL
-        for (unsigned r = 0; r < size; r++) {
-            const float4 part = of(r);
-            if (part.y == 0.0f) continue; /* a block without classes */
-            sum += part.y * expf(part.x - top);
-            mass += part.z;
-            dot += part.w + part.z * (part.x - top);
-        }
-        if (b >= a.B) continue;
-        if (t == 0) loss += (double)(mass * logf(sum) - dot);
-        const float share = mass / sum;
-        const int padding = (int)(a.stride - a.C);
-        typename T::Element *R = s.R + b * a.stride + class0;
-        UNROLL
-        for (int j = 0; j < 32; j++) {
-            if (j % 2 == 0) keep_order(classes);
-            if (8 * j < classes + padding) { /* both are even: pairs are whole */
-                uint32_t pair = 0;
-                UNROLL
-                for (int i = 0; i < 2; i++) {
-                    const float label = 8 * j + i < classes ? y[8 * j + i] : 0.0f;
-                    const float r = expf(d[4 * j + 2 * h + i] - top) * share - label;
-                    pair |= (uint32_t)from_float<T>(r * a.residual_scale) << 16 * i;
-                }
-                *(uint32_t *)(R + 8 * j) = pair;
-            }
-        }
+        const RowPart row = SPLITS ? row_of_parts(exchange + 8 * h) : part[h];
+        const float share = row.mass / row.sum * (SPLITS ? expf(part[h].top - row.top) : 1.0f);
+        store_residual<T, COLS>(a, s, at, d, h, share, label(h));
+        if (at.t == 0 && at.row(h) < a.B) loss += (double)(row.mass * logf(row.sum) - row.dot);
     }
-    return rank == 0 ? loss : 0.0;
+    return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
 }
 
-/* All items of the rows that are this cluster's. */
-template <class T, bool LOADS>
+/* All items of the rows that are this cluster's, in the order of plan_rows (plan.h). */
+template <class T, int COLS, bool LOADS>
 __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
     const Residual<T> &a = wide.phases.residual;
-    const int blocks = (int)ceil_div(a.B, WideTile::ROWS), items = wide.phases.finish.K * blocks;
-    const int clusters = (int)(gridDim.x / cluster_size());
-    const int class0 = (int)cluster_rank() * WideTile::COLS;
-    int turn = 0;      /* even or odd: which half of the exchange is this item's */
+    const int size = (int)cluster_size(), rank = (int)cluster_rank();
+    const int blocks = (int)ceil_div(a.B, WideTile::ROWS);
+    const int groups = SPLITS ? blocks : (int)ceil_div(blocks, size); /* pieces of a space */
+    const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
+    const int class0 = SPLITS ? rank * COLS : 0;
     bool owes = false; /* the loading group runs one exchange ahead */
-    for (int item = (int)(blockIdx.x / cluster_size()); item < items; item += clusters, turn ^= 1) {
-        const int k = item / blocks, row0 = item % blocks * WideTile::ROWS;
+    for (int round = 0;; round++) {
+        const int item = round * clusters + (round % 2 ? clusters - 1 - own : own);
+        if (item >= wide.phases.finish.K * groups) break;
+        const int k = wide.order[item / groups], group = item % groups;
+        const int block = SPLITS ? group : group * size + rank, row0 = block * WideTile::ROWS;
+        const int turn = round % 2; /* which half of the exchange is this item's */
         const ResidualSpace<T> &s = a.space[k];
         const int64_t tiles = ceil_div(s.Z.width, WIDE_DEPTH);
         if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
-                ring_load<true>(
+                ring_load<SHARED, COLS>(
                     ring, tiles,
                     [&](int i, int64_t t) {
                         return BoxAt{&wide.Z[k], (int)t * WIDE_DEPTH, row0 + 64 * i};
@@ -162,20 +252,24 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
                         return BoxAt{&wide.W[k], (int)t * WIDE_DEPTH, class0 + 64 * j};
                     });
             __syncwarp();
-            if (owes) cluster_wait();
-            cluster_arrive();
-            owes = true;
+            if constexpr (SPLITS) {
+                if (owes) cluster_wait();
+                cluster_arrive();
+                owes = true;
+            }
         } else {
-            float d[128];
-            ring_multiply<T, K_MAJOR, true>(ring, d, tiles, [](const unsigned char *) {});
-            const double loss = warp_sum(finish_rows(a, s, d, row0, turn));
+            float d[COLS / 2], y[SPLITS ? 1 : COLS / 2];
+            if constexpr (!SPLITS) load_labels<T, COLS>(a, RowPlace<COLS>(a, row0), y);
+            ring_multiply<T, K_MAJOR, SHARED>(ring, d, tiles, [](const unsigned char *) {});
+            const double loss =
+                warp_sum(finish_rows<T, COLS>(a, s, RowPlace<COLS>(a, row0), d, y, turn));
             double *slots = shared_mem<double>(LOSSES) + turn * (WIDE_CONSUMERS / WARP);
             if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-            if (threadIdx.x == 0 && cluster_rank() == 0) {
+            if (threadIdx.x == 0 && (SPLITS ? rank == 0 : block < blocks)) {
                 double sum = 0.0;
                 for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-                s.loss_partial[item % blocks] = sum;
+                s.loss_partial[block] = sum;
             }
             __syncwarp();
         }
@@ -208,7 +302,7 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
                   count = tiles * (p.split + 1) / g.splits - first;
     if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
-            ring_load<false>(
+            ring_load<SHARE_NONE>(
                 ring, count,
                 [&](int i, int64_t t) {
                     return BoxAt{&wide.R[p.k], (int)p.row + 64 * i, (int)(first + t) * WIDE_DEPTH};
@@ -220,7 +314,7 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
         return;
     } else {
         float d[128], columns[2] = {0.0f, 0.0f};
-        ring_multiply<T, MN_MAJOR, false>(ring, d, count, [&](const unsigned char *R) {
+        ring_multiply<T, MN_MAJOR, SHARE_NONE>(ring, d, count, [&](const unsigned char *R) {
             if (p.col == 0) add_columns<T>(columns, R);
         });
         const int group = (int)threadIdx.x / 128, own = (int)threadIdx.x % 128, lane = own % WARP;
@@ -259,14 +353,15 @@ __device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
 }
 
 /* All steps, of the threads that load or of those that multiply. */
-template <class T, bool LOADS> __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
+template <class T, int COLS, bool LOADS>
+__device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
     const int pieces = gradient.tiles * gradient.splits;
     Ring ring;
     for (int m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
-        wide_rows<T, LOADS>(wide, ring);
+        wide_rows<T, COLS, LOADS>(wide, ring);
         wide_barrier(wide.arrived, 2 * m + 1);
 
         for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x)
@@ -286,7 +381,8 @@ template <class T, bool LOADS> __device__ __forceinline__ void wide_loop(const W
     }
 }
 
-template <class T>
+/* COLS: classes of a block's logits. */
+template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
 #if HAS_WGMMA
@@ -295,10 +391,10 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
     wide_barrier(wide.arrived, 0);
     if (threadIdx.x >= WIDE_CONSUMERS) {
         registers_give<LOADER_REGISTERS>();
-        wide_loop<T, true>(wide);
+        wide_loop<T, COLS, true>(wide);
     } else {
         registers_take<CONSUMER_REGISTERS>();
-        wide_loop<T, false>(wide);
+        wide_loop<T, COLS, false>(wide);
     }
 #else
     __trap(); /* the host launches it on 9.0 alone */
@@ -345,9 +441,11 @@ template <class T> static void wide_plan(Gradient<T> *g, int64_t blocks, void *s
     }
 }
 
-template <class T> static Status wide_launch(Queue *q, const InnerSteps *in, int size) {
+template <class T, int COLS>
+static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     const char *what = "inner_steps (mega, clusters)";
-    const auto kernel = inner_mega_v3_wgmma<T>;
+    const auto kernel = inner_mega_v3_wgmma<T, COLS>;
+    const int size = plan.cluster;
     const FusedScratch scratch =
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
     Wide<T> wide = {};
@@ -360,6 +458,7 @@ template <class T> static Status wide_launch(Queue *q, const InnerSteps *in, int
         const ResidualSpace<T> &s = wide.phases.residual.space[k];
         const int64_t stride = wide.phases.residual.stride;
         features += (double)s.Z.width;
+        wide.order[k] = plan.order[k];
         REQUIRE(q,
                 tensor_map(&wide.Z[k], s.Z.data, s.Z.width, in->B, s.Z.stride, 64, 64) &&
                     tensor_map(&wide.W[k], s.W.data, s.W.width, in->C, s.W.stride, 64, 64) &&
@@ -371,8 +470,10 @@ template <class T> static Status wide_launch(Queue *q, const InnerSteps *in, int
     if (asked != cudaSuccess) return cuda_queue_error(q, what, asked);
     if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
     wide_plan(&wide.phases.gradient, (int64_t)clusters * size, scratch.gradient);
-    const int64_t pieces = (int64_t)wide.phases.gradient.tiles * wide.phases.gradient.splits,
-                  rows = in->K * ceil_div(in->B, WideTile::ROWS) * size,
+    const bool splits = RowPlace<COLS>::SPLITS;
+    const int64_t row_blocks = ceil_div(in->B, WideTile::ROWS),
+                  pieces = (int64_t)wide.phases.gradient.tiles * wide.phases.gradient.splits,
+                  rows = in->K * (splits ? row_blocks : ceil_div(row_blocks, size)) * size,
                   most = round_up(rows > pieces ? rows : pieces, size),
                   blocks = (int64_t)clusters * size < most ? (int64_t)clusters * size : most;
     cudaError_t error = cudaMemsetAsync(wide.arrived, 0, sizeof *wide.arrived, q->stream);
@@ -382,21 +483,31 @@ template <class T> static Status wide_launch(Queue *q, const InnerSteps *in, int
     if (error != cudaSuccess) return cuda_queue_error(q, what, error);
     cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
          2.0 * (double)in->B * features);
-    return launch_with(q, COOPERATIVE | clusters_of(size), inner_mega_v3_wgmma<T>,
+    return launch_with(q, COOPERATIVE | clusters_of(size), (inner_mega_v3_wgmma<T, COLS>),
                        dim3((unsigned)blocks), WIDE_THREADS, WIDE_SHARED, wide);
 }
 
+template <class F> static auto with_wide_tile(const Plan &plan, F f) {
+    if (plan.classes == 64) return f(std::integral_constant<int, 64>());
+    if (plan.classes == 128) return f(std::integral_constant<int, 128>());
+    return f(std::integral_constant<int, WideTile::COLS>());
+}
+
 bool wide_serves(const InnerSteps *in, const Plan &plan) {
-    if (in->M > INT32_MAX / 2 || in->B > INT32_MAX - 256 || largest_d(in) > INT32_MAX - 256)
+    if (in->M > INT32_MAX / 2 || in->B > INT32_MAX - 1024 || largest_d(in) > INT32_MAX - 256)
         return false;
+    if (in->tier == INNER_MEGA) return true;
     int clusters = 0;
-    return in->tier == INNER_MEGA ||
-           (resident_clusters(&clusters, inner_mega_v3_wgmma<Fp16>, plan.cluster, WIDE_THREADS,
-                              WIDE_SHARED) == cudaSuccess &&
-            clusters >= 1);
+    const cudaError_t asked = with_wide_tile(plan, [&](auto cols) {
+        return resident_clusters(&clusters, inner_mega_v3_wgmma<Fp16, cols()>, plan.cluster,
+                                 WIDE_THREADS, WIDE_SHARED);
+    });
+    return asked == cudaSuccess && clusters >= 1;
 }
 
 Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan) {
-    if (in->space[0].Z.type == DTYPE_F16) return wide_launch<Fp16>(q, in, plan.cluster);
-    return wide_launch<Bf16>(q, in, plan.cluster);
+    return with_wide_tile(plan, [&](auto cols) {
+        if (in->space[0].Z.type == DTYPE_F16) return wide_launch<Fp16, cols()>(q, in, plan);
+        return wide_launch<Bf16, cols()>(q, in, plan);
+    });
 }

@@ -1,20 +1,20 @@
 /* wgmma.cuh - the main loop of compute capability 9.0: one warp group loads, two multiply
  *
- *     d (128 x 256) += A (128 x depth) B (depth x 256), operands of 16 bits, 64 of depth a tile
+ *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 of depth a tile
  *
- * Every tile is six boxes of 64 elements by 64 lines (8 KB, swizzled: ptx.cuh), two of A and
- * four of B, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W of
- * Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
+ * Every tile is boxes of 64 elements by 64 lines (8 KB, swizzled: ptx.cuh), two of A and COLS / 64 of
+ * B, four at most, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W
+ * of Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
  *
  *     stage 0                        stage 1, 2, 3
  *     A0 A1 | B0 B1 B2 B3            ...                 group 2, one thread: loads into empty stages
  *     |  |    \_________/
- *     |  group 1: rows 64-127, all columns              full[s]   6 boxes have landed
+ *     |  group 1: rows 64-127, all columns              full[s]   all boxes have landed
  *     group 0: rows 0-63                                empty[s]  8 warps of each block are done
  *
- * A cluster may share A: its blocks load a part each for all of them. Then a stage is empty when all
- * blocks are done with it; otherwise the warps arrive for the others as well. Each phase begins at
- * stage 0, so that the blocks of a cluster agree; a stage's parity is each block's own count. */
+ * A cluster may share A or B: its blocks load a part of the boxes each for all of them. Then a stage is
+ * empty when all blocks are done with it; otherwise the warps arrive for the others as well. Each phase
+ * begins at stage 0, so that the blocks of a cluster agree; a stage's parity is each block's own count. */
 #ifndef TURTLE_KERNELS_CUDA_WGMMA_CUH
 #define TURTLE_KERNELS_CUDA_WGMMA_CUH
 
@@ -82,47 +82,54 @@ struct BoxAt {
     int x, y;
 };
 
-/* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. SHARED: a
- * is the same in all blocks of the cluster. */
-template <bool SHARED, class A, class B>
-__device__ __forceinline__ void ring_load(Ring &ring, int64_t tiles, A a, B b) {
-    const unsigned rank = cluster_rank(), size = cluster_size();
-    for (int64_t t = 0; t < tiles; t++) {
+/* Which operand is the same in all blocks of the cluster. */
+enum SharedOperand { SHARE_NONE, SHARE_A, SHARE_B };
+
+/* The boxes of an operand; of a SHARED one, the block's own part for all blocks. */
+template <bool SHARED, int BOXES, class At>
+__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int64_t t, At at) {
+    const int size = (int)cluster_size();
+    for (int i = SHARED ? (int)cluster_rank() : 0; i < BOXES; i += SHARED ? size : 1) {
+        const BoxAt box = at(i, t);
         uint64_t *full = Ring::full(ring.stage);
+        if (SHARED && size > 1)
+            load_box_multicast(ring.box(first + i), box.map, box.x, box.y, full, (1u << size) - 1);
+        else load_box(ring.box(first + i), box.map, box.x, box.y, full);
+    }
+}
+
+/* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
+template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
+__device__ __forceinline__ void ring_load(Ring &ring, int64_t tiles, A a, B b) {
+    static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
+    for (int64_t t = 0; t < tiles; t++) {
         mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
-        mbarrier_arrive_expect(full, STAGE_BYTES);
-        for (int i = SHARED ? (int)rank : 0; i < 2; i += SHARED ? (int)size : 1) {
-            const BoxAt at = a(i, t);
-            if (SHARED && size > 1)
-                load_box_multicast(ring.box(i), at.map, at.x, at.y, full, (1u << size) - 1);
-            else load_box(ring.box(i), at.map, at.x, at.y, full);
-        }
-        for (int j = 0; j < 4; j++) {
-            const BoxAt at = b(j, t);
-            load_box(ring.box(2 + j), at.map, at.x, at.y, full);
-        }
+        mbarrier_arrive_expect(Ring::full(ring.stage), (2 + COLS / 64) * BOX_BYTES);
+        load_boxes<SHARED == SHARE_A, 2>(ring, 0, t, a);
+        load_boxes<SHARED == SHARE_B, COLS / 64>(ring, 2, t, b);
         ring.next();
     }
 }
 
 /* A warp is done with a stage. */
-template <bool SHARED> __device__ __forceinline__ void ring_release(int stage) {
+template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int stage) {
     const unsigned lane = threadIdx.x % WARP, size = cluster_size();
     __syncwarp();
-    if (SHARED && lane < size) mbarrier_arrive_at(Ring::empty(stage), lane);
-    if (!SHARED && lane == 0) mbarrier_arrive(Ring::empty(stage), size);
+    if (SHARED != SHARE_NONE && lane < size) mbarrier_arrive_at(Ring::empty(stage), lane);
+    if (SHARED == SHARE_NONE && lane == 0) mbarrier_arrive(Ring::empty(stage), size);
     __syncwarp();
 }
 
-/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says.
+/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says, COLS / 2
+ * numbers a thread.
  * each_tile(box) sees the group's box of A. */
-template <class T, Major MAJOR, bool SHARED, class EachTile>
-__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64_t tiles,
+template <class T, Major MAJOR, SharedOperand SHARED, int COLS_2, class EachTile>
+__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int64_t tiles,
                                               EachTile each_tile) {
     const int group = (int)threadIdx.x / 128;
     int before = 0;
     UNROLL
-    for (int i = 0; i < 128; i++) d[i] = 0.0f;
+    for (int i = 0; i < COLS_2; i++) d[i] = 0.0f;
     NO_UNROLL
     for (int64_t t = 0; t < tiles; t++) {
         const unsigned char *a = ring.box(group), *b = ring.box(2);
@@ -131,8 +138,9 @@ __device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[128], int64
         wgmma_fence();
         UNROLL
         for (int step = 0; step < WIDE_DEPTH / 16; step++)
-            wgmma<WGMMA_OF<T>, 256, MAJOR, MAJOR>(d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
-                                                  tile_descriptor<MAJOR>(b, step, BOX_BYTES));
+            wgmma<WGMMA_OF<T>, 2 * COLS_2, MAJOR, MAJOR>(
+                d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
+                tile_descriptor<MAJOR>(b, step, BOX_BYTES));
         wgmma_commit();
         each_tile(a);
         wgmma_wait<1>();
