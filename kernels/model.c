@@ -180,6 +180,9 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     const double sharers = plan->classes < WGMMA_COLS ? plan->cluster : 1.0;
     const double class_tiles = tiles(p->C, rows), all = class_tiles * tiles(p->S, WGMMA_COLS);
     const double splits = most(1.0, (double)(int64_t)(device->sms / all));
+    const double together =
+        plan->classes < WGMMA_COLS ? 1.0 : plan->cluster; /* blocks that share Z */
+    const double groups = tiles(class_tiles, together);
     int64_t pieces, features;
     plan_busiest(plan, &pieces, &features);
     add(m, p, device->wgmma_flops_16,
@@ -193,13 +196,12 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: gradient",
                      .times = M,
-                     .l2 = p->e * p->B * (p->S * class_tiles + p->C * tiles(p->S, WGMMA_COLS)),
-                     .flops = 2.0 * p->B * rows * WGMMA_COLS * all,
+                     .l2 = p->e * p->B * (p->S * groups + p->C * tiles(p->S, WGMMA_COLS)),
+                     .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_COLS),
                      .latency_s = TILE_CLOCKS / device->clock_hz});
     add(m, p, device->wgmma_flops_16,
-        (ModelPhase){.name = "inner: sums, Adam",
-                     .times = M,
-                     .l2 = (8.0 * splits + 24.0 + p->e) * weights});
+        (ModelPhase){
+            .name = "inner: sums, Adam", .times = M, .l2 = (8.0 * splits + 24.0 + p->e) * weights});
     add(m, p, device->wgmma_flops_16,
         (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }

@@ -3,7 +3,7 @@
  *
  *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
  *
- * Shapes   as inner_steps.cu; 128 < C <= 2048, Z of float16 or bfloat16.
+ * Shapes   as inner_steps.cu; 32 < C <= 2048, Z of float16 or bfloat16.
  * Cost     4BCd flops per step and space. C 1000, B 10000, d 768, predicted on an H200: 15.4 GFLOP a
  *          phase are 26 us at 600 TFLOP/s; rows are 79 items over 32 clusters, so 3 rounds (82 %).
  * Mapping  blocks stay, in clusters of 1, 2, 4 or 8, as many as hold all classes, 256 a block:
@@ -293,7 +293,50 @@ __device__ __forceinline__ void add_columns(float sum[2], const unsigned char *R
     }
 }
 
-template <class T, bool LOADS>
+/* The dealing of pieces. Where blocks split the classes a cluster has the same features and the same
+ * piece of the batch in all of them, and a class tile each: Z is loaded once for all. Behind the last
+ * class tile a block multiplies zeros, for the others wait for its part of Z. */
+struct WideDeal {
+    int together, groups; /* blocks that share Z; class tiles in so many */
+    int items, workers, own, rank;
+
+    template <class T>
+    static __host__ __device__ int groups_of(const Gradient<T> &g, int together) {
+        return (int)ceil_div(ceil_div(g.C, WideTile::ROWS), together);
+    }
+    /* Pieces of one block of each `together`. */
+    template <class T> static __host__ __device__ int items_of(const Gradient<T> &g, int together) {
+        const int class_tiles = (int)ceil_div(g.C, WideTile::ROWS);
+        return g.tiles / class_tiles * groups_of(g, together) * g.splits;
+    }
+    template <class T> __device__ WideDeal(const Gradient<T> &g, int blocks) : together(blocks) {
+        groups = groups_of(g, together);
+        items = items_of(g, together);
+        workers = (int)gridDim.x / together;
+        own = (int)blockIdx.x / together;
+        rank = (int)blockIdx.x % together;
+    }
+    /* The block's piece of an item; its class tile may be behind the last. */
+    template <class T> __device__ Piece piece(const Gradient<T> &g, int item) const {
+        const int class_tiles = (int)ceil_div(g.C, WideTile::ROWS);
+        Piece p = {0, 0, item % g.splits, 0, 0, 0, 0};
+        int at = item / g.splits, across;
+        for (;; p.k++) {
+            across = (int)ceil_div(g.space[p.k].d, WideTile::COLS);
+            if (at < across * groups) break;
+            at -= across * groups;
+        }
+        p.class_tile = at / across * together + rank;
+        p.own = p.class_tile * across + at % across;
+        p.tile = g.space[p.k].first_tile + (int)p.own;
+        p.row = p.class_tile * WideTile::ROWS;
+        p.col = at % across * WideTile::COLS;
+        if (p.class_tile >= class_tiles) p.tile = -1;
+        return p;
+    }
+};
+
+template <class T, SharedOperand SHARED, bool LOADS>
 __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, const Piece &p) {
     constexpr int SIZE = WideTile::ROWS * WideTile::COLS;
     const Gradient<T> &g = wide.phases.gradient;
@@ -302,7 +345,7 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
                   count = tiles * (p.split + 1) / g.splits - first;
     if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
-            ring_load<SHARE_NONE>(
+            ring_load<SHARED>(
                 ring, count,
                 [&](int i, int64_t t) {
                     return BoxAt{&wide.R[p.k], (int)p.row + 64 * i, (int)(first + t) * WIDE_DEPTH};
@@ -314,16 +357,21 @@ __device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, cons
         return;
     } else {
         float d[128], columns[2] = {0.0f, 0.0f};
-        ring_multiply<T, MN_MAJOR, SHARE_NONE>(ring, d, count, [&](const unsigned char *R) {
+        ring_multiply<T, MN_MAJOR, SHARED>(ring, d, count, [&](const unsigned char *R) {
             if (p.col == 0) add_columns<T>(columns, R);
         });
-        const int group = (int)threadIdx.x / 128, own = (int)threadIdx.x % 128, lane = own % WARP;
-        const int row = (int)threadIdx.x / WARP * 16 + lane / 4, col = lane % 4 * 2;
+        if (p.tile < 0) return;
+        const int thread = (int)threadIdx.x;
+        const int group = thread / 128, own = thread % 128, lane = own % WARP;
+        const int row = thread / WARP * 16 + lane / 4, col = lane % 4 * 2;
         float *partial = s.partial + (p.own * g.splits + p.split) * SIZE;
-        UNROLL
-        for (int i = 0; i < 128; i += 2)
-            *(float2 *)(partial + (row + i / 2 % 2 * 8) * WideTile::COLS + i / 4 * 8 + col) =
-                make_float2(d[i], d[i + 1]);
+        if (p.row + thread / WARP * 16 < g.C) { /* the warp has classes: nobody reads more */
+            UNROLL
+            for (int i = 0; i < 128; i += 2)
+                *(float2 *)(partial + (row + i / 2 % 2 * 8) * WideTile::COLS + i / 4 * 8 + col) =
+                    make_float2(d[i], d[i + 1]);
+        }
+        __syncwarp();
         if (p.col == 0) {
             float *sums = shared_mem<float>(COLUMN_SUMS) + group * 4 * 64;
             barrier_sync(OF_GROUP + group, 128); /* the last piece's have been read */
@@ -357,20 +405,23 @@ template <class T, int COLS, bool LOADS>
 __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
-    const int pieces = gradient.tiles * gradient.splits;
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    const WideDeal deal(gradient, SPLITS ? (int)cluster_size() : 1);
     Ring ring;
     for (int m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
         wide_rows<T, COLS, LOADS>(wide, ring);
         wide_barrier(wide.arrived, 2 * m + 1);
 
-        for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x)
-            wide_piece<T, LOADS>(wide, ring, piece_at<T, WideTile>(gradient, at));
+        for (int at = deal.own; at < deal.items; at += deal.workers)
+            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(wide, ring,
+                                                                deal.piece(gradient, at));
         if constexpr (!LOADS) {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
             p.finish.prepare(m);
-            for (int at = (int)blockIdx.x; at < pieces; at += (int)gridDim.x) {
-                const Piece piece = piece_at<T, WideTile>(gradient, at);
+            for (int at = deal.own; at < deal.items; at += deal.workers) {
+                const Piece piece = deal.piece(gradient, at);
+                if (piece.tile < 0) continue;
                 gradient_ready(gradient, piece, m);
                 barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
                 gradient_share<T, WideTile>(gradient, piece, p.finish);
@@ -396,6 +447,8 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
         registers_take<CONSUMER_REGISTERS>();
         wide_loop<T, COLS, false>(wide);
     }
+    __syncwarp();
+    cluster_sync(); /* a block's last stages are released to the others, who must still be there */
 #else
     __trap(); /* the host launches it on 9.0 alone */
 #endif
@@ -403,24 +456,26 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
 
 /* --- on the host ------------------------------------------------------------------------------ */
 
-/* Pieces of the batch per tile: those with the shortest predicted time. A tile of depth takes 0.6 us
+/* Pieces of the batch per tile: those with the shortest predicted time; blocks compute so many tiles, of
+ * which `tiles` are not behind the last class. A tile of depth takes 0.6 us
  * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them; 256 KB of it pass the L2 cache twice, at 5.5
  * TB/s. */
-static int64_t wide_splits(int64_t tiles, int64_t depth, int64_t blocks) {
+static int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64_t blocks) {
     int64_t best = 1;
     double least = INFINITY;
     for (int64_t splits = 1; splits <= depth && splits <= MAX_SPLITS; splits++) {
         if (splits > 1 && tiles * splits > WIDE_PIECES) break;
-        const double us =
-            (double)ceil_div(tiles * splits, blocks) * (0.6 * (double)ceil_div(depth, splits) + 2) +
-            (double)(tiles * splits) * 2 * 131072 / 5.5e6;
+        const double us = (double)ceil_div(computed * splits, blocks) *
+                              (0.6 * (double)ceil_div(depth, splits) + 2) +
+                          (double)(tiles * splits) * 2 * 131072 / 5.5e6;
         if (us < least) least = us, best = splits;
     }
     return best;
 }
 
 /* Lays tiles, pieces and scratch out, as gradient_plan does. */
-template <class T> static void wide_plan(Gradient<T> *g, int64_t blocks, void *scratch) {
+template <class T>
+static void wide_plan(Gradient<T> *g, int64_t blocks, int together, void *scratch) {
     int64_t tiles = 0;
     const int64_t class_tiles = ceil_div(g->C, WideTile::ROWS);
     for (int k = 0; k < g->K; k++) {
@@ -428,7 +483,9 @@ template <class T> static void wide_plan(Gradient<T> *g, int64_t blocks, void *s
         tiles += class_tiles * ceil_div(g->space[k].d, WideTile::COLS);
     }
     g->tiles = (int)tiles;
-    g->splits = (int)wide_splits(tiles, ceil_div(g->B, WIDE_DEPTH), blocks);
+    g->splits = 1;
+    g->splits = (int)wide_splits((int64_t)WideDeal::items_of(*g, together) * together, tiles,
+                                 ceil_div(g->B, WIDE_DEPTH), blocks);
     g->counter = (unsigned *)scratch;
     g->m = 0;
     float *at = (float *)scratch + round_up(tiles, 16);
@@ -469,10 +526,11 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     const cudaError_t asked = resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_SHARED);
     if (asked != cudaSuccess) return cuda_queue_error(q, what, asked);
     if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
-    wide_plan(&wide.phases.gradient, (int64_t)clusters * size, scratch.gradient);
     const bool splits = RowPlace<COLS>::SPLITS;
+    const int together = splits ? size : 1;
+    wide_plan(&wide.phases.gradient, (int64_t)clusters * size, together, scratch.gradient);
     const int64_t row_blocks = ceil_div(in->B, WideTile::ROWS),
-                  pieces = (int64_t)wide.phases.gradient.tiles * wide.phases.gradient.splits,
+                  pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
                   rows = in->K * (splits ? row_blocks : ceil_div(row_blocks, size)) * size,
                   most = round_up(rows > pieces ? rows : pieces, size),
                   blocks = (int64_t)clusters * size < most ? (int64_t)clusters * size : most;
