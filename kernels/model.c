@@ -170,40 +170,47 @@ static void tiled_steps(Model *m, const Problem *p, int64_t M) {
     add(m, p, p->rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
-/* Clusters of CTAs of 128 rows. Those that split the classes load Z once for a cluster, W for every 128 rows;
- * those that share W load it once for all their rows. The cluster with most to do decides. Gradient tiles of
- * 128 classes x 256 features, of whose partial sums the real classes are stored. */
+/* R^T Z by tiles of 128 classes x 256 features, of which `together` blocks share Z (wide_gradient.cuh);
+ * without the sums. */
+static ModelPhase wide_gradient(const Problem *p, const char *name, int64_t times,
+                                double together) {
+    const double rows = 128.0, groups = tiles(tiles(p->C, rows), together);
+    return (ModelPhase){.name = name,
+                        .times = times,
+                        .l2 = p->e * p->B * (p->S * groups + p->C * tiles(p->S, WGMMA_COLS)),
+                        .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_COLS),
+                        .latency_s = TILE_CLOCKS / p->device->clock_hz};
+}
+/* Its partial sums, written and read: of the classes that there are. */
+static double wide_sums(const Problem *p) {
+    const double all = tiles(p->C, 128.0) * tiles(p->S, WGMMA_COLS);
+    return 8.0 * most(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
+}
+
+/* Clusters of CTAs of 128 rows. Those that split the classes load Z once for a cluster in either phase, W
+ * for every 128 rows; those that share W load it once for all their rows. The cluster with most to do
+ * decides. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
-    const PlanDevice *device = p->device;
     const Plan *plan = p->plan;
-    const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0;
-    const double sharers = plan->classes < WGMMA_COLS ? plan->cluster : 1.0;
-    const double class_tiles = tiles(p->C, rows), all = class_tiles * tiles(p->S, WGMMA_COLS);
-    const double splits = most(1.0, (double)(int64_t)(device->sms / all));
-    const double together =
-        plan->classes < WGMMA_COLS ? 1.0 : plan->cluster; /* blocks that share Z */
-    const double groups = tiles(class_tiles, together);
+    const bool shares = plan->classes < WGMMA_COLS;
+    const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0,
+                 clock = p->device->clock_hz, rate = p->device->wgmma_flops_16;
     int64_t pieces, features;
     plan_busiest(plan, &pieces, &features);
-    add(m, p, device->wgmma_flops_16,
+    add(m, p, rate,
         (ModelPhase){.name = "inner: logits",
                      .times = M,
-                     .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows * sharers)),
-                     .flops = 2.0 * (double)features * rows * plan->classes * device->sms,
-                     .latency_s = (double)pieces * TILE_CLOCKS / device->clock_hz});
-    add(m, p, device->wgmma_flops_16,
+                     .l2 = p->e * p->S *
+                           (p->B + p->C * tiles(p->B, shares ? rows * plan->cluster : rows)),
+                     .flops = 2.0 * (double)features * rows * plan->classes * p->device->sms,
+                     .latency_s = (double)pieces * TILE_CLOCKS / clock});
+    add(m, p, rate,
         (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
-    add(m, p, device->wgmma_flops_16,
-        (ModelPhase){.name = "inner: gradient",
-                     .times = M,
-                     .l2 = p->e * p->B * (p->S * groups + p->C * tiles(p->S, WGMMA_COLS)),
-                     .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_COLS),
-                     .latency_s = TILE_CLOCKS / device->clock_hz});
-    add(m, p, device->wgmma_flops_16,
+    add(m, p, rate, wide_gradient(p, "inner: gradient", M, shares ? 1.0 : plan->cluster));
+    add(m, p, rate,
         (ModelPhase){
-            .name = "inner: sums, Adam", .times = M, .l2 = (8.0 * splits + 24.0 + p->e) * weights});
-    add(m, p, device->wgmma_flops_16,
-        (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
+            .name = "inner: sums, Adam", .times = M, .l2 = wide_sums(p) + (24.0 + p->e) * weights});
+    add(m, p, rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
 /* --- the iteration ---------------------------------------------------------------------------- */
@@ -255,11 +262,14 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
                      .times = 1,
                      .l2 = 12.0 * labels + (p.rounds ? 6.0 * labels : 0.0),
                      .nodes = p.rounds ? 2.0 : 1.0});
-    phase = gradient(&p, "outer gradient", 1);
-    phase.l2 += gradient_sums(&p) + 4.0 * weights;
+    const bool wide = plan->form == PLAN_WGMMA;
+    const double together = p.C > 384.0 ? 4.0 : p.C > 128.0 ? 2.0 : 1.0; /* wide_together */
+    phase =
+        wide ? wide_gradient(&p, "outer gradient", 1, together) : gradient(&p, "outer gradient", 1);
+    phase.l2 += (wide ? wide_sums(&p) : gradient_sums(&p)) + 4.0 * weights;
     phase.barriers = 1.0;
     phase.nodes = 2.0;
-    add(out, &p, p.rate, phase);
+    add(out, &p, wide ? device->wgmma_flops_16 : p.rate, phase);
     add(out, &p, p.rate, /* gradient twice, v and moments in and out; the count of iterations */
         (ModelPhase){.name = "weight norm, Adam", .times = 1, .l2 = 36.0 * weights, .nodes = 2.0});
 

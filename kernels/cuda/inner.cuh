@@ -13,6 +13,7 @@ extern "C" {
 #include "adam.cuh"
 #include "gradient.cuh"
 #include "residual.cuh"
+#include "wide_gradient.cuh"
 
 /* What becomes of the gradient's sums: one step of Adam, element by element. */
 template <class T> struct AdamFinish {
@@ -71,16 +72,6 @@ struct FusedScratch {
     unsigned *arrived; /* of the persistent kernel's barrier */
     int64_t bytes;
 };
-/* Most pieces of the gradient in inner_wgmma.cu, 128 KB each, unless tiles alone are more; and what
- * they need for K spaces of at most d: grows with d, so that a smaller one fits too. */
-constexpr int64_t WIDE_PIECES = 512;
-inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t class_tiles = ceil_div(C, 128), tiles = K * class_tiles * ceil_div(d, 256);
-    const int64_t depth = ceil_div(B, 64), most = depth < MAX_SPLITS ? depth : MAX_SPLITS;
-    int64_t pieces = tiles * most < WIDE_PIECES ? tiles * most : WIDE_PIECES;
-    if (pieces < tiles) pieces = tiles;
-    return round_up(tiles * 4, 64) + pieces * 128 * 256 * 4 + K * class_tiles * most * 128 * 4;
-}
 inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, int64_t C,
                                   int64_t d) {
     FusedScratch s = {};

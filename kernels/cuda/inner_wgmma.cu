@@ -5,7 +5,7 @@
  *
  * Shapes   as inner_steps.cu; 32 < C <= 2048, Z of float16 or bfloat16.
  * Cost     4BCd flops per step and space. C 1000, B 10000, d 768, predicted on an H200: 15.4 GFLOP a
- *          phase are 26 us at 600 TFLOP/s; rows are 79 items over 32 clusters, so 3 rounds (82 %).
+ *          phase are 19 us at 795 TFLOP/s; rows are 79 items over 33 clusters, so 3 rounds (80 %).
  * Mapping  blocks stay, in clusters of 1, 2, 4 or 8, as many as hold all classes, 256 a block:
  *
  *              phase     items                                 writes
@@ -13,11 +13,14 @@
  *                        Z of the rows is loaded once and multicast; a row's maxima, sums, label mass
  *                        and loss are exchanged through the cluster's shared memory: 16 bytes a block
  *              ----- grid barrier -----
- *              pieces    (128 x 256 of W, piece of the batch) a block: partial gradients
+ *              pieces    (256 features, piece of the batch) a cluster, 128 classes a block: partial
+ *                        gradients (wide_gradient.cuh); Z is loaded once and multicast
  *              ----- the pieces of each tile wait for one another -----
  *              shares    gradient.cuh: sum, Adam               W, m1, m2, the rounded W
  *              ----- grid barrier -----
  *
+ *          To 128 classes a block has whole rows, a cluster 1, 2 or 4 x 128 rows, for which it loads W
+ *          once; the pieces of the gradient are then the blocks' own.
  *          wgmma.cuh has the product of both. Logits never leave the registers.
  * Needs    scratch (cuda_inner_scratch), a cooperative launch of clusters. R and the rounded W are
  *          stored ordinarily and loaded by the TMA: fenced by both sides.
@@ -25,11 +28,13 @@
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
  * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as 384 have
  *          (a quarter of the file is shared by every fourth warp): it spilled 1.7 KB.
- *          To try: Z's boxes of the pieces by multicast; R through shared memory, for its stores fill
- *          half a sector each.
+ *          v3.1 33 to 128 classes, tiles of 64 or 128, W shared by multicast: predicted at C 100, d 768 +
+ *          1536 on an H200, 0.361 ms of steps instead of 0.557. The gradient's Z shared in clusters that
+ *          split the classes: at C 1000 a gradient of 60 us instead of 101.
+ *          To try: more rows a cluster at C 1000, so that W is loaded less often.
  */
 #include "inner.cuh"
-#include "wgmma.cuh"
+#include "wide_gradient.cuh"
 
 template <class T> struct Wide {
     InnerPhases<T> phases;
@@ -39,17 +44,13 @@ template <class T> struct Wide {
     CUtensorMap Z[MAX_SPACES], W[MAX_SPACES], R[MAX_SPACES];
 };
 
-/* Shared memory behind the ring. Two of what the rows exchange: the next item's while a slower block
- * still reads the last one's. */
-constexpr int EXCHANGE = RING_SHARED; /* (2, 128) float4: maximum, sum, label mass, dot */
-constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16;          /* (2, 8) double */
-constexpr int COLUMN_SUMS = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8; /* (2 groups, 4, 64) float */
-constexpr int WIDE_SHARED = COLUMN_SUMS + 2 * 4 * 64 * 4;
+/* Shared memory behind the ring and the gradient's. Two of what the rows exchange: the next item's while a
+ * slower block still reads the last one's. */
+constexpr int EXCHANGE = WIDE_GRADIENT_SHARED; /* (2, 128) float4: maximum, sum, label mass, dot */
+constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16; /* (2, 8) double */
+constexpr int WIDE_SHARED = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8;
 static_assert(EXCHANGE % 16 == 0, "float4s are aligned");
 static_assert(WIDE_SHARED == WGMMA_SHARED, "plan.h counts with it");
-
-/* Named barriers. */
-enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -277,116 +278,6 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
     if (owes) cluster_wait();
 }
 
-/* --- pieces of the gradient --------------------------------------------------------------------- */
-
-/* Two columns of a box of R, 16 of its 64 lines: lines begin a batch row, elements are classes. */
-template <class T>
-__device__ __forceinline__ void add_columns(float sum[2], const unsigned char *R) {
-    const int pair = (int)threadIdx.x % WARP, lines = (int)threadIdx.x % 128 / WARP * 16;
-    UNROLL
-    for (int i = 0; i < 16; i++) {
-        const int r = lines + i;
-        const uint32_t two =
-            *(const uint32_t *)(R + 128 * r + 16 * (pair / 4 ^ r % 8) + pair % 4 * 4);
-        sum[0] += to_float<T>((uint16_t)two);
-        sum[1] += to_float<T>((uint16_t)(two >> 16));
-    }
-}
-
-/* The dealing of pieces. Where blocks split the classes a cluster has the same features and the same
- * piece of the batch in all of them, and a class tile each: Z is loaded once for all. Behind the last
- * class tile a block multiplies zeros, for the others wait for its part of Z. */
-struct WideDeal {
-    int together, groups; /* blocks that share Z; class tiles in so many */
-    int items, workers, own, rank;
-
-    template <class T>
-    static __host__ __device__ int groups_of(const Gradient<T> &g, int together) {
-        return (int)ceil_div(ceil_div(g.C, WideTile::ROWS), together);
-    }
-    /* Pieces of one block of each `together`. */
-    template <class T> static __host__ __device__ int items_of(const Gradient<T> &g, int together) {
-        const int class_tiles = (int)ceil_div(g.C, WideTile::ROWS);
-        return g.tiles / class_tiles * groups_of(g, together) * g.splits;
-    }
-    template <class T> __device__ WideDeal(const Gradient<T> &g, int blocks) : together(blocks) {
-        groups = groups_of(g, together);
-        items = items_of(g, together);
-        workers = (int)gridDim.x / together;
-        own = (int)blockIdx.x / together;
-        rank = (int)blockIdx.x % together;
-    }
-    /* The block's piece of an item; its class tile may be behind the last. */
-    template <class T> __device__ Piece piece(const Gradient<T> &g, int item) const {
-        const int class_tiles = (int)ceil_div(g.C, WideTile::ROWS);
-        Piece p = {0, 0, item % g.splits, 0, 0, 0, 0};
-        int at = item / g.splits, across;
-        for (;; p.k++) {
-            across = (int)ceil_div(g.space[p.k].d, WideTile::COLS);
-            if (at < across * groups) break;
-            at -= across * groups;
-        }
-        p.class_tile = at / across * together + rank;
-        p.own = p.class_tile * across + at % across;
-        p.tile = g.space[p.k].first_tile + (int)p.own;
-        p.row = p.class_tile * WideTile::ROWS;
-        p.col = at % across * WideTile::COLS;
-        if (p.class_tile >= class_tiles) p.tile = -1;
-        return p;
-    }
-};
-
-template <class T, SharedOperand SHARED, bool LOADS>
-__device__ __forceinline__ void wide_piece(const Wide<T> &wide, Ring &ring, const Piece &p) {
-    constexpr int SIZE = WideTile::ROWS * WideTile::COLS;
-    const Gradient<T> &g = wide.phases.gradient;
-    const GradientSpace<T> &s = g.space[p.k];
-    const int64_t tiles = ceil_div(g.B, WIDE_DEPTH), first = tiles * p.split / g.splits,
-                  count = tiles * (p.split + 1) / g.splits - first;
-    if constexpr (LOADS) {
-        if (threadIdx.x == WIDE_CONSUMERS)
-            ring_load<SHARED>(
-                ring, count,
-                [&](int i, int64_t t) {
-                    return BoxAt{&wide.R[p.k], (int)p.row + 64 * i, (int)(first + t) * WIDE_DEPTH};
-                },
-                [&](int j, int64_t t) {
-                    return BoxAt{&wide.Z[p.k], (int)p.col + 64 * j, (int)(first + t) * WIDE_DEPTH};
-                });
-        __syncwarp();
-        return;
-    } else {
-        float d[128], columns[2] = {0.0f, 0.0f};
-        ring_multiply<T, MN_MAJOR, SHARED>(ring, d, count, [&](const unsigned char *R) {
-            if (p.col == 0) add_columns<T>(columns, R);
-        });
-        if (p.tile < 0) return;
-        const int thread = (int)threadIdx.x;
-        const int group = thread / 128, own = thread % 128, lane = own % WARP;
-        const int row = thread / WARP * 16 + lane / 4, col = lane % 4 * 2;
-        float *partial = s.partial + (p.own * g.splits + p.split) * SIZE;
-        if (p.row + thread / WARP * 16 < g.C) { /* the warp has classes: nobody reads more */
-            UNROLL
-            for (int i = 0; i < 128; i += 2)
-                *(float2 *)(partial + (row + i / 2 % 2 * 8) * WideTile::COLS + i / 4 * 8 + col) =
-                    make_float2(d[i], d[i + 1]);
-        }
-        __syncwarp();
-        if (p.col == 0) {
-            float *sums = shared_mem<float>(COLUMN_SUMS) + group * 4 * 64;
-            barrier_sync(OF_GROUP + group, 128); /* the last piece's have been read */
-            sums[own / WARP * 64 + 2 * lane] = columns[0];
-            sums[own / WARP * 64 + 2 * lane + 1] = columns[1];
-            barrier_sync(OF_GROUP + group, 128);
-            if (own < 64)
-                s.bias[(p.class_tile * g.splits + p.split) * WideTile::ROWS + 64 * group + own] =
-                    sums[own] + sums[64 + own] + sums[128 + own] + sums[192 + own];
-        }
-        barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* the release is for what all have written */
-        if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
-    }
-}
-
 /* --- the kernel ------------------------------------------------------------------------------- */
 
 /* A barrier of the grid behind which the TMA may load what was stored before it. */
@@ -414,18 +305,12 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
         wide_barrier(wide.arrived, 2 * m + 1);
 
         for (int at = deal.own; at < deal.items; at += deal.workers)
-            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(wide, ring,
+            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(gradient, wide.R, wide.Z, ring,
                                                                 deal.piece(gradient, at));
         if constexpr (!LOADS) {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
             p.finish.prepare(m);
-            for (int at = deal.own; at < deal.items; at += deal.workers) {
-                const Piece piece = deal.piece(gradient, at);
-                if (piece.tile < 0) continue;
-                gradient_ready(gradient, piece, m);
-                barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-                gradient_share<T, WideTile>(gradient, piece, p.finish);
-            }
+            wide_shares(gradient, deal, m, p.finish);
             p.finish.end(m);
         }
         if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
@@ -455,48 +340,6 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */
-
-/* Pieces of the batch per tile: those with the shortest predicted time; blocks compute so many tiles, of
- * which `tiles` are not behind the last class. A tile of depth takes 0.6 us
- * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them; 256 KB of it pass the L2 cache twice, at 5.5
- * TB/s. */
-static int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64_t blocks) {
-    int64_t best = 1;
-    double least = INFINITY;
-    for (int64_t splits = 1; splits <= depth && splits <= MAX_SPLITS; splits++) {
-        if (splits > 1 && tiles * splits > WIDE_PIECES) break;
-        const double us = (double)ceil_div(computed * splits, blocks) *
-                              (0.6 * (double)ceil_div(depth, splits) + 2) +
-                          (double)(tiles * splits) * 2 * 131072 / 5.5e6;
-        if (us < least) least = us, best = splits;
-    }
-    return best;
-}
-
-/* Lays tiles, pieces and scratch out, as gradient_plan does. */
-template <class T>
-static void wide_plan(Gradient<T> *g, int64_t blocks, int together, void *scratch) {
-    int64_t tiles = 0;
-    const int64_t class_tiles = ceil_div(g->C, WideTile::ROWS);
-    for (int k = 0; k < g->K; k++) {
-        g->space[k].first_tile = (int)tiles;
-        tiles += class_tiles * ceil_div(g->space[k].d, WideTile::COLS);
-    }
-    g->tiles = (int)tiles;
-    g->splits = 1;
-    g->splits = (int)wide_splits((int64_t)WideDeal::items_of(*g, together) * together, tiles,
-                                 ceil_div(g->B, WIDE_DEPTH), blocks);
-    g->counter = (unsigned *)scratch;
-    g->m = 0;
-    float *at = (float *)scratch + round_up(tiles, 16);
-    for (int k = 0; k < g->K; k++) {
-        const int64_t own = class_tiles * ceil_div(g->space[k].d, WideTile::COLS);
-        g->space[k].partial = at;
-        at += own * g->splits * WideTile::ROWS * WideTile::COLS;
-        g->space[k].bias = at;
-        at += class_tiles * g->splits * WideTile::ROWS;
-    }
-}
 
 template <class T, int COLS>
 static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {

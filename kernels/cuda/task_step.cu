@@ -13,7 +13,8 @@
  *              head_labels_v1_rows       a block: 64 rows of a space (logits.cuh) -> L, a loss
  *              task_grad_v3_spaces       rows over lanes (rows.cuh), all spaces -> R; sums the losses
  *              round_residuals           R in the operand type, scaled                  (16 bits)
- *              gradient_v2_split         R^T Z of all spaces (gradient.cuh)
+ *              gradient_v2_split         R^T Z of all spaces (gradient.cuh); 33 classes and more in 16
+ *                                        bits on 9.0: gradient_v3_wgmma (wide_gradient.cuh)
  *              task_adam_v1_block        a block: a class of a space: weight norm's gradient, Adam
  *
  *          R is not bounded. In fp16 it is multiplied by the power of two that brings the largest of all
@@ -24,15 +25,16 @@
  *          and a copy, K (task_grad, maximum 2, rounding, gradient 2, weight norm, Adam): 12K + 1 nodes in
  *          fp16. Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 8 to 15 us less, K = 2 23 to
  *          45 us.
+ *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536: 208 -> 79 us.
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
 #include "adam.cuh"
-#include "gradient.cuh"
 #include "logits.cuh"
 #include "residual_scale.cuh"
 #include "rows.cuh"
 #include "weight_norm.cuh"
+#include "wide_gradient.cuh"
 
 /* --- heads -> L, losses ----------------------------------------------------------------------- */
 
@@ -244,7 +246,9 @@ static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int6
     s.loss_partial = pieces.take<double>(K * logit_blocks(B) * 8);
     s.L = pieces.take<float>(K * B * C * 4);
     s.R = pieces.take<uint16_t>(K * s.pitch * 2);
-    s.work = pieces.take(gradient_scratch(K, C, d));
+    const int64_t tiled = gradient_scratch(K, C, d),
+                  wide = rounds && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;
+    s.work = pieces.take(tiled > wide ? tiled : wide);
     s.bytes = pieces.bytes;
     return s;
 }
@@ -375,13 +379,21 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
                scratch.R, scratch.pitch, scratch.unscale, (const float *)s->P,
                (const unsigned *)scratch.most, B, C);
     }
-    with_gradient_tile(C, [&](auto shape) {
-        using S = decltype(shape);
-        if (q->status != OK) return q->status;
-        const Status st =
-            gradient_plan<S>(q, &g, gradient_resident<S, T, StoreSpaces>(q->device), scratch.work);
-        return st == OK ? gradient_launch<S>(q, g, store) : st;
-    });
+    bool wide = false; /* many classes, where the device has wgmma */
+    if constexpr (rounds) {
+        WideGradient<T, StoreSpaces> a = {};
+        a.gradient = g;
+        a.finish = store;
+        wide = C > SLAB_MOST_CLASSES && q->status == OK && wide_gradient(q, a, scratch.work);
+    }
+    if (!wide)
+        with_gradient_tile(C, [&](auto shape) {
+            using S = decltype(shape);
+            if (q->status != OK) return q->status;
+            const Status st = gradient_plan<S>(
+                q, &g, gradient_resident<S, T, StoreSpaces>(q->device), scratch.work);
+            return st == OK ? gradient_launch<S>(q, g, store) : st;
+        });
     cost(q, 19.0 * (double)C * features, 28.0 * (double)C * features);
     return launch(q, task_adam_v1_block, dim3((unsigned)C, (unsigned)K), NORM_THREADS,
                   NORM_SHARED + (int)sizeof(AdamStep), adam);
