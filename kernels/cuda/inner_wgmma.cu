@@ -241,16 +241,16 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
         const int block = SPLITS ? group : group * size + rank, row0 = block * WideTile::ROWS;
         const int turn = round % 2; /* which half of the exchange is this item's */
         const ResidualSpace<T> &s = a.space[k];
-        const int64_t tiles = ceil_div(s.Z.width, WIDE_DEPTH);
+        const int tiles = (int)ceil_div(s.Z.width, WIDE_DEPTH);
         if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
                 ring_load<SHARED, COLS>(
                     ring, tiles,
-                    [&](int i, int64_t t) {
-                        return BoxAt{&wide.Z[k], (int)t * WIDE_DEPTH, row0 + 64 * i};
+                    [&](int i, int t) {
+                        return BoxAt{&wide.Z[k], t * WIDE_DEPTH, row0 + 64 * i};
                     },
-                    [&](int j, int64_t t) {
-                        return BoxAt{&wide.W[k], (int)t * WIDE_DEPTH, class0 + 64 * j};
+                    [&](int j, int t) {
+                        return BoxAt{&wide.W[k], t * WIDE_DEPTH, class0 + 64 * j};
                     });
             __syncwarp();
             if constexpr (SPLITS) {
@@ -297,16 +297,21 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
-    const WideDeal deal(gradient, SPLITS ? (int)cluster_size() : 1);
     Ring ring;
     for (int m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
         wide_rows<T, COLS, LOADS>(wide, ring);
         wide_barrier(wide.arrived, 2 * m + 1);
 
+        int together = 1;
+        if constexpr (SPLITS) {
+            together = (int)cluster_size();
+            keep_order(together); /* the deal is not kept while rows are multiplied */
+        }
+        const WideDeal deal(gradient, together);
         for (int at = deal.own; at < deal.items; at += deal.workers)
-            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(gradient, wide.R, wide.Z, ring,
-                                                                deal.piece(gradient, at));
+            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(gradient, deal, at, wide.R, wide.Z,
+                                                                ring);
         if constexpr (!LOADS) {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
             p.finish.prepare(m);

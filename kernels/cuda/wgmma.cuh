@@ -87,7 +87,7 @@ enum SharedOperand { SHARE_NONE, SHARE_A, SHARE_B };
 
 /* The boxes of an operand; of a SHARED one, the block's own part for all blocks. */
 template <bool SHARED, int BOXES, class At>
-__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int64_t t, At at) {
+__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, At at) {
     const int size = (int)cluster_size();
     for (int i = SHARED ? (int)cluster_rank() : 0; i < BOXES; i += SHARED ? size : 1) {
         const BoxAt box = at(i, t);
@@ -100,9 +100,9 @@ __device__ __forceinline__ void load_boxes(const Ring &ring, int first, int64_t 
 
 /* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
 template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
-__device__ __forceinline__ void ring_load(Ring &ring, int64_t tiles, A a, B b) {
+__device__ __forceinline__ void ring_load(Ring &ring, int tiles, A a, B b) {
     static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
-    for (int64_t t = 0; t < tiles; t++) {
+    for (int t = 0; t < tiles; t++) {
         mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
         mbarrier_arrive_expect(Ring::full(ring.stage), (2 + COLS / 64) * BOX_BYTES);
         load_boxes<SHARED == SHARE_A, 2>(ring, 0, t, a);
@@ -124,14 +124,14 @@ template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int
  * numbers a thread.
  * each_tile(box) sees the group's box of A. */
 template <class T, Major MAJOR, SharedOperand SHARED, int COLS_2, class EachTile>
-__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int64_t tiles,
+__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int tiles,
                                               EachTile each_tile) {
     const int group = (int)threadIdx.x / 128;
     int before = 0;
     UNROLL
     for (int i = 0; i < COLS_2; i++) d[i] = 0.0f;
     NO_UNROLL
-    for (int64_t t = 0; t < tiles; t++) {
+    for (int t = 0; t < tiles; t++) {
         const unsigned char *a = ring.box(group), *b = ring.box(2);
         mbarrier_wait(Ring::full(ring.stage), ring.parity());
         __syncwarp();

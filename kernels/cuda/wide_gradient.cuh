@@ -84,31 +84,36 @@ struct WideDeal {
     }
 };
 
+/* An item of the deal: loaded, or multiplied and stored among the partial sums. */
 template <class T, SharedOperand SHARED, bool LOADS>
-__device__ __forceinline__ void wide_piece(const Gradient<T> &g, const CUtensorMap *R,
-                                           const CUtensorMap *Z, Ring &ring, const Piece &p) {
+__device__ __forceinline__ void wide_piece(const Gradient<T> &g, const WideDeal &deal, int item,
+                                           const CUtensorMap *R, const CUtensorMap *Z, Ring &ring) {
     constexpr int SIZE = WideTile::ROWS * WideTile::COLS;
-    const GradientSpace<T> &s = g.space[p.k];
-    const int64_t tiles = ceil_div(g.B, WIDE_DEPTH), first = tiles * p.split / g.splits,
-                  count = tiles * (p.split + 1) / g.splits - first;
+    Piece p = deal.piece(g, item);
+    const int tiles = (int)ceil_div(g.B, WIDE_DEPTH), /* below 2^25, splits to 2^6 */
+        first = tiles * p.split / g.splits, count = tiles * (p.split + 1) / g.splits - first;
     if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
             ring_load<SHARED>(
                 ring, count,
-                [&](int i, int64_t t) {
-                    return BoxAt{&R[p.k], (int)p.row + 64 * i, (int)(first + t) * WIDE_DEPTH};
+                [&](int i, int t) {
+                    return BoxAt{&R[p.k], (int)p.row + 64 * i, (first + t) * WIDE_DEPTH};
                 },
-                [&](int j, int64_t t) {
-                    return BoxAt{&Z[p.k], (int)p.col + 64 * j, (int)(first + t) * WIDE_DEPTH};
+                [&](int j, int t) {
+                    return BoxAt{&Z[p.k], (int)p.col + 64 * j, (first + t) * WIDE_DEPTH};
                 });
         __syncwarp();
         return;
     } else {
         float d[128], columns[2] = {0.0f, 0.0f};
+        const bool sums_columns = p.col == 0;
         ring_multiply<T, MN_MAJOR, SHARED>(ring, d, count, [&](const unsigned char *box) {
-            if (p.col == 0) add_columns<T>(columns, box);
+            if (sums_columns) add_columns<T>(columns, box);
         });
+        keep_order(item); /* found again: registers are few while it multiplies */
+        p = deal.piece(g, item);
         if (p.tile < 0) return;
+        const GradientSpace<T> &s = g.space[p.k];
         const int thread = (int)threadIdx.x;
         const int group = thread / 128, own = thread % 128, lane = own % WARP;
         const int row = thread / WARP * 16 + lane / 4, col = lane % 4 * 2;
@@ -120,7 +125,7 @@ __device__ __forceinline__ void wide_piece(const Gradient<T> &g, const CUtensorM
                     make_float2(d[i], d[i + 1]);
         }
         __syncwarp();
-        if (p.col == 0) {
+        if (sums_columns) {
             float *sums = shared_mem<float>(COLUMN_SUMS) + group * 4 * 64;
             barrier_sync(OF_GROUP + group, 128); /* the last piece's have been read */
             sums[own / WARP * 64 + 2 * lane] = columns[0];
@@ -167,11 +172,11 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
     if (threadIdx.x >= WIDE_CONSUMERS) {
         registers_give<LOADER_REGISTERS>();
         for (int at = deal.own; at < deal.items; at += deal.workers)
-            wide_piece<T, SHARE_B, true>(g, a.R, a.Z, ring, deal.piece(g, at));
+            wide_piece<T, SHARE_B, true>(g, deal, at, a.R, a.Z, ring);
     } else {
         registers_take<CONSUMER_REGISTERS>();
         for (int at = deal.own; at < deal.items; at += deal.workers)
-            wide_piece<T, SHARE_B, false>(g, a.R, a.Z, ring, deal.piece(g, at));
+            wide_piece<T, SHARE_B, false>(g, deal, at, a.R, a.Z, ring);
         wide_shares(g, deal, 0, a.finish);
     }
     __syncwarp();
