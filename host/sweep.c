@@ -439,6 +439,7 @@ static Status open_device(Sweep *s, Error *err) {
 static int jobs_of(const Sweep *s) {
     const RunShared shared = {.in = &s->in, .ops = &s->ops};
     int most = 1;
+    if (s->ops.emulated) return 1; /* which one thread drives */
     if (s->options->jobs) return s->options->jobs;
     if (strcmp(s->ops.kind, "cpu") == 0) return s->ops.threads;
     for (int64_t r = 0; r < s->result->runs; r++) {

@@ -262,10 +262,9 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
                      .times = 1,
                      .l2 = 12.0 * labels + (p.rounds ? 6.0 * labels : 0.0),
                      .nodes = p.rounds ? 2.0 : 1.0});
-    const bool wide = plan->form == PLAN_WGMMA;
-    const double together = p.C > 384.0 ? 4.0 : p.C > 128.0 ? 2.0 : 1.0; /* wide_together */
-    phase =
-        wide ? wide_gradient(&p, "outer gradient", 1, together) : gradient(&p, "outer gradient", 1);
+    const bool wide = p.rounds && device->wgmma && p.C > SLAB_MOST_CLASSES;
+    phase = wide ? wide_gradient(&p, "outer gradient", 1, WGMMA_TOGETHER(p.C))
+                 : gradient(&p, "outer gradient", 1);
     phase.l2 += (wide ? wide_sums(&p) : gradient_sums(&p)) + 4.0 * weights;
     phase.barriers = 1.0;
     phase.nodes = 2.0;

@@ -83,6 +83,8 @@ enum {
 /* Bytes of shared memory of the wgmma form: four stages of six boxes of 8 KiB and their mbarriers, rows'
  * sums and losses twice, sums of columns (a static_assert of inner_wgmma.cu). */
 enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 + 2 * 4 * 64 * 4 };
+/* CTAs that share Z in the wgmma form's gradient where it is a launch of its own: 128 classes each. */
+#define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
 /* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */
 enum { TILED_SHARED = 46080 };
 

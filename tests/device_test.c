@@ -111,6 +111,40 @@ Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
     remove_folder(folder);
 }
 
+/* A sweep with as many trainings side by side as the device's plan says leaves what one after the other
+ * leaves, for each is planned for its share either way. (One thread drives the emulator.) */
+Test(device, trainings_side_by_side_change_no_bit, .timeout = 300) {
+    static const char *const flags[] = {"--jobs 1", "", "--jobs 3"};
+    char *folder = temporary_folder();
+    FileMap first[2], other;
+    Error err;
+    Ran ran;
+    need_gpu();
+    for (int i = 0; i < 3; i++) {
+        run_turtle(&ran,
+                   "sweep --device cuda --features " DEMO "/representations/patches/mnist_val.npy "
+                   "--classes 10 --seeds 42 43 --T 3 --batch_size 100 --no_score --quiet "
+                   "--out %s/%d %s",
+                   folder, i, flags[i]);
+        cr_assert(ran.status == 0, "%s: %s", flags[i], ran.err);
+        for (int seed = 0; seed < 2; seed++) {
+            char *path = format_text("%s/%d/C10_coldstart_innerlr0.001_outerlr0.001_gamma10.0_"
+                                     "seed%d/checkpoint.pt",
+                                     folder, i, 42 + seed);
+            FileMap *map = i ? &other : &first[seed];
+            ASSERT_OK(file_map(map, path, &err), err);
+            if (i)
+                cr_expect(map->bytes == first[seed].bytes &&
+                              !memcmp(map->data, first[seed].data, (size_t)map->bytes),
+                          "%s: seed %d", flags[i], 42 + seed);
+            if (i) file_unmap(map);
+            free(path);
+        }
+    }
+    for (int seed = 0; seed < 2; seed++) file_unmap(&first[seed]);
+    remove_folder(folder);
+}
+
 /* --- baselines -------------------------------------------------------------------------------- */
 
 #define PATCHES                                                                \

@@ -272,6 +272,7 @@ Test(emu_stream, devices_have_their_limits) {
         const char *key;
         int sms, major, minor, shared;
     } expected[] = {{"tiny", 4, 9, 0, 227},
+                    {"slice", 4, 9, 0, 227},
                     {"h200", 132, 9, 0, 227},
                     {"a100", 108, 8, 0, 163},
                     {"ada", 128, 8, 9, 99}};

@@ -106,8 +106,9 @@ Test(tiers, features_beside_the_device_give_the_same_bits, .timeout = 300) {
     }
 }
 
-/* Sums of fewer blocks: the losses agree to what float16 operands, of 2^-11, let five iterations know.
- * One of four SMs has all rows, two half of them, four a quarter: no launch may wait for others' SMs. */
+/* Operands are the same float16 numbers but where float32 sums in another order round to a neighbour, so a
+ * logit is off by less than 2^-11 of itself, and a loss, of logits below 1 and residuals below 1, too.
+ * Between 8 trainings four SMs are less than one each: one block then has all rows. */
 Test(tiers, a_training_runs_on_its_share_of_the_device, .timeout = 300) {
     Run run = {false, false, INNER_MEGA, DTYPE_F16, false, 0};
     bool remote;
@@ -289,8 +290,9 @@ static void check_wide(DType type, int K, int64_t B, int64_t C, int64_t d, int M
             wide_run(type, INNER_UNFUSED, other ? "reference" : "cuda", 0, K, B, C, d, M, NULL);
         for (int j = 0; j < ours.n; j++)
             EXPECT_CLOSE(relative_error(ours.data[j], o.data[j], o.count[j]),
-                         j > 0 && j % 2 == 0 ? moments : heads, "%s: output %d at K %d B %d C %d d %d",
-                         other ? "reference" : "unfused", j, K, (int)B, (int)C, (int)d);
+                         j > 0 && j % 2 == 0 ? moments : heads,
+                         "%s: output %d at K %d B %d C %d d %d", other ? "reference" : "unfused", j,
+                         K, (int)B, (int)C, (int)d);
         free_outputs(&o);
     }
     for (int run = 1; run < test_runs("cuda"); run++) {
@@ -360,3 +362,41 @@ Test(tiers, classes_fill_a_block, .timeout = 600) {
     }
     off_alignment = 0;
 }
+
+#if defined(TEST_EMULATED)
+/* A slice of a GPU holds no cluster of four: the user is told, `auto` runs tiles, `mega` fails. */
+Test(tiers, a_device_without_clusters_runs_tiles_and_says_so, .timeout = 120) {
+    enum { B = 3, C = 600, D = 8 };
+    Ops ops;
+    Queue *q;
+    Error err;
+    setenv("EMU_DEVICE", "slice", 1);
+    open_backend(&ops, &q, "cuda", 0);
+    ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+    variant = (Variant){"", DTYPE_F16, false, INNER_AUTO};
+    InnerSteps in = {.K = 1, .B = B, .C = C, .M = 2, .lr = 0.001, .tier = INNER_AUTO};
+    const int64_t n = linear_size(C, D);
+    in.Y = probabilities(B, C, 1);
+    in.step = counting(0, 1);
+    in.losses = floats(in.M);
+    in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F16, 1, B, C, D));
+    in.space[0] =
+        (InnerSpace){batch_of(&ops, numbers(B * D, 2), B, D), operands(n, 6), floats(n), floats(n)};
+    const InnerOutlook four = ops.train.inner_outlook(ops.device, &in);
+    cr_expect(strstr(four.note, "no cluster of 4"), "%s", four.note);
+    ops.train.inner_steps(q, &in);
+    finish(&ops, q);
+    cr_expect(in.losses[1] > 0.0f && calls(&ops, "inner_mega_v1_tiled") == 1 &&
+              calls(&ops, "inner_mega") == 1);
+    in.C = 500; /* two blocks hold them */
+    cr_expect(!ops.train.inner_outlook(ops.device, &in).note[0]);
+    in.C = C;
+    in.tier = INNER_MEGA;
+    ops.train.inner_steps(q, &in);
+    cr_expect(ops.mem.wait(q, &err) == ERR_DEVICE, "asked for by name");
+    close_backend(&ops, q);
+    free_arrays();
+    variant = (Variant){"fp32", DTYPE_F32, false, INNER_AUTO};
+    unsetenv("EMU_DEVICE");
+}
+#endif

@@ -25,6 +25,11 @@ Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
+/* Trainings of a sweep allocate side by side. */
+static void count_bytes(int64_t *sum, int64_t bytes) {
+    __atomic_fetch_add(sum, bytes, __ATOMIC_RELAXED);
+}
+
 static void memory(Device *device, MemoryUse *out) {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
@@ -62,14 +67,14 @@ static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
         return cuda_fail(err, device, "memory", error);
     }
     out->bytes = bytes;
-    device->used.arrays += bytes;
+    count_bytes(&device->used.arrays, bytes);
     return OK;
 }
 
 static void release(Device *device, Buffer *buffer) {
     if (!buffer->data) return;
     cudaFree(buffer->data);
-    device->used.arrays -= buffer->bytes;
+    count_bytes(&device->used.arrays, -buffer->bytes);
     *buffer = (Buffer){};
 }
 
@@ -104,7 +109,7 @@ static Status make_resident(Device *device, Features *out, const Features *host,
     }
     *out = *host;
     out->data = data;
-    device->used.resident += bytes;
+    count_bytes(&device->used.resident, bytes);
     return OK;
 }
 
@@ -182,7 +187,7 @@ static Status make_remote(Device *device, Features *out, const Features *host, E
     }
     *out = *host;
     out->data = r->data;
-    device->used.remote += bytes;
+    count_bytes(&device->used.remote, bytes);
     return OK;
 }
 
@@ -202,10 +207,10 @@ static void features_close(Device *device, Features *f) {
         if (r->registered) cudaHostUnregister(r->base);
         else cudaFreeHost(r->base);
         *r = Remote{};
-        device->used.remote -= features_bytes(f);
+        count_bytes(&device->used.remote, -features_bytes(f));
     } else if (f->data) {
         cudaFree((void *)f->data);
-        device->used.resident -= features_bytes(f);
+        count_bytes(&device->used.resident, -features_bytes(f));
     }
     *f = Features{};
 }

@@ -84,9 +84,7 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
         s.space[k].loss_partial = pieces.take<double>(residual_blocks(B) * 8);
     }
     s.arrived = pieces.take<unsigned>(sizeof *s.arrived);
-    const int64_t tiled = gradient_scratch(K, C, d),
-                  wide = type != DTYPE_F32 && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;
-    s.gradient = pieces.take(tiled > wide ? tiled : wide);
+    s.gradient = pieces.take(any_gradient_scratch(type, K, B, C, d));
     s.bytes = pieces.bytes;
     return s;
 }
@@ -165,9 +163,10 @@ inline int64_t largest_d(const InnerSteps *in) {
 /* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
 int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);
-/* inner_wgmma.cu: the one for many classes, for PLAN_WGMMA. It serves sizes of 32 bits, and where nobody
- * asked for it by name (INNER_AUTO) devices that hold a cluster at once. */
-bool wide_serves(const InnerSteps *in, const Plan &plan);
+/* inner_wgmma.cu: the one for many classes, for PLAN_WGMMA. It serves sizes of 32 bits, on devices that hold
+ * a cluster: how many at once, 0 where it is none. */
+bool wide_sizes(const InnerSteps *in);
+int wide_clusters(const Plan &plan);
 Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan);
 
 #endif

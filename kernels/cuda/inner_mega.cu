@@ -132,7 +132,7 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
         plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
         return out;
     out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
-    if (plan.form == PLAN_WGMMA && !wide_serves(in, plan))
+    if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
         snprintf(out.note, sizeof out.note,
                  "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
                  "loop runs in tiles",
@@ -146,6 +146,9 @@ Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
     const Status st = plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &q->error);
     if (st != OK) return q->status = st;
     if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
-    if (plan.form == PLAN_WGMMA && wide_serves(in, plan)) return wide_steps(q, in, plan);
+    /* asked for by name, it fails where a device holds no cluster */
+    if (plan.form == PLAN_WGMMA && wide_sizes(in) &&
+        (in->tier == INNER_MEGA || wide_clusters(plan) >= 1))
+        return wide_steps(q, in, plan);
     return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
 }

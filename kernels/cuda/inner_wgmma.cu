@@ -280,8 +280,8 @@ __device__ __forceinline__ void wide_rows(const Wide<T> &wide, Ring &ring) {
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
-/* A barrier of the grid behind which the TMA may load what was stored before it. */
-/* `before` barriers were before it: counted, not kept, for registers are few. */
+/* A barrier of the grid behind which the TMA may load what was stored before it; `before` barriers came
+ * before: counted, not kept, for registers are few. */
 __device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
     unsigned epoch = gridDim.x * (unsigned)before;
     fence_proxy_async_global(); /* as the writer */
@@ -399,16 +399,17 @@ template <class F> static auto with_wide_tile(const Plan &plan, F f) {
     return f(std::integral_constant<int, WideTile::COLS>());
 }
 
-bool wide_serves(const InnerSteps *in, const Plan &plan) {
-    if (in->M > INT32_MAX / 2 || in->B > INT32_MAX - 1024 || largest_d(in) > INT32_MAX - 256)
-        return false;
-    if (in->tier == INNER_MEGA) return true;
+bool wide_sizes(const InnerSteps *in) {
+    return in->M <= INT32_MAX / 2 && in->B <= INT32_MAX - 1024 && largest_d(in) <= INT32_MAX - 256;
+}
+
+int wide_clusters(const Plan &plan) {
     int clusters = 0;
     const cudaError_t asked = with_wide_tile(plan, [&](auto cols) {
         return resident_clusters(&clusters, inner_mega_v3_wgmma<Fp16, cols()>, plan.cluster,
                                  WIDE_THREADS, WIDE_SHARED);
     });
-    return asked == cudaSuccess && clusters >= 1;
+    return asked == cudaSuccess ? clusters : 0;
 }
 
 Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan) {

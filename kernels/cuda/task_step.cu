@@ -25,7 +25,7 @@
  *          and a copy, K (task_grad, maximum 2, rounding, gradient 2, weight norm, Adam): 12K + 1 nodes in
  *          fp16. Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 8 to 15 us less, K = 2 23 to
  *          45 us.
- *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536: 208 -> 79 us.
+ *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536: 208 -> 64 us.
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
@@ -246,9 +246,7 @@ static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int6
     s.loss_partial = pieces.take<double>(K * logit_blocks(B) * 8);
     s.L = pieces.take<float>(K * B * C * 4);
     s.R = pieces.take<uint16_t>(K * s.pitch * 2);
-    const int64_t tiled = gradient_scratch(K, C, d),
-                  wide = rounds && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;
-    s.work = pieces.take(tiled > wide ? tiled : wide);
+    s.work = pieces.take(any_gradient_scratch(type, K, B, C, d));
     s.bytes = pieces.bytes;
     return s;
 }

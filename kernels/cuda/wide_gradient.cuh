@@ -198,6 +198,12 @@ inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
     if (pieces < tiles) pieces = tiles;
     return round_up(tiles * 4, 64) + pieces * 128 * 256 * 4 + K * class_tiles * most * 128 * 4;
 }
+/* Of either kind of gradient, whichever a device takes. */
+inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    const int64_t tiled = gradient_scratch(K, C, d),
+                  wide = type != DTYPE_F32 && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;
+    return tiled > wide ? tiled : wide;
+}
 
 /* Pieces of the batch per tile: those with the shortest predicted time; blocks compute so many tiles, of
  * which `tiles` are not behind the last class. A tile of depth takes 0.6 us
@@ -240,18 +246,13 @@ template <class T> void wide_plan(Gradient<T> *g, int64_t blocks, int together, 
     }
 }
 
-/* Blocks that share Z where the gradient is alone. */
-inline int wide_together(int64_t C) {
-    return C > 3 * WideTile::ROWS ? 4 : C > WideTile::ROWS ? 2 : 1;
-}
-
 /* The gradient of all spaces in one launch, with a.gradient filled as for gradient_plan. False: this
- * device or these matrices are not for it, and nothing was done. */
+ * device or these matrices are not for it, and nothing was done. What fails is the queue's. */
 template <class T, class Finish>
 bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
     Gradient<T> &g = a.gradient;
     const auto kernel = gradient_v3_wgmma<T, Finish>;
-    const int together = wide_together(g.C);
+    const int together = WGMMA_TOGETHER(g.C);
     int clusters = 0;
     double features = 0.0;
     if (q->device->capability != 90 || g.B > INT32_MAX - 1024) return false;
@@ -271,7 +272,10 @@ bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
               blocks = (items < clusters ? items : clusters) * together;
     const cudaError_t error =
         cudaMemsetAsync(g.counter, 0, (size_t)g.tiles * sizeof(unsigned), q->stream);
-    if (error != cudaSuccess) cuda_queue_error(q, "gradient (clusters)", error);
+    if (error != cudaSuccess) {
+        cuda_queue_error(q, "gradient (clusters)", error);
+        return true;
+    }
     cost(q, 2.0 * (double)g.B * (double)g.C * features,
          2.0 * (double)g.B * (features + g.K * (double)g.C) + 4.0 * (double)g.C * features);
     launch_with(q, COOPERATIVE | clusters_of(together), gradient_v3_wgmma<T, Finish>,

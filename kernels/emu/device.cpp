@@ -18,6 +18,8 @@ namespace emu {
 static const Chip chips[] = {
     /* key, name, SMs, GPCs, capability, shared memory of a block and an SM, threads of an SM, memory, L2 */
     {"tiny", "emulated tiny", 4, 1, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)8 << 30, 4 << 20},
+    {"slice", "emulated slice of a GPU", 4, 2, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)1 << 30,
+     1 << 20},
     {"h200", "emulated H200", 132, 8, 9, 0, 227 << 10, 228 << 10, 2048, (size_t)141 << 30,
      50 << 20},
     {"a100", "emulated A100", 108, 7, 8, 0, 163 << 10, 164 << 10, 2048, (size_t)80 << 30, 40 << 20},
@@ -30,7 +32,7 @@ const Chip &chip() {
     if (!key || !*key) return chips[0];
     for (const Chip &c : chips)
         if (strcmp(c.key, key) == 0) return c;
-    fprintf(stderr, "emulator: EMU_DEVICE=%s: expected tiny, h200, a100 or ada\n", key);
+    fprintf(stderr, "emulator: EMU_DEVICE=%s: expected tiny, slice, h200, a100 or ada\n", key);
     exit(2);
 }
 
