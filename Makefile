@@ -8,6 +8,9 @@ CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  of the emulator; the program itself is C and CUDA C
 PREFIX  ?= /usr/local
 Q       := $(if $(V),,@)#  V=1 shows every command
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)#  every core, unless the command line has a -j of its own
+endif
 
 # --- what this machine has -------------------------------------------------------------------
 PACKAGES := build/packages#  what .ci/packages and .ci/cxx unpack where they may not install
@@ -263,7 +266,7 @@ $(OUT)/tests-race: $(RACE_OBJECTS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
 $(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(CUDA_LIBS) $(LDLIBS) -o $@
-criterion:
+criterion: | stb#  one apt-get at a time
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
