@@ -94,7 +94,7 @@ LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard i
 NO_CUDA     := $(call object,kernels/no_cuda.c)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 # Kernels whose blocks wait for each other: inside tests-cuda they give up after 2 s (kernels/cuda/wait.h).
-WAITING      := $(filter $(addprefix kernels/cuda/,inner_%.cu linear_grad.cu head_grad.cu),$(CUDA_SOURCES))
+WAITING      := $(filter $(addprefix kernels/cuda/,inner_%.cu iteration_%.cu linear_grad.cu head_grad.cu),$(CUDA_SOURCES))
 TEST_KERNELS := $(filter-out $(WAITING:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $(WAITING:%.cu=$(OUT)/waits/%.o)
 EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
 EMU_OBJECTS := $(EMU_KERNELS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
@@ -126,7 +126,7 @@ kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(EMU_CXX),$(EMU_KERNELS))# c
 
 # What ptxas says of registers, spills and stacks is kept: tests/spills reads it. So is the PTX of persistent kernels,
 # which tests/coherent reads.
-KEEPS_PTX = $(filter kernels/cuda/inner_%.cu tests/planted/stale.cu,$<)
+KEEPS_PTX = $(filter kernels/cuda/inner_%.cu kernels/cuda/iteration_%.cu tests/planted/stale.cu,$<)
 define nvcc_compile
 	@mkdir -p $(@D) $(if $(KEEPS_PTX),$(@:.o=.keep))
 	@echo "nvcc $<"
@@ -193,8 +193,8 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test kmeans_ops_test head_grad_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test slab_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/race_runner.c $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test slab_test),$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test kmeans_ops_test head_grad_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test slab_test iteration_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out tests/race_runner.c $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test slab_test iteration_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_*.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)

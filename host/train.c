@@ -205,10 +205,16 @@ static Status draw_task(Train *r, int k, Error *err) {
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
-/* B distinct rows of the training split and their features. */
-static void gather_batch(Train *r, Queue *q, const Batch *Z) {
+/* B distinct rows of the training split. */
+static void draw_rows(Train *r, Queue *q) {
     const TrainConfig *c = &r->config;
     if (!c->torch_rng) r->ops->train.random_rows(q, r->rows, c->B, r->N, c->seed, r->drawn);
+}
+
+/* And their features. */
+static void gather_batch(Train *r, Queue *q, const Batch *Z) {
+    const TrainConfig *c = &r->config;
+    draw_rows(r, q);
     for (int k = 0; k < c->K; k++) r->ops->matrix.gather(q, &Z[k], &r->features[k], r->rows, c->B);
 }
 
@@ -263,6 +269,26 @@ static InnerSteps inner_steps(const Train *r) {
     return s;
 }
 
+static Status end_iteration(Train *r) {
+    if (r->ahead) r->ops->mem.join(r->queue);
+    return r->ops->mem.count(r->queue, r->iteration, 1);
+}
+
+/* Steps 2 to 5 of outer_iteration as one operation, which gathers the batch too if it is not there. */
+static Status iteration_at_once(Train *r) {
+    const TrainConfig *c = &r->config;
+    const TrainOps *train = &r->ops->train;
+    const TaskSteps tasks = task_steps(r);
+    const InnerSteps heads = inner_steps(r);
+    r->ops->mem.phase(r->queue, "iteration");
+    if (!c->warm_start && !c->torch_rng)
+        train->random_heads(r->queue, &heads, c->seed, r->iteration);
+    train->iteration(r->queue, &tasks, &heads, &r->features[0], r->ahead ? NULL : r->rows,
+                     r->prior);
+    if (c->warm_start) r->ops->mem.count(r->queue, r->head_step, c->M);
+    return end_iteration(r);
+}
+
 /* One outer iteration, enqueued. What changes from one to the next is in device memory, so that a
  * queue may record this once and replay it. */
 static Status outer_iteration(void *run) {
@@ -278,9 +304,12 @@ static Status outer_iteration(void *run) {
     if (r->ahead) {
         take_batch(r, q);
         gather_ahead(r, mem->branch(q));
+    } else if (r->at_once) {
+        draw_rows(r, q);
     } else {
         gather_batch(r, q, r->Z);
     }
+    if (r->at_once) return iteration_at_once(r);
 
     /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9), and their mean over the batch.
      *    With a prior the outer loss has + gamma sum_k KL(mean_b P_k || prior) in place of the
@@ -303,8 +332,7 @@ static Status outer_iteration(void *run) {
      *    (Eq. 12, first order): gradient to theta through Y and P_k, through weight norm; Adam. */
     mem->phase(q, "hypergrad");
     train->task_step(q, &tasks, &heads);
-    if (r->ahead) mem->join(q);
-    return mem->count(q, r->iteration, 1);
+    return end_iteration(r);
 }
 
 /* Gathers the first batch of a run that is to find each one gathered. */
@@ -355,6 +383,8 @@ Status train_open(Train *out, const Ops *ops, const TrainConfig *config, Error *
     if (st == OK && r->ahead) st = allocate_next(r, err);
     if (st != OK) goto out;
 
+    const InnerSteps heads = inner_steps(r);
+    r->at_once = ops->train.iteration && ops->train.iteration_fits(ops->device, &heads);
     if (r->prior)
         ops->mem.to_device(r->queue, r->prior, config->prior,
                            config->C * (int64_t)sizeof *r->prior);

@@ -55,6 +55,7 @@ typedef struct {
     /* within an iteration */
     int64_t *rows;            /* (B) the batch */
     Batch Z[MAX_SPACES];      /* (B,d_k) its features */
+    bool at_once;             /* the device has one operation for labels, heads and task step */
     bool ahead;               /* features are read over a bus: the next batch is gathered beside the
                           * training of this one, */
     Batch next_Z[MAX_SPACES]; /* into these (then `rows` are the next one's); */

@@ -141,6 +141,14 @@ typedef struct {
      * the backend, and there is one way to run them. */
     InnerOutlook (*inner_outlook)(const Device *device, const InnerSteps *inner);
 
+    /* An outer iteration at once, but for what is drawn: the gather of `rows` of `from` (rows NULL: the
+     * batch has them), task_labels, prior_ratio (prior NULL: none), inner_steps, task_step, the same up to
+     * rounding. Batch, P and Y are used up. (4M + 6) B C d flops. For heads that iteration_fits;
+     * NULL: no heads. */
+    bool (*iteration_fits)(const Device *device, const InnerSteps *heads);
+    Status (*iteration)(Queue *queue, const TaskSteps *tasks, const InnerSteps *heads,
+                        const Features *from, const int64_t *rows, const float *prior);
+
     /* Outer cross-entropies and their gradient with respect to the labels (Eq. 12), heads constant:
      *   loss[k] = CE(head_k(Z_k), Y),   grad_Y = -1/B sum_k log_softmax(head_k(Z_k)).
      * loss (K); grad_Y (B,C) may be Y itself. Of `heads` M, lr, step, losses and moments are

@@ -227,6 +227,10 @@ Status cuda_task_labels(Queue *q, const TaskSteps *tasks);
 Status cuda_task_step(Queue *q, const TaskSteps *tasks, const InnerSteps *heads);
 int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+bool cuda_iteration_fits(const Device *device, const InnerSteps *heads);
+Status cuda_iteration(Queue *q, const TaskSteps *tasks, const InnerSteps *heads,
+                      const Features *from, const int64_t *rows, const float *prior);
+int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d);
 Status cuda_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C);
 Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                           const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);

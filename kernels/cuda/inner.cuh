@@ -160,6 +160,8 @@ inline int64_t largest_d(const InnerSteps *in) {
     return d;
 }
 
+/* inner_mega.cu: the layout of such steps on the device. */
+Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err);
 /* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
 int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);

@@ -140,10 +140,14 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
     return out;
 }
 
+Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
+    const Asked a = asked_of(device, in);
+    return plan_inner(out, &a.device, a.jobs, in->K, a.type, a.tf32, err);
+}
+
 Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
-    const Asked a = asked_of(q->device, in);
     Plan plan;
-    const Status st = plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &q->error);
+    const Status st = inner_plan(&plan, q->device, in, &q->error);
     if (st != OK) return q->status = st;
     if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
     /* asked for by name, it fails where a device holds no cluster */

@@ -1,7 +1,7 @@
 /*
  * slab.cuh - what one CTA of the slab form does with its rows: copies, forward, softmax, gradient
  *
- * The whole kernel, its cost and its pictures: inner_slab.cu.
+ * What the CTAs do together: slab_steps.cuh. Cost and pictures: inner_slab.cu.
  */
 #ifndef TURTLE_KERNELS_CUDA_SLAB_CUH
 #define TURTLE_KERNELS_CUDA_SLAB_CUH
@@ -14,8 +14,9 @@
 constexpr int64_t SLAB_MOST_STEPS = 1024;
 
 template <class T> struct SlabJob {
-    const typename T::Element *Z; /* (B, row) */
-    int64_t row;
+    const typename T::Element *Z; /* (N, row) */
+    const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
+    int64_t row, N;
     int d;
     float *head, *m1, *m2;
     typename T::Element *W; /* (C, 16 units) the rounded W, zeros behind */
@@ -46,6 +47,8 @@ static_assert(sizeof(Slab<Fp16>) <= 4096, "parameters of a kernel");
 struct SlabSmall {
     float bias[SLAB_MOST_CLASSES];
     float grad_bias[SLAB_MOST_CLASSES]; /* so far, of warp 0 */
+    float slope[SLAB_MOST_CLASSES];     /* of the entropy: iteration_slab.cu */
+    float most[SLAB_WARPS];
     double loss[SLAB_WARPS];
     AdamStep adam;
     unsigned before;
@@ -101,17 +104,30 @@ __device__ __forceinline__ SlabPiece slab_piece(const SlabJob<T> &j, const SlabR
     return p;
 }
 
-/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 unit, 16 unit_end). */
+/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 unit, 16 unit_end). A row
+ * that does not exist is NaN, as gather has it. */
 template <class T>
 __device__ void slab_load(const SlabJob<T> &j, const SlabRows &r, int64_t B,
                           typename T::Element *to, int begin, int count, int unit, int unit_end) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    for (int i = warp; i < count; i += SLAB_WARPS) {
-        const int64_t b = r.first + begin + i;
-        for (int c = 2 * unit + lane; c < 2 * unit_end; c += WARP) {
-            const int left = b < B ? j.d - 8 * c : 0;
-            const int bytes = left >= 8 ? 16 : left > 0 ? left * 2 : 0;
-            cp_async_16(to + i * j.stride + 8 * c, bytes ? j.Z + b * j.row + 8 * c : j.Z, bytes);
+    for (int base = warp; base < count; base += SLAB_THREADS) {
+        /* the lane's own of the warp's next 32 rows: their numbers are under way together */
+        const int own = base + SLAB_WARPS * lane;
+        int64_t source = r.first + begin + own;
+        if (j.chosen) source = own < count && source < B ? j.chosen[source] : 0;
+        for (int n = 0; n < WARP && base + SLAB_WARPS * n < count; n++) {
+            const int i = base + SLAB_WARPS * n;
+            const bool inside = r.first + begin + i < B;
+            const int64_t row = __shfl_sync(ALL_LANES, source, n);
+            const bool known = !inside || (row >= 0 && row < j.N);
+            for (int c = 2 * unit + lane; c < 2 * unit_end; c += WARP) {
+                const int left = inside && known ? j.d - 8 * c : 0;
+                const int bytes = left >= 8 ? 16 : left > 0 ? left * 2 : 0;
+                if (known)
+                    cp_async_16(to + i * j.stride + 8 * c, bytes ? j.Z + row * j.row + 8 * c : j.Z,
+                                bytes);
+                else to[i * j.stride + 8 * c] = T::from(NAN);
+            }
         }
     }
 }
@@ -222,16 +238,16 @@ template <int CT> struct SlabLabels {
     }
 };
 
-/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the tiles do
- * not call it. */
+/* A row's logits: what the warps have left, added in order, and the bias; -infinity beyond C. Returns
+ * their maximum. Warps beyond the tiles do not call it. */
 template <class T, int CT>
-__device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> &labels, int tiles,
-                               bool inside, typename T::Element *R) {
+__device__ __forceinline__ float slab_row(const SlabJob<T> &j, int C, int tiles,
+                                          float (&x)[CT / 2]) {
     constexpr int OWN = SlabLabels<CT>::OWN, LOGITS = CT + 8;
     const int row = threadIdx.x / 2, h = threadIdx.x % 2;
     const float *in = shared_mem<float>(j.at_logits) + row * LOGITS + 4 * h;
     const float *bias = shared_mem<SlabSmall>(j.at_small)->bias;
-    float x[OWN], top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    float top = -INFINITY;
     constexpr int AT_ONCE = CT == 16 ? SLAB_WARPS : 4; /* warps whose loads are on their way */
     UNROLL
     for (int i = 0; i < OWN; i++) x[i] = 0.0f;
@@ -252,7 +268,34 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
         x[i] = c < C ? x[i] + bias[c] : -INFINITY;
         top = fmaxf(top, x[i]);
     }
-    top = group_max<2>(top);
+    return group_max<2>(top);
+}
+
+/* A lane's residuals (those that are `real`) of a row of R, rounded. */
+template <class T, int CT, class Residual>
+__device__ __forceinline__ void slab_leave(typename T::Element *R, int C, bool inside,
+                                           Residual residual) {
+    uint32_t *out =
+        reinterpret_cast<uint32_t *>(R + threadIdx.x / 2 * (CT + 8) + 4 * (threadIdx.x % 2));
+    auto rounded = [&](int i) -> uint32_t {
+        const bool real = inside && SlabLabels<CT>::class_of(i) < C;
+        return real ? T::from(residual(i)) : (uint16_t)0;
+    };
+    UNROLL
+    for (int q = 0; q < SlabLabels<CT>::OWN / 4; q++) {
+        out[4 * q] = rounded(4 * q) | rounded(4 * q + 1) << 16;
+        out[4 * q + 1] = rounded(4 * q + 2) | rounded(4 * q + 3) << 16;
+    }
+}
+
+/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the tiles do
+ * not call it. */
+template <class T, int CT>
+__device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> &labels, int tiles,
+                               bool inside, typename T::Element *R) {
+    constexpr int OWN = SlabLabels<CT>::OWN;
+    float x[OWN], sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    const float top = slab_row<T, CT>(j, C, tiles, x);
     UNROLL
     for (int i = 0; i < OWN; i++) {
         if (SlabLabels<CT>::class_of(i) >= C) continue;
@@ -265,19 +308,10 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
     sum = group_sum<2>(sum);
     mass = group_sum<2>(mass);
     dot = group_sum<2>(dot);
-    constexpr float scale = residual_scale<T>();
     const float share = mass / sum;
-    auto residual = [&](int i) -> uint32_t {
-        const bool real = inside && SlabLabels<CT>::class_of(i) < C;
-        return real ? T::from((x[i] * share - labels.y[i]) * scale) : (uint16_t)0;
-    };
-    uint32_t *out = reinterpret_cast<uint32_t *>(R + row * (CT + 8) + 4 * h);
-    UNROLL
-    for (int q = 0; q < OWN / 4; q++) {
-        out[4 * q] = residual(4 * q) | residual(4 * q + 1) << 16;
-        out[4 * q + 1] = residual(4 * q + 2) | residual(4 * q + 3) << 16;
-    }
-    return inside && h == 0 ? (double)(mass * logf(sum) - dot) : 0.0;
+    slab_leave<T, CT>(R, C, inside,
+                      [&](int i) { return (x[i] * share - labels.y[i]) * residual_scale<T>(); });
+    return inside && threadIdx.x % 2 == 0 ? (double)(mass * logf(sum) - dot) : 0.0;
 }
 
 /* --- gradient --------------------------------------------------------------------------------- */
@@ -295,6 +329,16 @@ template <class T, int CT> struct SlabGradient {
             for (int r = 0; r < NR; r++) {
                 UNROLL
                 for (int i = 0; i < 4; i++) sum[u][r][0][i] = sum[u][r][1][i] = 0.0f;
+            }
+        }
+    }
+    __device__ __forceinline__ void multiply(float by) {
+        UNROLL
+        for (int u = 0; u < UNITS; u++) {
+            UNROLL
+            for (int r = 0; r < NR; r++) {
+                UNROLL
+                for (int i = 0; i < 4; i++) sum[u][r][0][i] *= by, sum[u][r][1][i] *= by;
             }
         }
     }

@@ -2,11 +2,15 @@
 #include "cuda.h"
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t candidates[] = {
-        cuda_inner_scratch(type, K, B, C, d),       cuda_linear_grad_scratch(type, B, C, d),
-        cuda_head_grad_scratch(type, B, C, d),      cuda_label_grad_scratch(type, K, B, C, d),
-        cuda_batch_entropy_scratch(K, B, C),        cuda_cross_entropy_scratch(B),
-        cuda_task_labels_scratch(type, K, B, C, d), cuda_task_step_scratch(type, K, B, C, d)};
+    const int64_t candidates[] = {cuda_inner_scratch(type, K, B, C, d),
+                                  cuda_linear_grad_scratch(type, B, C, d),
+                                  cuda_head_grad_scratch(type, B, C, d),
+                                  cuda_label_grad_scratch(type, K, B, C, d),
+                                  cuda_batch_entropy_scratch(K, B, C),
+                                  cuda_cross_entropy_scratch(B),
+                                  cuda_task_labels_scratch(type, K, B, C, d),
+                                  cuda_task_step_scratch(type, K, B, C, d),
+                                  K == 1 ? cuda_iteration_scratch(type, B, C, d) : 0};
     int64_t most = 0;
     for (const int64_t bytes : candidates)
         if (bytes > most) most = bytes;
@@ -42,6 +46,8 @@ void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster) {
     train->random_heads = cuda_random_heads;
     train->inner_steps = cuda_inner_steps;
     train->inner_outlook = cuda_inner_outlook;
+    train->iteration_fits = cuda_iteration_fits;
+    train->iteration = cuda_iteration;
     train->label_grad = cuda_label_grad;
     train->cross_entropy = cuda_cross_entropy;
     train->task_grad = cuda_task_grad;

@@ -29,11 +29,10 @@
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
-#include "adam.cuh"
 #include "logits.cuh"
 #include "residual_scale.cuh"
 #include "rows.cuh"
-#include "weight_norm.cuh"
+#include "task_adam.cuh"
 #include "wide_gradient.cuh"
 
 /* --- heads -> L, losses ----------------------------------------------------------------------- */
@@ -203,21 +202,7 @@ struct TaskAdam {
 
 __global__ void __launch_bounds__(NORM_THREADS) task_adam_v1_block(const TaskAdam a) {
     const auto &s = a.space[blockIdx.y];
-    const int64_t c = blockIdx.x, d = s.d, bias = a.C * d + c, g = bias + a.C;
-    AdamStep *shared = shared_mem<AdamStep>(NORM_SHARED);
-    float *v = s.task + c * d;
-    const float *grad_W = s.grad + c * d;
-    float scale, project, along;
-    if (threadIdx.x == 0) *shared = adam_step(a.lr, *a.step);
-    norm_slopes(grad_W, v, s.task[g], d, scale, project, along); /* begins with a barrier */
-    const AdamStep step = *shared;
-    for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS)
-        adam_update(step, v[j], scale * (grad_W[j] - project * v[j]), s.m1[c * d + j],
-                    s.m2[c * d + j]);
-    if (threadIdx.x == 0) {
-        adam_update(step, s.task[bias], s.grad[bias], s.m1[bias], s.m2[bias]);
-        adam_update(step, s.task[g], along, s.m1[g], s.m2[g]);
-    }
+    task_adam(s.task, s.m1, s.m2, s.grad, a.C, s.d, blockIdx.x, a.lr, *a.step);
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */
@@ -394,7 +379,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
         });
     cost(q, 19.0 * (double)C * features, 28.0 * (double)C * features);
     return launch(q, task_adam_v1_block, dim3((unsigned)C, (unsigned)K), NORM_THREADS,
-                  NORM_SHARED + (int)sizeof(AdamStep), adam);
+                  TASK_ADAM_SHARED, adam);
 }
 
 Status cuda_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
