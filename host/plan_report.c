@@ -69,7 +69,7 @@ static Status read_jobs(PlanJob jobs[PLAN_MAX_JOBS], int *n, const TurtlePlanOpt
     return OK;
 }
 
-static void add_layout(char **text, Json *j, const Plan *plan) {
+static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
     add_line(text, "inner loop    %s: %d CTAs of %d threads", plan_form_name(plan->form),
              plan->blocks, plan->threads);
     if (plan->cluster > 1) add_line(text, ", clusters of %d", plan->cluster);
@@ -83,6 +83,9 @@ static void add_layout(char **text, Json *j, const Plan *plan) {
     json_integer(j, "threads", plan->threads);
     json_integer(j, "shared", plan->shared);
     json_bool(j, "side_by_side", plan->side_by_side);
+    json_bool(j, "at_once", plan_at_once(plan, M));
+    if (plan_at_once(plan, M))
+        add_line(text, "              labels and the outer step in the same launch\n");
     json_open_array(j, "spaces");
     for (int i = 0; i < plan->jobs; i++) {
         const PlanLayout *l = &plan->job[i];
@@ -161,7 +164,7 @@ Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *
     json_integer(&j, "batch_size", o->batch_size);
     json_integer(&j, "classes", o->classes);
     json_integer(&j, "M", o->M);
-    add_layout(text, &j, &plan);
+    add_layout(text, &j, &plan, o->M);
     add_phases(text, &j, &model);
     json_close(&j);
     *json = json_take(&j);

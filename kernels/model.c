@@ -112,45 +112,59 @@ static double gradient_sums(const Problem *p) {
 
 /* --- the inner loop --------------------------------------------------------------------------- */
 
-/* Rows stay in shared memory; CTAs of a job wait for its own. In turn: the sum over jobs, side by side:
- * the slowest. */
-static void slab_steps(Model *m, const Problem *p, int64_t M) {
-    const PlanDevice *device = p->device;
+/* What the slab form moves in a step: rows stay in shared memory; CTAs of a job wait for its own. In turn:
+ * the sum over jobs, side by side: the slowest. */
+typedef struct {
+    double load;   /* of the resident rows, once a launch */
+    double port;   /* of all rows, once over the ports of shared memory */
+    double stream; /* of the other rows, from L2 */
+    double again;  /* of them, for sweeps of their own */
+    double sums;   /* partial sums, out and in, and W */
+    double flops;  /* of one product of all rows */
+    double visits; /* of pieces */
+} SlabStep;
+
+static SlabStep slab_step(const Problem *p) {
     const Plan *plan = p->plan;
-    double load = 0.0, port = 0.0, stream = 0.0, again = 0.0, visits = 0.0, sums = 0.0, flops = 0.0;
+    SlabStep s = {0};
     for (int i = 0; i < plan->jobs; i++) {
         const PlanLayout *j = &plan->job[i];
         const double rows = (double)j->rows, resident = (double)j->resident, d = (double)j->d,
                      count = j->count, left = rows - resident;
         const double pieces = (double)plan_slab_visits(j);
-        load += count * resident * d * p->e;
+        s.load += count * resident * d * p->e;
         /* of all SMs' ports, as if all were as busy as this job's */
-        port += (plan->side_by_side ? count : (double)device->sms) * rows * d * p->e;
-        flops += 2.0 * count * rows * SLAB_CLASSES(j->C) * d;
-        stream += count * left * d * p->e;
-        if (j->passes > 1) again += count * left * d * p->e; /* else one visit serves both phases */
-        visits = plan->side_by_side ? most(visits, pieces) : visits + pieces;
-        sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
+        s.port += (plan->side_by_side ? count : (double)p->device->sms) * rows * d * p->e;
+        s.flops += 2.0 * count * rows * SLAB_CLASSES(j->C) * d;
+        s.stream += count * left * d * p->e;
+        if (j->passes > 1)
+            s.again += count * left * d * p->e; /* else one visit serves both phases */
+        s.visits = plan->side_by_side ? most(s.visits, pieces) : s.visits + pieces;
+        s.sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
     }
-    const double half = 0.5 * visits * SLAB_VISIT_CLOCKS / device->clock_hz;
-    const double turns = plan->side_by_side ? 1.0 : plan->jobs;
-    if (load > 0.0)
-        add(m, p, p->rate, (ModelPhase){.name = "inner: load slab", .times = 1, .l2 = load});
+    return s;
+}
+static double slab_half(const Problem *p, const SlabStep *s) { /* of a visit: forward or gradient */
+    return 0.5 * s->visits * SLAB_VISIT_CLOCKS / p->device->clock_hz;
+}
+
+static void slab_steps(Model *m, const Problem *p, const SlabStep *s, int64_t M) {
+    const double turns = p->plan->side_by_side ? 1.0 : p->plan->jobs;
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: logits, softmax",
                      .times = M,
-                     .shared = port,
-                     .l2 = stream,
-                     .flops = flops,
-                     .latency_s = half});
+                     .shared = s->port,
+                     .l2 = s->stream,
+                     .flops = s->flops,
+                     .latency_s = slab_half(p, s)});
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: gradient",
                      .times = M,
-                     .shared = port,
-                     .l2 = again,
-                     .flops = flops,
-                     .latency_s = half});
-    add(m, p, p->rate, (ModelPhase){.name = "inner: sums, Adam, W", .times = M, .l2 = sums});
+                     .shared = s->port,
+                     .l2 = s->again,
+                     .flops = s->flops,
+                     .latency_s = slab_half(p, s)});
+    add(m, p, p->rate, (ModelPhase){.name = "inner: sums, Adam, W", .times = M, .l2 = s->sums});
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 2.0 * turns});
 }
@@ -215,6 +229,62 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
 
 /* --- the iteration ---------------------------------------------------------------------------- */
 
+/* random_rows, and a gather of each space: rows come from HBM, the batch stays in L2. */
+static void gather(Model *m, const Problem *p, const ModelRun *run) {
+    add(m, p, p->rate,
+        (ModelPhase){.name = "gather",
+                     .times = 1,
+                     .hbm = p->B * p->S * run->feature_bytes,
+                     .l2 = p->B * p->S * (run->feature_bytes + p->e),
+                     .nodes = 1.0 + p->K});
+}
+
+/* One launch (iteration_slab.cu), and those that draw. Features of the operands' type are read where they
+ * lie. The kernel, and what zeroes its barrier. */
+static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
+    const double weights = p->C * p->S, count = p->plan->job[0].count, clock = p->device->clock_hz;
+    const SlabStep s = slab_step(p);
+    const bool direct = run->type == DTYPE_F16 && run->feature_bytes == 2;
+    if (!direct) gather(m, p, run);
+    add(m, p, p->rate,
+        (ModelPhase){.name = direct ? "rows, heads" : "heads",
+                     .times = 1,
+                     .l2 = run->warm_start ? 0.0 : 12.0 * weights,
+                     .nodes = (direct ? 1.0 : 0.0) + (run->warm_start ? 0.0 : 1.0)});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "launch, load slab",
+                     .times = 1,
+                     .hbm = direct ? s.load : 0.0,
+                     .l2 = s.load,
+                     .nodes = 2.0});
+    add(m, p, p->rate, /* v twice by every CTA; first fragments */
+        (ModelPhase){.name = "labels",
+                     .times = 1,
+                     .shared = s.port,
+                     .l2 = s.stream + 8.0 * count * weights + 4.0 * p->B * p->C,
+                     .flops = s.flops,
+                     .latency_s = TILE_CLOCKS / clock + slab_half(p, &s)});
+    const double before = m->seconds;
+    slab_steps(m, p, &s, run->M);
+    m->inner_s = m->seconds - before;
+    add(m, p, p->rate, /* sums of columns of all by all, before it */
+        (ModelPhase){.name = "head, outer gradient",
+                     .times = 1,
+                     .shared = 2.0 * s.port,
+                     .l2 = s.stream + 4.0 * count * count * p->C,
+                     .flops = 2.0 * s.flops,
+                     .latency_s = TILE_CLOCKS / clock + 2.0 * slab_half(p, &s)});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "outer sums", .times = 1, .l2 = s.sums, .barriers = 1.0});
+    add(m, p, p->rate, /* a row by a CTA, three times over; the count of iterations */
+        (ModelPhase){.name = "weight norm, Adam",
+                     .times = 1,
+                     .l2 = 36.0 * weights,
+                     .latency_s = TILE_CLOCKS / clock,
+                     .barriers = 1.0,
+                     .nodes = 1.0});
+}
+
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run) {
     Problem p = {.device = device, .plan = plan, .K = plan->jobs};
     *out = (Model){0};
@@ -231,13 +301,12 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     p.best = p.rounds ? most(p.rate, device->wgmma_flops_16) : p.rate;
     const double labels = p.K * p.B * p.C, weights = p.C * p.S, mean = p.B * p.C;
 
-    /* random_rows, and a gather of each space: rows come from HBM, the batch stays in L2 */
-    add(out, &p, p.rate,
-        (ModelPhase){.name = "gather",
-                     .times = 1,
-                     .hbm = p.B * p.S * run->feature_bytes,
-                     .l2 = p.B * p.S * (run->feature_bytes + p.e),
-                     .nodes = 1.0 + p.K});
+    out->flops_floor_s = (4.0 * (double)run->M + 6.0) * p.B * p.C * p.S / p.best;
+    if (plan_at_once(plan, run->M)) {
+        iteration_at_once(out, &p, run);
+        return;
+    }
+    gather(out, &p, run);
     ModelPhase phase = forward(&p, "task forward", 1, 4.0 * labels + (4.0 + p.e) * weights);
     phase.nodes = 2.0; /* weight norm before it */
     add(out, &p, p.rate, phase);
@@ -249,8 +318,13 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
 
     const double before = out->seconds;
     add(out, &p, p.rate, (ModelPhase){.name = "inner: launch", .times = 1, .nodes = 3.0});
-    if (plan->form == PLAN_SLAB) slab_steps(out, &p, run->M);
-    else if (plan->form == PLAN_WGMMA) wgmma_steps(out, &p, run->M);
+    if (plan->form == PLAN_SLAB) {
+        const SlabStep step = slab_step(&p);
+        if (step.load > 0.0)
+            add(out, &p, p.rate,
+                (ModelPhase){.name = "inner: load slab", .times = 1, .l2 = step.load});
+        slab_steps(out, &p, &step, run->M);
+    } else if (plan->form == PLAN_WGMMA) wgmma_steps(out, &p, run->M);
     else tiled_steps(out, &p, run->M);
     out->inner_s = out->seconds - before;
 
@@ -271,6 +345,4 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     add(out, &p, wide ? device->wgmma_flops_16 : p.rate, phase);
     add(out, &p, p.rate, /* gradient twice, v and moments in and out; the count of iterations */
         (ModelPhase){.name = "weight norm, Adam", .times = 1, .l2 = 36.0 * weights, .nodes = 2.0});
-
-    out->flops_floor_s = (4.0 * (double)run->M + 6.0) * p.B * p.C * p.S / p.best;
 }

@@ -89,6 +89,11 @@ int64_t plan_slab_visits(const PlanLayout *j) {
     return j->passes == 1 ? pieces : pieces * (1 + j->passes);
 }
 
+bool plan_at_once(const Plan *plan, int64_t M) {
+    return plan->form == PLAN_SLAB && plan->jobs == 1 && plan->job[0].passes == 1 && M >= 1 &&
+           M <= SLAB_MOST_STEPS;
+}
+
 /* One step. The L2 cache's rate is shared by all CTAs of the launch alike. */
 static double slab_step(const PlanDevice *device, const PlanLayout *j, int blocks) {
     const double l2 = device->l2_bytes_s / blocks; /* of one CTA */

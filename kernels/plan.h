@@ -67,6 +67,7 @@ enum {
     SLAB_TILE = 16,         /* rows or features of a fragment */
     SLAB_PAD = 8,           /* elements behind every row: ldmatrix meets all banks */
     SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
+    SLAB_MOST_STEPS = 1024, /* of one launch: bounds the losses that wait for its end */
     SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
     SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
     /* What a visit of a piece of rows costs beside its bytes: four barriers of a CTA, the latency of
@@ -149,6 +150,10 @@ void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
 
 /* Visits of pieces in one step of a slab job. */
 int64_t plan_slab_visits(const PlanLayout *job);
+
+/* Whether a whole outer iteration of M inner steps fits into the launch (iteration_slab.cu): one space, whose
+ * gradient is found in one sweep. */
+bool plan_at_once(const Plan *plan, int64_t M);
 
 const char *plan_form_name(PlanForm form); /* "slab", "tiled", "wgmma" */
 

@@ -116,7 +116,8 @@ static Status slab_launches(Queue *q, const InnerSteps *in, const Plan &plan, Sl
         const cudaError_t error =
             cudaMemsetAsync(a.job[0].arrived, 0, (size_t)(in->K + 1) * sizeof(unsigned), q->stream);
         if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
-        a.M = (int)(in->M - a.done < SLAB_MOST_STEPS ? in->M - a.done : SLAB_MOST_STEPS);
+        const int64_t left = in->M - a.done, most = SLAB_MOST_STEPS;
+        a.M = (int)(left < most ? left : most);
         a.losses = in->losses ? in->losses + a.done : NULL;
         cost(q, 4.0 * (double)a.M * (double)in->B * (double)in->C * features,
              2.0 * (double)in->B * features);

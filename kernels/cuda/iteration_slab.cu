@@ -11,12 +11,12 @@
  *          (d 768, B 10000, C 10, M 10) on an H200, predicted us, beside the launches of their own:
  *
  *                                     here   apart
- *              gather, load            5.2    11.0   HBM once, instead of L2 in, out and in again
- *              labels                  2.2     9.6   the forward of inner_slab.cu
+ *              gather, load            4.9    11.0   HBM once, instead of L2 in, out and in again
+ *              labels                  2.6     9.6   the forward of inner_slab.cu
  *              10 steps               58.1    58.1
- *              head forward, R         2.4     9.7
- *              gradient, sums          4.0     8.4   with a barrier
- *              weight norm, Adam       1.7     2.7   with a barrier
+ *              head forward, R^T Z     2.5    13.3
+ *              sums, barrier           3.0     4.8
+ *              weight norm, Adam       2.1     2.7   with a barrier
  *
  * Mapping  the rows of the batch lie in shared memory as inner_slab.cu has them, and meet one linear layer
  *          after the other:
@@ -35,7 +35,7 @@
  * Needs    a plan that says PLAN_SLAB, one sweep of the gradient (d <= 1536 at 16 classes, 768 at 32), a
  *          cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
  *          What is written and read within the launch is never read through const __restrict__ or __ldg.
- * History  Not measured yet. Predicted 104.5 -> 77 us an iteration, 18 launches -> 5.
+ * History  Not measured yet. Predicted 104.5 -> 78 us an iteration, 18 launches -> 5.
  *          Dropped on paper: spaces side by side, whose Y and L need two more barriers of all of them;
  *          in turn, which would load every slab three times.
  *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
@@ -293,10 +293,8 @@ template <class F> static auto with_slab_tile(const InnerSteps *in, F f) {
 bool cuda_iteration_fits(const Device *device, const InnerSteps *heads) {
     Plan plan;
     Error err;
-    if (device->naive || heads->K != 1 || heads->tier != INNER_AUTO || heads->M < 1 ||
-        heads->M > SLAB_MOST_STEPS || heads->C < 1 || dtype_bytes(heads->space[0].Z.type) != 2 ||
-        inner_plan(&plan, device, heads, &err) != OK || plan.form != PLAN_SLAB ||
-        plan.job[0].passes != 1)
+    if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_JOBS ||
+        inner_plan(&plan, device, heads, &err) != OK || !plan_at_once(&plan, heads->M))
         return false;
     return with_slab_tile(heads, [&](auto type, auto classes) {
         return resident_blocks(device, iteration_mega_v1_slab<decltype(type), classes.value>,

@@ -10,9 +10,6 @@
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
-/* Steps of one launch: bounds the losses that wait for its end. */
-constexpr int64_t SLAB_MOST_STEPS = 1024;
-
 template <class T> struct SlabJob {
     const typename T::Element *Z; /* (N, row) */
     const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
