@@ -56,8 +56,12 @@ static void print_prediction(const Ops *ops, const TrainConfig *config, const Ro
     PlanJob jobs[PLAN_MAX_JOBS];
     Plan plan;
     Model model;
-    const ModelRun of = {config->M, config->operands, config->tf32,
-                         dtype_bytes(config->features[0]->type), config->warm_start};
+    const ModelRun of = {.M = config->M,
+                         .type = config->operands,
+                         .tf32 = config->tf32,
+                         .feature_bytes = dtype_bytes(config->features[0]->type),
+                         .warm_start = config->warm_start,
+                         .by_parts = config->tier != INNER_AUTO};
     const int n = cuda_devices(devices, versions, NULL);
     const int at = (int)strtol(strncmp(ops->kind, "cuda:", 5) == 0 ? ops->kind + 5 : "0", NULL, 10);
     if (at < 0 || at >= n || config->K > PLAN_MAX_JOBS) return;

@@ -302,7 +302,7 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     const double labels = p.K * p.B * p.C, weights = p.C * p.S, mean = p.B * p.C;
 
     out->flops_floor_s = (4.0 * (double)run->M + 6.0) * p.B * p.C * p.S / p.best;
-    if (plan_at_once(plan, run->M)) {
+    if (!run->by_parts && plan_at_once(plan, run->M)) {
         iteration_at_once(out, &p, run);
         return;
     }

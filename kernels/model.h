@@ -43,6 +43,7 @@ typedef struct {
     bool tf32;
     int feature_bytes; /* of an element of the features */
     bool warm_start;   /* no heads are drawn */
+    bool by_parts;     /* never in one launch, where it could be: --inner mega */
 } ModelRun;
 
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run);
