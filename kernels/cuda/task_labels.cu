@@ -24,8 +24,8 @@
  *          launch for two, but 157 blocks of 10000 rows, each waiting for one product after the other:
  *          2.4 MB under way at about 1 us from L2, 19 us for 46 MB (768 + 1536), against 10 us for twice
  *          as many blocks.
- *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us; C 100: 27
- *          -> 16 us (weight norm included).
+ *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
+ *          27 -> 16 us (weight norm included).
  */
 #include "logits.cuh"
 #include "weight_norm.cuh"
