@@ -201,23 +201,28 @@ static double wide_sums(const Problem *p) {
     return 8.0 * most(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
 }
 
-/* Clusters of CTAs of 128 rows. Those that split the classes load Z once for a cluster in either phase, W
- * for every 128 rows; those that share W load it once for all their rows. The cluster with most to do
- * decides. */
+/* Logits of all rows by clusters of CTAs of 128 rows (wide_logits.cuh). Those that split the classes load Z
+ * once for a cluster, W for every 128 rows; those that share W load it once for all their rows; `out` bytes
+ * more. The cluster with most to do decides. */
+static ModelPhase wide_logits(const Problem *p, const char *name, int64_t times, double out) {
+    const Plan *plan = p->plan;
+    const double rows = 128.0, sharers = plan->classes < WGMMA_COLS ? plan->cluster : 1.0;
+    int64_t pieces, features;
+    plan_busiest(plan, &pieces, &features);
+    return (ModelPhase){.name = name,
+                        .times = times,
+                        .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows * sharers)) + out,
+                        .flops = 2.0 * (double)features * rows * plan->classes * p->device->sms,
+                        .latency_s = (double)pieces * TILE_CLOCKS / p->device->clock_hz};
+}
+
+/* Clusters that split the classes of logits share Z in the gradient as well. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     const Plan *plan = p->plan;
     const bool shares = plan->classes < WGMMA_COLS;
-    const double labels = p->K * p->B * p->C, weights = p->C * p->S, rows = 128.0,
-                 clock = p->device->clock_hz, rate = p->device->wgmma_flops_16;
-    int64_t pieces, features;
-    plan_busiest(plan, &pieces, &features);
-    add(m, p, rate,
-        (ModelPhase){.name = "inner: logits",
-                     .times = M,
-                     .l2 = p->e * p->S *
-                           (p->B + p->C * tiles(p->B, shares ? rows * plan->cluster : rows)),
-                     .flops = 2.0 * (double)features * rows * plan->classes * p->device->sms,
-                     .latency_s = (double)pieces * TILE_CLOCKS / clock});
+    const double labels = p->K * p->B * p->C, weights = p->C * p->S,
+                 rate = p->device->wgmma_flops_16;
+    add(m, p, rate, wide_logits(p, "inner: logits", M, 0.0));
     add(m, p, rate,
         (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
     add(m, p, rate, wide_gradient(p, "inner: gradient", M, shares ? 1.0 : plan->cluster));
@@ -225,6 +230,16 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
         (ModelPhase){
             .name = "inner: sums, Adam", .times = M, .l2 = wide_sums(p) + (24.0 + p->e) * weights});
     add(m, p, rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
+}
+
+/* --- the outer halves ------------------------------------------------------------------------- */
+
+/* The outer logits by either kernel, and `nodes` launches. */
+static void outer_forward(Model *m, const Problem *p, const char *name, double out, double nodes) {
+    const bool wide = p->plan->form == PLAN_WGMMA;
+    ModelPhase phase = wide ? wide_logits(p, name, 1, out) : forward(p, name, 1, out);
+    phase.nodes = nodes;
+    add(m, p, wide ? p->device->wgmma_flops_16 : p->rate, phase);
 }
 
 /* --- the iteration ---------------------------------------------------------------------------- */
@@ -307,9 +322,8 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
         return;
     }
     gather(out, &p, run);
-    ModelPhase phase = forward(&p, "task forward", 1, 4.0 * labels + (4.0 + p.e) * weights);
-    phase.nodes = 2.0; /* weight norm before it */
-    add(out, &p, p.rate, phase);
+    outer_forward(out, &p, "task forward", 4.0 * labels + (4.0 + p.e) * weights,
+                  2.0); /* weight norm before it */
     add(out, &p, p.rate,
         (ModelPhase){.name = "labels", .times = 1, .l2 = 8.0 * labels + 4.0 * mean, .nodes = 2.0});
     if (!run->warm_start)
@@ -328,17 +342,16 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     else tiled_steps(out, &p, run->M);
     out->inner_s = out->seconds - before;
 
-    phase = forward(&p, "head forward", 1, 4.0 * labels + 4.0 * mean);
-    phase.nodes = p.rounds ? 2.0 : 1.0; /* rounding before it */
-    add(out, &p, p.rate, phase);
+    outer_forward(out, &p, "head forward", 8.0 * labels, /* L out, Y in for each space */
+                  p.rounds ? 2.0 : 1.0);                 /* rounding before it */
     add(out, &p, p.rate, /* L of all, P in and out; rounded copies */
         (ModelPhase){.name = "task gradient",
                      .times = 1,
                      .l2 = 12.0 * labels + (p.rounds ? 6.0 * labels : 0.0),
                      .nodes = p.rounds ? 2.0 : 1.0});
     const bool wide = p.rounds && device->wgmma && p.C > SLAB_MOST_CLASSES;
-    phase = wide ? wide_gradient(&p, "outer gradient", 1, WGMMA_TOGETHER(p.C))
-                 : gradient(&p, "outer gradient", 1);
+    ModelPhase phase = wide ? wide_gradient(&p, "outer gradient", 1, WGMMA_TOGETHER(p.C))
+                            : gradient(&p, "outer gradient", 1);
     phase.l2 += (wide ? wide_sums(&p) : gradient_sums(&p)) + 4.0 * weights;
     phase.barriers = 1.0;
     phase.nodes = 2.0;

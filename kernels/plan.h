@@ -82,8 +82,8 @@ enum {
 #define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
 
 /* Bytes of shared memory of the wgmma form: four stages of six boxes of 8 KiB and their mbarriers, rows'
- * sums and losses twice, sums of columns (a static_assert of inner_wgmma.cu). */
-enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 + 2 * 4 * 64 * 4 };
+ * sums and losses twice (a static_assert of wide_logits.cuh). */
+enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 };
 /* CTAs that share Z in the wgmma form's gradient where it is a launch of its own: 128 classes each. */
 #define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
 /* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */

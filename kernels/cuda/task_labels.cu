@@ -6,11 +6,13 @@
  *
  * Shapes   Z_k (B,d_k) in the operand type; task_k: v (C,d_k), bias (C), g (C); P (K,B,C), Y (B,C),
  *          P_bar (K,C), entropy (K).
- * Cost     2BCd flops per space; Z once, W once per 64 rows from L2; P written once, read twice from L2.
+ * Cost     2BCd flops per space; Z once, W once per 64 rows (wide_logits.cuh: 128 to 512) from L2; P written
+ *          once, read twice from L2.
  * Mapping  three launches, whatever K is:
  *
  *              weight_norm_v3_spaces    a block: a class of a space -> W in the operand type
- *              task_labels_v1_rows      a block: 64 rows of a space, all classes (logits.cuh) -> P
+ *              task_labels_v1_rows      a block: 64 rows of a space, all classes (logits.cuh) -> P; 33 to
+ *                                       2048 classes in 16 bits on 9.0: task_labels_v2_wgmma
  *              batch_entropy_v2         a block: rows and columns of a space -> Y, P_bar, entropy
  *
  * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, go operation by operation.
@@ -22,9 +24,12 @@
  *          launch for two, but 157 blocks of 10000 rows, each waiting for one product after the other:
  *          2.4 MB under way at about 1 us from L2, 19 us for 46 MB (768 + 1536), against 10 us for twice
  *          as many blocks.
+ *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
+ *          27 -> 16 us (weight norm included).
  */
 #include "logits.cuh"
 #include "weight_norm.cuh"
+#include "wide_logits.cuh"
 
 template <class T> struct TaskLabels {
     struct {
@@ -59,6 +64,27 @@ __global__ void __launch_bounds__(S::THREADS, 2) task_labels_v1_rows(const TaskL
                      });
 }
 
+/* The end of rows whose logits are in registers (wide_logits.cuh). */
+struct SoftmaxEnd {
+    static constexpr bool LABELS = false, EXPONENTIALS = true;
+    float *P; /* (K,B,C) */
+
+    template <int COLS, class Label>
+    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                          const float (&d)[COLS / 2], int h, const RowPart &part,
+                                          const RowPart &row, Label) const {
+        const float scale = expf(part.top - row.top) / row.sum;
+        store_row(a, P + k * a.B * a.C, at, d, h, [=](float e) { return e * scale; });
+    }
+};
+
+template <class T, int COLS>
+__global__ void __launch_bounds__(WIDE_THREADS, 1)
+    task_labels_v2_wgmma(const __grid_constant__ WideLogits a,
+                         const __grid_constant__ SoftmaxEnd end) {
+    wide_logits_kernel<T, COLS>(a, end);
+}
+
 /* --- operation by operation ------------------------------------------------------------------- */
 
 static int64_t weight_bytes(int K, int64_t C, int64_t d) { /* of operands of any type */
@@ -88,6 +114,22 @@ int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_
     return weight_bytes(K, C, d) + (entropy > product ? entropy : product);
 }
 
+/* False: not with these classes, or not on this device. */
+template <class T> static bool wide_labels(Queue *q, const TaskLabels<T> &a, int K, float *P) {
+    WideLogits logits = {};
+    if (a.C <= SLAB_MOST_CLASSES) return false;
+    logits.K = K;
+    logits.B = a.B;
+    logits.C = a.C;
+    for (int k = 0; k < K; k++) {
+        const auto &s = a.space[k];
+        const View<T> W = {s.W, s.stride, a.C, s.d, true};
+        if (!wide_space(&logits, k, s.Z, W, s.task + a.C * s.d)) return false;
+    }
+    return wide_logits(q, "task_labels_v2_wgmma", logits, SoftmaxEnd{P},
+                       [](auto cols) { return task_labels_v2_wgmma<T, cols()>; });
+}
+
 template <class T> static Status start(Queue *q, const TaskSteps *s) {
     constexpr int size = sizeof(typename T::Element);
     const int64_t B = s->B, C = s->C;
@@ -113,6 +155,8 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
            NORM_SHARED, a);
     cost(q, 2.0 * (double)B * (double)C * features,
          size * ((double)B + (double)C) * features + 4.0 * s->K * (double)B * (double)C);
+    if constexpr (size == 2)
+        if (wide_labels(q, a, s->K, s->P)) return q->status;
     return with_logit_tile(C, [&](auto shape) {
         using S = decltype(shape);
         constexpr int shared = logit_shared<T, S>();

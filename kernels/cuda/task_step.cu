@@ -10,7 +10,9 @@
  * Mapping  launches, whatever K is:
  *
  *              round_spaces              W of the heads in the operand type             (16 bits)
- *              head_labels_v1_rows       a block: 64 rows of a space (logits.cuh) -> L, a loss
+ *              head_labels_v1_rows       a block: 64 rows of a space (logits.cuh) -> L, a loss; 33 to 2048
+ *                                        classes in 16 bits on 9.0: head_labels_v2_wgmma, 128 rows a loss
+ *                                        (wide_logits.cuh)
  *              task_grad_v3_spaces       rows over lanes (rows.cuh), all spaces -> R; sums the losses
  *              round_residuals           R in the operand type, scaled                  (16 bits)
  *              gradient_v2_split         R^T Z of all spaces (gradient.cuh); 33 classes and more in 16
@@ -25,7 +27,9 @@
  *          and a copy, K (task_grad, maximum 2, rounding, gradient 2, weight norm, Adam): 12K + 1 nodes in
  *          fp16. Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 8 to 15 us less, K = 2 23 to
  *          45 us.
- *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536: 208 -> 64 us.
+ *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 208 -> 64 us.
+ *          v2 of the heads' labels, on wgmma: predicted so 243 -> 110 us (rounding of W included), the
+ *          iteration 2.47 -> 2.21 ms; at C 100 29 -> 17 us, 0.480 -> 0.457 ms.
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
@@ -34,6 +38,7 @@
 #include "rows.cuh"
 #include "task_adam.cuh"
 #include "wide_gradient.cuh"
+#include "wide_logits.cuh"
 
 /* --- heads -> L, losses ----------------------------------------------------------------------- */
 
@@ -86,6 +91,32 @@ __global__ void __launch_bounds__(S::THREADS, 2) head_labels_v1_rows(const HeadL
     __syncthreads(); /* logits in shared memory are read no more */
     loss = block_sum<S::THREADS>(loss, shared_mem<double>(0));
     if (threadIdx.x == 0) s.loss_partial[blockIdx.x] = loss;
+}
+
+/* The end of rows whose logits are in registers (wide_logits.cuh). */
+struct LogSoftmaxEnd {
+    static constexpr bool LABELS = true, EXPONENTIALS = false;
+    float *L;             /* (K,B,C) */
+    double *loss_partial; /* (K, loss_blocks) */
+    int64_t loss_blocks;
+
+    __device__ double *losses(int k) const {
+        return loss_partial + k * loss_blocks;
+    }
+    template <int COLS, class Label>
+    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                          const float (&d)[COLS / 2], int h, const RowPart &part,
+                                          const RowPart &row, Label) const {
+        const float above = row.top - part.top + logf(row.sum);
+        store_row(a, L + k * a.B * a.C, at, d, h, [=](float x) { return x - above; });
+    }
+};
+
+template <class T, int COLS>
+__global__ void __launch_bounds__(WIDE_THREADS, 1)
+    head_labels_v2_wgmma(const __grid_constant__ WideLogits a,
+                         const __grid_constant__ LogSoftmaxEnd end) {
+    wide_logits_kernel<T, COLS>(a, end);
 }
 
 /* --- L, P -> R -------------------------------------------------------------------------------- */
@@ -210,7 +241,7 @@ __global__ void __launch_bounds__(NORM_THREADS) task_adam_v1_block(const TaskAda
 struct TaskStepScratch {
     char *W[MAX_SPACES];  /* (C, stride) of 16 bits */
     float *L;             /* (K,B,C) */
-    double *loss_partial; /* (K, logit_blocks(B)) */
+    double *loss_partial; /* (K, logit_blocks(B)) or, by 128 rows, half as many */
     uint16_t *R;          /* (K, pitch) of 16 bits */
     float *grad;          /* (K, grad_pitch): linear_size each */
     unsigned *most;
@@ -277,13 +308,56 @@ static dim3 round_grid(int64_t n, int K) {
     return dim3((unsigned)(blocks < 1024 ? blocks : 1024), (unsigned)K);
 }
 
+/* False: not with these classes, or not on this device. */
+template <class T>
+static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmaxEnd &end) {
+    WideLogits logits = {};
+    if (h.C <= SLAB_MOST_CLASSES) return false;
+    logits.K = K;
+    logits.B = h.B;
+    logits.C = h.C;
+    logits.Y = h.Y;
+    for (int k = 0; k < K; k++) {
+        const auto &s = h.space[k];
+        if (!wide_space(&logits, k, s.Z, s.W_view, s.head + h.C * s.d)) return false;
+    }
+    return wide_logits(q, "head_labels_v2_wgmma", logits, end,
+                       [](auto cols) { return head_labels_v2_wgmma<T, cols()>; });
+}
+
+/* L, and for each space the losses of so many blocks of rows as it returns. */
+template <class T>
+static int64_t head_labels(Queue *q, const HeadLabels<T> &h, int K, double features,
+                           const TaskStepScratch &scratch) {
+    constexpr int size = sizeof(typename T::Element);
+    const double B = (double)h.B, C = (double)h.C;
+    if constexpr (size == 2) {
+        cost(q, 0.0, 6.0 * C * features);
+        launch(q, round_spaces<T>, round_grid(linear_size(h.C, (int64_t)features), K),
+               ROUND_THREADS, 0, h);
+    }
+    cost(q, 2.0 * B * C * features, size * (B + C) * features + 4.0 * (K + 1) * B * C);
+    if constexpr (size == 2) {
+        const int64_t blocks = ceil_div(h.B, WideTile::ROWS);
+        if (wide_heads(q, h, K, {scratch.L, scratch.loss_partial, blocks})) return blocks;
+    }
+    const int64_t blocks = logit_blocks(h.B);
+    with_logit_tile(h.C, [&](auto shape) {
+        using S = decltype(shape);
+        constexpr int shared = logit_shared<T, S>();
+        return launch(q, (head_labels_v1_rows<T, S>), dim3((unsigned)blocks, (unsigned)K),
+                      S::THREADS, shared, h);
+    });
+    return blocks;
+}
+
 template <class T>
 static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
                       const TaskStepScratch &scratch) {
     constexpr int size = sizeof(typename T::Element);
     constexpr bool rounds = size == 2, scales = std::is_same<T, Fp16>::value;
     const int K = s->K;
-    const int64_t B = s->B, C = s->C, loss_blocks = logit_blocks(B);
+    const int64_t B = s->B, C = s->C;
     const double labels = K * (double)B * (double)C;
     HeadLabels<T> h = {};
     Gradient<T> g = {};
@@ -312,7 +386,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
                       view<T>(space->Z.data, space->Z.row, B, d),
                       view<T>(W, stride, C, d),
                       scratch.L + k * B * C,
-                      scratch.loss_partial + k * loss_blocks};
+                      scratch.loss_partial + k * logit_blocks(B)};
         g.space[k].R = rounds ? view<T>(scratch.R + k * scratch.pitch, round_up(C, 8), B, C)
                               : view<T>(s->P + k * B * C, C, B, C);
         g.space[k].Z = h.space[k].Z;
@@ -322,19 +396,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
         features += (double)d;
     }
 
-    if constexpr (rounds) {
-        cost(q, 0.0, 6.0 * (double)C * features);
-        launch(q, round_spaces<T>, round_grid(linear_size(C, (int64_t)features), K), ROUND_THREADS,
-               0, h);
-    }
-    with_logit_tile(C, [&](auto shape) {
-        using S = decltype(shape);
-        constexpr int shared = logit_shared<T, S>();
-        cost(q, 2.0 * (double)B * (double)C * features,
-             size * ((double)B + (double)C) * features + 4.0 * (labels + (double)(B * C)));
-        return launch(q, (head_labels_v1_rows<T, S>), dim3((unsigned)loss_blocks, (unsigned)K),
-                      S::THREADS, shared, h);
-    });
+    const int64_t loss_blocks = head_labels(q, h, K, features, scratch);
     const TaskGrad t = {s->P,
                         scratch.L,
                         s->P_bar,

@@ -39,6 +39,9 @@ constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
 static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,
               "the register file");
 
+/* Named barriers: of a group that multiplies, of both. */
+enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
+
 template <class T>
 constexpr WgmmaType WGMMA_OF = std::is_same<T, Bf16>::value ? WGMMA_BF16 : WGMMA_F16;
 

@@ -22,9 +22,6 @@ extern "C" {
 constexpr int COLUMN_SUMS = RING_SHARED; /* behind the ring: (2 groups, 4, 64) float */
 constexpr int WIDE_GRADIENT_SHARED = COLUMN_SUMS + 2 * 4 * 64 * 4;
 
-/* Named barriers. */
-enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
-
 /* --- pieces ----------------------------------------------------------------------------------- */
 
 /* Two columns of a box of R, 16 of its 64 lines: lines begin a batch row, elements are classes. */
