@@ -49,8 +49,33 @@ static Status time_gpu(Run *r, Row *row, int warmup) {
     return r->status;
 }
 
+/* Launch by launch, from some more iterations under the profile: no replay, events around each kernel. */
+static void print_launches(Run *r, const Model *model) {
+    enum { ROWS = 64, ITERATIONS = 20 };
+    static ProfileRow rows[ROWS];
+    const DeviceOps *mem = &r->train.ops->mem;
+    double measured[MODEL_MAX_PHASES] = {0.0};
+    r->status = mem->profile(r->train.ops->device, &r->error);
+    for (int i = 0; r->status == OK && i < ITERATIONS; i++)
+        r->status = train_iteration(&r->train, &r->error);
+    if (r->status == OK) r->status = mem->wait(r->train.queue, &r->error);
+    if (r->status != OK) return;
+    const int n = mem->profile_rows(r->train.ops->device, rows, ROWS);
+    for (int i = 0; i < n && i < ROWS; i++) {
+        const int phase = model_phase_of(model, rows[i].kernel);
+        if (phase >= 0) measured[phase] += 1e3 * rows[i].total_ms / ITERATIONS;
+        else fprintf(stderr, "    %s: in no phase of the model\n", rows[i].kernel);
+    }
+    for (int i = 0; i < model->count; i++) {
+        const double predicted = 1e6 * model_launch_s(model, i);
+        if (model->phase[i].kernels)
+            fprintf(stderr, "    %-24s predicted %8.2f us, measured %8.2f: %.2f\n",
+                    model->phase[i].name, predicted, measured[i], measured[i] / predicted);
+    }
+}
+
 /* Beside what was measured, on stderr: what the model of kernels/model.h says of this device. */
-static void print_prediction(const Ops *ops, const TrainConfig *config, const Row *row, int64_t T) {
+static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, const Row *row) {
     CudaDevice devices[CUDA_MAX_DEVICES];
     char versions[128];
     PlanJob jobs[PLAN_MAX_JOBS];
@@ -71,12 +96,13 @@ static void print_prediction(const Ops *ops, const TrainConfig *config, const Ro
         jobs[k] = (PlanJob){0, config->B, config->C, config->features[k]->d};
     if (plan_inner(&plan, &device, jobs, config->K, of.type, of.tf32, NULL) != OK) return;
     model_iteration(&model, &device, &plan, &of);
-    const double measured = row_median(row) / (double)T;
+    const double measured = row_median(row) / (double)r->T;
     fprintf(stderr,
             "%s: predicted %.4f ms an iteration (%s, %.0f launches), measured %.4f: %.2f times "
             "the prediction\n",
             row->what, 1e3 * model.seconds, plan_form_name(plan.form), model.launches,
             1e3 * measured, measured / model.seconds);
+    print_launches(r, &model);
 }
 
 /* What was timed must have trained. */
@@ -108,9 +134,9 @@ static Status measure(Run *r, const Ops *ops, const TrainConfig *config, const c
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     if (!on_gpu) row->peak_mib = (int)(usage.ru_maxrss / 1024);
-    train_close(&r->train);
     if (r->status == OK) row_print(row);
-    if (r->status == OK && on_gpu && !ops->emulated) print_prediction(ops, config, row, r->T);
+    if (r->status == OK && on_gpu && !ops->emulated) print_prediction(r, ops, config, row);
+    train_close(&r->train);
     return r->status;
 }
 

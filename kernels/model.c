@@ -235,9 +235,11 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
 /* --- the outer halves ------------------------------------------------------------------------- */
 
 /* The outer logits by either kernel, and `nodes` launches. */
-static void outer_forward(Model *m, const Problem *p, const char *name, double out, double nodes) {
+static void outer_forward(Model *m, const Problem *p, const char *name, const char *kernels,
+                          double out, double nodes) {
     const bool wide = p->plan->form == PLAN_WGMMA;
     ModelPhase phase = wide ? wide_logits(p, name, 1, out) : forward(p, name, 1, out);
+    phase.kernels = kernels;
     phase.nodes = nodes;
     add(m, p, wide ? p->device->wgmma_flops_16 : p->rate, phase);
 }
@@ -248,6 +250,7 @@ static void outer_forward(Model *m, const Problem *p, const char *name, double o
 static void gather(Model *m, const Problem *p, const ModelRun *run) {
     add(m, p, p->rate,
         (ModelPhase){.name = "gather",
+                     .kernels = "random_rows gather",
                      .times = 1,
                      .hbm = p->B * p->S * run->feature_bytes,
                      .l2 = p->B * p->S * (run->feature_bytes + p->e),
@@ -263,11 +266,13 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
     if (!direct) gather(m, p, run);
     add(m, p, p->rate,
         (ModelPhase){.name = direct ? "rows, heads" : "heads",
+                     .kernels = direct ? "random_rows random_heads" : "random_heads",
                      .times = 1,
                      .l2 = run->warm_start ? 0.0 : 12.0 * weights,
                      .nodes = (direct ? 1.0 : 0.0) + (run->warm_start ? 0.0 : 1.0)});
     add(m, p, p->rate,
         (ModelPhase){.name = "launch, load slab",
+                     .kernels = "iteration_mega",
                      .times = 1,
                      .hbm = direct ? s.load : 0.0,
                      .l2 = s.load,
@@ -291,13 +296,14 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
                      .latency_s = TILE_CLOCKS / clock + 2.0 * slab_half(p, &s)});
     add(m, p, p->rate,
         (ModelPhase){.name = "outer sums", .times = 1, .l2 = s.sums, .barriers = 1.0});
-    add(m, p, p->rate, /* a row by a CTA, three times over; the count of iterations */
+    add(m, p, p->rate, /* a row by a CTA, three times over */
         (ModelPhase){.name = "weight norm, Adam",
                      .times = 1,
                      .l2 = 36.0 * weights,
                      .latency_s = TILE_CLOCKS / clock,
-                     .barriers = 1.0,
-                     .nodes = 1.0});
+                     .barriers = 1.0});
+    add(m, p, p->rate,
+        (ModelPhase){.name = "count", .kernels = "count_kernel", .times = 1, .nodes = 1.0});
 }
 
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run) {
@@ -322,16 +328,25 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
         return;
     }
     gather(out, &p, run);
-    outer_forward(out, &p, "task forward", 4.0 * labels + (4.0 + p.e) * weights,
-                  2.0); /* weight norm before it */
+    outer_forward(out, &p, "task forward", "weight_norm task_labels",
+                  4.0 * labels + (4.0 + p.e) * weights, 2.0); /* weight norm before it */
     add(out, &p, p.rate,
-        (ModelPhase){.name = "labels", .times = 1, .l2 = 8.0 * labels + 4.0 * mean, .nodes = 2.0});
+        (ModelPhase){.name = "labels",
+                     .kernels = "batch_entropy",
+                     .times = 1,
+                     .l2 = 8.0 * labels + 4.0 * mean,
+                     .nodes = 2.0});
     if (!run->warm_start)
         add(out, &p, p.rate,
-            (ModelPhase){.name = "random heads", .times = 1, .l2 = 12.0 * weights, .nodes = 1.0});
+            (ModelPhase){.name = "random heads",
+                         .kernels = "random_heads",
+                         .times = 1,
+                         .l2 = 12.0 * weights,
+                         .nodes = 1.0});
 
     const double before = out->seconds;
-    add(out, &p, p.rate, (ModelPhase){.name = "inner: launch", .times = 1, .nodes = 3.0});
+    add(out, &p, p.rate,
+        (ModelPhase){.name = "inner: launch", .kernels = "inner_mega", .times = 1, .nodes = 3.0});
     if (plan->form == PLAN_SLAB) {
         const SlabStep step = slab_step(&p);
         if (step.load > 0.0)
@@ -342,20 +357,49 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     else tiled_steps(out, &p, run->M);
     out->inner_s = out->seconds - before;
 
-    outer_forward(out, &p, "head forward", 8.0 * labels, /* L out, Y in for each space */
-                  p.rounds ? 2.0 : 1.0);                 /* rounding before it */
-    add(out, &p, p.rate, /* L of all, P in and out; rounded copies */
+    outer_forward(out, &p, "head forward", "round_spaces head_labels",
+                  8.0 * labels,          /* L out, Y in for each space */
+                  p.rounds ? 2.0 : 1.0); /* rounding before it */
+    add(out, &p, p.rate,                 /* L of all, P in and out; rounded copies */
         (ModelPhase){.name = "task gradient",
+                     .kernels = "task_grad round_residuals",
                      .times = 1,
                      .l2 = 12.0 * labels + (p.rounds ? 6.0 * labels : 0.0),
                      .nodes = p.rounds ? 2.0 : 1.0});
     const bool wide = p.rounds && device->wgmma && p.C > SLAB_MOST_CLASSES;
     ModelPhase phase = wide ? wide_gradient(&p, "outer gradient", 1, WGMMA_TOGETHER(p.C))
                             : gradient(&p, "outer gradient", 1);
+    phase.kernels = "gradient_v";
     phase.l2 += (wide ? wide_sums(&p) : gradient_sums(&p)) + 4.0 * weights;
     phase.barriers = 1.0;
     phase.nodes = 2.0;
     add(out, &p, wide ? device->wgmma_flops_16 : p.rate, phase);
     add(out, &p, p.rate, /* gradient twice, v and moments in and out; the count of iterations */
-        (ModelPhase){.name = "weight norm, Adam", .times = 1, .l2 = 36.0 * weights, .nodes = 2.0});
+        (ModelPhase){.name = "weight norm, Adam",
+                     .kernels = "task_adam count_kernel",
+                     .times = 1,
+                     .l2 = 36.0 * weights,
+                     .nodes = 2.0});
+}
+
+/* --- beside a measurement --------------------------------------------------------------------- */
+
+int model_phase_of(const Model *m, const char *kernel) {
+    for (int i = 0; i < m->count; i++) {
+        const char *part = m->phase[i].kernels;
+        while (part) {
+            const size_t length = strcspn(part, " ");
+            for (const char *at = kernel; strlen(at) >= length; at++)
+                if (strncmp(at, part, length) == 0) return i;
+            part = part[length] ? part + length + 1 : NULL;
+        }
+    }
+    return -1;
+}
+
+double model_launch_s(const Model *m, int phase) {
+    double seconds = 0.0;
+    for (int i = phase; i < m->count && (i == phase || !m->phase[i].kernels); i++)
+        seconds += (double)m->phase[i].times * m->phase[i].seconds;
+    return seconds;
 }

@@ -16,6 +16,9 @@
 
 typedef struct {
     const char *name;
+    const char *
+        kernels; /* of what a profile calls them the parts that tell, ' ' between; NULL: it lies inside
+                          * the launch of the phase before */
     int64_t times;    /* in one iteration: 1, or M */
     double hbm, l2;   /* bytes, each time */
     double shared;    /* bytes through the ports of all SMs' shared memory */
@@ -45,6 +48,11 @@ typedef struct {
     bool warm_start;   /* no heads are drawn */
     bool by_parts;     /* never in one launch, where it could be: --inner mega */
 } ModelRun;
+
+/* The phase whose launch a kernel of that name is; -1: none. */
+int model_phase_of(const Model *model, const char *kernel);
+/* Seconds of its launches in one iteration: of the phase and those inside. */
+double model_launch_s(const Model *model, int phase);
 
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run);
 

@@ -1,6 +1,7 @@
 /* tier_test.c - tiers of the inner loop and operands of every precision in whole iterations: replayed or
  * not, features resident or not, and what each tier launches. */
 #include "../host/train.h"
+#include "../kernels/model.h"
 #include "../kernels/plan.h"
 #include "operation.h"
 
@@ -274,6 +275,48 @@ Test(tiers, an_iteration_launches_what_it_says, .timeout = 300) {
         /* a warm start draws no heads, but counts their steps */
         cr_expect(!remote && calls(&ops, "") == expected, "run %d: %d launches for %d", (int)i,
                   (int)calls(&ops, ""), (int)expected);
+        free_outputs(&o);
+        close_backend(&ops, q);
+    }
+}
+
+/* Each kernel of an iteration is one of a phase of the model, and each launch of the model is one of them. */
+Test(tiers, the_model_knows_every_launch, .timeout = 300) {
+    static const Run some[] = {
+        {.tier = INNER_AUTO, .operands = DTYPE_F16},
+        {.tier = INNER_AUTO, .operands = DTYPE_F32},
+        {.tier = INNER_AUTO, .operands = DTYPE_F16, .one_space = true},
+        {.tier = INNER_AUTO, .operands = DTYPE_F16, .one_space = true, .halves = true}};
+    const PlanDevice *tiny = plan_device("tiny");
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        const Run *run = &some[i];
+        const ModelRun of = {.M = 3, .type = run->operands, .feature_bytes = run->halves ? 2 : 4};
+        const PlanJob jobs[RUN_K] = {{0, RUN_B, RUN_C, run_d[0]}, {0, RUN_B, RUN_C, run_d[1]}};
+        bool found[MODEL_MAX_PHASES] = {false}, remote;
+        ProfileRow rows[64];
+        Plan plan;
+        Model model;
+        Ops ops;
+        Queue *q;
+        Error err;
+        ASSERT_OK(plan_inner(&plan, tiny, jobs, run->one_space ? 1 : 2, of.type, false, &err), err);
+        model_iteration(&model, tiny, &plan, &of);
+        open_backend(&ops, &q, "cuda", 0);
+        ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+        Outputs o = run_training(&ops, run, &remote);
+        const int n = ops.mem.profile_rows(ops.device, rows, 64);
+        for (int j = 0; j < n; j++) {
+            const int phase = model_phase_of(&model, rows[j].kernel);
+            const bool once = strstr(rows[j].kernel, "random_linear"); /* a run's first heads */
+            cr_expect(phase >= 0 || once, "%s", rows[j].kernel);
+            if (phase >= 0) found[phase] = true;
+        }
+        double launches = 0.0;
+        for (int j = 0; j < model.count; j++) {
+            cr_expect(found[j] == (model.phase[j].kernels != NULL), "%s", model.phase[j].name);
+            if (model.phase[j].kernels) launches += model_launch_s(&model, j);
+        }
+        cr_expect(fabs(launches - model.seconds) < 1e-9 * model.seconds);
         free_outputs(&o);
         close_backend(&ops, q);
     }
