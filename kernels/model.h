@@ -16,14 +16,12 @@
 
 typedef struct {
     const char *name;
-    const char *
-        kernels; /* of what a profile calls them the parts that tell, ' ' between; NULL: it lies inside
-                          * the launch of the phase before */
-    int64_t times;    /* in one iteration: 1, or M */
-    double hbm, l2;   /* bytes, each time */
-    double shared;    /* bytes through the ports of all SMs' shared memory */
-    double flops;     /* with the padding that the tiles compute */
-    double latency_s; /* what no rate explains: first fragments, barriers of a block */
+    const char *kernels; /* parts of their names, ' ' between; NULL: inside the launch before */
+    int64_t times;       /* in one iteration: 1, or M */
+    double hbm, l2;      /* bytes, each time */
+    double shared;       /* bytes through the ports of all SMs' shared memory */
+    double flops;        /* with the padding that the tiles compute */
+    double latency_s;    /* what no rate explains: first fragments, barriers of a block */
     double barriers, nodes;
     double seconds;    /* each time */
     const char *bound; /* what the most of it is: "HBM", "L2", "shared memory", "flops", ... */
