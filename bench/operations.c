@@ -178,7 +178,7 @@ static Status bench_open(Bench *b, const char *device, int threads, const Featur
                        : strcmp(b->precision, "bf16") == 0 ? DTYPE_BF16
                                                            : DTYPE_F32;
     const bool tf32 = strcmp(b->precision, "tf32") == 0 && strcmp(device, "cpu") != 0;
-    b->Z = (Batch){NULL, type, b->d, batch_row(type, b->d), tf32};
+    b->Z = (Batch){NULL, type, b->d, batch_row(type, b->d), tf32, 0};
     Status st = ops_open(&b->ops, device, threads, NULL, err);
     if (st == OK) st = b->ops.mem.queue_open(b->ops.device, &b->queue, err);
     if (st == OK) st = allocate(b, host, err);

@@ -58,24 +58,33 @@ static Status space_open(Space *out, const char *path, Error *err) {
     return check_finite(out, err);
 }
 
-/* The first space of the training split that float16 cannot hold, or NULL. */
-static const Space *beyond_float16(const Inputs *in) {
+/* What float16 holds; and what of it a power of two is taken of (Batch.exponent): beyond, weights, which
+ * products multiply by it, would come near its end too. */
+static const float MOST_FLOAT16 = 65504.0f, MOST_SCALED = 0x1p25f;
+
+/* The first space of the training split that has more, or NULL. */
+static const Space *beyond(const Inputs *in, float most) {
     for (int k = 0; k < in->K; k++)
-        if (in->train.space[k].most > 65504.0f) return &in->train.space[k];
+        if (in->train.space[k].most > most) return &in->train.space[k];
     return NULL;
 }
 
-const char *inputs_precision(const Inputs *in, const char *device) {
-    return strcmp(device, "fp16") == 0 && beyond_float16(in) ? "tf32" : device;
+int space_exponent(const Space *s) {
+    return s->most > MOST_FLOAT16 ? ilogbf(s->most) - 14 : 0;
 }
 
-Status inputs_check_float16(const Inputs *in, Error *err) {
-    const Space *s = beyond_float16(in);
+const char *inputs_precision(const Inputs *in, const char *device) {
+    return strcmp(device, "fp16") == 0 && beyond(in, MOST_SCALED) ? "tf32" : device;
+}
+
+Status inputs_check_float16(const Inputs *in, bool scales, Error *err) {
+    const float most = scales ? MOST_SCALED : MOST_FLOAT16;
+    const Space *s = beyond(in, most);
     if (!s) return OK;
     return fail(err, ERR_ARG,
-                "training: --precision fp16: %s: row %lld holds %g, more than float16 can (65504): "
+                "training: --precision fp16: %s: row %lld holds %g, more than it serves (%g): "
                 "use bf16 or fp32",
-                s->path, (long long)s->most_row, (double)s->most);
+                s->path, (long long)s->most_row, (double)s->most, (double)most);
 }
 
 static void space_close(Space *s) {

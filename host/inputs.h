@@ -42,11 +42,15 @@ Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *
                    Error *err);
 void inputs_close(Inputs *in); /* NULL and twice are fine */
 
+/* The power of two by which features of a space are divided, so that float16 holds the largest: 0 where it
+ * does anyway. */
+int space_exponent(const Space *space);
 /* What --precision auto is for these features on a device whose own is `device`: just that, but tf32 in
- * place of fp16 where float16 would make a feature of the training split infinite. */
+ * place of fp16 where a feature of the training split is beyond 2^25. */
 const char *inputs_precision(const Inputs *in, const char *device);
-/* Refuses such features where fp16 was asked for. */
-Status inputs_check_float16(const Inputs *in, Error *err);
+/* Refuses such features where fp16 was asked for; where the device `scales` none by a power of two, those
+ * beyond float16. */
+Status inputs_check_float16(const Inputs *in, bool scales, Error *err);
 
 /* C classes for this data: 2 <= C <= N, and not fewer than the labels have. */
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);

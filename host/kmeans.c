@@ -65,8 +65,8 @@ static Status take_memory(Kmeans *m, Error *err) {
     if (st != OK) return st;
     lay_out(m, m->memory.data);
     m->samples.N = N;
-    m->samples.Z = (Batch){m->samples.Z.data, DTYPE_F32, m->d, row, false};
-    m->piece.Z = (Batch){m->piece.Z.data, DTYPE_F32, m->d, row, false};
+    m->samples.Z = (Batch){m->samples.Z.data, DTYPE_F32, m->d, row, false, 0};
+    m->piece.Z = (Batch){m->piece.Z.data, DTYPE_F32, m->d, row, false, 0};
     m->centers.C = m->config.C;
     m->count_host = calloc((size_t)m->config.C + 1, sizeof *m->count_host);
     return m->count_host ? OK : fail(err, ERR_MEMORY, "k-means: out of memory");
@@ -93,9 +93,9 @@ static Status fill(Kmeans *m, const Batch *Z, int64_t at, const Features *featur
     ops->mem.to_device(q, m->rows, rows, n * (int64_t)sizeof *rows);
     free(rows);
     float *z = (float *)Z->data + at * Z->row;
-    const Batch whole = {z, DTYPE_F32, m->d, Z->row, false};
+    const Batch whole = {z, DTYPE_F32, m->d, Z->row, false, 0};
     for (int k = 0, column = 0; k < m->K; column += (int)m->d_k[k++]) {
-        const Batch columns = {z + column, DTYPE_F32, m->d_k[k], Z->row, false};
+        const Batch columns = {z + column, DTYPE_F32, m->d_k[k], Z->row, false, 0};
         ops->matrix.gather(q, &columns, &features[k], m->rows, n);
         if (m->K > 1) ops->cluster.unit_rows(q, &columns, n);
     }

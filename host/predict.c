@@ -90,7 +90,7 @@ static void enqueue_chunk(Predictor *p, Queue *q, const Features *features, int6
     for (int k = 0; k < p->K; k++) {
         float *P = p->P + k * n * p->C;
         const int64_t d = p->d[k];
-        const Batch Z = {p->Z, DTYPE_F32, d, batch_row(DTYPE_F32, d), false};
+        const Batch Z = {p->Z, DTYPE_F32, d, batch_row(DTYPE_F32, d), false, 0};
         Features piece = features[k];
         piece.data = (const char *)piece.data + first * d * dtype_bytes(piece.type);
         piece.N -= first;

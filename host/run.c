@@ -163,7 +163,10 @@ static TrainConfig train_config(const TurtleTrainOptions *o, const Inputs *in, i
                      .warm_start = o->warm_start,
                      .torch_rng = strcmp(o->rng, "torch") == 0,
                      .seed = o->common.seed};
-    for (int k = 0; k < c.K; k++) c.features[k] = &train->space[k].features;
+    for (int k = 0; k < c.K; k++) {
+        c.features[k] = &train->space[k].features;
+        c.exponent[k] = space_exponent(&train->space[k]);
+    }
     return c;
 }
 
@@ -185,7 +188,8 @@ static Status open_training(Run *run, Error *err) {
     const InnerOutlook outlook = train_outlook(&run->ops, &config);
     if (run->shared) config.beside = outlook.trainings;
     if (outlook.note[0]) notice(run->hooks, "training: %s", outlook.note);
-    if (config.operands == DTYPE_F16) st = inputs_check_float16(&run->in, err);
+    if (config.operands == DTYPE_F16)
+        st = inputs_check_float16(&run->in, run->ops.f16_products, err);
     if (st == OK) st = train_open(&run->train, &run->ops, &config, err);
     if (st != OK) return st;
 

@@ -29,10 +29,15 @@ static float *take_f32(Arena *a, int64_t count) {
 
 /* How a batch of these features is kept. In fp32 too float16 is kept as it is in the file where it
  * is widened to be multiplied: its products are the same bits. */
-static Batch batch_of(const Features *f, const TrainConfig *c, const Ops *ops) {
+static Batch batch_of(int k, const TrainConfig *c, const Ops *ops) {
+    const Features *f = c->features[k];
     const bool as_it_is = c->operands == DTYPE_F32 && f->type == DTYPE_F16 && !f->swapped;
     const DType type = as_it_is && !ops->f16_products ? DTYPE_F16 : c->operands;
-    return (Batch){NULL, type, f->d, batch_row(type, f->d), c->tf32 && type == DTYPE_F32};
+    return (Batch){.type = type,
+                   .d = f->d,
+                   .row = batch_row(type, f->d),
+                   .tf32 = c->tf32 && type == DTYPE_F32,
+                   .exponent = ops->f16_products && type == DTYPE_F16 ? c->exponent[k] : 0};
 }
 
 static int64_t batch_bytes(const Batch *Z, int64_t B) {
@@ -52,7 +57,7 @@ static void lay_out(Train *r, Arena *a) {
         r->head[k] = take_f32(a, head);
         r->head_m1[k] = take_f32(a, head);
         r->head_m2[k] = take_f32(a, head);
-        r->Z[k] = batch_of(c->features[k], c, r->ops);
+        r->Z[k] = batch_of(k, c, r->ops);
         r->Z[k].data = take(a, batch_bytes(&r->Z[k], B), 1);
     }
     r->iteration = r->drawn = take(a, 1, sizeof(int64_t));
@@ -355,7 +360,7 @@ Status train_iteration(Train *r, Error *err) {
 
 InnerOutlook train_outlook(const Ops *ops, const TrainConfig *c) {
     InnerSteps s = {.K = c->K, .B = c->B, .C = c->C, .M = c->M, .tier = c->tier};
-    for (int k = 0; k < c->K; k++) s.space[k].Z = batch_of(c->features[k], c, ops);
+    for (int k = 0; k < c->K; k++) s.space[k].Z = batch_of(k, c, ops);
     return ops->train.inner_outlook ? ops->train.inner_outlook(ops->device, &s)
                                     : (InnerOutlook){.trainings = 1};
 }

@@ -16,6 +16,7 @@ typedef struct {
     int64_t C, B, M;                      /* B <= N */
     DType operands;                       /* of matrix products: DTYPE_F32, or batches of DTYPE_F16
                                            * or DTYPE_BF16 (kernels/matrix.h) */
+    int exponent[MAX_SPACES];             /* of batches of float16 on GPUs: Batch.exponent */
     bool tf32;                            /* products of float32 in tf32: GPUs alone */
     InnerTier tier;                       /* of the inner loop (kernels/train.h) */
     int beside;                           /* such trainings at a time on the device; 0: one */

@@ -6,6 +6,7 @@
 #ifndef TURTLE_KERNELS_MATRIX_H
 #define TURTLE_KERNELS_MATRIX_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,7 +34,15 @@ typedef struct {
                  * of float16, are zero from d to `row`. */
     int64_t d, row;
     bool tf32; /* products of float32 keep 10 bits of the mantissa (tensor cores); GPUs alone */
+    int exponent; /* of float16 on GPUs alone, else 0: the features are the data times 2^exponent, so that
+                   * float16 holds any. Operations see the features: products undo it exactly, gather
+                   * divides by it. */
 } Batch;
+
+/* 2^exponent, -126 to 127. */
+static inline float batch_unit(const Batch *Z) {
+    return ldexpf(1.0f, Z->exponent);
+}
 
 /* Elements between the samples of a batch: an odd number of 64-byte lines, so that a column of
  * features meets every set of a cache (768 floats are 48 lines: four sets of 64 would serve all
@@ -45,7 +54,7 @@ static inline int64_t batch_row(DType type, int64_t d) {
 
 /* Samples one after the other. */
 static inline Batch batch_f32(const float *data, int64_t d) {
-    return (Batch){(void *)data, DTYPE_F32, d, d, false};
+    return (Batch){(void *)data, DTYPE_F32, d, d, false, 0};
 }
 
 /* Which operand of a product is transposed. A is (rows,depth), B is (depth,cols) as multiplied. */

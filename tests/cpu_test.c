@@ -93,7 +93,7 @@ Test(cpu, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
         for (int b = 0; b < B; b++) rows[b] = (b * 7) % N;
         for (int i = 0; i < 2; i++) {
             const DType type = i ? DTYPE_F16 : DTYPE_F32;
-            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32, false};
+            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32, false, 0};
             float loss, *m1 = calloc(HEAD, 4), *m2 = calloc(HEAD, 4);
             int64_t bytes = ops.train.scratch_bytes(type, 1, B, C, D),
                     matmul = ops.matrix.matmul_scratch_bytes(MATMUL_NT, B, C, D);

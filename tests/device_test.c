@@ -83,13 +83,16 @@ Test(device, every_precision_follows_fp32, .timeout = 600) {
     compare_steps("", "--precision bf16", 2.5e-4);
 }
 
-/* What --precision auto is on a GPU: fp16, but not where that would make a feature infinite. */
+/* What --precision auto is on a GPU: fp16, with a power of two where float16 would make a feature infinite, but
+ * not beyond 2^25. */
 Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
     enum { N = 64, D = 3 };
     const struct {
         float most;
         const char *precision;
-    } cases[] = {{65504.0f, "\"precision\": \"fp16\""}, {65505.0f, "\"precision\": \"tf32\""}};
+    } cases[] = {{65504.0f, "\"precision\": \"fp16\""},
+                 {0x1p25f, "\"precision\": \"fp16\""},
+                 {0x1.1p25f, "\"precision\": \"tf32\""}};
     char *folder = temporary_folder();
     char *path = format_text("%s/x.npy", folder);
     float x[N * D];
@@ -97,7 +100,7 @@ Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
     Ran ran;
     need_gpu();
     for (int i = 0; i < N * D; i++) x[i] = (float)(i * 37 % 101);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         x[5] = -cases[i].most;
         ASSERT_OK(npy_write(path, DTYPE_F32, 2, (const int64_t[]){N, D}, x, &err), err);
         run_turtle(&ran,
@@ -105,7 +108,7 @@ Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
                    "--restart",
                    path, folder);
         cr_expect(ran.status == 0 && strstr(ran.out, cases[i].precision), "%s%s", ran.out, ran.err);
-        cr_expect((strstr(ran.err, "beyond fp16") != NULL) == (i == 1), "%s", ran.err);
+        cr_expect((strstr(ran.err, "beyond fp16") != NULL) == (i == 2), "%s", ran.err);
     }
     free(path);
     remove_folder(folder);

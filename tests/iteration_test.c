@@ -198,7 +198,7 @@ Test(iteration, serves_what_it_says) {
             .K = asked[i].K, .B = 100, .C = asked[i].C, .M = asked[i].M, .tier = asked[i].tier};
         for (int k = 0; k < in.K; k++)
             in.space[k].Z = (Batch){NULL, asked[i].type, asked[i].d,
-                                    batch_row(asked[i].type, asked[i].d), false};
+                                    batch_row(asked[i].type, asked[i].d), false, 0};
         cr_expect(ops.train.iteration_fits(ops.device, &in) == asked[i].fits, "case %d", (int)i);
     }
     close_backend(&ops, q);

@@ -52,8 +52,8 @@ static void run_rows(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *x = numbers(s.B * (s.d + 3), 1), *shift = numbers(s.d, 2);
     memset(x, 0, (size_t)(s.d + 3) * 4); /* a sample without length */
     float *unit = output(o, s.B * (s.d + 3), x), *moved = output(o, s.B * (s.d + 3), x);
-    const Batch a = {unit + 3, DTYPE_F32, s.d, s.d + 3, false},
-                b = {moved, DTYPE_F32, s.d, s.d + 3, false};
+    const Batch a = {unit + 3, DTYPE_F32, s.d, s.d + 3, false, 0},
+                b = {moved, DTYPE_F32, s.d, s.d + 3, false, 0};
     ops->cluster.unit_rows(q, &a, s.B);
     ops->cluster.shift_rows(q, &b, shift, s.B);
     ops->cluster.row_norms(q, output(o, s.B, NULL), &b, s.B);

@@ -87,7 +87,7 @@ Test(ops, gather_rounds_to_sixteen_bits) {
             open_backend(&ops, &q, backends[i], 1);
             float *file = numbers(N * D, 1);
             const int64_t *rows = copy_of(chosen, sizeof chosen);
-            const Batch out = {scratch(B * 1024), types[t], D, batch_row(types[t], D), false};
+            const Batch out = {scratch(B * 1024), types[t], D, batch_row(types[t], D), false, 0};
             const uint16_t *to = out.data;
             const Features host = {.data = file, .N = N, .d = D, .type = DTYPE_F32};
             ASSERT_OK(ops.mem.features_open(ops.device, &f, &host, &err), err);
@@ -143,7 +143,7 @@ Test(ops, gather_every_pair_of_types, .timeout = 120) {
             int64_t *rows = counting(0, B);
             for (int b = 0; b < B; b++) rows[b] = (b * 5 + t) % N;
             if (gpu) rows[3] = -1, rows[7] = N, rows[8] = INT64_MIN, rows[18] = INT64_MAX;
-            const Batch Z = {scratch(B * row * 4), to[t / 3 % 3], D, row, false};
+            const Batch Z = {scratch(B * row * 4), to[t / 3 % 3], D, row, false, 0};
             ops.matrix.gather(q, &Z, &f, rows, B);
             finish(&ops, q);
             for (int64_t b = 0; b < B; b++) {
@@ -182,7 +182,7 @@ static void run_gather(const Ops *ops, Queue *q, Shape s, Outputs *o) {
                                .d = s.d,
                                .type = t % 2 ? DTYPE_F16 : DTYPE_F32};
         Features f;
-        const Batch out = {scratch(s.B * row * dtype_bytes(type)), type, s.d, row, false};
+        const Batch out = {scratch(s.B * row * dtype_bytes(type)), type, s.d, row, false, 0};
         float *values = output(o, s.B * s.d, NULL);
         ASSERT_OK(ops->mem.features_open(ops->device, &f, &host, &err), err);
         ops->matrix.gather(q, &out, &f, rows, s.B);
@@ -466,7 +466,7 @@ Test(ops, shapes_that_cannot_be_served_are_refused) {
         void *work = scratch(1 << 16);
         const int64_t *zero = counting(0, 1);
         const Batch three = batch_f32(x, 3), none = batch_f32(NULL, 3),
-                    short_row = {x, DTYPE_F32, 3, 2, false};
+                    short_row = {x, DTYPE_F32, 3, 2, false, 0};
         const MatrixOps *matrix = &ops.matrix;
         const TrainOps *train = &ops.train;
         for (int j = 0; j < 64; j++) y[j] = 7.0f;

@@ -77,7 +77,7 @@ void cpu_device_ops(DeviceOps *mem);
 enum { ELEMENT_RUN = 1024 };
 
 static inline bool batch_servable(const Batch *Z) {
-    return Z && Z->data && Z->d >= 1 && Z->row >= Z->d && !Z->tf32 &&
+    return Z && Z->data && Z->d >= 1 && Z->row >= Z->d && !Z->tf32 && Z->exponent == 0 &&
            (Z->type == DTYPE_F32 || Z->type == DTYPE_F16 ||
             (Z->type == DTYPE_BF16 && Z->row % BF16_RUN == 0));
 }

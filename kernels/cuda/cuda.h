@@ -284,6 +284,7 @@ Status cuda_pick_rows(Queue *q, const Centers *centers, const int64_t *rows, con
 /* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */
 static inline bool batch_servable(const Batch *Z) {
     if (!Z || !Z->data || Z->d < 1 || Z->row < Z->d) return false;
+    if (Z->exponent != 0 && Z->type != DTYPE_F16) return false;
     if (Z->type == DTYPE_F32) return true;
     return !Z->tf32 && (Z->type == DTYPE_F16 || Z->type == DTYPE_BF16) && Z->row % 8 == 0 &&
            (uintptr_t)Z->data % 16 == 0;

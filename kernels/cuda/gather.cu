@@ -78,12 +78,22 @@ template <typename Bits> __device__ __forceinline__ Bits swap_bytes(Bits x) {
     return y;
 }
 
+struct GatherShape {
+    int64_t B, N, d, row;
+    int64_t end; /* of what is written of a row: d, or `row` where zeros follow */
+    bool swapped, remote;
+    float scale; /* of what float16 becomes: 2^-exponent of the batch */
+};
+
 template <class From, class To>
-__device__ __forceinline__ typename To::Element convert(typename From::Bits bits, bool swapped) {
-    if (swapped) bits = swap_bytes(bits);
-    if constexpr (std::is_same<From, Half>::value && std::is_same<To, Half>::value)
-        return bits; /* NaN too */
-    else return To::of(From::value(bits));
+__device__ __forceinline__ typename To::Element convert(typename From::Bits bits,
+                                                        const GatherShape &s) {
+    if (s.swapped) bits = swap_bytes(bits);
+    constexpr bool scales = std::is_same<To, Half>::value;
+    if constexpr (scales && std::is_same<From, Half>::value)
+        if (s.scale == 1.0f) return bits; /* NaN too */
+    const float x = From::value(bits);
+    return To::of(scales ? x * s.scale : x);
 }
 
 /* --- 8 elements at a time --------------------------------------------------------------------- */
@@ -125,12 +135,6 @@ __device__ __forceinline__ void store(Element *p, const Element (&x)[1]) {
 
 /* --- kernels ---------------------------------------------------------------------------------- */
 
-struct GatherShape {
-    int64_t B, N, d, row;
-    int64_t end; /* of what is written of a row: d, or `row` where zeros follow */
-    bool swapped, remote;
-};
-
 template <class From, class To>
 __global__ void gather_v1_naive(typename To::Element *out, const uint8_t *data, const int64_t *rows,
                                 GatherShape s) {
@@ -143,7 +147,7 @@ __global__ void gather_v1_naive(typename To::Element *out, const uint8_t *data, 
             typename From::Bits bits = 0;
             const uint8_t *p = data + (rows[b] * s.d + j) * BYTES;
             for (int i = BYTES - 1; i >= 0; i--) bits = (typename From::Bits)(bits << 8 | p[i]);
-            x = convert<From, To>(bits, s.swapped);
+            x = convert<From, To>(bits, s);
         }
         out[b * s.row + j] = x;
     }
@@ -168,7 +172,7 @@ __global__ void __launch_bounds__(THREADS)
                 typename From::Bits bits[E];
                 load(bits, from + j);
                 UNROLL
-                for (int e = 0; e < E; e++) x[e] = convert<From, To>(bits[e], s.swapped);
+                for (int e = 0; e < E; e++) x[e] = convert<From, To>(bits[e], s);
             } else {
                 UNROLL
                 for (int e = 0; e < E; e++) x[e] = To::of(j < s.d ? NAN : 0.0f);
@@ -213,8 +217,14 @@ extern "C" Status cuda_gather(Queue *q, const Batch *out, const Features *f, con
                               int64_t B) {
     REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
     const int64_t end = out->type == DTYPE_F32 ? out->d : out->row;
-    const GatherShape s = {
-        B, f->N, f->d, out->row, end, f->swapped, cuda_features_remote(q->device, f)};
+    const GatherShape s = {B,
+                           f->N,
+                           f->d,
+                           out->row,
+                           end,
+                           f->swapped,
+                           cuda_features_remote(q->device, f),
+                           1.0f / batch_unit(out)};
     if (f->type == DTYPE_F16) return start_to<Half>(q, out, f->data, rows, s);
     if (f->type == DTYPE_F32) return start_to<Single>(q, out, f->data, rows, s);
     if (f->type == DTYPE_F64) return start_to<Double>(q, out, f->data, rows, s);

@@ -420,15 +420,16 @@ struct Nothing {
 
 /* --- 16-bit copies of float32 operands -------------------------------------------------------- */
 
-/* out (lines, round_up(width, 8)) = in (lines, width) in 16 bits, zeros behind. */
+/* out (lines, round_up(width, 8)) = in (lines, width) times `unit` in 16 bits, zeros behind. */
 template <class T>
-__global__ void convert_rows(uint16_t *out, const float *in, int64_t lines, int64_t width) {
+__global__ void convert_rows(uint16_t *out, const float *in, int64_t lines, int64_t width,
+                             float unit) {
     const int64_t stride = round_up(width, 8);
     const int64_t step = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < lines * stride;
          i += step) {
         const int64_t line = i / stride, column = i % stride;
-        out[i] = column < width ? T::from(in[line * width + column]) : (uint16_t)0;
+        out[i] = column < width ? T::from(in[line * width + column] * unit) : (uint16_t)0;
     }
 }
 
@@ -436,9 +437,10 @@ constexpr int64_t converted_bytes(int64_t lines, int64_t width) {
     return round_up(lines * round_up(width, 8) * 2, 64);
 }
 
-/* A float32 matrix as operand of T: itself, or its copy in `scratch`. */
+/* A float32 matrix as operand of T: itself, or its copy, times `unit`, in `scratch`. */
 template <class T>
-View<T> operand(Queue *q, const float *matrix, int64_t lines, int64_t width, void *scratch) {
+View<T> operand(Queue *q, const float *matrix, int64_t lines, int64_t width, float unit,
+                void *scratch) {
     if constexpr (sizeof(typename T::Element) == 4) {
         return view<T>(matrix, width, lines, width);
     } else {
@@ -446,7 +448,7 @@ View<T> operand(Queue *q, const float *matrix, int64_t lines, int64_t width, voi
         const int64_t stride = round_up(width, 8), blocks = ceil_div(lines * stride, THREADS);
         cost(q, 0.0, 6.0 * (double)(lines * width));
         launch(q, convert_rows<T>, dim3((unsigned)(blocks < 4096 ? blocks : 4096)), THREADS, 0,
-               (uint16_t *)scratch, matrix, lines, width);
+               (uint16_t *)scratch, matrix, lines, width, unit);
         return view<T>(scratch, stride, lines, width);
     }
 }

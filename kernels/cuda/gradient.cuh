@@ -32,6 +32,7 @@
 template <class T> struct GradientSpace {
     View<T> R, Z;   /* (B,C) (B,d) */
     int64_t d;      /* features */
+    float unit;     /* Z times it are the features */
     int first_tile; /* of this space among the tiles of all */
     float *partial; /* (tiles, splits, ROWS, COLS) */
     float *bias;    /* (class tiles, splits, ROWS) */
@@ -130,7 +131,7 @@ __device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Finis
         if (c >= g.C || j >= s.d) continue;
         float sum = 0.0f;
         for (int n = 0; n < g.splits; n++) sum += partial[(int64_t)n * SIZE + i];
-        finish(p.k, c, j, s.d, c * s.d + j, sum * scale);
+        finish(p.k, c, j, s.d, c * s.d + j, sum * scale * s.unit);
     }
     const int64_t c = p.row + threadIdx.x;
     if (p.split == 0 && p.col == 0 && threadIdx.x < S::ROWS && c < g.C) {

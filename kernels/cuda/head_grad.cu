@@ -124,7 +124,7 @@ static Status residual(Queue *q, const HeadGrad *in, const FusedScratch &s, View
     const int64_t B = in->B, C = in->C, d = in->Z.d, stride = round_up(C, 8);
     HeadResidual<T> a = {};
     a.Z = *Z = view<T>(in->Z.data, in->Z.row, B, d);
-    a.W = operand<T>(q, in->head, C, d, s.space[0].W);
+    a.W = operand<T>(q, in->head, C, d, batch_unit(&in->Z), s.space[0].W);
     a.bias = in->head + C * d;
     a.y = in->y;
     a.R = (typename T::Element *)s.space[0].R;
@@ -164,6 +164,7 @@ extern "C" Status cuda_head_grad(Queue *q, double *loss, float *grad, const Head
         g.C = in->C;
         g.scale = 1.0f / residual_scale<T>();
         g.space[0].d = in->Z.d;
+        g.space[0].unit = batch_unit(&in->Z);
         residual<T>(q, in, s, &g.space[0].Z, &g.space[0].R);
         const int64_t blocks = residual_blocks(in->B);
         cost(q, (double)blocks, 8.0 * (double)blocks);

@@ -21,6 +21,7 @@ template <class T> struct AdamFinish {
         float *head, *m1, *m2;
         typename T::Element *operand; /* (C, stride) the rounded W, or NULL */
         int64_t stride;
+        float unit;                 /* the operand is W times it */
         const double *loss_partial; /* (loss_blocks) */
     } space[MAX_SPACES];
     int K;
@@ -48,7 +49,7 @@ template <class T> struct AdamFinish {
         float w = s.head[i], a = s.m1[i], b = s.m2[i];
         adam_update(*shared(), w, grad, a, b);
         s.head[i] = w, s.m1[i] = a, s.m2[i] = b;
-        if (s.operand && j < d) s.operand[c * s.stride + j] = from_float<T>(w);
+        if (s.operand && j < d) s.operand[c * s.stride + j] = from_float<T>(w * s.unit);
     }
     /* The loss before this step: the first block's first warp adds what the rows' blocks left. */
     __device__ void end(int64_t m) const {
@@ -133,8 +134,10 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
         p.gradient.space[k].R = view<T>(R, p.residual.stride, B, C);
         p.gradient.space[k].Z = p.residual.space[k].Z;
         p.gradient.space[k].d = d;
+        p.gradient.space[k].unit = batch_unit(&space->Z);
         p.finish.space[k] = {space->head,        space->m1, space->m2,
-                             rounded ? W : NULL, stride,    piece.loss_partial};
+                             rounded ? W : NULL, stride,    batch_unit(&space->Z),
+                             piece.loss_partial};
     }
     return p;
 }
@@ -148,7 +151,7 @@ template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
             const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
             for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
                 const int64_t j = i % f.stride;
-                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j]) : (uint16_t)0;
+                f.operand[i] = j < d ? T::from(f.head[i / f.stride * d + j] * f.unit) : (uint16_t)0;
             }
         }
     }

@@ -84,7 +84,8 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
     InnerPhases<T> p = inner_phases<T>(in, scratch);
     for (int k = 0; k < in->K; k++)
-        operand<T>(q, in->space[k].head, in->C, in->space[k].Z.d, scratch.space[k].W);
+        operand<T>(q, in->space[k].head, in->C, in->space[k].Z.d, batch_unit(&in->space[k].Z),
+                   scratch.space[k].W);
     return with_gradient_tile(in->C, [&](auto shape) {
         using S = decltype(shape);
         if (q->status == OK)

@@ -72,7 +72,7 @@ template <class T> __device__ void task_weights(const SlabIteration<T> &a, const
         for (int i = lane; i < j.d; i += WARP) square += (double)v[i] * (double)v[i];
         const float scale = (float)((double)a.task[C * j.d + C + c] / sqrt(warp_sum(square)));
         for (int i = lane; i < across; i += WARP)
-            W[c * j.stride + i] = i < j.d ? T::from(scale * v[i]) : (uint16_t)0;
+            W[c * j.stride + i] = i < j.d ? T::from(scale * v[i] * j.unit) : (uint16_t)0;
     }
     if ((int)threadIdx.x < C)
         shared_mem<SlabSmall>(j.at_small)->bias[threadIdx.x] = a.task[C * j.d + threadIdx.x];
@@ -322,8 +322,8 @@ static SlabIteration<T> arguments(const TaskSteps *s, const InnerSteps *heads, c
 
 /* Whether the kernel can read the rows where they lie. */
 static bool as_they_lie(Device *device, const Batch &Z, const Features *from) {
-    return from->type == Z.type && !from->swapped && from->d % 8 == 0 && aligned_16(from->data) &&
-           !cuda_features_remote(device, from);
+    return from->type == Z.type && Z.exponent == 0 && !from->swapped && from->d % 8 == 0 &&
+           aligned_16(from->data) && !cuda_features_remote(device, from);
 }
 
 Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, const Features *from,

@@ -99,7 +99,7 @@ static View<T> residual_operand(Queue *q, const float *R, int64_t B, int64_t C,
                                 const LinearGradScratch &s, const float **scale_dev) {
     *scale_dev = NULL;
     if constexpr (!std::is_same<T, Fp16>::value) {
-        return operand<T>(q, R, B, C, s.R);
+        return operand<T>(q, R, B, C, 1.0f, s.R);
     } else {
         constexpr int THREADS = 256;
         const int64_t n = B * round_up(C, 8), blocks = ceil_div(n, 4 * THREADS);
@@ -134,6 +134,7 @@ Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const B
         g.space[0].R = residual_operand<T>(q, grad_logits, B, C, s, &g.scale_dev);
         g.space[0].Z = view<T>(Z->data, Z->row, B, d);
         g.space[0].d = d;
+        g.space[0].unit = batch_unit(Z);
         return with_gradient_tile(C, [&](auto shape) {
             using S = decltype(shape);
             if (q->status != OK) return q->status;

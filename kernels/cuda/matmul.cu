@@ -90,10 +90,11 @@ Status cuda_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const 
         using T = decltype(type);
         const View<T> a = view<T>(A->data, A->row, form == MATMUL_TN ? depth : rows, A->d);
         if (form == MATMUL_NT)
-            return Call<T, ALONG, ALONG>{q,    out,  a,    operand<T>(q, B, cols, depth, scratch),
-                                         bias, rows, cols, depth}
+            return Call<T, ALONG, ALONG>{
+                q,    out,  a,    operand<T>(q, B, cols, depth, batch_unit(A), scratch),
+                bias, rows, cols, depth}
                 .run();
-        const View<T> b = operand<T>(q, B, depth, cols, scratch);
+        const View<T> b = operand<T>(q, B, depth, cols, batch_unit(A), scratch);
         if (form == MATMUL_NN)
             return Call<T, ALONG, ACROSS>{q, out, a, b, bias, rows, cols, depth}.run();
         return Call<T, ACROSS, ACROSS>{q, out, a, b, bias, rows, cols, depth}.run();

@@ -15,6 +15,7 @@ template <class T> struct SlabJob {
     const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
     int64_t row, N;
     int d;
+    float unit; /* Z times it are the features, W is multiplied by it */
     float *head, *m1, *m2;
     typename T::Element *W; /* (C, 16 units) the rounded W, zeros behind */
     float *partial;         /* (count, floats) gradient (C, 16 units), then bias */

@@ -191,7 +191,7 @@ __device__ __forceinline__ void slab_slice(const SlabJob<T> &j, int C, int own, 
         if (real) {
             float grad = 0.0f;
             for (int n = 0; n < parts; n++) grad += sums[4 * n * width + (int)threadIdx.x];
-            end.finish(i, grad);
+            end.finish(i, column < j.d ? grad * j.unit : grad);
         }
         if (finishes && e < C * across) end.publish(e, real);
         __syncthreads(); /* the sums give way to the next ones */
@@ -231,7 +231,7 @@ template <class T> struct SlabAdam {
         j.head[i] = w, j.m1[i] = m1, j.m2[i] = m2;
     }
     __device__ __forceinline__ void publish(int e, bool real) const {
-        j.W[e] = real ? T::from(w) : (uint16_t)0;
+        j.W[e] = real ? T::from(w * j.unit) : (uint16_t)0;
     }
 };
 
@@ -243,7 +243,7 @@ template <class T> __device__ void slab_weights(const SlabJob<T> &j, int C, bool
     for (int c = warp; c < C; c += SLAB_WARPS) {
         if (first) {
             for (int i = lane; i < across; i += WARP)
-                W[c * j.stride + i] = i < j.d ? T::from(j.head[c * j.d + i]) : (uint16_t)0;
+                W[c * j.stride + i] = i < j.d ? T::from(j.head[c * j.d + i] * j.unit) : (uint16_t)0;
         } else {
             for (int i = 8 * lane; i < across; i += 8 * WARP)
                 cp_async_16(W + c * j.stride + i, j.W + (int64_t)c * across + i, 16);
@@ -325,7 +325,7 @@ Slab<T> slab_arguments(const InnerSteps *in, const Plan &plan, const SlabScratch
         const InnerSpace &space = in->space[k];
         SlabJob<T> &j = a.job[k];
         j.Z = (const typename T::Element *)space.Z.data;
-        j.row = space.Z.row, j.N = in->B, j.d = (int)space.Z.d;
+        j.row = space.Z.row, j.N = in->B, j.d = (int)space.Z.d, j.unit = batch_unit(&space.Z);
         j.head = space.head, j.m1 = space.m1, j.m2 = space.m2;
         j.W = (typename T::Element *)scratch.space[k].W;
         j.loss = scratch.space[k].loss, j.losses = scratch.space[k].losses;

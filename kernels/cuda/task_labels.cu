@@ -35,6 +35,7 @@ template <class T> struct TaskLabels {
     struct {
         const float *task;
         int64_t d, stride;
+        float unit;             /* Z times it are the features, W is multiplied by it */
         typename T::Element *W; /* (C, stride), zeros from d on */
         View<T> Z;
         float *P; /* (B,C) */
@@ -49,7 +50,7 @@ __global__ void __launch_bounds__(NORM_THREADS) weight_norm_v3_spaces(const Task
     const float *v = s.task + c * s.d;
     const float scale = norm_scale(v, s.task[a.C * s.d + a.C + c], s.d);
     for (int64_t j = threadIdx.x; j < s.stride; j += NORM_THREADS)
-        s.W[c * s.stride + j] = from_float<T>(j < s.d ? scale * v[j] : 0.0f);
+        s.W[c * s.stride + j] = from_float<T>(j < s.d ? scale * v[j] * s.unit : 0.0f);
 }
 
 template <class T, class S>
@@ -144,6 +145,7 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
         a.space[k] = {s->space[k].task,
                       Z->d,
                       stride,
+                      batch_unit(Z),
                       (typename T::Element *)W,
                       view<T>(Z->data, Z->row, B, Z->d),
                       s->P + k * B * C};

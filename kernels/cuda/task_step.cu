@@ -46,6 +46,7 @@ template <class T> struct HeadLabels {
     struct {
         const float *head;
         int64_t d, stride;
+        float unit;             /* Z times it are the features, W is multiplied by it */
         typename T::Element *W; /* (C, stride): rounded; NULL: the head itself is the operand */
         View<T> Z, W_view;
         float *L;             /* (B,C) */
@@ -62,7 +63,7 @@ template <class T> __global__ void round_spaces(const HeadLabels<T> a) {
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < a.C * s.stride;
          i += step) {
         const int64_t c = i / s.stride, j = i % s.stride;
-        s.W[i] = from_float<T>(j < s.d ? s.head[c * s.d + j] : 0.0f);
+        s.W[i] = from_float<T>(j < s.d ? s.head[c * s.d + j] * s.unit : 0.0f);
     }
     if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *a.most = 0;
 }
@@ -382,6 +383,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
         h.space[k] = {head,
                       d,
                       stride,
+                      batch_unit(&space->Z),
                       (typename T::Element *)W,
                       view<T>(space->Z.data, space->Z.row, B, d),
                       view<T>(W, stride, C, d),
@@ -391,6 +393,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
                               : view<T>(s->P + k * B * C, C, B, C);
         g.space[k].Z = h.space[k].Z;
         g.space[k].d = d;
+        g.space[k].unit = batch_unit(&space->Z);
         adam.space[k] = {space->task, space->m1, space->m2, scratch.grad + k * scratch.grad_pitch,
                          d};
         features += (double)d;
