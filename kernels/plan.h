@@ -8,7 +8,8 @@
  *     PLAN_SLAB    C <= 32, operands of 16 bits: latency decides. The rows of the batch are cut over
  *                  the CTAs of the job and stay in shared memory for all M steps.
  *     PLAN_WGMMA   32 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores and their supply
- *                  decide. A CTA has 128 rows x 64, 128 or 256 classes, 1, 2, 4 or 8 are a cluster.
+ *                  decide. A CTA has 128 rows x 64, 128 or 256 classes, 1, 2, 4 or 8 are a cluster. The
+ *                  outer logits are cut in the same way, by a launch of their own.
  *     PLAN_TILED   everything else: tiles through a ring in shared memory, as the fused tier has
  *                  them. It needs 45 KiB and serves every shape, so nothing falls back.
  *

@@ -17,6 +17,8 @@
  *
  *          wgmma.cuh has the product. Logits never leave the registers. While two groups are at the end
  *          of an item the third loads the next one.
+ * Needs    a launch of clusters of the plan's size. W may be stored ordinarily by an earlier launch; by this
+ *          one only with fences on both sides (inner_wgmma.cu).
  * History  inner_wgmma.cu's first phase; then of the outer logits too (task_labels.cu, task_step.cu).
  */
 #ifndef TURTLE_KERNELS_CUDA_WIDE_LOGITS_CUH
