@@ -24,6 +24,11 @@
 #define SHORTEST 0x1p-80f
 #define LONGEST 0x1p80f
 
+enum {
+    LINE = 16, /* floats, or pairs of integers, of a cache line */
+    AHEAD = 2, /* samples: rounding them is as fast as they come from memory */
+};
+
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -56,7 +61,6 @@ int64_t rounded_bytes(int64_t C, int64_t d) {
 
 RoundedCenters round_centers(const Device *device, void *memory, const Centers *centers, int64_t d,
                              float length, uint16_t *words, int64_t words_row) {
-    enum { LINE = 16 }; /* pairs: threads write lines of their own */
     const int64_t C = centers->C, width = round_up(C, BF16_COLS), depth = bf16_depth(d);
     uint32_t *packed = memory;
     float *half = (float *)memory + width * depth / 2;
@@ -66,7 +70,7 @@ RoundedCenters round_centers(const Device *device, void *memory, const Centers *
     if (!served) return out;
     double apart2 = 0.0;
     PARALLEL_FOR(num_threads(device->threads) reduction(max : apart2) if (C * d > 65536))
-    for (int64_t first = 0; first < width; first += LINE)
+    for (int64_t first = 0; first < width; first += LINE) /* lines of its own for each thread */
         for (int64_t c = first; c < first + LINE; c++) {
             uint16_t *row = words + thread_number() * words_row;
             uint32_t *to = packed + c / BF16_COLS * BF16_COLS * depth / 2 + c % BF16_COLS;
@@ -93,6 +97,8 @@ void int16_panel(Best *best, float *error, const RoundedCenters *centers, const 
     float unit[PANEL];
     for (int64_t i = 0; i < n; i++) {
         const float norm2 = s->norm2[which[i]], z = sqrtf(norm2);
+        for (int64_t j = 0; i + AHEAD < n && j < d; j += LINE)
+            __builtin_prefetch(sample(s, which[i + AHEAD]) + j);
         const bool served = norm2 >= SHORTEST && norm2 <= LONGEST;
         unit[i] = served ? LENGTH / z : 0.0f;
         round_row(words + i * row, sample(s, which[i]), unit[i], served ? d : 0, depth);
