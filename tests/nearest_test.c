@@ -87,9 +87,9 @@ static void put_centers(const Ops *ops, Queue *q, Problem *p, Kind kind) {
     const int64_t C = p->centers.C, d = p->s.Z.d;
     float *at = p->centers.at;
     for (int64_t c = 1; kind == CLOSE && c < C; c += 2) {
-        static const float by[] = {0.0f, 1e-6f, 1e-4f, 1e-3f};
-        memcpy(at + c * d, at + (c - 1) * d, (size_t)d * 4);
-        at[c * d + c % d] *= 1.0f + by[c / 2 % 4];
+        static const float by[] = {0.0f, 1e-6f, 3e-5f, 3e-4f};
+        for (int64_t j = c * d; j < (c + 1) * d; j++)
+            at[j] = at[j - d] * (1.0f + by[c / 2 % 4] * philox_uniform(word(j, 3), 1.0f));
     }
     for (int64_t i = 0; i < C * d; i++) {
         if (kind == ALIGNED) at[i] = i % d % 2 ? -1.0f : 1.0f;
@@ -252,7 +252,7 @@ static const char *without_integers(const char *set) {
 Test(nearest, labels_are_those_of_float32, .timeout = 240) {
     static const Shape shapes[] = {{1, 1, 1, 1},     {7, 2, 1, 1},      {481, 3, 5, 1},
                                    {500, 17, 33, 1}, {241, 65, 31, 1},  {300, 64, 192, 1},
-                                   {97, 300, 67, 1}, {300, 100, 768, 1}};
+                                   {97, 300, 67, 1}, {130, 100, 768, 1}};
     static int32_t expected[ROUNDS][MOST], found[ROUNDS][MOST];
     const char *const *sets = test_backends();
     for (int b = 0; sets[b]; b++) {
