@@ -39,39 +39,32 @@ pair_tile(const int rows, const int vecs, int64_t cols, int64_t pairs, const uin
     for (int i = 0; i < rows; i++) store_row(out + i * out_row, sum[i], cols, accumulate);
 }
 
-/* As many vectors wide as `cols` need. */
-static inline __attribute__((always_inline)) void
-fitting_tile(const int rows, int64_t cols, int64_t pairs, const uint16_t *a, int64_t a_row,
-             const uint16_t *b, ELEMENT *out, int64_t out_row, bool accumulate) {
-    enum { THREE = VECS < 3 ? VECS : 3 };
-    if (cols > 3 * VEC_FLOATS)
-        pair_tile(rows, VECS, cols, pairs, a, a_row, b, out, out_row, accumulate);
-    else if (cols > 2 * VEC_FLOATS)
-        pair_tile(rows, THREE, cols, pairs, a, a_row, b, out, out_row, accumulate);
-    else if (cols > VEC_FLOATS)
-        pair_tile(rows, 2, cols, pairs, a, a_row, b, out, out_row, accumulate);
-    else pair_tile(rows, 1, cols, pairs, a, a_row, b, out, out_row, accumulate);
-}
-
 void PAIR_PRODUCT(ELEMENT *out, int64_t out_row, bool accumulate, const uint16_t *a, int64_t a_row,
                   const uint16_t *b, int64_t rows, int64_t cols, int64_t depth) {
     for (int64_t k = 0; k < depth / 2; k += PAIR_RUN)
         for (int64_t i = 0; i < rows; i += TILE_ROWS)
             for (int64_t j = 0; j < cols; j += TILE_COLS) {
                 const int64_t pairs = depth / 2 - k < PAIR_RUN ? depth / 2 - k : PAIR_RUN;
+                const int64_t n = rows - i < TILE_ROWS ? rows - i : TILE_ROWS,
+                              vecs = (cols - j + VEC_FLOATS - 1) / VEC_FLOATS;
                 const uint16_t *a_at = a + i * a_row + 2 * k, *b_at = b + 2 * (k * BF16_COLS + j);
                 ELEMENT *to = out + i * out_row + j;
-                switch (rows - i < TILE_ROWS ? rows - i : TILE_ROWS) {
-#define CASE(n) \
-    case n: fitting_tile(n, cols - j, pairs, a_at, a_row, b_at, to, out_row, accumulate || k); break
-                    CASE(1);
-                    CASE(2);
-                    CASE(3);
-                    CASE(4);
+                const bool add = accumulate || k;
+                switch (n < TILE_ROWS || vecs >= VECS ? n : -vecs) {
+#define CASE(when, rows, vecs) \
+    case when: pair_tile(rows, vecs, cols - j, pairs, a_at, a_row, b_at, to, out_row, add); break
+                    CASE(1, 1, VECS);
+                    CASE(2, 2, VECS);
+                    CASE(3, 3, VECS);
+                    CASE(4, 4, VECS);
 #if TILE_ROWS >= 6
-                    CASE(5);
-                    CASE(6);
+                    CASE(5, 5, VECS);
+                    CASE(6, 6, VECS);
 #endif
+                    /* whole tiles: no wider than `cols` need */
+                    CASE(-1, TILE_ROWS, 1);
+                    CASE(-2, TILE_ROWS, 2);
+                    CASE(-3, TILE_ROWS, VECS < 3 ? VECS : 3);
 #undef CASE
                 default: break;
                 }
