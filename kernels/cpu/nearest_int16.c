@@ -9,9 +9,9 @@
  * Error    r = z' - a z, s = c' - b c:   <z',c'>/(a b) - <z,c> = <r,c>/a + <z,s>/b + <r,s>/(a b),
  *          which is at most  |r|/a (|c| + |s|/b) + |z||s|/b  (Cauchy-Schwarz). |s| is measured;
  *          |r| <= 0.502 sqrt(d): half a unit each, and rounding of a z_j < 2^15, 2^-9, if it is not
- *          fused. What follows in float32, a product and two factors' roundings, is within
- *          score_error of one feature.
- *          d 768: 4.2e-4 |z||c| + 2.4e-4 |z||c|, 250 times what float32 proves.
+ *          fused. What follows in float32 rounds five times |z||c| and twice |c|^2/2, 2^-24 each:
+ *          within half of score_error of one feature, 4.5 |z||c| + 1.5 |c|^2 + 0.75 |z|^2.
+ *          d 768: (4.2 + 2.4) 1e-4 |z||c|, ten times what float32 itself is allowed.
  * Cost     2NCd flops at twice the rate of float32; rounding samples, panel by panel, 4Nd bytes.
  */
 #include <string.h>
@@ -91,25 +91,30 @@ RoundedCenters round_centers(const Device *device, void *memory, const Centers *
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-void int16_panel(Best *best, float *error, const RoundedCenters *centers, const Samples *s,
-                 const int64_t *which, int64_t n, uint16_t *words) {
+/* Rows of integers for n samples, how much larger they are, and what that may do to distances. */
+static void round_samples(uint16_t *words, float *unit, float *error, const RoundedCenters *centers,
+                          const Samples *s, const int64_t *which, int64_t n) {
     const int64_t d = centers->d, depth = bf16_depth(d), row = batch_row(DTYPE_BF16, d);
-    float unit[PANEL];
     for (int64_t i = 0; i < n; i++) {
         const float norm2 = s->norm2[which[i]], z = sqrtf(norm2);
+        const bool served = norm2 >= SHORTEST && norm2 <= LONGEST;
         for (int64_t j = 0; i + AHEAD < n && j < d; j += LINE)
             __builtin_prefetch(sample(s, which[i + AHEAD]) + j);
-        const bool served = norm2 >= SHORTEST && norm2 <= LONGEST;
         unit[i] = served ? LENGTH / z : 0.0f;
         round_row(words + i * row, sample(s, which[i]), unit[i], served ? d : 0, depth);
-        const float apart = 0.51f * sqrtf((float)d) / unit[i];
-        error[i] = served
-                       ? 2.0f * (apart * (centers->length + centers->apart) + z * centers->apart) +
-                             score_error(norm2, centers->length, 1)
-                       : INFINITY;
-        best[i] = (Best){-INFINITY, -INFINITY, 0};
+        const float apart = 0.51f * sqrtf((float)d) / unit[i]; /* 0.502, and z is rounded */
+        const float off = apart * (centers->length + centers->apart) + z * centers->apart;
+        error[i] = served ? 2.0f * off + score_error(norm2, centers->length, 1) : INFINITY;
     }
+}
+
+void int16_panel(Best *best, float *error, const RoundedCenters *centers, const Samples *s,
+                 const int64_t *which, int64_t n, uint16_t *words) {
+    const int64_t depth = bf16_depth(centers->d), row = batch_row(DTYPE_BF16, centers->d);
+    float unit[PANEL];
     _Alignas(64) int32_t products[PANEL * CENTER_BLOCK];
+    round_samples(words, unit, error, centers, s, which, n);
+    for (int64_t i = 0; i < n; i++) best[i] = (Best){-INFINITY, -INFINITY, 0};
     for (int64_t c = 0; c < centers->C; c += CENTER_BLOCK) {
         const int64_t width = round_up(least(centers->C - c, CENTER_BLOCK), VEC_FLOATS);
         for (int64_t j = 0; j < width; j += BF16_COLS)
