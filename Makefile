@@ -69,13 +69,14 @@ ISAS           := portable $(if $(X86),avx2 avx512)
 ISA_portable   :=
 ISA_avx2       := -mavx2 -mfma -mf16c
 ISA_avx512     := $(ISA_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq
-# Products of bfloat16 alone: one file each. Compilers before gcc 11 do not know AMX.
+# Products of 16-bit numbers alone: one file each. Compilers before gcc 11 do not know AMX.
+ISA_avx512vnni := $(ISA_avx512) -mavx512vnni
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 ISA_amx        := -mamx-tile -mamx-bf16
 ISA_amx-emulated := -DAMX_EMULATED
 HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) -x c -fsyntax-only - 2>/dev/null && echo 1))
-BF16_OBJECTS    = $(if $(HAVE_BF16),$(OUT)/kernels/cpu/avx512bf16/gemm_avx512bf16.o $(OUT)/kernels/cpu/amx/gemm_amx.o) \
-                  $(OUT)/kernels/cpu/amx-emulated/gemm_amx.o
+BITS16_OBJECTS  = $(if $(HAVE_BF16),$(addprefix $(OUT)/kernels/cpu/,avx512vnni/gemm_int16.o avx512bf16/gemm_avx512bf16.o amx/gemm_amx.o)) \
+                  $(addprefix $(OUT)/kernels/cpu/,portable/gemm_int16.o amx-emulated/gemm_amx.o)
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
 CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
@@ -90,7 +91,7 @@ FILE_prompts  := data/prompts/prompts.txt
 MAIN    := host/main.c host/flags.c host/progress.c $(wildcard host/cmd_*.c)#  the command line: not part of the library
 LIBRARY := $(call object,$(filter-out $(MAIN),$(wildcard host/*.c)) $(wildcard io/*.c) $(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(CPU_ONCE)) \
            $(patsubst %,$(OUT)/embedded/%.o,$(EMBEDDED)) \
-           $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BF16_OBJECTS)
+           $(foreach i,$(ISAS),$(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$i/%.o,$(CPU_PER_ISA) kernels/cpu/gemm_$i.c)) $(BITS16_OBJECTS)
 NO_CUDA     := $(call object,kernels/no_cuda.c)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 # Kernels whose blocks wait for each other: inside tests-cuda they give up after 2 s (kernels/cuda/wait.h).
@@ -159,7 +160,7 @@ $(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c
 	@echo "cc $$< ($(1))"
 	$$(Q)$$(CC) $$(CFLAGS) $$(KERNEL_OPT_$$(CONFIG)) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
 endef
-$(foreach i,$(ISAS) avx512bf16 amx amx-emulated,$(eval $(call isa_rule,$i)))
+$(foreach i,$(ISAS) avx512vnni avx512bf16 amx amx-emulated,$(eval $(call isa_rule,$i)))
 
 # A file as a C array, `const Embedded embedded_<name>` of io/embedded.h.
 define embed_rule
@@ -315,7 +316,7 @@ gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a 
 # --- keeping house ----------------------------------------------------------------------------
 SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
 lint: $(OUT)/version.h          ## clang-tidy and cppcheck; every exception is explained where it stands
-	# gemm_avx512bf16.c needs flags of its own; its body is bf16_tile.h, seen through bf16.c
+	# gemm_avx512bf16.c needs flags of its own; its body is pair_tile.h, seen through bf16.c
 	clang-tidy --quiet $(filter-out tests/% kernels/cpu/gemm_avx512bf16.c,$(filter %.c,$(SOURCES))) -- -std=c11 -D_GNU_SOURCE -DISA_NAME=avx2 $(ISA_avx2) -I$(OUT)
 	# invalidFunctionArg: it believes that a sum of exp(x - max x) can be 0; the maximum itself adds 1
 	cppcheck --quiet --enable=warning,performance,portability --suppress=invalidFunctionArg --error-exitcode=1 --std=c11 -DISA_NAME=avx2 host io kernels

@@ -148,7 +148,7 @@ void ops_close(Ops *ops); /* NULL and twice are fine */
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */
 Status cpu_open(Ops *out, int threads, Error *err);
 /* Instruction sets built in and usable here, best first, ending with NULL. */
-enum { CPU_MAX_SETS = 7 };
+enum { CPU_MAX_SETS = 8 };
 void cpu_instruction_sets(const char *names[CPU_MAX_SETS + 1]);
 int cpu_cores(void); /* that the process may use */
 

@@ -6,5 +6,6 @@ typedef float PairVec __attribute__((vector_size(4 * VEC_FLOATS)));
 #define PAIR_DOT(sum, a, b)                                \
     ((sum) + (PairVec)((a) << 16) * (PairVec)((b) << 16) + \
      (PairVec)((a)&0xffff0000u) * (PairVec)((b)&0xffff0000u))
+#define PAIR_PRODUCT bf16_product
 
-#include "bf16_tile.h"
+#include "pair_tile.h"

@@ -41,10 +41,18 @@ typedef void Bf16Product(float *out, int64_t out_row, bool accumulate, const uin
 Bf16Product bf16_product_amx, bf16_product_amx_emulated, bf16_product_avx512bf16,
     bf16_product_avx512, bf16_product_avx2, bf16_product_portable;
 
+/* The same of 16-bit integers (two's complement), sums in 32 bits: the caller sees to it that none
+ * passes them. */
+typedef void Int16Product(int32_t *out, int64_t out_row, bool accumulate, const uint16_t *a,
+                          int64_t a_row, const uint16_t *b, int64_t rows, int64_t cols,
+                          int64_t depth);
+Int16Product int16_product_avx512vnni, int16_product_portable;
+
 struct Device {
     int threads;
     const char *isa;
     Bf16Product *multiply_bf16;
+    Int16Product *multiply_int16; /* NULL: not faster than float32 */
 };
 
 /* Operations run when they are enqueued; what failed first is remembered. */

@@ -29,9 +29,13 @@ static bool has_avx512(void) { /* what ISA_avx512 in the Makefile lets the compi
 /* cpuid leaf 7, as Intel's manual numbers them */
 enum { AVX512_BF16 = 1 << 5 /* subleaf 1, eax */, AMX_TILE_BF16 = 1 << 24 | 1 << 22 /* 0, edx */ };
 
-static bool has_avx512bf16(void) {
+static bool has_avx512vnni(void) {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
+static bool has_avx512bf16(void) { /* no processor has it without VNNI */
     unsigned a = 0, b, c, d;
-    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX512_BF16);
+    return has_avx512vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX512_BF16);
 }
 
 /* The kernel gives a process the tiles' 8 KiB of state only when it asks (Linux 5.16 and newer). */
@@ -45,26 +49,29 @@ static bool has_amx(void) {
 #endif
 #endif
 
-/* Best first; what follows avx512 in the first two serves --precision bf16 alone. `amx-emulated`
- * executes AMX's tiles in C, so that the code is tested where no processor has them; `reference` is
- * the plain code that judges the others: one thread, no blocking. */
+/* Best first; what follows avx512 in the first three serves --precision bf16 and k-means (VNNI: 16-bit
+ * integers) alone. `amx-emulated` executes both in C, so that the code is tested where no processor
+ * has them; `reference` is the plain code that judges the others: one thread, no blocking. */
 static const struct {
     const char *name;
     bool (*usable)(void);
     CpuTable *table;
     Bf16Product *multiply_bf16;
+    Int16Product *multiply_int16;
 } sets[] = {
 #if defined(__x86_64__)
 #if HAVE_BF16
-    {"amx", has_amx, cpu_table_avx512, bf16_product_amx},
-    {"avx512bf16", has_avx512bf16, cpu_table_avx512, bf16_product_avx512bf16},
+    {"amx", has_amx, cpu_table_avx512, bf16_product_amx, int16_product_avx512vnni},
+    {"avx512bf16", has_avx512bf16, cpu_table_avx512, bf16_product_avx512bf16,
+     int16_product_avx512vnni},
+    {"avx512vnni", has_avx512vnni, cpu_table_avx512, bf16_product_avx512, int16_product_avx512vnni},
 #endif
-    {"avx512", has_avx512, cpu_table_avx512, bf16_product_avx512},
-    {"avx2", has_avx2, cpu_table_avx2, bf16_product_avx2},
+    {"avx512", has_avx512, cpu_table_avx512, bf16_product_avx512, NULL},
+    {"avx2", has_avx2, cpu_table_avx2, bf16_product_avx2, NULL},
 #endif
-    {"portable", always, cpu_table_portable, bf16_product_portable},
-    {"amx-emulated", always, cpu_table_portable, bf16_product_amx_emulated},
-    {"reference", always, cpu_table_reference, NULL},
+    {"portable", always, cpu_table_portable, bf16_product_portable, NULL},
+    {"amx-emulated", always, cpu_table_portable, bf16_product_amx_emulated, int16_product_portable},
+    {"reference", always, cpu_table_reference, NULL, NULL},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
@@ -117,8 +124,10 @@ Status cpu_open(Ops *out, int threads, Error *err) {
     if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
     out->threads = threads;
     out->cores = cpu_cores();
-    *out->device = (Device){
-        .threads = threads, .isa = sets[set].name, .multiply_bf16 = sets[set].multiply_bf16};
+    *out->device = (Device){.threads = threads,
+                            .isa = sets[set].name,
+                            .multiply_bf16 = sets[set].multiply_bf16,
+                            .multiply_int16 = sets[set].multiply_int16};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");
     cpu_device_ops(&out->mem);

@@ -5,5 +5,6 @@
 #include "bf16.h"
 
 #define PAIR_DOT(sum, a, b) ((Vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b)))
+#define PAIR_PRODUCT bf16_product
 
-#include "bf16_tile.h"
+#include "pair_tile.h"
