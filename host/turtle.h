@@ -389,6 +389,6 @@ TURTLE_API Status turtle_plan(const TurtlePlanOptions *options, char **text, cha
                               Error *err);
 /* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */
 TURTLE_API char *turtle_error_json(const Error *err);
-TURTLE_API const char *turtle_version(void); /* "0.6.0 (commit, compiler, CUDA)" */
+TURTLE_API const char *turtle_version(void); /* "0.7.0 (commit, compiler, CUDA)" */
 
 #endif
