@@ -314,7 +314,8 @@ static Status outer_iteration(void *run) {
     } else {
         gather_batch(r, q, r->Z);
     }
-    if (r->at_once) return iteration_at_once(r); /* the same on a GPU, for one space and few classes */
+    /* On a GPU one space and few classes: the same up to rounding, in one launch. */
+    if (r->at_once) return iteration_at_once(r);
 
     /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9), and their mean over the batch.
      *    With a prior the outer loss has + gamma sum_k KL(mean_b P_k || prior) in place of the
