@@ -41,13 +41,22 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* What moved: the two largest movements and whose the largest is. */
+typedef struct {
+    float most, other;
+    int32_t who;
+} Motion;
+
 /* What all samples are compared with. */
 typedef struct {
+    const Device *device;
     const Samples *s;
     const Centers *centers;
+    Motion moved;           /* where there are bounds */
     const float *packed;    /* centres, for products of float32 */
     RoundedCenters rounded; /* for those of integers */
     float length;           /* of the longest centre */
+    float *panels;          /* panel_floats of each thread */
 } Search;
 
 /* The best of n <= PANEL samples. */
@@ -95,31 +104,25 @@ int64_t cpu_nearest_scratch(const Device *device, int64_t C, int64_t d) {
            (int64_t)sizeof(float);
 }
 
-static float *panels_of(const Device *device, float *scratch, int64_t C, int64_t d) {
-    return scratch + packed_floats(C, d) + rounded_floats(device, C, d);
-}
-
 static Search search(const Device *device, float *scratch, const Samples *s, const Centers *centers,
                      bool by_integers) {
     const int64_t C = centers->C, d = s->Z.d;
-    Search in = {.s = s, .centers = centers, .packed = scratch};
+    float *rounded = scratch + packed_floats(C, d);
+    Search in = {.device = device,
+                 .s = s,
+                 .centers = centers,
+                 .packed = scratch,
+                 .panels = rounded + rounded_floats(device, C, d)};
     for (int64_t c = 0; c < C; c++) in.length = fmaxf(in.length, centers->norm2[c]);
     in.length = sqrtf(in.length);
     pack_weight(scratch, DTYPE_F32, centers->at, C, d, device->threads);
     if (by_integers)
-        in.rounded = round_centers(device, scratch + packed_floats(C, d), centers, d, in.length,
-                                   (uint16_t *)(void *)panels_of(device, scratch, C, d),
-                                   2 * panel_floats(d));
+        in.rounded = round_centers(device, rounded, centers, d, in.length,
+                                   (uint16_t *)(void *)in.panels, 2 * panel_floats(d));
     return in;
 }
 
 /* --- bounds ----------------------------------------------------------------------------------- */
-
-/* What moved: the two largest movements and whose the largest is. */
-typedef struct {
-    float most, other;
-    int32_t who;
-} Motion;
 
 static Motion motion_of(const Centers *centers) {
     Motion m = {0.0f, 0.0f, -1};
@@ -143,10 +146,9 @@ static bool proves(float upper, float lower, float error) {
 
 /* Widens a sample's bounds by what moved; whether they still prove its label. A few roundings
  * each, u a step: 2^-21 covers them. */
-static bool label_stays(float *upper, float *lower, int32_t label, float norm2, const Motion *m,
-                        const Search *in) {
+static bool label_stays(float *upper, float *lower, int32_t label, float norm2, const Search *in) {
     const float wider = 1.0f + 0x1p-21f, narrower = 1.0f - 0x1p-21f;
-    const float moved = label == m->who ? m->other : m->most;
+    const float moved = label == in->moved.who ? in->moved.other : in->moved.most;
     *upper = (*upper + in->centers->moved[label]) * wider;
     *lower = (*lower - moved * wider) * narrower;
     return *lower > *upper && proves(*upper, *lower, score_error(norm2, in->length, in->s->Z.d));
@@ -209,13 +211,14 @@ static int64_t settle_by_integers(int64_t *open, int64_t opened, int32_t *label,
 }
 
 /* Samples n0 .. n0+n, n <= RUN; `fresh`: of all of them, whatever bounds there are. */
-static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t n, const Motion *m,
-                      const Search *in, float *buffer) {
+static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t n,
+                      const Search *in) {
+    float *buffer = in->panels + thread_number() * panel_floats(in->s->Z.d);
     const Samples *s = in->s;
     const int64_t d = s->Z.d, row = batch_row(DTYPE_F32, d);
     int64_t open[RUN], opened = 0; /* samples that must be computed */
     for (int64_t i = n0; i < n0 + n; i++)
-        if (fresh || !label_stays(&b.upper[i], &b.lower[i], label[i], s->norm2[i], m, in))
+        if (fresh || !label_stays(&b.upper[i], &b.lower[i], label[i], s->norm2[i], in))
             open[opened++] = i;
     if (!fresh && 2 * opened <= n) /* where few are open, their own distance often settles them */
         opened = tighten(open, opened, label, b, in);
@@ -237,13 +240,10 @@ static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t 
     }
 }
 
-static void label_all(const Device *device, int32_t *label, Bounds b, bool fresh, const Motion *m,
-                      const Search *in, float *panels) {
-    const int64_t N = in->s->N;
-    PARALLEL_FOR(num_threads(device->threads) schedule(dynamic))
-    for (int64_t n0 = 0; n0 < N; n0 += RUN)
-        label_run(label, b, fresh, n0, least(N - n0, RUN), m, in,
-                  panels + thread_number() * panel_floats(in->s->Z.d));
+static void label_all(int32_t *label, Bounds b, bool fresh, const Search *in) {
+    PARALLEL_FOR(num_threads(in->device->threads) schedule(dynamic))
+    for (int64_t n0 = 0; n0 < in->s->N; n0 += RUN)
+        label_run(label, b, fresh, n0, least(in->s->N - n0, RUN), in);
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -251,15 +251,13 @@ static void label_all(const Device *device, int32_t *label, Bounds b, bool fresh
 Status cpu_nearest(Queue *q, int32_t *label, float *first, float *second, const Samples *s,
                    const Centers *centers, void *scratch) {
     REQUIRE(q, label && samples_servable(s) && centers_servable(centers) && scratch, "nearest");
-    const Device *device = q->device;
     const bool distances = first || second; /* of float32 */
-    const Search in = search(device, scratch, s, centers, !distances);
+    const Search in = search(q->device, scratch, s, centers, !distances);
     if (!distances) {
-        label_all(device, label, (Bounds){NULL, NULL}, true, NULL, &in,
-                  panels_of(device, scratch, centers->C, s->Z.d));
+        label_all(label, (Bounds){NULL, NULL}, true, &in);
         return OK;
     }
-    PARALLEL_FOR(num_threads(device->threads) schedule(dynamic))
+    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
     for (int64_t n0 = 0; n0 < s->N; n0 += PANEL) {
         const int64_t n = least(s->N - n0, PANEL);
         Best best[PANEL];
@@ -279,9 +277,8 @@ Status cpu_nearest_bounded(Queue *q, int32_t *label, Bounds bounds, bool fresh, 
             label && bounds.upper && bounds.lower && samples_servable(s) &&
                 centers_servable(centers) && centers->moved && scratch,
             "nearest_bounded");
-    const Motion motion = motion_of(centers);
-    const Search in = search(q->device, scratch, s, centers, true);
-    label_all(q->device, label, bounds, fresh, &motion, &in,
-              panels_of(q->device, scratch, centers->C, s->Z.d));
+    Search in = search(q->device, scratch, s, centers, true);
+    in.moved = motion_of(centers);
+    label_all(label, bounds, fresh, &in);
     return OK;
 }
