@@ -198,7 +198,7 @@ Test(kmeans, threads_and_bounds_change_no_bit, .timeout = 240) {
 /* Inertia of every iteration's labels and new centres: never more than the one before. A label that
  * rounding chose wrongly could cost 2E of its sample (kernels/cpu/nearest.c), E about 4e-5 |z|^2 at
  * worst and sqrt(d) times less in fact; near a border only: 1e-7 of the whole is allowed. */
-Test(kmeans, inertia_never_grows, .timeout = 120) {
+Test(kmeans, inertia_never_grows, .timeout = 300) {
     Ops ops;
     open_cpu(&ops, 2);
     for (int set = 0; set < 3; set++)
@@ -411,7 +411,7 @@ Test(kmeans, constant_features_are_one_cluster, .timeout = 30) {
 }
 
 /* The published line and place, JSON, predictions; the same twice; other flags. */
-Test(kmeans, command_leaves_what_it_promises, .timeout = 60) {
+Test(kmeans, command_leaves_what_it_promises, .timeout = 120) {
     static const char *const files = "--features " DEMO "/representations/patches/mnist_train.npy "
                                      "--labels " DEMO "/labels/mnist_train.npy --val_features " DEMO
                                      "/representations/patches/mnist_val.npy --val_labels " DEMO
