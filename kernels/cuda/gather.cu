@@ -153,10 +153,10 @@ __global__ void gather_v1_naive(typename To::Element *out, const uint8_t *data, 
     }
 }
 
-/* E elements a lane: VECTOR, which divides d and `end`, or 1. Six blocks an SM: left alone, nvcc 13.0 aims at
+/* E elements a lane: VECTOR, which divides d and `end`, or 1. Four blocks an SM: left alone, nvcc 13.0 aims at
  * 32 registers on sm_80 and spills two. */
 template <class From, class To, int E>
-__global__ void __launch_bounds__(THREADS, 6)
+__global__ void __launch_bounds__(THREADS, 4)
     gather_v2_warp(typename To::Element *__restrict__ out,
                    const typename From::Bits *__restrict__ data, const int64_t *__restrict__ rows,
                    GatherShape s) {
