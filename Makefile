@@ -196,7 +196,7 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
-GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test kmeans_ops_test head_grad_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test slab_test iteration_test wide_test),$(wildcard tests/*.c))
+GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test kmeans_ops_test head_grad_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test slab_test iteration_test wide_test zeroshot_test),$(wildcard tests/*.c))
 CPU_TESTS   := $(filter-out tests/race_runner.c $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test slab_test iteration_test wide_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_*.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels

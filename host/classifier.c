@@ -13,6 +13,7 @@ static int64_t lay_out(Classifier *c, char *base) {
     TAKE(rows, n * (int64_t)sizeof(int64_t));
     TAKE(W, c->classes * c->d * (int64_t)sizeof(float));
     TAKE(Z, n * c->d * (int64_t)sizeof(float));
+    TAKE(norm2, n * (int64_t)sizeof(float));
     TAKE(logits, n * c->classes * (int64_t)sizeof(float));
     TAKE(top, n * (int64_t)sizeof(float));
     TAKE(margin, n * (int64_t)sizeof(float));
@@ -56,7 +57,8 @@ static void run_logits(Classifier *c, const Features *features, int64_t first, i
     for (int64_t i = 0; i < n; i++) rows[i] = first + i;
     ops->mem.to_device(c->queue, c->rows, rows, n * (int64_t)sizeof *rows);
     ops->matrix.gather(c->queue, &Z, features, c->rows, n);
-    ops->encode.normalize(c->queue, c->Z, n, c->d);
+    ops->cluster.unit_rows(c->queue, &Z, n);
+    ops->cluster.row_norms(c->queue, c->norm2, &Z, n);
     ops->matrix.matmul(c->queue, MATMUL_NT, c->logits, &Z, c->W, NULL, n, c->classes, c->d,
                        c->scratch);
 }
@@ -67,6 +69,7 @@ Status classifier_run(Classifier *c, const Features *features, const char *path,
     const int64_t N = features->N;
     Features on_device;
     int32_t index[CLASSIFIER_ROWS];
+    float norm2[CLASSIFIER_ROWS];
     predictions_free(out);
     *out = (Predictions){.n = N,
                          .cluster = malloc((size_t)N * sizeof *out->cluster),
@@ -83,12 +86,13 @@ Status classifier_run(Classifier *c, const Features *features, const char *path,
         ops->train.softmax(c->queue, c->logits, c->logits, n, c->classes);
         ops->matrix.argmax(c->queue, c->index, c->top, c->margin, c->logits, n, c->classes);
         ops->mem.to_host(c->queue, index, c->index, n * (int64_t)sizeof *index);
+        ops->mem.to_host(c->queue, norm2, c->norm2, n * (int64_t)sizeof *norm2);
         ops->mem.to_host(c->queue, out->confidence + first, c->top, n * (int64_t)sizeof(float));
         ops->mem.to_host(c->queue, out->margin + first, c->margin, n * (int64_t)sizeof(float));
         st = ops->mem.wait(c->queue, err);
         for (int64_t i = 0; st == OK && i < n; i++) {
             out->cluster[first + i] = index[i];
-            if (isnan(out->confidence[first + i])) /* 0/0 */
+            if (norm2[i] == 0.0f)
                 st = fail(err, ERR_FORMAT,
                           "zeroshot: %s: row %lld is all zeros: it points nowhere, recompute or "
                           "drop that sample",

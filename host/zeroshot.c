@@ -111,7 +111,8 @@ typedef struct {
     const Split *split;
     Prompts prompts;
     TaskEncoder task; /* K = 0: no clusters are to be named */
-    Ops ops;
+    Ops ops,
+        text_ops; /* the device; the CPU, where it encodes the texts for a device that cannot */
     TextEncoder *text;
     const Space *space; /* the CLIP space */
     float *weights;     /* (classes,d) */
@@ -200,10 +201,14 @@ static Status open_text(Call *c, Error *err) {
     int space = -1;
     Status st = find_weights(c, &path, &space, err);
     if (st == OK)
-        st = ops_open_for(&c->ops, OPS_ENCODE, c->options->common.device,
-                          c->options->common.threads, &why, err);
+        st = ops_open(&c->ops, c->options->common.device, c->options->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
-    if (st == OK) st = text_open(&c->text, &c->ops, path, TEXTS, err);
+    const bool encodes = st == OK && c->ops.encode.linear;
+    if (st == OK && !encodes) {
+        st = ops_open(&c->text_ops, "cpu", c->options->common.threads, NULL, err);
+        if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
+    }
+    if (st == OK) st = text_open(&c->text, encodes ? &c->ops : &c->text_ops, path, TEXTS, err);
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;
     if (st == OK) {
@@ -363,6 +368,7 @@ Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResul
     predictions_free(&c.clusters);
     classifier_close(&c.classifier);
     text_close(c.text);
+    ops_close(&c.text_ops);
     ops_close(&c.ops);
     free(c.weights);
     task_encoder_free(&c.task);

@@ -20,7 +20,8 @@ typedef struct {
     int64_t classes, d;
     Buffer memory;
     int64_t *rows;
-    float *W, *Z, *logits, *top, *margin; /* Z: the rows, normalised */
+    float *W, *Z, *norm2, *logits, *top,
+        *margin; /* Z: the rows, normalised; norm2: 1, or 0 of zeros */
     int32_t *index;
     void *scratch;
 } Classifier;

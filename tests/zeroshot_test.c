@@ -2,9 +2,11 @@
  * clusters by construction. */
 #include "../host/checkpoint.h"
 #include "../host/zeroshot.h"
+#include "device_memory.h"
 #include "golden.h"
 #include "weights_file.h"
 
+#if !defined(TEST_CUDA) /* on a device calls alone: texts are encoded on the CPU */
 /* --- the lists of data sets ------------------------------------------------------------------- */
 
 /* CRC-32 of all prompts, class after class, template after template, a newline behind each;
@@ -135,7 +137,9 @@ Test(prompts, bad_files_are_refused) {
 
 /* --- class vectors ---------------------------------------------------------------------------- */
 
+#endif
 enum { CLASSES = 5, TEMPLATES = 3 };
+
 static const char names_text[] = "airplane\ngolden retriever\nforest\nstop sign\n"
                                  "kite (bird of prey)\n";
 static const char templates_text[] = "a photo of a {}.\nitap of the {}.\n"
@@ -153,6 +157,7 @@ static char *names_folder(void) {
     return folder;
 }
 
+#if !defined(TEST_CUDA)
 static Prompts recorded_prompts(const char *folder) {
     Prompts p = {0};
     Error err;
@@ -234,8 +239,15 @@ Test(zeroshot, texts_are_the_same_bits_beside_longer_ones, .timeout = 120) {
     free(path);
     remove_folder(folder);
 }
+#endif
 
 /* --- calls ------------------------------------------------------------------------------------ */
+
+#if defined(TEST_CUDA)
+#define ON_DEVICE " --device cuda"
+#else
+#define ON_DEVICE ""
+#endif
 
 /* Recorded class vectors as features: row i is class i % 5, of length 0.5 + i. Rows 0 and 5 are
  * labelled 1 although they are class 0. */
@@ -276,6 +288,7 @@ static void save_rows(const char *folder) {
 
 /* A folder with names, templates, weights and rows. */
 static char *call_folder(void) {
+    need_gpu();
     char *folder = names_folder();
     free(unpack_weights(folder, "clip_vit_tiny.pt"));
     save_rows(folder);
@@ -285,7 +298,7 @@ static char *call_folder(void) {
 static void run_call(Ran *ran, const char *folder, const char *features, const char *more) {
     run_turtle(ran,
                "zeroshot --features %s --weights %s/clip_vit_tiny.pt --names %s/names.txt "
-               "--templates %s/templates.txt %s",
+               "--templates %s/templates.txt %s" ON_DEVICE,
                features, folder, folder, folder, more);
 }
 
@@ -319,6 +332,7 @@ Test(zeroshot, constructed_rows_get_their_classes, .timeout = 60) {
 }
 
 /* The published places: features, labels, the encoder's file, a line of results. */
+#if !defined(TEST_CUDA)
 Test(zeroshot, a_data_set_is_found_in_the_published_places, .timeout = 60) {
     Ran ran;
     char *folder = call_folder(), text[512];
@@ -348,6 +362,8 @@ Test(zeroshot, a_data_set_is_found_in_the_published_places, .timeout = 60) {
 }
 
 /* Linear layers that sort the rows in a known way. */
+#endif
+
 static void save_checkpoint(const char *path, int64_t C, int64_t d, const float *linear) {
     TaskEncoder task;
     Error err;
@@ -408,6 +424,7 @@ Test(zeroshot, clusters_get_the_names_of_their_members, .timeout = 60) {
     remove_folder(folder);
 }
 
+#if !defined(TEST_CUDA)
 Test(zeroshot, bad_input_gets_one_line, .timeout = 120) {
     static const struct {
         int status;
@@ -460,3 +477,4 @@ Test(zeroshot, bad_input_gets_one_line, .timeout = 120) {
     free(path);
     remove_folder(folder);
 }
+#endif
