@@ -309,11 +309,11 @@ static double wgmma_logits(const Plan *p, const PlanDevice *device) {
  * fewer clusters to deal rows to. */
 static void plan_sharing(Plan *p, const PlanDevice *device) {
     double best = 0.0;
-    int chosen = 0;
+    int chosen = 1;
     for (int cluster = 1; cluster <= least(WGMMA_MOST_SHARES, device->sms); cluster *= 2) {
         plan_clusters(p, device, cluster);
         const double seconds = wgmma_logits(p, device);
-        if (!chosen || seconds < best) best = seconds, chosen = cluster;
+        if (cluster == 1 || seconds < best) best = seconds, chosen = cluster;
     }
     plan_clusters(p, device, chosen);
 }
