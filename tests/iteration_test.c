@@ -17,7 +17,6 @@ static struct {
     int64_t M;
     Source source;
     bool prior;
-    bool parts;    /* not in one launch */
     bool steep;    /* every other 16 rows of the batch have far smaller features */
     int64_t wrong; /* 1 + which row of the batch does not exist */
 } how;
@@ -69,7 +68,7 @@ static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     t.space[0] = (TaskSpace){b, moved, output(o, n, none), m2};
     in.space[0] = (InnerSpace){b, operands(h, 9), output(o, h, none), head_m2};
     const float *prior = how.prior ? probabilities(1, C, 30) : NULL;
-    if (!how.parts && ops->train.iteration && !getenv("TURTLE_KERNELS")) {
+    if (ops->train.iteration && !getenv("TURTLE_KERNELS")) {
         cr_assert(ops->train.iteration_fits(ops->device, &in));
         ops->train.iteration(q, &t, &in, &features, there ? NULL : rows, prior);
     } else {
@@ -197,8 +196,8 @@ Test(iteration, serves_what_it_says) {
         InnerSteps in = {
             .K = asked[i].K, .B = 100, .C = asked[i].C, .M = asked[i].M, .tier = asked[i].tier};
         for (int k = 0; k < in.K; k++)
-            in.space[k].Z = (Batch){NULL, asked[i].type, asked[i].d,
-                                    batch_row(asked[i].type, asked[i].d), false, 0};
+            in.space[k].Z = (Batch){
+                NULL, asked[i].type, asked[i].d, batch_row(asked[i].type, asked[i].d), false, 0};
         cr_expect(ops.train.iteration_fits(ops.device, &in) == asked[i].fits, "case %d", (int)i);
     }
     close_backend(&ops, q);
