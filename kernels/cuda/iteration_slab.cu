@@ -290,16 +290,21 @@ template <class F> static auto with_slab_tile(const InnerSteps *in, F f) {
     return half ? f(Fp16(), Classes32()) : f(Bf16(), Classes32());
 }
 
-bool cuda_iteration_fits(const Device *device, const InnerSteps *heads) {
-    Plan plan;
+/* False: the kernel does not serve them. */
+static bool plan_iteration(Plan *plan, const Device *device, const InnerSteps *heads) {
     Error err;
     if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_JOBS ||
-        inner_plan(&plan, device, heads, &err) != OK || !plan_at_once(&plan, heads->M))
+        inner_plan(plan, device, heads, &err) != OK || !plan_at_once(plan, heads->M))
         return false;
     return with_slab_tile(heads, [&](auto type, auto classes) {
         return resident_blocks(device, iteration_mega_v1_slab<decltype(type), classes.value>,
-                               SLAB_THREADS, (int)plan.shared) >= plan.blocks;
+                               SLAB_THREADS, (int)plan->shared) >= plan->blocks;
     });
+}
+
+bool cuda_iteration_fits(const Device *device, const InnerSteps *heads) {
+    Plan plan;
+    return plan_iteration(&plan, device, heads);
 }
 
 template <class T>
@@ -328,17 +333,15 @@ static bool as_they_lie(Device *device, const Batch &Z, const Features *from) {
 
 Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, const Features *from,
                       const int64_t *rows, const float *prior) {
+    Plan plan;
     REQUIRE(q,
             tasks_complete(s, batch_servable) && heads_match(s, heads) && heads->step &&
                 heads->space[0].m1 && heads->space[0].m2 && (!rows || from) &&
-                cuda_iteration_fits(q->device, heads),
+                plan_iteration(&plan, q->device, heads),
             "iteration");
     const Batch &Z = s->space[0].Z;
     const bool direct = rows && as_they_lie(q->device, Z, from);
-    Plan plan;
     if (rows && !direct) cuda_gather(q, &Z, from, rows, s->B);
-    const Status st = inner_plan(&plan, q->device, heads, &q->error);
-    if (st != OK) return q->status = st;
     const IterationScratch scratch = lay_out(s->scratch, s->B, s->C, Z.d);
     return with_slab_tile(heads, [&](auto type, auto classes) {
         using T = decltype(type);
