@@ -162,6 +162,10 @@ const EncoderShape *encoder_info(const Encoder *e) {
     return &e->shape;
 }
 
+const char *encoder_said(const Encoder *e) {
+    return weights_said(&e->weights);
+}
+
 int64_t encoder_features(const Encoder *e) {
     return e->kind->features(e->network);
 }

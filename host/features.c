@@ -312,6 +312,7 @@ static Status run_phi(Call *c, Error *err) {
     const SourceSplits *s = &c->in.splits;
     Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
     if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
+    if (st == OK) notices(c->hooks, encoder_said(c->encoder));
     if (st == OK) st = check_model(c, err);
     if (st == OK) {
         encoder_image_size(c->encoder, &c->resize, &c->side);

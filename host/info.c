@@ -141,6 +141,15 @@ static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
     for (int i = 0; i < w.file.count; i++) numbers += w.file.tensor[i].count;
     add_line(text, "%s: %d tensors, %" PRId64 " numbers\n", path, w.file.count, numbers);
     info_encoder(&w, text, j);
+    json_open_array(j, "notes");
+    const char *line = weights_said(&w);
+    for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
+        char note[1024];
+        snprintf(note, sizeof note, "%.*s", (int)(end - line), line);
+        add_line(text, "  note     %s\n", note);
+        json_text(j, NULL, note);
+    }
+    json_close_array(j);
     json_open_array(j, "arrays");
     for (int i = 0; i < w.file.count; i++) {
         const Tensor *t = &w.file.tensor[i];

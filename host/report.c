@@ -18,6 +18,11 @@ void notice(const TurtleHooks *hooks, const char *format, ...) {
     hooks->notice(hooks->context, line);
 }
 
+void notices(const TurtleHooks *hooks, const char *lines) {
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
+        notice(hooks, "%.*s", (int)(end - lines), lines);
+}
+
 TurtleCommon common_defaults(void) {
     const char *root = getenv("TURTLE_DATA");
     return (TurtleCommon){.root_dir = root && *root ? root : "data",

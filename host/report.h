@@ -24,6 +24,9 @@ char *result_line(const TurtleResult *result, const Inputs *in);
 /* One notice, formatted. */
 void notice(const TurtleHooks *hooks, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* One notice per line of a text. */
+void notices(const TurtleHooks *hooks, const char *lines);
+
 /* Seconds of a clock that never steps back. */
 double now_seconds(void);
 

@@ -151,6 +151,10 @@ int64_t text_context(const TextEncoder *t) {
     return t->shape.context;
 }
 
+const char *text_said(const TextEncoder *t) {
+    return weights_said(&t->weights);
+}
+
 /* Where the first of the largest ids is: the end token, which no other id exceeds. */
 static int64_t end_token(const int32_t *ids, int64_t T) {
     int64_t end = 0;

@@ -17,6 +17,8 @@ Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t ba
 void text_close(TextEncoder *t); /* NULL is fine */
 int64_t text_features(const TextEncoder *t);
 int64_t text_context(const TextEncoder *t);
+/* Returns what the user has to be told of the file, lines as of weights_said. */
+const char *text_said(const TextEncoder *t);
 
 /* features (B,text_features) of ids (B,context): the projected state at the end token, which has
  * the largest id. Any B. Host memory. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME = 256, CHUNK_FLOATS = 1 << 20 };
+enum { MAX_NAME = 256, MAX_NOTICE = 1000, CHUNK_FLOATS = 1 << 20 };
 
 /* Vectors lie one after the other in a few large buffers. */
 struct ParameterChunk {
@@ -32,9 +32,34 @@ void weights_close(Weights *w) {
         free(w->chunks);
         w->chunks = next;
     }
+    free(w->said);
     free(w->used);
     tensor_file_close(&w->file);
     *w = (Weights){0};
+}
+
+/* --- notices ---------------------------------------------------------------------------------- */
+
+void weights_say(Weights *w, const char *format, ...) {
+    char line[MAX_NOTICE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    for (char *c = line; *c; c++) /* names and paths may hold anything */
+        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+    if (strstr(weights_said(w), line)) return;
+    char *longer = format_text("%s%s\n", weights_said(w), line);
+    if (longer) {
+        free(w->said);
+        w->said = longer;
+    } else if (w->status == OK) { /* a notice that is lost would be an assumption in silence */
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    }
+}
+
+const char *weights_said(const Weights *w) {
+    return w->said ? w->said : "";
 }
 
 /* --- finding ---------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ typedef struct {
     const Ops *ops;
     Queue *queue;
     ParameterChunk *chunks; /* vectors, on the device */
+    char *said;             /* lines of weights_say; owned */
     Status status;
     Error *err;
 } Weights;
@@ -39,6 +40,13 @@ typedef struct {
  * On failure *out is zeroed. */
 Status weights_open(Weights *out, const Ops *ops, Queue *queue, const char *path, Error *err);
 void weights_close(Weights *w); /* NULL and twice are fine */
+
+/* Adds a line to what the caller has to tell its user: what was assumed, taken off or passed over. A
+ * line begins with its subject ("weights: FILE: ...") and has no newline; the same line is kept once. */
+void weights_say(Weights *w, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Returns all lines of weights_say, each ending with a newline, or "". The text lives until the next
+ * weights_say or weights_close. */
+const char *weights_said(const Weights *w);
 
 /* Names are given as printf formats. */
 bool weights_has(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);

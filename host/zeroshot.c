@@ -209,6 +209,7 @@ static Status open_text(Call *c, Error *err) {
         if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
     }
     if (st == OK) st = text_open(&c->text, encodes ? &c->ops : &c->text_ops, path, TEXTS, err);
+    if (st == OK) notices(c->hooks, text_said(c->text));
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;
     if (st == OK) {
