@@ -36,7 +36,9 @@ OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_race    := -O2 -g
 OPT_kit     := $(OPT_release)#  what `make gpu-kit` builds
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer#  what `make fuzz` builds
 KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
+KERNEL_OPT_fuzz  := -fno-sanitize=all#  no bytes from outside reach a kernel
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
 SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
@@ -197,7 +199,7 @@ demo: all                       ## pictures -> features -> classes: 10 000 handw
 # --- tests ------------------------------------------------------------------------------------
 # One program per backend, from the same files. On a GPU and on the emulator runs what touches the kernels.
 GPU_TESTS   := $(filter $(patsubst %,tests/%.c,ops_test kmeans_ops_test head_grad_test product_test gradient_test philox_test train_test cuda_test queue_test tier_test device_test layout_test slab_test iteration_test wide_test zeroshot_test),$(wildcard tests/*.c))
-CPU_TESTS   := $(filter-out tests/race_runner.c $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test slab_test iteration_test wide_test),$(wildcard tests/*.c))
+CPU_TESTS   := $(filter-out tests/race_runner.c tests/fuzz.c $(patsubst %,tests/%.c,cuda_test queue_test tier_test device_test layout_test emu_test slab_test iteration_test wide_test),$(wildcard tests/*.c))
 EMU_TESTS   := $(GPU_TESTS) $(wildcard tests/emu_*.cu)
 CUDA_TESTS  := $(filter-out tests/emu_%,$(wildcard tests/*.cu))#  compiled like kernels
 TEST_OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/%.o)
@@ -223,6 +225,17 @@ test-gpu: $(filter-out %cpu %emu,$(TEST_PROGRAMS)) all
 else
 	@echo "test-gpu: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found)))" >&2; exit 1
 endif
+
+TARGET  ?= image
+SECONDS ?= 600
+CORPUS  := build/fuzz-corpus
+fuzz:                           ## libFuzzer on one reader: TARGET=image SECONDS=600 SEEDS="folders"; a crash fails and leaves its input
+	@$(FUZZ_CC) --version >/dev/null 2>&1 || { echo "fuzz: '$(FUZZ_CC)' does not work; install clang (Debian, Ubuntu: apt-get install clang) or give FUZZ_CC=" >&2; exit 1; }
+	@$(MAKE) --no-print-directory CONFIG=fuzz CC="$(FUZZ_CC)" CUDA=0 build/fuzz-cpu/fuzz
+	@mkdir -p $(CORPUS)/$(TARGET)
+	@FUZZ_TARGET=$(TARGET) build/fuzz-cpu/fuzz -max_total_time=$(SECONDS) -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 \
+	  -artifact_prefix=$(CORPUS)/$(TARGET)- $(CORPUS)/$(TARGET) $(SEEDS) >$(CORPUS)/$(TARGET).log 2>&1 || { tail -n 60 $(CORPUS)/$(TARGET).log; exit 1; }
+	@echo "fuzz $(TARGET): $$(sed -n 's/stat::number_of_executed_units: *//p' $(CORPUS)/$(TARGET).log) executions in $(SECONDS) s, no crash"
 
 sanitize:                       ## compute-sanitizer over them: memcheck, racecheck, initcheck
 ifeq ($(USE_CUDA),1)
@@ -269,6 +282,11 @@ $(OUT)/tests-race: $(RACE_OBJECTS) $(EMU_SOURCES:%.cpp=$(OUT)/emu/%.o)
 $(OUT)/tests-cuda: $(TEST_OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(CUDA_LIBS) $(LDLIBS) -o $@
+# libFuzzer brings main and, with it, the C++ runtime
+FUZZ_CC ?= clang
+$(OUT)/fuzz: $(OUT)/tests/fuzz.o $(LIBRARY) $(NO_CUDA)
+	@echo "link $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 criterion: | stb#  one apt-get at a time
 	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
 
@@ -340,5 +358,5 @@ help:                           ## this list
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\""
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
-.PHONY: all emu kernel-objects demo test test-full test-gpu sanitize bench profile bench-programs bench-emu kit-programs gpu-kit bench-compare results criterion stb lint format install uninstall clean help FORCE
+.PHONY: all emu kernel-objects demo test test-full test-gpu fuzz sanitize bench profile bench-programs bench-emu kit-programs gpu-kit bench-compare results criterion stb lint format install uninstall clean help FORCE
 .DELETE_ON_ERROR:

@@ -1,0 +1,48 @@
+/* fuzz.c - readers of bytes from outside under libFuzzer (make fuzz TARGET=name SECONDS=n).
+ *
+ * A target takes any bytes and must come back: with a result or with an error, never with a crash,
+ * a report of a sanitizer or memory that is not given back. The table below is the list of targets;
+ * the environment's FUZZ_TARGET chooses one.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/image.h"
+
+static void fuzz_image(const uint8_t *data, size_t bytes) {
+    Image image;
+    Error err;
+    if (image_decode(&image, data, (int64_t)bytes, "fuzz", &err) == OK) image_free(&image);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const uint8_t *data, size_t bytes);
+} targets[] = {
+    {"image", fuzz_image},
+};
+
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+static int chosen;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    const char *name = getenv("FUZZ_TARGET");
+    for (chosen = 0; chosen < TARGETS; chosen++)
+        if (name && !strcmp(name, targets[chosen].name)) return 0;
+    fprintf(stderr, "fuzz: TARGET=%s: no such target; there are", name ? name : "");
+    for (int i = 0; i < TARGETS; i++) fprintf(stderr, " %s", targets[i].name);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    targets[chosen].run(data, bytes);
+    return 0;
+}
