@@ -13,16 +13,23 @@
 
 #include "status.h"
 
-/* A file's bytes, mapped read-only. */
+/* A file's bytes, mapped read-only, or the text of a pipe in memory. */
 typedef struct {
     const uint8_t *data; /* NULL for an empty file */
     int64_t bytes;
+    bool owned; /* data came from malloc, not from mmap */
 } FileMap;
 
-/* Maps `path`. A folder, a missing file or one that cannot be read is ERR_IO. An empty file maps
- * to zero bytes. On failure *out is zeroed, so closing it is still safe. */
+/* Maps `path`. A missing file, one that cannot be read, a folder, a pipe, a device and `-` are
+ * ERR_IO, and none of them is waited for. An empty file maps to zero bytes. On failure *out is
+ * zeroed, so closing it is still safe. */
 Status file_map(FileMap *out, const char *path, Error *err);
-void file_unmap(FileMap *map); /* NULL and twice are fine */
+/* Reads a text: a regular file is mapped; `-` is standard input; a pipe or a terminal is read to
+ * its end. A pipe that no program writes to within PIPE_GRACE_MS is refused, and so is a text from
+ * a pipe that is longer than FILE_TEXT_MOST bytes, a folder or another device. */
+Status file_read_text(FileMap *out, const char *path, Error *err);
+void file_unmap(FileMap *map); /* of both; NULL and twice are fine */
+enum { PIPE_GRACE_MS = 1000, FILE_TEXT_MOST = 1 << 30 };
 
 /* A file being written. */
 typedef struct {

@@ -115,3 +115,113 @@ Test(file, appended_lines_never_mix) {
     free(path);
     remove_folder(folder);
 }
+
+/* --- texts from elsewhere ---------------------------------------------------------------------- */
+
+static void expect_read(const char *path, const char *expected) {
+    FileMap map;
+    Error err = {""};
+    ASSERT_OK(file_read_text(&map, path, &err), err);
+    cr_expect((size_t)map.bytes == strlen(expected) &&
+                  (map.bytes == 0 || memcmp(map.data, expected, (size_t)map.bytes) == 0),
+              "%s: %lld bytes: %.*s", path, (long long)map.bytes, (int)map.bytes, map.data);
+    file_unmap(&map);
+    file_unmap(&map);
+}
+
+/* Starts a shell command that works beside the test. */
+static void beside(const char *command) {
+    fflush(NULL);
+    if (fork() != 0) return;
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+Test(file, texts_are_read_from_files_pipes_and_standard_input, .timeout = 20) {
+    char *folder = temporary_folder(), *path = format_text("%s/x", folder);
+    char *pipe_path = format_text("%s/pipe", folder), *command;
+    int ends[2];
+    write_bytes(path, "", 0);
+    expect_read(path, "");
+    write_bytes(path, "two\nlines", 9);
+    expect_read(path, "two\nlines");
+    cr_assert(mkfifo(pipe_path, 0600) == 0);
+    static const char *const writers[] = {"printf 'a\\nb\\n' > %s",
+                                          "sleep 0.3; printf 'a\\nb\\n' > %s",
+                                          "(printf 'a\\n'; sleep 0.3; printf 'b\\n') > %s"};
+    for (int i = 0; i < 3; i++) {                     /* in time, late, slow */
+        command = format_text(writers[i], pipe_path); // NOLINT(clang-diagnostic-format-nonliteral)
+        beside(command);
+        expect_read(pipe_path, "a\nb\n");
+        free(command);
+    }
+    command = format_text("sleep 0.1; : > %s", pipe_path); /* it writes nothing and ends */
+    beside(command);
+    expect_read(pipe_path, "");
+    free(command);
+    cr_assert(pipe(ends) == 0 && dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+    cr_assert(write(ends[1], "from stdin", 10) == 10 && close(ends[1]) == 0);
+    expect_read("-", "from stdin");
+    close(STDIN_FILENO);
+    FileMap map;
+    Error err = {""};
+    cr_expect(file_read_text(&map, "-", &err) == ERR_IO && strstr(err.text, "closed"), "%s",
+              err.text);
+    while (wait(NULL) > 0) {}
+    free(pipe_path);
+    free(path);
+    remove_folder(folder);
+}
+
+/* A text longer than any buffer of a pipe arrives whole. */
+Test(file, a_long_text_comes_whole_through_a_pipe, .timeout = 20) {
+    int ends[2];
+    FileMap map;
+    Error err = {""};
+    cr_assert(pipe(ends) == 0);
+    fflush(NULL);
+    if (fork() == 0) {
+        FILE *f = fdopen(ends[1], "w");
+        close(ends[0]);
+        for (int i = 0; i < 200000; i++) fprintf(f, "%07d\n", i);
+        fclose(f);
+        _exit(0);
+    }
+    close(ends[1]);
+    char *path = format_text("/dev/fd/%d", ends[0]); /* as a shell's <(...) names it */
+    ASSERT_OK(file_read_text(&map, path, &err), err);
+    cr_assert(map.bytes == 8 * 200000, "%lld", (long long)map.bytes);
+    for (int i = 0; i < 200000; i++)
+        cr_assert(atoi((const char *)map.data + 8 * (int64_t)i) == i, "line %d", i);
+    file_unmap(&map);
+    free(path);
+}
+
+/* Nothing of this is waited for: neither a pipe without a writer nor a device without an end. */
+Test(file, what_is_no_file_is_refused_by_name, .timeout = 20) {
+    char *folder = temporary_folder(), *pipe_path = format_text("%s/9.png", folder);
+    FileMap map;
+    Error err = {""};
+    cr_assert(mkfifo(pipe_path, 0600) == 0);
+    const struct {
+        const char *path, *word;
+    } inputs[] = {{pipe_path, "pipe"},
+                  {folder, "folder"},
+                  {"/dev/null", "device"},
+                  {"/dev/zero", "device"},
+                  {"-", "standard input"}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        cr_expect(file_map(&map, inputs[i].path, &err) == ERR_IO &&
+                      strstr(err.text, inputs[i].word) && strstr(err.text, "regular file"),
+                  "%s", err.text);
+        if (strcmp(inputs[i].path, "-") == 0) continue;
+        cr_expect(file_read_text(&map, inputs[i].path, &err) == ERR_IO &&
+                      strstr(err.text, inputs[i].word),
+                  "%s", err.text);
+    }
+    cr_expect(file_read_text(&map, pipe_path, &err) == ERR_IO && strstr(err.text, "nobody writes"),
+              "%s", err.text);
+    cr_expect(map.data == NULL && map.bytes == 0);
+    free(pipe_path);
+    remove_folder(folder);
+}
