@@ -244,7 +244,7 @@ static void pool(const Run *r, float *features, const float *x, float *tokens, i
     e->linear(r->queue, v, d, tokens, d, &net->value.weight, &(Epilogue){.bias = net->value.bias},
               r->B * T, scratch);
     e->attention(r->queue, (Tokens){out, d, d}, (Tokens){q, d, d}, (Tokens){k, T * d, d},
-                 (Tokens){v, T * d, d}, r->B, 1, T, d / HEAD_DIM, false, scratch);
+                 (Tokens){v, T * d, d}, r->B, 1, T, d / HEAD_DIM, HEAD_DIM, false, scratch);
     e->linear(r->queue, features, net->out.weight.out, out, d, &net->out.weight,
               &(Epilogue){.bias = net->out.bias}, r->B, scratch);
 }

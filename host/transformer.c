@@ -137,7 +137,7 @@ static void attend(const Transformer *t, const Block *b, const Ops *ops, Queue *
                   &(Epilogue){.bias = b->qkv[i].bias}, B * T, s->scratch);
     e->attention(queue, (Tokens){s->normed, kept * d, d}, (Tokens){s->wide, T * row, row},
                  (Tokens){s->wide + d, T * row, row}, (Tokens){s->wide + 2 * d, T * row, row}, B,
-                 kept, T, t->heads, t->causal, s->scratch);
+                 kept, T, t->heads, d / t->heads, t->causal, s->scratch);
     e->linear(queue, s->x, kept < T ? T * d : d, s->normed, d, &b->proj.weight,
               &(Epilogue){.bias = b->proj.bias, .scale = b->proj.scale, .add = true}, B * kept,
               s->scratch);

@@ -28,6 +28,7 @@ typedef enum {
     ACT_RELU,       /* max(x, 0) */
     ACT_QUICK_GELU, /* x sigmoid(1.702 x): CLIP */
     ACT_GELU,       /* x (1 + erf(x / sqrt 2)) / 2: DINOv2 */
+    ACT_GELU_TANH,  /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
 } Activation;
 
 /* What becomes of a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
@@ -50,13 +51,18 @@ static inline int64_t window_out(int64_t side, const Window *w) {
     return (side + 2 * w->pad - w->kernel) / w->stride + 1;
 }
 
-/* One of three operands of attention: element (b, t, h, i) at data[b * image + t * row + 64 h + i].*/
+/* An operand of attention over heads of `width`: element (b, t, h, i) lies at
+ * data[b * image + t * row + width h + i]. */
 typedef struct {
     float *data;
     int64_t image, row; /* in elements */
 } Tokens;
 
-enum { HEAD_DIM = 64 }; /* of every released CLIP and DINOv2 model */
+enum {
+    HEAD_DIM = 64,      /* width of a head in CLIP up to ViT-L/14 and in all of DINOv2 */
+    HEAD_MULTIPLE = 8,  /* attention serves heads whose width is a multiple of 8 ... */
+    MAX_HEAD_DIM = 128, /* ... up to this one */
+};
 
 typedef struct {
     /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of both lie *_row elements apart, so that
@@ -68,11 +74,12 @@ typedef struct {
     Status (*conv2d)(Queue *queue, float *out, const float *in, const Weight *w,
                      const Window *window, const Epilogue *epilogue, int64_t B, void *scratch);
 
-    /* Scaled dot-product attention per head: out = softmax(q k^T / 8 [+ causal mask]) v.
-     *   q, out (B,queries,64 heads); k, v (B,keys,64 heads); causal: query t sees keys 0..t.
-     *   4 B heads queries keys 64 flops; scores of a few queries exist at a time. */
+    /* Scaled dot-product attention per head: out = softmax(q k^T / sqrt(width) [+ causal mask]) v.
+     *   q, out (B,queries,heads * width); k, v (B,keys,heads * width); causal: query t sees keys
+     *   0..t. 4 B heads queries keys width flops; scores of a few queries exist at a time. */
     Status (*attention)(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
-                        int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch);
+                        int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
+                        void *scratch);
 
     /* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, variance
      * biased. Rows of x lie x_row apart, rows of out densely. In place is fine. */
@@ -106,7 +113,7 @@ typedef struct {
     Status (*normalize)(Queue *queue, float *x, int64_t rows, int64_t d);
 
     /* Scratch that serves any linear of `depth` inputs, any conv2d of `depth` = inputs x taps, and
-     * attention over `keys`. */
+     * attention of any width over `keys`. */
     int64_t (*scratch_bytes)(const Device *device, int64_t depth, int64_t keys);
 } EncodeOps;
 

@@ -25,7 +25,8 @@ Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_
 Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *window,
                   const Epilogue *epilogue, int64_t B, void *scratch);
 Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
-                     int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch);
+                     int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
+                     void *scratch);
 Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
                       const float *bias, double eps, int64_t rows, int64_t d);
 Status cpu_silu_gate(Queue *q, float *out, const float *x, int64_t rows, int64_t h);

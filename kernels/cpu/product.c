@@ -122,6 +122,11 @@ static void finish_row(float *out, const Epilogue *e, int64_t first, int64_t n) 
         SIMD()
         for (int64_t j = 0; j < n; j++) out[j] *= normal_cdf_f32(out[j]);
         break;
+    case ACT_GELU_TANH: /* (1 + tanh u) / 2 = sigmoid(2 u), 2 u = 2 sqrt(2 / pi) (x + ...) */
+        SIMD()
+        for (int64_t j = 0; j < n; j++)
+            out[j] *= sigmoid_f32(1.5957691f * (out[j] + 0.044715f * out[j] * out[j] * out[j]));
+        break;
     }
 }
 

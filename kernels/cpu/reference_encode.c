@@ -19,6 +19,8 @@ static double activate(double x, Activation activation) {
     case ACT_RELU: return x > 0.0 ? x : 0.0;
     case ACT_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
     case ACT_GELU: return x * 0.5 * erfc(-x / sqrt(2.0));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
     }
     return NAN;
 }
@@ -77,31 +79,35 @@ static Status conv2d(Queue *q, float *out, const float *in, const Weight *w, con
     return OK;
 }
 
-static double score(const float *q, const float *k) {
+static double score(const float *q, const float *k, int64_t width) {
     double sum = 0.0;
-    for (int i = 0; i < HEAD_DIM; i++) sum += (double)q[i] * k[i];
-    return sum / sqrt(HEAD_DIM);
+    for (int64_t i = 0; i < width; i++) sum += (double)q[i] * k[i];
+    return sum / sqrt((double)width);
 }
 
 static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
-                        int64_t queries, int64_t keys, int64_t heads, bool causal, void *scratch) {
-    REQUIRE(queue, out.data && q.data && k.data && v.data && B >= 1 && queries >= 1 && keys >= 1,
+                        int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
+                        void *scratch) {
+    REQUIRE(queue,
+            out.data && q.data && k.data && v.data && B >= 1 && queries >= 1 && keys >= 1 &&
+                width >= 1 && width <= MAX_HEAD_DIM && width % HEAD_MULTIPLE == 0,
             "attention");
     (void)scratch;
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < queries; t++)
-            for (int64_t h = 0; h < heads * HEAD_DIM; h += HEAD_DIM) {
+            for (int64_t h = 0; h < heads * width; h += width) {
                 const float *query = q.data + b * q.image + t * q.row + h;
                 const float *key = k.data + b * k.image + h, *value = v.data + b * v.image + h;
                 const int64_t seen = causal ? t + 1 : keys;
-                double max = -INFINITY, sum = 0.0, mean[HEAD_DIM] = {0};
-                for (int64_t s = 0; s < seen; s++) max = fmax(max, score(query, key + s * k.row));
+                double max = -INFINITY, sum = 0.0, mean[MAX_HEAD_DIM] = {0};
+                for (int64_t s = 0; s < seen; s++)
+                    max = fmax(max, score(query, key + s * k.row, width));
                 for (int64_t s = 0; s < seen; s++) {
-                    const double p = exp(score(query, key + s * k.row) - max);
+                    const double p = exp(score(query, key + s * k.row, width) - max);
                     sum += p;
-                    for (int i = 0; i < HEAD_DIM; i++) mean[i] += p * value[s * v.row + i];
+                    for (int64_t i = 0; i < width; i++) mean[i] += p * value[s * v.row + i];
                 }
-                for (int i = 0; i < HEAD_DIM; i++)
+                for (int64_t i = 0; i < width; i++)
                     out.data[b * out.image + t * out.row + h + i] = (float)(mean[i] / sum);
             }
     return OK;
