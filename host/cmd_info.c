@@ -1,6 +1,7 @@
 /* cmd_info.c - the command `info`. */
 #include <stdlib.h>
 
+#include "../io/printable.h"
 #include "command.h"
 
 typedef struct {
@@ -33,7 +34,13 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     if (st == OK && !flags->help)
         st = info.plan ? turtle_plan(&info.of, &text, &json, err)
                        : turtle_info(file, &text, &json, err);
-    if (st == OK && !flags->help) fputs(flags->json ? json : text, stdout);
+    if (st == OK && !flags->help && !flags->json) { /* names of tensors may hold anything */
+        char *shown = printable_copy(text, true);
+        fputs(shown ? shown : "", stdout);
+        if (!shown) st = fail(err, ERR_MEMORY, "info: out of memory");
+        free(shown);
+    }
+    if (st == OK && !flags->help && flags->json) fputs(json, stdout);
     if (st == OK && !flags->help && flags->json) putchar('\n');
     free(text);
     free(json);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../io/npy.h"
+#include "../io/text_lines.h"
 
 enum { HEADER = 128 }; /* of every (N,d) float32 .npy; until then it holds the fingerprint */
 
@@ -26,27 +27,22 @@ static void fingerprint_header(char header[HEADER], const char *fingerprint) {
     header[n < HEADER ? n : HEADER - 1] = '\n';
 }
 
-/* Names in the list of an earlier call that stand for whole lines, up to `most`; the byte behind
+/* Names in the list of an earlier call that stand for whole lines, up to `most`; the offset behind
  * them goes to *end. Every name must be that of a source from `first` on, in order: *next is the
- * source behind the last. */
-static int64_t count_names(const FileMap *names, const SourceList *list, int64_t first,
-                           int64_t most, int64_t *next, int64_t *end) {
-    const char *at = (const char *)names->data, *stop = at + names->bytes;
+ * source behind the last. Returns -1 if one is not. */
+static int64_t count_names(TextLines *names, const SourceList *list, int64_t first, int64_t most,
+                           int64_t *next, int64_t *end) {
+    TextLine line;
     int64_t count = 0;
     *next = first;
     *end = 0;
-    while (count < most && at < stop) {
-        const char *newline = memchr(at, '\n', (size_t)(stop - at));
-        if (!newline) break;
+    while (count < most && text_lines_next(names, &line) && line.ended) {
         int64_t i = *next;
-        while (i < list->count && (strncmp(list->source[i].name, at, (size_t)(newline - at)) != 0 ||
-                                   list->source[i].name[newline - at]))
-            i++;
+        while (i < list->count && strcmp(list->source[i].name, line.text) != 0) i++;
         if (i == list->count) return -1;
         *next = i + 1;
         count++;
-        at = newline + 1;
-        *end = at - (const char *)names->data;
+        *end = line.end;
     }
     return count;
 }
@@ -54,13 +50,14 @@ static int64_t count_names(const FileMap *names, const SourceList *list, int64_t
 /* Cuts both parts to the rows they share and says how many those are. */
 static Status continue_parts(FeatureFile *f, const char *fingerprint, const SourceList *list,
                              int64_t first, int64_t *next, Error *err) {
-    FileMap rows, names = {0};
+    FileMap rows;
+    TextLines names = {0};
     char header[HEADER];
     int64_t end = 0;
     const int64_t row = f->d * (int64_t)sizeof(float);
     fingerprint_header(header, fingerprint);
     Status st = file_map(&rows, f->part, err);
-    if (st == OK) st = file_map(&names, f->names_part, err);
+    if (st == OK) st = text_lines_open(&names, "features", f->names_part, err);
     if (st == OK && (rows.bytes < HEADER || memcmp(rows.data, header, HEADER) != 0))
         st = fail(err, ERR_ARG,
                   "features: %s: made from other images, weights or options: remove it to start "
@@ -73,7 +70,7 @@ static Status continue_parts(FeatureFile *f, const char *fingerprint, const Sour
                       f->names_part);
     }
     file_unmap(&rows);
-    file_unmap(&names);
+    text_lines_close(&names);
     if (st == OK &&
         (truncate(f->part, HEADER + f->count * row) != 0 || truncate(f->names_part, end) != 0))
         st = cannot_write(f, err);
@@ -82,15 +79,16 @@ static Status continue_parts(FeatureFile *f, const char *fingerprint, const Sour
 
 bool feature_file_finished(const char *stem, int64_t d, const SourceList *list, int64_t first) {
     char *path = format_text("%s.npy", stem), *names_path = format_text("%s.txt", stem);
-    FileMap names = {0};
+    TextLines names = {0};
     Npy npy = {0};
     int64_t next, end;
     bool finished = path && names_path && file_exists(path) && file_exists(names_path) &&
-                    npy_open(&npy, path, NULL) == OK && file_map(&names, names_path, NULL) == OK;
+                    npy_open(&npy, path, NULL) == OK &&
+                    text_lines_open(&names, "features", names_path, NULL) == OK;
     finished = finished && npy.axes == 2 && npy.shape[1] == d && names.bytes > 0 &&
                count_names(&names, list, first, npy.shape[0], &next, &end) == npy.shape[0];
     npy_close(&npy);
-    file_unmap(&names);
+    text_lines_close(&names);
     free(path);
     free(names_path);
     return finished;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../io/printable.h"
+
 static void append(Json *j, const char *bytes, size_t n) {
     if (j->length + n + 1 > j->capacity) {
         const size_t capacity = 2 * (j->length + n + 1);
@@ -26,19 +28,27 @@ static void append_text(Json *j, const char *text) {
     append(j, text, strlen(text));
 }
 
+/* RFC 8259: valid UTF-8 whatever `text` holds. U+FFFD stands for each byte that is none; control
+ * characters are escaped, also those of 0x7f to 0x9f, which some terminals obey. */
 static void append_quoted(Json *j, const char *text) {
+    const int64_t n = (int64_t)strlen(text);
     append(j, "\"", 1);
-    for (const char *c = text; *c; c++) {
+    for (int64_t at = 0; at < n;) {
         char escape[8];
-        if (*c == '"' || *c == '\\') {
-            snprintf(escape, sizeof escape, "\\%c", *c);
+        uint32_t code = 0;
+        const int length = utf8_length(text + at, n - at, &code);
+        if (length == 0) {
+            append_text(j, "\xef\xbf\xbd");
+        } else if (code == '"' || code == '\\') {
+            snprintf(escape, sizeof escape, "\\%c", (char)code);
             append_text(j, escape);
-        } else if ((unsigned char)*c < 0x20) {
-            snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*c);
+        } else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) {
+            snprintf(escape, sizeof escape, "\\u%04x", (unsigned)code);
             append_text(j, escape);
         } else {
-            append(j, c, 1);
+            append(j, text + at, (size_t)length);
         }
+        at += length ? length : 1;
     }
     append(j, "\"", 1);
 }

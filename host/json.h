@@ -1,4 +1,5 @@
-/* json.h - one JSON object, built in memory (RFC 8259). */
+/* json.h - one JSON object, built in memory (RFC 8259): UTF-8 whatever the texts hold. A byte that is
+ * no UTF-8 becomes U+FFFD. */
 #ifndef TURTLE_HOST_JSON_H
 #define TURTLE_HOST_JSON_H
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../io/npy.h"
+#include "../io/text_lines.h"
 #include "image_inputs.h"
 #include "report.h"
 
@@ -11,21 +12,23 @@ void turtle_labels_defaults(TurtleLabelsOptions *o) {
 }
 
 /* The labels of the images that a representation's list names, which are some of `list` in its
- * order. Returns how many, -1 if the list names another image. */
-static int64_t labels_of_list(int64_t *labels, const SourceList *list, const FileMap *names) {
-    const char *at = (const char *)names->data, *end = at + names->bytes;
-    int64_t count = 0, i = 0;
-    for (const char *newline; at < end; at = newline + 1) {
-        newline = memchr(at, '\n', (size_t)(end - at));
-        if (!newline) newline = end;
-        const size_t n = (size_t)(newline - at);
-        while (i < list->count &&
-               (strncmp(list->source[i].name, at, n) != 0 || list->source[i].name[n]))
-            i++;
-        if (i == list->count) return -1;
-        labels[count++] = list->source[i++].label;
+ * order. */
+static Status labels_of_list(int64_t *labels, int64_t *count, const SourceList *list,
+                             const char *path, Error *err) {
+    TextLines names;
+    TextLine line;
+    int64_t i = 0;
+    Status st = text_lines_open(&names, "labels", path, err);
+    for (*count = 0; st == OK && text_lines_next(&names, &line);) {
+        if (line.blank) continue;
+        while (i < list->count && strcmp(list->source[i].name, line.text) != 0) i++;
+        if (i == list->count)
+            st = text_line_bad(&names, line.number, err, "'%.200s' is not among these images",
+                               line.text);
+        else labels[(*count)++] = list->source[i++].label;
     }
-    return count;
+    text_lines_close(&names);
+    return st;
 }
 
 static Status gather_labels(int64_t *labels, int64_t *count, const TurtleLabelsOptions *o,
@@ -34,16 +37,10 @@ static Status gather_labels(int64_t *labels, int64_t *count, const TurtleLabelsO
     *count = list->count;
     for (int64_t i = 0; i < list->count; i++) labels[i] = list->source[i].label;
     if (!o->phi) return OK;
-    FileMap names;
     char *stem = representation_stem(o->common.root_dir, o->phi, in->name, split),
          *path = stem ? format_text("%s.txt", stem) : NULL;
-    Status st = path ? file_map(&names, path, err) : fail(err, ERR_MEMORY, "labels: out of memory");
-    if (st == OK) {
-        *count = labels_of_list(labels, list, &names);
-        file_unmap(&names);
-        if (*count < 0)
-            st = fail(err, ERR_FORMAT, "labels: %s: an image that is not in this list", path);
-    }
+    const Status st = path ? labels_of_list(labels, count, list, path, err)
+                           : fail(err, ERR_MEMORY, "labels: out of memory");
     free(stem);
     free(path);
     return st;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/printable.h"
 #include "command.h"
 #include "progress.h"
 
@@ -136,7 +137,8 @@ static const Command *find_command(const char *name, Error *err) {
 }
 
 static void print_failure(const Error *err, bool as_json) {
-    fprintf(stderr, "turtle: %s\n", err->text);
+    char line[2 * sizeof err->text];
+    fprintf(stderr, "turtle: %s\n", printable(line, sizeof line, err->text, false));
     if (!as_json) return;
     char *text = turtle_error_json(err);
     puts(text ? text : "{\"error\": \"out of memory\"}");

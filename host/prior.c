@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/file.h"
+#include "../io/text_lines.h"
 #include "../io/zip.h"
 #include "json.h"
 
@@ -46,36 +46,34 @@ static Status power_law(double *weight, char name[48], const char *text, int64_t
 }
 
 static bool separates(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',';
+    return c == ' ' || c == '\t' || c == ',';
 }
 
-/* At most C numbers of a text that ends with a zero byte; *count: how many there are. */
-static Status parse_numbers(double *weight, int64_t *count, const char *path, const char *text,
-                            int64_t C, Error *err) {
-    for (*count = 0;; ++*count) {
+/* The numbers of a line; the first C of all go to weight, *count is how many there are. */
+static Status parse_line(double *weight, int64_t *count, const TextLines *t, const TextLine *line,
+                         int64_t C, Error *err) {
+    for (const char *text = line->text;; ++*count) {
         char *end;
         while (separates(*text)) text++;
         if (!*text) return OK;
         const double x = strtod(text, &end);
         if (end == text || (*end && !separates(*end)) || !(x > 0) || !isfinite(x))
-            return fail(err, ERR_FORMAT,
-                        "prior: %s: number %lld: '%.20s': expected a positive number", path,
-                        (long long)*count + 1, text);
+            return text_line_bad(t, line->number, err,
+                                 "number %lld: '%.20s': expected a positive number",
+                                 (long long)*count + 1, text);
         if (*count < C) weight[*count] = x;
         text = end;
     }
 }
 
 static Status read_numbers(double *weight, const char *path, int64_t C, Error *err) {
-    FileMap map;
-    int64_t count;
-    Status st = file_map(&map, path, err);
-    if (st != OK) return st;
-    char *text = map.bytes ? strndup((const char *)map.data, (size_t)map.bytes) : strdup("");
-    file_unmap(&map);
-    if (!text) return fail(err, ERR_MEMORY, "prior: out of memory");
-    st = parse_numbers(weight, &count, path, text, C, err);
-    free(text);
+    TextLines t;
+    TextLine line;
+    int64_t count = 0;
+    Status st = text_lines_open(&t, "prior", path, err);
+    while (st == OK && text_lines_next(&t, &line))
+        st = parse_line(weight, &count, &t, &line, C, err);
+    text_lines_close(&t);
     if (st == OK && count != C)
         st = fail(err, ERR_FORMAT, "prior: %s: expected %lld numbers, one per class, got %lld",
                   path, (long long)C, (long long)count);

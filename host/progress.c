@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/printable.h"
+
 enum { BAR = 24 };
 #define BAR_EVERY 0.1 /* seconds */
 #define LINE_EVERY 5.0
@@ -23,8 +25,9 @@ void progress_close(ProgressView *view) {
 }
 
 void progress_notice(void *context, const char *line) {
+    char shown[2048];
     progress_close(context);
-    fprintf(stderr, "%s\n", line);
+    fprintf(stderr, "%s\n", printable(shown, sizeof shown, line, false));
 }
 
 static void print_duration(double seconds) {

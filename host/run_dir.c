@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/text_lines.h"
 #include "json.h"
 #include "report.h"
 
@@ -165,34 +166,42 @@ Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err) {
 
 /* --- predictions ------------------------------------------------------------------------------ */
 
-/* The image list of a split, `<stem>.txt` beside its first space, or nothing. A list of another
- * length than the features is refused: its lines would name the wrong images. */
-static Status image_list_open(FileMap *out, const Split *split, Error *err) {
+/* Opens the image list of a split, `<stem>.txt` beside its first space; *lines is how many images it
+ * has. Returns OK with out->path NULL where there is none. */
+static Status image_list_read(TextLines *out, char **path, int64_t *images, const Split *split,
+                              Error *err) {
     const char *features = split->space[0].path;
     const size_t n = strlen(features);
-    *out = (FileMap){0};
+    TextLine line;
+    *out = (TextLines){0};
+    *path = NULL;
     if (n < 4 || strcmp(features + n - 4, ".npy") != 0) return OK;
-    char *path = format_text("%.*s.txt", (int)(n - 4), features);
-    Status st = path ? OK : fail(err, ERR_MEMORY, "predictions: out of memory");
-    if (st == OK && file_exists(path)) {
-        st = file_map(out, path, err);
-        int64_t lines = 0;
-        for (int64_t i = 0; i < out->bytes; i++)
-            lines += out->data[i] == '\n' || i + 1 == out->bytes;
-        if (st == OK && lines != split->N) {
-            st =
-                fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
-                     path, (long long)lines, (long long)split->N);
-            file_unmap(out);
-        }
-    }
-    free(path);
+    *path = format_text("%.*s.txt", (int)(n - 4), features);
+    if (!*path) return fail(err, ERR_MEMORY, "predictions: out of memory");
+    if (!file_exists(*path)) return OK;
+    const Status st = text_lines_open(out, "predictions", *path, err);
+    while (st == OK && text_lines_next(out, &line)) *images += !line.blank;
     return st;
+}
+
+/* The image list of a split, or nothing. A list of another length than the features is refused: its
+ * lines would name the wrong images. */
+static Status image_list_open(TextLines *out, char **path, const Split *split, Error *err) {
+    int64_t images = 0;
+    Status st = image_list_read(out, path, &images, split, err);
+    if (st != OK || !out->path) return st;
+    text_lines_close(out);
+    if (images != split->N)
+        return fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
+                    *path, (long long)images, (long long)split->N);
+    return text_lines_open(out, "predictions", *path, err);
 }
 
 /* One CSV field (RFC 4180): quoted where it must be. */
 static void write_field(FILE *f, const char *text, size_t n) {
-    if (!memchr(text, ',', n) && !memchr(text, '"', n)) {
+    bool plain = true;
+    for (size_t i = 0; plain && i < n; i++) plain = !strchr(",\"\r\n", text[i]);
+    if (plain) {
         fwrite(text, 1, n, f);
         return;
     }
@@ -206,24 +215,21 @@ static void write_field(FILE *f, const char *text, size_t n) {
 
 static Status write_csv(const char *path, const Split *split, const Predictions *p,
                         const char *const *names, Error *err) {
-    FileMap list;
+    TextLines list;
+    TextLine line;
     AtomicFile file;
-    Status st = image_list_open(&list, split, err);
-    if (st != OK) return st;
-    st = atomic_open(&file, path, err);
+    char *list_path;
+    Status st = image_list_open(&list, &list_path, split, err);
+    if (st == OK) st = atomic_open(&file, path, err);
     if (st != OK) goto out;
-    const char *line = (const char *)list.data, *end = line ? line + list.bytes : NULL;
     fputs(names ? "path,class,name,confidence,margin\n" : "path,cluster,confidence,margin\n",
           file.stream);
     for (int64_t i = 0; i < p->n; i++) {
-        if (line) {
-            const char *newline = memchr(line, '\n', (size_t)(end - line));
-            const char *stop = newline ? newline : end;
-            write_field(file.stream, line, (size_t)(stop - line));
-            line = newline ? newline + 1 : end;
-        } else {
-            fprintf(file.stream, "%lld", (long long)i);
-        }
+        bool named = list.path != NULL;
+        do named = named && text_lines_next(&list, &line);
+        while (named && line.blank);
+        if (named) write_field(file.stream, line.text, (size_t)line.bytes);
+        else fprintf(file.stream, "%lld", (long long)i);
         fprintf(file.stream, ",%lld,", (long long)p->cluster[i]);
         if (names) {
             write_field(file.stream, names[p->cluster[i]], strlen(names[p->cluster[i]]));
@@ -233,7 +239,8 @@ static Status write_csv(const char *path, const Split *split, const Predictions 
     }
     st = atomic_commit(&file, err);
 out:
-    file_unmap(&list);
+    text_lines_close(&list);
+    free(list_path);
     return st;
 }
 

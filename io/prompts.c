@@ -6,6 +6,7 @@
 
 #include "embedded.h"
 #include "file.h"
+#include "text_lines.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
@@ -57,8 +58,11 @@ static bool add_class(Prompts *p, int64_t *used, const char *line, size_t n) {
     for (const char *tab; line <= end; line = tab + 1) {
         tab = memchr(line, '\t', (size_t)(end - line));
         if (!tab) tab = end;
-        if (tab == line) return false;
-        texts_add(&p->names, used, line, (size_t)(tab - line));
+        const char *from = line, *to = tab;
+        while (from < to && is_space(*from)) from++;
+        while (from < to && is_space(to[-1])) to--;
+        if (from == to) return false;
+        texts_add(&p->names, used, from, (size_t)(to - from));
     }
     p->begin[p->classes] = p->names.count;
     return true;
@@ -137,63 +141,120 @@ Status prompts_find(Prompts *out, const char *dataset, Error *err) {
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* Maps a text; *text begins behind a byte order mark. */
-static Status text_map(FileMap *map, const char **text, const char *path, Error *err) {
-    const Status st = file_map(map, path, err);
-    if (st != OK) return st;
-    *text = (const char *)map->data;
-    if (map->bytes && memchr(map->data, '\0', (size_t)map->bytes)) {
-        file_unmap(map);
-        return fail(err, ERR_FORMAT, "zeroshot: %s: not a text: it holds a zero byte", path);
+/* Names of classes from a file, sorted by what the tokenizer sees of them. */
+typedef struct {
+    char *seen;     /* small letters, single blanks; owned */
+    int64_t number; /* of its line */
+} SeenName;
+
+/* The tokenizer takes small letters and single blanks: "Sea  Lion" and "sea lion" are one name. */
+static char *as_seen(const char *name) {
+    char *seen = strdup(name), *to = seen;
+    for (const char *c = name; seen && *c; c++)
+        if (*c != ' ' || c[1] != ' ') *to++ = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+    if (seen) *to = '\0';
+    return seen;
+}
+
+static int by_name_then_line(const void *a, const void *b) {
+    const SeenName *x = a, *y = b;
+    const int order = strcmp(x->seen, y->seen);
+    return order ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+/* Two classes of one name have the same vector: the second would never be found. `line` (classes)
+ * are the numbers of their lines. */
+static Status check_names_differ(const Prompts *p, const int64_t *line, const TextLines *t,
+                                 Error *err) {
+    SeenName *seen = calloc((size_t)p->names.count + 1, sizeof *seen);
+    Status st = seen ? OK : fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    for (int64_t c = 0; st == OK && c < p->classes; c++)
+        for (int64_t i = p->begin[c]; st == OK && i < p->begin[c + 1]; i++) {
+            seen[i] = (SeenName){as_seen(p->names.item[i]), line[c]};
+            if (!seen[i].seen) st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
+        }
+    if (st == OK) qsort(seen, (size_t)p->names.count, sizeof *seen, by_name_then_line);
+    for (int64_t i = 1; st == OK && i < p->names.count; i++)
+        if (strcmp(seen[i - 1].seen, seen[i].seen) == 0)
+            st = text_line_bad(t, seen[i].number, err,
+                               "the name '%.80s' stands twice, first in line %lld: classes of the "
+                               "same name cannot be told apart",
+                               seen[i].seen, (long long)seen[i - 1].number);
+    for (int64_t i = 0; seen && i < p->names.count; i++) free(seen[i].seen);
+    free(seen);
+    return st;
+}
+
+/* One line of a file of names: a class, or nothing behind the last one. */
+static Status read_class(Prompts *p, int64_t *used, int64_t *line_of, int64_t *first_blank,
+                         const TextLines *t, TextLine *line, Error *err) {
+    if (line->blank) {
+        if (!*first_blank) *first_blank = line->number;
+        return OK;
     }
-    if (map->bytes >= 3 && memcmp(map->data, "\xef\xbb\xbf", 3) == 0) *text += 3;
+    if (*first_blank)
+        return text_line_bad(t, *first_blank, err,
+                             "blank, but line %lld has a name: every line is a class, and blank "
+                             "ones stand at the end only",
+                             (long long)line->number);
+    const Status st = text_line_utf8(t, line, err);
+    if (st != OK) return st;
+    line_of[p->classes] = line->number;
+    line->bytes = trim_blanks(&line->text, line->bytes);
+    if (!add_class(p, used, line->text, (size_t)line->bytes))
+        return text_line_bad(t, line->number, err, "an empty name between two tabs");
     return OK;
 }
 
 Status prompts_read_names(Prompts *p, const char *path, Error *err) {
-    FileMap map;
-    const char *at, *line;
-    int64_t used = 0, number = 0;
-    Status st = text_map(&map, &at, path, err);
+    TextLines t;
+    TextLine line;
+    int64_t used = 0, first_blank = 0;
+    Status st = text_lines_open(&t, "names", path, err);
     if (st != OK) return st;
-    const char *end = (const char *)map.data + map.bytes;
     classes_free(p);
-    if (!classes_alloc(p, map.bytes)) st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
-    while (st == OK && at < end) {
-        const size_t n = next_line(&line, &at, end);
-        number++;
-        if (n && !add_class(p, &used, line, n))
-            st = fail(err, ERR_FORMAT, "zeroshot: %s: line %lld has an empty name between two tabs",
-                      path, (long long)number);
-    }
+    int64_t *line_of = malloc(((size_t)t.bytes / 2 + 2) * sizeof *line_of);
+    if (!line_of || !classes_alloc(p, t.bytes))
+        st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    while (st == OK && text_lines_next(&t, &line))
+        st = read_class(p, &used, line_of, &first_blank, &t, &line, err);
     if (st == OK && p->classes < 2)
-        st = fail(err, ERR_FORMAT, "zeroshot: %s: %lld classes: expected at least 2, one per line",
+        st = fail(err, ERR_FORMAT, "names: %s: %lld classes: expected at least 2, one per line",
                   path, (long long)p->classes);
-    file_unmap(&map);
+    if (st == OK) st = check_names_differ(p, line_of, &t, err);
+    free(line_of);
+    text_lines_close(&t);
     return st;
 }
 
+static Status read_template(Prompts *p, int64_t *used, const TextLines *t, TextLine *line,
+                            Error *err) {
+    const Status st = text_line_utf8(t, line, err);
+    if (st != OK || line->blank) return st;
+    line->bytes = trim_blanks(&line->text, line->bytes);
+    line->text[line->bytes] = '\0';
+    const char *gap = strstr(line->text, "{}");
+    if (!gap)
+        return text_line_bad(t, line->number, err, "'%.60s' has no {} for the name", line->text);
+    if (strstr(gap + 2, "{}"))
+        return text_line_bad(t, line->number, err, "'%.60s' has {} twice: expected one {}",
+                             line->text);
+    texts_add(&p->templates, used, line->text, (size_t)line->bytes);
+    return OK;
+}
+
 Status prompts_read_templates(Prompts *p, const char *path, Error *err) {
-    FileMap map;
-    const char *at, *line;
+    TextLines t;
+    TextLine line;
     int64_t used = 0;
-    Status st = text_map(&map, &at, path, err);
+    Status st = text_lines_open(&t, "templates", path, err);
     if (st != OK) return st;
-    const char *end = (const char *)map.data + map.bytes;
     texts_free(&p->templates);
-    if (!texts_alloc(&p->templates, map.bytes))
-        st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
-    while (st == OK && at < end) {
-        const size_t n = next_line(&line, &at, end);
-        if (n == 0) continue;
-        texts_add(&p->templates, &used, line, n);
-        const char *text = p->templates.item[p->templates.count - 1];
-        if (!strstr(text, "{}"))
-            st = fail(err, ERR_FORMAT, "zeroshot: %s: '%.60s' has no {} for the name", path, text);
-    }
+    if (!texts_alloc(&p->templates, t.bytes)) st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    while (st == OK && text_lines_next(&t, &line)) st = read_template(p, &used, &t, &line, err);
     if (st == OK && p->templates.count == 0)
-        st = fail(err, ERR_FORMAT, "zeroshot: %s: no template in it: expected one per line", path);
-    file_unmap(&map);
+        st = fail(err, ERR_FORMAT, "templates: %s: no template in it: expected one per line", path);
+    text_lines_close(&t);
     return st;
 }
 

@@ -27,10 +27,12 @@ typedef struct {
 
 /* The list of a data set; ERR_ARG if it has none. On failure *out is zeroed. */
 Status prompts_find(Prompts *out, const char *dataset, Error *err);
-/* The classes of a file replace those of *p. Empty lines are passed over; fewer than two classes, an
- * empty name and a zero byte are ERR_FORMAT. */
+/* The classes of a file (io/text_lines.h) replace those of *p. Blank lines may stand at the end. A
+ * blank line between names, an empty name, one that stands twice (as the tokenizer sees it: small
+ * letters, single blanks), bytes that are no UTF-8 and fewer than two classes are ERR_FORMAT. */
 Status prompts_read_names(Prompts *p, const char *path, Error *err);
-/* Templates, one per line, each with {} in it, replace those of *p. */
+/* Templates, one per line, each with one {} in it, replace those of *p; blank lines are passed
+ * over. */
 Status prompts_read_templates(Prompts *p, const char *path, Error *err);
 /* "A photo of a {}." replaces the templates of *p. */
 Status prompts_default_template(Prompts *p, Error *err);

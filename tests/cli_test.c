@@ -308,7 +308,8 @@ Test(cli, a_data_set_goes_to_the_published_places, .timeout = 60) {
     ASSERT_OK(folder_make(f.folder, &err), err);
     save_f32(&f, "sst_train.npy", 4, 3, -1, 0);
     char *path = format_text("%s/representations/p1/sst_train.txt", root);
-    write_bytes(path, "one.png\ntwo, with comma.png\nthree \"3\".png\nfour.png", 53 - 3 + 1);
+    static const char names[] = "one.png\ntwo, with comma.png\nthree \"3\".png\nfour.png";
+    write_bytes(path, names, sizeof names - 1);
     free(path);
     run_turtle(&ran,
                "train --root_dir %s --dataset sst --phis p1 --T 2 --M 1 --gamma 2.5 --warm-start "
@@ -463,6 +464,73 @@ Test(json, texts_are_escaped_and_unknowns_are_null) {
         text, "{\"a\\\"b\": \"line\\u000aback\\\\slash\\u0009tab\", \"nan\": null, \"inf\": null, "
               "\"none\": null, \"list\": [-5, true], \"empty\": {}}");
     free(text);
+}
+
+/* Python's json.loads reads each of these back; bytes that are no UTF-8 are U+FFFD. */
+Test(json, any_bytes_become_utf8) {
+    static const char *const known[][2] = {
+        {"caf\xe9.npy", "caf\xef\xbf\xbd.npy"},
+        {"\xc3\xa4\xe6\x97\xa5 \xf0\x9f\x90\xa2", "\xc3\xa4\xe6\x97\xa5 \xf0\x9f\x90\xa2"},
+        {"\xc3", "\xef\xbf\xbd"},                                 /* cut */
+        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                 /* longer than need be */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* half of a pair */
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\x1b[31m\x7f\xc2\x9b", "\\u001b[31m\\u007f\\u009b"},
+        {"\xff\"\\\r", "\xef\xbf\xbd\\\"\\\\\\u000d"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        Json j = {0};
+        json_text(&j, NULL, known[i][0]);
+        char *found = json_take(&j), *expected = format_text("\"%s\"", known[i][1]);
+        cr_expect_str_eq(found, expected);
+        free(found), free(expected);
+    }
+}
+
+/* Names move no cursor, and a message stays one line. */
+Test(cli, messages_show_control_characters_escaped) {
+    Ran ran;
+    run_turtle(&ran, "kmeans --features \"$(printf 'a\\nb\\033[31m\\rc\\351.npy')\" --classes 2");
+    cr_expect(ran.status == 1 && strchr(ran.err, '\n') == ran.err + strlen(ran.err) - 1, "%s",
+              ran.err);
+    cr_expect(strstr(ran.err, "a\\nb\\x1b[31m\\rc\\xe9.npy"), "%s", ran.err);
+    run_turtle(&ran, "kmeans --features \"$(printf 'a\\nb\\033\\351')\" --classes 2 --json");
+    cr_expect(strncmp(ran.out, "{\"error\": \"", 11) == 0 &&
+                  strstr(ran.out, "a\\u000ab\\u001b\xef\xbf\xbd"),
+              "%s", ran.out);
+}
+
+/* Commas, quotes and line ends are quoted (RFC 4180); the list may be edited on any system. */
+Test(cli, image_lists_of_any_editor_name_the_predictions, .timeout = 60) {
+    static const struct {
+        const char *list, *says; /* NULL: the CSV is that of the first */
+    } lists[] = {
+        {"one.png\ntwo, with comma.png\nthree \"3\".png\nfour\t.png\n", NULL},
+        {"\xef\xbb\xbfone.png\r\ntwo, with comma.png\r\nthree \"3\".png\r\nfour\t.png\r\n\r\n",
+         NULL},
+        {"one.png\rtwo, with comma.png\rthree \"3\".png\rfour\t.png", NULL},
+        {"one.png\ntwo.png\nthr\ree.png\nfour.png\n", "line 3: a carriage return"},
+        {"one.png\ntwo.png\nfour.png\n", "has 3 lines, the features have 4 rows"}};
+    Fixture f = fixture();
+    Ran ran;
+    char *list = format_text("%s/four.txt", f.folder), *csv = format_text("%s/p.csv", f.folder),
+         *first = format_text("%s/first.csv", f.folder), text[4096];
+    save_f32(&f, "four.npy", 4, 3, -1, 0);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        write_bytes(list, lists[i].list, strlen(lists[i].list));
+        run_turtle(&ran, "%s",
+                   in(&f, "kmeans --features @/four.npy --classes 2 --predictions @/p.csv"));
+        cr_expect((ran.status == 0) == (lists[i].says == NULL), "%d: %s", (int)i, ran.err);
+        if (lists[i].says) cr_expect(strstr(ran.err, lists[i].says), "%s", ran.err);
+        else if (i == 0) rename(csv, first);
+        else cr_expect(same_files(csv, first), "list %d", (int)i);
+    }
+    read_text(text, sizeof text, first);
+    cr_expect(strstr(text, "\n\"two, with comma.png\",") &&
+                  strstr(text, "\n\"three \"\"3\"\".png\",") && strstr(text, "\nfour\t.png,"),
+              "%s", text);
+    free(list), free(csv), free(first);
+    remove_folder(f.folder);
 }
 
 Test(flags, the_nearest_word_is_found) {

@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "../io/image.h"
+#include "../io/prompts.h"
 
 static void fuzz_image(const uint8_t *data, size_t bytes) {
     Image image;
@@ -17,11 +21,33 @@ static void fuzz_image(const uint8_t *data, size_t bytes) {
     if (image_decode(&image, data, (int64_t)bytes, "fuzz", &err) == OK) image_free(&image);
 }
 
+/* The path of a file in memory that holds the bytes; *fd is to be closed. */
+static const char *file_of(char path[64], int *fd, const uint8_t *data, size_t bytes) {
+    *fd = memfd_create("fuzz", 0);
+    if (*fd < 0 || write(*fd, data, bytes) != (ssize_t)bytes) abort();
+    snprintf(path, 64, "/proc/self/fd/%d", *fd);
+    return path;
+}
+
+static void fuzz_names(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    Prompts p = {0};
+    file_of(path, &fd, data, bytes);
+    prompts_read_names(&p, path, &err);
+    prompts_free(&p);
+    prompts_read_templates(&p, path, &err);
+    prompts_free(&p);
+    close(fd);
+}
+
 static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
     {"image", fuzz_image},
+    {"names", fuzz_names},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };

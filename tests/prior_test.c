@@ -6,13 +6,40 @@
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static Status open_text(Prior *p, const char *text, int64_t C, Error *err) {
+static Status open_bytes(Prior *p, const char *text, size_t bytes, int64_t C, Error *err) {
     char *folder = temporary_folder(), *path = format_text("%s/prior.txt", folder);
-    write_bytes(path, text, strlen(text));
+    write_bytes(path, text, bytes);
     const Status st = prior_open(p, path, C, err);
     free(path);
     remove_folder(folder);
     return st;
+}
+
+static Status open_text(Prior *p, const char *text, int64_t C, Error *err) {
+    return open_bytes(p, text, strlen(text), C, err);
+}
+
+/* Marks, line ends and blank lines change no number; a zero byte hides none. */
+Test(prior, the_same_numbers_in_any_text) {
+    static const char *const texts[] = {"\xef\xbb\xbf"
+                                        "1\n2\n3\n",
+                                        "1\r\n2\r\n3", "1\r2\r3\r", "\n1\n\n2, 3\n\n", "1\t2\t3\n"};
+    Prior p;
+    Error err;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        ASSERT_OK(open_text(&p, texts[i], 3, &err), err);
+        for (int c = 0; c < 3; c++) cr_expect(fabsf(p.pi[c] - (float)(c + 1) / 6) < 1e-6f);
+        prior_free(&p);
+    }
+    cr_expect(open_bytes(&p, "1\n2\0\n3\n", 7, 3, &err) == ERR_FORMAT);
+    cr_expect(strstr(err.text, "line 2: a zero byte"), "%s", err.text);
+    cr_expect(open_bytes(&p,
+                         "\xff\xfe"
+                         "1\0\n\0",
+                         6, 1, &err) == ERR_FORMAT);
+    cr_expect(strstr(err.text, "UTF-16LE"), "%s", err.text);
+    cr_expect(open_text(&p, "1\n\n2\nthree\n", 3, &err) == ERR_FORMAT);
+    cr_expect(strstr(err.text, "line 4: number 3: 'three'"), "%s", err.text);
 }
 
 Test(prior, shares_sum_to_one_and_follow_the_law) {

@@ -97,7 +97,7 @@ static Status read_names(Prompts *p, const char *text, size_t bytes, Error *err)
 
 Test(prompts, a_file_has_one_class_per_line) {
     static const char text[] = "\xef\xbb\xbf"
-                               "cat\r\n\n  \n tabby dog\tpuppy \n\xc3\xa9toile  polaire";
+                               "cat\r\n tabby dog\t puppy \r\n\xc3\xa9toile  polaire\r\n\r\n \t";
     Prompts p;
     Error err;
     ASSERT_OK(read_names(&p, text, sizeof text - 1, &err), err);
@@ -124,8 +124,21 @@ Test(prompts, bad_files_are_refused) {
     } cases[] = {{"", "at least 2", 0},
                  {"one\n", "at least 2", 4},
                  {"\n\n\n", "at least 2", 3},
-                 {"a\n\0b\n", "zero byte", 5},
-                 {"a\nb\t\tc\n", "line 2 has an empty name", 7}};
+                 {"a\n\0b\n", "line 2: a zero byte", 5},
+                 {"a\nb\t\tc\n", "line 2: an empty name", 7},
+                 {"\na\nb\n", "line 1: blank", 5},
+                 {"a\r\n\r\nb\r\n", "line 2: blank, but line 3", 8},
+                 {"a\r\rb\r", "line 2: blank, but line 3", 5},
+                 {"a\n \t\n\nb\n", "line 2: blank, but line 4", 8},
+                 {"cat\ndog\ncat\n", "line 3: the name 'cat' stands twice, first in line 1", 12},
+                 {"Sea  Lion\nx\nsea lion", "line 3: the name 'sea lion' stands twice", 20},
+                 {"tabby\tcat\ndog\tcat\n", "line 2: the name 'cat' stands twice", 18},
+                 {"cat\tcat\ndog\n", "line 1: the name 'cat' stands twice", 12},
+                 {"caf\xe9\ndog\n", "line 1: byte 4 (\\xe9) is not UTF-8", 9},
+                 {"\xff\xfe"
+                  "a\0\n\0",
+                  "UTF-16LE", 6},
+                 {"a\rb\nc\n", "line 1: a carriage return in the midst", 6}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Prompts p;
         Error err;
@@ -133,6 +146,43 @@ Test(prompts, bad_files_are_refused) {
         cr_expect(strstr(err.text, cases[i].says), "%s", err.text);
         prompts_free(&p);
     }
+}
+
+static Status read_templates(Prompts *p, const char *text, size_t bytes, Error *err) {
+    char *folder = temporary_folder(), *path = format_text("%s/templates.txt", folder);
+    *p = (Prompts){0};
+    write_bytes(path, text, bytes);
+    const Status st = prompts_read_templates(p, path, err);
+    free(path);
+    remove_folder(folder);
+    return st;
+}
+
+Test(prompts, templates_have_one_place_for_the_name) {
+    static const struct {
+        const char *text, *says;
+        size_t bytes;
+    } bad[] = {{"", "no template", 0},
+               {" \n\r\n", "no template", 4},
+               {"a {}.\nphoto\n", "line 2: 'photo' has no {}", 12},
+               {"a {}\n\na {} of {}\n", "line 3: 'a {} of {}' has {} twice", 17},
+               {"a {}\nb {}\0\n", "line 2: a zero byte", 11},
+               {"a {}\n\xe9 {}\n", "line 2: byte 1", 10},
+               {"\xfe\xff\0{\0}", "UTF-16BE", 6}};
+    static const char good[] = "\xef\xbb\xbf"
+                               "a {}.\r\n\r\n the {}";
+    Prompts p;
+    Error err;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_expect(read_templates(&p, bad[i].text, bad[i].bytes, &err) == ERR_FORMAT, "%d", (int)i);
+        cr_expect(strstr(err.text, bad[i].says), "%s", err.text);
+        prompts_free(&p);
+    }
+    ASSERT_OK(read_templates(&p, good, sizeof good - 1, &err), err);
+    cr_assert(p.templates.count == 2);
+    cr_expect_str_eq(p.templates.item[0], "a {}.");
+    cr_expect_str_eq(p.templates.item[1], "the {}");
+    prompts_free(&p);
 }
 
 /* --- class vectors ---------------------------------------------------------------------------- */
