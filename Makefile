@@ -87,7 +87,7 @@ CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kerne
 # --- objects ----------------------------------------------------------------------------------
 object   = $(patsubst %.c,$(OUT)/%.o,$(1))
 EMBEDDED      := vocab unicode entities prompts#  data that is compiled into the program
-FILE_vocab    := data/vocab/bpe_simple_vocab_16e6.txt.gz
+FILE_vocab    := data/vocab/bpe_merges.txt.gz
 FILE_unicode  := data/vocab/unicode.txt
 FILE_entities := data/vocab/entities.txt
 FILE_prompts  := data/prompts/prompts.txt
@@ -193,6 +193,14 @@ $(OUT)/version.h: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
+# Recorded files are stored deflated; unpacked once for all configurations, they lie in build/data and build/goldens.
+RECORDED := build/recorded
+$(RECORDED): data/unpack data/recorded.sha256 build/planes $(shell find data/demo tests/goldens -name '*.planes?.gz')
+	@data/unpack build/planes build && touch $@
+build/planes: data/planes.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra $< -o $@.$(notdir $(OUT)) && mv $@.$(notdir $(OUT)) $@
+
 demo: all                       ## pictures -> features -> classes: 10 000 handwritten digits, under a minute
 	@data/demo/run build/turtle build/demo
 
@@ -250,7 +258,7 @@ TEST_FLAGS_cuda = $(firstword $(CRITERION)) -DTURTLE_PROGRAM='"$(PROGRAM)"' -DTE
 TEST_CHECKED    = $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
 $(TEST_OBJECTS_cpu): CFLAGS += $(TEST_FLAGS_cpu)
 $(TEST_OBJECTS_emu): EMU_FLAGS += $(TEST_FLAGS_emu)
-$(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion
+$(TEST_OBJECTS_cpu) $(TEST_OBJECTS_emu) $(TEST_OBJECTS_cuda): | criterion $(RECORDED)
 define gpu_test_rule
 $(OUT)/$(1)/tests/%.o: tests/%.c | $(OUT)/version.h
 	@mkdir -p $$(@D)
@@ -298,10 +306,10 @@ BENCH_SHARED := $(OUT)/bench/bench.o $(OUT)/bench/peaks.o
 BENCH_GPU    := $(if $(filter 1,$(USE_CUDA)),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/no_gpu.o)
 ROOFS        := $(if $(filter 1,$(USE_CUDA)),$(OUT)/bench-roofs)
 bench-programs: $(BENCH) $(ROOFS)
-bench: bench-programs           ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."; on a GPU roofs gpu-operations gpu-training
+bench: bench-programs $(RECORDED) ## speed beside PyTorch, SciPy, Pillow, scikit-learn, faiss: PYTHON="interpreters" PARTS="training ..."; on a GPU roofs gpu-operations gpu-training
 	@for part in $(PARTS); do bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 
-profile: all                    ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
+profile: all $(RECORDED)        ## one run under nsys and ncu, as far as they are here: K=part of a kernel's name
 	@bench/profile $(PROGRAM) $(OUT)/profile "$(K)"
 
 bench-compare:                  ## two result files: A=old.json B=new.json
@@ -328,7 +336,7 @@ $(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs.o $(OUT)/bench/bench.o $(GPU_BENC
 
 # A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
 KIT_PROGRAMS := tests-cuda turtle bench-roofs bench-operations bench-training
-kit-programs: $(KIT_PROGRAMS:%=$(OUT)/%)
+kit-programs: $(KIT_PROGRAMS:%=$(OUT)/%) build/planes
 gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
 	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs
 	@DATA="$(DATA)" bench/gpu_kit build/kit build/gpu-kit $(KIT_PROGRAMS)

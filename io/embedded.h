@@ -9,7 +9,7 @@ typedef struct {
     int64_t bytes;
 } Embedded;
 
-extern const Embedded embedded_vocab;    /* data/vocab/bpe_simple_vocab_16e6.txt.gz */
+extern const Embedded embedded_vocab;    /* data/vocab/bpe_merges.txt.gz */
 extern const Embedded embedded_unicode;  /* data/vocab/unicode.txt */
 extern const Embedded embedded_entities; /* data/vocab/entities.txt */
 extern const Embedded embedded_prompts;  /* data/prompts/prompts.txt */

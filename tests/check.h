@@ -152,8 +152,8 @@ static inline double json_number(const char *json, const char *key) {
     return value;
 }
 
-/* A data set's folders, with links to the demo's files. */
-#define DEMO "data/demo"
+/* The recorded features and labels, as make unpacks them (data/unpack). */
+#define DEMO "build/data/demo"
 #define DEMO_TRAIN                                                      \
     "--features " DEMO "/representations/patches/mnist_train.npy " DEMO \
     "/representations/gabor/mnist_train.npy"

@@ -96,7 +96,7 @@ static void clip_images(const Bench *b, const char *isa) {
         snprintf(file, sizeof file, "%s.pt", models[i].name);
         snprintf(input, sizeof input, "encoders/%s_input.npy", models[i].name);
         snprintf(output, sizeof output, "encoders/%s_output.npy", models[i].name);
-        char *path = unpack_weights(b->folder, file);
+        char *path = copy_weights(b->folder, file);
         const float *images = golden(input, DTYPE_F32, 4 * 3 * models[i].side * models[i].side);
         float *found = features_of(&b->ops, path, &plain, images, 4, &d);
         cr_assert(d == models[i].d);
@@ -122,7 +122,7 @@ static void dinov2_images(const Bench *b, const char *isa) {
     for (size_t i = 0; i < 3; i++) {
         char path[64], output[64];
         int64_t d;
-        snprintf(path, sizeof path, "tests/goldens/encoders/%s.pth", models[i].name);
+        snprintf(path, sizeof path, "build/goldens/encoders/%s.pth", models[i].name);
         snprintf(output, sizeof output, "encoders/%s_output.npy", models[i].name);
         float *found = features_of(&b->ops, path, &plain, images, 2, &d);
         cr_assert(d == models[i].d);
@@ -148,7 +148,7 @@ Test(encoder, position_tables_are_interpolated_as_recorded) {
         TensorFile file;
         Error err;
         const int64_t d = models[i].d, cells = 37 * 37;
-        snprintf(path, sizeof path, "tests/goldens/encoders/%s.pth", models[i].name);
+        snprintf(path, sizeof path, "build/goldens/encoders/%s.pth", models[i].name);
         snprintf(recorded, sizeof recorded, "encoders/%s_dbg_pos_embed_interp.npy", models[i].name);
         ASSERT_OK(tensor_file_open(&file, path, &err), err);
         float *table = malloc((size_t)((1 + cells) * d) * 4),
@@ -177,7 +177,7 @@ static void clip_texts(const Bench *b, const char *isa) {
         TextEncoder *t;
         const int64_t d = models[i].d;
         snprintf(name, sizeof name, "%s.pt", models[i].name);
-        char *path = unpack_weights(b->folder, name);
+        char *path = copy_weights(b->folder, name);
         ASSERT_OK(text_open(&t, &b->ops, path, 8, &err), err);
         cr_assert(text_features(t) == d && text_context(t) == CONTEXT);
         snprintf(name, sizeof name, "encoders/%s_tokens.npy", models[i].name);
@@ -215,7 +215,7 @@ Test(encoder, clip_logits_are_the_recorded_ones, .timeout = 60) {
     TensorFile file;
     int64_t d;
     float scale, texts[ROWS * D], text[D], image[D];
-    char *path = unpack_weights(b.folder, "clip_vit_tiny.pt");
+    char *path = copy_weights(b.folder, "clip_vit_tiny.pt");
     float *images =
         features_of(&b.ops, path, &plain,
                     golden("encoders/clip_vit_tiny_input.npy", DTYPE_F32, 4 * 3 * 32 * 32), 4, &d);
@@ -250,8 +250,8 @@ Test(encoder, clip_logits_are_the_recorded_ones, .timeout = 60) {
  * half precision and a float32 state dict of the same values. Recorded: their text features. */
 Test(encoder, containers_of_the_same_weights_give_the_same_features, .timeout = 60) {
     enum { ROWS = 6, CONTEXT = 77, D = 48 };
-    static const char *const paths[] = {"tests/goldens/encoders/clip_vit_smallvocab.pt",
-                                        "tests/goldens/encoders/clip_vit_smallvocab_sd.pth"};
+    static const char *const paths[] = {"build/goldens/encoders/clip_vit_smallvocab.pt",
+                                        "build/goldens/encoders/clip_vit_smallvocab_sd.pth"};
     Bench b = bench_open("portable", 1);
     const int32_t *ids =
         golden("encoders/clip_vit_smallvocab_tokens.npy", DTYPE_I32, ROWS * CONTEXT);
@@ -345,7 +345,7 @@ static void rename_tower(TensorSet *set, const char *from, const char *to) {
 Test(encoder, hugging_face_names_give_the_same_bits, .timeout = 60) {
     enum { ROWS = 6, CONTEXT = 77, D = 48 };
     Bench b = bench_open("portable", 1);
-    const char *original = "tests/goldens/encoders/clip_vit_smallvocab_sd.pth";
+    const char *original = "build/goldens/encoders/clip_vit_smallvocab_sd.pth";
     char *path = format_text("%s/clip.safetensors", b.folder);
     TensorSet set = read_tensors(original, "");
     rename_tower(&set, "visual.transformer.resblocks", "vision_model");
@@ -394,8 +394,8 @@ Test(encoder, hugging_face_names_of_dinov2_give_the_same_bits, .timeout = 60) {
     static const struct {
         const char *file;
         int blocks;
-    } models[] = {{"tests/goldens/encoders/dinov2_swiglu_tiny.pth", 2},
-                  {"tests/goldens/encoders/dinov2_reg_mlp_tiny.pth", 1}};
+    } models[] = {{"build/goldens/encoders/dinov2_swiglu_tiny.pth", 2},
+                  {"build/goldens/encoders/dinov2_reg_mlp_tiny.pth", 1}};
     static const char *const parts[][2] = {{"norm1", "norm1"},
                                            {"norm2", "norm2"},
                                            {"attn.proj", "attention.output.dense"},
@@ -454,7 +454,7 @@ Test(encoder, hugging_face_names_of_dinov2_give_the_same_bits, .timeout = 60) {
 /* Values that bfloat16 holds exactly are the same weights in bfloat16 and float32. */
 Test(encoder, bfloat16_weights_are_read_as_they_are, .timeout = 60) {
     Bench b = bench_open("portable", 1);
-    TensorSet set = read_tensors("tests/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    TensorSet set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     char *wide = format_text("%s/f32.safetensors", b.folder),
          *narrow = format_text("%s/bf16.safetensors", b.folder);
@@ -526,8 +526,8 @@ static void expect_same_bits(const char *path, const float *images, int64_t B, i
 Test(encoder, bits_do_not_depend_on_batch_position_or_threads, .timeout = 300) {
     Bench b = bench_open("portable", 1);
     const char *sets[CPU_MAX_SETS + 1];
-    char *vit = unpack_weights(b.folder, "clip_vit_tiny.pt"),
-         *rn = unpack_weights(b.folder, "clip_rn_tiny.pt");
+    char *vit = copy_weights(b.folder, "clip_vit_tiny.pt"),
+         *rn = copy_weights(b.folder, "clip_rn_tiny.pt");
     const float *small = golden("encoders/clip_vit_tiny_input.npy", DTYPE_F32, 4 * 3 * 32 * 32),
                 *middle = golden("encoders/clip_rn_tiny_input.npy", DTYPE_F32, 4 * 3 * 64 * 64),
                 *large = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
@@ -537,7 +537,7 @@ Test(encoder, bits_do_not_depend_on_batch_position_or_threads, .timeout = 300) {
         if (strcmp(sets[i], "reference") == 0) continue;
         expect_same_bits(vit, small, 4, 32, b.folder);
         expect_same_bits(rn, middle, 4, 64, b.folder);
-        expect_same_bits("tests/goldens/encoders/dinov2_mlp_tiny.pth", large, 2, 224, b.folder);
+        expect_same_bits("build/goldens/encoders/dinov2_mlp_tiny.pth", large, 2, 224, b.folder);
     }
     free(vit);
     free(rn);
@@ -548,7 +548,7 @@ Test(encoder, bits_do_not_depend_on_batch_position_or_threads, .timeout = 300) {
 
 Test(encoder, kinds_of_features_and_normalisation, .timeout = 60) {
     Bench b = bench_open("portable", 2);
-    const char *path = "tests/goldens/encoders/dinov2_reg_mlp_tiny.pth";
+    const char *path = "build/goldens/encoders/dinov2_reg_mlp_tiny.pth";
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     int64_t d, mean_d, both_d;
     float *cls = features_of(&b.ops, path, &plain, images, 2, &d);
@@ -593,7 +593,7 @@ static void expect_refused(const Bench *b, const TensorSet *set, const char *wor
 
 Test(encoder, missing_extra_and_misshapen_tensors_are_named, .timeout = 60) {
     Bench b = bench_open("portable", 1);
-    const char *original = "tests/goldens/encoders/clip_vit_smallvocab_sd.pth";
+    const char *original = "build/goldens/encoders/clip_vit_smallvocab_sd.pth";
     TensorSet set = read_tensors(original, "");
     set_drop(&set, "visual.transformer.resblocks.1.mlp.c_fc.bias");
     expect_refused(&b, &set, "tensor visual.transformer.resblocks.1.mlp.c_fc.bias is missing");
@@ -619,12 +619,12 @@ Test(encoder, missing_extra_and_misshapen_tensors_are_named, .timeout = 60) {
     expect_refused(&b, &set, "not of CLIP or DINOv2");
     set_free(&set);
 
-    set = read_tensors("tests/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
     set_drop(&set, "blocks.0.ls1.gamma");
     expect_refused(&b, &set, "tensor blocks.0.ls1.gamma is missing");
     set_free(&set);
 
-    set = read_tensors("tests/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
     Tensor *position = set_find(&set, "pos_embed");
     position->shape[1]--;
     position->count -= 64;
@@ -637,11 +637,11 @@ Test(encoder, impossible_options_are_refused) {
     Bench b = bench_open("portable", 1);
     Encoder *e;
     Error err;
-    const char *dino = "tests/goldens/encoders/dinov2_mlp_tiny.pth";
+    const char *dino = "build/goldens/encoders/dinov2_mlp_tiny.pth";
     cr_expect(encoder_open(&e, &b.ops, dino, &(EncoderOptions){.batch = 1, .image_size = 225},
                            &err) == ERR_ARG);
     cr_expect(strstr(err.text, "multiple of 14"), "%s", err.text);
-    char *rn = unpack_weights(b.folder, "clip_rn_tiny.pt");
+    char *rn = copy_weights(b.folder, "clip_rn_tiny.pt");
     cr_expect(encoder_open(&e, &b.ops, rn,
                            &(EncoderOptions){.batch = 1, .feature = FEATURE_PATCHMEAN},
                            &err) == ERR_ARG);

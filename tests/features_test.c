@@ -382,8 +382,8 @@ Test(features, info_says_what_a_weights_file_holds) {
     Ran ran;
     run_turtle(&ran, "info " RN);
     cr_expect(strstr(ran.out, "CLIP residual network") && strstr(ran.out, "trained at 64 x 64"));
-    run_turtle(&ran, "info tests/goldens/encoders/dinov2_swiglu_tiny.pth");
+    run_turtle(&ran, "info build/goldens/encoders/dinov2_swiglu_tiny.pth");
     cr_expect(strstr(ran.out, "SwiGLU") && strstr(ran.out, "trained at 518 x 518"));
-    run_turtle(&ran, "info tests/goldens/encoders/clip_vit_smallvocab.pt --json");
+    run_turtle(&ran, "info build/goldens/encoders/clip_vit_smallvocab.pt --json");
     cr_expect(strstr(ran.out, "\"encoder\": \"CLIP vision transformer\""));
 }

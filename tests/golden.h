@@ -1,20 +1,28 @@
-/* golden.h - recorded arrays under tests/goldens, and the checksum that stands for large ones. */
+/* golden.h - recorded files, and the checksum that stands for large ones. */
 #ifndef TURTLE_TESTS_GOLDEN_H
 #define TURTLE_TESTS_GOLDEN_H
 
 #include <criterion/criterion.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "../io/npy.h"
 
-/* The elements of tests/goldens/<path>, mapped as long as the test's process lives. A missing file,
+/* Writes where the golden <path> lies: below tests/goldens, or below build/goldens, into which make
+ * unpacks those that are stored deflated (data/unpack). */
+static inline const char *golden_path(char *full, size_t bytes, const char *path) {
+    snprintf(full, bytes, "tests/goldens/%s", path);
+    if (access(full, F_OK) != 0) snprintf(full, bytes, "build/goldens/%s", path);
+    return full;
+}
+
+/* The elements of the golden <path>, mapped as long as the test's process lives. A missing file,
  * another type or number of elements fails the test. */
 static inline const void *golden(const char *path, DType type, int64_t count) {
     char full[256];
     Npy npy = {0};
     Error err;
-    snprintf(full, sizeof full, "tests/goldens/%s", path);
-    const Status st = npy_open(&npy, full, &err);
+    const Status st = npy_open(&npy, golden_path(full, sizeof full, path), &err);
     cr_assert(st == OK, "%s", err.text);
     cr_assert(npy.type == type && npy.count == count && !npy.swapped, "%s: %lld elements of %s",
               full, (long long)npy.count, dtype_name(npy.type));

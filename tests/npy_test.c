@@ -7,9 +7,9 @@
 static Npy open_golden(const char *name) {
     Npy npy;
     Error err;
-    char path[128];
-    snprintf(path, sizeof path, "tests/goldens/npy/%s.npy", name);
-    ASSERT_OK(npy_open(&npy, path, &err), err);
+    char path[128], full[256];
+    snprintf(path, sizeof path, "npy/%s.npy", name);
+    ASSERT_OK(npy_open(&npy, golden_path(full, sizeof full, path), &err), err);
     return npy;
 }
 

@@ -3,23 +3,18 @@
 #ifndef TURTLE_TESTS_WEIGHTS_FILE_H
 #define TURTLE_TESTS_WEIGHTS_FILE_H
 
-#include "../io/gzip.h"
 #include "../io/tensor_file.h"
 #include "check.h"
 
-/* tests/goldens/encoders/<name>.gz unpacked to <folder>/<name>; the path is fresh memory. */
-static inline char *unpack_weights(const char *folder, const char *name) {
+/* The golden encoders/<name> copied to <folder>/<name>; the path is fresh memory. */
+static inline char *copy_weights(const char *folder, const char *name) {
     FileMap map;
     Error err;
-    uint8_t *bytes;
-    int64_t n;
-    char *from = format_text("tests/goldens/encoders/%s.gz", name),
+    char *from = format_text("build/goldens/encoders/%s", name),
          *to = format_text("%s/%s", folder, name);
     ASSERT_OK(file_map(&map, from, &err), err);
-    ASSERT_OK(gzip_inflate(&bytes, &n, map.data, map.bytes, 1 << 26, from, &err), err);
-    write_bytes(to, bytes, (size_t)n);
+    write_bytes(to, map.data, (size_t)map.bytes);
     file_unmap(&map);
-    free(bytes);
     free(from);
     return to;
 }

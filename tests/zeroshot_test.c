@@ -243,7 +243,7 @@ Test(zeroshot, class_vectors_are_the_recorded_ones, .timeout = 300) {
             snprintf(recorded, sizeof recorded, "encoders/%s_zeroshot.npy", models[m].name);
             setenv("TURTLE_ISA", sets[s], 1);
             ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
-            char *path = unpack_weights(folder, file);
+            char *path = copy_weights(folder, file);
             ASSERT_OK(text_open(&text, &ops, path, 4, &err), err);
             ASSERT_OK(zeroshot_weights(found, text, &p, false, &(TurtleHooks){0}, &err), err);
             const float *expected = golden(recorded, DTYPE_F32, CLASSES * d); /* (d,classes) */
@@ -265,7 +265,7 @@ Test(zeroshot, class_vectors_are_the_recorded_ones, .timeout = 300) {
 /* A text's features do not depend on the longer texts beside it. */
 Test(zeroshot, texts_are_the_same_bits_beside_longer_ones, .timeout = 120) {
     enum { ROWS = 20, CONTEXT = 77, D = 48 };
-    char *folder = temporary_folder(), *path = unpack_weights(folder, "clip_vit_tiny.pt");
+    char *folder = temporary_folder(), *path = copy_weights(folder, "clip_vit_tiny.pt");
     const int32_t *ids = golden("encoders/clip_vit_tiny_tokens.npy", DTYPE_I32, ROWS * CONTEXT);
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
@@ -340,7 +340,7 @@ static void save_rows(const char *folder) {
 static char *call_folder(void) {
     need_gpu();
     char *folder = names_folder();
-    free(unpack_weights(folder, "clip_vit_tiny.pt"));
+    free(copy_weights(folder, "clip_vit_tiny.pt"));
     save_rows(folder);
     return folder;
 }
