@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "text.h"
+#include "weight_names.h"
 
 /* --- shapes ----------------------------------------------------------------------------------- */
 
@@ -15,7 +16,7 @@ static const NetworkKind *kind_of(const EncoderShape *s) {
 Status encoder_shape(EncoderShape *out, Weights *w) {
     EncoderShape *s = out;
     *s = (EncoderShape){0};
-    if (w->status != OK) return w->status;
+    if (weights_unwrap(w) != OK) return w->status;
     if (weights_has(w, "visual.class_embedding") ||
         weights_has(w, "vision_model.embeddings.class_embedding")) {
         s->kind = ENCODER_CLIP_VIT;
@@ -29,8 +30,8 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
         w->status = fail(w->err, ERR_FORMAT,
                          "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
                          "visual.class_embedding, visual.attnpool.positional_embedding or "
-                         "cls_token among them",
-                         w->path, w->file.count);
+                         "cls_token among them; the first is %s",
+                         w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
     }
     if (w->status == OK) kind_of(s)->shape(s, w);
     s->heads = s->width / HEAD_DIM;
@@ -160,6 +161,13 @@ void encoder_close(Encoder *e) {
 
 const EncoderShape *encoder_info(const Encoder *e) {
     return &e->shape;
+}
+
+int64_t encoder_file_bytes(const Encoder *e) {
+    const TensorFile *file = &e->weights.file;
+    int64_t bytes = file->map.bytes;
+    for (int i = 0; i < file->shards; i++) bytes += file->shard[i].map.bytes;
+    return bytes;
 }
 
 const char *encoder_said(const Encoder *e) {

@@ -52,6 +52,8 @@ void encoder_close(Encoder *e); /* NULL is fine */
 
 const EncoderShape *encoder_info(const Encoder *e);
 int64_t encoder_features(const Encoder *e); /* numbers per image */
+/* Returns the size of the file of weights, or of all shards. */
+int64_t encoder_file_bytes(const Encoder *e);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *encoder_said(const Encoder *e);
 /* Images are resized so that their short side is `resize`, then cropped to `side` x `side`. */

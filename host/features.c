@@ -199,14 +199,9 @@ static void fingerprint(char text[64], const Call *c, const Piece *p) {
         const char *name = p->list->source[i].name;
         names = crc32_update(names, (const uint8_t *)name, (int64_t)strlen(name) + 1);
     }
-    FileMap map;
-    int64_t bytes = 0;
-    if (file_map(&map, c->weights, NULL) == OK) {
-        bytes = map.bytes;
-        file_unmap(&map);
-    }
-    snprintf(text, 64, "%08x %lld %d %d %d %d", (unsigned)names, (long long)bytes, (int)o->feature,
-             o->normalize, c->resize, c->side);
+    snprintf(text, 64, "%08x %lld %d %d %d %d", (unsigned)names,
+             (long long)encoder_file_bytes(c->encoder), (int)o->feature, o->normalize, c->resize,
+             c->side);
 }
 
 /* <root>/representations/<phi>/<name>_<split>, of a shard with its number; fresh memory. */
@@ -340,10 +335,15 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
         return fail(err, ERR_USAGE, "features: --dump is one encoder's: expected one --phis");
     if (o->dump && o->resume) return fail(err, ERR_USAGE, "features: --dump cannot be resumed");
     if (o->phis.count) return OK;
-    const char *slash = strrchr(o->weights, '/'), *name = slash ? slash + 1 : o->weights;
-    const char *dot = strrchr(name, '.');
-    *own = strndup(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
-    return *own ? OK : out_of_memory(err);
+    size_t end = strlen(o->weights); /* a folder may end with '/' */
+    while (end > 1 && o->weights[end - 1] == '/') end--;
+    size_t first = end;
+    while (first > 0 && o->weights[first - 1] != '/') first--;
+    *own = strndup(o->weights + first, end - first);
+    if (!*own) return out_of_memory(err);
+    char *dot = strrchr(*own, '.');
+    if (dot && dot > *own) *dot = '\0';
+    return OK;
 }
 
 static Status call_open(Call *c, Error *err) {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_NAME = 256, MAX_NOTICE = 1000, CHUNK_FLOATS = 1 << 20 };
 
@@ -13,13 +14,39 @@ struct ParameterChunk {
     int64_t used, floats;
 };
 
+static Status no_memory(const Weights *w) {
+    return fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+}
+
+/* A folder stands for the file of weights in it. */
+static Status find_file(Weights *w, const char *path) {
+    struct stat s;
+    if (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)) return OK;
+    w->own_path = tensor_file_in(path);
+    if (!w->own_path)
+        return fail(w->err, ERR_IO,
+                    "weights: %s: a folder without model.safetensors, its index or "
+                    "pytorch_model.bin: name the file of weights in it",
+                    path);
+    w->path = w->own_path;
+    weights_say(w, "weights: %s: the file in the folder is read", w->path);
+    return w->status;
+}
+
+static Status copy_names(Weights *w) {
+    w->used = calloc((size_t)w->file.count + 1, sizeof *w->used);
+    w->name = calloc((size_t)w->file.count + 1, sizeof *w->name);
+    if (!w->used || !w->name) return no_memory(w);
+    for (int i = 0; i < w->file.count; i++)
+        if (!(w->name[i] = strdup(w->file.tensor[i].name))) return no_memory(w);
+    return OK;
+}
+
 Status weights_open(Weights *out, const Ops *ops, Queue *queue, const char *path, Error *err) {
     *out = (Weights){.path = path, .ops = ops, .queue = queue, .err = err};
-    Status st = tensor_file_open(&out->file, path, err);
-    if (st == OK) {
-        out->used = calloc((size_t)out->file.count + 1, sizeof *out->used);
-        if (!out->used) st = fail(err, ERR_MEMORY, "weights: %s: out of memory", path);
-    }
+    Status st = find_file(out, path);
+    if (st == OK) st = tensor_file_open(&out->file, out->path, err);
+    if (st == OK) st = copy_names(out);
     if (st != OK) weights_close(out);
     return st;
 }
@@ -32,6 +59,10 @@ void weights_close(Weights *w) {
         free(w->chunks);
         w->chunks = next;
     }
+    for (int i = 0; w->name && i < w->file.count; i++) free(w->name[i]);
+    free(w->name);
+    free(w->front);
+    free(w->own_path);
     free(w->said);
     free(w->used);
     tensor_file_close(&w->file);
@@ -54,7 +85,7 @@ void weights_say(Weights *w, const char *format, ...) {
         free(w->said);
         w->said = longer;
     } else if (w->status == OK) { /* a notice that is lost would be an assumption in silence */
-        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+        w->status = no_memory(w);
     }
 }
 
@@ -71,18 +102,41 @@ const char *weights_said(const Weights *w) {
     vsnprintf(name, sizeof name, format, arguments); \
     va_end(arguments)
 
+static int index_of(const Weights *w, const char *name) {
+    for (int i = 0; i < w->file.count; i++)
+        if (w->name[i] && strcmp(w->name[i], name) == 0) return i;
+    return -1;
+}
+
 bool weights_has(const Weights *w, const char *format, ...) {
     NAME_FROM(format);
-    return w->status == OK && tensor_find(&w->file, name);
+    return w->status == OK && index_of(w, name) >= 0;
+}
+
+/* Returns a name that the file has with something in front that is not in front of all, or NULL. */
+static const char *elsewhere(const Weights *w, const char *name) {
+    const size_t n = strlen(name);
+    for (int i = 0; i < w->file.count; i++) {
+        const char *other = w->file.tensor[i].name;
+        const size_t m = strlen(other);
+        if (m > n && strcmp(other + m - n, name) == 0 && strchr("./", other[m - n - 1]))
+            return other;
+    }
+    return NULL;
 }
 
 static const Tensor *find(Weights *w, const char *name) {
     if (w->status != OK) return NULL;
-    const Tensor *t = tensor_find(&w->file, name);
-    if (!t)
-        w->status = fail(w->err, ERR_FORMAT, "weights: %s: tensor %s is missing", w->path, name);
-    else w->used[t - w->file.tensor] = true;
-    return t;
+    const int i = index_of(w, name);
+    if (i >= 0) {
+        w->used[i] = true;
+        return &w->file.tensor[i];
+    }
+    const char *other = elsewhere(w, name);
+    w->status = fail(w->err, ERR_FORMAT, "weights: %s: tensor %s%s is missing%s%s%s", w->path,
+                     w->front ? w->front : "", name, other ? " (there is " : "", other ? other : "",
+                     other ? ", behind another prefix)" : "");
+    return NULL;
 }
 
 int64_t weights_extent(Weights *w, int axis, const char *format, ...) {
@@ -99,15 +153,17 @@ int64_t weights_extent(Weights *w, int axis, const char *format, ...) {
 
 void weights_pass_over(Weights *w, const char *prefix) {
     for (int i = 0; i < w->file.count; i++)
-        if (strncmp(w->file.tensor[i].name, prefix, strlen(prefix)) == 0) w->used[i] = true;
+        if (w->name[i] && strncmp(w->name[i], prefix, strlen(prefix)) == 0) w->used[i] = true;
 }
 
 Status weights_finish(Weights *w) {
     for (int i = 0; w->status == OK && i < w->file.count; i++)
         if (!w->used[i])
-            w->status = fail(w->err, ERR_FORMAT,
-                             "weights: %s: tensor %s does not belong to a model of this kind",
-                             w->path, w->file.tensor[i].name);
+            w->status =
+                fail(w->err, ERR_FORMAT,
+                     "weights: %s: tensor %s does not belong to a model of this kind: if the "
+                     "encoder does not need it, save the encoder's tensors alone",
+                     w->path, w->file.tensor[i].name);
     return w->status;
 }
 
@@ -143,7 +199,7 @@ static float *read_table(Weights *w, int64_t rows, int64_t n, const char *name) 
     const Tensor *t = find_shaped(w, shape, 2, name);
     if (!t) return NULL;
     float *values = malloc((size_t)t->count * sizeof *values);
-    if (!values) w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    if (!values) w->status = no_memory(w);
     else w->status = tensor_read_f32(t, values, w->err);
     return values;
 }
@@ -161,7 +217,7 @@ const float *weights_place(Weights *w, const float *values, int64_t n) {
     if (!chunk || chunk->floats - chunk->used < room) {
         chunk = calloc(1, sizeof *chunk);
         if (!chunk) {
-            w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+            w->status = no_memory(w);
             return NULL;
         }
         *chunk = (ParameterChunk){.next = w->chunks,

@@ -13,9 +13,12 @@
 typedef struct ParameterChunk ParameterChunk;
 
 typedef struct {
-    TensorFile file; /* mapped; matrices are read where they lie */
-    const char *path;
-    bool *used;
+    TensorFile file;  /* mapped; matrices are read where they lie */
+    const char *path; /* of the file; where a folder was given, of the file found there */
+    char *own_path;   /* that path, if it is owned */
+    char **name;      /* (file.count) as networks ask for them; NULL: passed over. Owned */
+    char *front; /* what stood in front of them in the file; NULL until weights_unwrap. Owned */
+    bool *used;  /* (file.count) */
     const Ops *ops;
     Queue *queue;
     ParameterChunk *chunks; /* vectors, on the device */
@@ -36,7 +39,7 @@ typedef struct {
     int64_t d;
 } Norm;
 
-/* `path` and `queue` must outlive *out. To look at names and shapes alone, ops and queue may be NULL.
+/* Opens a file, or the one in a folder. `path` and `queue` must outlive *out. To look at names and shapes alone, ops and queue may be NULL.
  * On failure *out is zeroed. */
 Status weights_open(Weights *out, const Ops *ops, Queue *queue, const char *path, Error *err);
 void weights_close(Weights *w); /* NULL and twice are fine */

@@ -1,7 +1,8 @@
 /* tensor_file.h - named tensors as they lie in a file of weights or of a checkpoint.
  *
  * Two families of files hold the same thing: PyTorch's .pt and .pth (torch_file.h) and .safetensors
- * (safetensors.h). What a file is, its first bytes say, not its name.
+ * (safetensors.h), either of them alone or in shards (shards.h). What a file is, its first bytes say,
+ * not its name.
  */
 #ifndef TURTLE_IO_TENSOR_FILE_H
 #define TURTLE_IO_TENSOR_FILE_H
@@ -26,15 +27,23 @@ typedef struct TensorCopy {
     uint8_t bytes[];
 } TensorCopy;
 
-typedef struct {
+typedef struct TensorFile {
     Tensor *tensor; /* in the file's order; owned */
     int count;
-    FileMap map;        /* tensors point into it */
-    TensorCopy *copies; /* or there; owned */
+    FileMap map;              /* tensors point into it */
+    TensorCopy *copies;       /* or there; owned */
+    struct TensorFile *shard; /* or into the shards of an index, which hold no tensors; owned */
+    int shards;
 } TensorFile;
 
-/* Opens a file of either family, checking every offset, size and CRC. On failure *out is zeroed. */
+/* Opens a file of either family, or all shards of an index (shards.h), checking every offset, size
+ * and CRC. A file of another kind is refused as what it is. On failure *out is zeroed. */
 Status tensor_file_open(TensorFile *out, const char *path, Error *err);
+/* Opens a file of either family, no index. */
+Status tensor_file_open_one(TensorFile *out, const char *path, Error *err);
+/* Returns the file of weights, or the index of its shards, that a folder holds under one of the usual
+ * names; fresh memory. NULL: none, or `folder` is no folder. */
+char *tensor_file_in(const char *folder);
 void tensor_file_close(TensorFile *file); /* NULL and twice are fine */
 
 /* The tensor of that name, or NULL. */

@@ -1,0 +1,20 @@
+/* weight_names.h - the tensors of a file under the names that its network asks for.
+ *
+ * Files of weights come wrapped: in the dictionaries of a checkpoint ("state_dict/..."), behind the
+ * prefixes of DataParallel, of a compiler or of a larger model ("module.", "_orig_mod.", "backbone."),
+ * beside a student, an optimizer, heads. One tensor that every network of a kind has, its class token
+ * for instance, shows what stands in front of all the others, so any wrapper is found, not a list.
+ *
+ * What is taken off, chosen or passed over becomes a line of weights_say. What is not understood is
+ * refused: a tensor outside the wrapper that is no known head, or two networks of the same rank.
+ */
+#ifndef TURTLE_HOST_WEIGHT_NAMES_H
+#define TURTLE_HOST_WEIGHT_NAMES_H
+
+#include "weights.h"
+
+/* Gives each tensor its name without wrappers, once; a later call does nothing. A file in which no
+ * network is found keeps its names. Failures stick to the weights. */
+Status weights_unwrap(Weights *w);
+
+#endif
