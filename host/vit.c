@@ -75,13 +75,26 @@ static const VitNames *names_of(const EncoderShape *s) {
     return s->hugging_face ? &dinov2_hf_names : &dinov2_names;
 }
 
+/* Hugging Face's CLIPVisionModel is saved without the projection, and without texts, which would need
+ * it: its features are the normed class token. */
+static bool lacks_projection(const Weights *w, const VitNames *names) {
+    return names == &clip_hf_names && !weights_has(w, "%s", names->projection) &&
+           !weights_has(w, "text_projection.weight") &&
+           !weights_has(w, "text_model.embeddings.token_embedding.weight");
+}
+
 static void vit_shape(EncoderShape *s, Weights *w) {
     const VitNames *names = names_of(s);
     s->width = weights_extent(w, 0, "%sweight", names->patch);
     s->patch = weights_extent(w, 2, "%sweight", names->patch);
     s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
     s->features = s->width;
-    if (names->projection)
+    if (lacks_projection(w, names))
+        weights_say(w,
+                    "weights: %s: there is no %s: features are the class token after the last "
+                    "norm, not in the space of texts",
+                    w->path, names->projection);
+    else if (names->projection)
         s->features = weights_extent(w, names->projection_transposed, "%s", names->projection);
     if (names->registers && weights_has(w, "%s", names->registers))
         s->registers = weights_extent(w, -2, "%s", names->registers);
@@ -148,7 +161,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderOpt
     if (names->norm_pre) v->norm_pre = weights_norm(w, d, "%s", names->norm_pre);
     transformer_load(&v->transformer, w, names->block, names->blocks, d);
     v->norm_post = weights_norm(w, d, "%s", names->norm_post);
-    if (names->projection)
+    if (names->projection && !lacks_projection(w, names))
         v->projection.weight =
             names->projection_transposed
                 ? weights_transposed(w, shape->features, d, "%s", names->projection)

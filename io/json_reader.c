@@ -108,7 +108,7 @@ bool json_text_value(JsonReader *r, char *text, int64_t bytes) {
     int n = 0;
     if (!take(r, '"')) return false;
     while ((n = text_piece(r, piece)) > 0) {
-        if (used + n >= bytes) return bad(r);
+        if (used + n >= bytes || !piece[0]) return bad(r); /* a zero byte would end it early */
         memcpy(text + used, piece, (size_t)n);
         used += n;
     }

@@ -29,7 +29,8 @@ bool json_enter(JsonReader *r, char open);
 bool json_next_key(JsonReader *r, char *key, int64_t bytes);
 bool json_next(JsonReader *r);
 
-/* Values. Texts come out as UTF-8 with a zero byte behind; longer than `bytes` - 1 is bad. */
+/* Values. Texts come out as UTF-8 with a zero byte behind; longer than `bytes` - 1 is bad, and so is
+ * one that holds a zero byte (\u0000). */
 bool json_text_value(JsonReader *r, char *text, int64_t bytes);
 bool json_integer_value(JsonReader *r, int64_t *value); /* fractions and exponents are bad */
 bool json_real_value(JsonReader *r, double *value);     /* null is NaN */

@@ -43,12 +43,13 @@ typedef enum {
     CALL_DICT,    /* () or a list of pairs -> dict */
     CALL_TENSOR,  /* (storage, offset, size, stride, ...) -> tensor */
     CALL_FIRST,   /* returns its first argument: a parameter's data, a Size's tuple, a list */
-    CALL_IGNORED, /* a value nobody needs: a device, a set */
+    CALL_TYPED,   /* (function, type, arguments, state): a tensor of a subclass */
+    CALL_IGNORED, /* an object nobody needs: a device, the arguments of a training */
     CALL_STORAGE, /* not called: the type of a storage */
     CALL_OBJECT,  /* an instance of a TorchScript class */
 } Call;
 
-/* The whole list. Everything else is refused. */
+/* The whole list, but for `settings` below. Everything else is refused. */
 static const struct {
     const char *name;
     Call call;
@@ -58,10 +59,10 @@ static const struct {
     {"torch._utils _rebuild_tensor_v2", CALL_TENSOR, 0},
     {"torch._utils _rebuild_tensor", CALL_TENSOR, 0},
     {"torch._utils _rebuild_parameter", CALL_FIRST, 0},
+    {"torch._utils _rebuild_parameter_with_state", CALL_FIRST, 0},
+    {"torch._tensor _rebuild_from_type_v2", CALL_TYPED, 0},
     {"torch Size", CALL_FIRST, 0},
-    {"torch device", CALL_IGNORED, 0},
-    {"__builtin__ set", CALL_IGNORED, 0},
-    {"builtins set", CALL_IGNORED, 0},
+    {"collections defaultdict", CALL_DICT, 0},
     {"torch.jit._pickle build_intlist", CALL_FIRST, 0},
     {"torch.jit._pickle build_doublelist", CALL_FIRST, 0},
     {"torch.jit._pickle build_boollist", CALL_FIRST, 0},
@@ -77,17 +78,69 @@ static const struct {
     {"torch ShortStorage", CALL_STORAGE, DTYPE_I16},
     {"torch IntStorage", CALL_STORAGE, DTYPE_I32},
     {"torch LongStorage", CALL_STORAGE, DTYPE_I64},
+    {"", CALL_IGNORED, 0},         /* stands for every one of `settings` */
     {"__torch__", CALL_OBJECT, 0}, /* stands for every class below it */
 };
 enum { GLOBALS = sizeof globals / sizeof *globals };
+
+/* What checkpoints of a training hold beside tensors: its settings, scores and dates. Nothing is made
+ * of them but the knowledge that they are no tensors. A name without a space is a package, of which
+ * every global counts. */
+/* clang-format off */
+static const char *const settings[] = {
+    "__builtin__ set", "builtins set", "__builtin__ frozenset", "builtins frozenset",
+    "__builtin__ dict", "builtins dict", "__builtin__ list", "builtins list",
+    "__builtin__ object", "builtins object", "__builtin__ int", "builtins int",
+    "__builtin__ float", "builtins float", "__builtin__ str", "builtins str", "__builtin__ bool",
+    "builtins bool", "__builtin__ slice", "builtins slice", "__builtin__ complex",
+    "builtins complex", "__builtin__ bytearray", "builtins bytearray", "copy_reg _reconstructor",
+    "copyreg _reconstructor", "_codecs encode", "argparse Namespace", "types SimpleNamespace",
+    "collections Counter", "collections deque", "datetime datetime", "datetime date",
+    "datetime timedelta", "datetime timezone", "pathlib Path", "pathlib PosixPath",
+    "pathlib PurePosixPath", "pathlib WindowsPath", "pathlib._local PosixPath",
+    "pathlib._local WindowsPath", "typing Any", "enum Enum", "uuid UUID", "decimal Decimal",
+    "fractions Fraction", "functools partial", "torch device", "torch dtype", "torch float32",
+    "torch float16", "torch bfloat16", "torch float64", "torch int64", "torch int32",
+    "torch int16", "torch int8", "torch uint8", "torch bool", "torch Tensor", "torch strided",
+    "torch contiguous_format", "torch channels_last", "torch preserve_format", "torch Generator",
+    "torch.nn.parameter Parameter", "torch.nn.parameter Buffer",
+    "torch.serialization _get_layout", "numpy dtype", "numpy ndarray", "numpy float64",
+    "numpy float32", "numpy int64", "numpy int32", "numpy bool_", "numpy.core.multiarray scalar",
+    "numpy.core.multiarray _reconstruct", "numpy._core.multiarray scalar",
+    "numpy._core.multiarray _reconstruct", "numpy.core.numeric _frombuffer",
+    "numpy._core.numeric _frombuffer", "numpy.dtypes", "omegaconf", "antlr4", "easydict",
+    "addict", "munch", "ml_collections", "yacs", "fvcore.common.config", "detectron2.config",
+    "mmcv.utils.config", "mmengine.config", "pytorch_lightning.utilities.parsing",
+    "pytorch_lightning.callbacks", "lightning.pytorch.utilities.parsing",
+    "lightning.pytorch.callbacks", "lightning.fabric.utilities.data",
+    "lightning_fabric.utilities.data"
+};
+/* clang-format on */
+
+static bool is_setting(const char *name) {
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const size_t n = strlen(settings[i]);
+        if (strncmp(name, settings[i], n) != 0) continue;
+        if (strchr(settings[i], ' ') ? !name[n] : name[n] == '.' || name[n] == ' ') return true;
+    }
+    return false;
+}
 
 /* Index of "module name", or -1. */
 static int find_global(const char *name) {
     if (strncmp(name, "__torch__.", 10) == 0 || strncmp(name, "__torch__ ", 10) == 0)
         return GLOBALS - 1;
-    for (int i = 0; i < GLOBALS - 1; i++)
+    if (is_setting(name)) return GLOBALS - 2;
+    for (int i = 0; i < GLOBALS - 2; i++)
         if (strcmp(globals[i].name, name) == 0) return i;
     return -1;
+}
+
+/* Returns true for the name of a class, as Python's style guide has them: "module Name". Programs that
+ * a pickle would start are no classes a model is made of. */
+static bool is_class(const char *name) {
+    const char *last = strrchr(name, ' ');
+    return last && last[1] >= 'A' && last[1] <= 'Z' && strncmp(name, "subprocess ", 11) != 0;
 }
 
 /* --- the machine ------------------------------------------------------------------------------ */
@@ -253,7 +306,7 @@ static Value *collect_marked(Machine *m, ValueKind kind) {
 
 static void extend(Machine *m, const Value *items, bool pairs) {
     Value *to = items ? top(m) : NULL;
-    if (!to) return;
+    if (!to || to->kind == VALUE_IGNORED) return;
     const bool fits =
         pairs ? to->kind == VALUE_DICT || to->kind == VALUE_OBJECT : to->kind == VALUE_LIST;
     if (!fits || (pairs && items->as.items.count % 2)) {
@@ -295,11 +348,15 @@ static void push_global(Machine *m, const char *module, int64_t module_bytes, co
     snprintf(full, sizeof full, "%.*s %.*s", (int)module_bytes, module, (int)name_bytes, name);
     const int index = find_global(full);
     if (index < 0) {
+        const bool class = is_class(full);
         full[strcspn(full, " ")] = '.';
         m->status = fail(m->err, ERR_FORMAT,
                          "pickle: %s: refuses the global %s: only those that rebuild "
-                         "tensors are read",
-                         m->path, full);
+                         "tensors are read%s",
+                         m->path, full,
+                         class ? "; of a whole model that you trust, save the tensors: "
+                                 "torch.save(model.state_dict(), 'state_dict.pth')"
+                               : "");
         return;
     }
     Value *v = new_value(m, VALUE_GLOBAL);
@@ -359,9 +416,23 @@ static void push_dict(Machine *m, const Value *arguments) {
     push(m, dict);
 }
 
+/* (function, type, arguments, state), where the function is one that rebuilds a tensor. */
+static void push_typed(Machine *m, const Value *arguments) {
+    const Value *function = item(arguments, 0), *inner = item(arguments, 2);
+    const bool known = function && function->kind == VALUE_GLOBAL && inner;
+    const Call call = known ? globals[function->as.global].call : CALL_IGNORED;
+    if (call == CALL_TENSOR) push_tensor(m, inner);
+    else if (call == CALL_FIRST && item(inner, 0)) push(m, inner->as.items.at[0]);
+    else broken(m, "a typed tensor without its function");
+}
+
 static void call(Machine *m) {
     const Value *arguments = pop(m), *callee = m->status == OK ? pop(m) : NULL;
     if (!callee) return;
+    if (callee->kind == VALUE_IGNORED) { /* what an ignored object makes is ignored */
+        push(m, new_value(m, VALUE_IGNORED));
+        return;
+    }
     if (callee->kind != VALUE_GLOBAL || arguments->kind != VALUE_LIST) {
         broken(m, "it calls something that is no function");
         return;
@@ -374,7 +445,8 @@ static void call(Machine *m) {
         else broken(m, "a call without its argument");
         break;
     case CALL_OBJECT: push(m, new_value(m, VALUE_OBJECT)); break;
-    case CALL_IGNORED: push_none(m); break;
+    case CALL_TYPED: push_typed(m, arguments); break;
+    case CALL_IGNORED: push(m, new_value(m, VALUE_IGNORED)); break;
     case CALL_STORAGE: broken(m, "it calls a type of storage"); break;
     }
 }
@@ -523,14 +595,18 @@ static bool step(Machine *m) {
     case 0x93: global_from_stack(m); break;                            /* STACK_GLOBAL */
     case 'R':                                                          /* REDUCE */
     case 0x81: call(m); break;                                         /* NEWOBJ */
-    case 'b': build(m); break;                                         /* BUILD */
-    case 'Q': push_storage(m); break;                                  /* BINPERSID */
-    case 'q': memo_put(m, take_little(m, 1)); break;                   /* BINPUT */
-    case 'r': memo_put(m, take_little(m, 4)); break;                   /* LONG_BINPUT */
-    case 0x94: memo_put(m, (uint64_t)m->memo_count); break;            /* MEMOIZE */
-    case 'h': memo_get(m, take_little(m, 1)); break;                   /* BINGET */
-    case 'j': memo_get(m, take_little(m, 4)); break;                   /* LONG_BINGET */
-    case 'p':                                                          /* PUT */
+    case 0x92:                                                         /* NEWOBJ_EX */
+        if (pop(m)) call(m);                                           /* names of arguments */
+        break;
+    case 0x91: push(m, collect_marked(m, VALUE_LIST)); break; /* FROZENSET */
+    case 'b': build(m); break;                                /* BUILD */
+    case 'Q': push_storage(m); break;                         /* BINPERSID */
+    case 'q': memo_put(m, take_little(m, 1)); break;          /* BINPUT */
+    case 'r': memo_put(m, take_little(m, 4)); break;          /* LONG_BINPUT */
+    case 0x94: memo_put(m, (uint64_t)m->memo_count); break;   /* MEMOIZE */
+    case 'h': memo_get(m, take_little(m, 1)); break;          /* BINGET */
+    case 'j': memo_get(m, take_little(m, 4)); break;          /* LONG_BINGET */
+    case 'p':                                                 /* PUT */
         if ((line = take_line(m, &length))) memo_put(m, strtoull(line, NULL, 10));
         break;
     case 'g': /* GET */

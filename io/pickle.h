@@ -2,7 +2,8 @@
  * them; the format is documented in CPython's Lib/pickletools.py).
  *
  * A stack machine builds a tree of values. Nothing is executed: globals are compared with a list of
- * names that rebuild tensors and containers, and any other global or opcode is refused by name.
+ * names that rebuild tensors and containers and one of names that hold a training's settings, which
+ * are passed over; any other global or opcode is refused by name.
  */
 #ifndef TURTLE_IO_PICKLE_H
 #define TURTLE_IO_PICKLE_H
@@ -21,6 +22,8 @@ typedef enum {
     VALUE_GLOBAL,
     VALUE_STORAGE,
     VALUE_TENSOR,
+    VALUE_IGNORED, /* an object of a known class that holds no tensors for us; what is put into it is
+                      dropped */
 } ValueKind;
 
 typedef struct Value Value;
