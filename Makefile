@@ -4,7 +4,7 @@ VERSION := 0.7.0
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 ARCH    ?= $(if $(CI),sm_90a,sm_80 sm_90a compute_80)#  of the kernels; compute_80 is PTX: every later GPU
-CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))#  one word or more, as `ccache gcc`
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  of the emulator; the program itself is C and CUDA C
 PREFIX  ?= /usr/local
 Q       := $(if $(V),,@)#  V=1 shows every command
@@ -13,7 +13,11 @@ MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)#  every core, unless the com
 endif
 
 # --- what this machine has -------------------------------------------------------------------
-PACKAGES := build/packages#  what .ci/packages and .ci/cxx unpack where they may not install
+PACKAGES := build/packages#  what .ci/cc, .ci/cxx and .ci/packages unpack where they may not install
+COMPILES := $(filter-out bench-compare results format uninstall clean help,$(or $(MAKECMDGOALS),all))
+cc_found := $(if $(COMPILES),$(shell .ci/cc "$(CC)" $(PACKAGES)))
+$(if $(filter none,$(firstword $(cc_found))),$(error $(wordlist 2,99,$(cc_found))))
+override CC  := $(if $(COMPILES),$(patsubst use:%,%,$(cc_found)),$(CC))
 nvcc_found   := $(shell .ci/nvcc $(if $(filter race,$(CONFIG)),0,$(CUDA)))
 $(if $(and $(filter 1,$(CUDA)),$(filter none,$(firstword $(nvcc_found)))),$(error CUDA=1: $(wordlist 2,99,$(nvcc_found))))
 NVCC         := $(patsubst use:%,%,$(filter use:%,$(firstword $(nvcc_found))))
@@ -21,7 +25,7 @@ CUDA_HOME    := $(patsubst %/bin/nvcc,%,$(and $(NVCC),$(realpath $(NVCC))))
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 # device.cu is what opens a GPU
 USE_CUDA     := $(if $(and $(NVCC),$(wildcard kernels/cuda/device.cu)),1,0)
-cxx_found    := $(shell .ci/cxx $(CXX) $(PACKAGES) $(if $(filter emu test%,$(MAKECMDGOALS)),get,look))
+cxx_found    := $(shell .ci/cxx "$(CXX)" $(PACKAGES) $(if $(filter emu test%,$(MAKECMDGOALS)),get,look) "$(CC)")
 EMU_CXX      := $(patsubst use:%,%,$(if $(filter use:%,$(firstword $(cxx_found))),$(cxx_found)))
 EMU_SOURCES  := $(wildcard kernels/emu/*.cpp)
 USE_EMU      := $(if $(and $(EMU_CXX),$(wildcard kernels/cuda/device.cu),$(EMU_SOURCES)),1,0)
@@ -181,7 +185,7 @@ $(foreach e,$(EMBEDDED),$(eval $(call embed_rule,$e)))
 CFLAGS_stb := -w
 $(OUT)/io/stb.o $(OUT)/io/gzip.o $(OUT)/io/image.o: | stb
 stb:
-	@.ci/packages $(PACKAGES) $(CC) stb/stb_image.h libstb-dev
+	@.ci/packages $(PACKAGES) "$(CC)" stb/stb_image.h libstb-dev
 
 # What `--version` says; rewritten only when it changes.
 CFLAGS_info := -I$(OUT)
@@ -296,7 +300,7 @@ $(OUT)/fuzz: $(OUT)/tests/fuzz.o $(LIBRARY) $(NO_CUDA)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 criterion: | stb#  one apt-get at a time
-	@.ci/packages $(PACKAGES) $(CC) criterion/criterion.h libcriterion-dev
+	@.ci/packages $(PACKAGES) "$(CC)" criterion/criterion.h libcriterion-dev
 
 # --- bench ------------------------------------------------------------------------------------
 BENCH := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
