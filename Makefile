@@ -30,7 +30,7 @@ EMU_CXX      := $(patsubst use:%,%,$(if $(filter use:%,$(firstword $(cxx_found))
 EMU_SOURCES  := $(wildcard kernels/emu/*.cpp)
 USE_EMU      := $(if $(and $(EMU_CXX),$(wildcard kernels/cuda/device.cu),$(EMU_SOURCES)),1,0)
 CLANG        := $(shell $(CC) --version | grep -i clang)
-HAS_OPENMP   := $(shell echo 'int main(void){return 0;}' | $(CC) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1)
+OPENMP_SIMD  := $(shell echo 'int x;' | $(CC) -fopenmp-simd -x c -c - -o /dev/null 2>/dev/null && echo -fopenmp-simd -DHAVE_OPENMP_SIMD)#  vectors; threads are our own
 X86          := $(filter x86_64 amd64,$(shell uname -m))
 
 OUT := build/$(CONFIG)$(if $(filter 0,$(USE_CUDA)),-cpu)#  one folder per configuration: switching never needs a clean
@@ -47,8 +47,8 @@ KERNEL_OPT_fuzz  := -fno-sanitize=all#  no bytes from outside reach a kernel
 # goes to the log
 SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
 CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden -isystem $(PACKAGES)/usr/include \
-           $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
-LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG)) $(if $(HAS_OPENMP),-fopenmp)
+           $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(OPENMP_SIMD)
+LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG))
 LDLIBS  := -lm -lpthread
 
 # The CUDA backend, three times: for a GPU; for the emulator, which the host compiler builds from the very
@@ -85,7 +85,7 @@ HAVE_BF16      := $(if $(X86),$(shell echo | $(CC) $(ISA_avx512bf16) $(ISA_amx) 
 BITS16_OBJECTS  = $(if $(HAVE_BF16),$(addprefix $(OUT)/kernels/cpu/,avx512vnni/gemm_int16.o avx512bf16/gemm_avx512bf16.o amx/gemm_amx.o)) \
                   $(addprefix $(OUT)/kernels/cpu/,portable/gemm_int16.o amx-emulated/gemm_amx.o)
 CFLAGS_dispatch := -DHAVE_BF16=$(or $(HAVE_BF16),0)
-CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c reference.c reference_encode.c reference_cluster.c)))
+CPU_ONCE       := $(filter-out kernels/cpu/gemm_%.c,$(wildcard $(addprefix kernels/cpu/,device.c dispatch.c threads.c cores.c reference.c reference_encode.c reference_cluster.c)))
 CPU_PER_ISA    := $(filter-out $(CPU_ONCE) kernels/cpu/gemm_%.c,$(wildcard kernels/cpu/*.c))
 
 # --- objects ----------------------------------------------------------------------------------

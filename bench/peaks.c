@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kernels/cpu/threads.h"
 #include "bench.h"
 
-enum { CHAINS = 10, ROUNDS = 5 };
+enum { CHAINS = 10, ROUNDS = 5, MOST_THREADS = 1024 };
 
 /* Ten independent chains x <- x a + b: two operations per element and step, more chains than two
  * units of four cycles need. Named one by one, for an array would live in memory; each from a value of
@@ -35,8 +36,19 @@ static float chains_128(int64_t steps) {
     CHAINS_OF(4);
 }
 
+enum { STEPS = 4000000 };
+
+typedef struct {
+    float (*run)(int64_t);
+    volatile float *sink;
+} Chains;
+
+static void run_chains(const void *loop, int64_t first, int64_t end, int thread) {
+    const Chains *c = loop;
+    for (int64_t t = first; t < end; t++) c->sink[thread] = c->run(STEPS);
+}
+
 double fma_peak(int threads) {
-    enum { STEPS = 4000000 };
     float (*run)(int64_t) = chains_128;
     int floats = 4;
 #if defined(__x86_64__)
@@ -45,22 +57,34 @@ double fma_peak(int threads) {
         run = chains_256, floats = 8;
 #endif
     double best = 0.0;
-    volatile float sink = 0.0f;
+    volatile float sink[MOST_THREADS];
+    Threads *pool;
+    if (threads > MOST_THREADS || threads_open(&pool, threads, NULL) != OK) return 0.0;
+    const Chains chains = {run, sink};
     for (int round = 0; round < ROUNDS; round++) {
         const double start = seconds_now();
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-#endif
-        for (int t = 0; t < threads; t++) {
-            const float sum = run(STEPS);
-            if (t == 0) sink = sum;
-        }
+        threads_loop(pool, threads, 1, run_chains, &chains);
         const double rate =
             2.0 * CHAINS * floats * (double)STEPS * threads / (seconds_now() - start);
         if (rate > best) best = rate;
     }
-    (void)sink;
+    threads_close(pool);
     return best * 1e-9;
+}
+
+/* Passes are runs of numbers. */
+typedef struct {
+    const uint64_t *x;
+    volatile uint64_t *sink;
+} Sum;
+
+enum { SUM_RUN = 1 << 16 };
+
+static void sum_runs(const void *loop, int64_t first, int64_t end, int thread) {
+    const Sum *s = loop;
+    uint64_t sum = 0;
+    for (int64_t i = first * SUM_RUN; i < end * SUM_RUN; i++) sum += s->x[i];
+    s->sink[thread] = sum;
 }
 
 double memory_peak(int threads) {
@@ -69,19 +93,20 @@ double memory_peak(int threads) {
     if (!x) return 0.0;
     memset(x, 1, (size_t)n * sizeof *x);
     double best = 0.0;
-    volatile uint64_t sink = 0;
+    volatile uint64_t sink[MOST_THREADS];
+    Threads *pool;
+    if (threads > MOST_THREADS || threads_open(&pool, threads, NULL) != OK) {
+        free(x);
+        return 0.0;
+    }
+    const Sum sum = {x, sink};
     for (int round = 0; round < ROUNDS; round++) {
         const double start = seconds_now();
-        uint64_t sum = 0;
-#if defined(_OPENMP)
-#pragma omp parallel for simd num_threads(threads) reduction(+ : sum)
-#endif
-        for (int64_t i = 0; i < n; i++) sum += x[i];
-        sink = sum;
+        threads_loop(pool, n / SUM_RUN, 1, sum_runs, &sum);
         const double rate = (double)n * sizeof *x / (seconds_now() - start);
         if (rate > best) best = rate;
     }
-    (void)sink;
+    threads_close(pool);
     free(x);
     return best * 1e-9;
 }

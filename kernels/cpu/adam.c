@@ -9,11 +9,27 @@
  */
 #include "operations.h"
 
+typedef struct {
+    AdamStep step;
+    float *parameters, *m1, *m2;
+    const float *grad;
+} Adam;
+
+static void update(const void *loop, int64_t first, int64_t end, int thread) {
+    const Adam *a = loop;
+    const AdamStep step = a->step;
+    float *parameters = a->parameters, *m1 = a->m1, *m2 = a->m2;
+    const float *grad = a->grad;
+    (void)thread;
+    SIMD()
+    for (int64_t i = first; i < end; i++)
+        adam_update(step, parameters + i, grad[i], m1 + i, m2 + i);
+}
+
 Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
                 double lr, const int64_t *step) {
     REQUIRE(q, parameters && grad && m1 && m2 && step && n >= 1, "adam");
-    const AdamStep a = adam_step(lr, *step);
-    PARALLEL_FOR(simd num_threads(q->device->threads) schedule(static, ELEMENT_RUN))
-    for (int64_t i = 0; i < n; i++) adam_update(a, parameters + i, grad[i], m1 + i, m2 + i);
+    const Adam a = {adam_step(lr, *step), parameters, m1, m2, grad};
+    threads_loop(q->device->pool, n, LOOP_RUN, update, &a);
     return OK;
 }

@@ -94,18 +94,18 @@ INLINE void query_block(float *out, int64_t out_row, const float *q, int64_t q_r
 
 typedef struct {
     Tokens out, q, k, v;
-    int64_t B, queries, keys, heads;
+    int64_t queries, keys, heads, width;
     bool causal;
+    float *scratch;
 } Attention;
 
-/* The heads that are one thread's; `scratch` is its own. */
-INLINE void attend(const Attention *a, int64_t thread, int64_t threads, int64_t width,
-                   float *scratch) {
+/* Pieces are heads: of the first image, of the second, ... `scratch` is the thread's own. */
+INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width, float *scratch) {
     const int64_t keys = a->keys, queries = a->queries, wide = round_up(width, TILE_COLS);
     const float scale = (float)(1.0 / sqrt((double)width)); /* 1 / 8, exact, for heads of 64 */
     float *packed_k = scratch, *packed_v = packed_k + width * round_up(keys, TILE_COLS),
           *scores = packed_v + wide * round_up(keys, TILE_COLS);
-    for (int64_t piece = thread; piece < a->B * a->heads; piece += threads) {
+    for (int64_t piece = first; piece < end; piece++) {
         const int64_t b = piece / a->heads, h = piece % a->heads * width;
         pack_keys(packed_k, a->k.data + b * a->k.image + h, a->k.row, keys, width, scale);
         pack_values(packed_v, a->v.data + b * a->v.image + h, a->v.row, keys, width);
@@ -117,6 +117,13 @@ INLINE void attend(const Attention *a, int64_t thread, int64_t threads, int64_t 
     }
 }
 
+static void attend_heads(const void *loop, int64_t first, int64_t end, int thread) {
+    const Attention *a = loop;
+    float *own = a->scratch + thread * thread_floats(a->keys, a->width);
+    if (a->width == HEAD_DIM) attend(a, first, end, HEAD_DIM, own); /* of constant width */
+    else attend(a, first, end, a->width, own);
+}
+
 Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                      int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
                      void *scratch) {
@@ -125,13 +132,7 @@ Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int
                 keys >= 1 && heads >= 1 && width >= 1 && width <= MAX_HEAD_DIM &&
                 width % HEAD_MULTIPLE == 0 && (!causal || queries == keys),
             "attention");
-    const int threads = queue->device->threads;
-    const Attention a = {out, q, k, v, B, queries, keys, heads, causal};
-    PARALLEL_FOR(num_threads(threads) schedule(static, 1))
-    for (int thread = 0; thread < threads; thread++) {
-        float *own = (float *)scratch + thread * thread_floats(keys, width);
-        if (width == HEAD_DIM) attend(&a, thread, threads, HEAD_DIM, own); /* of constant width */
-        else attend(&a, thread, threads, width, own);
-    }
+    const Attention a = {out, q, k, v, queries, keys, heads, width, causal, scratch};
+    threads_loop(queue->device->pool, B * heads, 1, attend_heads, &a);
     return OK;
 }

@@ -26,15 +26,27 @@ static void column_sums(double *restrict sums, const float *restrict P, int64_t 
     }
 }
 
+typedef struct {
+    double *sums; /* (ROW_GROUPS,C) */
+    const float *P;
+    int64_t B, C;
+} Columns;
+
+static void sum_groups_of_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Columns *s = loop;
+    (void)thread;
+    for (int64_t g = first; g < end; g++)
+        column_sums(s->sums + g * s->C, s->P, group_first(g, ROW_GROUPS, s->B),
+                    group_first(g + 1, ROW_GROUPS, s->B), s->C);
+}
+
 Status cpu_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                          int64_t C, void *scratch) {
     REQUIRE(q, P_bar && entropy && P && scratch && K >= 1 && B >= 1 && C >= 1, "batch_entropy");
     double *sums = scratch;
     for (int k = 0; k < K; k++) {
-        PARALLEL_FOR(num_threads(q->device->threads))
-        for (int64_t g = 0; g < ROW_GROUPS; g++)
-            column_sums(sums + g * C, P + k * B * C, group_first(g, ROW_GROUPS, B),
-                        group_first(g + 1, ROW_GROUPS, B), C);
+        const Columns s = {sums, P + k * B * C, B, C};
+        threads_loop(q->device->pool, ROW_GROUPS, groups_run(B * C), sum_groups_of_rows, &s);
         double H = 0.0;
         for (int64_t c = 0; c < C; c++) {
             double sum = 0.0;

@@ -17,7 +17,7 @@ static inline int64_t bf16_depth(int64_t d) {
 static inline int64_t bf16_weight_bytes(int64_t C, int64_t d) {
     return round_up(C, BF16_COLS) * bf16_depth(d) * (int64_t)sizeof(uint16_t);
 }
-void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, int threads);
+void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, Threads *pool);
 
 /* As panel_logits and the weight's part of panel_gradient. transposed: bf16_residual_bytes. */
 void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n,

@@ -3,9 +3,6 @@
 #define TURTLE_KERNELS_CPU_CLUSTER_H
 
 #include "gemm.h"
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
 
 /* the symbols that carry the set's name */
 #define cpu_nearest ISA(cpu_nearest)
@@ -48,14 +45,6 @@ Status cpu_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, 
                      const int64_t *rows, const Samples *s, int64_t R, int64_t L, void *scratch);
 int64_t cpu_seed_scratch(int64_t N, int64_t d, int64_t candidates);
 Status cpu_pick_rows(Queue *q, const Centers *centers, const int64_t *rows, const Samples *s);
-
-static inline int64_t thread_number(void) { /* whose part of the scratch */
-#if defined(_OPENMP)
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 /* |x|^2 in double. */
 double square_length(const float *x, int64_t d);

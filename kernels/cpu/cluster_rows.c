@@ -19,31 +19,53 @@ double square_length(const float *x, int64_t d) {
     return sum;
 }
 
+typedef struct {
+    const Batch *Z;
+    float *norm2;
+    const float *row;
+} Rows;
+
+static void measure_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Rows *r = loop;
+    (void)thread;
+    for (int64_t n = first; n < end; n++)
+        r->norm2[n] = (float)square_length((const float *)r->Z->data + n * r->Z->row, r->Z->d);
+}
+
+static void scale_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Batch *Z = ((const Rows *)loop)->Z;
+    (void)thread;
+    for (int64_t n = first; n < end; n++) {
+        float *z = (float *)Z->data + n * Z->row;
+        const double length = sqrt(square_length(z, Z->d));
+        for (int64_t j = 0; length > 0.0 && j < Z->d; j++) z[j] = (float)(z[j] / length);
+    }
+}
+
+static void subtract_row(const void *loop, int64_t first, int64_t end, int thread) {
+    const Batch *Z = ((const Rows *)loop)->Z;
+    const float *row = ((const Rows *)loop)->row;
+    (void)thread;
+    for (int64_t n = first; n < end; n++) {
+        float *z = (float *)Z->data + n * Z->row;
+        for (int64_t j = 0; j < Z->d; j++) z[j] -= row[j];
+    }
+}
+
 Status cpu_row_norms(Queue *q, float *norm2, const Batch *Z, int64_t N) {
     REQUIRE(q, norm2 && rows_servable(Z, N), "row_norms");
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t n = 0; n < N; n++)
-        norm2[n] = (float)square_length((const float *)Z->data + n * Z->row, Z->d);
+    threads_loop(q->device->pool, N, rows_run(Z->d), measure_rows, &(Rows){Z, norm2, NULL});
     return OK;
 }
 
 Status cpu_unit_rows(Queue *q, const Batch *Z, int64_t N) {
     REQUIRE(q, rows_servable(Z, N), "unit_rows");
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t n = 0; n < N; n++) {
-        float *z = (float *)Z->data + n * Z->row;
-        const double length = sqrt(square_length(z, Z->d));
-        for (int64_t j = 0; length > 0.0 && j < Z->d; j++) z[j] = (float)(z[j] / length);
-    }
+    threads_loop(q->device->pool, N, rows_run(Z->d), scale_rows, &(Rows){Z, NULL, NULL});
     return OK;
 }
 
 Status cpu_shift_rows(Queue *q, const Batch *Z, const float *row, int64_t N) {
     REQUIRE(q, rows_servable(Z, N) && row, "shift_rows");
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t n = 0; n < N; n++) {
-        float *z = (float *)Z->data + n * Z->row;
-        for (int64_t j = 0; j < Z->d; j++) z[j] -= row[j];
-    }
+    threads_loop(q->device->pool, N, rows_run(Z->d), subtract_row, &(Rows){Z, NULL, row});
     return OK;
 }

@@ -55,6 +55,30 @@ static void add_changes(double *restrict sum, const int64_t *change, int64_t n, 
     }
 }
 
+typedef struct {
+    double *sums;
+    const int64_t *first, *change;
+    const Samples *s;
+    int64_t slices;
+    double grid;
+    bool fresh;
+} Update;
+
+/* Pieces are slices of sums: those of the first cluster, of the second, ... */
+static void update_slices(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Update *u = loop;
+    const int64_t d = u->s->Z.d;
+    (void)thread;
+    for (int64_t piece = begin; piece < end; piece++) {
+        const int64_t c = piece / u->slices, column = piece % u->slices * COLUMNS,
+                      columns = d - column < COLUMNS ? d - column : COLUMNS;
+        double *sum = u->sums + c * d + column;
+        if (u->fresh) memset(sum, 0, (size_t)columns * sizeof *sum);
+        add_changes(sum, u->change + u->first[c], u->first[c + 1] - u->first[c], u->s, column,
+                    columns, u->grid);
+    }
+}
+
 Status cpu_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, bool fresh,
                        const int32_t *label, const Samples *s, int64_t C, double grid,
                        void *scratch) {
@@ -72,14 +96,8 @@ Status cpu_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, 
         if (fresh) count[c] = 0;
         for (int64_t i = first[c]; i < first[c + 1]; i++) count[c] += change[i] % 2 ? -1 : 1;
     }
-    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
-    for (int64_t piece = 0; piece < C * slices; piece++) {
-        const int64_t c = piece / slices, column = piece % slices * COLUMNS,
-                      columns = d - column < COLUMNS ? d - column : COLUMNS;
-        double *sum = sums + c * d + column;
-        if (fresh) memset(sum, 0, (size_t)columns * sizeof *sum);
-        add_changes(sum, change + first[c], first[c + 1] - first[c], s, column, columns, grid);
-    }
+    const Update u = {sums, first, change, s, slices, grid, fresh};
+    threads_loop(q->device->pool, C * slices, 1, update_slices, &u);
     memcpy(before, label, (size_t)s->N * sizeof *before);
     return OK;
 }
@@ -101,18 +119,33 @@ static double move_center(float *at, const double *sum, int64_t count, int64_t d
     return moved2;
 }
 
+typedef struct {
+    const Centers *centers;
+    const double *sums;
+    const int64_t *count;
+    int64_t d;
+    bool spherical;
+} Movement;
+
+static void move_centers(const void *loop, int64_t first, int64_t end, int thread) {
+    const Movement *m = loop;
+    const int64_t d = m->d;
+    (void)thread;
+    for (int64_t c = first; c < end; c++) {
+        float *at = m->centers->at + c * d;
+        const double moved2 = move_center(at, m->sums + c * d, m->count[c], d, m->spherical);
+        /* rounded up: float32 rounds by 2^-24 at most */
+        m->centers->moved[c] = (float)(sqrt(moved2) * (1.0 + 0x1p-22));
+        m->centers->norm2[c] = (float)square_length(at, d);
+    }
+}
+
 Status cpu_update_centers(Queue *q, const Centers *centers, double *shift2, const double *sums,
                           const int64_t *count, int64_t d, bool spherical) {
     REQUIRE(q, centers_servable(centers) && centers->moved && shift2 && sums && count && d >= 1,
             "update_centers");
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t c = 0; c < centers->C; c++) {
-        float *at = centers->at + c * d;
-        const double moved2 = move_center(at, sums + c * d, count[c], d, spherical);
-        /* rounded up: float32 rounds by 2^-24 at most */
-        centers->moved[c] = (float)(sqrt(moved2) * (1.0 + 0x1p-22));
-        centers->norm2[c] = (float)square_length(at, d);
-    }
+    const Movement m = {centers, sums, count, d, spherical};
+    threads_loop(q->device->pool, centers->C, rows_run(d), move_centers, &m);
     *shift2 = 0.0;
     for (int64_t c = 0; c < centers->C; c++)
         *shift2 += (double)centers->moved[c] * centers->moved[c];
@@ -131,24 +164,39 @@ static double difference2(const float *a, const float *b, int64_t d) {
     return sum;
 }
 
+typedef struct {
+    float *distance2;
+    double *sum; /* of every group */
+    const int32_t *label;
+    const Samples *s;
+    const Centers *centers;
+} Distances;
+
+static void measure_groups(const void *loop, int64_t first, int64_t last, int thread) {
+    const Distances *m = loop;
+    const Samples *s = m->s;
+    const int64_t d = s->Z.d;
+    (void)thread;
+    for (int64_t g = first; g < last; g++) {
+        const int64_t end = group_first(g + 1, ROW_GROUPS, s->N);
+        m->sum[g] = 0.0;
+        for (int64_t n = group_first(g, ROW_GROUPS, s->N); n < end; n++) {
+            const double x = difference2(sample(s, n), m->centers->at + m->label[n] * d, d);
+            m->distance2[n] = (float)x;
+            m->sum[g] += x;
+        }
+    }
+}
+
 Status cpu_own_distances(Queue *q, float *distance2, double *inertia, const int32_t *label,
                          const Samples *s, const Centers *centers, void *scratch) {
     REQUIRE(q,
             distance2 && inertia && label && samples_servable(s) && centers_servable(centers) &&
                 scratch,
             "own_distances");
-    const int64_t d = s->Z.d;
-    double *sum = scratch; /* of every group */
-    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
-    for (int64_t g = 0; g < ROW_GROUPS; g++) {
-        const int64_t end = group_first(g + 1, ROW_GROUPS, s->N);
-        sum[g] = 0.0;
-        for (int64_t n = group_first(g, ROW_GROUPS, s->N); n < end; n++) {
-            const double x = difference2(sample(s, n), centers->at + label[n] * d, d);
-            distance2[n] = (float)x;
-            sum[g] += x;
-        }
-    }
+    double *sum = scratch;
+    const Distances m = {distance2, sum, label, s, centers};
+    threads_loop(q->device->pool, ROW_GROUPS, groups_run(s->N * s->Z.d), measure_groups, &m);
     *inertia = 0.0;
     for (int64_t g = 0; g < ROW_GROUPS; g++) *inertia += sum[g];
     return OK;

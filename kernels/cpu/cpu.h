@@ -11,21 +11,18 @@
 #define TURTLE_KERNELS_CPU_H
 
 #include "../ops.h"
+#include "threads.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
 #define ISA(name) JOIN(name, ISA_NAME)
 
-#if defined(_OPENMP)
+/* Vectors are asked for by OpenMP's pragma, which needs no library (-fopenmp-simd); threads are our own
+ * (threads.h). */
+#if defined(HAVE_OPENMP_SIMD)
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
-#define PARALLEL(...) PRAGMA(omp parallel __VA_ARGS__)
-#define PARALLEL_FOR(...)  PRAGMA(omp parallel for __VA_ARGS__)
-#define FOR(...)           PRAGMA(omp for __VA_ARGS__)
 #define SIMD(...) PRAGMA(omp simd __VA_ARGS__)
 #else
-#define PARALLEL(...)
-#define PARALLEL_FOR(...)
-#define FOR(...)
 #define SIMD(...)
 #endif
 
@@ -49,7 +46,8 @@ typedef void Int16Product(int32_t *out, int64_t out_row, bool accumulate, const 
 Int16Product int16_product_avx512vnni, int16_product_portable;
 
 struct Device {
-    int threads;
+    Threads *pool;
+    int threads; /* of the pool */
     const char *isa;
     Bf16Product *multiply_bf16;
     Int16Product *multiply_int16; /* NULL: not faster than float32 */
@@ -84,6 +82,13 @@ void cpu_device_ops(DeviceOps *mem);
  * than within a vector, lie in the same places for any number of threads. */
 enum { ELEMENT_RUN = 1024 };
 
+/* Elements whose loop takes as long as waking a thread, about 10 us: a loop of fewer runs on its caller
+ * alone. rows_run: as many rows of that length, at least one. */
+enum { LOOP_RUN = 16 * ELEMENT_RUN };
+static inline int64_t rows_run(int64_t length) {
+    return length < LOOP_RUN ? LOOP_RUN / length : 1;
+}
+
 static inline bool batch_servable(const Batch *Z) {
     return Z && Z->data && Z->d >= 1 && Z->row >= Z->d && !Z->tf32 && Z->exponent == 0 &&
            (Z->type == DTYPE_F32 || Z->type == DTYPE_F16 ||
@@ -94,6 +99,17 @@ static inline bool batch_servable(const Batch *Z) {
 enum { ROW_GROUPS = 32 };
 static inline int64_t group_first(int64_t group, int64_t groups, int64_t rows) {
     return group * rows / groups;
+}
+
+/* Runs of ELEMENT_RUN elements, the last one shorter, that n elements are. */
+static inline int64_t element_runs(int64_t n) {
+    return (n + ELEMENT_RUN - 1) / ELEMENT_RUN;
+}
+
+/* Groups that a thread takes at a time where all of them have `elements` numbers: see LOOP_RUN. */
+static inline int64_t groups_run(int64_t elements) {
+    return elements > LOOP_RUN ? (ROW_GROUPS * (int64_t)LOOP_RUN + elements - 1) / elements
+                               : ROW_GROUPS;
 }
 
 static inline int64_t round_up(int64_t n, int64_t to) {

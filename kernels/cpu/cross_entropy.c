@@ -11,42 +11,61 @@
 #include "operations.h"
 #include "vec_math.h"
 
+typedef struct {
+    double *losses; /* (ROW_GROUPS) */
+    float *grad_logits, *grad_Y;
+    bool add_grad_Y;
+    const float *logits, *Y;
+    int64_t B, C;
+} CrossEntropy;
+
+/* The loss of one row; its gradients go where they are wanted. */
+static double row_loss(const CrossEntropy *in, int64_t b) {
+    const int64_t C = in->C;
+    const float scale = 1.0f / (float)in->B;
+    const float *x = in->logits + b * C, *y = in->Y + b * C;
+    float top = x[0], sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    SIMD(reduction(max : top))
+    for (int64_t c = 0; c < C; c++) top = x[c] > top ? x[c] : top;
+    SIMD(reduction(+ : sum, mass, dot))
+    for (int64_t c = 0; c < C; c++) {
+        sum += exp_f32(x[c] - top);
+        dot += y[c] * (x[c] - top);
+        mass += y[c];
+    }
+    const double log_sum = log((double)sum);
+    if (in->grad_Y) {
+        float *out = in->grad_Y + b * C;
+        const float lse = top + (float)log_sum;
+        for (int64_t c = 0; c < C; c++)
+            out[c] = (in->add_grad_Y ? out[c] : 0.0f) - (x[c] - lse) * scale;
+    }
+    if (in->grad_logits) {
+        float *out = in->grad_logits + b * C; /* may be x */
+        const float share = scale * mass / sum;
+        for (int64_t c = 0; c < C; c++) out[c] = exp_f32(x[c] - top) * share - y[c] * scale;
+    }
+    return (double)mass * log_sum - (double)dot;
+}
+
+static void group_losses(const void *loop, int64_t first, int64_t end, int thread) {
+    const CrossEntropy *in = loop;
+    (void)thread;
+    for (int64_t g = first; g < end; g++) {
+        double loss = 0.0;
+        for (int64_t b = group_first(g, ROW_GROUPS, in->B);
+             b < group_first(g + 1, ROW_GROUPS, in->B); b++)
+            loss += row_loss(in, b);
+        in->losses[g] = loss;
+    }
+}
+
 Status cpu_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
                          const float *logits, const float *Y, int64_t B, int64_t C, void *scratch) {
     REQUIRE(q, loss && logits && Y && scratch && B >= 1 && C >= 1, "cross_entropy");
     double *losses = scratch;
-    const float scale = 1.0f / (float)B;
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t g = 0; g < ROW_GROUPS; g++) {
-        double group = 0.0;
-        for (int64_t b = group_first(g, ROW_GROUPS, B); b < group_first(g + 1, ROW_GROUPS, B);
-             b++) {
-            const float *x = logits + b * C, *y = Y + b * C;
-            float top = x[0], sum = 0.0f, mass = 0.0f, dot = 0.0f;
-            SIMD(reduction(max : top))
-            for (int64_t c = 0; c < C; c++) top = x[c] > top ? x[c] : top;
-            SIMD(reduction(+ : sum, mass, dot))
-            for (int64_t c = 0; c < C; c++) {
-                sum += exp_f32(x[c] - top);
-                dot += y[c] * (x[c] - top);
-                mass += y[c];
-            }
-            const double log_sum = log((double)sum);
-            group += (double)mass * log_sum - (double)dot;
-            if (grad_Y) {
-                float *out = grad_Y + b * C;
-                const float lse = top + (float)log_sum;
-                for (int64_t c = 0; c < C; c++)
-                    out[c] = (add_grad_Y ? out[c] : 0.0f) - (x[c] - lse) * scale;
-            }
-            if (grad_logits) {
-                float *out = grad_logits + b * C; /* may be x */
-                const float share = scale * mass / sum;
-                for (int64_t c = 0; c < C; c++) out[c] = exp_f32(x[c] - top) * share - y[c] * scale;
-            }
-        }
-        losses[g] = group;
-    }
+    const CrossEntropy in = {losses, grad_logits, grad_Y, add_grad_Y, logits, Y, B, C};
+    threads_loop(q->device->pool, ROW_GROUPS, groups_run(B * C), group_losses, &in);
     double total = 0.0;
     for (int64_t g = 0; g < ROW_GROUPS; g++) total += losses[g];
     loss[0] = (float)(total / (double)B);

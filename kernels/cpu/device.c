@@ -8,6 +8,8 @@
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
 static void close_device(Device *device) {
+    if (!device) return;
+    threads_close(device->pool);
     free(device);
 }
 

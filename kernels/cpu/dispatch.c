@@ -1,9 +1,7 @@
 /* dispatch.c - which instruction set serves: the best that this processor has, or TURTLE_ISA. */
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cpu.h"
 
@@ -14,6 +12,7 @@ static bool always(void) {
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* Every processor with AVX2 has F16C too (clang's builtin does not know that name). */
 static bool has_avx2(void) {
@@ -89,16 +88,8 @@ static int choose(const char *forced) {
     return -1;
 }
 
-int cpu_cores(void) {
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
 Status cpu_open(Ops *out, int threads, Error *err) {
+    enum { MOST_THREADS = 1024 };
     const char *forced = getenv("TURTLE_ISA");
     *out = (Ops){.kind = "cpu", .precision = "fp32", .busy_rows = 256};
     if (forced && !*forced) forced = NULL;
@@ -115,16 +106,21 @@ Status cpu_open(Ops *out, int threads, Error *err) {
                     list);
     }
     if (threads < 0) return fail(err, ERR_ARG, "cpu: %d threads", threads);
-#if defined(_OPENMP)
     if (threads == 0) threads = cpu_cores();
-#else
-    threads = 1;
-#endif
+    if (threads > MOST_THREADS)
+        return fail(err, ERR_ARG, "cpu: %d threads: expected at most %d", threads, MOST_THREADS);
+    Threads *pool;
+    const Status st = threads_open(&pool, threads, err);
+    if (st != OK) return st;
     out->device = calloc(1, sizeof *out->device);
-    if (!out->device) return fail(err, ERR_MEMORY, "cpu: out of memory");
+    if (!out->device) {
+        threads_close(pool);
+        return fail(err, ERR_MEMORY, "cpu: out of memory");
+    }
     out->threads = threads;
     out->cores = cpu_cores();
-    *out->device = (Device){.threads = threads,
+    *out->device = (Device){.pool = pool,
+                            .threads = threads,
                             .isa = sets[set].name,
                             .multiply_bf16 = sets[set].multiply_bf16,
                             .multiply_int16 = sets[set].multiply_int16};

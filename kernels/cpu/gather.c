@@ -23,14 +23,20 @@ static void narrow_row(uint16_t *to, const Batch *out, const uint8_t *from, cons
     memset(to + f->d, 0, (size_t)(out->row - f->d) * sizeof *to);
 }
 
-Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B) {
-    REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
-    REQUIRE(q, dtype_is_float(f->type), "gather");
+typedef struct {
+    const Batch *out;
+    const Features *f;
+    const int64_t *rows;
+} Gather;
+
+static void gather_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Gather *g = loop;
+    const Batch *out = g->out;
+    const Features *f = g->f;
     const int64_t bytes = f->d * dtype_bytes(f->type), stride = out->row * dtype_bytes(out->type);
-    for (int64_t b = 0; b < B; b++) REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t b = 0; b < B; b++) {
-        const uint8_t *from = (const uint8_t *)f->data + rows[b] * bytes;
+    (void)thread;
+    for (int64_t b = first; b < end; b++) {
+        const uint8_t *from = (const uint8_t *)f->data + g->rows[b] * bytes;
         uint8_t *to = (uint8_t *)out->data + b * stride;
         if (out->type == DTYPE_F32)
             dtype_to_f32((float *)(void *)to, from, f->type, f->swapped, f->d);
@@ -38,5 +44,12 @@ Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *
             memcpy(to, from, (size_t)bytes);
         else narrow_row((uint16_t *)(void *)to, out, from, f);
     }
+}
+
+Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B) {
+    REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
+    REQUIRE(q, dtype_is_float(f->type), "gather");
+    for (int64_t b = 0; b < B; b++) REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
+    threads_loop(q->device->pool, B, rows_run(f->d), gather_rows, &(Gather){out, f, rows});
     return OK;
 }

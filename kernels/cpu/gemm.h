@@ -88,7 +88,7 @@ int64_t residual_bytes(DType type, int64_t C);
 
 /* W (C,d) as products with batches of this type read it: float32, the first packed_classes as
  * [.][d][TILE_COLS], zeros beyond C; or bf16_pack_weight. */
-void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, int threads);
+void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool);
 
 /* Rows first .. first+n of a batch: where they lie, or float16 converted to float32 into `buffer`,
  * which has panel_buffer(Z) floats. */

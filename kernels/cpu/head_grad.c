@@ -119,6 +119,37 @@ static void run_group(const Device *device, const HeadGrad *in, const Scratch *s
     s->loss[g] = loss;
 }
 
+typedef struct {
+    const Device *device;
+    const HeadGrad *in;
+    const Scratch *s;
+    float *grad;
+    bool add;
+} Gradient;
+
+static void run_groups(const void *loop, int64_t first, int64_t end, int thread) {
+    const Gradient *l = loop;
+    (void)thread;
+    for (int64_t g = first; g < end; g++) run_group(l->device, l->in, l->s, g);
+}
+
+/* Passes are runs of elements. */
+static void add_groups(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Gradient *l = loop;
+    const Scratch *s = l->s;
+    const int64_t size = linear_size(l->in->C, l->in->Z.d);
+    (void)thread;
+    for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < size;
+         first += ELEMENT_RUN) {
+        float run[ELEMENT_RUN], *grad = l->grad + first;
+        const int64_t n = size - first < ELEMENT_RUN ? size - first : ELEMENT_RUN;
+        const bool add = l->add;
+        sum_groups(run, s->grad, s->groups, size, first, n);
+        SIMD()
+        for (int64_t i = 0; i < n; i++) grad[i] = add ? grad[i] + run[i] : run[i];
+    }
+}
+
 static bool classes_in_range(const HeadGrad *in) {
     bool ok = true;
     for (int64_t b = 0; b < in->B; b++) ok &= in->y[b] >= 0 && in->y[b] < in->C;
@@ -129,23 +160,17 @@ Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bo
     REQUIRE(q, loss && grad && in && batch_servable(&in->Z) && in->y && in->head && in->scratch,
             "head_grad");
     REQUIRE(q, in->B >= 1 && in->C >= 1 && classes_in_range(in), "head_grad");
-    const int threads = q->device->threads;
-    const int64_t C = in->C, d = in->Z.d, size = linear_size(C, d);
+    Threads *pool = q->device->pool;
+    const int64_t C = in->C, d = in->Z.d;
     const Scratch s = lay_out(in->scratch, &in->Z, in->B, C);
-    pack_weight(s.packed_W, in->Z.type, in->head, C, d, threads);
+    const Gradient l = {q->device, in, &s, grad, add};
+    pack_weight(s.packed_W, in->Z.type, in->head, C, d, pool);
     for (int64_t c = 0; c < s.width; c++) s.bias[c] = c < C ? in->head[C * d + c] : -1e30f;
-    PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-    for (int64_t g = 0; g < s.groups; g++) run_group(q->device, in, &s, g);
+    threads_loop(pool, s.groups, 1, run_groups, &l);
     double sum = add ? loss[0] : 0.0;
     for (int64_t g = 0; g < s.groups; g++) sum += s.loss[g];
     loss[0] = sum;
-    PARALLEL_FOR(num_threads(threads) if (s.groups * size > 65536))
-    for (int64_t first = 0; first < size; first += ELEMENT_RUN) {
-        float run[ELEMENT_RUN];
-        const int64_t n = size - first < ELEMENT_RUN ? size - first : ELEMENT_RUN;
-        sum_groups(run, s.grad, s.groups, size, first, n);
-        SIMD()
-        for (int64_t i = 0; i < n; i++) grad[first + i] = add ? grad[first + i] + run[i] : run[i];
-    }
+    threads_loop(pool, element_runs(linear_size(C, d)), rows_run(ELEMENT_RUN * s.groups),
+                 add_groups, &l);
     return OK;
 }

@@ -150,12 +150,32 @@ static void run_group(const Device *device, const InnerSteps *in, const InnerSpa
     s->loss[g] = loss;
 }
 
-/* gradient = sum of the groups, in order; one Adam step with it. */
-static void reduce_and_step(const InnerSpace *space, const Scratch *s, int64_t n, AdamStep a,
-                            int threads) {
-    (void)threads; /* unused without OpenMP */
-    PARALLEL_FOR(num_threads(threads))
-    for (int64_t first = 0; first < n; first += ELEMENT_RUN) {
+/* One step of one space. */
+typedef struct {
+    const Device *device;
+    const InnerSteps *in;
+    const InnerSpace *space;
+    const Scratch *s;
+    AdamStep adam;
+} Step;
+
+static void run_groups(const void *loop, int64_t first, int64_t end, int thread) {
+    const Step *step = loop;
+    (void)thread;
+    for (int64_t g = first; g < end; g++)
+        run_group(step->device, step->in, step->space, step->s, g);
+}
+
+/* gradient = sum of the groups, in order; one Adam step with it. Passes are runs of elements. */
+static void reduce_and_step(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Step *step = loop;
+    const InnerSpace *space = step->space;
+    const Scratch *s = step->s;
+    const AdamStep a = step->adam;
+    const int64_t n = linear_size(step->in->C, space->Z.d);
+    (void)thread;
+    for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
+         first += ELEMENT_RUN) {
         float grad[ELEMENT_RUN];
         const int64_t count = n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN;
         float *head = space->head + first, *m1 = space->m1 + first, *m2 = space->m2 + first;
@@ -174,7 +194,7 @@ static bool servable(const InnerSteps *in) {
 
 Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
     REQUIRE(q, in && in->scratch && servable(in), "inner_steps");
-    const int threads = q->device->threads;
+    Threads *pool = q->device->pool;
     char *scratch = in->scratch;
     for (int64_t m = 0; m < in->M; m++) {
         const AdamStep a = adam_step(in->lr, *in->step + m);
@@ -183,13 +203,14 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
             const InnerSpace *space = &in->space[k];
             const int64_t d = space->Z.d;
             const Scratch s = lay_out(scratch, &space->Z, in->B, in->C);
-            pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, threads);
+            const Step step = {q->device, in, space, &s, a};
+            pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, pool);
             for (int64_t c = 0; c < s.width; c++)
                 s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
-            PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-            for (int64_t g = 0; g < s.groups; g++) run_group(q->device, in, space, &s, g);
+            threads_loop(pool, s.groups, 1, run_groups, &step);
             for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
-            reduce_and_step(space, &s, linear_size(in->C, d), a, threads);
+            threads_loop(pool, element_runs(linear_size(in->C, d)),
+                         rows_run(ELEMENT_RUN * s.groups), reduce_and_step, &step);
         }
         if (in->losses) in->losses[m] = (float)(loss / (double)in->B);
     }

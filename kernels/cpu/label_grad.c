@@ -75,39 +75,56 @@ static double add_row(float *restrict grad, float *restrict x, const float *rest
     return (double)(mass * log_sum - dot);
 }
 
+typedef struct {
+    const Device *device;
+    const InnerSteps *in;
+    const Scratch *s;
+    float *grad_Y;
+} LabelGrad;
+
+/* Samples first .. first+n of group g: all spaces' losses, and what their gradient adds up to. */
+static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
+    const InnerSteps *in = l->in;
+    const Scratch *s = l->s;
+    const int64_t C = in->C;
+    const float scale = 1.0f / (float)in->B;
+    float *logits = s->logits + g * PANEL * s->ld, *grad = s->grad + g * PANEL * s->ld;
+    double *losses = s->loss + g * in->K;
+    memset(grad, 0, (size_t)(n * C) * sizeof *grad);
+    for (int k = 0; k < in->K; k++) {
+        const InnerSpace *space = &in->space[k];
+        const int64_t d = space->Z.d;
+        panel_logits(logits, s->ld,
+                     panel_features(l->device, &space->Z, first, n, s->features + g * s->buffer),
+                     s->packed_W[k], space->head, n, C, d);
+        for (int64_t i = 0; i < n; i++)
+            losses[k] += add_row(grad + i * C, logits + i * s->ld, in->Y + (first + i) * C,
+                                 space->head + C * d, C, scale);
+    }
+    memcpy(l->grad_Y + first * C, grad, (size_t)(n * C) * sizeof *grad);
+}
+
+static void run_groups(const void *loop, int64_t begin, int64_t end, int thread) {
+    const LabelGrad *l = loop;
+    const int64_t B = l->in->B, groups = l->s->groups, panels = (B + PANEL - 1) / PANEL;
+    (void)thread;
+    for (int64_t g = begin; g < end; g++) {
+        for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
+        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
+             p++)
+            run_panel(l, g, p * PANEL, B - p * PANEL < PANEL ? B - p * PANEL : PANEL);
+    }
+}
+
 Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
     REQUIRE(q, loss && grad_Y && in && in->scratch && heads_complete(in), "label_grad");
-    const int K = in->K, threads = q->device->threads;
-    const int64_t B = in->B, C = in->C, panels = (B + PANEL - 1) / PANEL;
-    const float scale = 1.0f / (float)B;
+    const int K = in->K;
+    const int64_t B = in->B, C = in->C;
     const Scratch s = lay_out(in->scratch, K, in->space, C);
     for (int k = 0; k < K; k++)
         pack_weight(s.packed_W[k], in->space[k].Z.type, in->space[k].head, C, in->space[k].Z.d,
-                    threads);
-
-    PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-    for (int64_t g = 0; g < s.groups; g++) {
-        float *logits = s.logits + g * PANEL * s.ld, *grad = s.grad + g * PANEL * s.ld;
-        double *losses = s.loss + g * K;
-        for (int k = 0; k < K; k++) losses[k] = 0.0;
-        for (int64_t p = group_first(g, s.groups, panels); p < group_first(g + 1, s.groups, panels);
-             p++) {
-            const int64_t first = p * PANEL, n = B - first < PANEL ? B - first : PANEL;
-            memset(grad, 0, (size_t)(n * C) * sizeof *grad);
-            for (int k = 0; k < K; k++) {
-                const InnerSpace *space = &in->space[k];
-                const int64_t d = space->Z.d;
-                panel_logits(
-                    logits, s.ld,
-                    panel_features(q->device, &space->Z, first, n, s.features + g * s.buffer),
-                    s.packed_W[k], space->head, n, C, d);
-                for (int64_t i = 0; i < n; i++)
-                    losses[k] += add_row(grad + i * C, logits + i * s.ld, in->Y + (first + i) * C,
-                                         space->head + C * d, C, scale);
-            }
-            memcpy(grad_Y + first * C, grad, (size_t)(n * C) * sizeof *grad);
-        }
-    }
+                    q->device->pool);
+    threads_loop(q->device->pool, s.groups, 1, run_groups, &(LabelGrad){q->device, in, &s, grad_Y});
     for (int k = 0; k < K; k++) {
         double total = 0.0;
         for (int64_t g = 0; g < s.groups; g++) total += s.loss[g * K + k];

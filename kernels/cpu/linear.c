@@ -28,7 +28,7 @@ Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_
                 out_row >= w->out && in_row >= w->in,
             "linear");
     const Left left = left_rows(in, in_row);
-    product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->threads);
+    product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->pool);
     return OK;
 }
 
@@ -94,7 +94,7 @@ Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const 
     const bool pointwise = window->kernel == 1 && window->stride == 1;
     const int64_t image = window->out_image ? window->out_image : height * width * w->out;
     product((Output){out, B * height * width, w->out, height * width, image},
-            pointwise ? &rows : &windows, w, epilogue, scratch, q->device->threads);
+            pointwise ? &rows : &windows, w, epilogue, scratch, q->device->pool);
     return OK;
 }
 

@@ -35,29 +35,55 @@ int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {
     return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
 }
 
+typedef struct {
+    const Device *device;
+    const Scratch *s;
+    float *grad;
+    const float *grad_logits;
+    const Batch *Z;
+    int64_t B, C;
+} LinearGrad;
+
+static void run_groups(const void *loop, int64_t first_group, int64_t end_group, int thread) {
+    const LinearGrad *l = loop;
+    const Scratch *s = l->s;
+    const Batch *Z = l->Z;
+    const int64_t B = l->B, C = l->C, n = linear_size(C, Z->d), most = panel_rows(Z->type),
+                  panels = (B + most - 1) / most;
+    (void)thread;
+    for (int64_t g = first_group; g < end_group; g++) {
+        float *own = s->grad + g * n;
+        const int64_t begin = group_first(g, s->groups, panels),
+                      end = group_first(g + 1, s->groups, panels);
+        for (int64_t p = begin; p < end; p++) {
+            const int64_t first = p * most, rows = B - first < most ? B - first : most;
+            panel_gradient(
+                own, p > begin, l->grad_logits + first * C, C,
+                panel_features(l->device, Z, first, rows, s->features + g * panel_buffer(Z)), rows,
+                C, Z->d, s->residual + g * residual_bytes(Z->type, C));
+        }
+    }
+}
+
+/* Passes are runs of elements. */
+static void add_groups(const void *loop, int64_t begin, int64_t end, int thread) {
+    const LinearGrad *l = loop;
+    const int64_t n = linear_size(l->C, l->Z->d);
+    (void)thread;
+    for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
+         first += ELEMENT_RUN)
+        sum_groups(l->grad + first, l->s->grad, l->s->groups, n, first,
+                   n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN);
+}
+
 Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
                        int64_t C, void *scratch) {
     REQUIRE(q, grad && grad_logits && batch_servable(Z) && scratch && B >= 1 && C >= 1,
             "linear_grad");
-    const int64_t n = linear_size(C, Z->d), most = panel_rows(Z->type),
-                  panels = (B + most - 1) / most;
     const Scratch s = lay_out(scratch, Z, B, C);
-    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
-    for (int64_t g = 0; g < s.groups; g++) {
-        float *own = s.grad + g * n;
-        const int64_t begin = group_first(g, s.groups, panels),
-                      end = group_first(g + 1, s.groups, panels);
-        for (int64_t p = begin; p < end; p++) {
-            const int64_t first = p * most, rows = B - first < most ? B - first : most;
-            panel_gradient(
-                own, p > begin, grad_logits + first * C, C,
-                panel_features(q->device, Z, first, rows, s.features + g * panel_buffer(Z)), rows,
-                C, Z->d, s.residual + g * residual_bytes(Z->type, C));
-        }
-    }
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t first = 0; first < n; first += ELEMENT_RUN)
-        sum_groups(grad + first, s.grad, s.groups, n, first,
-                   n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN);
+    const LinearGrad l = {q->device, &s, grad, grad_logits, Z, B, C};
+    threads_loop(q->device->pool, s.groups, 1, run_groups, &l);
+    threads_loop(q->device->pool, element_runs(linear_size(C, Z->d)),
+                 rows_run(ELEMENT_RUN * s.groups), add_groups, &l);
     return OK;
 }

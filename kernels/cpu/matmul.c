@@ -30,18 +30,25 @@ static void fill_rows_f16(const Left *left, float *panel, int64_t i, int64_t n, 
 }
 
 /* A linear layer's forward pass, panel by panel of A where it lies. */
-static void forward(const Device *device, float *out, const Batch *A, const float *B,
-                    const float *bias, int64_t rows, int64_t cols, void *packed) {
-    const int threads = device->threads;
-    pack_weight(packed, A->type, B, cols, A->d, threads);
-    PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-    for (int64_t first = 0; first < rows; first += PANEL) {
-        const int64_t n = rows - first < PANEL ? rows - first : PANEL;
-        float *to = out + first * cols;
-        panel_logits(to, cols, panel_features(device, A, first, n, NULL), packed, B, n, cols, A->d);
-        for (int64_t i = 0; bias && i < n; i++)
-            for (int64_t j = 0; j < cols; j++) to[i * cols + j] += bias[j];
-    }
+typedef struct {
+    const Device *device;
+    float *out;
+    const Batch *A;
+    const float *B, *bias;
+    int64_t cols;
+    const void *packed;
+} Forward;
+
+/* Passes are rows, of which a run is a panel. */
+static void forward(const void *loop, int64_t first, int64_t end, int thread) {
+    const Forward *f = loop;
+    const int64_t n = end - first, cols = f->cols;
+    float *to = f->out + first * cols;
+    (void)thread;
+    panel_logits(to, cols, panel_features(f->device, f->A, first, n, NULL), f->packed, f->B, n,
+                 cols, f->A->d);
+    for (int64_t i = 0; f->bias && i < n; i++)
+        for (int64_t j = 0; j < cols; j++) to[i * cols + j] += f->bias[j];
 }
 
 int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth) {
@@ -59,9 +66,10 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
             "matmul");
     REQUIRE(q, A->d == (form == MATMUL_TN ? rows : depth), "matmul");
     REQUIRE(q, A->type == DTYPE_F32 || form == MATMUL_NT, "matmul");
-    const int threads = q->device->threads;
     if (form == MATMUL_NT && A->type != DTYPE_F16) {
-        forward(q->device, out, A, B, bias, rows, cols, scratch);
+        const Forward f = {q->device, out, A, B, bias, cols, scratch};
+        pack_weight(scratch, A->type, B, cols, A->d, q->device->pool);
+        threads_loop(q->device->pool, rows, PANEL, forward, &f);
         return OK;
     }
     const bool rows_of_B = form == MATMUL_NT;
@@ -70,6 +78,6 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
     if (form == MATMUL_TN) a.fill = fill_columns;
     else if (A->type == DTYPE_F16) a.fill = fill_rows_f16;
     product((Output){out, rows, cols, rows, 0}, &a, &b, &(Epilogue){.bias = bias}, scratch,
-            threads);
+            q->device->pool);
     return OK;
 }

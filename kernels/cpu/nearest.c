@@ -115,7 +115,7 @@ static Search search(const Device *device, float *scratch, const Samples *s, con
                  .panels = rounded + rounded_floats(device, C, d)};
     for (int64_t c = 0; c < C; c++) in.length = fmaxf(in.length, centers->norm2[c]);
     in.length = sqrtf(in.length);
-    pack_weight(scratch, DTYPE_F32, centers->at, C, d, device->threads);
+    pack_weight(scratch, DTYPE_F32, centers->at, C, d, device->pool);
     if (by_integers)
         in.rounded = round_centers(device, rounded, centers, d, in.length,
                                    (uint16_t *)(void *)in.panels, 2 * panel_floats(d));
@@ -211,9 +211,9 @@ static int64_t settle_by_integers(int64_t *open, int64_t opened, int32_t *label,
 }
 
 /* Samples n0 .. n0+n, n <= RUN; `fresh`: of all of them, whatever bounds there are. */
-static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t n,
-                      const Search *in) {
-    float *buffer = in->panels + thread_number() * panel_floats(in->s->Z.d);
+static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t n, const Search *in,
+                      int thread) {
+    float *buffer = in->panels + thread * panel_floats(in->s->Z.d);
     const Samples *s = in->s;
     const int64_t d = s->Z.d, row = batch_row(DTYPE_F32, d);
     int64_t open[RUN], opened = 0; /* samples that must be computed */
@@ -240,10 +240,33 @@ static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t 
     }
 }
 
-static void label_all(int32_t *label, Bounds b, bool fresh, const Search *in) {
-    PARALLEL_FOR(num_threads(in->device->threads) schedule(dynamic))
-    for (int64_t n0 = 0; n0 < in->s->N; n0 += RUN)
-        label_run(label, b, fresh, n0, least(in->s->N - n0, RUN), in);
+typedef struct {
+    int32_t *label;
+    Bounds bounds;
+    bool fresh;
+    float *first, *second; /* of measure_panel */
+    const Search *in;
+} Labels;
+
+/* Passes are samples; a run is RUN of them. */
+static void label_samples(const void *loop, int64_t n0, int64_t end, int thread) {
+    const Labels *l = loop;
+    label_run(l->label, l->bounds, l->fresh, n0, end - n0, l->in, thread);
+}
+
+/* A panel's labels, and its distances to the nearest and the second nearest centre. */
+static void measure_panel(const void *loop, int64_t n0, int64_t end, int thread) {
+    const Labels *l = loop;
+    const Samples *s = l->in->s;
+    Best best[PANEL];
+    (void)thread;
+    score_panel(best, sample(s, n0), s->Z.row, end - n0, l->in);
+    for (int64_t n = n0; n < end; n++) {
+        const Best *found = &best[n - n0];
+        l->label[n] = found->label;
+        if (l->first) l->first[n] = distance2(s->norm2[n], found->first);
+        if (l->second) l->second[n] = distance2(s->norm2[n], found->second);
+    }
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -253,21 +276,9 @@ Status cpu_nearest(Queue *q, int32_t *label, float *first, float *second, const 
     REQUIRE(q, label && samples_servable(s) && centers_servable(centers) && scratch, "nearest");
     const bool distances = first || second; /* of float32 */
     const Search in = search(q->device, scratch, s, centers, !distances);
-    if (!distances) {
-        label_all(label, (Bounds){NULL, NULL}, true, &in);
-        return OK;
-    }
-    PARALLEL_FOR(num_threads(q->device->threads) schedule(dynamic))
-    for (int64_t n0 = 0; n0 < s->N; n0 += PANEL) {
-        const int64_t n = least(s->N - n0, PANEL);
-        Best best[PANEL];
-        score_panel(best, sample(s, n0), s->Z.row, n, &in);
-        for (int64_t i = 0; i < n; i++) {
-            label[n0 + i] = best[i].label;
-            if (first) first[n0 + i] = distance2(s->norm2[n0 + i], best[i].first);
-            if (second) second[n0 + i] = distance2(s->norm2[n0 + i], best[i].second);
-        }
-    }
+    const Labels l = {label, {NULL, NULL}, true, first, second, &in};
+    if (distances) threads_loop(q->device->pool, s->N, PANEL, measure_panel, &l);
+    else threads_loop(q->device->pool, s->N, RUN, label_samples, &l);
     return OK;
 }
 
@@ -279,6 +290,7 @@ Status cpu_nearest_bounded(Queue *q, int32_t *label, Bounds bounds, bool fresh, 
             "nearest_bounded");
     Search in = search(q->device, scratch, s, centers, true);
     in.moved = motion_of(centers);
-    label_all(label, bounds, fresh, &in);
+    const Labels l = {label, bounds, fresh, NULL, NULL, &in};
+    threads_loop(q->device->pool, s->N, RUN, label_samples, &l);
     return OK;
 }

@@ -56,7 +56,35 @@ static double rounding2(const uint16_t *words, const float *x, float unit, int64
 /* --- centres ---------------------------------------------------------------------------------- */
 
 int64_t rounded_bytes(int64_t C, int64_t d) {
-    return bf16_weight_bytes(C, d) + round_up(C, BF16_COLS) * (int64_t)sizeof(float);
+    return bf16_weight_bytes(C, d) +
+           round_up(C, BF16_COLS) * (int64_t)(sizeof(float) + sizeof(double));
+}
+
+typedef struct {
+    const Centers *centers;
+    int64_t d;
+    float unit;
+    uint32_t *packed;
+    float *half;
+    double *apart2; /* (width): |c'/unit - c|^2 */
+    uint16_t *words;
+    int64_t words_row;
+} Rounding;
+
+static void round_some(const void *loop, int64_t first, int64_t end, int thread) {
+    const Rounding *r = loop;
+    const Centers *centers = r->centers;
+    const int64_t C = centers->C, d = r->d, depth = bf16_depth(d);
+    uint16_t *row = r->words + thread * r->words_row;
+    for (int64_t c = first; c < end; c++) {
+        uint32_t *to = r->packed + c / BF16_COLS * BF16_COLS * depth / 2 + c % BF16_COLS;
+        const float *at = c < C ? centers->at + c * d : NULL;
+        r->half[c] = c < C ? 0.5f * centers->norm2[c] : INFINITY;
+        round_row(row, at, r->unit, c < C ? d : 0, depth);
+        for (int64_t k = 0; k < depth / 2; k++)
+            to[k * BF16_COLS] = row[2 * k] | (uint32_t)row[2 * k + 1] << 16;
+        r->apart2[c] = c < C ? rounding2(row, at, r->unit, d) : 0.0;
+    }
 }
 
 RoundedCenters round_centers(const Device *device, void *memory, const Centers *centers, int64_t d,
@@ -68,20 +96,11 @@ RoundedCenters round_centers(const Device *device, void *memory, const Centers *
     bool served = device->multiply_int16 && length * length >= SHORTEST;
     for (int64_t c = 0; c < C; c++) served &= centers->norm2[c] <= LONGEST; /* no NaN */
     if (!served) return out;
-    double apart2 = 0.0;
-    PARALLEL_FOR(num_threads(device->threads) reduction(max : apart2) if (C * d > 65536))
-    for (int64_t first = 0; first < width; first += LINE) /* lines of its own for each thread */
-        for (int64_t c = first; c < first + LINE; c++) {
-            uint16_t *row = words + thread_number() * words_row;
-            uint32_t *to = packed + c / BF16_COLS * BF16_COLS * depth / 2 + c % BF16_COLS;
-            const float *at = c < C ? centers->at + c * d : NULL;
-            half[c] = c < C ? 0.5f * centers->norm2[c] : INFINITY;
-            round_row(row, at, out.unit, c < C ? d : 0, depth);
-            for (int64_t k = 0; k < depth / 2; k++)
-                to[k * BF16_COLS] = row[2 * k] | (uint32_t)row[2 * k + 1] << 16;
-            const double by2 = c < C ? rounding2(row, at, out.unit, d) : 0.0;
-            apart2 = by2 > apart2 ? by2 : apart2;
-        }
+    double *each2 = (double *)(void *)(half + width), apart2 = 0.0;
+    const Rounding r = {centers, d, out.unit, packed, half, each2, words, words_row};
+    /* lines of its own for each thread */
+    threads_loop(device->pool, width, round_up(rows_run(d), LINE), round_some, &r);
+    for (int64_t c = 0; c < C; c++) apart2 = each2[c] > apart2 ? each2[c] : apart2;
     out.apart = (float)(sqrt(apart2) * (1.0 + 0x1p-20));
     out.packed = memory;
     out.half = half;

@@ -44,13 +44,21 @@ int64_t packed_bytes(DType type, int64_t C, int64_t d) {
     return round_up(packed_classes(C), TILE_COLS) * d * (int64_t)sizeof(float);
 }
 
-static void pack_strips(float *packed, const float *W, int64_t C, int64_t d, int threads) {
-    (void)threads; /* unused without OpenMP */
-    const int64_t end = packed_classes(C);
-    PARALLEL_FOR(num_threads(threads) if (C * d > 65536))
-    for (int64_t first = 0; first < end; first += TILE_COLS) {
-        const int64_t cols = least(end - first, TILE_COLS);
-        float *to = packed + first * d;
+typedef struct {
+    float *packed;
+    const float *W;
+    int64_t C, d;
+} Packing;
+
+/* Passes are strips of TILE_COLS classes. */
+static void pack_strips(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Packing *p = loop;
+    const float *W = p->W;
+    const int64_t d = p->d;
+    (void)thread;
+    for (int64_t first = begin * TILE_COLS; first < end * TILE_COLS; first += TILE_COLS) {
+        const int64_t cols = least(packed_classes(p->C) - first, TILE_COLS);
+        float *to = p->packed + first * d;
         for (int64_t j = 0; j < d; j++, to += TILE_COLS) {
             for (int64_t c = 0; c < cols; c++) to[c] = W[(first + c) * d + j];
             for (int64_t c = cols; c < TILE_COLS; c++) to[c] = 0.0f;
@@ -58,9 +66,12 @@ static void pack_strips(float *packed, const float *W, int64_t C, int64_t d, int
     }
 }
 
-void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, int threads) {
-    if (type == DTYPE_BF16) bf16_pack_weight(packed, W, C, d, threads);
-    else pack_strips(packed, W, C, d, threads);
+void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool) {
+    const int64_t strips = (packed_classes(C) + TILE_COLS - 1) / TILE_COLS;
+    if (type == DTYPE_BF16) bf16_pack_weight(packed, W, C, d, pool);
+    else
+        threads_loop(pool, strips, rows_run(TILE_COLS * d), pack_strips,
+                     &(Packing){packed, W, C, d});
 }
 
 /* The classes that are not packed, in groups as even as dot_tile allows. */

@@ -30,16 +30,27 @@ static void pack_square(uint32_t *to, const float *W, int64_t row, int64_t cols,
     }
 }
 
-void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, int threads) {
-    (void)threads; /* unused without OpenMP */
-    uint32_t *words = (uint32_t *)(void *)packed;
-    const int64_t pairs = bf16_depth(d) / 2;
-    memset(packed, 0, (size_t)bf16_weight_bytes(C, d));
-    PARALLEL_FOR(num_threads(threads) if (C * d > 65536))
-    for (int64_t c = 0; c < C; c += BF16_COLS)
+typedef struct {
+    uint32_t *words;
+    const float *W;
+    int64_t C, d;
+} Packing;
+
+/* Passes are strips of BF16_COLS classes. */
+static void pack_strips(const void *loop, int64_t first, int64_t end, int thread) {
+    const Packing *p = loop;
+    const int64_t d = p->d, pairs = bf16_depth(d) / 2;
+    (void)thread;
+    for (int64_t c = first * BF16_COLS; c < end * BF16_COLS; c += BF16_COLS)
         for (int64_t k = 0; k < pairs; k += SQUARE)
-            pack_square(words + c * pairs + k * BF16_COLS, W + c * d, d, least(C - c, BF16_COLS), k,
-                        d);
+            pack_square(p->words + c * pairs + k * BF16_COLS, p->W + c * d, d,
+                        least(p->C - c, BF16_COLS), k, d);
+}
+
+void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, Threads *pool) {
+    const Packing p = {(uint32_t *)(void *)packed, W, C, d};
+    memset(packed, 0, (size_t)bf16_weight_bytes(C, d));
+    threads_loop(pool, (C + BF16_COLS - 1) / BF16_COLS, rows_run(BF16_COLS * d), pack_strips, &p);
 }
 
 void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n,

@@ -162,31 +162,53 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
     for (int64_t i = 0; i < n; i++) finish_row(out_at(out, i0 + i) + j0, e, j0, cols);
 }
 
+/* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */
+typedef struct {
+    const Output *out;
+    const Left *left;
+    const Weight *w;
+    const Epilogue *e;
+    float *packed;
+    int64_t j0, cols, tiles, blocks, strips;
+} Block;
+
+static void pack_strips(const void *loop, int64_t first, int64_t end, int thread) {
+    const Block *b = loop;
+    const int64_t depth = b->w->in * b->w->taps;
+    (void)thread;
+    for (int64_t j = first * TILE_COLS; j < end * TILE_COLS; j += TILE_COLS)
+        pack_strip(b->packed + j * depth, b->w, b->e->scale, b->j0 + j);
+}
+
+static void run_pieces(const void *loop, int64_t first, int64_t last, int thread) {
+    const Block *b = loop;
+    const int64_t depth = b->w->in * b->w->taps;
+    (void)thread;
+    for (int64_t piece = first; piece < last; piece++) {
+        const int64_t block = piece / b->strips, strip = piece % b->strips;
+        const int64_t width = round_up((b->cols + b->strips - 1) / b->strips, TILE_COLS),
+                      i = block * b->tiles / b->blocks * TILE_ROWS,
+                      end = least((block + 1) * b->tiles / b->blocks * TILE_ROWS, b->out->rows),
+                      j = strip * width, j_end = least(j + width, b->cols);
+        if (i < end && j < j_end)
+            row_block(b->out, b->left, b->w, b->e, b->packed + j * depth, i, end - i, b->j0 + j,
+                      j_end - j);
+    }
+}
+
 void product(Output out, const Left *left, const Weight *w, const Epilogue *e, void *scratch,
-             int threads) {
-    float *packed = scratch;
-    const int64_t depth = w->in * w->taps;
+             Threads *pool) {
     /* blocks of rows as even as tiles allow, so that threads finish together; where there are fewer
      * than threads, strips of columns too */
     const int64_t tiles = (out.rows + TILE_ROWS - 1) / TILE_ROWS;
     const int64_t most = ROW_BLOCK / TILE_ROWS;
+    const int64_t threads = threads_count(pool);
     const int64_t blocks = round_up((tiles + most - 1) / most, least(threads, tiles));
-    const int64_t strips = (threads + blocks - 1) / blocks;
-    PARALLEL(num_threads(threads))
-    for (int64_t j0 = 0; j0 < w->out; j0 += COL_BLOCK) {
-        const int64_t cols = least(w->out - j0, COL_BLOCK);
-        FOR(schedule(static))
-        for (int64_t j = 0; j < cols; j += TILE_COLS)
-            pack_strip(packed + j * depth, w, e->scale, j0 + j);
-        FOR(schedule(static)) /* its end is the barrier before the next packing */
-        for (int64_t piece = 0; piece < blocks * strips; piece++) {
-            const int64_t block = piece / strips, strip = piece % strips;
-            const int64_t width = round_up((cols + strips - 1) / strips, TILE_COLS),
-                          i = block * tiles / blocks * TILE_ROWS,
-                          end = least((block + 1) * tiles / blocks * TILE_ROWS, out.rows),
-                          j = strip * width, j_end = least(j + width, cols);
-            if (i < end && j < j_end)
-                row_block(&out, left, w, e, packed + j * depth, i, end - i, j0 + j, j_end - j);
-        }
+    Block b = {&out, left, w, e, scratch, 0, 0, tiles, blocks, (threads + blocks - 1) / blocks};
+    const int64_t depth = w->in * w->taps, run = rows_run(depth * TILE_COLS);
+    for (; b.j0 < w->out; b.j0 += COL_BLOCK) {
+        b.cols = least(w->out - b.j0, COL_BLOCK);
+        threads_loop(pool, (b.cols + TILE_COLS - 1) / TILE_COLS, run, pack_strips, &b);
+        threads_loop(pool, b.blocks * b.strips, 1, run_pieces, &b);
     }
 }

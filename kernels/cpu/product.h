@@ -34,7 +34,7 @@ typedef struct {
 } Output;
 
 void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
-             int threads);
+             Threads *pool);
 int64_t product_scratch(int64_t cols, int64_t depth);
 
 /* The left operand of a linear layer: rows of a matrix, `row` elements apart. */

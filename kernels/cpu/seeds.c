@@ -20,7 +20,7 @@ static int64_t least(int64_t a, int64_t b) {
 /* --- drawing ---------------------------------------------------------------------------------- */
 
 int64_t cpu_weighted_scratch(int64_t N, int64_t R) {
-    return ((N + ELEMENT_RUN - 1) / ELEMENT_RUN + 1) * R * (int64_t)sizeof(double);
+    return (element_runs(N) + 1) * R * (int64_t)sizeof(double);
 }
 
 /* The first sample whose running sum passes `target`: first its run, then itself. */
@@ -37,19 +37,32 @@ static int64_t find_row(const double *run_sum, int64_t runs, const float *weight
     return last; /* what rounding left of the target */
 }
 
+typedef struct {
+    double *run_sum; /* (runs,R) */
+    const float *weight;
+    int64_t N, R;
+} Weighing;
+
+static void sum_runs(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Weighing *w = loop;
+    const int64_t N = w->N, R = w->R;
+    (void)thread;
+    for (int64_t run = begin; run < end; run++) {
+        double *sum = w->run_sum + run * R;
+        for (int64_t r = 0; r < R; r++) sum[r] = 0.0;
+        for (int64_t n = run * ELEMENT_RUN; w->weight && n < least(N, (run + 1) * ELEMENT_RUN); n++)
+            for (int64_t r = 0; r < R; r++) sum[r] += w->weight[n * R + r];
+    }
+}
+
 Status cpu_weighted_rows(Queue *q, int64_t *rows, const float *weight, int64_t N, int64_t R,
                          int64_t L, uint64_t seed, int64_t first, int64_t step, void *scratch) {
     REQUIRE(q, rows && N >= 1 && R >= 1 && L >= 1 && L < 256 && first >= 0 && step >= 0 && scratch,
             "weighted_rows");
-    const int64_t runs = (N + ELEMENT_RUN - 1) / ELEMENT_RUN;
+    const int64_t runs = element_runs(N);
     double *run_sum = scratch;
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t run = 0; run < runs; run++) {
-        double *sum = run_sum + run * R;
-        for (int64_t r = 0; r < R; r++) sum[r] = 0.0;
-        for (int64_t n = run * ELEMENT_RUN; weight && n < least(N, (run + 1) * ELEMENT_RUN); n++)
-            for (int64_t r = 0; r < R; r++) sum[r] += weight[n * R + r];
-    }
+    threads_loop(q->device->pool, runs, rows_run(ELEMENT_RUN * R), sum_runs,
+                 &(Weighing){run_sum, weight, N, R});
     for (int64_t r = 0; r < R; r++) {
         double whole = 0.0;
         for (int64_t run = 0; run < runs; run++) whole += run_sum[run * R + r];
@@ -123,6 +136,40 @@ static void seed_panel(double *sum, const Step *t, const Samples *s, int64_t n0,
     }
 }
 
+typedef struct {
+    const Step *t;
+    const Samples *s;
+    float *closest;
+    bool fresh;
+    int64_t R, L;
+    int64_t restart, best; /* of keep_closest */
+} Seeding;
+
+static void seed_groups(const void *loop, int64_t begin, int64_t last, int thread) {
+    const Seeding *in = loop;
+    const int64_t N = in->s->N, M = in->R * in->L;
+    (void)thread;
+    for (int64_t g = begin; g < last; g++) {
+        const int64_t end = group_first(g + 1, ROW_GROUPS, N);
+        double *sum = in->t->sum + g * M;
+        for (int64_t m = 0; m < M; m++) sum[m] = 0.0;
+        for (int64_t n = group_first(g, ROW_GROUPS, N); n < end; n += PANEL)
+            seed_panel(sum, in->t, in->s, n, least(end - n, PANEL), in->fresh ? NULL : in->closest,
+                       in->R, in->L);
+    }
+}
+
+/* Samples' distances to the nearest centre of one restart, the new one among them. */
+static void keep_closest(const void *loop, int64_t first, int64_t end, int thread) {
+    const Seeding *in = loop;
+    (void)thread;
+    for (int64_t n = first; n < end; n++) {
+        const float x = in->t->distance2[n * in->t->columns + in->restart * in->L + in->best];
+        float *to = in->closest + n * in->R + in->restart;
+        *to = in->fresh || x < *to ? x : *to;
+    }
+}
+
 Status cpu_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, bool fresh,
                      const int64_t *rows, const Samples *s, int64_t R, int64_t L, void *scratch) {
     REQUIRE(q,
@@ -130,20 +177,14 @@ Status cpu_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, 
                 scratch,
             "seed_step");
     const int64_t N = s->N, d = s->Z.d, M = R * L;
-    const int threads = q->device->threads;
+    Threads *pool = q->device->pool;
     Step t;
     lay_out(&t, (char *)scratch + (64 - (uintptr_t)scratch % 64) % 64, N, d, M);
     const Status st = cpu_pick_rows(q, &(Centers){.at = t.at, .norm2 = t.norm2, .C = M}, rows, s);
     if (st != OK) return st;
-    pack_weight(t.packed, DTYPE_F32, t.at, M, d, threads);
-    PARALLEL_FOR(num_threads(threads) schedule(dynamic))
-    for (int64_t g = 0; g < ROW_GROUPS; g++) {
-        const int64_t end = group_first(g + 1, ROW_GROUPS, N);
-        for (int64_t m = 0; m < M; m++) t.sum[g * M + m] = 0.0;
-        for (int64_t n = group_first(g, ROW_GROUPS, N); n < end; n += PANEL)
-            seed_panel(t.sum + g * M, &t, s, n, least(end - n, PANEL), fresh ? NULL : closest, R,
-                       L);
-    }
+    Seeding in = {&t, s, closest, fresh, R, L, 0, 0};
+    pack_weight(t.packed, DTYPE_F32, t.at, M, d, pool);
+    threads_loop(pool, ROW_GROUPS, 1, seed_groups, &in);
     for (int64_t g = 1; g < ROW_GROUPS; g++)
         for (int64_t m = 0; m < M; m++) t.sum[m] += t.sum[g * M + m];
     for (int64_t r = 0; r < R; r++) {
@@ -151,12 +192,9 @@ Status cpu_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, 
         for (int64_t l = 1; l < L; l++)
             if (t.sum[r * L + l] < t.sum[r * L + best]) best = l;
         chosen[r * stride] = rows[r * L + best];
-        PARALLEL_FOR(num_threads(threads) if (N > 65536))
-        for (int64_t n = 0; n < N; n++) {
-            const float x = t.distance2[n * t.columns + r * L + best];
-            float *to = closest + n * R + r;
-            *to = fresh || x < *to ? x : *to;
-        }
+        in.restart = r;
+        in.best = best;
+        threads_loop(pool, N, LOOP_RUN, keep_closest, &in);
     }
     return OK;
 }

@@ -16,30 +16,52 @@ static double dot(const float *restrict a, const float *restrict b, int64_t n) {
     return sum;
 }
 
+typedef struct {
+    float *out; /* W, or the gradient */
+    const float *task, *grad_linear;
+    int64_t C, d;
+} WeightNorm;
+
+static void norm_classes(const void *loop, int64_t first, int64_t end, int thread) {
+    const WeightNorm *n = loop;
+    const int64_t d = n->d;
+    const float *g = n->task + linear_size(n->C, d);
+    (void)thread;
+    for (int64_t c = first; c < end; c++) {
+        const float *v = n->task + c * d;
+        float *W = n->out + c * d;
+        const float scale = (float)(g[c] / sqrt(dot(v, v, d)));
+        for (int64_t j = 0; j < d; j++) W[j] = scale * v[j];
+    }
+}
+
+static void grad_classes(const void *loop, int64_t first, int64_t end, int thread) {
+    const WeightNorm *n = loop;
+    const int64_t C = n->C, d = n->d;
+    const float *g = n->task + linear_size(C, d);
+    float *grad = n->out;
+    (void)thread;
+    for (int64_t c = first; c < end; c++) {
+        const float *v = n->task + c * d, *grad_W = n->grad_linear + c * d;
+        const double length = sqrt(dot(v, v, d)), along = dot(grad_W, v, d) / length;
+        const float scale = (float)(g[c] / length), project = (float)(along / length);
+        for (int64_t j = 0; j < d; j++) grad[c * d + j] = scale * (grad_W[j] - project * v[j]);
+        grad[C * d + c] = n->grad_linear[C * d + c];
+        grad[linear_size(C, d) + c] = (float)along;
+    }
+}
+
 Status cpu_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
     REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
-    const float *g = task + linear_size(C, d);
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t c = 0; c < C; c++) {
-        const float *v = task + c * d;
-        const float scale = (float)(g[c] / sqrt(dot(v, v, d)));
-        for (int64_t j = 0; j < d; j++) W[c * d + j] = scale * v[j];
-    }
+    const WeightNorm n = {.out = W, .task = task, .C = C, .d = d};
+    threads_loop(q->device->pool, C, rows_run(d), norm_classes, &n);
     return OK;
 }
 
 Status cpu_weight_norm_grad(Queue *q, float *grad, const float *grad_linear, const float *task,
                             int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
-    const float *g = task + linear_size(C, d);
-    PARALLEL_FOR(num_threads(q->device->threads))
-    for (int64_t c = 0; c < C; c++) {
-        const float *v = task + c * d, *grad_W = grad_linear + c * d;
-        const double length = sqrt(dot(v, v, d)), along = dot(grad_W, v, d) / length;
-        const float scale = (float)(g[c] / length), project = (float)(along / length);
-        for (int64_t j = 0; j < d; j++) grad[c * d + j] = scale * (grad_W[j] - project * v[j]);
-        grad[C * d + c] = grad_linear[C * d + c];
-        grad[linear_size(C, d) + c] = (float)along;
-    }
+    const WeightNorm n = {grad, task, grad_linear, C, d};
+    threads_loop(q->device->pool, C, rows_run(d), grad_classes, &n);
     return OK;
 }
