@@ -458,10 +458,10 @@ static Status open_features(Sweep *s, Error *err) {
     for (int64_t r = 0; r < s->result->runs; r++) todo += !s->done[r];
     s->jobs = jobs_of(s);
     if (s->jobs > todo) s->jobs = todo > 1 ? (int)todo : 1;
-    if (s->jobs > 1) { /* the cores are shared among them */
+    if (s->jobs > 1) { /* each is a thread; the helpers that are left serve all of them */
         ops_close(&s->ops);
-        st = ops_open(&s->ops, s->common.device, threads > s->jobs ? threads / s->jobs : 1, NULL,
-                      err);
+        st = ops_open(&s->ops, s->common.device, threads > s->jobs ? threads - s->jobs + 1 : 1,
+                      NULL, err);
     }
     for (int k = 0; st == OK && k < s->in.K; k++) {
         st = s->ops.mem.features_open(s->ops.device, &s->train[k], &s->in.train.space[k].features,
