@@ -183,7 +183,7 @@ $(foreach e,$(EMBEDDED),$(eval $(call embed_rule,$e)))
 
 # stb_image is included, never linked
 CFLAGS_stb := -w
-$(OUT)/io/stb.o $(OUT)/io/gzip.o $(OUT)/io/image.o: | stb
+$(addprefix $(OUT)/io/,stb.o gzip.o image_png.o image_jpeg.o image_jpeg_pixels.o): | stb
 stb:
 	@.ci/packages $(PACKAGES) "$(CC)" stb/stb_image.h libstb-dev
 

@@ -220,14 +220,14 @@ static void expect_refused(const void *bytes, int64_t n, const char *words) {
 
 Test(image, what_is_not_an_image_is_named) {
     expect_refused("", 0, "empty");
-    expect_refused("GIF89a.....", 11, "GIF is not read");
+    expect_refused("GIF89a.....", 11, "truncated");
     expect_refused("RIFF....WEBPVP8 ", 16, "WebP is not read");
     expect_refused("II*\0........", 12, "TIFF is not read");
     expect_refused("MM\0*........", 12, "TIFF is not read");
     expect_refused("\0\0\0\x1c"
                    "ftypavif....",
                    16, "AVIF is not read");
-    expect_refused("P3 1 1 255 1 2 3", 16, "PNM is not read");
+    expect_refused("P3 1 1 255 1 2 256", 18, "above its maximum");
     expect_refused("hello, this is text", 19, "not an image");
     expect_refused("P6 2 2 255 ......", 17, "truncated");
     expect_refused("P6 2 x 255 ......", 17, "damaged");
