@@ -381,6 +381,7 @@ static bool number_through(Chunked *names, int count) {
 static void join_chunks(Weights *w) {
     Chunked *names = malloc(((size_t)w->file.count + 1) * sizeof *names);
     int count = 0;
+    bool all = true; /* a block outside of chunks: nothing is known of the order */
     if (!names) {
         no_memory(w);
         return;
@@ -390,12 +391,12 @@ static void join_chunks(Weights *w) {
         Chunked c = {.tensor = i};
         if (!at || !begins_with(at, "blocks.")) continue;
         at += strlen("blocks.");
-        if (!take_number(&at, &c.chunk) || !take_number(&at, &c.index)) continue;
+        all = all && take_number(&at, &c.chunk) && take_number(&at, &c.index);
         c.rest = at;
         names[count++] = c;
     }
-    qsort(names, (size_t)count, sizeof *names, by_place);
-    if (count && number_through(names, count)) {
+    if (all) qsort(names, (size_t)count, sizeof *names, by_place);
+    if (all && count && number_through(names, count)) {
         for (int i = 0; w->status == OK && i < count; i++) {
             char front[32];
             snprintf(front, sizeof front, "blocks.%d.", names[i].index);

@@ -14,6 +14,7 @@
 
 #include "../io/image.h"
 #include "../io/prompts.h"
+#include "../io/tensor_file.h"
 
 static void fuzz_image(const uint8_t *data, size_t bytes) {
     Image image;
@@ -42,12 +43,25 @@ static void fuzz_names(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
+/* An index of shards or a file of weights of any kind; an index finds no shard beside it. */
+static void fuzz_shards(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    TensorFile file;
+    file_of(path, &fd, data, bytes);
+    tensor_file_open(&file, path, &err);
+    tensor_file_close(&file);
+    close(fd);
+}
+
 static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
     {"image", fuzz_image},
     {"names", fuzz_names},
+    {"shards", fuzz_shards},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };

@@ -85,6 +85,22 @@ Test(torch_file, numbers_are_read_as_asked) {
     tensor_file_close(&file);
 }
 
+/* What a training leaves beside its tensors, pickled by CPython. */
+Test(torch_file, settings_beside_tensors_are_passed_over) {
+    static const char *const paths[] = {"tests/goldens/torch/args_2.pt",
+                                        "tests/goldens/torch/args_4.pt"};
+    for (int i = 0; i < 2; i++) {
+        TensorFile file;
+        Error err = {""};
+        float w[6];
+        ASSERT_OK(torch_open(&file, paths[i], &err), err);
+        cr_assert(file.count == 1 && tensor_find(&file, "state_dict/w"));
+        cr_assert(file.tensor[0].count == 6 && tensor_read_f32(file.tensor, w, &err) == OK);
+        for (int j = 0; j < 6; j++) cr_expect(w[j] == (float)j);
+        tensor_file_close(&file);
+    }
+}
+
 /* --- what must be refused --------------------------------------------------------------------- */
 
 static Status open_bytes(const char *folder, const void *bytes, size_t n, Error *err) {
@@ -158,6 +174,92 @@ Test(torch_file, malicious_pickles_are_refused_by_name) {
     remove_folder(folder);
 }
 
+/* A whole model is refused with the line that saves its tensors; a program is refused without. */
+Test(torch_file, whole_models_are_refused_with_the_way_out) {
+    static const struct {
+        const char *pickle;
+        size_t bytes;
+        const char *says;
+        bool model;
+    } files[] = {
+        {PICKLE("\x80\x02"
+                "cclip.model\nCLIP\n)\x81}b."),
+         "clip.model.CLIP", true},
+        {PICKLE("\x80\x02"
+                "ctorch.nn.modules.container\nSequential\n)\x81}b."),
+         "torch.nn.modules.container.Sequential", true},
+        {PICKLE("\x80\x04\x8c\x08__main__\x8c\x03Net\x93)\x81."), "__main__.Net", true},
+        {PICKLE("\x80\x02"
+                "csubprocess\nPopen\nX\x02\0\0\0id\x85R."),
+         "subprocess.Popen", false},
+        {PICKLE("\x80\x02"
+                "cargparse\nFileType\n)\x81."),
+         "argparse.FileType", true},
+        {PICKLE("\x80\x02"
+                "cargparse\nNamespacex\n)\x81."),
+         "argparse.Namespacex", true},
+        {PICKLE("\x80\x02"
+                "comegaconfx\nEvil\n)\x81."),
+         "omegaconfx.Evil", true},
+        {PICKLE("\x80\x02"
+                "cbuiltins\ngetattr\n)\x81."),
+         "builtins.getattr", false},
+    };
+    char *folder = temporary_folder();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        Error err = {""};
+        cr_expect(open_pickle(folder, files[i].pickle, files[i].bytes, &err) == ERR_FORMAT);
+        cr_expect(strstr(err.text, "refuses the global") && strstr(err.text, files[i].says), "%s",
+                  err.text);
+        cr_expect(!strstr(err.text, "torch.save(model.state_dict()") == !files[i].model, "%s",
+                  err.text);
+    }
+    remove_folder(folder);
+}
+
+/* Objects that are passed over take anything: calls, items, state. Tensors go into none of them. */
+Test(torch_file, passed_over_objects_are_no_way_in) {
+    static const struct {
+        const char *pickle;
+        size_t bytes;
+        bool fine;
+    } files[] = {
+        {PICKLE("\x80\x02"
+                "cargparse\nNamespace\n)\x81}X\x01\0\0\0aK\x01sb."),
+         true},
+        {PICKLE("\x80\x02"
+                "comegaconf.dictconfig\nDictConfig\n)\x81(K\x01K\x02u(K\x03"
+                "eK\x04"
+                "a)R)\x81)}\x92}b."),
+         true},
+        {PICKLE("\x80\x02"
+                "cargparse\nNamespace\n)R)R)R."),
+         true},
+        {PICKLE("\x80\x02(cargparse\nNamespace\n\x91."), true}, /* a frozen set */
+        {PICKLE("\x80\x02"
+                "cargparse\nNamespace\nR."),
+         false},
+        {PICKLE("\x80\x02"
+                "cargparse\nNamespace\n}\x92."),
+         false},
+        {PICKLE("\x80\x02\x91."), false},
+        {PICKLE("\x80\x02"
+                "ctorch._tensor\n_rebuild_from_type_v2\n(cargparse\nNamespace\nNNNtR."),
+         false},
+        {PICKLE("\x80\x02"
+                "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\n"
+                "ctorch\nTensor\n(NNNNt}tR."),
+         false},
+    };
+    char *folder = temporary_folder();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        Error err = {""};
+        const Status st = open_pickle(folder, files[i].pickle, files[i].bytes, &err);
+        cr_expect(st == (files[i].fine ? OK : ERR_FORMAT), "case %d: %s", (int)i, err.text);
+    }
+    remove_folder(folder);
+}
+
 /* A storage of 8 bytes: float32 (offset 0, size 2) is all it holds. */
 #define TENSOR(offset, sizes, strides)                                                         \
     "ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" \
@@ -191,6 +293,25 @@ Test(torch_file, tensors_beyond_their_storage_are_refused) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_expect(open_pickle(folder, bad[i].pickle, bad[i].bytes, &err) == ERR_FORMAT, "case %d",
                   (int)i);
+    remove_folder(folder);
+}
+
+#define TYPED(function, arguments)                                             \
+    "\x80\x02}(X\x01\0\0\0xctorch._tensor\n_rebuild_from_type_v2\n(c" function \
+    "\nctorch.nn.parameter\nParameter\n" arguments "}tRu."
+
+/* A tensor with attributes of its own is saved as its type, and how it is rebuilt. */
+Test(torch_file, tensors_of_subclasses_are_read) {
+    static const char typed[] = TYPED("torch._utils\n_rebuild_tensor_v2",
+                                      "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
+                                      "0X\x03\0\0\0cpuK\x02tQK\0(K\x02t(K\x01t\x89"
+                                      "ccollections\nOrderedDict\n)Rt");
+    static const char parameter[] =
+        TYPED("torch._utils\n_rebuild_parameter", "(" TENSOR("K\0", "K\x02", "K\x01") "\x88Nt");
+    char *folder = temporary_folder();
+    Error err = {""};
+    cr_expect(open_pickle(folder, PICKLE(typed), &err) == OK, "%s", err.text);
+    cr_expect(open_pickle(folder, PICKLE(parameter), &err) == OK, "%s", err.text);
     remove_folder(folder);
 }
 
