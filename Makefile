@@ -221,12 +221,14 @@ TEST_BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(filter 1,$(USE_EMU))
 TEST_PROGRAMS := $(TEST_BACKENDS:%=$(OUT)/tests-%) $(if $(filter 1,$(USE_CUDA)),$(OUT)/tests/planted/spill.o $(OUT)/tests/planted/stale.o)
 WITHOUT := $(if $(filter 0,$(USE_EMU)),no emulator: $(if $(EMU_CXX),this version has none,$(wordlist 2,99,$(cxx_found)));) \
            $(if $(filter 0,$(USE_CUDA)),no GPU: $(if $(NVCC),this version has no CUDA kernels,$(wordlist 2,99,$(nvcc_found))))
+# what .ci/tools counts; who says CUDA=0 does not miss nvcc
+ABSENT  := $(if $(EMU_CXX),,g++) $(if $(or $(NVCC),$(filter 0,$(CUDA)),$(filter race,$(CONFIG))),,nvcc)
 
 test: $(TEST_PROGRAMS) $(OUT)/fault all emu bench-programs          ## all suites; ends with `N passed, N failed`
-	@WITHOUT="$(strip $(WITHOUT))" tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
+	@WITHOUT="$(strip $(WITHOUT))" ABSENT="$(strip $(ABSENT))" tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
 
 test-full: $(TEST_PROGRAMS) $(OUT)/fault all emu    ## the same, all recorded runs, and everything again under the sanitizers
-	@WITHOUT="$(strip $(WITHOUT))" TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
+	@WITHOUT="$(strip $(WITHOUT))" ABSENT="$(strip $(ABSENT))" TURTLE_TEST_FULL=1 tests/run $(CONFIG) $(OUT) $(TEST_BACKENDS)
 	@$(MAKE) --no-print-directory test CONFIG=debug
 	@$(MAKE) --no-print-directory test CONFIG=race
 
@@ -346,12 +348,18 @@ gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a 
 	@DATA="$(DATA)" bench/gpu_kit build/kit build/gpu-kit $(KIT_PROGRAMS)
 
 # --- keeping house ----------------------------------------------------------------------------
-SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] tests/*.[ch] bench/*.[ch])
-lint: $(OUT)/version.h          ## clang-tidy and cppcheck; every exception is explained where it stands
-	# gemm_avx512bf16.c needs flags of its own; its body is pair_tile.h, seen through bf16.c
-	clang-tidy --quiet $(filter-out tests/% kernels/cpu/gemm_avx512bf16.c,$(filter %.c,$(SOURCES))) -- -std=c11 -D_GNU_SOURCE -DISA_NAME=avx2 $(ISA_avx2) -I$(OUT)
-	# invalidFunctionArg: it believes that a sum of exp(x - max x) can be 0; the maximum itself adds 1
-	cppcheck --quiet --enable=warning,performance,portability --suppress=invalidFunctionArg --error-exitcode=1 --std=c11 -DISA_NAME=avx2 host io kernels
+SOURCES := $(wildcard host/*.[ch] io/*.[ch] kernels/*.[ch] kernels/cpu/*.[ch] data/*.c tests/*.[ch] bench/*.[ch])
+# gemm_avx512bf16.c needs flags of its own; its body is pair_tile.h, seen through bf16.c
+LINTED  := $(filter-out tests/% kernels/cpu/gemm_avx512bf16.c,$(filter %.c,$(SOURCES)))
+LINT_CORES = $(shell nproc 2>/dev/null || echo 2)
+lint: $(OUT)/version.h | stb    ## clang-tidy and cppcheck; every exception is explained where it stands
+	@missing="$$(.ci/tools missing lint)"; [ -z "$$missing" ] || { echo "lint: not here: $$missing" >&2; exit 1; }
+	@echo "clang-tidy: $(words $(LINTED)) files"
+	$(Q)printf '%s\n' $(LINTED) | xargs -n 1 -P $(LINT_CORES) sh -c 'said=$$(clang-tidy --quiet "$$1" -- -std=c11 -D_GNU_SOURCE -DISA_NAME=avx2 $(ISA_avx2) \
+	  -I$(OUT) -isystem $(PACKAGES)/usr/include 2>&1) || { echo "$$said"; exit 1; }' lint
+	@echo "cppcheck: host io kernels"
+	$(Q)# invalidFunctionArg: it believes that a sum of exp(x - max x) can be 0; the maximum itself adds 1
+	$(Q)cppcheck --quiet -j $(LINT_CORES) --enable=warning,performance,portability --suppress=invalidFunctionArg --error-exitcode=1 --std=c11 -DISA_NAME=avx2 host io kernels
 
 format:                         ## clang-format over every source
 	clang-format -i $(SOURCES)
