@@ -2,7 +2,9 @@
  *
  * A file written here appears under its final name complete or not at all: the bytes go to a
  * temporary name in the same folder, are flushed to the disk, and are renamed. An interrupted
- * program leaves at most a `.<name>.<pid>.tmp`, never half a result.
+ * program leaves at most a `.<name>.<pid>.tmp`, never half a result. The mode of a file that is
+ * replaced stays. A link stays, too: the file that it leads to is replaced, or made. A pipe, a
+ * terminal and a device are written to directly, for a reader waits there; `-` is standard output.
  */
 #ifndef TURTLE_IO_FILE_H
 #define TURTLE_IO_FILE_H
@@ -34,13 +36,21 @@ enum { PIPE_GRACE_MS = 1000, FILE_TEXT_MOST = 1 << 30 };
 /* A file being written. */
 typedef struct {
     FILE *stream;    /* write here; errors may be left to commit, which checks ferror */
-    char *path;      /* final name; owned */
-    char *temporary; /* name until commit; owned */
+    char *path;      /* as the caller named it; owned */
+    char *target;    /* final name, behind links; owned */
+    char *temporary; /* name until commit; NULL if direct; owned */
+    bool direct;     /* to a pipe, a device or an open descriptor: it cannot seek */
 } AtomicFile;
 
-/* Opens the temporary file, making the missing folders of `path`. */
+/* Opens the temporary file, making the missing folders of `path`. A folder, a file without write
+ * permission, a socket and a pipe that nobody reads from within PIPE_GRACE_MS are ERR_IO. */
 Status atomic_open(AtomicFile *out, const char *path, Error *err);
-/* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary is removed. */
+/* True if `path` is `-` or another name of standard output, as /dev/stdout is. */
+bool file_is_stdout(const char *path);
+/* Refuses before hours of work what atomic_open would refuse after them; makes missing folders. */
+Status file_check_output(const char *path, Error *err);
+/* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary is removed; what
+ * went to a pipe stays there. */
 Status atomic_commit(AtomicFile *file, Error *err);
 /* Closes and removes the temporary; after a commit it does nothing. NULL and twice are fine. */
 void atomic_abort(AtomicFile *file);
