@@ -112,6 +112,11 @@ static Status dump_open(Piece *p, const char *path, Error *err) {
     p->dump_path = format_text("%.*s%s.npy", (int)stem, path, strcmp(p->name, "val") ? "" : "_val");
     if (!p->dump_path) return out_of_memory(err);
     const Status st = atomic_open(&p->dump, p->dump_path, err);
+    if (st == OK && p->dump.direct)
+        return fail(err, ERR_ARG,
+                    "features: --dump %s: is no regular file: expected one, for its first bytes "
+                    "are written last",
+                    p->dump_path);
     if (st == OK) fwrite(header, 1, 128, p->dump.stream);
     return st;
 }

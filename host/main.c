@@ -3,10 +3,12 @@
  * Exit status: 0 done, 1 failed, 2 bad usage, 130 or 143 stopped by SIGINT or SIGTERM with the
  * state saved. Results go to stdout, everything else to stderr; with --json stdout is exactly one
  * object, also for a failure. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/file.h"
 #include "../io/printable.h"
 #include "command.h"
 #include "progress.h"
@@ -72,6 +74,40 @@ const Flag input_flags[] = {
      "number of classes; 0: the data set's own"},
     {0}};
 
+/* --- inputs and outputs ----------------------------------------------------------------------- */
+
+static bool results_to_stderr; /* an output is written to stdout, which nothing else goes to */
+
+static bool names_output(const Flag *flag) {
+    return strcmp(flag->name, "predictions") == 0 || strcmp(flag->name, "probabilities") == 0;
+}
+
+/* `-` stands for one input and one output, and stdout holds that output alone. What cannot be
+ * written is refused before the work. */
+static Status check_files(const FlagTable *tables, int count, bool json, Error *err) {
+    const Flag *in = NULL, *out = NULL;
+    for (int t = 0; t < count; t++)
+        for (const Flag *f = tables[t].flags; f->name; f++) {
+            if (f->type != FLAG_TEXT || !f->help) continue;
+            const char *text = *(const char *const *)((const char *)tables[t].fields + f->field);
+            const bool output = names_output(f);
+            const Flag **dash = output ? &out : &in;
+            const Status st = text && output ? file_check_output(text, err) : OK;
+            if (st != OK) return st;
+            if (!text || (output ? !file_is_stdout(text) : strcmp(text, "-") != 0)) continue;
+            if (*dash)
+                return fail(err, ERR_USAGE, "--%s and --%s: only one of them can be standard %s",
+                            (*dash)->name, f->name, output ? "output" : "input");
+            *dash = f;
+        }
+    if (out && json)
+        return fail(err, ERR_USAGE,
+                    "--%s: standard output is for the object of --json: expected a file's name",
+                    out->name);
+    results_to_stderr = out != NULL;
+    return OK;
+}
+
 Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,
                      char **argv, CommandFlags *flags, const char **positional, Error *err) {
     const Status st = flags_parse(tables, count, argc, argv, positional, err);
@@ -81,7 +117,7 @@ Status command_parse(const Command *command, const FlagTable *tables, int count,
         flags_help(stdout, tables, count);
         puts("\n'_' and '-' mean the same in a flag's name. Defaults stand in [brackets].");
     }
-    return st;
+    return st == OK && !flags->help ? check_files(tables, count, flags->json, err) : st;
 }
 
 static ProgressView view;
@@ -99,6 +135,10 @@ void command_hooks(TurtleCommon *common, const CommandFlags *flags) {
 
 void command_hooks_end(void) {
     progress_close(&view);
+    if (!results_to_stderr) return;
+    results_to_stderr = false;
+    fflush(stdout);
+    if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 && !freopen("/dev/null", "w", stdout)) abort();
 }
 
 const char *command_line(void) {
@@ -178,7 +218,7 @@ int main(int argc, char **argv) {
     Status st = command ? command->run(argc - 2, argv + 2, &flags, &err) : ERR_USAGE;
     command_hooks_end();
     if (st == OK && (fflush(stdout) != 0 || ferror(stdout)))
-        st = fail(&err, ERR_IO, "stdout: the results could not be written");
+        st = fail(&err, ERR_IO, "stdout: the results could not be written: %s", strerror(errno));
     if (st != OK) print_failure(&err, as_json);
     free(typed);
     return exit_status(st);

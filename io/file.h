@@ -47,7 +47,7 @@ typedef struct {
 Status atomic_open(AtomicFile *out, const char *path, Error *err);
 /* True if `path` is `-` or another name of standard output, as /dev/stdout is. */
 bool file_is_stdout(const char *path);
-/* Refuses before hours of work what atomic_open would refuse after them; makes missing folders. */
+/* Refuses before hours of work what atomic_open would refuse after them. Touches nothing. */
 Status file_check_output(const char *path, Error *err);
 /* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary is removed; what
  * went to a pipe stays there. */

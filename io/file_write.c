@@ -118,6 +118,7 @@ static Status check_target(const Target *t, const char *path, Error *err) {
     return OK;
 }
 
+/* Follows, checks, and makes the missing folders. */
 static Status target_open(Target *out, const char *path, Error *err) {
     Status st = follow(out, path, err);
     if (st == OK) st = check_target(out, path, err);
@@ -137,12 +138,12 @@ bool file_is_stdout(const char *path) {
 
 Status file_check_output(const char *path, Error *err) {
     Target t;
-    Status st = target_open(&t, path, err);
-    if (st != OK) return st;
-    char *parent = parent_of(t.path);
-    if (!parent) st = out_of_memory(path, err);
-    else if (t.descriptor < 0 && !(t.there && !S_ISREG(t.now.st_mode)) &&
-             access(parent, W_OK | X_OK) != 0)
+    Status st = follow(&t, path, err);
+    if (st == OK) st = check_target(&t, path, err);
+    char *parent = t.path ? parent_of(t.path) : NULL;
+    if (st == OK && !parent) st = out_of_memory(path, err);
+    if (st == OK && t.descriptor < 0 && !(t.there && !S_ISREG(t.now.st_mode)) &&
+        access(parent, W_OK | X_OK) != 0 && errno != ENOENT)
         st = fail(err, ERR_IO, "file: %s: cannot be written into the folder %s: %s", path, parent,
                   strerror(errno));
     free(parent);

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef enum {
     OK = 0,
@@ -28,14 +29,22 @@ typedef struct {
 #define PRINTF_LIKE(text, first)
 #endif
 
-/* Writes the message; err may be NULL. */
+/* Writes the message; err may be NULL. One that is too long, for it holds a long path, loses its
+ * middle: the reason stands at the end. */
 PRINTF_LIKE(2, 3)
 static inline void error_write(Error *err, const char *format, ...) {
+    enum { MOST = 9000, HEAD = 160 }; /* two paths of 4096 bytes */
+    char whole[MOST];
     if (!err) return;
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    const int n = vsnprintf(whole, sizeof whole, format, args);
     va_end(args);
+    const int room = (int)sizeof err->text - 1, bytes = n < MOST ? n : MOST - 1;
+    const int tail = room - HEAD - 3;
+    if (n < 0) err->text[0] = '\0';
+    else if (bytes <= room) memcpy(err->text, whole, (size_t)bytes + 1);
+    else snprintf(err->text, sizeof err->text, "%.*s...%s", HEAD, whole, whole + bytes - tail);
 }
 
 /* Writes the message and is the status, so that a failing branch is one line:

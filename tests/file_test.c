@@ -224,3 +224,153 @@ Test(file, what_is_no_file_is_refused_by_name, .timeout = 20) {
     free(pipe_path);
     remove_folder(folder);
 }
+
+/* --- where outputs go -------------------------------------------------------------------------- */
+
+static bool is_link(const char *path) {
+    struct stat s;
+    return lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
+}
+
+/* A link stays and its target is replaced, or made; so through chains, relative and absolute, into
+ * other folders and through folders that are links. */
+Test(file, a_link_is_followed) {
+    char *folder = temporary_folder(), *real = format_text("%s/real", folder);
+    char *target = format_text("%s/real/p.csv", folder), *link = format_text("%s/l", folder);
+    char *second = format_text("%s/l2", folder), *ring = format_text("%s/ring", folder);
+    char *through = format_text("%s/folder/p.csv", folder),
+         *link_folder = format_text("%s/folder", folder), *fresh = format_text("%s/f", folder);
+    char *new_target = format_text("%s/made/new.csv", folder);
+    Error err = {""};
+    cr_assert(mkdir(real, 0777) == 0 && symlink("real/p.csv", link) == 0);
+    cr_assert(symlink(link, second) == 0 && symlink("real", link_folder) == 0);
+    cr_assert(symlink("made/new.csv", fresh) == 0 && symlink("ring", ring) == 0);
+    const char *const names[] = {link, second, through, target};
+    for (int i = 0; i < 4; i++) { /* the first finds no target */
+        char text[16];
+        snprintf(text, sizeof text, "text %d", i);
+        ASSERT_OK(file_write_text(names[i], text, &err), err);
+        strcat(text, "\n");
+        expect_text(target, text);
+    }
+    ASSERT_OK(file_write_text(fresh, "new", &err), err);
+    expect_text(new_target, "new\n");
+    cr_expect(is_link(link) && is_link(second) && is_link(link_folder) && is_link(fresh));
+    cr_expect(file_write_text(ring, "x", &err) == ERR_IO && strstr(err.text, "circle"), "%s",
+              err.text);
+    cr_expect(count_files(folder, "") == 2, "temporary files are left");
+    free(new_target), free(fresh), free(link_folder), free(through), free(ring);
+    free(second), free(link), free(target), free(real);
+    remove_folder(folder);
+}
+
+Test(file, the_mode_of_a_replaced_file_stays) {
+    char *folder = temporary_folder(), *path = format_text("%s/x", folder);
+    static const mode_t modes[] = {0600, 0644, 0664, 0666, 0755, 02664, 0200};
+    struct stat s;
+    Error err = {""};
+    umask(077);
+    ASSERT_OK(file_write_text(path, "new", &err), err);
+    cr_expect(stat(path, &s) == 0 && (s.st_mode & 07777) == 0600, "a new file obeys the umask");
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        cr_assert(chmod(path, modes[i]) == 0);
+        ASSERT_OK(file_write_text(path, "again", &err), err);
+        cr_expect(stat(path, &s) == 0 && (s.st_mode & 07777) == modes[i], "%o became %o",
+                  (unsigned)modes[i], (unsigned)s.st_mode & 07777);
+    }
+    cr_assert(chmod(path, 0444) == 0); /* even root is told */
+    cr_expect(file_check_output(path, &err) == ERR_IO && strstr(err.text, "read-only"), "%s",
+              err.text);
+    cr_expect(file_write_text(path, "x", &err) == ERR_IO && strstr(err.text, "read-only"), "%s",
+              err.text);
+    expect_text(path, "again\n");
+    free(path);
+    remove_folder(folder);
+}
+
+Test(file, pipes_and_devices_are_written_to_directly, .timeout = 20) {
+    char *folder = temporary_folder(), *pipe_path = format_text("%s/pipe", folder);
+    char *got = format_text("%s/got", folder), *link = format_text("%s/link", folder), *command;
+    Error err = {""};
+    struct stat s;
+    signal(SIGPIPE, SIG_IGN);
+    cr_assert(mkfifo(pipe_path, 0600) == 0 && symlink("pipe", link) == 0);
+    const char *const names[] = {pipe_path, link};
+    for (int i = 0; i < 4; i++) { /* the second reader of each is late */
+        command = format_text("sleep 0.%d; cat %s > %s", 3 * (i % 2), pipe_path, got);
+        beside(command);
+        ASSERT_OK(file_write_text(names[i / 2], "through", &err), err);
+        while (wait(NULL) > 0) {}
+        expect_text(got, "through\n");
+        cr_expect(stat(pipe_path, &s) == 0 && S_ISFIFO(s.st_mode), "the pipe is none any more");
+        free(command);
+    }
+    cr_expect(file_check_output(pipe_path, &err) == OK &&
+              file_check_output("/dev/null", &err) == OK);
+    ASSERT_OK(file_write_text("/dev/null", "nobody", &err), err);
+    cr_expect(file_write_text("/dev/full", "x", &err) == ERR_IO && strstr(err.text, "space"), "%s",
+              err.text);
+    cr_expect(file_write_text(pipe_path, "x", &err) == ERR_IO && strstr(err.text, "nobody reads"),
+              "%s", err.text);
+    cr_expect(stat("/dev/null", &s) == 0 && S_ISCHR(s.st_mode));
+
+    AtomicFile file; /* a reader that leaves early */
+    command = format_text("head -c 1 %s > %s", pipe_path, got);
+    beside(command);
+    ASSERT_OK(atomic_open(&file, pipe_path, &err), err);
+    for (int i = 0; i < 300000; i++) fputs("more than a pipe holds\n", file.stream);
+    cr_expect(atomic_commit(&file, &err) == ERR_IO && strstr(err.text, "could not be written"),
+              "%s", err.text);
+    while (wait(NULL) > 0) {}
+    cr_expect(count_files(folder, "tmp") == 0);
+    free(command), free(link), free(got), free(pipe_path);
+    remove_folder(folder);
+}
+
+/* An open descriptor is written to where it stands, and never replaced by name. */
+Test(file, descriptors_are_written_to_where_they_stand) {
+    char *folder = temporary_folder(), *path = format_text("%s/x", folder);
+    Error err = {""};
+    FILE *f = fopen(path, "wb");
+    cr_assert(f && fputs("first\n", f) >= 0 && fflush(f) == 0);
+    static const char *const names[] = {"/dev/fd/", "/proc/self/fd/"};
+    for (int i = 0; i < 2; i++) {
+        char *name = format_text("%s%d", names[i], fileno(f));
+        ASSERT_OK(file_write_text(name, "second", &err), err);
+        free(name);
+    }
+    fputs("third\n", f);
+    fclose(f);
+    expect_text(path, "first\nsecond\nsecond\nthird\n");
+    cr_expect(file_is_stdout("-") && file_is_stdout("/dev/stdout") && file_is_stdout("/dev/fd/1"));
+    cr_expect(!file_is_stdout("/dev/stderr") && !file_is_stdout(path) && !file_is_stdout("./-"));
+    cr_expect(file_write_text("/dev/fd/987", "x", &err) == ERR_IO);
+    free(path);
+    remove_folder(folder);
+}
+
+Test(file, targets_that_cannot_be_are_refused_before_the_work) {
+    char *folder = temporary_folder(), *path = format_text("%s/x", folder), long_name[5000];
+    char *below = format_text("%s/x/y", folder), *slash = format_text("%s/z/", folder);
+    char *longest = format_text("%s/%0250d", folder, 7),
+         *beyond = format_text("%s/%0256d", folder, 7);
+    Error err = {""};
+    ASSERT_OK(file_write_text(path, "a file", &err), err);
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    const struct {
+        const char *path, *word;
+    } targets[] = {{folder, "folder"}, {slash, "folder"},         {below, "directory"},
+                   {"", "empty"},      {beyond, "name too long"}, {long_name, "name too long"}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        cr_expect(file_check_output(targets[i].path, &err) == ERR_IO, "%s", targets[i].path);
+        cr_expect(file_write_text(targets[i].path, "x", &err) == ERR_IO &&
+                      strcasestr(err.text, targets[i].word),
+                  "%zu: %s", i, err.text);
+    }
+    ASSERT_OK(file_check_output(longest, &err), err); /* its temporary has a shorter name */
+    ASSERT_OK(file_write_text(longest, "x", &err), err);
+    expect_text(longest, "x\n");
+    free(beyond), free(longest), free(slash), free(below), free(path);
+    remove_folder(folder);
+}
