@@ -96,7 +96,6 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
         st = fail(err, ERR_ARG, "evaluate: %s has %lld classes, --classes says %lld", path,
                   (long long)task.C, (long long)o->inputs.classes);
     if (st == OK) st = split_check_dimensions(split, in.K, task.d, path, err);
-    if (st == OK) st = inputs_check_classes(&in, task.C, err);
     if (st == OK) st = ops_open(&ops, o->common.device, o->common.threads, &why, err);
     if (st != OK) goto out;
     if (why) notice(&o->common.hooks, "device: %s", why);

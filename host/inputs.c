@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../io/datasets.h"
+#include "report.h"
 
 /* --- features --------------------------------------------------------------------------------- */
 
@@ -95,39 +96,69 @@ static void space_close(Space *s) {
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-static Status labels_open(Split *split, const char *path, Error *err) {
-    Npy a;
-    Status st = npy_open(&a, path, err);
-    if (st != OK) return st;
-    if (a.count != split->N) {
-        st = fail(err, ERR_FORMAT,
-                  "labels: %s: expected %lld labels, one per sample of %s, got %lld", path,
-                  (long long)split->N, split->space[0].path, (long long)a.count);
-        goto out;
-    }
+static Status labels_open(Split *split, LabelTable *table, const char *path, Error *err) {
     split->y_true = malloc((size_t)split->N * sizeof *split->y_true);
-    if (!split->y_true) {
-        st = fail(err, ERR_MEMORY, "labels: %s: out of memory", path);
-        goto out;
+    split->labels_path = format_text("%s", path);
+    if (!split->y_true || !split->labels_path)
+        return fail(err, ERR_MEMORY, "labels: %s: out of memory", path);
+    const Status st = label_file_read(split->y_true, split->N, path, split->space[0].path, table,
+                                      &split->labels, err);
+    split->unlabelled = split->labels.unknown;
+    return st;
+}
+
+/* Says what was assumed of a file of labels. */
+static void labels_tell(const Split *split, int purpose, const TurtleHooks *hooks) {
+    const LabelFacts *f = &split->labels;
+    const char *path = split->labels_path;
+    if (!path) return;
+    if (*f->header)
+        notice(hooks, "labels: %s: the first line, '%s', is taken as a header", path, f->header);
+    if (f->unknown)
+        notice(hooks,
+               "labels: %s: %lld of %lld samples have no known label (-1, NaN or empty): they are "
+               "left out",
+               path, (long long)f->unknown, (long long)split->N);
+    if (f->negative >= 0 && !(purpose & INPUTS_NAMES))
+        notice(hooks,
+               "labels: %s: sample %lld has label %s, a class like any other: only -1 says that a "
+               "label is not known",
+               path, (long long)f->negative, f->negative_text);
+    if (f->fraction >= 0 && !(purpose & (INPUTS_LEARNING | INPUTS_NAMES)))
+        notice(hooks,
+               "labels: %s: sample %lld has label %s, which is no whole number: every value that "
+               "differs counts as a class",
+               path, (long long)f->fraction, f->fraction_text);
+}
+
+/* Gives the labels of both splits their numbers: 0 .. C-1 keep theirs, all others are numbered in
+ * the order of their values, or as texts are sorted. */
+static Status labels_number(Inputs *in, int purpose, const TurtleHooks *hooks, Error *err) {
+    Split *splits[] = {&in->train, &in->val};
+    int64_t *now = malloc((size_t)(in->labels.count + 1) * sizeof *now);
+    Status st = now ? label_table_sort(&in->labels, now, err)
+                    : fail(err, ERR_MEMORY, "labels: out of memory");
+    for (int s = 0; st == OK && s < 2; s++) {
+        int64_t *y = splits[s]->y_true;
+        for (int64_t i = 0; y && i < splits[s]->N; i++)
+            if (y[i] >= 0) y[i] = now[y[i]];
+        labels_tell(splits[s], purpose, hooks);
+        if (splits[s]->unlabelled < splits[s]->N) continue;
+        free(y);
+        splits[s]->y_true = NULL;
     }
-    st = npy_read_i64(&a, 0, a.count, split->y_true, err);
-    for (int64_t i = 0; st == OK && i < split->N; i++) {
-        if (split->y_true[i] < 0 || split->y_true[i] >= INT_MAX)
-            st = fail(err, ERR_FORMAT,
-                      "labels: %s: label %lld of sample %lld is not a class: "
-                      "expected 0, 1, 2, ...",
-                      path, (long long)split->y_true[i], (long long)i);
-        else if (split->y_true[i] >= split->label_classes)
-            split->label_classes = split->y_true[i] + 1;
-    }
-out:
-    npy_close(&a);
+    const int64_t samples = in->train.N + in->val.N;
+    if (in->labels.count > 100 && 2 * in->labels.count > samples)
+        notice(hooks, "labels: %lld distinct labels for %lld samples: are these classes?",
+               (long long)in->labels.count, (long long)samples);
+    free(now);
     return st;
 }
 
 /* --- splits ----------------------------------------------------------------------------------- */
 
-static Status split_open(Split *out, int K, char *const *paths, const char *labels, Error *err) {
+static Status split_open(Split *out, int K, char *const *paths, const char *labels,
+                         LabelTable *table, Error *err) {
     for (int k = 0; k < K; k++) {
         const Status st = space_open(&out->space[k], paths[k], err);
         if (st != OK) return st;
@@ -139,12 +170,13 @@ static Status split_open(Split *out, int K, char *const *paths, const char *labe
                 first->path, (long long)first->features.N, s->path, (long long)s->features.N);
     }
     out->N = out->space[0].features.N;
-    return labels ? labels_open(out, labels, err) : OK;
+    return labels ? labels_open(out, table, labels, err) : OK;
 }
 
 static void split_close(Split *split) {
     for (int k = 0; k < MAX_SPACES; k++) space_close(&split->space[k]);
     free(split->y_true);
+    free(split->labels_path);
     *split = (Split){0};
 }
 
@@ -230,33 +262,33 @@ static Status check_wanted(const TurtleInputs *w, Error *err) {
 
 /* Opens a split of the data set unless its features do not exist (then N stays 0). */
 static Status dataset_split_open(Split *out, const TurtleInputs *w, const TurtleCommon *common,
-                                 bool required, Error *err) {
+                                 int purpose, Inputs *in, Error *err) {
     SplitPaths paths = {0};
     Status st = OK;
     if (!dataset_paths(&paths, w, common->root_dir, out->name)) {
         st = fail(err, ERR_MEMORY, "inputs: out of memory");
         goto out;
     }
+    const bool required = out == &in->train;
     if (!required && !file_exists(paths.features[0])) goto out;
     const bool labelled = file_exists(paths.labels);
-    st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, err);
-    if (st == OK && !labelled && common->hooks.notice) {
-        Error line;
-        error_write(&line, "labels: %s: not there: the %s split is clustered without a score",
-                    paths.labels, out->name);
-        common->hooks.notice(common->hooks.context, line.text);
-    }
+    st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, &in->labels,
+                    err);
+    if (st == OK && !labelled && !(purpose & INPUTS_LEARNING))
+        notice(&common->hooks, "labels: %s: not there: the %s split is clustered without a score",
+               paths.labels, out->name);
 out:
     paths_free(&paths);
     return st;
 }
 
 static Status given_split_open(Split *out, const TurtleTexts *features, const char *labels,
-                               Error *err) {
+                               LabelTable *table, Error *err) {
     SplitPaths paths = {0};
-    const Status st = given_paths(&paths, features, labels)
-                          ? split_open(out, features->count, paths.features, paths.labels, err)
-                          : fail(err, ERR_MEMORY, "inputs: out of memory");
+    const Status st =
+        given_paths(&paths, features, labels)
+            ? split_open(out, features->count, paths.features, paths.labels, table, err)
+            : fail(err, ERR_MEMORY, "inputs: out of memory");
     paths_free(&paths);
     return st;
 }
@@ -276,20 +308,21 @@ Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *commo
     }
     const bool training = purpose & INPUTS_TRAINING;
     if (w->dataset) {
-        st = dataset_split_open(&out->val, w, common, false, err);
+        st = dataset_split_open(&out->val, w, common, purpose, out, err);
         if (st == OK && (training || out->val.N == 0))
-            st = dataset_split_open(&out->train, w, common, true, err);
+            st = dataset_split_open(&out->train, w, common, purpose, out, err);
     } else {
         if (w->val_features.count)
-            st = given_split_open(&out->val, &w->val_features, w->val_labels, err);
+            st = given_split_open(&out->val, &w->val_features, w->val_labels, &out->labels, err);
         if (st == OK && (training || out->val.N == 0))
-            st = given_split_open(&out->train, &w->features, w->labels, err);
+            st = given_split_open(&out->train, &w->features, w->labels, &out->labels, err);
     }
     if (st == OK && out->train.N && out->val.N) { /* the same encoders for both */
         int64_t d[MAX_SPACES];
         for (int k = 0; k < out->K; k++) d[k] = out->train.space[k].features.d;
         st = split_check_dimensions(&out->val, out->K, d, "the training split", err);
     }
+    if (st == OK) st = labels_number(out, purpose, &common->hooks, err);
     const DatasetFacts *facts = w->dataset ? dataset_find(w->dataset) : NULL;
     out->C = w->classes ? w->classes : facts ? facts->classes : 0;
 out:
@@ -301,25 +334,17 @@ void inputs_close(Inputs *in) {
     if (!in) return;
     split_close(&in->train);
     split_close(&in->val);
+    label_table_free(&in->labels);
     free(in->dataset);
     free(in->phis);
     *in = (Inputs){0};
 }
 
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err) {
-    const Split *splits[] = {&in->train, &in->val};
+    const Split *train = &in->train;
     if (C < 2) return fail(err, ERR_ARG, "classes: %lld: at least 2 are needed", (long long)C);
-    for (int i = 0; i < 2; i++) {
-        const Split *s = splits[i];
-        if (s == &in->train && s->N && C > s->N)
-            return fail(err, ERR_ARG, "classes: %lld are more than the %lld samples of %s",
-                        (long long)C, (long long)s->N, s->space[0].path);
-        if (s->label_classes > C)
-            return fail(
-                err, ERR_ARG,
-                "labels: the %s split has classes up to %lld, but C is %lld: set --classes %lld",
-                s->name, (long long)s->label_classes - 1, (long long)C,
-                (long long)s->label_classes);
-    }
+    if (train->N && C > train->N)
+        return fail(err, ERR_ARG, "classes: %lld are more than the %lld samples of %s",
+                    (long long)C, (long long)train->N, train->space[0].path);
     return OK;
 }

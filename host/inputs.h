@@ -4,6 +4,7 @@
 
 #include "../io/npy.h"
 #include "../kernels/train.h"
+#include "label_file.h"
 #include "turtle.h"
 
 /* One representation space: every sample's features under one frozen encoder phi_k. */
@@ -20,8 +21,11 @@ typedef struct {
     const char *name; /* "train" or "val" */
     int64_t N;        /* 0: the split does not exist */
     Space space[MAX_SPACES];
-    int64_t *y_true;       /* (N) class of each sample, or NULL; owned */
-    int64_t label_classes; /* 1 + the largest label; 0 without labels */
+    int64_t *y_true; /* (N) number of each sample's label in Inputs.labels, or LABEL_UNKNOWN; NULL
+                          where no label is known; owned */
+    int64_t unlabelled; /* samples of a file of labels whose label is not known */
+    char *labels_path;  /* that file, or NULL; owned */
+    LabelFacts labels;  /* what its labels are */
 } Split;
 
 typedef struct {
@@ -30,14 +34,19 @@ typedef struct {
     char *dataset; /* for file names and reports; owned */
     char *phis;    /* names of the spaces, joined by '_'; owned */
     Split train, val;
+    LabelTable
+        labels; /* the distinct labels of both splits; their number has nothing to do with C */
 } Inputs;
 
-enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2 };
+enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2, INPUTS_LEARNING = 4, INPUTS_NAMES = 8 };
 
 /* Opens what a call needs: INPUTS_TRAINING the training split, and the validation split where there
- * is one; INPUTS_SCORING the validation split, else the training split. Refuses, naming the file:
+ * is one; INPUTS_SCORING the validation split, else the training split. With INPUTS_LEARNING it is for
+ * the caller to say that labels are missing, and with
+ * INPUTS_NAMES, where labels index names, which of them are no class. Refuses, naming the file:
  * anything but a (N,d) float matrix, spaces of different N, a NaN or infinite feature (row and
- * column), labels of another number, negative labels. On failure *out is zeroed. */
+ * column), files of another number of labels. No label is refused: labels are names of classes, which
+ * are numbered through one table of both splits. On failure *out is zeroed. */
 Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *common, int purpose,
                    Error *err);
 void inputs_close(Inputs *in); /* NULL and twice are fine */
@@ -52,7 +61,7 @@ const char *inputs_precision(const Inputs *in, const char *device);
  * beyond float16. */
 Status inputs_check_float16(const Inputs *in, bool scales, Error *err);
 
-/* C classes for this data: 2 <= C <= N, and not fewer than the labels have. */
+/* C classes for this data: 2 <= C <= N of the training split. */
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);
 /* Every space's dimension is what the model of K spaces wants. */
 Status split_check_dimensions(const Split *split, int K, const int64_t *d, const char *model,

@@ -67,6 +67,7 @@ static Status score_split(const TurtleKmeansOptions *o, Kmeans *m, const Split *
         r->clusters_found += r->cluster_sizes[p.cluster[n]]++ == 0;
     if (st == OK && split->y_true)
         st = metrics_compute(&metrics, p.cluster, split->y_true, p.n, err);
+    if (reported) r->unlabelled = split->unlabelled;
     if (st == OK && split->y_true) {
         *acc = metrics.cluster_acc;
         if (reported) {
@@ -149,6 +150,7 @@ static char *result_json(const TurtleKmeansOptions *o, const Ops *ops, const Inp
     json_real(&j, "nmi", r->nmi);
     json_real(&j, "ari", r->ari);
     json_integer(&j, "samples", r->samples);
+    json_integer(&j, "unlabelled", r->unlabelled);
     json_integer(&j, "clusters_found", r->clusters_found);
     json_integer(&j, "classes", r->classes);
     json_integer(&j, "n_init", o->n_init);

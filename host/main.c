@@ -67,9 +67,9 @@ const Flag input_flags[] = {
     {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
      "the same of the validation split"},
     {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
-     ".npy classes of --features: to score; probe learns them"},
+     "classes of --features, .npy or text: to score; probe learns them"},
     {"val_labels", FLAG_TEXT, offsetof(TurtleInputs, val_labels), "FILE",
-     ".npy classes of --val_features, only to score"},
+     "classes of --val_features, only to score"},
     {"classes", FLAG_INTEGER, offsetof(TurtleInputs, classes), "C",
      "number of classes; 0: the data set's own"},
     {0}};

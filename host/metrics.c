@@ -2,38 +2,130 @@
 #include "metrics.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hungarian.h"
+#include "matching.h"
 
-static Status check_ids(const char *kind, const int64_t *ids, int64_t n, int64_t *D, Error *err) {
+enum { DENSE = 1 << 22 }; /* entries of a table that is laid out whole: 32 MiB, 2048 x 2048 */
+
+/* --- the contingency table -------------------------------------------------------------------- */
+
+static Status check_ids(Metrics *m, const int64_t *clusters, const int64_t *classes, int64_t n,
+                        Error *err) {
     for (int64_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= METRICS_MAX_IDS)
+        const bool bad_cluster = clusters[i] < 0 || clusters[i] >= METRICS_MAX_IDS;
+        if (bad_cluster || classes[i] >= METRICS_MAX_IDS)
             return fail(err, ERR_ARG,
-                        "metrics: %s of sample %lld: expected an id of 0 .. %d, got %lld; "
+                        "metrics: %s of sample %lld: expected an id of 0 .. %lld, got %lld; "
                         "number them from 0 without gaps",
-                        kind, (long long)i, METRICS_MAX_IDS - 1, (long long)ids[i]);
-        if (ids[i] >= *D) *D = ids[i] + 1;
+                        bad_cluster ? "cluster" : "class", (long long)i,
+                        (long long)METRICS_MAX_IDS - 1,
+                        (long long)(bad_cluster ? clusters[i] : classes[i]));
+        if (classes[i] < 0) continue;
+        m->samples++;
+        if (clusters[i] >= m->clusters) m->clusters = clusters[i] + 1;
+        if (classes[i] >= m->classes) m->classes = classes[i] + 1;
     }
+    m->unlabelled = n - m->samples;
     return OK;
 }
 
+static void add_sample(Metrics *m, int64_t cluster, int64_t class, int64_t samples) {
+    MetricsCell *last = m->cells ? &m->cell[m->cells - 1] : NULL;
+    if (last && last->cluster == cluster && last->class == class) last->samples += samples;
+    else m->cell[m->cells++] = (MetricsCell){cluster, class, samples};
+}
+
+/* Counts in a table that is laid out whole, and matches in it. */
+static Status count_dense(Metrics *m, const int64_t *clusters, const int64_t *classes, int64_t n,
+                          Error *err) {
+    const int64_t Q = m->classes, entries = m->clusters * Q;
+    int64_t *table = calloc((size_t)entries, sizeof *table), filled = 0;
+    if (!table) return fail(err, ERR_MEMORY, "metrics: out of memory");
+    for (int64_t i = 0; i < n; i++)
+        if (classes[i] >= 0) table[clusters[i] * Q + classes[i]]++;
+    for (int64_t e = 0; e < entries; e++) filled += table[e] > 0;
+    m->cell = malloc((size_t)filled * sizeof *m->cell);
+    for (int64_t e = 0; m->cell && e < entries; e++)
+        if (table[e]) add_sample(m, e / Q, e % Q, table[e]);
+    const Status st = m->cell ? hungarian_i64(table, m->clusters, Q, true, m->class_of, NULL, err)
+                              : fail(err, ERR_MEMORY, "metrics: out of memory");
+    free(table);
+    return st;
+}
+
+/* Samples in the order of ids, equal ones in the order that `from` has (NULL: 0, 1, ...). */
+static void sort_by(int64_t *order, int64_t *begin, const int64_t *ids, int64_t count,
+                    const int64_t *from, const int64_t *classes, int64_t n) {
+    memset(begin, 0, (size_t)(count + 1) * sizeof *begin);
+    for (int64_t i = 0; i < n; i++)
+        if (classes[i] >= 0) begin[ids[i] + 1]++;
+    for (int64_t c = 0; c < count; c++) begin[c + 1] += begin[c];
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t sample = from ? from[i] : i;
+        if (classes[sample] >= 0) order[begin[ids[sample]]++] = sample;
+    }
+}
+
+/* The entries that are not zero, from samples sorted by class, then by cluster. */
+static Status count_sparse(Metrics *m, const int64_t *clusters, const int64_t *classes, int64_t n,
+                           Error *err) {
+    const int64_t ids = m->clusters > m->classes ? m->clusters : m->classes;
+    int64_t *begin = malloc((size_t)(ids + 1) * sizeof *begin);
+    int64_t *by_class = malloc((size_t)n * sizeof *by_class);
+    int64_t *order = malloc((size_t)n * sizeof *order);
+    m->cell = malloc((size_t)m->samples * sizeof *m->cell);
+    const bool whole = begin && by_class && order && m->cell;
+    if (whole) {
+        for (int64_t i = 0, unknown = m->samples; i < n; i++)
+            if (classes[i] < 0) by_class[unknown++] = i; /* behind all others */
+        sort_by(by_class, begin, classes, m->classes, NULL, classes, n);
+        sort_by(order, begin, clusters, m->clusters, by_class, classes, n);
+        for (int64_t i = 0; i < m->samples; i++)
+            add_sample(m, clusters[order[i]], classes[order[i]], 1);
+    }
+    free(begin);
+    free(by_class);
+    free(order);
+    return whole ? OK : fail(err, ERR_MEMORY, "metrics: out of memory");
+}
+
+static Status match_sparse(Metrics *m, Error *err) {
+    int64_t *begin = calloc((size_t)m->clusters + 1, sizeof *begin);
+    int64_t *col = malloc((size_t)m->cells * sizeof *col);
+    int64_t *weight = malloc((size_t)m->cells * sizeof *weight);
+    Status st = begin && col && weight ? OK : fail(err, ERR_MEMORY, "metrics: out of memory");
+    for (int64_t i = 0; st == OK && i < m->cells; i++) {
+        begin[m->cell[i].cluster + 1]++;
+        col[i] = m->cell[i].class;
+        weight[i] = m->cell[i].samples;
+    }
+    for (int64_t c = 0; st == OK && c < m->clusters; c++) begin[c + 1] += begin[c];
+    const SparseTable table = {m->clusters, m->classes, begin, col, weight};
+    if (st == OK) st = matching_greatest(&table, m->class_of, err);
+    free(begin);
+    free(col);
+    free(weight);
+    return st;
+}
+
+/* --- scores ----------------------------------------------------------------------------------- */
+
 /* The accuracies of the matching in class_of. */
 static void score_matching(Metrics *m, const int64_t *class_sizes) {
-    int64_t present = 0;
     double shares = 0;
     m->matched = 0;
-    for (int64_t cluster = 0; cluster < m->D; cluster++) {
-        const int64_t class = m->class_of[cluster];
-        const int64_t matched = m->confusion[cluster * m->D + class];
-        if (class_sizes[class] == 0) continue;
-        m->matched += matched;
-        shares += (double)matched / (double)class_sizes[class];
-        present++;
+    for (int64_t i = 0; i < m->cells; i++) {
+        const MetricsCell *e = &m->cell[i];
+        if (m->class_of[e->cluster] != e->class) continue;
+        m->matched += e->samples;
+        shares += (double)e->samples / (double)class_sizes[e->class];
     }
     m->cluster_acc = (double)m->matched / (double)m->samples;
-    m->mean_class_acc = shares / (double)present;
+    m->mean_class_acc = shares / (double)m->classes_found;
 }
 
 /* H = sum_i p_i ln(1 / p_i), nats. */
@@ -47,35 +139,41 @@ static double entropy(const int64_t *sizes, int64_t D, double n) {
 static double normalised_mutual_information(const Metrics *m, const int64_t *cluster_sizes,
                                             const int64_t *class_sizes) {
     const double n = (double)m->samples;
-    const double H_clusters = entropy(cluster_sizes, m->D, n);
-    const double H_classes = entropy(class_sizes, m->D, n);
+    const double H_clusters = entropy(cluster_sizes, m->clusters, n);
+    const double H_classes = entropy(class_sizes, m->classes, n);
     if (H_clusters == 0 && H_classes == 0) return 1;
     if (H_clusters == 0 || H_classes == 0) return 0;
     double information = 0; /* I = sum p_ij ln(p_ij / (p_i p_j)) */
-    for (int64_t i = 0; i < m->D; i++) {
-        double of_cluster = 0; /* rounding then grows with D, not with its square */
-        for (int64_t j = 0; j < m->D; j++) {
-            const double both = (double)m->confusion[i * m->D + j];
-            const double by_chance = (double)cluster_sizes[i] * (double)class_sizes[j] / n;
-            if (both > 0) of_cluster += both / n * log(both / by_chance);
+    for (int64_t i = 0; i < m->cells;) {
+        const int64_t cluster = m->cell[i].cluster;
+        double of_cluster = 0; /* rounding then grows with the ids, not with the cells */
+        for (; i < m->cells && m->cell[i].cluster == cluster; i++) {
+            const double both = (double)m->cell[i].samples;
+            const double by_chance =
+                (double)cluster_sizes[cluster] * (double)class_sizes[m->cell[i].class] / n;
+            of_cluster += both / n * log(both / by_chance);
         }
         information += of_cluster;
     }
     return fmin(fmax(information / sqrt(H_clusters * H_classes), 0), 1);
 }
 
+static double sum_of_squares(const int64_t *sizes, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += (double)sizes[i] * (double)sizes[i];
+    return sum;
+}
+
 /* From the pairs of samples that both labellings join (tp), both part (tn), or only one joins; each
  * counted in both orders. Sums are exact below 2^53, for n up to 94 million. */
 static double adjusted_rand_index(const Metrics *m, const int64_t *cluster_sizes,
                                   const int64_t *class_sizes) {
-    double in_both = 0, in_cluster = 0, in_class = 0;
+    double in_both = 0;
     const double n = (double)m->samples;
-    for (int64_t i = 0; i < m->D; i++) {
-        in_cluster += (double)cluster_sizes[i] * (double)cluster_sizes[i];
-        in_class += (double)class_sizes[i] * (double)class_sizes[i];
-    }
-    for (int64_t k = 0; k < m->D * m->D; k++)
-        in_both += (double)m->confusion[k] * (double)m->confusion[k];
+    const double in_cluster = sum_of_squares(cluster_sizes, m->clusters);
+    const double in_class = sum_of_squares(class_sizes, m->classes);
+    for (int64_t i = 0; i < m->cells; i++)
+        in_both += (double)m->cell[i].samples * (double)m->cell[i].samples;
     const double tp = in_both - n, fp = in_cluster - in_both, fn = in_class - in_both;
     const double tn = n * n - in_both - fp - fn;
     if (fp == 0 && fn == 0) return 1;
@@ -86,32 +184,37 @@ Status metrics_compute(Metrics *out, const int64_t *clusters, const int64_t *cla
                        Error *err) {
     memset(out, 0, sizeof *out);
     if (n < 1) return fail(err, ERR_ARG, "metrics: expected samples, got %lld", (long long)n);
-    Metrics m = {.samples = n, .D = 1};
+    Metrics m = {.cluster_acc = NAN, .mean_class_acc = NAN, .nmi = NAN, .ari = NAN};
     int64_t *cluster_sizes = NULL, *class_sizes = NULL;
-    Status st = check_ids("cluster", clusters, n, &m.D, err);
-    if (st == OK) st = check_ids("class", classes, n, &m.D, err);
+    Status st = check_ids(&m, clusters, classes, n, err);
     if (st != OK) return st;
+    if (m.samples == 0) goto done;
 
-    m.confusion = calloc((size_t)(m.D * m.D), sizeof *m.confusion);
-    m.class_of = malloc((size_t)m.D * sizeof *m.class_of);
-    cluster_sizes = calloc((size_t)m.D, sizeof *cluster_sizes);
-    class_sizes = calloc((size_t)m.D, sizeof *class_sizes);
-    if (!m.confusion || !m.class_of || !cluster_sizes || !class_sizes) {
-        st = fail(err, ERR_MEMORY, "metrics: no memory for a table of %lld x %lld ids",
-                  (long long)m.D, (long long)m.D);
+    m.class_of = malloc((size_t)m.clusters * sizeof *m.class_of);
+    cluster_sizes = calloc((size_t)m.clusters, sizeof *cluster_sizes);
+    class_sizes = calloc((size_t)m.classes, sizeof *class_sizes);
+    if (!m.class_of || !cluster_sizes || !class_sizes) {
+        st = fail(err, ERR_MEMORY, "metrics: no memory for %lld clusters and %lld classes",
+                  (long long)m.clusters, (long long)m.classes);
         goto out;
     }
-    for (int64_t i = 0; i < n; i++) {
-        m.confusion[clusters[i] * m.D + classes[i]]++;
-        cluster_sizes[clusters[i]]++;
-        class_sizes[classes[i]]++;
+    if (m.clusters <= DENSE / m.classes) {
+        st = count_dense(&m, clusters, classes, n, err);
+    } else {
+        st = count_sparse(&m, clusters, classes, n, err);
+        if (st == OK) st = match_sparse(&m, err);
     }
-    for (int64_t c = 0; c < m.D; c++) m.clusters_found += cluster_sizes[c] > 0;
-    st = hungarian_i64(m.confusion, m.D, m.D, true, m.class_of, NULL, err);
     if (st != OK) goto out;
+    for (int64_t i = 0; i < m.cells; i++) {
+        cluster_sizes[m.cell[i].cluster] += m.cell[i].samples;
+        class_sizes[m.cell[i].class] += m.cell[i].samples;
+    }
+    for (int64_t c = 0; c < m.clusters; c++) m.clusters_found += cluster_sizes[c] > 0;
+    for (int64_t c = 0; c < m.classes; c++) m.classes_found += class_sizes[c] > 0;
     score_matching(&m, class_sizes);
     m.nmi = normalised_mutual_information(&m, cluster_sizes, class_sizes);
     m.ari = adjusted_rand_index(&m, cluster_sizes, class_sizes);
+done:
     *out = m;
     m = (Metrics){0}; /* ownership moved to *out */
 out:
@@ -123,7 +226,7 @@ out:
 
 void metrics_free(Metrics *m) {
     if (!m) return;
-    free(m->confusion);
+    free(m->cell);
     free(m->class_of);
     memset(m, 0, sizeof *m);
 }

@@ -39,8 +39,9 @@ typedef struct {
     const TurtleHooks *hooks;
     Inputs in;
     Ops ops;
-    int64_t C; /* classes of both splits */
-    int64_t *rows;
+    int64_t C;       /* classes of both splits */
+    int64_t *rows;   /* (samples) of the training split whose label is known */
+    int64_t samples; /* how many these are */
     Logreg train;
     float *head;
     Trial *trials; /* (Cs) */
@@ -67,26 +68,53 @@ static Status check_options(const TurtleProbeOptions *o, Error *err) {
     return OK;
 }
 
+/* Labels that are learnt are to be classes. */
+static Status check_classes(const Probe *p, const Split *split, Error *err) {
+    const LabelFacts *f = &split->labels;
+    const int64_t asked = p->options->inputs.classes;
+    if (f->fraction >= 0)
+        return fail(err, ERR_FORMAT,
+                    "probe: %s: label %s of sample %lld is not a class: expected whole numbers or "
+                    "names",
+                    split->labels_path, f->fraction_text, (long long)f->fraction);
+    if (asked && asked < p->in.labels.count)
+        return fail(err, ERR_ARG,
+                    "probe: --classes %lld, but the labels have %lld classes: leave --classes out, "
+                    "the labels say it",
+                    (long long)asked, (long long)p->in.labels.count);
+    return OK;
+}
+
 static Status open_inputs(Probe *p, Error *err) {
     const TurtleProbeOptions *o = p->options;
-    TurtleCommon quiet = o->common; /* what it says of missing labels is of clustering */
-    quiet.hooks.notice = NULL;
-    Status st = inputs_open(&p->in, &o->inputs, &quiet, INPUTS_TRAINING, err);
+    Status st = inputs_open(&p->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_LEARNING, err);
     if (st != OK) return st;
     const Split *train = &p->in.train, *val = &p->in.val;
     if (p->in.K != 1)
         return fail(err, ERR_USAGE, "probe: %d spaces: expected one: probe each of them alone",
                     p->in.K);
+    if (!train->y_true && train->labels_path)
+        return fail(err, ERR_ARG, "probe: %s: no label is known: there is nothing to learn",
+                    train->labels_path);
     if (!train->y_true)
         return fail(err, ERR_USAGE, "probe: the classes of the training split are needed: %s",
                     o->inputs.dataset ? "`turtle labels` writes root_dir/labels/<dataset>_train.npy"
                                       : "give --labels FILE.npy");
     if (val->N && !val->y_true)
         notice(p->hooks, "probe: the validation split has no labels: it is not scored");
-    p->C = train->label_classes > val->label_classes ? train->label_classes : val->label_classes;
-    if (p->C < p->in.C) p->C = p->in.C;
+    p->C = p->in.labels.count;
     if (p->C < 2) p->C = 2; /* one class alone: predicted everywhere */
-    return p->in.C ? inputs_check_classes(&p->in, p->in.C, err) : OK;
+    st = check_classes(p, train, err);
+    return st == OK && val->y_true ? check_classes(p, val, err) : st;
+}
+
+/* Fresh numbers of the samples whose label is known; NULL: out of memory. */
+static int64_t *known_rows(const Split *split, int64_t *count) {
+    int64_t *rows = malloc((size_t)split->N * sizeof *rows);
+    *count = 0;
+    for (int64_t i = 0; rows && i < split->N; i++)
+        if (split->y_true[i] >= 0) rows[(*count)++] = i;
+    return rows;
 }
 
 /* The training split on the device: as it lies, or in the order that train_test_split draws. */
@@ -97,19 +125,23 @@ static Status open_samples(Probe *p, Error *err) {
     Status st = ops_open(&p->ops, p->options->common.device, p->options->common.threads, &why, err);
     if (st != OK) return st;
     if (why) notice(p->hooks, "device: %s", why);
-    p->rows = malloc((size_t)train->N * sizeof *p->rows);
+    p->rows = known_rows(train, &p->samples);
     p->head = calloc((size_t)linear_size(p->C, train->space[0].features.d), sizeof *p->head);
     if (!p->rows || !p->head) return fail(err, ERR_MEMORY, "probe: out of memory");
-    for (int64_t i = 0; i < train->N; i++) p->rows[i] = i;
     if (p->options->validation) {
         Mt19937 rng;
+        int64_t *order = malloc((size_t)p->samples * sizeof *order);
+        if (!order) return fail(err, ERR_MEMORY, "probe: out of memory");
         mt19937_seed(&rng, p->options->common.seed);
-        numpy_permutation(&rng, p->rows, train->N);
+        numpy_permutation(&rng, order, p->samples);
+        for (int64_t i = 0; i < p->samples; i++) order[i] = p->rows[order[i]];
+        memcpy(p->rows, order, (size_t)p->samples * sizeof *order);
+        free(order);
     }
     st = p->ops.mem.features_open(p->ops.device, &features, &train->space[0].features, err);
     if (st == OK)
-        st =
-            logreg_open(&p->train, &p->ops, &features, p->rows, train->N, train->y_true, p->C, err);
+        st = logreg_open(&p->train, &p->ops, &features, p->rows, p->samples, train->y_true, p->C,
+                         err);
     p->ops.mem.features_close(p->ops.device, &features);
     return st;
 }
@@ -146,7 +178,7 @@ static double C_of_trial(const TurtleProbeOptions *o, int64_t i) {
 /* The C of the highest accuracy on the samples held back, the least one of equals. */
 static Status choose_C(Probe *p, double *best, double *best_acc, Error *err) {
     const TurtleProbeOptions *o = p->options;
-    const int64_t N = p->in.train.N, held = (int64_t)ceil(o->share * (double)N);
+    const int64_t N = p->samples, held = (int64_t)ceil(o->share * (double)N);
     const double started = now_seconds();
     TurtleProgress progress = {
         .unit = "fits", .iterations = o->Cs, .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
@@ -188,12 +220,11 @@ static Status score_val(Probe *p, double *out, Error *err) {
     Features features = {0};
     Logreg samples = {0};
     if (!val->y_true) return OK;
-    int64_t *rows = malloc((size_t)val->N * sizeof *rows);
+    int64_t known, *rows = known_rows(val, &known);
     if (!rows) return fail(err, ERR_MEMORY, "probe: out of memory");
-    for (int64_t i = 0; i < val->N; i++) rows[i] = i;
     Status st = p->ops.mem.features_open(p->ops.device, &features, &val->space[0].features, err);
     if (st == OK)
-        st = logreg_open(&samples, &p->ops, &features, rows, val->N, val->y_true, p->C, err);
+        st = logreg_open(&samples, &p->ops, &features, rows, known, val->y_true, p->C, err);
     if (st == OK) st = accuracy(&samples, p->head, out, err);
     logreg_close(&samples);
     p->ops.mem.features_close(p->ops.device, &features);
@@ -227,6 +258,8 @@ static char *probe_json(const Probe *p, const TurtleProbeResult *r, const Logreg
     json_real(&j, "seconds", r->seconds);
     json_real(&j, "train_acc", r->train_acc);
     json_real(&j, "val_acc", r->val_acc);
+    json_integer(&j, "unlabelled", r->unlabelled);
+    json_integer(&j, "val_unlabelled", r->val_unlabelled);
     json_fit(&j, r->C, last);
     json_integer(&j, "classes", r->classes);
     json_real(&j, "tol", o->tol);
@@ -273,6 +306,8 @@ Status turtle_probe(const TurtleProbeOptions *o, TurtleProbeResult *out, Error *
         out->gradient_norm = last.gradient_norm;
         out->iterations = last.iterations;
         out->classes = last.classes;
+        out->unlabelled = p.in.train.unlabelled;
+        out->val_unlabelled = p.in.val.unlabelled;
         out->seconds = now_seconds() - started;
         snprintf(out->device, sizeof out->device, "%s", p.ops.kind);
         out->line = probe_line(&p, out);

@@ -105,8 +105,11 @@ static int descending(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-static void warn_of_collapse(const TurtleResult *r, const TurtleHooks *hooks) {
-    if (2 * r->clusters_found >= r->classes) return;
+/* Samples of few classes, or fewer samples than clusters, use few clusters however good the run is:
+ * `classes` is how many occur in them, or -1. */
+static void warn_of_collapse(const TurtleResult *r, int64_t classes, const TurtleHooks *hooks) {
+    if (2 * r->clusters_found >= r->classes || r->samples < r->classes) return;
+    if (classes >= 0 && classes <= r->clusters_found) return;
     int64_t *sorted = malloc((size_t)r->classes * sizeof *sorted);
     if (!sorted) return;
     memcpy(sorted, r->cluster_sizes, (size_t)r->classes * sizeof *sorted);
@@ -132,11 +135,15 @@ Status result_score(TurtleResult *r, const Split *split, const Predictions *p, i
     for (int64_t i = 0; i < p->n; i++) r->cluster_sizes[p->cluster[i]]++;
     r->clusters_found = 0;
     for (int64_t c = 0; c < C; c++) r->clusters_found += r->cluster_sizes[c] > 0;
-    warn_of_collapse(r, hooks);
-    if (!split->y_true) return OK;
+    r->unlabelled = split->unlabelled;
+    if (!split->y_true) {
+        warn_of_collapse(r, -1, hooks);
+        return OK;
+    }
     Metrics m;
     const Status st = metrics_compute(&m, p->cluster, split->y_true, p->n, err);
     if (st == OK) {
+        warn_of_collapse(r, m.unlabelled ? -1 : m.classes_found, hooks);
         r->cluster_acc = m.cluster_acc;
         r->mean_class_acc = m.mean_class_acc;
         r->nmi = m.nmi;
@@ -197,6 +204,7 @@ void json_result(Json *j, const TurtleResult *r) {
     json_real(j, "seconds", r->seconds);
     json_text(j, "split", r->split);
     json_integer(j, "samples", r->samples);
+    json_integer(j, "unlabelled", r->unlabelled);
     json_real(j, "cluster_acc", r->cluster_acc);
     json_real(j, "mean_class_acc", r->mean_class_acc);
     json_real(j, "nmi", r->nmi);

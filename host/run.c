@@ -237,7 +237,6 @@ static Status open_run(Run *run, Error *err) {
     if (st == OK) settle_precision(run);
     if (st == OK && run->in.C == 0)
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
-    /* a sweep tries other numbers of classes than the labels have */
     if (st == OK && !run->shared) st = inputs_check_classes(&run->in, run->in.C, err);
     if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
     if (st == OK)

@@ -67,9 +67,10 @@ typedef struct {
     TurtleTexts phis;         /* names of the representations, one per space */
     TurtleTexts features;     /* .npy (N,d) of the training split, one per space */
     TurtleTexts val_features; /* the same of the validation split, or none */
-    const char *labels;       /* .npy (N) of the training split; NULL: unknown */
-    const char *val_labels;   /* .npy of the validation split; NULL: unknown */
-    int64_t classes;          /* C; 0: the data set's own */
+    const char *labels; /* of the training split, one per sample, .npy or text: numbers or names,
+                                 -1, NaN or nothing where unknown (host/label_file.h); NULL: none */
+    const char *val_labels; /* of the validation split */
+    int64_t classes;        /* C; 0: the data set's own */
 } TurtleInputs;
 
 /* --- training --------------------------------------------------------------------------------- */
@@ -111,6 +112,7 @@ typedef struct {
 typedef struct {
     const char *split; /* "val" or "train": which samples were scored */
     int64_t samples, classes, clusters_found;
+    int64_t unlabelled;     /* samples of `split` that its labels do not know: left out of scores */
     int64_t *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
     double cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
     double loss;    /* last outer cross-entropy, summed over spaces, nats */
@@ -154,6 +156,7 @@ typedef struct {
 typedef struct {
     double train_acc, val_acc; /* NaN without a labelled validation split */
     double validation_acc;     /* of the chosen C on the samples held back; NaN: not asked for */
+    int64_t unlabelled, val_unlabelled; /* samples without a known label: not learnt, not scored */
     double C, objective,
         gradient_norm;           /* sum of cross-entropies + |W|^2/(2C), largest derivative */
     int64_t iterations, classes; /* of the last fit; that occur in the training split */
@@ -194,6 +197,7 @@ typedef struct {
     double train_acc, val_acc;                /* 0..1; NaN without labels or split */
     const char *split;                        /* "val" or "train": of nmi, ari and predictions */
     double nmi, ari;                          /* NaN without labels */
+    int64_t unlabelled;                       /* samples of `split` that no score counts */
     double inertia;                           /* of the best restart */
     int64_t iterations;                       /* of the best restart */
     TurtleKmeansRestart *restart;             /* (restarts); owned */
@@ -354,6 +358,7 @@ typedef struct {
 typedef struct {
     const char *split; /* "val" or "train" */
     int64_t samples, classes, prompts;
+    int64_t unlabelled;          /* samples that no score counts */
     double top1, mean_class_acc; /* NaN without labels */
     TurtleClusterName *cluster;  /* (clusters); owned */
     int64_t clusters;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../io/tokenizer.h"
+#include "label_names.h"
 #include "models.h"
 #include "report.h"
 #include "run_dir.h"
@@ -138,14 +139,12 @@ static Status open_prompts(Call *c, Error *err) {
 
 static Status open_inputs(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
-    Status st = inputs_open(&c->in, &o->inputs, &o->common, INPUTS_SCORING, err);
+    Status st = inputs_open(&c->in, &o->inputs, &o->common, INPUTS_SCORING | INPUTS_NAMES, err);
     if (st != OK) return st;
-    c->split = c->in.val.N ? &c->in.val : &c->in.train;
-    if (c->split->label_classes > c->prompts.classes)
-        return fail(err, ERR_ARG,
-                    "zeroshot: the labels have classes up to %lld, but there are %lld "
-                    "class names",
-                    (long long)c->split->label_classes - 1, (long long)c->prompts.classes);
+    Split *split = c->in.val.N ? &c->in.val : &c->in.train;
+    c->split = split;
+    st = label_names_apply(split, &c->in.labels, &c->prompts, c->hooks, err);
+    if (st != OK) return st;
     if (!o->clusters)
         return c->in.K == 1 ? OK
                             : fail(err, ERR_USAGE,
@@ -242,7 +241,7 @@ static Status find_clusters(Call *c, Error *err) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* Shares of samples, and of those of each class that occurs, whose class was found. */
+/* Shares of samples whose label is known, and of those of each class that occurs, whose class was found. */
 static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
     const int64_t *y = c->split->y_true, C = c->prompts.classes;
     if (!y) return OK;
@@ -251,6 +250,7 @@ static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
         int64_t all = 0, occurring = 0;
         double shares = 0.0;
         for (int64_t i = 0; i < c->split->N; i++) {
+            if (y[i] < 0) continue;
             n[y[i]]++;
             hits[y[i]] += c->classes.cluster[i] == y[i];
         }
@@ -259,7 +259,7 @@ static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
             occurring += n[k] > 0;
             if (n[k]) shares += (double)hits[k] / (double)n[k];
         }
-        out->top1 = (double)all / (double)c->split->N;
+        out->top1 = (double)all / (double)(c->split->N - c->split->unlabelled);
         out->mean_class_acc = shares / (double)occurring;
     }
     const bool whole = n && hits;
@@ -297,6 +297,7 @@ static char *zeroshot_json(const Call *c, const TurtleZeroshotResult *r) {
     json_real(&j, "seconds", r->seconds);
     json_text(&j, "split", r->split);
     json_integer(&j, "samples", r->samples);
+    json_integer(&j, "unlabelled", r->unlabelled);
     json_real(&j, "top1", r->top1);
     json_real(&j, "mean_class_acc", r->mean_class_acc);
     json_integer(&j, "classes", r->classes);
@@ -332,6 +333,7 @@ static Status append_line(const Call *c, const TurtleZeroshotResult *r, Error *e
 static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
     out->split = c->split->name;
     out->samples = c->split->N;
+    out->unlabelled = c->split->unlabelled;
     out->classes = c->prompts.classes;
     out->prompts = 0;
     for (int64_t k = 0; k < out->classes; k++) out->prompts += prompts_of(&c->prompts, k);

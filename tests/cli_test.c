@@ -62,11 +62,9 @@ static Fixture fixture(void) {
     save_f32(&f, "short.npy", ROWS - 1, DIMENSION, -1, 0);
     save_f32(&f, "nan.npy", ROWS, DIMENSION, 7, NAN);
     save_f32(&f, "inf.npy", ROWS, DIMENSION, 31, -INFINITY);
-    save_f32(&f, "y_float.npy", ROWS, 1, -1, 0);
     save_f32(&f, "none.npy", 0, DIMENSION, -1, 0);
     save_labels(&f, "y.npy", ROWS, 4, 0);
     save_labels(&f, "y_short.npy", ROWS - 1, 4, 0);
-    save_labels(&f, "y_negative.npy", ROWS, 4, -1);
     path = format_text("%s/text.npy", f.folder);
     write_bytes(path, "not an array", 12);
     free(path);
@@ -111,9 +109,7 @@ Test(cli, bad_features_and_labels_get_one_line, .timeout = 60) {
         {1, "more than the 40 samples", "train --features @/a.npy --classes 41"},
         {2, "number of classes", "train --features @/a.npy"},
         {1, "expected 40 labels", "train --features @/a.npy --labels @/y_short.npy --classes 4"},
-        {1, "is not a class", "train --features @/a.npy --labels @/y_negative.npy --classes 4"},
-        {1, "set --classes 4", "train --features @/a.npy --labels @/y.npy --classes 3"},
-        {1, "expected integers", "train --features @/a.npy --labels @/y_float.npy --classes 4"},
+        {1, "save x.argmax(1)", "train --features @/a.npy --labels @/a.npy --classes 4"},
         {2, "--val_labels without", "train --features @/a.npy --val_labels @/y.npy --classes 4"},
         {2, "one per space", "train --features @/a.npy @/b.npy --val_features @/a.npy --classes 4"},
         {1, "No such file", "train --root_dir @ --dataset mnist --phis nowhere"},

@@ -95,7 +95,7 @@ Test(probe, bad_use_gets_one_line, .timeout = 60) {
         {2, "--C 0.5 with --validation", PATCHES "--C 0.5 --validation"},
         {2, "--max_iter 0", PATCHES "--max_iter 0"},
         {2, "--tol -1", PATCHES "--tol -1"},
-        {1, "set --classes 10", PATCHES "--classes 9"},
+        {1, "leave --classes out", PATCHES "--classes 9"},
         {1, "expected 8000 labels",
          "--features " DEMO "/representations/patches/mnist_train.npy "
          "--labels " DEMO "/labels/mnist_val.npy"},

@@ -1,0 +1,158 @@
+/* label_lines.c - labels as text: one a line, perhaps below the name of the column. */
+#include "label_lines.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static bool is_blank(const char *text) {
+    return !text[strspn(text, " \t")];
+}
+
+/* Takes blanks off both ends, then quotes as CSV has them. */
+static char *strip(char *text) {
+    text += strspn(text, " \t");
+    size_t n = strlen(text);
+    while (n > 0 && strchr(" \t", text[n - 1])) text[--n] = '\0';
+    if (n < 2 || text[0] != '"' || text[n - 1] != '"') return text;
+    char *to = text;
+    for (size_t i = 1; i < n - 1; i++) {
+        *to++ = text[i];
+        if (text[i] == '"' && text[i + 1] == '"' && i + 1 < n - 1) i++;
+    }
+    *to = '\0';
+    return text;
+}
+
+/* Columns that commas outside of quotes part. */
+static int64_t columns(const char *line) {
+    int64_t n = 1;
+    bool quoted = false;
+    for (; *line; line++) {
+        if (*line == '"') quoted = !quoted;
+        n += *line == ',' && !quoted;
+    }
+    return n;
+}
+
+/* Commas part columns in a .csv, and where all lines have as many of them; tabs always. A name of a class
+ * may hold commas, a label may not be a whole row. */
+static Status check_columns(const LabelLines *l, const char *path, Error *err) {
+    const size_t n = strlen(path);
+    const bool csv = n >= 4 && strcasecmp(path + n - 4, ".csv") == 0;
+    int64_t least = INT64_MAX, most = 0, tabs = 0, where = 0;
+    for (int64_t i = 0; i < l->count; i++) {
+        const char *line = l->item[i] + strspn(l->item[i], " \t"), *tab = strchr(line, '\t');
+        const int64_t commas = columns(line);
+        if (!*line) continue;
+        if (commas > most) most = commas, where = i;
+        if (commas < least) least = commas;
+        if (tab && !is_blank(tab) && !tabs) tabs = i + 1;
+    }
+    if (tabs)
+        return fail(err, ERR_FORMAT,
+                    "labels: %s: line %lld has several columns: expected one label a line: "
+                    "cut -fN keeps column N",
+                    path, (long long)tabs);
+    if (most < 2 || (!csv && least != most)) return OK;
+    return fail(err, ERR_FORMAT,
+                "labels: %s: line %lld has %lld columns: expected one label a line: cut -d, -fN "
+                "keeps column N (pandas: to_csv(index=False))",
+                path, (long long)where + 1, (long long)most);
+}
+
+/* --- the header ------------------------------------------------------------------------------- */
+
+static bool is_number(const char *text) {
+    char *end;
+    strtod(text, &end);
+    return end != text && !*end;
+}
+
+static bool names_a_column(const char *text) {
+    static const char *const words[] = {
+        "label",  "labels", "class",    "classes",  "target",   "targets",     "y",
+        "y_true", "id",     "class_id", "label_id", "category", "ground_truth"};
+    text += strspn(text, "# ");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(text, words[i]) == 0) return true;
+    return false;
+}
+
+static int find_header(const LabelLines *l, int64_t expected) {
+    const bool spare = l->count == expected + 1, number = l->count && is_number(l->item[0]);
+    bool numbers = true, texts = true;
+    if (l->count < 2 || !*l->item[0]) return 0;
+    for (int64_t i = 1; i < l->count; i++) {
+        if (strcmp(l->item[i], l->item[0]) == 0) return 0;
+        if (!*l->item[i]) continue;
+        if (is_number(l->item[i])) texts = false;
+        else numbers = false;
+    }
+    if (number) return spare && texts; /* pandas calls a column without a name 0 */
+    return spare || (numbers && names_a_column(l->item[0]));
+}
+
+/* --- a file ----------------------------------------------------------------------------------- */
+
+/* Cuts the text at its line ends: LF, CRLF, or CR alone where there is no LF. */
+static void cut(LabelLines *l, char *text, int64_t bytes) {
+    const char end =
+        memchr(text, '\n', (size_t)bytes) || !memchr(text, '\r', (size_t)bytes) ? '\n' : '\r';
+    char *at = text, *last = text + bytes;
+    while (at < last) {
+        char *stop = memchr(at, end, (size_t)(last - at));
+        if (!stop) stop = last;
+        *stop = '\0';
+        if (stop > at && stop[-1] == '\r') stop[-1] = '\0';
+        l->item[l->count++] = at;
+        at = stop + 1;
+    }
+}
+
+Status label_lines_open(LabelLines *out, const FileMap *text, const char *path, int64_t expected,
+                        Error *err) {
+    const bool marked = text->bytes >= 3 && memcmp(text->data, "\xef\xbb\xbf", 3) == 0;
+    const int64_t start = marked ? 3 : 0, bytes = text->bytes - start;
+    int64_t most = 1;
+    *out = (LabelLines){0};
+    if (bytes > 0 && memchr(text->data + start, '\0', (size_t)bytes))
+        return fail(err, ERR_FORMAT,
+                    "labels: %s: expected .npy or UTF-8 text with one label a line, got bytes of "
+                    "zero",
+                    path);
+    for (int64_t i = start; i < text->bytes; i++)
+        most += text->data[i] == '\n' || text->data[i] == '\r';
+    out->bytes = malloc((size_t)bytes + 1);
+    out->item = malloc((size_t)most * sizeof *out->item);
+    if (!out->bytes || !out->item) {
+        label_lines_close(out);
+        return fail(err, ERR_MEMORY, "labels: %s: out of memory", path);
+    }
+    if (bytes > 0) memcpy(out->bytes, text->data + start, (size_t)bytes);
+    out->bytes[bytes] = '\0';
+    cut(out, out->bytes, bytes);
+    const Status st = check_columns(out, path, err);
+    if (st != OK) {
+        label_lines_close(out);
+        return st;
+    }
+    if (out->count) out->item[0] = strip(out->item[0]);
+    /* below a header there is one line more, which may be an empty label too */
+    while (out->count > expected && is_blank(out->item[out->count - 1]) &&
+           !(out->count == expected + 1 && names_a_column(out->item[0])))
+        out->count--;
+    for (int64_t i = 1; i < out->count; i++) out->item[i] = strip(out->item[i]);
+    out->header = find_header(out, expected);
+    return OK;
+}
+
+void label_lines_close(LabelLines *l) {
+    if (!l) return;
+    free(l->bytes);
+    free(l->item);
+    *l = (LabelLines){0};
+}
