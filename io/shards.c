@@ -24,8 +24,9 @@ typedef struct {
 } Index;
 
 bool shards_is_index(const FileMap *map) {
+    if (map->bytes == 0) return false;
     JsonReader r = json_reader(map->data, map->bytes);
-    return map->bytes > 0 && json_peek(&r) == '{';
+    return json_peek(&r) == '{';
 }
 
 static Status no_memory(const Index *x) {

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../host/encoder.h"
 #include "../io/image.h"
 #include "../io/prompts.h"
 #include "../io/tensor_file.h"
@@ -55,6 +56,21 @@ static void fuzz_shards(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
+/* The names of a file's tensors, without their wrappers, and what network they are of. */
+static void fuzz_weights(const uint8_t *data, size_t bytes) {
+    char path[64], text[160];
+    int fd;
+    Error err;
+    Weights w;
+    EncoderShape shape;
+    file_of(path, &fd, data, bytes);
+    if (weights_open(&w, NULL, NULL, path, &err) == OK) {
+        if (encoder_shape(&shape, &w) == OK) encoder_describe(text, &shape);
+        weights_close(&w);
+    }
+    close(fd);
+}
+
 static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
@@ -62,6 +78,7 @@ static const struct {
     {"image", fuzz_image},
     {"names", fuzz_names},
     {"shards", fuzz_shards},
+    {"weights", fuzz_weights},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };

@@ -490,3 +490,52 @@ Test(weights_names, doubles_are_the_same_weights, .timeout = 60) {
     expect_same(&b, &set, "x.safetensors", DINO, WORDS("prefix 'module.'"));
     bench_close(&b);
 }
+
+/* --- the program ------------------------------------------------------------------------------ */
+
+/* Whoever meets a wrapped file says so: once, on stderr or in what it prints. */
+Test(weights_names, the_program_says_what_was_taken_off, .timeout = 60) {
+    static const char *const says[] = {
+        "tensors are those of 'teacher', prefix 'backbone.' taken off",
+        "of two networks the one with teacher/backbone.cls_token",
+        "tensors passed over: 35 of student, 1 of dino_head"};
+    Bench b = bench_open();
+    Ran ran;
+    TensorSet set = wrapped(DINO, "teacher/backbone.");
+    add_other(&set, DINO, "student/module.backbone.");
+    add_number(&set, "teacher/dino_head.mlp.0.weight");
+    char *path = write_set(&b, "teacher.safetensors", &set);
+    char *image = format_text("%s/images/0.ppm", b.folder),
+         *folder = format_text("%s/images", b.folder);
+    uint8_t picture[15 + 8 * 8 * 3] = "P6\n8 8\n255\n";
+    Error err;
+    ASSERT_OK(folder_make(folder, &err), err);
+    write_bytes(image, picture, 11 + 8 * 8 * 3);
+
+    run_turtle(&ran, "info %s", path);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    for (int i = 0; i < 3; i++) cr_expect(strstr(ran.out, says[i]), "%s: %s", says[i], ran.out);
+    cr_expect(strstr(ran.out, "student/module.backbone.cls_token"),
+              "info names tensors as they are");
+    run_turtle(&ran, "info --json %s", path);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    for (int i = 0; i < 3; i++) cr_expect(strstr(ran.out, says[i]), "%s", says[i]);
+
+    for (int quiet = 0; quiet < 2; quiet++) {
+        run_turtle(&ran,
+                   "features --images %s --name x --weights %s --root_dir %s/r --image_size 56 "
+                   "--threads 1 %s",
+                   folder, path, b.folder, quiet ? "--quiet" : "");
+        cr_assert(ran.status == 0, "%s", ran.err);
+        for (int i = 0; i < 3; i++) {
+            const char *at = strstr(ran.err, says[i]);
+            cr_expect((at == NULL) == (quiet == 1), "%s: %s", says[i], ran.err);
+            cr_expect(!at || !strstr(at + 1, says[i]), "twice: %s", ran.err);
+        }
+    }
+    free(folder);
+    free(image);
+    free(path);
+    set_free(&set);
+    bench_close(&b);
+}
