@@ -95,7 +95,7 @@ typedef struct {
 } Sign;
 
 #define SIGN(at, text, kind) \
-    { at, text, (int)sizeof text - 1, kind }
+    { (at), (text), (int)sizeof(text) - 1, (kind) }
 
 static const Sign signs[] = {
     SIGN(0, "\xff\xd8\xff\xf7", JPEG_LS),

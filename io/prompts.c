@@ -70,7 +70,7 @@ static bool add_class(Prompts *p, int64_t *used, const char *line, size_t n) {
 
 static bool classes_alloc(Prompts *p, int64_t bytes) {
     p->classes = 0;
-    p->begin = malloc(((size_t)bytes / 2 + 2) * sizeof *p->begin);
+    p->begin = calloc((size_t)bytes / 2 + 2, sizeof *p->begin);
     return p->begin && texts_alloc(&p->names, bytes);
 }
 

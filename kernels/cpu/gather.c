@@ -14,7 +14,8 @@ static void narrow_row(uint16_t *to, const Batch *out, const uint8_t *from, cons
     float run[RUN];
     for (int64_t j = 0; j < f->d; j += RUN) {
         const int64_t n = f->d - j < RUN ? f->d - j : RUN;
-        dtype_to_f32(run, from + j * dtype_bytes(f->type), f->type, f->swapped, n);
+        if (!dtype_to_f32(run, from + j * dtype_bytes(f->type), f->type, f->swapped, n))
+            return; /* never: cpu_gather refused such a type */
         if (out->type == DTYPE_BF16)
             for (int64_t i = 0; i < n; i++) to[j + i] = bf16_from_f32(run[i]);
         else
