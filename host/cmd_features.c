@@ -19,7 +19,7 @@ static const Flag features_flags[] = {
     {"batch_size", FLAG_TEXT, offsetof(TurtleFeaturesOptions, batch_size), "N",
      "images encoded at a time; changes no bit"},
     {"image_size", FLAG_INTEGER, offsetof(TurtleFeaturesOptions, image_size), "N",
-     "side of the crop; 0: as the encoder was published"},
+     "side of the square that it sees; 0: as its configuration says"},
     {"feature", FLAG_TEXT, offsetof(TurtleFeaturesOptions, feature), "cls|patchmean|cls+mean",
      "class token, mean of the patches, or both"},
     {"normalize", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, normalize), NULL,
@@ -32,6 +32,24 @@ static const Flag features_flags[] = {
      "only the I-th of N pieces of each split"},
     {"resume", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, resume), NULL,
      "continue an interrupted call"},
+    {0}};
+
+/* Where a fact is not given: host/encoder_facts.h. */
+const Flag encoder_flags[] = {
+    {"config", FLAG_TEXT, offsetof(TurtleEncoder, config), "FILE",
+     "config.json, open_clip_config.json or a folder; else beside the weights"},
+    {"heads", FLAG_INTEGER, offsetof(TurtleEncoder, heads), "N",
+     "of attention; 0: as its configuration says"},
+    {"activation", FLAG_TEXT, offsetof(TurtleEncoder, activation), "quickgelu|gelu|gelu_tanh",
+     "of the MLPs"},
+    {"norm_eps", FLAG_REAL, offsetof(TurtleEncoder, norm_eps), "X",
+     "of the layer norms; 0: as its configuration says"},
+    {"mean", FLAG_TEXT, offsetof(TurtleEncoder, mean), "R,G,B", "subtracted from pixels of 0 to 1"},
+    {"std", FLAG_TEXT, offsetof(TurtleEncoder, std), "R,G,B", "then divided by"},
+    {"resize", FLAG_TEXT, offsetof(TurtleEncoder, resize), "crop|squash",
+     "the middle of the resized picture, or all of it made square"},
+    {"interpolation", FLAG_TEXT, offsetof(TurtleEncoder, interpolation), "bicubic|bilinear",
+     "of the resizing"},
     {0}};
 
 static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {
@@ -51,17 +69,19 @@ static Status run_features(int argc, char **argv, CommandFlags *flags, Error *er
     TurtleFeaturesOptions options;
     TurtleFilesResult result;
     turtle_features_defaults(&options);
-    const FlagTable tables[] = {{"Images", image_flags, &options.images},
-                                {"Encoders", features_flags, &options},
-                                {"Common", common_flags, &options.common},
-                                {"Output", command_flags, flags}};
-    Status st = command_parse(&command_features, tables, 4, argc, argv, flags, NULL, err);
+    const FlagTable tables[] = {
+        {"Images", image_flags, &options.images},
+        {"Encoders", features_flags, &options},
+        {"What weights do not say of their encoder", encoder_flags, &options.encoder},
+        {"Common", common_flags, &options.common},
+        {"Output", command_flags, flags}};
+    Status st = command_parse(&command_features, tables, 5, argc, argv, flags, NULL, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_features(&options, &result, err);
         if (st == OK) print_and_free(&result, flags);
     }
-    flags_free(tables, 4);
+    flags_free(tables, 5);
     return st;
 }
 

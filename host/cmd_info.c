@@ -7,6 +7,8 @@
 typedef struct {
     bool plan;
     TurtlePlanOptions of;
+    TurtleEncoder encoder;
+    int64_t image_size;
 } InfoFlags;
 
 static const Flag info_flags[] = {
@@ -24,16 +26,25 @@ static const Flag info_flags[] = {
      "auto: this machine's GPU, h200 without one"},
     {0}};
 
+static const Flag size_flags[] = {{"image_size", FLAG_INTEGER, offsetof(InfoFlags, image_size), "N",
+                                   "side of the square that the encoder sees"},
+                                  {0}};
+
 static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     const char *file = NULL;
     char *text = NULL, *json = NULL;
     InfoFlags info = {0};
     turtle_plan_defaults(&info.of);
-    const FlagTable tables[] = {{"Plan", info_flags, &info}, {"Output", command_flags, flags}};
-    Status st = command_parse(&command_info, tables, 2, argc, argv, flags, &file, err);
+    const FlagTable tables[] = {
+        {"What weights do not say of their encoder", encoder_flags, &info.encoder},
+        {"Size", size_flags, &info},
+        {"Plan", info_flags, &info},
+        {"Output", command_flags, flags}};
+    Status st = command_parse(&command_info, tables, 4, argc, argv, flags, &file, err);
     if (st == OK && !flags->help)
-        st = info.plan ? turtle_plan(&info.of, &text, &json, err)
-                       : turtle_info(file, &text, &json, err);
+        st = info.plan
+                 ? turtle_plan(&info.of, &text, &json, err)
+                 : turtle_info_encoder(file, &info.encoder, info.image_size, &text, &json, err);
     if (st == OK && !flags->help && !flags->json) { /* names of tensors may hold anything */
         char *shown = printable_copy(text, true);
         fputs(shown ? shown : "", stdout);
@@ -44,7 +55,7 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     if (st == OK && !flags->help && flags->json) putchar('\n');
     free(text);
     free(json);
-    flags_free(tables, 2);
+    flags_free(tables, 4);
     return st;
 }
 

@@ -12,6 +12,7 @@ typedef struct {
 extern const Flag command_flags[]; /* fields of CommandFlags */
 extern const Flag common_flags[];  /* fields of TurtleCommon */
 extern const Flag input_flags[];   /* fields of TurtleInputs */
+extern const Flag encoder_flags[]; /* fields of TurtleEncoder */
 
 typedef struct {
     const char *name, *summary;

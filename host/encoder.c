@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models.h"
 #include "text.h"
 #include "weight_names.h"
 
@@ -34,46 +35,18 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
                          w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
     }
     if (w->status == OK) kind_of(s)->shape(s, w);
-    s->heads = s->width / HEAD_DIM;
     if (w->status == OK && s->kind != ENCODER_DINOV2) text_shape(s, w);
     return w->status;
-}
-
-/* The name under which a network was published, or NULL. */
-static const char *published_name(const EncoderShape *s) {
-    static const struct {
-        EncoderKind kind;
-        int64_t width, depth, patch;
-        const char *name;
-    } published[] = {{ENCODER_CLIP_VIT, 768, 12, 32, "CLIP ViT-B/32"},
-                     {ENCODER_CLIP_VIT, 768, 12, 16, "CLIP ViT-B/16"},
-                     {ENCODER_CLIP_VIT, 1024, 24, 14, "CLIP ViT-L/14"},
-                     {ENCODER_CLIP_RESNET, 2048, 16, 32, "CLIP RN50"},
-                     {ENCODER_CLIP_RESNET, 2048, 33, 32, "CLIP RN101"},
-                     {ENCODER_CLIP_RESNET, 2560, 26, 32, "CLIP RN50x4"},
-                     {ENCODER_CLIP_RESNET, 3072, 40, 32, "CLIP RN50x16"},
-                     {ENCODER_CLIP_RESNET, 4096, 60, 32, "CLIP RN50x64"},
-                     {ENCODER_DINOV2, 384, 12, 14, "DINOv2 ViT-S/14"},
-                     {ENCODER_DINOV2, 768, 12, 14, "DINOv2 ViT-B/14"},
-                     {ENCODER_DINOV2, 1024, 24, 14, "DINOv2 ViT-L/14"},
-                     {ENCODER_DINOV2, 1536, 40, 14, "DINOv2 ViT-g/14"}};
-    int64_t depth = s->depth;
-    for (int i = 0; i < 4; i++) depth += s->stages[i];
-    for (size_t i = 0; i < sizeof published / sizeof *published; i++)
-        if (published[i].kind == s->kind && published[i].width == s->width &&
-            published[i].depth == depth && published[i].patch == s->patch)
-            return published[i].name;
-    return NULL;
 }
 
 void encoder_describe(char text[160], const EncoderShape *s) {
     static const char *const kinds[] = {"CLIP vision transformer", "CLIP residual network",
                                         "DINOv2 vision transformer"};
-    const char *name = published_name(s);
+    const PublishedShape *p = published_shape(s);
     char registers[48] = "";
     if (s->registers)
         snprintf(registers, sizeof registers, " with %lld registers", (long long)s->registers);
-    snprintf(text, 160, "%s%s", name ? name : kinds[s->kind], registers);
+    snprintf(text, 160, "%s%s", p ? p->name : kinds[s->kind], registers);
 }
 
 /* --- the encoder ------------------------------------------------------------------------------ */
@@ -86,36 +59,21 @@ struct Encoder {
     Network *network;
     const Ops *ops;
     Queue *queue;
-    int resize, side;
+    EncoderFacts facts;
+    int side;                       /* of its images */
     Buffer bytes, images, features; /* of one batch */
 };
-
-/* CLIP: the model's own size. Released DINOv2 (patch 14, 37 x 37 positions, trained at 518): short
- * side 256, crop 224, as TURTLE does. Other DINOv2-shaped files: their own size. */
-static Status choose_size(Encoder *e, Error *err) {
-    const EncoderShape *s = &e->shape;
-    const int64_t native = s->grid * s->patch, asked = e->options.image_size;
-    const bool released = s->kind == ENCODER_DINOV2 && s->patch == 14 && s->grid == 37;
-    const int64_t side = asked ? asked : released ? 224 : native;
-    if (side < s->patch || side % s->patch || side > 4096)
-        return fail(
-            err, ERR_ARG,
-            "features: --image_size %lld: expected a multiple of %lld, the side of a patch, "
-            "up to 4096",
-            (long long)side, (long long)s->patch);
-    e->side = (int)side;
-    e->resize = released ? (int)((side * 256 + 112) / 224) : (int)side;
-    return OK;
-}
 
 static Status open_network(Encoder *e, const char *path, Error *err) {
     Status st = e->ops->mem.queue_open(e->ops->device, &e->queue, err);
     if (st == OK) st = weights_open(&e->weights, e->ops, e->queue, path, err);
     if (st == OK) st = encoder_shape(&e->shape, &e->weights);
-    if (st == OK) st = choose_size(e, err);
+    const FactOptions known = {e->options.given, e->options.image_size, e->options.published};
+    if (st == OK) st = encoder_facts(&e->facts, &e->shape, TOWER_IMAGE, &e->weights, &known, err);
     if (st != OK) return st;
+    e->side = e->facts.rule.crop;
     e->kind = kind_of(&e->shape);
-    e->network = e->kind->load(&e->weights, &e->shape, &e->options, e->side);
+    e->network = e->kind->load(&e->weights, &e->shape, &e->facts, e->options.feature);
     if (e->shape.kind != ENCODER_DINOV2) text_pass_over(&e->weights, &e->shape);
     return weights_finish(&e->weights);
 }
@@ -178,9 +136,13 @@ int64_t encoder_features(const Encoder *e) {
     return e->kind->features(e->network);
 }
 
+const EncoderFacts *encoder_known(const Encoder *e) {
+    return &e->facts;
+}
+
 void encoder_image_size(const Encoder *e, int *resize, int *side) {
-    *resize = e->resize;
-    *side = e->side;
+    *resize = e->facts.rule.resize;
+    *side = e->facts.rule.crop;
 }
 
 /* features = network(images), both on the device, and back to the host. */
@@ -194,16 +156,11 @@ static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
 }
 
 Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err) {
-    static const float mean[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
-                                     {0.485f, 0.456f, 0.406f}};              /* ImageNet */
-    static const float std[2][3] = {{0.26862954f, 0.26130258f, 0.27577711f},
-                                    {0.229f, 0.224f, 0.225f}};
-    const int family = e->shape.kind == ENCODER_DINOV2;
     if (B < 1 || B > e->options.batch)
         return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
                     (long long)e->options.batch);
     e->ops->mem.to_device(e->queue, e->bytes.data, pixels, B * 3 * e->side * e->side);
-    e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, mean[family], std[family], B,
+    e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, e->facts.mean, e->facts.std, B,
                           e->side);
     return run_network(e, features, B, err);
 }

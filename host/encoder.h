@@ -3,29 +3,30 @@
  * Three kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
  * Radford et al. 2021, github.com/openai/CLIP, model.py) and DINOv2's vision transformer (vit.c;
  * Oquab et al. 2023, github.com/facebookresearch/dinov2). What a file holds is read from the names
- * and shapes of its tensors. Numbers are used as they are stored; the published CLIP loader rounds
+ * and shapes of its tensors; what they do not say, encoder_facts.h finds. Numbers are used as they are stored; the published CLIP loader rounds
  * the matrices of float32 files to float16 first.
  */
 #ifndef TURTLE_HOST_ENCODER_H
 #define TURTLE_HOST_ENCODER_H
 
+#include "encoder_facts.h"
 #include "transformer.h"
 #include "weights.h"
 
 typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2 } EncoderKind;
 
 /* What the tensors say, before any of them is read. */
-typedef struct {
+typedef struct EncoderShape {
     EncoderKind kind;
-    bool hugging_face;    /* names as in Hugging Face's files, not the original ones */
-    int64_t width, heads; /* residual network: of the attention pooling */
-    int64_t depth;        /* transformer: blocks */
-    int64_t stages[4];    /* residual network: blocks of its four stages */
-    int64_t patch;        /* transformer: side of a patch; residual network: 32, its whole stride */
-    int64_t grid;         /* patches along a side of the native image */
-    int64_t registers;    /* DINOv2 with registers: 4 */
-    bool gated;           /* SwiGLU */
-    int64_t features;     /* numbers per image */
+    bool hugging_face; /* names as in Hugging Face's files, not the original ones */
+    int64_t width;     /* residual network: of the attention pooling */
+    int64_t depth;     /* transformer: blocks */
+    int64_t stages[4]; /* residual network: blocks of its four stages */
+    int64_t patch;     /* transformer: side of a patch; residual network: 32, its whole stride */
+    int64_t grid;      /* patches along a side of the native image */
+    int64_t registers; /* DINOv2 with registers: 4 */
+    bool gated;        /* SwiGLU */
+    int64_t features;  /* numbers per image */
     int64_t text_depth, text_width, vocabulary, context; /* 0: no text encoder in the file */
 } EncoderShape;
 
@@ -37,7 +38,9 @@ void encoder_describe(char text[160], const EncoderShape *shape);
 typedef enum { FEATURE_CLS, FEATURE_PATCHMEAN, FEATURE_CLS_MEAN } FeatureKind;
 
 typedef struct {
-    int64_t image_size; /* 0: as the model was published */
+    TurtleEncoder given; /* flags; zeros: none */
+    bool published;      /* the file is the published one of its phi */
+    int64_t image_size;  /* 0: not given */
     FeatureKind feature;
     bool normalize; /* to length 1 */
     int64_t batch;  /* most images at a time */
@@ -56,12 +59,14 @@ int64_t encoder_features(const Encoder *e); /* numbers per image */
 int64_t encoder_file_bytes(const Encoder *e);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *encoder_said(const Encoder *e);
-/* Images are resized so that their short side is `resize`, then cropped to `side` x `side`. */
+/* What the tensors do not say of it. */
+const EncoderFacts *encoder_known(const Encoder *e);
+/* Sizes of the rule by which a picture becomes the encoder's (encoder_known: rule). */
 void encoder_image_size(const Encoder *e, int *resize, int *side);
 
 /* features (B,encoder_features) of pixels (B,side,side,3) uint8 RGB; B <= batch. Host memory. */
 Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err);
-/* The same of images (B,side,side,3) that are normalised already. */
+/* Features of images (B,side,side,3) that are normalised already. */
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
 
 /* --- one kind each: vit.c, resnet.c ----------------------------------------------------------- */
@@ -71,8 +76,8 @@ typedef struct Network Network;
 typedef struct {
     /* Sizes from the tensors, given kind and hugging_face. */
     void (*shape)(EncoderShape *shape, Weights *w);
-    Network *(*load)(Weights *w, const EncoderShape *shape, const EncoderOptions *options,
-                     int64_t side);
+    Network *(*load)(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                     FeatureKind feature);
     void (*free)(Network *network);
     int64_t (*features)(const Network *network);
     /* Device memory for a batch. */

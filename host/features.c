@@ -62,7 +62,7 @@ typedef struct {
     Encoder *encoder; /* of the current phi */
     const char *phi;
     char *weights;
-    int resize, side;
+    int side; /* of its images */
     TurtleFilesResult *result;
     TurtleProgress progress;
     double started;
@@ -150,7 +150,8 @@ static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) 
     const int64_t bytes = 3 * (int64_t)c->side * c->side, d = p->file.d;
     int64_t good = 0;
     Status st = OK;
-    load_images(p->pixels, p->loaded, p->list, from, n, c->resize, c->side, c->ops.threads);
+    load_images(p->pixels, p->loaded, p->list, from, n, &encoder_known(c->encoder)->rule,
+                c->ops.threads);
     for (int64_t i = 0; st == OK && i < n; i++) {
         if (p->loaded[i].status != OK) {
             st = bad_image(c, p, i, err);
@@ -204,9 +205,17 @@ static void fingerprint(char text[64], const Call *c, const Piece *p) {
         const char *name = p->list->source[i].name;
         names = crc32_update(names, (const uint8_t *)name, (int64_t)strlen(name) + 1);
     }
-    snprintf(text, 64, "%08x %lld %d %d %d %d", (unsigned)names,
-             (long long)encoder_file_bytes(c->encoder), (int)o->feature, o->normalize, c->resize,
-             c->side);
+    char fact[96];
+    uint32_t facts = 0;
+    const EncoderFacts *known = encoder_known(c->encoder);
+    for (int i = 0; i < FACTS; i++) {
+        fact_text(fact, known, (Fact)i);
+        if (known->used[i])
+            facts = crc32_update(facts, (const uint8_t *)fact, (int64_t)strlen(fact));
+    }
+    snprintf(text, 64, "%08x %lld %d %d %08x %d", (unsigned)names,
+             (long long)encoder_file_bytes(c->encoder), (int)o->feature, o->normalize,
+             (unsigned)facts ^ (unsigned)known->rule.crop_down, c->side);
 }
 
 /* <root>/representations/<phi>/<name>_<split>, of a shard with its number; fresh memory. */
@@ -311,11 +320,12 @@ static Status run_phi(Call *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const SourceSplits *s = &c->in.splits;
     Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
+    c->encoder_options.published = model_find(c->phi) && !o->weights;
     if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
     if (st == OK) notices(c->hooks, encoder_said(c->encoder));
     if (st == OK) st = check_model(c, err);
     if (st == OK) {
-        encoder_image_size(c->encoder, &c->resize, &c->side);
+        c->side = encoder_known(c->encoder)->rule.crop;
         st = run_split(c, &s->train, "train", err);
     }
     if (st == OK && s->val.count) st = run_split(c, &s->val, "val", err);
@@ -336,6 +346,14 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
     if (o->weights && o->phis.count > 1)
         return fail(err, ERR_USAGE, "features: --weights is one file: expected one --phis, got %d",
                     o->phis.count);
+    const TurtleEncoder *e = &o->encoder;
+    if ((e->config || e->heads || e->activation || e->norm_eps != 0.0 || e->mean || e->std) &&
+        o->phis.count > 1)
+        return fail(
+            err, ERR_USAGE,
+            "features: --config, --heads, --activation, --norm_eps, --mean and --std are of "
+            "one encoder: expected one --phis, got %d",
+            o->phis.count);
     if (o->dump && o->phis.count > 1)
         return fail(err, ERR_USAGE, "features: --dump is one encoder's: expected one --phis");
     if (o->dump && o->resume) return fail(err, ERR_USAGE, "features: --dump cannot be resumed");
@@ -356,7 +374,8 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
 static Status call_open(Call *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const char *why = NULL;
-    c->encoder_options = (EncoderOptions){.image_size = o->image_size, .normalize = o->normalize};
+    c->encoder_options = (EncoderOptions){
+        .given = o->encoder, .image_size = o->image_size, .normalize = o->normalize};
     Status st = shard_parse(&c->shard, o->shard, err);
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
     if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);

@@ -101,8 +101,58 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     return OK;
 }
 
+static void json_fact(Json *j, const EncoderFacts *f, Fact fact) {
+    char text[96];
+    const float *colour = fact == FACT_MEAN ? f->mean : f->std;
+    fact_text(text, f, fact);
+    json_open(j, fact_name(fact));
+    switch (fact) {
+    case FACT_HEADS: json_integer(j, "value", f->heads); break;
+    case FACT_EPS: json_real(j, "value", f->eps); break;
+    case FACT_MEAN:
+    case FACT_STD:
+        json_open_array(j, "value");
+        for (int c = 0; c < 3; c++) json_real(j, NULL, colour[c]);
+        json_close_array(j);
+        break;
+    case FACT_SIZE:
+        json_integer(j, "value", f->rule.crop);
+        json_integer(j, "resize", f->rule.resize);
+        break;
+    case FACT_ACTIVATION:
+    case FACT_FIT:
+    case FACT_FILTER:
+    case FACTS: json_text(j, "value", text); break;
+    }
+    json_text(j, "source", f->source[fact]);
+    json_close(j);
+}
+
+/* What the tensors of one tower do not say: what would be run, and where that comes from. */
+static void info_facts(Weights *w, const EncoderShape *s, Tower tower, const FactOptions *options,
+                       char **text, Json *j) {
+    EncoderFacts f;
+    Error why;
+    char value[96];
+    json_open(j, tower == TOWER_TEXT ? "text_facts" : "facts");
+    if (encoder_facts(&f, s, tower, w, options, &why) != OK) {
+        add_line(text, "    would be refused: %s\n", why.text);
+        json_text(j, "refused", why.text);
+    } else {
+        for (int i = 0; i < FACTS; i++) {
+            if (!f.used[i]) continue;
+            fact_text(value, &f, (Fact)i);
+            add_line(text, "    %-13s  %s (%s)\n", fact_name((Fact)i), value, f.source[i]);
+            json_fact(j, &f, (Fact)i);
+        }
+        if (tower == TOWER_IMAGE && s->gated)
+            add_line(text, "    %-13s  SwiGLU (the tensors)\n", fact_name(FACT_ACTIVATION));
+    }
+    json_close(j);
+}
+
 /* What the network is, if the tensors are those of an encoder. */
-static void info_encoder(Weights *w, char **text, Json *j) {
+static void info_encoder(Weights *w, const FactOptions *options, char **text, Json *j) {
     EncoderShape s;
     char name[160];
     if (encoder_shape(&s, w) != OK) return;
@@ -113,25 +163,27 @@ static void info_encoder(Weights *w, char **text, Json *j) {
     json_integer(j, "features", s.features);
     json_integer(j, "image_size", image);
     if (s.kind == ENCODER_CLIP_RESNET)
-        add_line(
-            text,
-            "  image    %lld + %lld + %lld + %lld bottlenecks, attention pooling of %lld heads",
-            (long long)s.stages[0], (long long)s.stages[1], (long long)s.stages[2],
-            (long long)s.stages[3], (long long)s.heads);
+        add_line(text, "  image    %lld + %lld + %lld + %lld bottlenecks, attention pooling",
+                 (long long)s.stages[0], (long long)s.stages[1], (long long)s.stages[2],
+                 (long long)s.stages[3]);
     else
-        add_line(text,
-                 "  image    %lld blocks of width %lld, %lld heads, %s, patches of %lld x %lld",
-                 (long long)s.depth, (long long)s.width, (long long)s.heads,
-                 s.gated ? "SwiGLU" : "GELU", (long long)s.patch, (long long)s.patch);
+        add_line(text, "  image    %lld blocks of width %lld, patches of %lld x %lld",
+                 (long long)s.depth, (long long)s.width, (long long)s.patch, (long long)s.patch);
     add_line(text, "; trained at %lld x %lld; %lld features\n", image, image,
              (long long)s.features);
-    if (s.text_depth)
+    info_facts(w, &s, TOWER_IMAGE, options, text, j);
+    if (s.text_depth) {
         add_line(text, "  text     %lld blocks of width %lld, vocabulary %lld, context %lld\n",
                  (long long)s.text_depth, (long long)s.text_width, (long long)s.vocabulary,
                  (long long)s.context);
+        FactOptions of_text = *options;
+        of_text.given.heads = 0; /* of the image tower, where both are shown */
+        info_facts(w, &s, TOWER_TEXT, &of_text, text, j);
+    }
 }
 
-static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
+static Status info_tensors(const char *path, const FactOptions *options, char **text, Json *j,
+                           Error *err) {
     Weights w;
     Error ignored;
     const Status st = weights_open(&w, NULL, NULL, path, err);
@@ -140,7 +192,7 @@ static Status info_tensors(const char *path, char **text, Json *j, Error *err) {
     w.err = &ignored; /* a file may hold anything: a checkpoint is no encoder */
     for (int i = 0; i < w.file.count; i++) numbers += w.file.tensor[i].count;
     add_line(text, "%s: %d tensors, %" PRId64 " numbers\n", path, w.file.count, numbers);
-    info_encoder(&w, text, j);
+    info_encoder(&w, options, text, j);
     json_open_array(j, "notes");
     const char *line = weights_said(&w);
     for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
@@ -169,6 +221,12 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 Status turtle_info(const char *file, char **text, char **json, Error *err) {
+    return turtle_info_encoder(file, &(TurtleEncoder){0}, 0, text, json, err);
+}
+
+Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder, int64_t image_size,
+                           char **text, char **json, Error *err) {
+    const FactOptions options = {.given = *encoder, .image_size = image_size};
     Json j = {0};
     Status st = OK;
     *text = format_text("%s", "");
@@ -181,7 +239,7 @@ Status turtle_info(const char *file, char **text, char **json, Error *err) {
     } else {
         json_text(&j, "file", file);
         st = ends_with(file, ".npy") ? info_npy(file, text, &j, err)
-                                     : info_tensors(file, text, &j, err);
+                                     : info_tensors(file, &options, text, &j, err);
     }
     json_close(&j);
     *json = json_take(&j);

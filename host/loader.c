@@ -10,7 +10,7 @@ typedef struct {
     Loaded *loaded;
     const SourceList *list;
     int64_t first, n;
-    int resize, side;
+    ResizeRule rule;
     atomic_llong next;
 } Load;
 
@@ -22,8 +22,8 @@ static void *work(void *context) {
         Loaded *loaded = &l->loaded[i];
         loaded->status = source_image(l->list, l->first + i, &image, &loaded->err);
         if (loaded->status == OK)
-            loaded->status = resize_crop(&resizer, l->pixels + i * 3 * l->side * l->side, &image,
-                                         l->resize, l->side, &loaded->err);
+            loaded->status = resize_image(&resizer, l->pixels + i * 3 * l->rule.crop * l->rule.crop,
+                                          &image, &l->rule, &loaded->err);
         image_free(&image);
     }
     resizer_free(&resizer);
@@ -31,15 +31,10 @@ static void *work(void *context) {
 }
 
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 int resize, int side, int threads) {
+                 const ResizeRule *rule, int threads) {
     enum { MOST = 256 };
-    Load l = {.pixels = pixels,
-              .loaded = loaded,
-              .list = list,
-              .first = first,
-              .n = n,
-              .resize = resize,
-              .side = side};
+    Load l = {
+        .pixels = pixels, .loaded = loaded, .list = list, .first = first, .n = n, .rule = *rule};
     pthread_t helper[MOST];
     int helpers = 0;
     while (helpers < threads - 1 && helpers < MOST && helpers + 1 < n &&

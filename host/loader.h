@@ -2,6 +2,7 @@
 #ifndef TURTLE_HOST_LOADER_H
 #define TURTLE_HOST_LOADER_H
 
+#include "../io/resize.h"
 #include "../io/sources.h"
 
 /* What became of one source. */
@@ -10,9 +11,9 @@ typedef struct {
     Error err;
 } Loaded;
 
-/* Sources first .. first+n of `list` as pixels (n,side,side,3); loaded (n) says which are good. The
+/* Sources first .. first+n of `list` as pixels (n,crop,crop,3) by the rule; loaded (n) says which are good. The
  * others' pixels are undefined. */
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 int resize, int side, int threads);
+                 const ResizeRule *rule, int threads);
 
 #endif

@@ -35,6 +35,45 @@ const PublishedModel *model_find(const char *phi) {
     return NULL;
 }
 
+/* CLIP's widths from 1280 on, which are OpenCLIP's, are no multiples of 64 in every head; its weights
+ * of LAION and DataComp have GELU, OpenAI's QuickGELU. DINOv2's largest has SwiGLU. */
+static const PublishedShape shapes[] = {
+    {ENCODER_CLIP_VIT, 768, 12, 32, "CLIP ViT-B/32", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 768, 12, 16, "CLIP ViT-B/16", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 1024, 24, 14, "CLIP ViT-L/14", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 896, 12, 16, "CLIP ViT-B/16-plus", "LAION", 64, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1280, 32, 14, "CLIP ViT-H/14", "LAION", 80, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1408, 40, 14, "CLIP ViT-g/14", "LAION", 88, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1664, 48, 14, "CLIP ViT-bigG/14", "LAION", 104, ACT_GELU},
+    {ENCODER_CLIP_RESNET, 2048, 16, 32, "CLIP RN50", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 2048, 33, 32, "CLIP RN101", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 2560, 26, 32, "CLIP RN50x4", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 3072, 40, 32, "CLIP RN50x16", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 4096, 60, 32, "CLIP RN50x64", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_DINOV2, 384, 12, 14, "DINOv2 ViT-S/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 768, 12, 14, "DINOv2 ViT-B/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 1024, 24, 14, "DINOv2 ViT-L/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 1536, 40, 14, "DINOv2 ViT-g/14", "Meta", 64, ACT_GELU},
+};
+
+const PublishedShape *published_shape(const EncoderShape *s) {
+    int64_t depth = s->depth;
+    for (int i = 0; i < 4; i++) depth += s->stages[i];
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].kind == s->kind && shapes[i].width == s->width && shapes[i].depth == depth &&
+            shapes[i].patch == s->patch)
+            return &shapes[i];
+    return NULL;
+}
+
+int64_t published_head_width(EncoderKind kind, int64_t width) {
+    if (kind != ENCODER_CLIP_VIT) return HEAD_DIM;
+    if (width == 1792) return 112; /* OpenCLIP's ViT-e/14, of which there are no weights */
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].kind == kind && shapes[i].width == width) return shapes[i].head_width;
+    return HEAD_DIM;
+}
+
 /* <root>/checkpoints/<phi> with the first ending under which a file is there. */
 static char *own_file(const char *root, const char *phi) {
     static const char *const endings[] = {".pth", ".pt", ".safetensors"};

@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_MODELS_H
 #define TURTLE_HOST_MODELS_H
 
-#include "../io/status.h"
+#include "encoder.h"
 
 typedef struct {
     const char *phi;   /* "clipvitL14" */
@@ -13,6 +13,21 @@ typedef struct {
 
 /* The row of that phi, or NULL. */
 const PublishedModel *model_find(const char *phi);
+
+/* What the tensors of a published network do not say. */
+typedef struct {
+    EncoderKind kind;
+    int64_t width, depth, patch; /* of exactly these */
+    const char *name;            /* "CLIP ViT-B/32" */
+    const char *origin;          /* whose weights the facts below are true of */
+    int64_t head_width;
+    Activation activation; /* of both towers' blocks */
+} PublishedShape;
+
+/* Returns the published network of exactly this shape, or NULL. */
+const PublishedShape *published_shape(const EncoderShape *shape);
+/* Returns the width of a head in every published CLIP of this width, else 64. */
+int64_t published_head_width(EncoderKind kind, int64_t width);
 
 /* Where the weights of `phi` lie; fresh memory. `weights` NULL: the published place of a published
  * model, else <root>/checkpoints/<phi>.{pth,pt,safetensors}. A missing file is ERR_IO, with what to

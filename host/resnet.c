@@ -24,6 +24,7 @@ struct Network {
     Layer stem[3];
     Bottleneck *block; /* owned */
     int64_t blocks, side, width;
+    int64_t heads;                /* of the attention pooling */
     Layer query, key, value, out; /* of the attention pooling */
     const float *position;        /* (1 + n, channels) */
     Buffer x, y, a, b, scratch;   /* a block's input and output, and what lies between */
@@ -112,21 +113,22 @@ static void load_pooling(Network *r, Weights *w, const EncoderShape *shape, int6
     r->out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
 }
 
-static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderOptions *options,
-                            int64_t side) {
+static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                            FeatureKind feature) {
     Network *r = calloc(1, sizeof *r);
     for (int s = 0; r && s < STAGES; s++) r->blocks += shape->stages[s];
     if (r) r->block = calloc((size_t)r->blocks, sizeof *r->block);
     if (!r || !r->block) {
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
-    } else if (options->feature != FEATURE_CLS) {
+    } else if (feature != FEATURE_CLS) {
         w->status = fail(w->err, ERR_ARG,
                          "features: %s: a residual network has one feature per image: only "
                          "--feature cls",
                          w->path);
     } else {
         const int64_t width = shape->width / 32, half = width / 2;
-        r->side = side;
+        r->side = facts->rule.crop;
+        r->heads = facts->heads;
         r->width = width;
         r->stem[0] = load_conv(w, half, 3, 3, "visual.", "conv1.", "bn1.");
         r->stem[1] = load_conv(w, half, half, 3, "visual.", "conv2.", "bn2.");
@@ -244,7 +246,7 @@ static void pool(const Run *r, float *features, const float *x, float *tokens, i
     e->linear(r->queue, v, d, tokens, d, &net->value.weight, &(Epilogue){.bias = net->value.bias},
               r->B * T, scratch);
     e->attention(r->queue, (Tokens){out, d, d}, (Tokens){q, d, d}, (Tokens){k, T * d, d},
-                 (Tokens){v, T * d, d}, r->B, 1, T, d / HEAD_DIM, HEAD_DIM, false, scratch);
+                 (Tokens){v, T * d, d}, r->B, 1, T, net->heads, d / net->heads, false, scratch);
     e->linear(r->queue, features, net->out.weight.out, out, d, &net->out.weight,
               &(Epilogue){.bias = net->out.bias}, r->B, scratch);
 }

@@ -60,6 +60,7 @@ void text_pass_over(Weights *w, const EncoderShape *shape) {
 struct TextEncoder {
     Weights weights;
     EncoderShape shape;
+    EncoderFacts facts;
     Transformer transformer;
     Norm norm;
     Weight table, projection;
@@ -79,7 +80,10 @@ static void load(TextEncoder *t) {
     float *position = weights_read(w, s->context, d, "%s", names->position);
     if (position) t->position = weights_place(w, position, s->context * d);
     free(position);
-    t->transformer = (Transformer){.activation = ACT_QUICK_GELU, .eps = 1e-5, .causal = true};
+    t->transformer = (Transformer){.heads = t->facts.heads,
+                                   .activation = t->facts.activation,
+                                   .eps = t->facts.eps,
+                                   .causal = true};
     transformer_load(&t->transformer, w, names->block, names->blocks, d);
     t->norm = weights_norm(w, d, "%s", names->norm);
     t->projection = names->projection_transposed
@@ -109,6 +113,11 @@ static Status prepare(TextEncoder *t, Error *err) {
 }
 
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err) {
+    return text_open_as(out, ops, path, batch, &(FactOptions){0}, err);
+}
+
+Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t batch,
+                    const FactOptions *options, Error *err) {
     TextEncoder *t = *out = calloc(1, sizeof *t);
     if (!t) return fail(err, ERR_MEMORY, "text: out of memory");
     t->ops = ops;
@@ -118,6 +127,7 @@ Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t ba
     if (st == OK) st = encoder_shape(&t->shape, &t->weights);
     if (st == OK && !t->shape.text_depth)
         st = fail(err, ERR_ARG, "text: %s: there is no text encoder in this file", path);
+    if (st == OK) st = encoder_facts(&t->facts, &t->shape, TOWER_TEXT, &t->weights, options, err);
     if (st == OK) {
         load(t);
         st = t->weights.status;

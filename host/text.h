@@ -14,6 +14,9 @@ typedef struct TextEncoder TextEncoder;
 /* Opens the text encoder of a CLIP file; `batch` prompts at a time. `ops` and `path` must outlive
  * *out. */
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err);
+/* Opens it with facts that the caller knows. */
+Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t batch,
+                    const FactOptions *options, Error *err);
 void text_close(TextEncoder *t); /* NULL is fine */
 int64_t text_features(const TextEncoder *t);
 int64_t text_context(const TextEncoder *t);

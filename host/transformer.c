@@ -90,14 +90,13 @@ void transformer_load(Transformer *out, Weights *w, const BlockNames *names, con
                       int64_t width) {
     Transformer *t = out;
     t->width = width;
-    t->heads = width / HEAD_DIM;
     t->depth = transformer_depth(w, names, blocks);
     if (w->status != OK) return;
-    if (t->depth == 0 || width % HEAD_DIM || width == 0) {
+    if (t->depth == 0 || width == 0) {
         w->status = fail(w->err, ERR_FORMAT,
-                         "weights: %s: expected blocks %s0. and so on of a width that is a "
-                         "multiple of %d, got %lld blocks of width %lld",
-                         w->path, blocks, HEAD_DIM, (long long)t->depth, (long long)width);
+                         "weights: %s: expected blocks %s0. and so on, got %lld blocks of width "
+                         "%lld",
+                         w->path, blocks, (long long)t->depth, (long long)width);
         return;
     }
     t->gated = transformer_gated(w, names, blocks);

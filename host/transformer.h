@@ -44,8 +44,8 @@ typedef struct {
     void *scratch;
 } TransformerSpace;
 
-/* Blocks called "<blocks>0.", "<blocks>1.", ... as many as there are; `width` is known. Failures
- * stick to *w. */
+/* Blocks called "<blocks>0.", "<blocks>1.", ... as many as there are. `width` is known; heads,
+ * activation, eps and causal stand in *out already. Failures stick to *w. */
 void transformer_load(Transformer *out, Weights *w, const BlockNames *names, const char *blocks,
                       int64_t width);
 void transformer_free(Transformer *t); /* NULL and twice are fine */

@@ -225,13 +225,26 @@ typedef struct {
     const char *name; /* of the outputs; NULL: the data set's, folder's or list's */
 } TurtleImages;
 
+/* What the tensors of an encoder do not say. Zeros and NULL: as its configuration says, or the
+ * published network of its widths (host/encoder_facts.h); what is given here overrules both. */
+typedef struct {
+    const char *config;        /* a configuration file, or a folder with some */
+    int64_t heads;             /* of every block */
+    const char *activation;    /* "quickgelu", "gelu", "gelu_tanh" */
+    double norm_eps;           /* of the layer norms */
+    const char *mean, *std;    /* "R,G,B" of pixels in 0..1 */
+    const char *resize;        /* "crop": the short side, then the middle; "squash": both sides */
+    const char *interpolation; /* "bicubic", "bilinear" */
+} TurtleEncoder;
+
 typedef struct {
     TurtleCommon common;
     TurtleImages images;
+    TurtleEncoder encoder;  /* facts of the one phi */
     TurtleTexts phis;       /* names of encoders: clipvitL14, ..., dinov2, or a file's stem */
     const char *weights;    /* file of the one phi; NULL: root_dir/checkpoints/... */
     const char *batch_size; /* "auto" or a number: images encoded at a time */
-    int64_t image_size;     /* 0: as the encoder was published */
+    int64_t image_size;     /* 0: as the encoder's configuration says, or it was published */
     const char *feature;    /* "cls", "patchmean", "cls+mean" */
     bool normalize;         /* features of length 1 */
     bool skip_bad;          /* leave images out that cannot be decoded, and list them */
@@ -339,6 +352,7 @@ typedef struct {
                                    checkpoint's spaces, and behind them CLIP's if it is not one */
     const char *weights;        /* the CLIP file with the text encoder; NULL: the phi's own below
                                    root_dir/checkpoints */
+    TurtleEncoder encoder;      /* config, heads, activation and norm_eps of the text encoder */
     const char *names;          /* a file of own classes, one per line; NULL: the data set's list */
     const char *templates;      /* a file of own templates with {} in them; NULL: the data set's */
     bool default_template_only; /* "A photo of a {}." */
@@ -379,6 +393,9 @@ TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
  * checkpoints).
  * *text is for people, *json one object; both are fresh memory for free(). */
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
+/* The same of weights whose encoder is given some facts. */
+TURTLE_API Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder,
+                                      int64_t image_size, char **text, char **json, Error *err);
 
 /* The layout of the persistent kernel of the inner loop on a GPU, and the predicted time of each phase
  * of an outer iteration: what a model says, not a measurement. */

@@ -138,23 +138,22 @@ static void vit_free(Network *v) {
     free(v);
 }
 
-static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderOptions *options,
-                         int64_t side) {
-    const bool clip = shape->kind == ENCODER_CLIP_VIT;
+static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                         FeatureKind feature) {
     const VitNames *names = names_of(shape);
-    const int64_t d = shape->width, grid = side / shape->patch;
+    const int64_t d = shape->width, side = facts->rule.crop, grid = side / shape->patch;
     Network *v = calloc(1, sizeof *v);
     if (!v) {
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
         return NULL;
     }
-    v->feature = options->feature;
+    v->feature = feature;
     v->side = side;
     v->patch = shape->patch;
     v->prefix = 1 + shape->registers;
     v->n = grid * grid;
-    v->transformer =
-        (Transformer){.activation = clip ? ACT_QUICK_GELU : ACT_GELU, .eps = clip ? 1e-5 : 1e-6};
+    v->transformer = (Transformer){
+        .heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
     v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
     if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
     load_positions(v, w, names, shape);

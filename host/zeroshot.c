@@ -207,7 +207,12 @@ static Status open_text(Call *c, Error *err) {
         st = ops_open(&c->text_ops, "cpu", c->options->common.threads, NULL, err);
         if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
     }
-    if (st == OK) st = text_open(&c->text, encodes ? &c->ops : &c->text_ops, path, TEXTS, err);
+    const TurtleZeroshotOptions *o = c->options;
+    const FactOptions known = {.given = o->encoder,
+                               .published = st == OK && !o->weights &&
+                                            model_find(o->inputs.phis.item[space])};
+    if (st == OK)
+        st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, TEXTS, &known, err);
     if (st == OK) notices(c->hooks, text_said(c->text));
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;

@@ -1,8 +1,8 @@
-/* resize.c - Pillow's bicubic resize in fixed point (Pillow, src/libImaging/Resample.c, for the
+/* resize.c - Pillow's bicubic and bilinear resize in fixed point (Pillow, src/libImaging/Resample.c, for the
  * arithmetic; torchvision, transforms/functional.py, for sizes and crop).
  *
  * Cost     across: crop x rows x taps x 3 products, rows being the input rows that the crop needs;
- *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more.
+ *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more; of bilinear half.
  * Mapping  across: a pixel's taps are summed with its three channels side by side. down: whole rows
  *          of the crop, so that a vector holds neighbouring bytes.
  * History  v1: the channels of a pixel as three scalars: 620 images/s with decoding (500 x 375 to
@@ -38,13 +38,25 @@ static double bicubic(double x) {
     return 0.0;
 }
 
-static int taps_room(int in, int out) {
-    const double scale = (double)in / out;
-    return (int)ceil(2.0 * (scale > 1.0 ? scale : 1.0)) * 2 + 1;
+static double triangle(double x) {
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-static void make_taps(Taps *t, double *row, int in, int out, int first, int count) {
-    const double scale = (double)in / out, wide = scale > 1.0 ? scale : 1.0, support = 2.0 * wide;
+/* Half the width of a filter, in output pixels. */
+static double reach(ResizeFilter filter) {
+    return filter == RESIZE_BILINEAR ? 1.0 : 2.0;
+}
+
+static int taps_room(int in, int out, ResizeFilter filter) {
+    const double scale = (double)in / out;
+    return (int)ceil(reach(filter) * (scale > 1.0 ? scale : 1.0)) * 2 + 1;
+}
+
+static void make_taps(Taps *t, double *row, int in, int out, int first, int count,
+                      ResizeFilter filter) {
+    const double scale = (double)in / out, wide = scale > 1.0 ? scale : 1.0,
+                 support = reach(filter) * wide;
     t->lowest = in;
     t->end = 0;
     for (int i = 0; i < count; i++) {
@@ -53,8 +65,10 @@ static void make_taps(Taps *t, double *row, int in, int out, int first, int coun
         double sum = 0.0;
         if (from < 0) from = 0;
         if (end > in) end = in;
-        for (int k = from; k < end; k++)
-            sum += row[k - from] = bicubic((k - centre + 0.5) * (1.0 / wide));
+        for (int k = from; k < end; k++) {
+            const double x = (k - centre + 0.5) * (1.0 / wide);
+            sum += row[k - from] = filter == RESIZE_BILINEAR ? triangle(x) : bicubic(x);
+        }
         int32_t *weight = t->weight + (int64_t)i * t->taps;
         for (int k = 0; k < end - from; k++) {
             const double w = (sum != 0.0 ? row[k] / sum : row[k]) * (1 << PRECISION);
@@ -149,21 +163,29 @@ static Passes passes(void) {
 
 /* --- sizes and crop --------------------------------------------------------------------------- */
 
-/* Python's round((size - crop) / 2): half to even. */
-static int crop_offset(int size, int crop) {
+/* Half of size - crop: rounded down, or to the even one as Python's round does. */
+static int crop_offset(int size, int crop, bool crop_down) {
     const int twice = size - crop, down = twice / 2;
-    if (twice % 2 == 0) return down;
+    if (twice % 2 == 0 || crop_down) return down;
     return down % 2 == 0 ? down : down + 1;
 }
 
 /* One axis of the crop: outputs first .. first+count of `size` go to `place` of the crop. */
 typedef struct {
     int in, size, first, count, place;
+    ResizeFilter filter;
 } Axis;
 
-static Axis axis_of(int in, int size, int crop) {
-    if (size >= crop) return (Axis){in, size, crop_offset(size, crop), crop, 0};
-    return (Axis){in, size, 0, size, (crop - size) / 2}; /* padded: the left pad is the smaller */
+static Axis axis_of(int in, int size, const ResizeRule *rule) {
+    const int crop = rule->crop;
+    if (size >= crop)
+        return (Axis){in, size, crop_offset(size, crop, rule->crop_down), crop, 0, rule->filter};
+    /* padded: the left pad is the smaller */
+    return (Axis){in, size, 0, size, (crop - size) / 2, rule->filter};
+}
+
+static int axis_taps(const Axis *a) {
+    return taps_room(a->in, a->size, a->filter);
 }
 
 static void *take(uint8_t **at, int64_t bytes) {
@@ -173,11 +195,11 @@ static void *take(uint8_t **at, int64_t bytes) {
 }
 
 static int64_t taps_bytes(const Axis *a) {
-    return (int64_t)a->count * (4 * taps_room(a->in, a->size) + 8) + 3 * 64;
+    return (int64_t)a->count * (4 * axis_taps(a) + 8) + 3 * 64;
 }
 
 static Taps take_taps(uint8_t **at, const Axis *a) {
-    Taps t = {.taps = taps_room(a->in, a->size)};
+    Taps t = {.taps = axis_taps(a)};
     t.weight = take(at, (int64_t)a->count * t.taps * 4);
     t.from = take(at, (int64_t)a->count * 4);
     t.used = take(at, (int64_t)a->count * 4);
@@ -216,17 +238,21 @@ static void across(uint8_t *to, const Image *in, const Axis *x, const Taps *taps
 }
 
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err) {
-    const int w = in->width, h = in->height, least = w < h ? w : h;
+    return resize_image(r, out, in, &(ResizeRule){.resize = resize, .crop = crop}, err);
+}
+
+Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err) {
+    const int w = in->width, h = in->height, least = w < h ? w : h, resize = rule->resize,
+              crop = rule->crop;
     if (w < 1 || h < 1 || resize < 1 || crop < 1)
         return fail(err, ERR_ARG, "resize: %d x %d to %d, crop %d: expected positive sizes", w, h,
                     resize, crop);
-    const int64_t wide = least == w ? resize : (int64_t)resize * w / h,
-                  high = least == h ? resize : (int64_t)resize * h / w;
+    const int64_t wide = least == w || rule->squash ? resize : (int64_t)resize * w / h,
+                  high = least == h || rule->squash ? resize : (int64_t)resize * h / w;
     if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
         return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
-    const Axis x = axis_of(w, (int)wide, crop), y = axis_of(h, (int)high, crop);
-    const int room = taps_room(x.in, x.size) > taps_room(y.in, y.size) ? taps_room(x.in, x.size)
-                                                                       : taps_room(y.in, y.size);
+    const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);
+    const int room = axis_taps(&x) > axis_taps(&y) ? axis_taps(&x) : axis_taps(&y);
     const int64_t row = 3 * (int64_t)x.count;
     Status st = reserve(r,
                         taps_bytes(&x) + taps_bytes(&y) + 8 * (int64_t)room + 3 * (int64_t)w + 1 +
@@ -238,8 +264,8 @@ Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int cr
     uint8_t *padded = take(&at, 3 * (int64_t)w + 1);
     const Passes pass = passes();
     Taps tx = take_taps(&at, &x), ty = take_taps(&at, &y);
-    make_taps(&tx, weights, x.in, x.size, x.first, x.count);
-    make_taps(&ty, weights, y.in, y.size, y.first, y.count);
+    make_taps(&tx, weights, x.in, x.size, x.first, x.count, x.filter);
+    make_taps(&ty, weights, y.in, y.size, y.first, y.count, y.filter);
     const bool down = y.size != y.in;
     const int lowest = down ? ty.lowest : y.first, end = down ? ty.end : y.first + y.count;
     padded[3 * (int64_t)w] = 0;

@@ -1,5 +1,5 @@
-/* resize.h - Pillow's antialiased bicubic resize, bit for bit, of just the pixels that a centre crop
- * keeps.
+/* resize.h - Pillow's antialiased bicubic and bilinear resize, bit for bit, of just the pixels that a
+ * centre crop keeps.
  *
  * The published preprocessing is torchvision's Resize(n, BICUBIC) of the short side, then
  * CenterCrop, on 8-bit RGB images. Pillow computes it in two passes of 8-bit fixed-point
@@ -25,9 +25,22 @@ typedef struct {
     int64_t bytes;
 } Resizer;
 
-/* out (crop,crop,3): the short side of `in` scaled to `resize` (the long one in proportion,
- * truncated), then the middle crop x crop pixels; what a crop larger than the image leaves is
- * black. */
+typedef enum { RESIZE_BICUBIC, RESIZE_BILINEAR } ResizeFilter;
+
+/* How a picture becomes the square that an encoder sees. */
+typedef struct {
+    int resize;  /* the short side is scaled to it, the long one in proportion, truncated */
+    int crop;    /* side of the square in the middle; what it has beyond the picture is black */
+    bool squash; /* both sides are scaled to `resize` */
+    /* Where the crop begins if an odd number of pixels is cut off: at their half rounded down
+     * (Hugging Face's processors), else to the even one (torchvision). */
+    bool crop_down;
+    ResizeFilter filter;
+} ResizeRule;
+
+/* Writes out (crop,crop,3) as the rule says. */
+Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err);
+/* The published rule: bicubic, short side, torchvision's crop. */
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
 void resizer_free(Resizer *r); /* NULL and twice are fine */
 
