@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kernels/ops.h"
+
 enum {
     STRIPES = 32,     /* columns handled side by side; 16 and 64 were slower */
     BIDS_PER_ROW = 4, /* in each round, at most, on average */
@@ -19,12 +21,7 @@ static int64_t largest_i64(int64_t rows, int64_t cols) {
  * which costs a factor of 2 to 3. Both give the same result. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define AVX2 __attribute__((target("avx2")))
-#define ASSIGN(type) (use_avx2() ? assign_##type##_avx2 : assign_##type)
-
-static bool use_avx2(void) {
-    const char *isa = getenv("TURTLE_ISA");
-    return __builtin_cpu_supports("avx2") && (!isa || strncmp(isa, "avx", 3) == 0);
-}
+#define ASSIGN(type) (cpu_uses_avx2() ? assign_##type##_avx2 : assign_##type)
 #else
 #define ASSIGN(type) assign_##type
 #endif

@@ -151,6 +151,9 @@ Status cpu_open(Ops *out, int threads, Error *err);
 enum { CPU_MAX_SETS = 8 };
 void cpu_instruction_sets(const char *names[CPU_MAX_SETS + 1]);
 int cpu_cores(void); /* that the process may use */
+/* Whether code outside the kernels may use AVX2: the processor has it, and TURTLE_ISA names no set of
+ * plain C (portable, reference). */
+bool cpu_uses_avx2(void);
 
 /* The CUDA backend (kernels/cuda; kernels/no_cuda.c where it is not built). The message is a reason
  * without a subject: "no CUDA device was found". */

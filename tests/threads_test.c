@@ -204,3 +204,21 @@ Test(threads, an_affinity_mask_is_respected) {
     cr_expect(cpu_cores() == 1, "%d", cpu_cores());
     sched_setaffinity(0, sizeof all, &all);
 }
+
+Test(threads, plain_instruction_sets_alone_turn_avx2_off_elsewhere) {
+    static const char *const on[] = {NULL,   "",       "amx",       "amx-emulated",
+                                     "avx2", "avx512", "avx512vnni"};
+    unsetenv("TURTLE_ISA");
+    const bool here = cpu_uses_avx2();
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++) {
+        if (on[i]) setenv("TURTLE_ISA", on[i], 1);
+        cr_expect(cpu_uses_avx2() == here, "TURTLE_ISA=%s", on[i] ? on[i] : "(not set)");
+    }
+#if defined(__x86_64__)
+    cr_expect(here == (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
+#endif
+    setenv("TURTLE_ISA", "portable", 1);
+    cr_expect(!cpu_uses_avx2());
+    setenv("TURTLE_ISA", "reference", 1);
+    cr_expect(!cpu_uses_avx2());
+}

@@ -88,6 +88,16 @@ static int choose(const char *forced) {
     return -1;
 }
 
+bool cpu_uses_avx2(void) {
+#if defined(__x86_64__)
+    const char *forced = getenv("TURTLE_ISA");
+    return has_avx2() &&
+           !(forced && (strcmp(forced, "portable") == 0 || strcmp(forced, "reference") == 0));
+#else
+    return false;
+#endif
+}
+
 Status cpu_open(Ops *out, int threads, Error *err) {
     enum { MOST_THREADS = 1024 };
     const char *forced = getenv("TURTLE_ISA");
