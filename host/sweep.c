@@ -297,27 +297,31 @@ static Status train_run(Sweep *s, int64_t r, Error *err) {
 
 /* --- side by side ----------------------------------------------------------------------------- */
 
-/* Takes runs until none is left. */
+/* The next run that is to be trained; the number of runs when there is none. */
+static int64_t next_run(Sweep *s) {
+    pthread_mutex_lock(&s->lock);
+    if (s->hooks->stop && *s->hooks->stop) s->stop = 1;
+    while (s->next < s->result->runs && s->done[s->next]) s->next++;
+    const int64_t r = s->stop ? s->result->runs : s->next++;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+/* Takes runs until none is left, or one fails. */
 static void *work(void *sweep) {
     Sweep *s = sweep;
-    for (;;) {
-        Error err;
-        pthread_mutex_lock(&s->lock);
-        if (s->hooks->stop && *s->hooks->stop) s->stop = 1;
-        while (s->next < s->result->runs && s->done[s->next]) s->next++;
-        const int64_t r = s->stop ? s->result->runs : s->next++;
-        pthread_mutex_unlock(&s->lock);
-        if (r >= s->result->runs) return NULL;
-        const Status st = train_run(s, r, &err);
-        if (st == OK) continue;
-        pthread_mutex_lock(&s->lock);
-        s->stop = 1;
-        if (s->status == OK || (s->status == ERR_STOPPED && st != ERR_STOPPED)) {
-            s->status = st;
-            s->error = err;
-        }
-        pthread_mutex_unlock(&s->lock);
+    Error err;
+    Status st = s->ops.mem.enter(s->ops.device, &err);
+    for (int64_t r; st == OK && (r = next_run(s)) < s->result->runs;) st = train_run(s, r, &err);
+    if (st == OK) return NULL;
+    pthread_mutex_lock(&s->lock);
+    s->stop = 1;
+    if (s->status == OK || (s->status == ERR_STOPPED && st != ERR_STOPPED)) {
+        s->status = st;
+        s->error = err;
     }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
 }
 
 static Status train_all(Sweep *s, Error *err) {
@@ -439,7 +443,6 @@ static Status open_device(Sweep *s, Error *err) {
 static int jobs_of(const Sweep *s) {
     const RunShared shared = {.in = &s->in, .ops = &s->ops};
     int most = 1;
-    if (s->ops.emulated) return 1; /* which one thread drives */
     if (s->options->jobs) return s->options->jobs;
     if (strcmp(s->ops.kind, "cpu") == 0) return s->ops.threads;
     for (int64_t r = 0; r < s->result->runs; r++) {

@@ -56,6 +56,9 @@ typedef struct {
 /* What a device and its queues can do beside arithmetic. */
 typedef struct {
     void (*close)(Device *device); /* ops_close calls it */
+    /* What a thread calls first that did not open the device and has queues of its own on it: CUDA's
+     * current device belongs to a thread. */
+    Status (*enter)(Device *device, Error *err);
     /* Zeroed memory, aligned to 64 bytes at least. ERR_MEMORY names the size. */
     Status (*alloc)(Device *device, Buffer *out, int64_t bytes, Error *err);
     void (*free)(Device *device, Buffer *buffer); /* NULL data is fine; zeroes *buffer */

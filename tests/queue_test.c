@@ -492,6 +492,59 @@ Test(queue, features_that_do_not_fit_stay_beside_the_device, .timeout = 120) {
     free(a), free(b), free(z), free(path), free(here), free(there);
     remove_folder(folder);
 }
+
+/* Launches on a device so far, and from how many host threads (kernels/emu/device.cpp). */
+int64_t emu_launches(int device, int *host_threads);
+
+/* Six trainings on `device`, two at a time: losses by seed. */
+static void sweep_on(const char *device, const char *folder, const char *path, double loss[6]) {
+    TurtleSweepOptions o;
+    TurtleSweepResult r;
+    Error err;
+    const char *seeds = "1..6";
+    turtle_sweep_defaults(&o);
+    o.inputs.features = (TurtleTexts){&path, 1};
+    o.inputs.classes = C;
+    o.seeds = (TurtleTexts){&seeds, 1};
+    o.T = 5;
+    o.M = 2;
+    o.batch_size = B;
+    o.jobs = 2;
+    o.no_score = true;
+    o.out = folder;
+    o.common.device = device;
+    o.common.precision = "fp32";
+    ASSERT_OK(turtle_sweep(&o, &r, &err), err);
+    cr_assert(r.runs == 6);
+    for (int64_t i = 0; i < r.runs; i++) loss[r.run[i].seed - 1] = r.run[i].loss;
+    turtle_sweep_result_free(&r);
+}
+
+/* CUDA's current device belongs to a host thread: a worker that does not choose its device would
+ * launch on device 0. */
+Test(queue, workers_of_a_sweep_train_on_the_device_that_was_asked_for, .timeout = 120) {
+    Features f[SPACES];
+    float *memory[SPACES];
+    Error err;
+    double first[6], second[6];
+    int threads = 0;
+    char *folder = temporary_folder(), *path = format_text("%s/z.npy", folder);
+    char *one = format_text("%s/one", folder), *two = format_text("%s/two", folder);
+    make_features(f, memory);
+    ASSERT_OK(npy_write(path, DTYPE_F32, 2, (const int64_t[]){N, 17}, memory[1], &err), err);
+    setenv("EMU_DEVICES", "2", 1);
+    sweep_on("cuda:1", two, path, second);
+    cr_expect(emu_launches(1, &threads) > 0 && threads == 2, "%d host threads on cuda:1", threads);
+    cr_expect(emu_launches(0, &threads) == 0, "%d host threads on cuda:0", threads);
+    sweep_on("cuda:0", one, path, first);
+    cr_expect(emu_launches(0, &threads) > 0 && threads == 2, "%d host threads on cuda:0", threads);
+    for (int i = 0; i < 6; i++)
+        cr_expect(first[i] == second[i] && isfinite(first[i]), "seed %d: %.9g and %.9g", i + 1,
+                  first[i], second[i]);
+    for (int k = 0; k < SPACES; k++) free(memory[k]);
+    free(path), free(one), free(two);
+    remove_folder(folder);
+}
 #endif
 
 #endif

@@ -13,6 +13,12 @@ static void close_device(Device *device) {
     free(device);
 }
 
+static Status enter(Device *device, Error *err) {
+    (void)device;
+    (void)err;
+    return OK;
+}
+
 static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
     (void)device;
     *out = (Buffer){.bytes = bytes};
@@ -169,6 +175,7 @@ static int profile_rows(Device *device, ProfileRow *rows, int capacity) {
 
 void cpu_device_ops(DeviceOps *mem) {
     *mem = (DeviceOps){.close = close_device,
+                       .enter = enter,
                        .alloc = alloc,
                        .free = release,
                        .memory = memory,

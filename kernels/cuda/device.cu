@@ -279,6 +279,11 @@ static void describe(char *text, size_t size, const cudaDeviceProp *p) {
              (double)p->totalGlobalMem / 1e9);
 }
 
+static Status enter(Device *device, Error *err) {
+    const cudaError_t error = cudaSetDevice(device->ordinal);
+    return error == cudaSuccess ? OK : cuda_fail(err, device, "choosing it", error);
+}
+
 static void close_device(Device *device) {
     profile_close(device->profile);
     cuda_waits_close(device);
@@ -366,6 +371,7 @@ extern "C" int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[
 
 void cuda_device_ops(DeviceOps *mem) {
     mem->close = close_device;
+    mem->enter = enter;
     mem->alloc = alloc;
     mem->free = release;
     mem->memory = memory;

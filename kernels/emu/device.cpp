@@ -4,7 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include <pthread.h>
+
 #include <map>
+#include <mutex>
+#include <set>
 
 #include "device.h"
 #include "thread.h"
@@ -58,6 +62,40 @@ void fence() {
     order_acquire(&all);
 }
 
+/* --- host threads and their devices -------------------------------------------------------------- */
+
+static std::recursive_mutex inside; /* a function of the runtime may call another */
+Entry::Entry() {
+    inside.lock();
+}
+Entry::~Entry() {
+    inside.unlock();
+}
+
+/* EMU_DEVICES, 1 where unset; all of them are the same chip. */
+int device_count() {
+    const uint64_t n = number("EMU_DEVICES", 1);
+    if (n >= 1 && n <= MAX_DEVICES) return (int)n;
+    fprintf(stderr, "emulator: EMU_DEVICES: expected 1 to %d\n", MAX_DEVICES);
+    exit(2);
+}
+
+static thread_local int current;
+int current_device() {
+    return current;
+}
+
+/* Launches so far on each device, and from how many host threads. */
+static struct {
+    int64_t launches;
+    std::set<pthread_t> threads;
+} use[MAX_DEVICES];
+
+static void count_launch() {
+    use[current].launches++;
+    use[current].threads.insert(pthread_self());
+}
+
 /* --- launches --------------------------------------------------------------------------------- */
 
 constexpr int DEFAULT_SHARED = 48 << 10; /* what a kernel has without asking */
@@ -70,6 +108,7 @@ static int allowed_shared(const void *kernel) {
 
 /* Registers are not emulated: 128 for every thread, which leaves 512 threads on an SM. */
 int occupancy(const void *kernel, int threads, size_t shared) {
+    const Entry entry;
     if (threads < 1 || threads > 1024 || (int64_t)shared > allowed_shared(kernel)) return 0;
     const int whole = (threads + 31) / 32 * 32;
     const int by_threads = 512 / whole < 1 ? 1 : 512 / whole;
@@ -103,6 +142,7 @@ static int cluster_of(const cudaLaunchConfig_t *config) {
 }
 
 cudaError_t max_clusters(int *clusters, const void *kernel, const cudaLaunchConfig_t *config) {
+    const Entry entry;
     const int size = cluster_of(config), threads = (int)config->blockDim.x;
     *clusters = 0;
     if (size == 0) return failed(cudaErrorInvalidClusterSize);
@@ -111,6 +151,7 @@ cudaError_t max_clusters(int *clusters, const void *kernel, const cudaLaunchConf
 }
 
 cudaError_t attributes(cudaFuncAttributes *out, const void *kernel) {
+    const Entry entry;
     *out = cudaFuncAttributes();
     out->maxThreadsPerBlock = 1024;
     out->numRegs = 128;
@@ -118,7 +159,7 @@ cudaError_t attributes(cudaFuncAttributes *out, const void *kernel) {
     return cudaSuccess;
 }
 
-static const char *next_name;
+static thread_local const char *next_name;
 void name_launch(const char *name) {
     next_name = name;
 }
@@ -133,6 +174,7 @@ static int64_t resident_blocks(bool cooperative, int64_t most, int threads) {
 
 cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
                            std::function<void()> one) {
+    const Entry entry;
     const dim3 grid = config->gridDim, block = config->blockDim;
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
@@ -157,6 +199,7 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
                              : launch.cluster * clusters_at_once(per_sm, launch.cluster);
     if (launch.cluster > 1 && most == 0) return failed(cudaErrorInvalidClusterSize);
     if (cooperative && (int64_t)blocks > most) return failed(cudaErrorCooperativeLaunchTooLarge);
+    count_launch();
     launch.kernel = kernel;
     launch.grid = grid;
     launch.threads = (int)threads;
@@ -174,6 +217,7 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
 using namespace emu;
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
+    const Entry entry;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
         value > chip().shared_per_block)
         return failed(cudaErrorInvalidValue);
@@ -181,12 +225,14 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
     return cudaSuccess;
 }
 cudaError_t cudaFuncGetName(const char **name, const void *kernel) {
+    const Entry entry;
     *name = symbol_name(kernel);
     return *name ? cudaSuccess : failed(cudaErrorInvalidDeviceFunction);
 }
 cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned,
                                              unsigned long long,
                                              cudaDriverEntryPointQueryResult *found) {
+    const Entry entry;
     const bool known = strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
     *function = known ? (void *)cuTensorMapEncodeTiled : NULL;
     if (found) *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
@@ -201,18 +247,26 @@ long long clock64() {
 /* --- what there is ---------------------------------------------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count) {
-    *count = 1;
+    *count = device_count();
     return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-    return device == 0 ? cudaSuccess : failed(cudaErrorInvalidDevice);
-}
-cudaError_t cudaGetDevice(int *device) {
-    *device = 0;
+    if (device < 0 || device >= device_count()) return failed(cudaErrorInvalidDevice);
+    current = device;
     return cudaSuccess;
 }
+cudaError_t cudaGetDevice(int *device) {
+    *device = current;
+    return cudaSuccess;
+}
+extern "C" int64_t emu_launches(int device, int *host_threads) {
+    const Entry entry;
+    *host_threads = (int)use[device].threads.size();
+    return use[device].launches;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
-    if (device != 0) return failed(cudaErrorInvalidDevice);
+    const Entry entry;
+    if (device < 0 || device >= device_count()) return failed(cudaErrorInvalidDevice);
     const Chip &c = chip();
     *p = cudaDeviceProp();
     snprintf(p->name, sizeof p->name, "%s", c.name);
@@ -239,6 +293,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
+    const Entry entry;
     cudaDeviceProp p;
     const cudaError_t error = cudaGetDeviceProperties(&p, device);
     if (error != cudaSuccess) return error;
@@ -280,7 +335,7 @@ cudaError_t cudaProfilerStop() {
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-static cudaError_t last_error = cudaSuccess;
+static thread_local cudaError_t last_error = cudaSuccess;
 
 namespace emu {
 cudaError_t failed(cudaError_t error) {

@@ -25,7 +25,20 @@ uint64_t seed();                   /* EMU_SEED, 1 where unset */
 void random_begin();               /* a changed EMU_SEED begins a new sequence */
 uint32_t random_below(uint32_t n); /* of the schedule */
 
-cudaError_t failed(cudaError_t error); /* notes it for cudaGetLastError, returns it */
+cudaError_t failed(cudaError_t error); /* notes it for the thread's cudaGetLastError, returns it */
+
+/* --- host threads and their devices (device.cpp) ---------------------------------------------------- */
+
+/* One host thread at a time is inside the emulator: functions of the runtime begin with one of these. */
+struct Entry {
+    Entry();
+    ~Entry();
+    Entry(const Entry &) = delete;
+    Entry &operator=(const Entry &) = delete;
+};
+constexpr int MAX_DEVICES = 8;
+int device_count();   /* EMU_DEVICES, 1 where unset */
+int current_device(); /* of the calling host thread: 0 until cudaSetDevice */
 
 /* --- memory (memory.cpp) ------------------------------------------------------------------------ */
 

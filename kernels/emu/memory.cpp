@@ -28,10 +28,11 @@ enum Kind { DEVICE, MANAGED, PINNED };
 struct Allocation {
     size_t bytes;
     Kind kind;
+    int device;
 };
 static std::map<char *, Allocation> allocations; /* by what the caller holds */
 static std::map<char *, size_t> registered;
-static size_t device_bytes;
+static size_t device_bytes[MAX_DEVICES];
 
 /* --- the mapping ------------------------------------------------------------------------------ */
 
@@ -61,7 +62,7 @@ static size_t padded(size_t bytes) {
 /* NULL: none left. */
 static char *arena_take(size_t bytes) {
     if (!arena) {
-        const size_t want = device_capacity() / 8 * 9 + (64 << 20);
+        const size_t want = (size_t)device_count() * (device_capacity() / 8 * 9 + (64 << 20));
         void *m = mmap(NULL, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (m == MAP_FAILED) return NULL;
         arena = (char *)m;
@@ -108,7 +109,8 @@ static cudaError_t allocate(void **out, size_t bytes, Kind kind) {
     *out = NULL;
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
     if (bytes == 0) return cudaSuccess;
-    if (kind != PINNED && bytes > device_capacity() - device_bytes)
+    size_t &used = device_bytes[current_device()];
+    if (kind != PINNED && bytes > device_capacity() - used)
         return failed(cudaErrorMemoryAllocation);
     const size_t all = padded(bytes);
     char *base = kind == DEVICE ? arena_take(all) : (char *)aligned_alloc(256, all);
@@ -121,8 +123,8 @@ static cudaError_t allocate(void **out, size_t bytes, Kind kind) {
         __asan_poison_memory_region(base, RED_ZONE);
         __asan_poison_memory_region(base + RED_ZONE + bytes, all - RED_ZONE - bytes);
     }
-    allocations[base + RED_ZONE] = {bytes, kind};
-    if (kind != PINNED) device_bytes += bytes;
+    allocations[base + RED_ZONE] = {bytes, kind, current_device()};
+    if (kind != PINNED) used += bytes;
     *out = base + RED_ZONE;
     return cudaSuccess;
 }
@@ -166,7 +168,7 @@ static cudaError_t release_memory(void *memory, bool pinned) {
     DeviceMemoryOpen open;
     check_red_zone(found->first, a, "somebody");
     allocations.erase(found);
-    if (a.kind != PINNED) device_bytes -= a.bytes;
+    if (a.kind != PINNED) device_bytes[a.device] -= a.bytes;
     if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(base, all);
     memset(base, 0xff, all); /* who still reads it reads NaN */
     if (a.kind != DEVICE) {
@@ -247,36 +249,45 @@ using namespace emu;
 /* --- the runtime's functions ------------------------------------------------------------------ */
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
+    const Entry entry;
     return allocate(out, bytes, DEVICE);
 }
 cudaError_t cudaMallocManaged(void **out, size_t bytes, unsigned) {
+    const Entry entry;
     if (bytes == 0) return failed(cudaErrorInvalidValue);
     return allocate(out, bytes, MANAGED);
 }
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+    const Entry entry;
     return allocate(out, bytes, PINNED);
 }
 cudaError_t cudaMallocHost(void **out, size_t bytes, unsigned) {
+    const Entry entry;
     return allocate(out, bytes, PINNED);
 }
 cudaError_t cudaFree(void *memory) {
+    const Entry entry;
     return release_memory(memory, false);
 }
 cudaError_t cudaFreeHost(void *memory) {
+    const Entry entry;
     return release_memory(memory, true);
 }
 cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned) {
+    const Entry entry;
     if (!memory || !bytes) return failed(cudaErrorInvalidValue);
     if (is_registered(memory)) return failed(cudaErrorHostMemoryAlreadyRegistered);
     registered[(char *)memory] = bytes;
     return cudaSuccess;
 }
 cudaError_t cudaHostUnregister(void *memory) {
+    const Entry entry;
     finish_all();
     return registered.erase((char *)memory) ? cudaSuccess
                                             : failed(cudaErrorHostMemoryNotRegistered);
 }
 cudaError_t cudaHostGetDevicePointer(void **device, void *memory, unsigned) {
+    const Entry entry;
     const auto a = find(memory);
     *device = NULL;
     if (!is_registered(memory) && (a == allocations.end() || a->second.kind == DEVICE))
@@ -285,11 +296,14 @@ cudaError_t cudaHostGetDevicePointer(void **device, void *memory, unsigned) {
     return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
+    const Entry entry;
     *total = device_capacity();
-    *free_bytes = *total > device_bytes ? *total - device_bytes : 0;
+    const size_t used = device_bytes[current_device()];
+    *free_bytes = *total > used ? *total - used : 0;
     return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *memory) {
+    const Entry entry;
     const auto a = find(memory);
     *out = cudaPointerAttributes();
     out->type = cudaMemoryTypeUnregistered;
@@ -305,6 +319,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *mem
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+    const Entry entry;
     if (bytes == 0) return cudaSuccess;
     if (!to || !from || kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault ||
         !copy_fits(to, from, bytes, kind))
@@ -324,11 +339,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     });
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
+    const Entry entry;
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
     const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, NULL);
     return error == cudaSuccess ? cudaStreamSynchronize(NULL) : error;
 }
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
+    const Entry entry;
     if (bytes == 0) return cudaSuccess;
     if (!to || !set_fits(to, bytes)) return failed(cudaErrorInvalidValue);
     return enqueue(stream, [to, byte, bytes]() {
@@ -337,6 +354,7 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
     });
 }
 cudaError_t cudaMemset(void *to, int byte, size_t bytes) {
+    const Entry entry;
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
     const cudaError_t error = cudaMemsetAsync(to, byte, bytes, NULL);
     return error == cudaSuccess ? cudaStreamSynchronize(NULL) : error;

@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "device.h"
@@ -24,6 +25,7 @@ struct Capture {
     std::vector<Node> nodes;
     cudaStreamCaptureMode mode;
     bool spoilt; /* by a call that a capture forbids */
+    std::thread::id thread = std::this_thread::get_id();
 };
 struct EmuGraph {
     std::vector<Node> nodes;
@@ -41,6 +43,7 @@ struct EventState {
 struct EmuEvent {
     std::shared_ptr<EventState> state; /* kept by what is enqueued */
     unsigned flags;
+    int device;
 };
 
 struct Operation {
@@ -52,6 +55,7 @@ struct Operation {
 struct EmuStream {
     std::deque<Operation> queue;
     bool apart; /* cudaStreamNonBlocking: not ordered with the legacy stream */
+    int device; /* the current one of the thread that created it */
     std::shared_ptr<Capture> capture;
     bool origin;               /* the capture began here */
     std::vector<size_t> after; /* what the next captured node comes behind */
@@ -154,6 +158,7 @@ static void run_all() {
 static cudaError_t put(cudaStream_t stream, std::function<void()> work, bool host) {
     static uint64_t numbers;
     EmuStream *s = stream_of(stream);
+    if (stream && s->device != current_device()) return failed(cudaErrorInvalidResourceHandle);
     if (s->capture) {
         s->capture->nodes.push_back({std::move(work), s->after});
         s->after.assign(1, s->capture->nodes.size() - 1);
@@ -168,15 +173,20 @@ static cudaError_t put(cudaStream_t stream, std::function<void()> work, bool hos
 namespace emu {
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+    const Entry entry;
     return put(stream, std::move(work), false);
 }
 void finish_all() {
+    const Entry entry;
     run_all();
 }
 bool capture_forbids() {
+    const Entry entry;
     bool found = false;
     for (const EmuStream *s : streams)
-        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed)
+        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed &&
+            (s->capture->mode == cudaStreamCaptureModeGlobal ||
+             s->capture->thread == std::this_thread::get_id()))
             found = s->capture->spoilt = true;
     return found;
 }
@@ -186,16 +196,20 @@ bool capture_forbids() {
 /* --- streams ---------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
+    const Entry entry;
     legacy();
     *out = new EmuStream();
     (*out)->apart = flags & cudaStreamNonBlocking;
+    (*out)->device = current_device();
     streams.push_back(*out);
     return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t *out) {
+    const Entry entry;
     return cudaStreamCreateWithFlags(out, cudaStreamDefault);
 }
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int) {
+    const Entry entry;
     return cudaStreamCreateWithFlags(out, flags);
 }
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
@@ -203,6 +217,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    const Entry entry;
     EmuStream *s = stream_of(stream);
     if (capture_forbids() || s->capture) return failed(cudaErrorStreamCaptureUnsupported);
     run_until([s]() {
@@ -215,6 +230,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    const Entry entry;
     EmuStream *s = stream_of(stream);
     if (capture_forbids() || s->capture) return failed(cudaErrorStreamCaptureUnsupported);
     if (!s->queue.empty()) {
@@ -226,6 +242,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    const Entry entry;
     if (!stream) return failed(cudaErrorInvalidResourceHandle);
     run_until([stream]() { return stream->queue.empty(); });
     order_acquire(&stream->finished);
@@ -236,14 +253,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+    const Entry entry;
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
     run_all();
     return cudaSuccess;
 }
 cudaError_t cudaDeviceReset() {
+    const Entry entry;
     return cudaDeviceSynchronize();
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context) {
+    const Entry entry;
     return put(
         stream,
         [function, context]() {
@@ -256,20 +276,25 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
 /* --- events ----------------------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
-    *out = new EmuEvent{std::make_shared<EventState>(), flags};
+    const Entry entry;
+    *out = new EmuEvent{std::make_shared<EventState>(), flags, current_device()};
     return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t *out) {
+    const Entry entry;
     return cudaEventCreateWithFlags(out, cudaEventDefault);
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    const Entry entry;
     if (!event) return failed(cudaErrorInvalidResourceHandle);
     delete event;
     return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    const Entry entry;
     EmuStream *s = stream_of(stream);
     const std::shared_ptr<EventState> e = event->state;
+    if (stream && s->device != event->device) return failed(cudaErrorInvalidResourceHandle);
     e->capture = s->capture;
     if (s->capture) {
         e->after = s->after;
@@ -283,6 +308,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     });
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    const Entry entry;
     EmuStream *s = stream_of(stream);
     const std::shared_ptr<EventState> e = event->state;
     if (e->capture) { /* the stream joins the capture, or a fork comes back to it */
@@ -309,6 +335,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    const Entry entry;
     const std::shared_ptr<EventState> e = event->state;
     const uint64_t version = e->recorded;
     if (e->capture) return failed(cudaErrorCapturedEvent);
@@ -318,6 +345,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+    const Entry entry;
     const EventState *e = event->state.get();
     if (e->capture) return failed(cudaErrorCapturedEvent);
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
@@ -330,6 +358,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end) {
+    const Entry entry;
     for (cudaEvent_t event : {begin, end}) {
         if ((event->flags & cudaEventDisableTiming) || event->state->recorded == 0)
             return failed(cudaErrorInvalidResourceHandle);
@@ -342,6 +371,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t begin, cudaEvent_t end) 
 /* --- graphs ----------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    const Entry entry;
     if (!stream) return failed(cudaErrorStreamCaptureUnsupported);
     if (stream->capture) return failed(cudaErrorIllegalState);
     stream->capture = std::make_shared<Capture>();
@@ -364,6 +394,7 @@ static bool all_joined(const std::vector<Node> &nodes, const std::vector<size_t>
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+    const Entry entry;
     *out = NULL;
     if (!stream || !stream->capture) return failed(cudaErrorIllegalState);
     if (!stream->origin) return failed(cudaErrorStreamCaptureUnmatched);
@@ -381,6 +412,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status) {
+    const Entry entry;
     const EmuStream *s = stream_of(stream);
     *status = !s->capture          ? cudaStreamCaptureStatusNone
               : s->capture->spoilt ? cudaStreamCaptureStatusInvalidated
@@ -388,6 +420,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *
     return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+    const Entry entry;
     *out = new EmuGraphExec{std::make_shared<const std::vector<Node>>(graph->nodes)};
     return cudaSuccess;
 }
@@ -395,6 +428,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
     return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    const Entry entry;
     delete graph;
     return cudaSuccess;
 }
@@ -424,15 +458,18 @@ static void run_graph(const std::vector<Node> &nodes) {
     for (const Node &n : nodes) order_acquire(&n);
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    const Entry entry;
     if (stream_of(stream)->capture) return failed(cudaErrorStreamCaptureUnsupported);
     const auto nodes = graph->nodes;
     return enqueue(stream, [nodes]() { run_graph(*nodes); });
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    const Entry entry;
     delete graph;
     return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count) {
+    const Entry entry;
     if (nodes) return failed(cudaErrorNotSupported);
     *count = graph->nodes.size();
     return cudaSuccess;
