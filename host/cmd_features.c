@@ -26,6 +26,10 @@ static const Flag features_flags[] = {
      "scale every feature to length 1"},
     {"skip_bad", FLAG_SWITCH, offsetof(TurtleFeaturesOptions, skip_bad), NULL,
      "leave out images that cannot be decoded, and list them"},
+    {"orient", FLAG_TEXT, offsetof(TurtleFeaturesOptions, orient), "none|exif",
+     "exif: turn photographs upright; none: as the published loaders"},
+    {"decoder", FLAG_TEXT, offsetof(TurtleFeaturesOptions, decoder), "magick|ffmpeg",
+     "a program for kinds of pictures that are not read here"},
     {"dump", FLAG_TEXT, offsetof(TurtleFeaturesOptions, dump), "FILE",
      "also write the pixels that the encoder sees, .npy"},
     {"shard", FLAG_TEXT, offsetof(TurtleFeaturesOptions, shard), "I/N",
@@ -59,6 +63,7 @@ static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {
     } else {
         printf("%lld images", (long long)r->images);
         if (r->skipped) printf(", %lld skipped", (long long)r->skipped);
+        if (r->decoded) printf(", %lld through --decoder", (long long)r->decoded);
         if (r->images_per_s > 0) printf(", %.1f images/s", r->images_per_s);
         printf(", %.1f s\n%s", r->seconds, r->files ? r->files : "");
     }

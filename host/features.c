@@ -12,12 +12,13 @@
 #include "models.h"
 #include "report.h"
 #include "shard.h"
+#include "unread.h"
 
 enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
 
 void turtle_features_defaults(TurtleFeaturesOptions *o) {
     *o = (TurtleFeaturesOptions){
-        .common = common_defaults(), .batch_size = "auto", .feature = "cls"};
+        .common = common_defaults(), .batch_size = "auto", .feature = "cls", .orient = "none"};
 }
 
 void turtle_files_result_free(TurtleFilesResult *r) {
@@ -62,7 +63,10 @@ typedef struct {
     Encoder *encoder; /* of the current phi */
     const char *phi;
     char *weights;
-    int side; /* of its images */
+    Loading loading;
+    Decoder decoder;
+    Unread unread; /* under the first encoder: the others meet the same pictures */
+    bool first_phi;
     TurtleFilesResult *result;
     TurtleProgress progress;
     double started;
@@ -123,7 +127,7 @@ static Status dump_open(Piece *p, const char *path, Error *err) {
 
 static Status dump_commit(Call *c, Piece *p, Error *err) {
     char header[NPY_MAX_HEADER];
-    const int64_t shape[] = {p->file.count, c->side, c->side, 3};
+    const int64_t shape[] = {p->file.count, c->loading.rule.crop, c->loading.rule.crop, 3};
     if (!p->dump_path) return OK;
     if (npy_header(header, DTYPE_U8, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
         fwrite(header, 1, 128, p->dump.stream) != 128)
@@ -147,12 +151,12 @@ static Status bad_image(Call *c, Piece *p, int64_t i, Error *err) {
 
 /* Sources from .. from+n: decoded, the bad ones taken out, encoded, written. */
 static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) {
-    const int64_t bytes = 3 * (int64_t)c->side * c->side, d = p->file.d;
+    const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop, d = p->file.d;
     int64_t good = 0;
     Status st = OK;
-    load_images(p->pixels, p->loaded, p->list, from, n, &encoder_known(c->encoder)->rule,
-                c->ops.threads);
+    load_images(p->pixels, p->loaded, p->list, from, n, &c->loading);
     for (int64_t i = 0; st == OK && i < n; i++) {
+        if (c->first_phi) unread_count(&c->unread, &p->loaded[i], p->list->source[from + i].name);
         if (p->loaded[i].status != OK) {
             st = bad_image(c, p, i, err);
         } else {
@@ -213,9 +217,10 @@ static void fingerprint(char text[64], const Call *c, const Piece *p) {
         if (known->used[i])
             facts = crc32_update(facts, (const uint8_t *)fact, (int64_t)strlen(fact));
     }
-    snprintf(text, 64, "%08x %lld %d %d %08x %d", (unsigned)names,
+    snprintf(text, 64, "%08x %lld %d %d %08x %d %d %d", (unsigned)names,
              (long long)encoder_file_bytes(c->encoder), (int)o->feature, o->normalize,
-             (unsigned)facts ^ (unsigned)known->rule.crop_down, c->side);
+             (unsigned)facts ^ (unsigned)known->rule.crop_down, c->loading.rule.crop,
+             c->loading.orient, (int)c->decoder.program);
 }
 
 /* <root>/representations/<phi>/<name>_<split>, of a shard with its number; fresh memory. */
@@ -242,7 +247,7 @@ static Status piece_open(Call *c, Piece *p, const char *stem, int64_t *next, Err
     const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
     char print[64];
     p->skipped_path = format_text("%s.skipped.txt", stem);
-    p->pixels = malloc((size_t)(batch * 3 * c->side * c->side));
+    p->pixels = malloc((size_t)(batch * 3 * c->loading.rule.crop * c->loading.rule.crop));
     p->loaded = calloc((size_t)batch, sizeof *p->loaded);
     p->features = malloc((size_t)(batch * d) * sizeof *p->features);
     if (!p->skipped_path || !p->pixels || !p->loaded || !p->features) return out_of_memory(err);
@@ -325,7 +330,7 @@ static Status run_phi(Call *c, Error *err) {
     if (st == OK) notices(c->hooks, encoder_said(c->encoder));
     if (st == OK) st = check_model(c, err);
     if (st == OK) {
-        c->side = encoder_known(c->encoder)->rule.crop;
+        c->loading.rule = encoder_known(c->encoder)->rule;
         st = run_split(c, &s->train, "train", err);
     }
     if (st == OK && s->val.count) st = run_split(c, &s->val, "val", err);
@@ -371,6 +376,12 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
     return OK;
 }
 
+static Status parse_orient(bool *out, const char *text, Error *err) {
+    *out = strcmp(text, "exif") == 0;
+    if (*out || strcmp(text, "none") == 0) return OK;
+    return fail(err, ERR_USAGE, "--orient: '%s': expected none or exif", text);
+}
+
 static Status call_open(Call *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const char *why = NULL;
@@ -379,10 +390,14 @@ static Status call_open(Call *c, Error *err) {
     Status st = shard_parse(&c->shard, o->shard, err);
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
     if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
+    if (st == OK) st = parse_orient(&c->loading.orient, o->orient, err);
+    if (st == OK) st = decoder_open(&c->decoder, o->decoder, c->loading.orient, err);
     if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, err);
     if (st == OK)
         st = ops_open_for(&c->ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
+    c->loading.decoder = &c->decoder;
+    c->loading.threads = c->ops.threads;
     return st;
 }
 
@@ -394,6 +409,7 @@ static char *result_json(const Call *c) {
     json_real(&j, "seconds", r->seconds);
     json_integer(&j, "images", r->images);
     json_integer(&j, "skipped", r->skipped);
+    json_integer(&j, "decoded", r->decoded);
     json_real(&j, "images_per_s", r->images_per_s);
     json_files(&j, r->files);
     json_close(&j);
@@ -417,9 +433,14 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
                                   .cluster_acc = NAN};
     for (int k = 0; st == OK && k < phis; k++) {
         c.phi = own_phi ? own_phi : options->phis.item[k];
+        c.first_phi = k == 0;
         st = run_phi(&c, err);
     }
+    if (st == OK || options->skip_bad)
+        unread_tell(&c.unread, &c.decoder,
+                    options->images.images ? options->images.images : "FOLDER", c.hooks);
     if (st == OK) {
+        out->decoded = c.unread.decoded;
         out->seconds = now_seconds() - c.started;
         out->images_per_s = out->seconds > 0 ? (double)c.encoded / out->seconds : 0.0;
         out->json = result_json(&c);
@@ -427,6 +448,7 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
     }
     ops_close(&c.ops);
     image_inputs_close(&c.in);
+    decoder_close(&c.decoder);
     free(own_phi);
     if (st != OK) turtle_files_result_free(out);
     return st;

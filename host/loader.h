@@ -4,16 +4,27 @@
 
 #include "../io/resize.h"
 #include "../io/sources.h"
+#include "decoder.h"
 
 /* What became of one source. */
 typedef struct {
     Status status;
     Error err;
+    const char *unread; /* the kind that our readers do not know; NULL: they do */
+    bool decoded;       /* another program made pixels of it */
 } Loaded;
 
-/* Sources first .. first+n of `list` as pixels (n,crop,crop,3) by the rule; loaded (n) says which are good. The
+/* What is done with every picture. */
+typedef struct {
+    ResizeRule rule;
+    bool orient; /* turn it as EXIF says */
+    const Decoder *decoder;
+    int threads;
+} Loading;
+
+/* Sources first .. first+n of `list` as pixels (n,crop,crop,3); loaded (n) says which are good. The
  * others' pixels are undefined. */
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 const ResizeRule *rule, int threads);
+                 const Loading *how);
 
 #endif

@@ -248,6 +248,10 @@ typedef struct {
     const char *feature;    /* "cls", "patchmean", "cls+mean" */
     bool normalize;         /* features of length 1 */
     bool skip_bad;          /* leave images out that cannot be decoded, and list them */
+    const char *orient;     /* "none": as stored, like the published loaders; "exif": turned upright
+                               as cameras record it in JPEG and PNG */
+    const char *decoder;    /* "magick" or "ffmpeg": the installed program that decodes the kinds of
+                               pictures that are not read here, each in a child; NULL: none */
     const char *dump;  /* also write the pixels that the encoder sees, (N,side,side,3); or NULL */
     const char *shard; /* "I/N": only the I-th of N pieces of each split; or NULL */
     bool resume;       /* continue an interrupted call */
@@ -255,6 +259,7 @@ typedef struct {
 
 typedef struct {
     int64_t images, skipped; /* over all encoders and splits */
+    int64_t decoded;         /* images that --decoder's program read, over all splits */
     double seconds, images_per_s;
     char *files; /* one line per file written; owned */
     char *json;  /* owned */

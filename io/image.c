@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "image_kinds.h"
 #include "image_reader.h"
 
 const char image_no_memory[] = "out of memory";
@@ -36,17 +35,34 @@ static const ImageReader *reader_of(const Look *f) {
     return pnm && f->data[2] && strchr(space, f->data[2]) ? &pnm_reader : NULL;
 }
 
+/* Whether nothing but zeros begins it, as where a disk or a copy failed. */
+static bool is_zero(const Look *f) {
+    for (int64_t i = 0; i < f->bytes && i < 64; i++)
+        if (f->data[i]) return false;
+    return true;
+}
+
 static Status no_picture(const Look *f, const char *name, Error *err) {
     const char *what = mistaken_for(f);
-    bool zeros = true;
-    for (int64_t i = 0; i < f->bytes && i < 64; i++) zeros = zeros && f->data[i] == 0;
-    if (zeros) what = "zeros from its beginning on: damaged";
+    if (is_zero(f)) what = "zeros from its beginning on: damaged";
     return fail(err, ERR_FORMAT, "image: %s: %s%s%s", name, what ? "no image but " : "not an image",
                 what ? what : "", what ? "" : ": expected JPEG, PNG, BMP, PNM or GIF");
 }
 
-/* The reader and the facts of a file; NULL with a message, or where f->unread names the kind. */
-static const ImageReader *open_reader(Look *f, const char *name, Status *st, Error *err) {
+/* The kind of a file that no reader takes, or NULL. Some kinds have no first bytes of their own, or
+ * those of TIFF; the name tells them. */
+static const PictureKind *unread_kind(const Look *f, const char *name) {
+    const PictureKind *content = picture_kind_of_bytes(f->data, f->bytes),
+                      *named = picture_kind_of_name(name);
+    const bool open = !content || strcmp(content->name, "TIFF") == 0;
+    if (open && named && named->by_name && !mistaken_for(f) && !is_zero(f)) return named;
+    return content && !content->read ? content : NULL;
+}
+
+/* Checks a file. Returns its reader, or NULL: with a failure in *st, or where f->unread and *kind
+ * say what is not read. */
+static const ImageReader *open_reader(Look *f, const PictureKind **kind, const char *name,
+                                      Status *st, Error *err) {
     const ImageReader *reader = reader_of(f);
     *st = OK;
     if (f->bytes == 0) {
@@ -54,30 +70,25 @@ static const ImageReader *open_reader(Look *f, const char *name, Status *st, Err
         return NULL;
     }
     if (!reader) {
-        const PictureKind *kind = picture_kind_of_bytes(f->data, f->bytes);
-        if (kind && !kind->read) f->unread = kind->name;
+        *kind = unread_kind(f, name);
+        if (*kind) f->unread = (*kind)->name;
         else *st = no_picture(f, name, err);
         return NULL;
     }
     reader->look(f);
-    if (f->fault) *st = fail(err, ERR_FORMAT, "image: %s: %s", name, f->fault);
-    else if (f->unread) return NULL;
-    else if (!size_is_fine(f->width, f->height) || f->bytes > INT_MAX)
+    if (f->fault) {
+        *st = fail(err, ERR_FORMAT, "image: %s: %s", name, f->fault);
+    } else if (f->unread) {
+        *kind = picture_kind_of_bytes(f->data, f->bytes);
+        return NULL;
+    } else if (!size_is_fine(f->width, f->height) || f->bytes > INT_MAX) {
         *st =
             fail(err, ERR_FORMAT,
                  "image: %s: %lld x %lld pixels: expected 1 to %d along a side and at most %d in "
                  "all",
                  name, (long long)f->width, (long long)f->height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
+    }
     return *st == OK ? reader : NULL;
-}
-
-Status image_look(ImageFacts *facts, const uint8_t *data, int64_t bytes, const char *name,
-                  Error *err) {
-    Look f = {.data = data, .bytes = bytes, .orientation = 1};
-    Status st;
-    open_reader(&f, name, &st, err);
-    *facts = (ImageFacts){f.width, f.height, f.orientation, f.unread};
-    return st;
 }
 
 Status image_unread(const char *kind, const char *name, Error *err) {
@@ -92,17 +103,27 @@ bool image_allocate(Image *out, const Look *f) {
     return out->rgb != NULL;
 }
 
-Status image_decode(Image *out, const uint8_t *data, int64_t bytes, const char *name, Error *err) {
+Status image_read(Image *out, ImageFacts *facts, const uint8_t *data, int64_t bytes,
+                  const char *name, Error *err) {
     Look f = {.data = data, .bytes = bytes, .orientation = 1};
     Status st;
     *out = (Image){0};
-    const ImageReader *reader = open_reader(&f, name, &st, err);
-    if (!reader) return st == OK ? image_unread(f.unread, name, err) : st;
+    *facts = (ImageFacts){.orientation = 1};
+    const ImageReader *reader = open_reader(&f, &facts->kind, name, &st, err);
+    facts->orientation = f.orientation;
+    facts->unread = st == OK && !reader ? f.unread : NULL;
+    if (!reader) return st;
     const Fault fault = reader->decode(out, &f);
     if (!fault) return OK;
     image_free(out);
     return fail(err, fault == image_no_memory ? ERR_MEMORY : ERR_FORMAT, "image: %s: %s", name,
                 fault);
+}
+
+Status image_decode(Image *out, const uint8_t *data, int64_t bytes, const char *name, Error *err) {
+    ImageFacts facts;
+    const Status st = image_read(out, &facts, data, bytes, name, err);
+    return st == OK && facts.unread ? image_unread(facts.unread, name, err) : st;
 }
 
 void image_free(Image *image) {

@@ -14,22 +14,24 @@
 #ifndef TURTLE_IO_IMAGE_H
 #define TURTLE_IO_IMAGE_H
 
+#include "image_kinds.h"
 #include "resize.h"
 
 enum { IMAGE_MAX_SIDE = 65500, IMAGE_MAX_PIXELS = 1 << 28 };
 
-/* What a file's header says of it. */
+/* What a file says of itself beside its pixels. */
 typedef struct {
-    int64_t width, height; /* 0 where `unread` is set and we do not know */
-    int orientation;       /* of EXIF, 1..8; 1: as stored */
-    const char *unread;    /* the kind that image_decode() does not read, "WebP"; NULL: it does */
+    int orientation;         /* of EXIF, 1..8; 1: as stored */
+    const char *unread;      /* the variety that is not read, "12-bit JPEG"; NULL: it is read */
+    const PictureKind *kind; /* of what is not read */
 } ImageFacts;
 
-/* Reads a file's header in memory; `name` is for messages. A picture of a kind that is not read is
- * OK here, and facts->unread names the kind. What is damaged, too large or no picture is refused. */
-Status image_look(ImageFacts *facts, const uint8_t *data, int64_t bytes, const char *name,
-                  Error *err);
-/* Decodes a whole file in memory; `name` is for messages. On failure *out is zeroed. */
+/* Decodes a whole file in memory; `name` is for messages, and tells the kinds that no content shows.
+ * A picture of a kind that is not read is OK: facts->unread names it, and *out is zeroed as it is
+ * on failure. */
+Status image_read(Image *out, ImageFacts *facts, const uint8_t *data, int64_t bytes,
+                  const char *name, Error *err);
+/* Decodes a whole file in memory where a kind that is not read is a failure like any other. */
 Status image_decode(Image *out, const uint8_t *data, int64_t bytes, const char *name, Error *err);
 /* Writes the refusal of a kind that is not read, and what to do about it; returns ERR_FORMAT. */
 Status image_unread(const char *kind, const char *name, Error *err);

@@ -15,8 +15,9 @@ typedef struct {
     const char *extensions; /* lower case, between single blanks: "tif tiff" */
     bool read;              /* whether image_decode() reads it */
     bool film;              /* many pictures in a file: frames have to be chosen */
+    bool by_name;           /* first bytes do not show it, or show a TIFF: its name tells */
     const char *magick;     /* ImageMagick's name of the format, or NULL: not by that program */
-    const char *ffmpeg;     /* ffmpeg's name of the demuxer, or NULL: not by that program */
+    const char *ffmpeg; /* ffmpeg's name of the decoder, "mov": of the demuxer; or NULL likewise */
 } PictureKind;
 
 /* Returns the kind that the ending of a file's name stands for, in any case, or NULL. */

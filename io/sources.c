@@ -78,13 +78,19 @@ static Status record_image(const Blob *b, const Source *s, Image *out, Error *er
     return OK;
 }
 
+char *source_path(const SourceList *list, int64_t i) {
+    const Source *s = &list->source[i];
+    if (s->blob >= 0) return NULL;
+    return s->name[0] == '/' ? format_text("%s", s->name)
+                             : format_text("%s/%s", list->folder, s->name);
+}
+
 Status source_image(const SourceList *list, int64_t i, Image *out, Error *err) {
     const Source *s = &list->source[i];
     *out = (Image){0};
     if (s->blob >= 0) return record_image(&list->blob[s->blob], s, out, err);
     FileMap map;
-    char *path = s->name[0] == '/' ? format_text("%s", s->name)
-                                   : format_text("%s/%s", list->folder, s->name);
+    char *path = source_path(list, i);
     if (!path) return fail(err, ERR_MEMORY, "images: %s: out of memory", s->name);
     Status st = file_map(&map, path, err);
     if (st == OK) {

@@ -71,6 +71,9 @@ Status sources_dataset(SourceSplits *out, const char *name, const char *folder, 
 
 void sources_close(SourceSplits *splits); /* NULL and twice are fine */
 
+/* Returns the path of source i in fresh memory; NULL for a record, and where memory lacks. */
+char *source_path(const SourceList *list, int64_t i);
+
 /* Source i decoded; reentrant. A failure names it. */
 Status source_image(const SourceList *list, int64_t i, Image *out, Error *err);
 
