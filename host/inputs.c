@@ -11,54 +11,6 @@
 
 /* --- features --------------------------------------------------------------------------------- */
 
-/* Every feature must be finite as float32: one that is not would spread to all weights. Notes the
- * largest. */
-static Status check_finite(Space *s, Error *err) {
-    const Features *f = &s->features;
-    float *row = malloc((size_t)f->d * sizeof *row);
-    Status st = row ? OK : fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);
-    for (int64_t i = 0; st == OK && i < f->N; i++) {
-        float spread = 0.0f, most = 0.0f; /* 0 x is 0 for finite x only, and NaN stays */
-        dtype_to_f32(row, (const uint8_t *)f->data + i * f->d * dtype_bytes(f->type), f->type,
-                     f->swapped, f->d);
-        for (int64_t j = 0; j < f->d; j++) {
-            spread += 0.0f * row[j];
-            most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
-        }
-        if (most > s->most) s->most = most, s->most_row = i;
-        for (int64_t j = 0; spread != 0.0f && st == OK && j < f->d; j++)
-            if (!isfinite(row[j]))
-                st = fail(
-                    err, ERR_FORMAT,
-                    "features: %s: row %lld, column %lld is not a finite float32: recompute or "
-                    "drop that sample",
-                    s->path, (long long)i, (long long)j);
-    }
-    free(row);
-    return st;
-}
-
-static Status space_open(Space *out, const char *path, Error *err) {
-    out->path = format_text("%s", path);
-    if (!out->path) return fail(err, ERR_MEMORY, "features: %s: out of memory", path);
-    Status st = npy_open(&out->file, path, err);
-    if (st != OK) return st;
-    const Npy *a = &out->file;
-    if (a->axes != 2 || a->shape[0] < 1 || a->shape[1] < 1)
-        return fail(err, ERR_FORMAT,
-                    "features: %s: expected a non-empty (samples, dimension) matrix, got %d axes%s",
-                    path, a->axes, a->axes == 2 ? ", one of them empty" : "");
-    if (!dtype_is_float(a->type) || a->type == DTYPE_BF16)
-        return fail(err, ERR_FORMAT, "features: %s: expected float16, float32 or float64, got %s",
-                    path, dtype_name(a->type));
-    out->features = (Features){.data = a->data,
-                               .N = a->shape[0],
-                               .d = a->shape[1],
-                               .type = a->type,
-                               .swapped = a->swapped};
-    return check_finite(out, err);
-}
-
 /* What float16 holds; and what of it a power of two is taken of (Batch.exponent): beyond, weights, which
  * products multiply by it, would come near its end too. */
 static const float MOST_FLOAT16 = 65504.0f, MOST_SCALED = 0x1p25f;
@@ -68,10 +20,6 @@ static const Space *beyond(const Inputs *in, float most) {
     for (int k = 0; k < in->K; k++)
         if (in->train.space[k].most > most) return &in->train.space[k];
     return NULL;
-}
-
-int space_exponent(const Space *s) {
-    return s->most > MOST_FLOAT16 ? ilogbf(s->most) - 14 : 0;
 }
 
 const char *inputs_precision(const Inputs *in, const char *device) {
@@ -85,13 +33,7 @@ Status inputs_check_float16(const Inputs *in, bool scales, Error *err) {
     return fail(err, ERR_ARG,
                 "training: --precision fp16: %s: row %lld holds %g, more than it serves (%g): "
                 "use bf16 or fp32",
-                s->path, (long long)s->most_row, (double)s->most, (double)most);
-}
-
-static void space_close(Space *s) {
-    npy_close(&s->file);
-    free(s->path);
-    *s = (Space){0};
+                s->path, (long long)s->most_row, s->most, (double)most);
 }
 
 /* --- labels ----------------------------------------------------------------------------------- */
@@ -158,9 +100,9 @@ static Status labels_number(Inputs *in, int purpose, const TurtleHooks *hooks, E
 /* --- splits ----------------------------------------------------------------------------------- */
 
 static Status split_open(Split *out, int K, char *const *paths, const char *labels,
-                         LabelTable *table, Error *err) {
+                         LabelTable *table, const TurtleHooks *hooks, Error *err) {
     for (int k = 0; k < K; k++) {
-        const Status st = space_open(&out->space[k], paths[k], err);
+        const Status st = space_open(&out->space[k], paths[k], hooks, err);
         if (st != OK) return st;
         const Space *s = &out->space[k], *first = &out->space[0];
         if (s->features.N != first->features.N)
@@ -223,15 +165,44 @@ static bool given_paths(SplitPaths *out, const TurtleTexts *features, const char
     return ok;
 }
 
+/* Characters of a file's name without the ending that array_file.h reads. */
+static size_t stem_of(const char *name) {
+    static const char *const endings[] = {".npy", ".npz", ".pt", ".pth", ".safetensors"};
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t m = strlen(endings[i]);
+        if (n > m && strcmp(name + n - m, endings[i]) == 0) return n - m;
+    }
+    return n;
+}
+
+/* What a space is called: a phi as it is; a file by its stem, and x.npz:name as x_name. Fresh memory. */
+static char *space_name(const char *text) {
+    const char *slash = strrchr(text, '/'), *cut = NULL;
+    if (!file_exists(text) && (cut = strrchr(text, ':'))) { /* a name may hold slashes */
+        for (slash = cut; slash > text && slash[-1] != '/'; slash--) {}
+        slash = slash > text ? slash - 1 : NULL;
+    }
+    char *name = format_text("%s", slash ? slash + 1 : text);
+    if (!name) return NULL;
+    char *array = cut ? name + (cut - (slash ? slash + 1 : text)) : NULL;
+    if (array) *array = '\0';
+    const size_t stem = stem_of(name);
+    char *whole = array ? format_text("%.*s_%s", (int)stem, name, array + 1)
+                        : format_text("%.*s", (int)stem, name);
+    for (char *c = whole; c && *c; c++)
+        if (*c == '/') *c = '_';
+    free(name);
+    return whole;
+}
+
 /* The names of the spaces joined by '_': the phis, or the stems of the files. */
 static char *join_names(const TurtleTexts *texts) {
     char *joined = format_text("%s", "");
     for (int k = 0; joined && k < texts->count; k++) {
-        const char *name = strrchr(texts->item[k], '/');
-        name = name ? name + 1 : texts->item[k];
-        const size_t n = strlen(name);
-        const int stem = (int)(n > 4 && strcmp(name + n - 4, ".npy") == 0 ? n - 4 : n);
-        char *longer = format_text("%s%s%.*s", joined, k ? "_" : "", stem, name);
+        char *name = space_name(texts->item[k]);
+        char *longer = name ? format_text("%s%s%s", joined, k ? "_" : "", name) : NULL;
+        free(name);
         free(joined);
         joined = longer;
     }
@@ -273,7 +244,7 @@ static Status dataset_split_open(Split *out, const TurtleInputs *w, const Turtle
     if (!required && !file_exists(paths.features[0])) goto out;
     const bool labelled = file_exists(paths.labels);
     st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, &in->labels,
-                    err);
+                    &common->hooks, err);
     if (st == OK && !labelled && !(purpose & INPUTS_LEARNING))
         notice(&common->hooks, "labels: %s: not there: the %s split is clustered without a score",
                paths.labels, out->name);
@@ -283,13 +254,54 @@ out:
 }
 
 static Status given_split_open(Split *out, const TurtleTexts *features, const char *labels,
-                               LabelTable *table, Error *err) {
+                               LabelTable *table, const TurtleHooks *hooks, Error *err) {
     SplitPaths paths = {0};
     const Status st =
         given_paths(&paths, features, labels)
-            ? split_open(out, features->count, paths.features, paths.labels, table, err)
+            ? split_open(out, features->count, paths.features, paths.labels, table, hooks, err)
             : fail(err, ERR_MEMORY, "inputs: out of memory");
     paths_free(&paths);
+    return st;
+}
+
+/* Brings features whose squares would leave float32 into range, by one power of two for all of them: the
+ * training split's, for distances are measured across spaces and from one split to the other. */
+static Status scale_all(Inputs *in, const TurtleHooks *hooks, Error *err) {
+    const Split *from = in->train.N ? &in->train : &in->val;
+    const Space *largest = &from->space[0];
+    Split *splits[] = {&in->train, &in->val};
+    Status st = OK;
+    for (int k = 1; k < in->K; k++)
+        if (from->space[k].most > largest->most) largest = &from->space[k];
+    in->exponent = space_unit_exponent(largest);
+    if (in->exponent)
+        notice(
+            hooks,
+            "features: %s: the largest magnitude is %g, whose square would leave float32: all are "
+            "divided by 2^%d, and the result is that of the features as they are",
+            largest->path, largest->most, in->exponent);
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; st == OK && splits[i]->N && k < in->K; k++) {
+            Space *s = &splits[i]->space[k];
+            if (ldexp(s->most, -in->exponent) > 0x1p60)
+                st = fail(
+                    err, ERR_FORMAT,
+                    "features: %s: the largest magnitude is %g, that of the training split %g: "
+                    "too far apart for float32",
+                    s->path, s->most, largest->most);
+            else st = space_scale(s, in->exponent, err);
+        }
+    return st;
+}
+
+static Status check_ranges(Inputs *in, int purpose, const TurtleHooks *hooks, Error *err) {
+    const SpaceUse use = purpose & INPUTS_GRADIENTS ? SPACE_GRADIENTS : SPACE_LINEAR;
+    Status st = OK;
+    if (purpose & INPUTS_SCALABLE) return scale_all(in, hooks, err);
+    for (int k = 0; st == OK && in->train.N && k < in->K; k++)
+        st = space_check_range(&in->train.space[k], use, hooks, err);
+    for (int k = 0; st == OK && in->val.N && k < in->K; k++)
+        st = space_check_range(&in->val.space[k], SPACE_LINEAR, hooks, err);
     return st;
 }
 
@@ -313,15 +325,18 @@ Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *commo
             st = dataset_split_open(&out->train, w, common, purpose, out, err);
     } else {
         if (w->val_features.count)
-            st = given_split_open(&out->val, &w->val_features, w->val_labels, &out->labels, err);
+            st = given_split_open(&out->val, &w->val_features, w->val_labels, &out->labels,
+                                  &common->hooks, err);
         if (st == OK && (training || out->val.N == 0))
-            st = given_split_open(&out->train, &w->features, w->labels, &out->labels, err);
+            st = given_split_open(&out->train, &w->features, w->labels, &out->labels,
+                                  &common->hooks, err);
     }
     if (st == OK && out->train.N && out->val.N) { /* the same encoders for both */
         int64_t d[MAX_SPACES];
         for (int k = 0; k < out->K; k++) d[k] = out->train.space[k].features.d;
         st = split_check_dimensions(&out->val, out->K, d, "the training split", err);
     }
+    if (st == OK) st = check_ranges(out, purpose, &common->hooks, err);
     if (st == OK) st = labels_number(out, purpose, &common->hooks, err);
     const DatasetFacts *facts = w->dataset ? dataset_find(w->dataset) : NULL;
     out->C = w->classes ? w->classes : facts ? facts->classes : 0;

@@ -5,16 +5,8 @@
 #include "../io/npy.h"
 #include "../kernels/train.h"
 #include "label_file.h"
+#include "space.h"
 #include "turtle.h"
-
-/* One representation space: every sample's features under one frozen encoder phi_k. */
-typedef struct {
-    char *path;
-    Npy file;
-    Features features; /* (N,d), inside the mapping */
-    float most;        /* largest magnitude of a feature */
-    int64_t most_row;  /* where it stands */
-} Space;
 
 /* The samples of a training or a validation split. */
 typedef struct {
@@ -33,27 +25,34 @@ typedef struct {
     int64_t C;     /* 0 if neither asked for nor known */
     char *dataset; /* for file names and reports; owned */
     char *phis;    /* names of the spaces, joined by '_'; owned */
+    int exponent;  /* features were divided by 2^exponent, the same one in all spaces and splits */
     Split train, val;
     LabelTable
         labels; /* the distinct labels of both splits; their number has nothing to do with C */
 } Inputs;
 
-enum { INPUTS_TRAINING = 1, INPUTS_SCORING = 2, INPUTS_LEARNING = 4, INPUTS_NAMES = 8 };
+enum {
+    INPUTS_TRAINING = 1,
+    INPUTS_SCORING = 2,
+    INPUTS_LEARNING = 4,
+    INPUTS_NAMES = 8,
+    INPUTS_SCALABLE = 16,
+    INPUTS_GRADIENTS = 32
+};
 
 /* Opens what a call needs: INPUTS_TRAINING the training split, and the validation split where there
  * is one; INPUTS_SCORING the validation split, else the training split. With INPUTS_LEARNING it is for
- * the caller to say that labels are missing, and with
- * INPUTS_NAMES, where labels index names, which of them are no class. Refuses, naming the file:
- * anything but a (N,d) float matrix, spaces of different N, a NaN or infinite feature (row and
- * column), files of another number of labels. No label is refused: labels are names of classes, which
- * are numbered through one table of both splits. On failure *out is zeroed. */
+ * the caller to say that labels are missing, and with INPUTS_NAMES, where labels index names, which of
+ * them are no class. Features whose squares would leave float32 are divided by 2^exponent with
+ * INPUTS_SCALABLE, whose caller undoes it; without, features beyond the range of their use are refused
+ * (space.h; INPUTS_GRADIENTS: gradient steps). Refuses, naming the file: anything but a (N,d) matrix,
+ * spaces of different N, a NaN or infinite feature (row and column), files of another number of
+ * labels. No label is refused: labels are names of classes, which are numbered through one table of
+ * both splits. On failure *out is zeroed. */
 Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *common, int purpose,
                    Error *err);
 void inputs_close(Inputs *in); /* NULL and twice are fine */
 
-/* The power of two by which features of a space are divided, so that float16 holds the largest: 0 where it
- * does anyway. */
-int space_exponent(const Space *space);
 /* What --precision auto is for these features on a device whose own is `device`: just that, but tf32 in
  * place of fp16 where a feature of the training split is beyond 2^25. */
 const char *inputs_precision(const Inputs *in, const char *device);

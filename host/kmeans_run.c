@@ -106,8 +106,9 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
     if (st == OK) {
         r->restarts = o->n_init;
         for (int64_t i = 0; i < r->restarts; i++)
-            r->restart[i] = (TurtleKmeansRestart){restart[i].inertia, restart[i].iterations};
-        r->inertia = restart[r->best].inertia;
+            r->restart[i] = (TurtleKmeansRestart){ldexp(restart[i].inertia, 2 * in->exponent),
+                                                  restart[i].iterations};
+        r->inertia = r->restart[r->best].inertia;
         r->iterations = restart[r->best].iterations;
         r->clusters_found = 0;
         r->split = in->val.N ? in->val.name : in->train.name;
@@ -186,7 +187,7 @@ static Status append_line(const TurtleKmeansOptions *o, const char *line, Error 
 
 static Status open_inputs(const TurtleKmeansOptions *o, Inputs *in, Error *err) {
     Status st = check_options(o, err);
-    if (st == OK) st = inputs_open(in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (st == OK) st = inputs_open(in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_SCALABLE, err);
     if (st == OK && in->C == 0)
         st = fail(err, ERR_USAGE, "k-means: the number of clusters is not known: give --classes C");
     if (st == OK) st = inputs_check_classes(in, in->C, err);

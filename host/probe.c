@@ -87,7 +87,8 @@ static Status check_classes(const Probe *p, const Split *split, Error *err) {
 
 static Status open_inputs(Probe *p, Error *err) {
     const TurtleProbeOptions *o = p->options;
-    Status st = inputs_open(&p->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_LEARNING, err);
+    Status st = inputs_open(&p->in, &o->inputs, &o->common,
+                            INPUTS_TRAINING | INPUTS_LEARNING | INPUTS_GRADIENTS, err);
     if (st != OK) return st;
     const Split *train = &p->in.train, *val = &p->in.val;
     if (p->in.K != 1)

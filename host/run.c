@@ -232,7 +232,7 @@ static Status open_run(Run *run, Error *err) {
         run->in = *run->shared->in;
         run->in.C = o->inputs.classes;
     } else if (st == OK) {
-        st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+        st = inputs_open(&run->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_GRADIENTS, err);
     }
     if (st == OK) settle_precision(run);
     if (st == OK && run->in.C == 0)

@@ -485,7 +485,7 @@ static Status open_sweep(Sweep *s, Error *err) {
     if (o->jobs < 0) return fail(err, ERR_USAGE, "sweep: --jobs %d", o->jobs);
     Status st = shard_parse(&s->shard, o->shard, err);
     if (st == OK) st = open_device(s, err);
-    if (st == OK) st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING, err);
+    if (st == OK) st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_GRADIENTS, err);
     if (st == OK && strcmp(s->common.precision, "auto") == 0)
         s->common.precision = inputs_precision(&s->in, s->ops.precision);
     if (st == OK) st = open_grid(s, err);

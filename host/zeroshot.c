@@ -139,7 +139,8 @@ static Status open_prompts(Call *c, Error *err) {
 
 static Status open_inputs(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
-    Status st = inputs_open(&c->in, &o->inputs, &o->common, INPUTS_SCORING | INPUTS_NAMES, err);
+    Status st = inputs_open(&c->in, &o->inputs, &o->common,
+                            INPUTS_SCORING | INPUTS_NAMES | (o->clusters ? 0 : INPUTS_SCALABLE), err);
     if (st != OK) return st;
     Split *split = c->in.val.N ? &c->in.val : &c->in.train;
     c->split = split;

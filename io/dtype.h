@@ -167,4 +167,28 @@ static inline int64_t dtype_to_i64(int64_t *out, const void *data, DType type, b
     return n;
 }
 
+/* n numbers of any type as float64; integers beyond 2^53 are rounded. */
+static inline void dtype_to_f64(double *out, const void *data, DType type, bool swapped,
+                                int64_t n) {
+    const uint8_t *from = (const uint8_t *)data;
+    const int bytes = dtype_bytes(type);
+    for (int64_t i = 0; i < n; i++, from += bytes) {
+        float f;
+        int64_t whole = 0;
+        uint64_t b8;
+        if (bytes == 8) {
+            memcpy(&b8, from, sizeof b8);
+            if (swapped) b8 = byte_swap64(b8);
+            if (type == DTYPE_F64) memcpy(out + i, &b8, sizeof b8);
+            else out[i] = type == DTYPE_U64 ? (double)b8 : (double)(int64_t)b8;
+        } else if (dtype_is_float(type)) {
+            dtype_to_f32(&f, from, type, swapped, 1);
+            out[i] = f;
+        } else {
+            dtype_to_i64(&whole, from, type, swapped, 1);
+            out[i] = (double)whole;
+        }
+    }
+}
+
 #endif

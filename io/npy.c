@@ -104,6 +104,28 @@ static bool parse_descr(const char *descr, Npy *npy) {
     return false;
 }
 
+/* Names what an array holds that is no plain number. */
+static Status refuse_type(const char *descr, const char *path, Error *err) {
+    static const struct {
+        char kind;
+        const char *is;
+    } kinds[] = {{'O', "Python objects: save numpy.array(x.tolist(), dtype='float32')"},
+                 {'U', "text"},
+                 {'S', "text"},
+                 {'c', "complex numbers: save x.real, x.imag or abs(x)"},
+                 {'M', "dates"},
+                 {'m', "time spans"},
+                 {'V', "raw bytes (so numpy saves bfloat16): save x.astype('float32')"},
+                 {'f', "floats of another size: save x.astype('float32')"}};
+    const char *is = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (descr[0] && descr[1] == kinds[i].kind) is = kinds[i].is;
+    return fail(err, ERR_FORMAT,
+                "npy: %s: type '%.20s' is not read: expected f2, f4, f8, bool or an integer "
+                "type%s%s",
+                path, descr, is ? ", got " : "", is ? is : "");
+}
+
 static Status parse_header(Npy *npy, Cursor c, bool *fortran, const char *path, Error *err) {
     char key[32], descr[64] = "";
     bool has_order = false, has_shape = false;
@@ -134,21 +156,20 @@ static Status parse_header(Npy *npy, Cursor c, bool *fortran, const char *path, 
     skip_spaces(&c);
     if (!ok || !has_order || !has_shape || !*descr || c.at != c.end)
         return fail(err, ERR_FORMAT, "npy: %s: damaged header", path);
-    if (!parse_descr(descr, npy))
-        return fail(err, ERR_FORMAT,
-                    "npy: %s: type '%s' is not read: expected f2, f4, f8, bool or an "
-                    "integer type",
-                    path, descr);
-    return OK;
+    return parse_descr(descr, npy) ? OK : refuse_type(descr, path, err);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Finds header and data in the mapping; *header spans the dictionary. */
+bool npy_is(const uint8_t *bytes, int64_t count) {
+    return count >= MAGIC_BYTES && memcmp(bytes, magic, MAGIC_BYTES) == 0;
+}
+
+/* Finds header and data in the file's bytes; *header spans the dictionary. */
 static Status locate(const FileMap *map, Cursor *header, int64_t *data_at, const char *path,
                      Error *err) {
     const uint8_t *b = map->data;
-    if (map->bytes < MAGIC_BYTES || memcmp(b, magic, MAGIC_BYTES) != 0)
+    if (!npy_is(b, map->bytes))
         return fail(err, ERR_FORMAT, "npy: %s: not a .npy file (it does not begin with \\x93NUMPY)",
                     path);
     if (map->bytes < 12) return fail(err, ERR_FORMAT, "npy: %s: truncated in its header", path);
@@ -165,7 +186,8 @@ static Status locate(const FileMap *map, Cursor *header, int64_t *data_at, const
     return OK;
 }
 
-static Status check_extent(Npy *npy, int64_t data_at, const char *path, Error *err) {
+static Status check_extent(Npy *npy, const FileMap *map, int64_t data_at, const char *path,
+                           Error *err) {
     int64_t bytes;
     npy->count = 1;
     for (int i = 0; i < npy->axes; i++)
@@ -173,38 +195,98 @@ static Status check_extent(Npy *npy, int64_t data_at, const char *path, Error *e
             return fail(err, ERR_FORMAT, "npy: %s: its shape overflows 64 bits", path);
     if (__builtin_mul_overflow(npy->count, dtype_bytes(npy->type), &bytes))
         return fail(err, ERR_FORMAT, "npy: %s: its shape overflows 64 bits", path);
-    if (bytes > npy->map.bytes - data_at)
+    if (bytes > map->bytes - data_at)
         return fail(err, ERR_FORMAT,
                     "npy: %s: truncated: its shape needs %lld bytes of data, %lld are "
                     "there",
-                    path, (long long)bytes, (long long)(npy->map.bytes - data_at));
-    npy->data = npy->map.data + data_at;
+                    path, (long long)bytes, (long long)(map->bytes - data_at));
+    npy->data = map->data + data_at;
     return OK;
 }
 
-Status npy_open(Npy *out, const char *path, Error *err) {
+/* One element of 1, 2, 4 or 8 bytes. */
+static void copy_element(uint8_t *to, const uint8_t *from, int bytes) {
+    switch (bytes) {
+    case 1: *to = *from; break;
+    case 2: memcpy(to, from, 2); break;
+    case 4: memcpy(to, from, 4); break;
+    default: memcpy(to, from, 8);
+    }
+}
+
+/* (rows, columns) whose columns lie one behind the other; in squares, so that what is read and what
+ * is written stays in the cache. */
+static void transpose(uint8_t *to, const uint8_t *from, int64_t rows, int64_t columns, int bytes) {
+    enum { SQUARE = 32 };
+    for (int64_t i0 = 0; i0 < rows; i0 += SQUARE)
+        for (int64_t j0 = 0; j0 < columns; j0 += SQUARE)
+            for (int64_t i = i0; i < rows && i < i0 + SQUARE; i++)
+                for (int64_t j = j0; j < columns && j < j0 + SQUARE; j++)
+                    copy_element(to + (i * columns + j) * bytes, from + (j * rows + i) * bytes,
+                                 bytes);
+}
+
+/* Any number of axes: `index` counts through the array in C order. */
+static void reorder(uint8_t *to, const uint8_t *from, const Npy *npy, int bytes) {
+    int64_t index[NPY_MAX_AXES] = {0}, stride[NPY_MAX_AXES], at = 0;
+    for (int i = 0; i < npy->axes; i++) stride[i] = i ? stride[i - 1] * npy->shape[i - 1] : 1;
+    for (int64_t n = 0; n < npy->count; n++) {
+        copy_element(to + n * bytes, from + at * bytes, bytes);
+        for (int i = npy->axes - 1; i >= 0; i--) {
+            at += stride[i];
+            if (++index[i] < npy->shape[i]) break;
+            at -= index[i] * stride[i];
+            index[i] = 0;
+        }
+    }
+}
+
+/* Brings an array in Fortran order into C order, in memory. */
+static Status to_c_order(Npy *npy, const char *path, Error *err) {
+    const int bytes = dtype_bytes(npy->type);
+    npy->memory = malloc((size_t)(npy->count ? npy->count * bytes : 1));
+    if (!npy->memory)
+        return fail(err, ERR_MEMORY,
+                    "npy: %s: is in Fortran order, and there is no memory to reorder it: save "
+                    "numpy.ascontiguousarray(x)",
+                    path);
+    if (npy->axes == 2 && npy->count)
+        transpose(npy->memory, npy->data, npy->shape[0], npy->shape[1], bytes);
+    else reorder(npy->memory, npy->data, npy, bytes);
+    npy->data = npy->memory;
+    return OK;
+}
+
+static Status read_array(Npy *out, const FileMap *bytes, const char *path, Error *err) {
     Cursor header = {0};
     int64_t data_at = 0;
     bool fortran = false;
-    *out = (Npy){0};
-    Status st = file_map(&out->map, path, err);
-    if (st == OK) st = locate(&out->map, &header, &data_at, path, err);
+    Status st = locate(bytes, &header, &data_at, path, err);
     if (st == OK) st = parse_header(out, header, &fortran, path, err);
-    if (st == OK) st = check_extent(out, data_at, path, err);
+    if (st == OK) st = check_extent(out, bytes, data_at, path, err);
     int long_axes = 0; /* with one axis longer than 1 both orders are the same bytes */
     for (int i = 0; i < out->axes; i++) long_axes += out->shape[i] != 1;
-    if (st == OK && fortran && long_axes > 1)
-        st = fail(err, ERR_FORMAT,
-                  "npy: %s: is in Fortran order; convert it: python3 -c \"import numpy "
-                  "as n; n.save('%s', n.ascontiguousarray(n.load('%s')))\"",
-                  path, path, path);
+    if (st == OK && fortran && long_axes > 1) st = to_c_order(out, path, err);
     if (st != OK) npy_close(out);
     return st;
+}
+
+Status npy_view(Npy *out, const uint8_t *bytes, int64_t count, const char *name, Error *err) {
+    const FileMap view = {.data = bytes, .bytes = count};
+    *out = (Npy){0};
+    return read_array(out, &view, name, err);
+}
+
+Status npy_open(Npy *out, const char *path, Error *err) {
+    *out = (Npy){0};
+    const Status st = file_map(&out->map, path, err);
+    return st == OK ? read_array(out, &out->map, path, err) : st;
 }
 
 void npy_close(Npy *npy) {
     if (!npy) return;
     file_unmap(&npy->map);
+    free(npy->memory);
     *npy = (Npy){0};
 }
 

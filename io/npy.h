@@ -1,9 +1,9 @@
 /* npy.h - numpy's .npy files, versions 1.0, 2.0 and 3.0 (numpy/lib/format.py documents the format).
  *
- * Read: f2 f4 f8, bool, any integer type, either byte order, C order, any size: the file is mapped
- * and not copied, so a matrix larger than the memory can be read row by row. Fortran order is
- * refused with the line of Python that converts it (a one-dimensional or one-column array is the
- * same in both orders and is taken). Written: version 1.0, little-endian, C order.
+ * Read: f2 f4 f8, bool, any integer type, either byte order, any size: the file is mapped and not
+ * copied, so a matrix larger than the memory can be read row by row. An array in Fortran order is
+ * brought into C order in memory, for its rows do not lie together (an array with one long axis is
+ * the same in both orders). Written: version 1.0, little-endian, C order.
  */
 #ifndef TURTLE_IO_NPY_H
 #define TURTLE_IO_NPY_H
@@ -18,13 +18,19 @@ typedef struct {
     bool swapped; /* the file's byte order is not this machine's */
     int axes;
     int64_t shape[NPY_MAX_AXES];
-    int64_t count;    /* product of the shape; 1 for zero axes */
-    const void *data; /* first element, inside the mapping: possibly unaligned */
-    FileMap map;
+    int64_t count; /* product of the shape; 1 for zero axes */
+    const void
+        *data;    /* first element, inside the bytes of the file or `memory`: possibly unaligned */
+    FileMap map;  /* zeroed: npy_view */
+    void *memory; /* the elements in C order; NULL: they lie so in the file. Owned */
 } Npy;
 
 /* Maps `path` and checks every byte of its header. On failure *out is zeroed. */
 Status npy_open(Npy *out, const char *path, Error *err);
+/* Reads an array from bytes that outlive *out: a member of an archive. `name` is for messages. */
+Status npy_view(Npy *out, const uint8_t *bytes, int64_t count, const char *name, Error *err);
+/* True if the bytes begin like a .npy file. */
+bool npy_is(const uint8_t *bytes, int64_t count);
 void npy_close(Npy *npy); /* NULL and twice are fine */
 
 /* Elements first .. first+n of a float array (f2, f4, f8) as float32. ERR_ARG for other types. */

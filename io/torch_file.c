@@ -242,7 +242,8 @@ static Status locate_storages(Opening *o, const Value *root, const Value *keys, 
                         (long long)i, (long long)keys->as.items.count);
         char *name = format_text("%.*s", (int)key->as.text.bytes, key->as.text.at);
         if (!name) return fail(o->err, ERR_MEMORY, "torch: %s: out of memory", o->path);
-        o->storages[o->storage_count++] = (ZipEntry){name, map->data + at, count * size};
+        o->storages[o->storage_count++] =
+            (ZipEntry){.name = name, .data = map->data + at, .bytes = count * size};
         at += count * size;
     }
     return OK;

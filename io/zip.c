@@ -1,8 +1,10 @@
-/* zip.c - stored zip archives. Section numbers are those of PKWARE's APPNOTE 6.3.10. */
+/* zip.c - zip archives. Section numbers are those of PKWARE's APPNOTE 6.3.10. */
 #include "zip.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "inflate.h"
 
 enum {
     LOCAL_BYTES = 30,   /* 4.3.7 local file header, name and extra field follow */
@@ -118,6 +120,15 @@ static bool read_zip64(const uint8_t *extra, int64_t extra_bytes, uint64_t *valu
     return true;
 }
 
+static Status check_crc(const ZipEntry *e, const uint8_t *data, const char *path, Error *err) {
+    const uint32_t crc = crc32_update(0, data, e->bytes);
+    if (crc == e->crc) return OK;
+    return fail(err, ERR_FORMAT,
+                "zip: %s: entry %s: its CRC is %08x, the directory says %08x: the "
+                "file is damaged, fetch it again",
+                path, e->name, (unsigned)crc, (unsigned)e->crc);
+}
+
 /* The entry that one directory header describes; *header_bytes receives the header's length. */
 static Status read_entry(ZipEntry *out, const FileMap *map, const uint8_t *h, int64_t left,
                          int64_t *header_bytes, const char *path, Error *err) {
@@ -151,15 +162,13 @@ static Status read_entry(ZipEntry *out, const FileMap *map, const uint8_t *h, in
     if (memcmp(local + LOCAL_BYTES, out->name, (size_t)name) != 0)
         return damaged(path, "a local header disagrees with the directory", err);
     out->bytes = (int64_t)bytes;
-    if (method != 0) return OK; /* what needs it refuses it by name */
+    out->packed = local + lead;
+    out->packed_bytes = (int64_t)packed;
+    out->method = (int)method;
+    out->crc = (uint32_t)little(h + 16, 4);
+    if (method != 0) return OK; /* what needs it inflates it, or refuses it by name */
     out->data = local + lead;
-    const uint32_t crc = crc32_update(0, out->data, out->bytes), said = (uint32_t)little(h + 16, 4);
-    if (crc != said)
-        return fail(err, ERR_FORMAT,
-                    "zip: %s: entry %s: its CRC is %08x, the directory says %08x: the "
-                    "file is damaged, fetch it again",
-                    path, out->name, (unsigned)crc, (unsigned)said);
-    return OK;
+    return check_crc(out, out->data, path, err);
 }
 
 Status zip_open(Zip *out, const FileMap *map, const char *path, Error *err) {
@@ -194,6 +203,28 @@ const ZipEntry *zip_find(const Zip *zip, const char *name) {
     for (int64_t i = 0; i < zip->count; i++)
         if (strcmp(zip->entry[i].name, name) == 0) return &zip->entry[i];
     return NULL;
+}
+
+Status zip_inflate(uint8_t **out, const ZipEntry *e, const char *path, Error *err) {
+    *out = NULL;
+    if (e->method != 8)
+        return fail(err, ERR_FORMAT,
+                    "zip: %s: entry %s is packed by method %d: expected stored or deflated: write "
+                    "the archive with numpy.savez or zip",
+                    path, e->name, e->method);
+    /* a code of one bit stands for 258 bytes at most: a longer claim takes no memory */
+    if (e->bytes < 0 || e->bytes / 2064 > e->packed_bytes)
+        return damaged(path, "an entry claims more bytes than it can hold", err);
+    uint8_t *memory = malloc(e->bytes ? (size_t)e->bytes : 1);
+    if (!memory)
+        return fail(err, ERR_MEMORY, "zip: %s: entry %s: no memory for its %lld bytes", path,
+                    e->name, (long long)e->bytes);
+    Status st = inflate_whole(memory, e->bytes, e->packed, e->packed_bytes)
+                    ? check_crc(e, memory, path, err)
+                    : damaged(path, "a deflated entry does not inflate to its length", err);
+    if (st == OK) *out = memory;
+    else free(memory);
+    return st;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -1,7 +1,9 @@
-/* zip.h - stored zip archives, as torch.save writes them (PKWARE APPNOTE 6.3.10, zip64 included).
+/* zip.h - zip archives, as torch.save and numpy.savez write them (PKWARE APPNOTE 6.3.10, zip64
+ * included).
  *
  * Read: the central directory decides, every local header must agree with it, the CRC-32 of every
- * stored entry is checked. Compressed entries (TorchScript's source code) are listed without data.
+ * stored entry is checked. Deflated entries are listed without data and inflated on demand. Written:
+ * stored entries.
  */
 #ifndef TURTLE_IO_ZIP_H
 #define TURTLE_IO_ZIP_H
@@ -9,9 +11,13 @@
 #include "file.h"
 
 typedef struct {
-    char *name;          /* owned */
-    const uint8_t *data; /* inside the mapping; NULL: compressed */
-    int64_t bytes;
+    char *name;            /* owned */
+    const uint8_t *data;   /* inside the mapping; NULL: compressed */
+    int64_t bytes;         /* of the entry itself, as the directory says */
+    const uint8_t *packed; /* as it lies in the archive */
+    int64_t packed_bytes;
+    int method;   /* 0: stored, 8: deflated; zip_inflate refuses any other */
+    uint32_t crc; /* of the entry itself */
 } ZipEntry;
 
 typedef struct {
@@ -26,6 +32,9 @@ Status zip_open(Zip *out, const FileMap *map, const char *path, Error *err);
 void zip_close(Zip *zip); /* NULL and twice are fine */
 /* The entry of that name, or NULL. */
 const ZipEntry *zip_find(const Zip *zip, const char *name);
+/* A deflated entry as fresh memory (free it) of entry->bytes bytes; its length and CRC-32 are
+ * checked. `path` is for messages. On failure *out is NULL. */
+Status zip_inflate(uint8_t **out, const ZipEntry *entry, const char *path, Error *err);
 
 /* CRC-32 of zip and PNG (ISO 3309), continued from `crc` (0 at first). */
 uint32_t crc32_update(uint32_t crc, const uint8_t *data, int64_t bytes);

@@ -96,11 +96,11 @@ Test(cli, bad_features_and_labels_get_one_line, .timeout = 60) {
         const char *says, *arguments;
     } cases[] = {
         {1, "truncated", "train --features @/truncated.npy --classes 4"},
-        {1, "not a .npy file", "train --features @/text.npy --classes 4"},
+        {1, "expected .npy, .npz", "train --features @/text.npy --classes 4"},
         {1, "No such file", "train --features @/missing.npy --classes 4"},
-        {1, "expected a non-empty (samples, dimension) matrix, got 1 axes",
+        {1, "expected a (samples, dimension) matrix, got (40)",
          "train --features @/y.npy --classes 4"},
-        {1, "one of them empty", "train --features @/none.npy --classes 4"},
+        {1, "got (0, 6)", "train --features @/none.npy --classes 4"},
         {1, "one row per sample", "train --features @/a.npy @/short.npy --classes 4"},
         {1, "row 7, column 2", "train --features @/nan.npy --classes 4"},
         {1, "row 31, column 2", "train --features @/a.npy @/inf.npy --classes 4"},

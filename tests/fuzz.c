@@ -13,9 +13,13 @@
 #include <unistd.h>
 
 #include "../host/encoder.h"
+#include "../io/foreign.h"
 #include "../io/image.h"
+#include "../io/npy.h"
+#include "../io/pickle.h"
 #include "../io/prompts.h"
 #include "../io/tensor_file.h"
+#include "../io/zip.h"
 
 static void fuzz_image(const uint8_t *data, size_t bytes) {
     Image image;
@@ -71,6 +75,51 @@ static void fuzz_weights(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
+static void fuzz_npy(const uint8_t *data, size_t bytes) {
+    Npy npy;
+    Error err;
+    if (npy_view(&npy, data, (int64_t)bytes, "fuzz", &err) != OK) return;
+    float number;
+    int64_t whole;
+    if (npy.count) {
+        (void)npy_read_f32(&npy, npy.count - 1, 1, &number, &err);
+        (void)npy_read_i64(&npy, npy.count - 1, 1, &whole, &err);
+    }
+    npy_close(&npy);
+}
+
+/* Every member of an archive, as .npy where it is one. */
+static void fuzz_npz(const uint8_t *data, size_t bytes) {
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    Zip zip;
+    Error err;
+    if (zip_open(&zip, &map, "fuzz", &err) != OK) return;
+    for (int64_t i = 0; i < zip.count; i++) {
+        const ZipEntry *e = &zip.entry[i];
+        uint8_t *own = NULL;
+        if (e->data) fuzz_npy(e->data, (size_t)e->bytes);
+        else if (e->bytes < 1 << 24 && zip_inflate(&own, e, "fuzz", &err) == OK)
+            fuzz_npy(own, (size_t)e->bytes);
+        free(own);
+    }
+    zip_close(&zip);
+}
+
+static void fuzz_pickle(const uint8_t *data, size_t bytes) {
+    PickleArena arena = {0};
+    Value *value;
+    int64_t used;
+    Error err;
+    (void)pickle_read(&arena, data, (int64_t)bytes, "fuzz", &value, &used, &err);
+    pickle_free(&arena);
+}
+
+static void fuzz_foreign(const uint8_t *data, size_t bytes) {
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    Error err;
+    (void)foreign_refuse(&map, "fuzz.dat", &err);
+}
+
 static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
@@ -79,6 +128,10 @@ static const struct {
     {"names", fuzz_names},
     {"shards", fuzz_shards},
     {"weights", fuzz_weights},
+    {"npy", fuzz_npy},
+    {"npz", fuzz_npz},
+    {"pickle", fuzz_pickle},
+    {"foreign", fuzz_foreign},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };

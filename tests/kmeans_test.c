@@ -369,7 +369,6 @@ Test(kmeans, bad_input_gets_one_line, .timeout = 60) {
         {1, 0, "at least 2", "--classes 1"},
         {2, 0, "number of clusters", ""},
         {1, 2, "row 2, column 1", "--classes 4"},
-        {1, 3, "scale the features down", "--classes 4"},
         {2, 0, "--n_init 0", "--classes 4 --n_init 0"},
         {2, 0, "--max_iter 0", "--classes 4 --max_iter 0"},
         {2, 0, "--tol", "--classes 4 --tol -1"},
