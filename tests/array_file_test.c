@@ -245,7 +245,7 @@ Test(inflate, every_kind_of_block_zlib_writes) {
 
 /* The vocabulary, a megabyte, against stb_image's inflate. */
 Test(inflate, a_large_stream_as_stb_inflates_it) {
-    const char *path = "data/vocab/bpe_simple_vocab_16e6.txt.gz";
+    const char *path = "data/vocab/bpe_merges.txt.gz";
     uint8_t *expected;
     int64_t bytes;
     FileMap map;
