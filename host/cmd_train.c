@@ -56,7 +56,7 @@ static const Flag train_flags[] = {
     {"resume", FLAG_SWITCH, offsetof(TurtleTrainOptions, resume), NULL,
      "continue an unfinished run"},
     {"restart", FLAG_SWITCH, offsetof(TurtleTrainOptions, restart), NULL,
-     "throw an unfinished run away"},
+     "throw away what an earlier run left, unfinished or not"},
     {"cross_val", FLAG_SWITCH, offsetof(TurtleTrainOptions, cross_val), NULL,
      "compute the generalisation score at the end: 10 fits per space"},
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",

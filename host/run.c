@@ -369,6 +369,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
     json_bool(&j, "finished", result != NULL);
     json_text(&j, "options", run->dir.options);
+    made_json(&j, &run->dir.made);
     if (result) json_result(&j, result);
     if (result && o->profile) json_profile(&j, &run->ops);
     json_text(&j, "command_line", o->common.command_line);

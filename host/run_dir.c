@@ -76,6 +76,88 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *u
     return out->checkpoint && out->resume && out->options;
 }
 
+/* What the results depend on. The seed is left out: it is the number of the attempt, and another
+ * attempt in the same place is what a user who gives another seed asks for. */
+static void run_made(Made *m, const TurtleTrainOptions *o, const char *usual, const char *prior,
+                     const Inputs *in) {
+    char number[REAL_TEXT], name[MADE_NAME], what[96];
+    const Split *const splits[] = {&in->train, &in->val};
+    const int64_t N = in->train.N;
+    made_add(m, "--classes", "%lld", (long long)in->C);
+    made_add(m, "--T", "%lld", (long long)o->T);
+    made_add(m, "--M", "%lld", (long long)o->M);
+    made_add(m, "--inner_lr", "%s", format_real(number, o->inner_lr));
+    made_add(m, "--outer_lr", "%s", format_real(number, o->outer_lr));
+    made_add(m, "--gamma", "%s", format_real(number, o->gamma));
+    made_add(m, "--batch_size", "%lld", (long long)(o->batch_size < N ? o->batch_size : N));
+    made_add(m, "--warm_start", "%s", o->warm_start ? "yes" : "no");
+    made_add(m, "--prior", "%s", prior);
+    made_add(m, "--rng", "%s", o->rng);
+    made_add(m, "--cross_val", "%s", o->cross_val ? "yes" : "no");
+    made_add(m, "--precision", "%s", /* each device has its own, and the device does not count */
+             strcmp(precision_used(&o->common), usual) == 0 ? "auto" : precision_used(&o->common));
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; splits[i]->N && k < in->K; k++) {
+            const Features *f = &splits[i]->space[k].features;
+            snprintf(name, sizeof name, "%sfeatures[%d]", i ? "val_" : "", k + 1);
+            snprintf(what, sizeof what, "%lld x %lld %s", (long long)f->N, (long long)f->d,
+                     dtype_name(f->type));
+            made_add_bytes(m, name, what, f->data, f->N * f->d * dtype_bytes(f->type));
+        }
+}
+
+/* A finished run is replaced by the same call alone, or where --restart says so. */
+static Status check_finished(const RunDir *dir, const TurtleTrainOptions *o, Error *err) {
+    char text[MADE_TEXT];
+    MadeFile earlier;
+    if (o->restart) return OK;
+    char *path = format_text("%s/run.json", dir->folder);
+    Status st =
+        path ? made_read(&earlier, path, err) : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    if (st == ERR_FORMAT)
+        return fail(err, ERR_FORMAT,
+                    "training: %s/run.json is damaged: write elsewhere, or replace the run with "
+                    "--restart",
+                    dir->folder);
+    if (st != OK || (earlier.there && !earlier.finished)) return st;
+    if (!earlier.there && file_exists(dir->checkpoint))
+        return fail(err, ERR_ARG,
+                    "training: %s was not made by turtle train: write elsewhere with --out DIR, or "
+                    "replace it with --restart",
+                    dir->checkpoint);
+    if (earlier.there && !earlier.known)
+        return fail(err, ERR_ARG,
+                    "training: %s holds a finished run of an earlier version: write elsewhere with "
+                    "--out DIR, or replace it with --restart",
+                    dir->folder);
+    if (!earlier.there || made_differs(text, &earlier.made, &dir->made) == 0) return OK;
+    return fail(err, ERR_ARG,
+                "training: %s holds a finished run made with %s: write elsewhere with --out DIR, "
+                "or replace it with --restart",
+                dir->folder, text);
+}
+
+/* An unfinished run is continued, or thrown away, where the caller says so. */
+static Status check_unfinished(const RunDir *dir, const TurtleTrainOptions *o, Error *err) {
+    if (!file_exists(dir->resume)) return OK;
+    if (o->restart && remove(dir->resume) != 0)
+        return fail(err, ERR_IO, "training: %s: %s", dir->resume, strerror(errno));
+    if (o->restart || o->resume) return OK;
+    return fail(err, ERR_ARG,
+                "training: %s holds an unfinished run: continue it with --resume or throw it "
+                "away with --restart",
+                dir->folder);
+}
+
+Status run_dir_lock(Lock *out, const char *folder, Error *err) {
+    char *path = format_text("%s/.turtle.lock", folder);
+    const Status st =
+        path ? lock_open(out, path, folder, err) : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    return st;
+}
+
 Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual, const char *prior,
                     const Inputs *in, Error *err) {
     *out = (RunDir){0};
@@ -87,15 +169,10 @@ Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual,
     if (!decide_paths(out, o, usual, prior, in))
         st = fail(err, ERR_MEMORY, "training: out of memory");
     if (st == OK) st = folder_make(out->folder, err);
-    if (st == OK && file_exists(out->resume)) {
-        if (o->restart && remove(out->resume) != 0)
-            st = fail(err, ERR_IO, "training: %s: %s", out->resume, strerror(errno));
-        else if (!o->restart && !o->resume)
-            st = fail(err, ERR_ARG,
-                      "training: %s holds an unfinished run: continue it with --resume or throw it "
-                      "away with --restart",
-                      out->folder);
-    }
+    if (st == OK) st = run_dir_lock(&out->lock, out->folder, err);
+    if (st == OK) run_made(&out->made, o, usual, prior, in);
+    if (st == OK) st = check_unfinished(out, o, err);
+    if (st == OK && !file_exists(out->resume)) st = check_finished(out, o, err);
     if (st != OK) run_dir_close(out);
     return st;
 }
@@ -103,6 +180,7 @@ Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual,
 void run_dir_close(RunDir *dir) {
     if (!dir) return;
     if (dir->log) fclose(dir->log);
+    lock_close(&dir->lock);
     free(dir->folder);
     free(dir->checkpoint);
     free(dir->resume);

@@ -4,13 +4,16 @@
  * without `.pt`, or everything goes to --out:
  *   run.json      all resolved options, inputs, and at the end the results
  *   log.jsonl     one line per evaluation: iteration loss entropy clusters_found cluster_acc
- *   seconds resume.pt     the state of an unfinished run; removed at the end
+ *                 seconds
+ *   resume.pt     the state of an unfinished run; removed at the end
  *   predictions_{train,val}.csv   path,cluster,confidence,margin
  */
 #ifndef TURTLE_HOST_RUN_DIR_H
 #define TURTLE_HOST_RUN_DIR_H
 
+#include "../io/lock.h"
 #include "inputs.h"
+#include "made.h"
 #include "predict.h"
 
 typedef struct {
@@ -18,12 +21,17 @@ typedef struct {
     char *checkpoint;
     char *resume;  /* folder/resume.pt */
     char *options; /* `name value` lines of all that a resumed run must share */
+    Made made;     /* with what; run.json keeps it */
+    Lock lock;     /* other calls stay out until run_dir_close */
     FILE *log;
 } RunDir;
 
-/* Decides the paths and makes the folder; the checkpoint's name has the precision where it is not
- * `usual`, the device's own, and `prior` (its name, prior.h) where it is not uniform. An unfinished
- * run in it is ERR_ARG unless options say resume or restart; the latter removes its state. */
+/* Decides the paths, makes the folder and locks it; the checkpoint's name has the precision where it
+ * is not `usual`, the device's own, and `prior` (its name, prior.h) where it is not uniform. ERR_ARG:
+ * another call is at work there; an unfinished run is there and options say neither resume nor
+ * restart; a finished run, or a checkpoint of another program, is there that this call would not
+ * make again (but for the seed), and options do not say restart. The latter removes the state of an
+ * unfinished run. */
 Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const char *usual,
                     const char *prior, const Inputs *in, Error *err);
 /* Everything that an interrupted run and its continuation must share but T, as `name value` lines;
@@ -32,6 +40,8 @@ char *run_options(const TurtleTrainOptions *options, const Inputs *in, const cha
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
+/* The lock of a folder of results, as run_dir_open takes it. */
+Status run_dir_lock(Lock *out, const char *folder, Error *err);
 void run_dir_close(RunDir *dir); /* NULL and twice are fine */
 
 /* path,cluster,confidence,margin: the path is the line of the image list beside the features

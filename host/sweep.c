@@ -54,6 +54,8 @@ typedef struct {
     bool *done;                                  /* (runs) finished before */
     int64_t **cluster;                           /* (runs) of the training split; NULL: failed */
     int jobs;
+    char piece[48]; /* ".2of8" in the names of its files, or "" */
+    Lock alone;     /* no other call works on this piece */
 
     pthread_mutex_t lock; /* of all below, and of the hooks */
     int64_t next;         /* run that the next free thread takes */
@@ -95,6 +97,7 @@ static TurtleTrainOptions train_options(const Sweep *s, int64_t r, const char *f
     t.eval_every = 0;
     t.save_every = o->save_every;
     t.cross_val = !o->no_score;
+    t.restart = o->restart;
     t.out = folder;
     return t;
 }
@@ -190,28 +193,63 @@ out:
     return st;
 }
 
+/* Removes what an earlier sweep left of a run, unless another call is at work there. */
+static Status throw_away(const Sweep *s, int64_t r, Error *err) {
+    static const char *const left[] = {"run.json", "resume.pt", "failed.txt"};
+    Lock lock = {0};
+    char *folder = format_text("%s/%s", s->result->folder, s->result->run[r].name);
+    Status st = folder ? OK : out_of_memory(err);
+    if (st == OK && file_exists(folder)) st = run_dir_lock(&lock, folder, err);
+    for (int i = 0; st == OK && i < 3; i++) {
+        char *path = run_path(s, r, left[i]);
+        if (!path) st = out_of_memory(err);
+        else if (file_exists(path) && remove(path) != 0)
+            st = fail(err, ERR_IO, "sweep: %s: %s", path, strerror(errno));
+        free(path);
+    }
+    lock_close(&lock);
+    free(folder);
+    return st;
+}
+
+static bool run_has(const Sweep *s, int64_t r, const char *file) {
+    char *path = run_path(s, r, file);
+    const bool has = path && file_exists(path);
+    free(path);
+    return has;
+}
+
 /* Which runs are finished; what is there without --resume or --restart is an error. */
 static Status look_back(Sweep *s, Error *err) {
-    static const char *const left[] = {"run.json", "resume.pt", "failed.txt"};
+    const TurtleSweepOptions *o = s->options;
+    char *table = format_text("%s/sweep%s.json", s->result->folder, s->piece);
+    bool there = table && file_exists(table);
+    free(table);
     Status st = OK;
     for (int64_t r = 0; st == OK && r < s->result->runs; r++) {
-        bool there[3];
-        for (int i = 0; st == OK && i < 3; i++) {
-            char *path = run_path(s, r, left[i]);
-            if (!path) return out_of_memory(err);
-            there[i] = file_exists(path);
-            if (there[i] && s->options->restart && remove(path) != 0)
-                st = fail(err, ERR_IO, "sweep: %s: %s", path, strerror(errno));
-            free(path);
-        }
-        if (st != OK || s->options->restart || !(there[0] || there[1] || there[2])) continue;
-        if (!s->options->resume)
-            return fail(err, ERR_ARG,
-                        "sweep: %s holds runs of an earlier sweep: keep them with --resume or "
-                        "throw them away with --restart",
-                        s->result->folder);
-        st = there[2] ? read_failure(s, r, err) : there[0] ? read_run(s, r, err) : OK;
+        const bool made = run_has(s, r, "run.json"), failed = run_has(s, r, "failed.txt");
+        there |= made || failed || run_has(s, r, "resume.pt");
+        if (o->restart) st = throw_away(s, r, err);
+        else if (o->resume && failed) st = read_failure(s, r, err);
+        else if (o->resume && made) st = read_run(s, r, err);
     }
+    if (st == OK && there && !o->resume && !o->restart)
+        st = fail(err, ERR_ARG,
+                  "sweep: %s holds runs of an earlier sweep: keep them with --resume or "
+                  "throw them away with --restart",
+                  s->result->folder);
+    return st;
+}
+
+/* Locks the piece: the others of a sweep may be at work beside it, each on its own runs. */
+static Status lock_piece(Sweep *s, Error *err) {
+    if (s->shard.pieces > 1)
+        snprintf(s->piece, sizeof s->piece, ".%lldof%lld", (long long)s->shard.number,
+                 (long long)s->shard.pieces);
+    char *path = format_text("%s/.turtle%s.lock", s->result->folder, s->piece);
+    Status st = path ? folder_make(s->result->folder, err) : out_of_memory(err);
+    if (st == OK) st = lock_open(&s->alone, path, s->result->folder, err);
+    free(path);
     return st;
 }
 
@@ -490,13 +528,13 @@ static Status open_sweep(Sweep *s, Error *err) {
         s->common.precision = inputs_precision(&s->in, s->ops.precision);
     if (st == OK) st = open_grid(s, err);
     if (st == OK && !(s->result->folder = sweep_folder(s))) st = out_of_memory(err);
+    if (st == OK) st = lock_piece(s, err);
     if (st == OK) st = look_back(s, err);
     return st == OK ? open_features(s, err) : st;
 }
 
 static Status finish_sweep(Sweep *s, Error *err) {
     TurtleSweepResult *out = s->result;
-    char piece[48] = "";
     Status st = OK;
     for (int64_t r = 0; st == OK && r < out->runs; r++)
         if (!out->run[r].failed) st = label_run(s, r, err);
@@ -507,10 +545,7 @@ static Status finish_sweep(Sweep *s, Error *err) {
                          "two --seeds or more");
     out->seconds = now_seconds() - s->started;
     snprintf(out->device, sizeof out->device, "%s", s->ops.kind);
-    if (s->shard.pieces > 1)
-        snprintf(piece, sizeof piece, ".%lldof%lld", (long long)s->shard.number,
-                 (long long)s->shard.pieces);
-    return sweep_write(s->options, s->common.precision, out, out->folder, piece, err);
+    return sweep_write(s->options, s->common.precision, out, out->folder, s->piece, err);
 }
 
 Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, Error *err) {
@@ -532,6 +567,7 @@ Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, E
     free(s.done);
     ops_close(&s.ops);
     inputs_close(&s.in);
+    lock_close(&s.alone);
     pthread_mutex_destroy(&s.lock);
     if (st != OK) turtle_sweep_result_free(out);
     return st;
