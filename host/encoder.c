@@ -121,11 +121,22 @@ const EncoderShape *encoder_info(const Encoder *e) {
     return &e->shape;
 }
 
-int64_t encoder_file_bytes(const Encoder *e) {
+void encoder_made(const Encoder *e, Made *made) {
     const TensorFile *file = &e->weights.file;
-    int64_t bytes = file->map.bytes;
-    for (int i = 0; i < file->shards; i++) bytes += file->shard[i].map.bytes;
-    return bytes;
+    char name[MADE_NAME], what[48];
+    for (int i = 0; i <= file->shards; i++) {
+        const FileMap *map = i ? &file->shard[i - 1].map : &file->map;
+        if (i) snprintf(name, sizeof name, "--weights[%d]", i);
+        else snprintf(name, sizeof name, "--weights");
+        snprintf(what, sizeof what, "%lld bytes", (long long)map->bytes);
+        if (map->bytes) made_add_bytes(made, name, what, map->data, map->bytes);
+    }
+    for (int i = 0; i < FACTS; i++) {
+        char fact[96];
+        fact_text(fact, &e->facts, (Fact)i);
+        if (e->facts.used[i]) made_add(made, fact_flag((Fact)i), "%s", fact);
+    }
+    made_add(made, "odd margins", "%s", e->facts.rule.crop_down ? "rounded down" : "to even");
 }
 
 const char *encoder_said(const Encoder *e) {

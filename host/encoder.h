@@ -10,6 +10,7 @@
 #define TURTLE_HOST_ENCODER_H
 
 #include "encoder_facts.h"
+#include "made.h"
 #include "transformer.h"
 #include "weights.h"
 
@@ -55,8 +56,8 @@ void encoder_close(Encoder *e); /* NULL is fine */
 
 const EncoderShape *encoder_info(const Encoder *e);
 int64_t encoder_features(const Encoder *e); /* numbers per image */
-/* Returns the size of the file of weights, or of all shards. */
-int64_t encoder_file_bytes(const Encoder *e);
+/* Adds the weights, by size and digest of their files, and the facts that are used. */
+void encoder_made(const Encoder *e, Made *made);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *encoder_said(const Encoder *e);
 /* What the tensors do not say of it. */

@@ -1,15 +1,17 @@
-/* feature_file.c - representations written batch by batch. */
+/* feature_file.c - representations written batch by batch, beside what earlier calls left of them. */
 #include "feature_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../io/lock.h"
 #include "../io/npy.h"
-#include "../io/text_lines.h"
 
-enum { HEADER = 128 }; /* of every (N,d) float32 .npy; until then it holds the fingerprint */
+enum { HEADER = 128 };               /* of every (N,d) float32 .npy; until then it holds words */
+enum { NOWHERE = -1, IN_PART = -2 }; /* instead of a bank's number */
 
 static Status out_of_memory(Error *err) {
     return fail(err, ERR_MEMORY, "features: out of memory");
@@ -19,79 +21,166 @@ static Status cannot_write(const FeatureFile *f, Error *err) {
     return fail(err, ERR_IO, "features: %s: %s", f->part, strerror(errno));
 }
 
-/* --- continuing ------------------------------------------------------------------------------- */
+/* --- what earlier calls left ------------------------------------------------------------------ */
 
-static void fingerprint_header(char header[HEADER], const char *fingerprint) {
-    memset(header, ' ', HEADER);
-    const int n = snprintf(header, HEADER, "turtle features, unfinished: %s", fingerprint);
-    header[n < HEADER ? n : HEADER - 1] = '\n';
+/* Compares the record beside rows with this call's. *same is false where they differ, and where there
+ * is none: rows of earlier versions, which are told from others by their number of columns alone,
+ * pass if `unknown`. ERR_ARG says what differs, unless `lenient`. */
+static Status compare(bool *same, const FeatureFile *f, const char *rows, const char *record,
+                      bool unknown, bool lenient, const char *way_out, Error *err) {
+    char text[MADE_TEXT];
+    MadeFile earlier;
+    Status st = made_read(&earlier, record, err);
+    *same = st == OK && (earlier.known ? made_differs(text, &earlier.made, f->plan.made) == 0
+                                       : unknown && !earlier.there);
+    if (st != OK || *same || lenient) return st;
+    if (!earlier.known)
+        return fail(err, ERR_ARG, "features: %s: what it was made with is not known: %s", rows,
+                    way_out);
+    return fail(err, ERR_ARG, "features: %s: was made with %s: %s", rows, text, way_out);
 }
 
-/* Names in the list of an earlier call that stand for whole lines, up to `most`; the offset behind
- * them goes to *end. Every name must be that of a source from `first` on, in order: *next is the
- * source behind the last. Returns -1 if one is not. */
-static int64_t count_names(TextLines *names, const SourceList *list, int64_t first, int64_t most,
-                           int64_t *next, int64_t *end) {
-    TextLine line;
-    int64_t count = 0;
-    *next = first;
-    *end = 0;
-    while (count < most && text_lines_next(names, &line) && line.ended) {
-        int64_t i = *next;
-        while (i < list->count && strcmp(list->source[i].name, line.text) != 0) i++;
-        if (i == list->count) return -1;
-        *next = i + 1;
-        count++;
-        *end = line.end;
-    }
-    return count;
-}
-
-/* Cuts both parts to the rows they share and says how many those are. */
-static Status continue_parts(FeatureFile *f, const char *fingerprint, const SourceList *list,
-                             int64_t first, int64_t *next, Error *err) {
-    FileMap rows;
-    TextLines names = {0};
-    char header[HEADER];
-    int64_t end = 0;
-    const int64_t row = f->d * (int64_t)sizeof(float);
-    fingerprint_header(header, fingerprint);
-    Status st = file_map(&rows, f->part, err);
-    if (st == OK) st = text_lines_open(&names, "features", f->names_part, err);
-    if (st == OK && (rows.bytes < HEADER || memcmp(rows.data, header, HEADER) != 0))
-        st = fail(err, ERR_ARG,
-                  "features: %s: made from other images, weights or options: remove it to start "
-                  "anew",
-                  f->part);
-    if (st == OK) {
-        f->count = count_names(&names, list, first, (rows.bytes - HEADER) / row, next, &end);
-        if (f->count < 0)
-            st = fail(err, ERR_FORMAT, "features: %s: an image that is not in this list",
-                      f->names_part);
-    }
-    file_unmap(&rows);
-    text_lines_close(&names);
-    if (st == OK &&
-        (truncate(f->part, HEADER + f->count * row) != 0 || truncate(f->names_part, end) != 0))
-        st = cannot_write(f, err);
+static Status look_at_part(FeatureFile *f, Error *err) {
+    bool same;
+    const bool there = file_exists(f->part) && file_exists(f->names_part);
+    if (!there) return OK;
+    if (!f->plan.resume)
+        return fail(err, ERR_ARG,
+                    "features: %s: an interrupted call left it: continue with --resume, "
+                    "or remove it",
+                    f->part);
+    Status st = compare(&same, f, f->part, f->record_part, false, false,
+                        "continue with the same, or remove it to start anew", err);
+    if (st == OK) st = earlier_add_part(&f->earlier, f->part, f->names_part, HEADER, err);
+    if (st == OK) f->part_bank = f->earlier.banks - 1;
     return st;
 }
 
-bool feature_file_finished(const char *stem, int64_t d, const SourceList *list, int64_t first) {
-    char *path = format_text("%s.npy", stem), *names_path = format_text("%s.txt", stem);
-    TextLines names = {0};
-    Npy npy = {0};
-    int64_t next, end;
-    bool finished = path && names_path && file_exists(path) && file_exists(names_path) &&
-                    npy_open(&npy, path, NULL) == OK &&
-                    text_lines_open(&names, "features", names_path, NULL) == OK;
-    finished = finished && npy.axes == 2 && npy.shape[1] == d && names.bytes > 0 &&
-               count_names(&names, list, first, npy.shape[0], &next, &end) == npy.shape[0];
-    npy_close(&npy);
-    text_lines_close(&names);
-    free(path);
-    free(names_path);
-    return finished;
+/* A part that was begun over a finished file may be made with something else than that. */
+static Status look_at_final(FeatureFile *f, Error *err) {
+    bool same = false, added = false;
+    Status st = OK;
+    if (!file_exists(f->path)) return OK;
+    st = compare(&same, f, f->path, f->record_path, true, f->part_bank >= 0,
+                 "give the same to add to it, or leave --resume away to make it anew", err);
+    if (st == OK && same) st = earlier_add_file(&f->earlier, f->path, f->names_path, &added, err);
+    if (st == OK && added) f->final_bank = f->earlier.banks - 1;
+    return st;
+}
+
+/* Length of ".<I>of<N>" in front of ".npy" or ".npy.part", or 0. */
+static size_t shard_ending(const char *text, bool *part) {
+    size_t n = 1, digits = strspn(text + 1, "0123456789");
+    if (text[0] != '.' || !digits) return 0;
+    n += digits;
+    if (strncmp(text + n, "of", 2) != 0) return 0;
+    n += 2;
+    digits = strspn(text + n, "0123456789");
+    n += digits;
+    *part = strcmp(text + n, ".npy.part") == 0;
+    return digits && (*part || strcmp(text + n, ".npy") == 0) ? n : 0;
+}
+
+/* The rows of one shard, unless a call is at work on it. */
+static Status add_shard(FeatureFile *f, const char *ending, size_t n, bool part, Error *err) {
+    const char *more = part ? ".part" : "";
+    char *rows = format_text("%s%.*s.npy%s", f->plan.stem, (int)n, ending, more);
+    char *names = format_text("%s%.*s.txt%s", f->plan.stem, (int)n, ending, more);
+    char *record = format_text("%s%.*s.json%s", f->plan.stem, (int)n, ending, more);
+    char *lock_path = format_text("%s%.*s.lock", f->plan.shard_lock, (int)n, ending);
+    const bool lenient = f->part_bank >= 0 || f->final_bank >= 0;
+    const int before = f->earlier.banks;
+    bool same = false, added;
+    Lock lock = {0};
+    Status st = rows && names && record && lock_path ? OK : out_of_memory(err);
+    if (st == OK) st = lock_open(&lock, lock_path, rows, err);
+    if (st == OK)
+        st = compare(&same, f, rows, record, !part, lenient,
+                     "give the same to join it, or remove it", err);
+    if (st == OK && same && part) st = earlier_add_part(&f->earlier, rows, names, HEADER, err);
+    else if (st == OK && same) st = earlier_add_file(&f->earlier, rows, names, &added, err);
+    if (st == OK && !part) f->joined += f->earlier.banks - before;
+    lock_close(&lock);
+    free(rows), free(names), free(record), free(lock_path);
+    return st;
+}
+
+static Status look_at_shards(FeatureFile *f, Error *err) {
+    const char *slash = strrchr(f->plan.stem, '/'), *base = slash ? slash + 1 : f->plan.stem;
+    const size_t base_bytes = strlen(base);
+    char *folder = slash ? strndup(f->plan.stem, (size_t)(slash - f->plan.stem)) : strdup(".");
+    DIR *dir = folder ? opendir(folder) : NULL;
+    Status st = folder ? OK : out_of_memory(err);
+    bool part;
+    for (struct dirent *entry; st == OK && dir && (entry = readdir(dir)) != NULL;) {
+        if (strncmp(entry->d_name, base, base_bytes) != 0) continue;
+        const char *ending = entry->d_name + base_bytes;
+        const size_t n = shard_ending(ending, &part);
+        if (n) st = add_shard(f, ending, n, part, err);
+    }
+    if (dir) closedir(dir);
+    free(folder);
+    return st;
+}
+
+/* Finds the row of every source. */
+static Status place_rows(FeatureFile *f, Error *err) {
+    const FeaturePlan *p = &f->plan;
+    free(f->earlier.slot);
+    f->earlier.slot = NULL;
+    const Status st = earlier_index(&f->earlier, err);
+    f->missing = 0;
+    for (int64_t i = p->first; st == OK && i < p->end; i++) {
+        RowPlace *place = &f->place[i - p->first];
+        *place = earlier_find(&f->earlier, p->list->source[i].name);
+        if (place->bank == NOWHERE) f->missing++;
+        else if (place->bank == f->part_bank) place->bank = IN_PART;
+    }
+    return st;
+}
+
+Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err) {
+    FeatureFile *f = out;
+    *f = (FeatureFile){.plan = *plan,
+                       .path = format_text("%s.npy", plan->stem),
+                       .names_path = format_text("%s.txt", plan->stem),
+                       .record_path = format_text("%s.json", plan->stem),
+                       .part = format_text("%s.npy.part", plan->stem),
+                       .names_part = format_text("%s.txt.part", plan->stem),
+                       .record_part = format_text("%s.json.part", plan->stem),
+                       .part_bank = -1,
+                       .final_bank = -1,
+                       .place = malloc((size_t)(plan->end - plan->first) * sizeof *f->place)};
+    earlier_open(&f->earlier, plan->d);
+    Status st = f->path && f->names_path && f->record_path && f->part && f->names_part &&
+                        f->record_part && f->place
+                    ? OK
+                    : out_of_memory(err);
+    if (st == OK) st = look_at_part(f, err);
+    if (st == OK && plan->resume) st = look_at_final(f, err);
+    if (st == OK) st = place_rows(f, err);
+    if (st == OK && plan->resume && plan->shard_lock && f->missing) {
+        st = look_at_shards(f, err);
+        if (st == OK) st = place_rows(f, err);
+    }
+    if (st == OK && f->part_bank >= 0) f->count = f->earlier.bank[f->part_bank].count;
+    if (st != OK) feature_file_close(f, true);
+    return st;
+}
+
+/* True if the rows are those of the finished file, in its order, and all of them. */
+static bool as_final(const FeatureFile *f) {
+    int64_t row = 0;
+    if (f->final_bank < 0) return false;
+    for (int64_t i = 0; i < f->plan.end - f->plan.first; i++) {
+        if (f->place[i].bank == NOWHERE) continue;
+        if (f->place[i].bank != f->final_bank || f->place[i].row != row++) return false;
+    }
+    return row == f->earlier.bank[f->final_bank].count;
+}
+
+bool feature_file_finished(const FeatureFile *f) {
+    return f->missing == 0 && f->part_bank < 0 && as_final(f);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -104,45 +193,41 @@ static Status make_folder_of(const char *path, Error *err) {
     return st;
 }
 
-Status feature_file_open(FeatureFile *out, const char *stem, int64_t d, const char *fingerprint,
-                         bool resume, const SourceList *list, int64_t first, int64_t *next,
-                         Error *err) {
-    FeatureFile *f = out;
-    char header[HEADER];
-    *f = (FeatureFile){.path = format_text("%s.npy", stem),
-                       .names_path = format_text("%s.txt", stem),
-                       .part = format_text("%s.npy.part", stem),
-                       .names_part = format_text("%s.txt.part", stem),
-                       .d = d};
-    *next = first;
-    Status st = f->path && f->names_path && f->part && f->names_part ? OK : out_of_memory(err);
-    if (st == OK) st = make_folder_of(f->path, err);
-    const bool there = st == OK && file_exists(f->part) && file_exists(f->names_part);
-    if (there && !resume)
-        st = fail(err, ERR_ARG,
-                  "features: %s: an interrupted call left it: continue with --resume, "
-                  "or remove it",
-                  f->part);
-    if (st == OK && there) st = continue_parts(f, fingerprint, list, first, next, err);
-    if (st == OK) {
-        f->rows = fopen(f->part, there ? "r+b" : "wb");
-        f->names = fopen(f->names_part, there ? "ab" : "wb");
-        if (!f->rows || !f->names) st = cannot_write(f, err);
+Status feature_file_begin(FeatureFile *f, Error *err) {
+    const bool there = f->part_bank >= 0;
+    int64_t names = 0;
+    Status st = make_folder_of(f->path, err);
+    if (st == OK) st = file_write_text(f->record_part, f->plan.record, err);
+    if (st != OK) return st;
+    if (there) { /* whole rows with names, and nothing else */
+        const RowBank *b = &f->earlier.bank[f->part_bank];
+        const char *last = b->count ? b->name[b->count - 1] : NULL;
+        if (last) names = last + strcspn(last, "\n") + 1 - (const char *)b->names.data;
+        if (truncate(f->part, HEADER + f->count * f->plan.d * (int64_t)sizeof(float)) != 0 ||
+            truncate(f->names_part, names) != 0)
+            return cannot_write(f, err);
     }
-    if (st == OK && there) {
-        if (fseeko(f->rows, 0, SEEK_END) != 0) st = cannot_write(f, err);
-    } else if (st == OK) {
-        fingerprint_header(header, fingerprint);
-        fwrite(header, 1, HEADER, f->rows);
-    }
-    if (st != OK) feature_file_close(f, true);
-    return st;
+    f->rows = fopen(f->part, there ? "r+b" : "wb");
+    f->names = fopen(f->names_part, there ? "ab" : "wb");
+    if (!f->rows || !f->names || fseeko(f->rows, 0, there ? SEEK_END : SEEK_SET) != 0)
+        return cannot_write(f, err);
+    if (!there) fprintf(f->rows, "%-*s\n", HEADER - 1, "turtle features, unfinished");
+    return OK;
 }
 
-void feature_file_add(FeatureFile *f, const float *features, const char *name) {
-    fwrite(features, sizeof *features, (size_t)f->d, f->rows);
-    fprintf(f->names, "%s\n", name);
-    f->count++;
+int64_t feature_file_next(const FeatureFile *f, int64_t from, int64_t most, int64_t *n) {
+    const RowPlace *place = f->place - f->plan.first;
+    const int64_t end = f->plan.end;
+    *n = 0;
+    while (from < end && place[from].bank != NOWHERE) from++;
+    while (*n < most && from + *n < end && place[from + *n].bank == NOWHERE) ++*n;
+    return from;
+}
+
+void feature_file_add(FeatureFile *f, const float *features, int64_t i) {
+    fwrite(features, sizeof *features, (size_t)f->plan.d, f->rows);
+    fprintf(f->names, "%s\n", f->plan.list->source[i].name);
+    f->place[i - f->plan.first] = (RowPlace){.bank = IN_PART, .row = f->count++};
 }
 
 Status feature_file_flush(FeatureFile *f, Error *err) {
@@ -151,6 +236,14 @@ Status feature_file_flush(FeatureFile *f, Error *err) {
                : cannot_write(f, err);
 }
 
+int64_t feature_file_rows(const FeatureFile *f) {
+    int64_t rows = 0;
+    for (int64_t i = 0; i < f->plan.end - f->plan.first; i++) rows += f->place[i].bank != NOWHERE;
+    return rows;
+}
+
+/* --- finishing -------------------------------------------------------------------------------- */
+
 static bool finish(FILE **file) {
     const bool good = fflush(*file) == 0 && !ferror(*file) && fsync(fileno(*file)) == 0;
     const bool closed = fclose(*file) == 0;
@@ -158,33 +251,94 @@ static bool finish(FILE **file) {
     return good && closed;
 }
 
-Status feature_file_commit(FeatureFile *f, Error *err) {
-    char header[NPY_MAX_HEADER];
-    const int64_t shape[] = {f->count, f->d};
-    const int64_t bytes = npy_header(header, DTYPE_F32, 2, shape);
-    if (bytes != HEADER)
-        return fail(err, ERR_ARG, "features: %s: no header for %lld x %lld", f->path,
-                    (long long)f->count, (long long)f->d);
+/* True if the part is the whole result: all of its rows, in the order of the list. */
+static bool part_is_whole(const FeatureFile *f) {
+    int64_t row = 0;
+    for (int64_t i = 0; i < f->plan.end - f->plan.first; i++) {
+        if (f->place[i].bank == NOWHERE) continue;
+        if (f->place[i].bank != IN_PART || f->place[i].row != row++) return false;
+    }
+    return row == f->count;
+}
+
+/* The parts become the result. */
+static Status rename_parts(FeatureFile *f, const char *header, Error *err) {
     if (fseeko(f->rows, 0, SEEK_SET) != 0 || fwrite(header, 1, HEADER, f->rows) != HEADER)
         return cannot_write(f, err);
     const bool names = finish(&f->names), rows = finish(&f->rows);
-    if (!names || !rows || rename(f->names_part, f->names_path) != 0 ||
-        rename(f->part, f->path) != 0)
+    if (!names || !rows || rename(f->record_part, f->record_path) != 0 ||
+        rename(f->names_part, f->names_path) != 0 || rename(f->part, f->path) != 0)
         return cannot_write(f, err);
     return OK;
 }
 
-void feature_file_close(FeatureFile *f, bool keep) {
+/* Rows of several files in the order of the list. */
+static void write_rows(const FeatureFile *f, const uint8_t *part, FILE *rows, FILE *names) {
+    const int64_t bytes = f->plan.d * (int64_t)sizeof(float);
+    for (int64_t i = f->plan.first; i < f->plan.end; i++) {
+        const RowPlace p = f->place[i - f->plan.first];
+        if (p.bank == NOWHERE) continue;
+        const uint8_t *first = p.bank == IN_PART ? part + HEADER : f->earlier.bank[p.bank].first;
+        fwrite(first + p.row * bytes, 1, (size_t)bytes, rows);
+        fprintf(names, "%s\n", f->plan.list->source[i].name);
+    }
+}
+
+/* The result is put together from the part and files of earlier calls. */
+static Status assemble(FeatureFile *f, const char *header, Error *err) {
+    AtomicFile rows = {0}, names = {0};
+    FileMap part = {0};
+    const bool names_good = finish(&f->names), rows_good = finish(&f->rows);
+    Status st = names_good && rows_good ? OK : cannot_write(f, err);
+    if (st == OK) st = file_map(&part, f->part, err);
+    if (st == OK) st = atomic_open(&rows, f->path, err);
+    if (st == OK) st = atomic_open(&names, f->names_path, err);
+    if (st == OK) {
+        fwrite(header, 1, HEADER, rows.stream);
+        write_rows(f, part.data, rows.stream, names.stream);
+        if (fflush(rows.stream) != 0 || fsync(fileno(rows.stream)) != 0)
+            st = cannot_write(f, err); /* most of the work, before any file has its final name */
+    }
+    if (st == OK) st = file_write_text(f->record_path, f->plan.record, err);
+    if (st == OK) st = atomic_commit(&names, err);
+    if (st == OK) st = atomic_commit(&rows, err);
+    atomic_abort(&names);
+    atomic_abort(&rows);
+    file_unmap(&part);
+    if (st == OK &&
+        (remove(f->part) != 0 || remove(f->names_part) != 0 || remove(f->record_part) != 0))
+        st = cannot_write(f, err);
+    return st;
+}
+
+static void close_parts(FeatureFile *f, bool keep) {
     const bool open = f->rows || f->names;
     if (f->rows) fclose(f->rows);
     if (f->names) fclose(f->names);
-    if (open && !keep) {
-        remove(f->part);
-        remove(f->names_part);
-    }
-    free(f->path);
-    free(f->names_path);
-    free(f->part);
-    free(f->names_part);
+    f->rows = f->names = NULL;
+    if (!open || keep) return;
+    remove(f->part);
+    remove(f->names_part);
+    remove(f->record_part);
+}
+
+Status feature_file_commit(FeatureFile *f, Error *err) {
+    char header[NPY_MAX_HEADER];
+    const int64_t shape[] = {feature_file_rows(f), f->plan.d};
+    if (npy_header(header, DTYPE_F32, 2, shape) != HEADER)
+        return fail(err, ERR_ARG, "features: %s: no header for %lld x %lld", f->path,
+                    (long long)shape[0], (long long)shape[1]);
+    if (part_is_whole(f)) return rename_parts(f, header, err);
+    if (!as_final(f)) return assemble(f, header, err);
+    close_parts(f, false); /* no image got a row: the finished file stands */
+    return OK;
+}
+
+void feature_file_close(FeatureFile *f, bool keep) {
+    close_parts(f, keep);
+    earlier_close(&f->earlier);
+    free(f->place);
+    free(f->path), free(f->names_path), free(f->record_path);
+    free(f->part), free(f->names_part), free(f->record_part);
     *f = (FeatureFile){0};
 }

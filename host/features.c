@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../io/lock.h"
 #include "../io/npy.h"
-#include "../io/zip.h"
 #include "encoder.h"
 #include "feature_file.h"
 #include "image_inputs.h"
@@ -61,6 +61,8 @@ typedef struct {
     ImageInputs in;
     Ops ops;
     Encoder *encoder; /* of the current phi */
+    TurtleTexts phis;
+    Lock *locks; /* (phis.count) */
     const char *phi;
     char *weights;
     Loading loading;
@@ -82,6 +84,8 @@ typedef struct {
     AtomicFile dump;
     char *dump_path, *skipped_path;
     char *skipped; /* lines "name<TAB>reason" */
+    char *stem, *shard_lock, *record;
+    Made made;
     uint8_t *pixels;
     Loaded *loaded;
     float *features;
@@ -127,7 +131,8 @@ static Status dump_open(Piece *p, const char *path, Error *err) {
 
 static Status dump_commit(Call *c, Piece *p, Error *err) {
     char header[NPY_MAX_HEADER];
-    const int64_t shape[] = {p->file.count, c->loading.rule.crop, c->loading.rule.crop, 3};
+    const int64_t shape[] = {feature_file_rows(&p->file), c->loading.rule.crop,
+                             c->loading.rule.crop, 3};
     if (!p->dump_path) return OK;
     if (npy_header(header, DTYPE_U8, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
         fwrite(header, 1, 128, p->dump.stream) != 128)
@@ -151,7 +156,8 @@ static Status bad_image(Call *c, Piece *p, int64_t i, Error *err) {
 
 /* Sources from .. from+n: decoded, the bad ones taken out, encoded, written. */
 static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) {
-    const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop, d = p->file.d;
+    const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop,
+                  d = p->file.plan.d;
     int64_t good = 0;
     Status st = OK;
     load_images(p->pixels, p->loaded, p->list, from, n, &c->loading);
@@ -167,7 +173,7 @@ static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) 
     if (st == OK && good) st = encoder_run(c->encoder, p->features, p->pixels, good, err);
     for (int64_t i = 0, row = 0; st == OK && i < n; i++)
         if (p->loaded[i].status == OK)
-            feature_file_add(&p->file, p->features + row++ * d, p->list->source[from + i].name);
+            feature_file_add(&p->file, p->features + row++ * d, from + i);
     for (int64_t i = 0; st == OK && i < good * d; i++)
         if (!isfinite(p->features[i]))
             st = fail(err, ERR_FORMAT,
@@ -180,47 +186,54 @@ static Status run_batch(Call *c, Piece *p, int64_t from, int64_t n, Error *err) 
     return st;
 }
 
-static Status run_batches(Call *c, Piece *p, int64_t next, Error *err) {
+/* Encodes the sources that no earlier call did. */
+static Status run_batches(Call *c, Piece *p, Error *err) {
     const int64_t batch = c->encoder_options.batch;
+    int64_t n, done = p->end - p->first - p->file.missing;
     Status st = OK;
-    for (int64_t n; st == OK && next < p->end; next += n) {
-        n = p->end - next < batch ? p->end - next : batch;
-        st = run_batch(c, p, next, n, err);
+    for (int64_t i = p->first; st == OK; i += n) {
+        i = feature_file_next(&p->file, i, batch, &n);
+        if (n == 0) break;
+        st = run_batch(c, p, i, n, err);
+        done += n;
         c->progress.iteration += n;
         c->progress.seconds = now_seconds() - c->started;
         if (st == OK && c->hooks->progress) c->hooks->progress(c->hooks->context, &c->progress);
-        if (st == OK && c->hooks->stop && *c->hooks->stop && next + n < p->end)
+        if (st == OK && c->hooks->stop && *c->hooks->stop && done < p->end - p->first)
             st = fail(err, ERR_STOPPED,
                       "features: stopped after %lld of %lld images of the %s split, kept in %s: "
                       "continue with --resume",
-                      (long long)(next + n - p->first), (long long)(p->end - p->first), p->name,
-                      p->file.part);
+                      (long long)done, (long long)(p->end - p->first), p->name, p->file.part);
     }
     return st;
 }
 
 /* --- splits and encoders ---------------------------------------------------------------------- */
 
-/* Stands for everything that rows depend on: images, weights and options. */
-static void fingerprint(char text[64], const Call *c, const Piece *p) {
+/* Everything that a row depends on but its image: weights and options. */
+static void rows_made_with(Made *m, const Call *c) {
     const EncoderOptions *o = &c->encoder_options;
-    uint32_t names = 0;
-    for (int64_t i = p->first; i < p->end; i++) {
-        const char *name = p->list->source[i].name;
-        names = crc32_update(names, (const uint8_t *)name, (int64_t)strlen(name) + 1);
-    }
-    char fact[96];
-    uint32_t facts = 0;
-    const EncoderFacts *known = encoder_known(c->encoder);
-    for (int i = 0; i < FACTS; i++) {
-        fact_text(fact, known, (Fact)i);
-        if (known->used[i])
-            facts = crc32_update(facts, (const uint8_t *)fact, (int64_t)strlen(fact));
-    }
-    snprintf(text, 64, "%08x %lld %d %d %08x %d %d %d", (unsigned)names,
-             (long long)encoder_file_bytes(c->encoder), (int)o->feature, o->normalize,
-             (unsigned)facts ^ (unsigned)known->rule.crop_down, c->loading.rule.crop,
-             c->loading.orient, (int)c->decoder.program);
+    encoder_made(c->encoder, m);
+    made_add(m, "--feature", "%s", c->options->feature);
+    made_add(m, "--normalize", "%s", o->normalize ? "yes" : "no");
+    made_add(m, "--orient", "%s", c->options->orient);
+    made_add(m, "--decoder", "%s", c->options->decoder ? c->options->decoder : "none");
+}
+
+/* The object beside the rows. */
+static char *rows_record(const Call *c, const Piece *p) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_text(&j, "command", "features");
+    json_text(&j, "version", turtle_version());
+    json_text(&j, "command_line", c->options->common.command_line);
+    json_text(&j, "phi", c->phi);
+    json_text(&j, "weights", c->weights);
+    json_text(&j, "images", p->list->folder);
+    json_text(&j, "split", p->name);
+    made_json(&j, &p->made);
+    json_close(&j);
+    return json_take(&j);
 }
 
 /* <root>/representations/<phi>/<name>_<split>, of a shard with its number; fresh memory. */
@@ -233,29 +246,58 @@ static char *piece_stem(const Call *c, const char *split) {
     return numbered;
 }
 
-/* A text file that file_write_text wrote, without its last newline; NULL if it cannot be read. */
-static char *read_lines(const char *path) {
-    FileMap map;
-    if (file_map(&map, path, NULL) != OK) return NULL;
-    char *text = map.bytes > 1 ? strndup((const char *)map.data, (size_t)map.bytes - 1) : NULL;
-    file_unmap(&map);
-    return text;
+/* <root>/representations/<phi>/.<name><ending>: fresh memory. */
+static char *lock_path(const Call *c, const char *phi, const char *ending) {
+    return format_text("%s/representations/%s/.%s%s", c->options->common.root_dir, phi, c->in.name,
+                       ending);
 }
 
-static Status piece_open(Call *c, Piece *p, const char *stem, int64_t *next, Error *err) {
-    const TurtleFeaturesOptions *o = c->options;
+/* No other call may write this piece of a representation. Its folder is made if `make`; else a folder
+ * that is missing needs no lock yet. */
+static Status lock_phi(const Call *c, Lock *lock, const char *phi, bool make, Error *err) {
+    char ending[56] = ".lock";
+    if (c->shard.pieces > 1)
+        snprintf(ending, sizeof ending, ".%lldof%lld.lock", (long long)c->shard.number,
+                 (long long)c->shard.pieces);
+    char *path = lock_path(c, phi, ending);
+    char *folder = format_text("%s/representations/%s", c->options->common.root_dir, phi);
+    Status st = path && folder ? OK : out_of_memory(err);
+    if (st == OK && make) st = folder_make(folder, err);
+    if (st == OK && file_exists(folder)) st = lock_open(lock, path, folder, err);
+    free(path);
+    free(folder);
+    return st;
+}
+
+/* Looks at what is there of the piece. */
+static Status piece_open(Call *c, Piece *p, Error *err) {
+    p->stem = piece_stem(c, p->name);
+    p->skipped_path = p->stem ? format_text("%s.skipped.txt", p->stem) : NULL;
+    p->shard_lock = lock_path(c, c->phi, "");
+    rows_made_with(&p->made, c);
+    p->record = rows_record(c, p);
+    if (!p->stem || !p->skipped_path || !p->shard_lock || !p->record) return out_of_memory(err);
+    const FeaturePlan plan = {.stem = p->stem,
+                              .shard_lock = c->shard.pieces == 1 ? p->shard_lock : NULL,
+                              .d = encoder_features(c->encoder),
+                              .made = &p->made,
+                              .record = p->record,
+                              .resume = c->options->resume,
+                              .list = p->list,
+                              .first = p->first,
+                              .end = p->end};
+    return feature_file_open(&p->file, &plan, err);
+}
+
+/* Memory for batches, and the files that are written. */
+static Status piece_begin(Call *c, Piece *p, Error *err) {
     const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
-    char print[64];
-    p->skipped_path = format_text("%s.skipped.txt", stem);
     p->pixels = malloc((size_t)(batch * 3 * c->loading.rule.crop * c->loading.rule.crop));
     p->loaded = calloc((size_t)batch, sizeof *p->loaded);
     p->features = malloc((size_t)(batch * d) * sizeof *p->features);
-    if (!p->skipped_path || !p->pixels || !p->loaded || !p->features) return out_of_memory(err);
-    if (o->resume && file_exists(p->skipped_path)) p->skipped = read_lines(p->skipped_path);
-    fingerprint(print, c, p);
-    const Status st =
-        feature_file_open(&p->file, stem, d, print, o->resume, p->list, p->first, next, err);
-    return st == OK ? dump_open(p, o->dump, err) : st;
+    if (!p->pixels || !p->loaded || !p->features) return out_of_memory(err);
+    const Status st = feature_file_begin(&p->file, err);
+    return st == OK ? dump_open(p, c->options->dump, err) : st;
 }
 
 static void piece_close(Piece *p, bool keep) {
@@ -264,9 +306,28 @@ static void piece_close(Piece *p, bool keep) {
     free(p->dump_path);
     free(p->skipped_path);
     free(p->skipped);
+    free(p->stem), free(p->shard_lock), free(p->record);
     free(p->pixels);
     free(p->loaded);
     free(p->features);
+}
+
+/* What became of the images: the final names, and the list of those that were skipped. */
+static Status piece_finish(Call *c, Piece *p, Error *err) {
+    const int64_t rows = feature_file_rows(&p->file);
+    if (rows == 0)
+        return fail(err, ERR_FORMAT, "features: none of the %lld images of the %s split is good",
+                    (long long)(p->end - p->first), p->name);
+    Status st = dump_commit(c, p, err);
+    if (st == OK) st = feature_file_commit(&p->file, err);
+    if (st == OK) st = add_file(c, p->file.path, rows, p->file.plan.d, err);
+    if (st != OK) return st;
+    c->result->images += rows;
+    if (p->file.joined)
+        notice(c->hooks, "features: %s: put together from %d shards, which nobody needs any more",
+               p->file.path, p->file.joined);
+    remove(p->skipped_path); /* of an earlier call */
+    return p->skipped ? file_write_text(p->skipped_path, p->skipped, err) : OK;
 }
 
 static Status run_split(Call *c, const SourceList *list, const char *name, Error *err) {
@@ -274,40 +335,21 @@ static Status run_split(Call *c, const SourceList *list, const char *name, Error
                .name = name,
                .first = list->count * (c->shard.number - 1) / c->shard.pieces,
                .end = list->count * c->shard.number / c->shard.pieces};
-    int64_t next = 0;
     if (p.first == p.end) return OK;
-    char *stem = piece_stem(c, name);
-    if (!stem) return out_of_memory(err);
-    if (c->options->resume &&
-        feature_file_finished(stem, encoder_features(c->encoder), list, p.first)) {
-        notice(c->hooks, "finished before: %s.npy", stem);
-        c->progress.iteration += p.end - p.first;
-        c->progress.first += p.end - p.first;
-        free(stem);
-        return OK;
-    }
-    Status st = piece_open(c, &p, stem, &next, err);
+    Status st = piece_open(c, &p, err);
     if (st == OK) {
-        c->progress.iteration += next - p.first;
-        c->progress.first += next - p.first;
-        st = run_batches(c, &p, next, err);
+        c->progress.iteration += p.end - p.first - p.file.missing;
+        c->progress.first += p.end - p.first - p.file.missing;
     }
-    if (st == OK && p.file.count == 0)
-        st = fail(err, ERR_FORMAT, "features: none of the %lld images of the %s split is good",
-                  (long long)(p.end - p.first), name);
-    if (st == OK) st = dump_commit(c, &p, err);
-    if (st == OK) st = feature_file_commit(&p.file, err);
-    if (st == OK) st = add_file(c, p.file.path, p.file.count, p.file.d, err);
-    if (st == OK) {
-        c->result->images += p.file.count;
-        remove(p.skipped_path); /* of an earlier call */
-        if (p.skipped) st = file_write_text(p.skipped_path, p.skipped, err);
-    } else if (st == ERR_STOPPED && p.skipped) {
-        file_write_text(p.skipped_path, p.skipped,
-                        NULL); /* for --resume; the stop is what counts */
+    if (st == OK && feature_file_finished(&p.file)) {
+        notice(c->hooks, "finished before: %s.npy", p.stem);
+    } else if (st == OK) {
+        st = piece_begin(c, &p, err);
+        if (st == OK) st = run_batches(c, &p, err);
+        if (st == OK) st = piece_finish(c, &p, err);
     }
-    piece_close(&p, st == ERR_STOPPED);
-    free(stem);
+    /* rows of an earlier call stay whatever happens to this one */
+    piece_close(&p, st == ERR_STOPPED || p.file.part_bank >= 0);
     return st;
 }
 
@@ -321,7 +363,7 @@ static Status check_model(const Call *c, Error *err) {
                 c->phi, m->model, found);
 }
 
-static Status run_phi(Call *c, Error *err) {
+static Status run_phi(Call *c, Lock *lock, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const SourceSplits *s = &c->in.splits;
     Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
@@ -329,6 +371,7 @@ static Status run_phi(Call *c, Error *err) {
     if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
     if (st == OK) notices(c->hooks, encoder_said(c->encoder));
     if (st == OK) st = check_model(c, err);
+    if (st == OK && !lock->path) st = lock_phi(c, lock, c->phi, true, err);
     if (st == OK) {
         c->loading.rule = encoder_known(c->encoder)->rule;
         st = run_split(c, &s->train, "train", err);
@@ -401,6 +444,21 @@ static Status call_open(Call *c, Error *err) {
     return st;
 }
 
+/* Where text k stands first: a phi that is named twice has one lock. */
+static int first_of(const TurtleTexts *texts, int k) {
+    int first = 0;
+    while (strcmp(texts->item[first], texts->item[k]) != 0) first++;
+    return first;
+}
+
+/* All of them before hours of work, not after. */
+static Status lock_phis(const Call *c, Error *err) {
+    Status st = OK;
+    for (int k = 0; st == OK && k < c->phis.count; k++)
+        if (first_of(&c->phis, k) == k) st = lock_phi(c, &c->locks[k], c->phis.item[k], false, err);
+    return st;
+}
+
 static char *result_json(const Call *c) {
     const TurtleFilesResult *r = c->result;
     Json j = {0};
@@ -422,8 +480,13 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
     *out = (TurtleFilesResult){0};
     Status st = name_phis(options, &own_phi, err);
     if (st == OK) st = call_open(&c, err);
-    const int phis = own_phi ? 1 : options->phis.count;
+    const char *only = own_phi;
+    c.phis = own_phi ? (TurtleTexts){.item = &only, .count = 1} : options->phis;
+    const int phis = c.phis.count;
     const SourceSplits *s = &c.in.splits;
+    c.locks = calloc((size_t)phis, sizeof *c.locks);
+    if (st == OK && !c.locks) st = out_of_memory(err);
+    if (st == OK) st = lock_phis(&c, err);
     c.started = now_seconds();
     c.progress = (TurtleProgress){.unit = "images",
                                   .iterations = phis * (s->train.count + s->val.count) /
@@ -432,9 +495,8 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
                                   .entropy = NAN,
                                   .cluster_acc = NAN};
     for (int k = 0; st == OK && k < phis; k++) {
-        c.phi = own_phi ? own_phi : options->phis.item[k];
-        c.first_phi = k == 0;
-        st = run_phi(&c, err);
+        c.phi = c.phis.item[k];
+        st = run_phi(&c, &c.locks[first_of(&c.phis, k)], err);
     }
     if (st == OK || options->skip_bad)
         unread_tell(&c.unread, &c.decoder,
@@ -446,6 +508,8 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
         out->json = result_json(&c);
         if (!out->json) st = out_of_memory(err);
     }
+    for (int k = 0; c.locks && k < phis; k++) lock_close(&c.locks[k]);
+    free(c.locks);
     ops_close(&c.ops);
     image_inputs_close(&c.in);
     decoder_close(&c.decoder);
