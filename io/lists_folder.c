@@ -218,7 +218,7 @@ static Status add_line(SourceSplits *out, char *line, const char *path, int64_t 
 Status sources_list(SourceSplits *out, const char *path, Error *err) {
     FileMap map;
     *out = (SourceSplits){0};
-    Status st = file_map(&map, path, err);
+    Status st = file_read_text(&map, path, err);
     if (st != OK) return st;
     const char *slash = strrchr(path, '/');
     char *text = malloc((size_t)map.bytes + 1);
