@@ -15,7 +15,7 @@ static const Flag features_flags[] = {
     {"phis", FLAG_TEXTS, offsetof(TurtleFeaturesOptions, phis), "PHI...",
      "encoders: clipvitL14, clipRN50, ..., dinov2, or a file's stem"},
     {"weights", FLAG_TEXT, offsetof(TurtleFeaturesOptions, weights), "FILE",
-     "weights of the one encoder; else below root_dir/checkpoints"},
+     "weights of the one encoder: a file, an index of shards, a folder; else below root_dir/checkpoints"},
     {"batch_size", FLAG_TEXT, offsetof(TurtleFeaturesOptions, batch_size), "N",
      "images encoded at a time; changes no bit"},
     {"image_size", FLAG_INTEGER, offsetof(TurtleFeaturesOptions, image_size), "N",

@@ -279,7 +279,7 @@ static const char *own_name(const Unwrapping *u, const char *name, const char **
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static void rename_tensor(Weights *w, int tensor, const char *front, const char *rest) {
+void weights_rename(Weights *w, int tensor, const char *front, const char *rest) {
     char *name = format_text("%s%s", front, rest);
     if (!name) no_memory(w);
     free(w->name[tensor]);
@@ -301,7 +301,7 @@ static void take_off(Unwrapping *u) {
                      w->path, w->file.tensor[i].name, (int)c->length, c->name, c->layout->anchor);
         else if (!*name) pass_over(u, i, label, length);
         else
-            rename_tensor(
+            weights_rename(
                 w, i, strcmp(name, "visual_projection.weight") == 0 ? "" : c->layout->front, name);
     }
     w->front = format_text("%.*s", (int)c->length, c->name);
@@ -320,7 +320,7 @@ static void settle_text(Unwrapping *u) {
     for (int i = 0; w->status == OK && i < w->file.count; i++) {
         if (!w->name[i] || !begins_with(w->name[i], front)) continue;
         any = true;
-        if (clip) rename_tensor(w, i, "", w->name[i] + length);
+        if (clip) weights_rename(w, i, "", w->name[i] + length);
         else pass_over(u, i, front, length - 1);
     }
     if (clip)
@@ -329,83 +329,6 @@ static void settle_text(Unwrapping *u) {
         weights_say(
             w, "weights: %s: its text encoder is not CLIP's: images are encoded, texts are not",
             w->path);
-}
-
-/* --- blocks in chunks ------------------------------------------------------------------------- */
-
-/* DINOv2's training code keeps its blocks in chunks: blocks.<chunk>.<index>. Indices go on from chunk
- * to chunk there; elsewhere they begin again. */
-typedef struct {
-    int chunk, index, tensor;
-    const char *rest;
-} Chunked;
-
-static bool take_number(const char **at, int *number) {
-    enum { MOST = 9999 };
-    const char *first = *at;
-    for (*number = 0; **at >= '0' && **at <= '9' && *number <= MOST; (*at)++)
-        *number = 10 * *number + (**at - '0');
-    return *at > first && *number <= MOST && *(*at)++ == '.';
-}
-
-static int by_place(const void *a, const void *b) {
-    const Chunked *x = a, *y = b;
-    return x->chunk != y->chunk ? x->chunk - y->chunk : x->index - y->index;
-}
-
-/* Numbers the blocks through: 0, 1, .. over all chunks. Returns false where they do not allow it:
- * indices neither go on nor begin again at 0. `names` is sorted. */
-static bool number_through(Chunked *names, int count) {
-    bool on = true, again = true;
-    int block = -1;
-    for (int i = 0; i < count; i++) {
-        const bool first = i == 0, same = !first && by_place(&names[i], &names[i - 1]) == 0;
-        if (!same) {
-            const bool opens = first || names[i].chunk != names[i - 1].chunk;
-            block++;
-            on = on && names[i].index == block;
-            again = again && names[i].index == (opens ? 0 : names[i - 1].index + 1);
-        }
-    }
-    if (!on && !again) return false;
-    block = -1;
-    for (int i = 0, chunk = -1, index = -1; i < count; i++) {
-        if (names[i].chunk != chunk || names[i].index != index) block++;
-        chunk = names[i].chunk;
-        index = names[i].index;
-        names[i].index = block;
-    }
-    return true;
-}
-
-static void join_chunks(Weights *w) {
-    Chunked *names = malloc(((size_t)w->file.count + 1) * sizeof *names);
-    int count = 0;
-    bool all = true; /* a block outside of chunks: nothing is known of the order */
-    if (!names) {
-        no_memory(w);
-        return;
-    }
-    for (int i = 0; i < w->file.count; i++) {
-        const char *at = w->name[i];
-        Chunked c = {.tensor = i};
-        if (!at || !begins_with(at, "blocks.")) continue;
-        at += strlen("blocks.");
-        all = all && take_number(&at, &c.chunk) && take_number(&at, &c.index);
-        c.rest = at;
-        names[count++] = c;
-    }
-    if (all) qsort(names, (size_t)count, sizeof *names, by_place);
-    if (all && count && number_through(names, count)) {
-        for (int i = 0; w->status == OK && i < count; i++) {
-            char front[32];
-            snprintf(front, sizeof front, "blocks.%d.", names[i].index);
-            rename_tensor(w, names[i].tensor, front, names[i].rest);
-        }
-        weights_say(w, "weights: %s: blocks in chunks (blocks.CHUNK.INDEX) are numbered through",
-                    w->path);
-    }
-    free(names);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -484,7 +407,8 @@ Status weights_unwrap(Weights *w) {
     if (find_candidates(&u) == OK && u.chosen) {
         take_off(&u);
         if (w->status == OK) settle_text(&u);
-        if (w->status == OK && strcmp(u.chosen->layout->anchor, "cls_token") == 0) join_chunks(w);
+        if (w->status == OK && strcmp(u.chosen->layout->anchor, "cls_token") == 0)
+            weights_join_chunks(w);
         if (w->status == OK) say_what(&u);
         if (w->status == OK) check_twice(w);
     }

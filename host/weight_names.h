@@ -17,4 +17,9 @@
  * network is found keeps its names. Failures stick to the weights. */
 Status weights_unwrap(Weights *w);
 
+/* Names the tensor of that index <front><rest>. Running out of memory sticks to the weights. */
+void weights_rename(Weights *w, int tensor, const char *front, const char *rest);
+/* weight_chunks.c: names blocks.<chunk>.<index> become blocks.<n>, if all blocks are in chunks. */
+void weights_join_chunks(Weights *w);
+
 #endif
