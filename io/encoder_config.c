@@ -226,11 +226,11 @@ static void settle_pictures(EncoderConfig *out, Pictures *x) {
     const bool crops = begins(x->processor, "CLIP") || begins(x->processor, "Bit");
     const bool square = begins(x->processor, "ViT") || begins(x->processor, "DeiT") ||
                         begins(x->processor, "Siglip");
-    if (x->number && !square) { /* old files: the short side */
+    const bool crop = x->crop < 0 ? crops || x->side : x->crop;
+    if (x->number && !square && (crop || crops)) { /* old files: the short side */
         x->shortest = x->size;
         x->size = 0;
     }
-    const bool crop = x->crop < 0 ? crops || x->side : x->crop;
     if (!x->normalize)
         for (int c = 0; c < 3; c++) {
             x->mean[c] = 0.0, x->std[c] = 1.0;
