@@ -14,6 +14,7 @@
 
 #include "../host/encoder.h"
 #include "../io/foreign.h"
+#include "../io/encoder_config.h"
 #include "../io/image.h"
 #include "../io/npy.h"
 #include "../io/pickle.h"
@@ -75,6 +76,13 @@ static void fuzz_weights(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
+/* A configuration file of any library. */
+static void fuzz_config(const uint8_t *data, size_t bytes) {
+    EncoderConfig config;
+    Error err;
+    encoder_config_parse(&config, data, (int64_t)bytes, "fuzz", &err);
+}
+
 static void fuzz_npy(const uint8_t *data, size_t bytes) {
     Npy npy;
     Error err;
@@ -124,6 +132,7 @@ static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
+    {"config", fuzz_config},
     {"image", fuzz_image},
     {"names", fuzz_names},
     {"shards", fuzz_shards},
