@@ -38,6 +38,7 @@ struct StbJpeg {
     stbi__context bytes;
     bool framed;      /* the frame header was read: components have memory */
     unsigned scanned; /* bit k: component k had a scan */
+    int64_t invented; /* zeros that stb_image was given behind the end of a scan */
 };
 
 StbJpeg *stb_jpeg_open(void) {
@@ -60,11 +61,32 @@ static bool is_all_read(const StbJpeg *j) {
     return true;
 }
 
+static int invent(void *context, char *to, int n) {
+    StbJpeg *j = context;
+    j->invented += n;
+    j->bytes.img_buffer_original = j->bytes.img_buffer; /* what was read is counted from there */
+    memset(to, 0, (size_t)n);
+    return n;
+}
+
+/* stb_image decodes zeros where a scan ends early. It may want the last bits of a picture so, but not
+ * more; bits that it fetched and did not take are no matter. */
+static bool is_enough(const StbJpeg *j) {
+    enum { LAST_BITS = 64 };
+    const int64_t left = j->invented ? j->bytes.img_buffer_end - j->bytes.img_buffer : 0;
+    return 8 * (j->invented - left) - j->state.code_bits <= LAST_BITS;
+}
+
 static bool scan(StbJpeg *j) {
     stbi__jpeg *z = &j->state;
     if (!j->framed || !stbi__process_scan_header(z)) return false;
     for (int i = 0; i < z->scan_n; i++) j->scanned |= 1u << z->order[i];
-    return stbi__parse_entropy_coded_data(z) && is_all_read(j);
+    j->invented = 0;
+    j->bytes.io.read = invent;
+    j->bytes.io_user_data = j;
+    j->bytes.read_from_callbacks = 1;
+    j->bytes.buflen = sizeof j->bytes.buffer_start;
+    return stbi__parse_entropy_coded_data(z) && is_all_read(j) && is_enough(j);
 }
 
 bool stb_jpeg_segment(StbJpeg *j, int marker, const uint8_t *data, int64_t bytes) {
