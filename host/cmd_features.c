@@ -1,15 +1,19 @@
 /* cmd_features.c - the commands `features` and `labels`: a flag table and a call each. */
+#include <stdlib.h>
+
+#include "../io/printable.h"
 #include "command.h"
 
-static const Flag image_flags[] = {{"dataset", FLAG_TEXT, offsetof(TurtleImages, dataset), "NAME",
-                                    "data set below root_dir/datasets: mnist, cifar10, ..."},
-                                   {"images", FLAG_TEXT, offsetof(TurtleImages, images), "DIR",
-                                    "or: DIR/<class>/<image>, DIR/<image>, train/ and val/"},
-                                   {"list", FLAG_TEXT, offsetof(TurtleImages, list), "FILE",
-                                    "or: lines split<TAB>label<TAB>path, label - if unknown"},
-                                   {"name", FLAG_TEXT, offsetof(TurtleImages, name), "NAME",
-                                    "of the outputs; else the data set's, folder's or list's"},
-                                   {0}};
+static const Flag image_flags[] = {
+    {"dataset", FLAG_TEXT, offsetof(TurtleImages, dataset), "NAME",
+     "data set below root_dir/datasets: mnist, cifar10, ..."},
+    {"images", FLAG_TEXT, offsetof(TurtleImages, images), "DIR",
+     "or: DIR/<class>/<image>, DIR/<image>, train/ and val/ of those"},
+    {"list", FLAG_TEXT, offsetof(TurtleImages, list), "FILE",
+     "or: lines split<TAB>label<TAB>path, label - if unknown; - is stdin"},
+    {"name", FLAG_TEXT, offsetof(TurtleImages, name), "NAME",
+     "of the outputs; else the data set's, folder's or list's"},
+    {0}};
 
 static const Flag features_flags[] = {
     {"phis", FLAG_TEXTS, offsetof(TurtleFeaturesOptions, phis), "PHI...",
@@ -64,8 +68,11 @@ static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {
         printf("%lld images", (long long)r->images);
         if (r->skipped) printf(", %lld skipped", (long long)r->skipped);
         if (r->decoded) printf(", %lld through --decoder", (long long)r->decoded);
+        if (r->left_out) printf(", %lld left out", (long long)r->left_out);
         if (r->images_per_s > 0) printf(", %.1f images/s", r->images_per_s);
-        printf(", %.1f s\n%s", r->seconds, r->files ? r->files : "");
+        char *files = printable_copy(r->files ? r->files : "", true);
+        printf(", %.1f s\n%s", r->seconds, files ? files : "");
+        free(files);
     }
     turtle_files_result_free(r);
 }
@@ -108,6 +115,7 @@ static Status run_labels(int argc, char **argv, CommandFlags *flags, Error *err)
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_labels, tables, 4, argc, argv, flags, NULL, err);
     if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
         st = turtle_labels(&options, &result, err);
         if (st == OK) print_and_free(&result, flags);
     }

@@ -6,8 +6,8 @@
 #include "../io/lock.h"
 #include "../io/npy.h"
 #include "encoder.h"
+#include "fates.h"
 #include "feature_file.h"
-#include "image_inputs.h"
 #include "loader.h"
 #include "models.h"
 #include "report.h"
@@ -330,11 +330,15 @@ static Status piece_finish(Call *c, Piece *p, Error *err) {
     return p->skipped ? file_write_text(p->skipped_path, p->skipped, err) : OK;
 }
 
+/* The sources of this shard. */
+static void shard_range(const Call *c, const SourceList *list, int64_t *first, int64_t *end) {
+    *first = list->count * (c->shard.number - 1) / c->shard.pieces;
+    *end = list->count * c->shard.number / c->shard.pieces;
+}
+
 static Status run_split(Call *c, const SourceList *list, const char *name, Error *err) {
-    Piece p = {.list = list,
-               .name = name,
-               .first = list->count * (c->shard.number - 1) / c->shard.pieces,
-               .end = list->count * c->shard.number / c->shard.pieces};
+    Piece p = {.list = list, .name = name};
+    shard_range(c, list, &p.first, &p.end);
     if (p.first == p.end) return OK;
     Status st = piece_open(c, &p, err);
     if (st == OK) {
@@ -363,6 +367,34 @@ static Status check_model(const Call *c, Error *err) {
                 c->phi, m->model, found);
 }
 
+/* <root>/representations/<phi>/<name>_files.tsv; of a shard its own sources, and of the first one
+ * what the listing left out. */
+static Status write_fates(const Call *c, Error *err) {
+    const SourceList *lists[] = {&c->in.splits.train, &c->in.splits.val};
+    char *stem = representation_stem(c->options->common.root_dir, c->phi, c->in.name, NULL);
+    char *used[2] = {NULL}, ending[48] = "";
+    FateSplit splits[2];
+    int count = 0;
+    Status st = stem ? OK : out_of_memory(err);
+    for (int i = 0; st == OK && i < 2; i++) {
+        FateSplit *s = &splits[count];
+        *s = (FateSplit){.list = lists[i], .split = i ? "val" : "train"};
+        shard_range(c, s->list, &s->first, &s->end);
+        if (s->first == s->end) continue;
+        s->stem = used[i] = piece_stem(c, s->split);
+        if (!used[i]) st = out_of_memory(err);
+        count++;
+    }
+    if (c->shard.pieces > 1)
+        snprintf(ending, sizeof ending, ".%lldof%lld", (long long)c->shard.number,
+                 (long long)c->shard.pieces);
+    if (st == OK) st = fates_write(stem, ending, &c->in, splits, count, c->shard.number == 1, err);
+    free(stem);
+    free(used[0]);
+    free(used[1]);
+    return st;
+}
+
 static Status run_phi(Call *c, Lock *lock, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const SourceSplits *s = &c->in.splits;
@@ -377,6 +409,7 @@ static Status run_phi(Call *c, Lock *lock, Error *err) {
         st = run_split(c, &s->train, "train", err);
     }
     if (st == OK && s->val.count) st = run_split(c, &s->val, "val", err);
+    if (st == OK) st = write_fates(c, err);
     encoder_close(c->encoder);
     c->encoder = NULL;
     free(c->weights);
@@ -435,7 +468,11 @@ static Status call_open(Call *c, Error *err) {
     if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
     if (st == OK) st = parse_orient(&c->loading.orient, o->orient, err);
     if (st == OK) st = decoder_open(&c->decoder, o->decoder, c->loading.orient, err);
-    if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, err);
+    const ListingOptions listing = {.skip_bad = o->skip_bad,
+                                    .magick = c->decoder.program == DECODER_MAGICK,
+                                    .ffmpeg = c->decoder.program == DECODER_FFMPEG};
+    if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, &listing, err);
+    if (st == OK) fates_tell(&c->in, c->hooks);
     if (st == OK)
         st = ops_open_for(&c->ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
@@ -468,6 +505,7 @@ static char *result_json(const Call *c) {
     json_integer(&j, "images", r->images);
     json_integer(&j, "skipped", r->skipped);
     json_integer(&j, "decoded", r->decoded);
+    fates_json(&j, &c->in);
     json_real(&j, "images_per_s", r->images_per_s);
     json_files(&j, r->files);
     json_close(&j);
@@ -496,6 +534,7 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
                                   .cluster_acc = NAN};
     for (int k = 0; st == OK && k < phis; k++) {
         c.phi = c.phis.item[k];
+        c.first_phi = k == 0;
         st = run_phi(&c, &c.locks[first_of(&c.phis, k)], err);
     }
     if (st == OK || options->skip_bad)
@@ -504,6 +543,7 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
     if (st == OK) {
         out->decoded = c.unread.decoded;
         out->seconds = now_seconds() - c.started;
+        out->left_out = c.in.splits.left.files;
         out->images_per_s = out->seconds > 0 ? (double)c.encoded / out->seconds : 0.0;
         out->json = result_json(&c);
         if (!out->json) st = out_of_memory(err);

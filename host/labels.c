@@ -4,7 +4,7 @@
 
 #include "../io/npy.h"
 #include "../io/text_lines.h"
-#include "image_inputs.h"
+#include "fates.h"
 #include "report.h"
 
 void turtle_labels_defaults(TurtleLabelsOptions *o) {
@@ -46,6 +46,13 @@ static Status gather_labels(int64_t *labels, int64_t *count, const TurtleLabelsO
     return st;
 }
 
+/* The first image without a label. */
+static const char *name_of(const SourceList *list, const int64_t *labels, int64_t i) {
+    for (int64_t n = 0; n < list->count; n++)
+        if (list->source[n].label == labels[i]) return list->source[n].name;
+    return "";
+}
+
 static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
                           const SourceList *list, const char *split, TurtleFilesResult *out,
                           Error *err) {
@@ -57,9 +64,9 @@ static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
     for (int64_t i = 0; st == OK && i < count; i++)
         if (labels[i] < 0)
             st = fail(err, ERR_FORMAT,
-                      "labels: %s: the label of image %lld of the %s split is not "
-                      "known: class folders or a list with labels say them",
-                      in->name, (long long)i, split);
+                      "labels: %s: the label of image %lld of the %s split (%.200s) is not known: "
+                      "class folders or a list with labels say them",
+                      in->name, (long long)i, split, name_of(list, labels, i));
     if (st == OK) st = npy_write(path, DTYPE_I64, 1, &count, labels, err);
     if (st == OK) {
         char *longer =
@@ -74,21 +81,80 @@ static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
     return st;
 }
 
+/* <root>/labels/<name>_files.tsv. */
+static Status write_fates(const TurtleLabelsOptions *o, const ImageInputs *in, Error *err) {
+    const char *root = o->common.root_dir;
+    const SourceList *lists[] = {&in->splits.train, &in->splits.val};
+    char *stem = format_text("%s/labels/%s", root, in->name), *used[2] = {NULL};
+    FateSplit splits[2];
+    int count = 0;
+    Status st = stem ? OK : fail(err, ERR_MEMORY, "labels: out of memory");
+    for (int i = 0; st == OK && i < 2; i++) {
+        const char *split = i ? "val" : "train";
+        if (lists[i]->count == 0) continue;
+        if (o->phi) used[i] = representation_stem(root, o->phi, in->name, split);
+        if (o->phi && !used[i]) st = fail(err, ERR_MEMORY, "labels: out of memory");
+        splits[count++] = (FateSplit){lists[i], split, 0, lists[i]->count, used[i]};
+    }
+    if (st == OK) st = fates_write(stem, "", in, splits, count, true, err);
+    free(stem);
+    free(used[0]);
+    free(used[1]);
+    return st;
+}
+
+/* Whether a representation's list names a picture that another program decoded. */
+static bool names_unread(const char *root, const char *phi, const char *name, const char *split) {
+    TextLines names = {0};
+    TextLine line;
+    bool found = false;
+    char *stem = representation_stem(root, phi, name, split),
+         *path = stem ? format_text("%s.txt", stem) : NULL;
+    if (path && file_exists(path) && text_lines_open(&names, "labels", path, NULL) == OK)
+        while (!found && text_lines_next(&names, &line)) {
+            const PictureKind *kind = picture_kind_of_name(line.text);
+            found = kind && !kind->read;
+        }
+    text_lines_close(&names);
+    free(stem);
+    free(path);
+    return found;
+}
+
+/* Lists the images as `features` did for the representation. */
+static Status open_inputs(ImageInputs *in, const TurtleLabelsOptions *o, Error *err) {
+    const char *root = o->common.root_dir;
+    ListingOptions listing = {.skip_bad = o->phi != NULL};
+    const Status st = image_inputs_open(in, &o->images, root, &listing, err);
+    if (!o->phi || !o->images.images) return st;
+    if (st == OK && !names_unread(root, o->phi, in->name, "train") &&
+        !names_unread(root, o->phi, in->name, "val"))
+        return OK;
+    listing.magick = listing.ffmpeg = true;
+    image_inputs_close(in);
+    return image_inputs_open(in, &o->images, root, &listing, err);
+}
+
 Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out, Error *err) {
     ImageInputs in;
     *out = (TurtleFilesResult){0};
     const double started = now_seconds();
-    Status st = image_inputs_open(&in, &options->images, options->common.root_dir, err);
-    if (st == OK) st = write_split(options, &in, &in.splits.train, "train", out, err);
+    Status st = open_inputs(&in, options, err);
+    if (st == OK) fates_tell(&in, &options->common.hooks);
+    if (st == OK && in.splits.train.count)
+        st = write_split(options, &in, &in.splits.train, "train", out, err);
     if (st == OK && in.splits.val.count)
         st = write_split(options, &in, &in.splits.val, "val", out, err);
+    if (st == OK) st = write_fates(options, &in, err);
     if (st == OK) {
         Json j = {0};
+        out->left_out = in.splits.left.files;
         out->seconds = now_seconds() - started;
         json_open(&j, NULL);
         json_common(&j, "labels", &options->common, "cpu", "fp32");
         json_real(&j, "seconds", out->seconds);
         json_integer(&j, "images", out->images);
+        fates_json(&j, &in);
         json_files(&j, out->files);
         json_close(&j);
         out->json = json_take(&j);

@@ -260,6 +260,7 @@ typedef struct {
 typedef struct {
     int64_t images, skipped; /* over all encoders and splits */
     int64_t decoded;         /* images that --decoder's program read, over all splits */
+    int64_t left_out;        /* files of the folder, lines of the list that were no sources */
     double seconds, images_per_s;
     char *files; /* one line per file written; owned */
     char *json;  /* owned */

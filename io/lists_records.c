@@ -173,7 +173,9 @@ static Status add_cifar(SourceList *list, const Cifar *c, const char *folder, co
 /* --- by name ---------------------------------------------------------------------------------- */
 
 /* Data sets whose own layout is read by a later version lie in <folder>/<name> as image folders. */
-static Status named_folder(SourceSplits *out, const char *name, const char *folder, Error *err) {
+static Status named_folder(SourceSplits *out, const char *name, const char *folder,
+                           const ListingOptions *options, Error *err) {
+    const ListingOptions exact = {.exact = true, .skip_bad = options && options->skip_bad};
     char *path = format_text("%s/%s", folder, name);
     if (!path) return fail(err, ERR_MEMORY, "datasets: out of memory");
     Status st = OK;
@@ -183,12 +185,13 @@ static Status named_folder(SourceSplits *out, const char *name, const char *fold
                   "built in are mnist, cifar10, cifar100 and cifar10020; --images and --list take "
                   "any other",
                   name, path);
-    if (st == OK) st = sources_folder(out, path, err);
+    if (st == OK) st = sources_folder(out, path, &exact, err);
     free(path);
     return st;
 }
 
-Status sources_dataset(SourceSplits *out, const char *name, const char *folder, Error *err) {
+Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
+                       const ListingOptions *options, Error *err) {
     enum { DIGITS_TRAIN = 8000 };
     Status st = OK;
     *out = (SourceSplits){0};
@@ -202,7 +205,7 @@ Status sources_dataset(SourceSplits *out, const char *name, const char *folder, 
         const Cifar *c = NULL;
         for (size_t i = 0; i < sizeof cifars / sizeof *cifars; i++)
             if (strcmp(name, cifars[i].name) == 0) c = &cifars[i];
-        if (!c) return named_folder(out, name, folder, err);
+        if (!c) return named_folder(out, name, folder, options, err);
         for (int i = 0; st == OK && c->train[i]; i++)
             st = add_cifar(&out->train, c, folder, c->train[i], err);
         if (st == OK) st = add_cifar(&out->val, c, folder, c->val, err);

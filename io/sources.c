@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gzip.h"
+#include "printable.h"
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
                   Error *err) {
@@ -20,6 +21,21 @@ Status source_add(SourceList *list, const char *name, int64_t label, int blob, i
     if (!s->name) return fail(err, ERR_MEMORY, "images: out of memory");
     list->count++;
     if (label >= list->classes) list->classes = label + 1;
+    list->unlabelled += label < 0;
+    return OK;
+}
+
+Status sources_note(SourceSplits *out, Error *err, const char *format, ...) {
+    char line[1024], shown[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    printable(shown, sizeof shown, line, false); /* a name must not end the line */
+    char *longer = format_text("%s%s\n", out->notes ? out->notes : "", shown);
+    if (!longer) return fail(err, ERR_MEMORY, "images: out of memory");
+    free(out->notes);
+    out->notes = longer;
     return OK;
 }
 
@@ -56,6 +72,7 @@ static void list_close(SourceList *list) {
     free(list->blob);
     free(list->class_name);
     free(list->folder);
+    free(list->place);
     *list = (SourceList){0};
 }
 
@@ -63,6 +80,9 @@ void sources_close(SourceSplits *splits) {
     if (!splits) return;
     list_close(&splits->train);
     list_close(&splits->val);
+    left_out_free(&splits->left);
+    free(splits->notes);
+    *splits = (SourceSplits){0};
 }
 
 /* --- pixels ----------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include "file.h"
 #include "image.h"
+#include "left_out.h"
 
 /* Raw pixels, `width` x `height` per record. */
 typedef enum {
@@ -38,36 +39,57 @@ typedef struct {
     Source *source; /* all of these are owned */
     int64_t count, capacity;
     char *folder; /* that names are relative to */
+    char *place;  /* of `folder` below the folder that was listed: "train", "" or NULL */
     Blob *blob;
     int blob_count;
-    char **class_name; /* or none */
-    int64_t classes;   /* 1 + the largest label; 0 without labels */
+    char **class_name;  /* (classes), then NULL; or none */
+    int64_t classes;    /* 1 + the largest label; 0 without labels */
+    int64_t unlabelled; /* sources of label -1 */
 } SourceList;
 
 typedef struct {
     SourceList train, val; /* val.count 0: there is no such split */
+    const char *val_word;  /* what the user calls it: "validation", "test", ...; static, or NULL */
+    LeftOut left;          /* of folders and lists */
+    char *notes; /* how they were understood, where another reading is possible: lines that end with
+                    a line feed; owned; NULL: nothing is to be said */
 } SourceSplits;
 
-/* A folder of images.
- *   class folders   DIR/<class>/...: label = rank of the class among the sorted folder names; inside
- *                   a class folder by folder, names sorted by code point (torchvision's ImageFolder)
- *   flat            DIR/<image>: no labels
- *   split           DIR/train and DIR/val (or valid, or test), each of them one of the above
- * Extensions: jpg jpeg png bmp ppm pgm pnm, and tif tiff webp gif, which decoding will name. Hidden
- * files are passed over. A folder with both class folders and images is refused. */
-Status sources_folder(SourceSplits *out, const char *folder, Error *err);
+typedef struct {
+    bool exact;          /* only the nine endings of torchvision's ImageFolder count */
+    bool magick, ffmpeg; /* pictures that image_decode() does not read but that program does are
+                            sources too */
+    bool skip_bad; /* folders that cannot be opened and names with line breaks are left out, else
+                         they are refused */
+} ListingOptions;
 
-/* A text file of lines `split<TAB>label<TAB>path`: train or val (test and valid mean val); a label
- * of `-` is unknown; paths are relative to the list's folder, or absolute. Empty lines and those
- * that begin with # are passed over. */
+/* A folder of images. `options` NULL: none is set.
+ *   class folders   DIR/<class>/...: label = rank of the class among the sorted names of the folders
+ *                   that hold an image; inside a class in the order of torchvision's ImageFolder
+ *   flat            DIR/<image>: no labels; images beside class folders have none either and come
+ *                   first
+ *   split           DIR/train and DIR/val (or valid, validation, dev, or test), each of them one of
+ *                   the above. Classes that only val has get the numbers behind those of train.
+ * What would be read wrong is refused with the way out: two validation splits, one split folder
+ * alone, Train for train. Everything that is no source stands in out->left, once. */
+Status sources_folder(SourceSplits *out, const char *folder, const ListingOptions *options,
+                      Error *err);
+
+/* A text file (io/text_lines.h) of lines `split<TAB>label<TAB>path`. Splits are those of folders; test
+ * lines beside validation lines are left out and counted. A label is a number, `-` if unknown, or a
+ * class name, if all are: names are numbered in their sorted order. Paths are relative to the list's
+ * folder (of a pipe: to the current one), or absolute. Blank lines, those that begin with #, and a
+ * first line `split<TAB>label<TAB>path` are passed over. */
 Status sources_list(SourceSplits *out, const char *path, Error *err);
 
 /* A data set by name, below `folder`:
  *   mnist               idx files, plain or .gz, also in mnist/, MNIST/raw/
  *   digits              MNIST's test file alone: the first 8000 to train on, the others to score
  *   cifar10, cifar100, cifar10020 (the coarse labels)    the binary versions' folders
- *   imagenet, birdsnap, ...    any other name of io/datasets.h: <folder>/<name> as sources_folder */
-Status sources_dataset(SourceSplits *out, const char *name, const char *folder, Error *err);
+ *   imagenet, birdsnap, ...    any other name of io/datasets.h: <folder>/<name> as sources_folder,
+ *                       options->exact set */
+Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
+                       const ListingOptions *options, Error *err);
 
 void sources_close(SourceSplits *splits); /* NULL and twice are fine */
 
@@ -81,6 +103,8 @@ Status source_image(const SourceList *list, int64_t i, Image *out, Error *err);
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
                   Error *err);
+/* Adds a line to out->notes. */
+PRINTF_LIKE(3, 4) Status sources_note(SourceSplits *out, Error *err, const char *format, ...);
 /* Maps a file, inflating it if it is gzipped; *index is its number. */
 Status blob_open(SourceList *list, const char *path, int *index, Error *err);
 

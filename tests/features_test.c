@@ -20,7 +20,7 @@ Test(features, demo_encoders_give_their_recorded_features, .timeout = 120) {
     Ops ops;
     SourceSplits splits;
     ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
-    ASSERT_OK(sources_dataset(&splits, "digits", "data/demo/datasets", &err), err);
+    ASSERT_OK(sources_dataset(&splits, "digits", "data/demo/datasets", NULL, &err), err);
     for (int m = 0; m < 2; m++) {
         Encoder *e;
         Resizer resizer = {0};

@@ -19,6 +19,7 @@
 #include "../io/npy.h"
 #include "../io/pickle.h"
 #include "../io/prompts.h"
+#include "../io/sources.h"
 #include "../io/tensor_file.h"
 #include "../io/zip.h"
 
@@ -97,6 +98,15 @@ static void fuzz_weights(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
+static void fuzz_list(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    SourceSplits splits;
+    if (sources_list(&splits, file_of(path, &fd, data, bytes), &err) == OK) sources_close(&splits);
+    close(fd);
+}
+
 /* A configuration file of any library. */
 static void fuzz_config(const uint8_t *data, size_t bytes) {
     EncoderConfig config;
@@ -155,6 +165,7 @@ static const struct {
 } targets[] = {
     {"config", fuzz_config},
     {"image", fuzz_image},
+    {"list", fuzz_list},
     {"names", fuzz_names},
     {"shards", fuzz_shards},
     {"weights", fuzz_weights},
