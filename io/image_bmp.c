@@ -236,6 +236,8 @@ static Fault bmp_decode(Image *out, const Look *f) {
     if (!image_allocate(out, f)) return image_no_memory;
     if (has_runs(&b)) return draw_runs(out, f, &b);
     if (b.bits > 8) return draw_masked(out, f, &b);
+    if (b.bits < 1)
+        return "no bits per pixel: damaged"; /* refused before; the linter cannot know */
     draw_indices(out, f, &b);
     return NULL;
 }

@@ -191,7 +191,7 @@ static Fault gif_decode(Image *out, const Look *f) {
     const int least = f->data[at];
     if (least < 1 || least > 8) return "its code size is not 1 to 8 bits: damaged";
     Bits bits = {.f = f, .at = at + 1};
-    uint8_t *index = malloc((size_t)n);
+    uint8_t *index = calloc((size_t)n, 1);
     Strings *strings = calloc(1, sizeof *strings);
     Fault fault = image_no_memory;
     if (index && strings && image_allocate(out, f)) {

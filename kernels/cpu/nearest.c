@@ -258,7 +258,7 @@ static void label_samples(const void *loop, int64_t n0, int64_t end, int thread)
 static void measure_panel(const void *loop, int64_t n0, int64_t end, int thread) {
     const Labels *l = loop;
     const Samples *s = l->in->s;
-    Best best[PANEL];
+    Best best[PANEL] = {0};
     (void)thread;
     score_panel(best, sample(s, n0), s->Z.row, end - n0, l->in);
     for (int64_t n = n0; n < end; n++) {
