@@ -40,19 +40,26 @@ static Status compare(bool *same, const FeatureFile *f, const char *rows, const 
     return fail(err, ERR_ARG, "features: %s: was made with %s: %s", rows, text, way_out);
 }
 
+/* The list and the record have their final names already if a call was killed while it gave them. */
+static const char *either(const char *part, const char *final) {
+    return file_exists(part) ? part : final;
+}
+
 static Status look_at_part(FeatureFile *f, Error *err) {
+    const char *names = either(f->names_part, f->names_path);
     bool same;
-    const bool there = file_exists(f->part) && file_exists(f->names_part);
-    if (!there) return OK;
+    Status st = OK;
+    if (!file_exists(f->part)) return OK;
     if (!f->plan.resume)
         return fail(err, ERR_ARG,
                     "features: %s: an interrupted call left it: continue with --resume, "
                     "or remove it",
                     f->part);
-    Status st = compare(&same, f, f->part, f->record_part, false, false,
-                        "continue with the same, or remove it to start anew", err);
-    if (st == OK) st = earlier_add_part(&f->earlier, f->part, f->names_part, HEADER, err);
-    if (st == OK) f->part_bank = f->earlier.banks - 1;
+    st = compare(&same, f, f->part, either(f->record_part, f->record_path), false, false,
+                 "continue with the same, or remove it to start anew", err);
+    const int before = f->earlier.banks;
+    if (st == OK) st = earlier_add_part(&f->earlier, f->part, names, HEADER, err);
+    if (st == OK && f->earlier.banks > before) f->part_bank = before;
     return st;
 }
 
@@ -157,6 +164,10 @@ Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err) 
                     ? OK
                     : out_of_memory(err);
     if (st == OK) st = look_at_part(f, err);
+    if (st == OK && plan->resume && f->part_bank < 0) { /* of a call killed at its very end */
+        remove(f->names_part);
+        remove(f->record_part);
+    }
     if (st == OK && plan->resume) st = look_at_final(f, err);
     if (st == OK) st = place_rows(f, err);
     if (st == OK && plan->resume && plan->shard_lock && f->missing) {
@@ -193,22 +204,32 @@ static Status make_folder_of(const char *path, Error *err) {
     return st;
 }
 
+/* The record stands before there are rows, so rows never lack a whole one. */
+static bool write_record(const FeatureFile *f) {
+    FILE *file = fopen(f->record_part, "wb");
+    if (!file) return false;
+    const bool good = fprintf(file, "%s\n", f->plan.record) > 0;
+    return fclose(file) == 0 && good;
+}
+
+/* Whole rows with names, and nothing else. */
+static bool continue_part(const FeatureFile *f) {
+    const RowBank *b = &f->earlier.bank[f->part_bank];
+    const char *last = b->count ? b->name[b->count - 1] : NULL;
+    const int64_t names = last ? last + strcspn(last, "\n") + 1 - (const char *)b->names.data : 0;
+    if (!file_exists(f->names_part) && rename(f->names_path, f->names_part) != 0) return false;
+    if (!file_exists(f->record_part) && rename(f->record_path, f->record_part) != 0) return false;
+    return truncate(f->part, HEADER + f->count * f->plan.d * (int64_t)sizeof(float)) == 0 &&
+           truncate(f->names_part, names) == 0;
+}
+
 Status feature_file_begin(FeatureFile *f, Error *err) {
     const bool there = f->part_bank >= 0;
-    int64_t names = 0;
-    Status st = make_folder_of(f->path, err);
-    if (st == OK) st = file_write_text(f->record_part, f->plan.record, err);
+    const Status st = make_folder_of(f->path, err);
     if (st != OK) return st;
-    if (there) { /* whole rows with names, and nothing else */
-        const RowBank *b = &f->earlier.bank[f->part_bank];
-        const char *last = b->count ? b->name[b->count - 1] : NULL;
-        if (last) names = last + strcspn(last, "\n") + 1 - (const char *)b->names.data;
-        if (truncate(f->part, HEADER + f->count * f->plan.d * (int64_t)sizeof(float)) != 0 ||
-            truncate(f->names_part, names) != 0)
-            return cannot_write(f, err);
-    }
-    f->rows = fopen(f->part, there ? "r+b" : "wb");
+    if (!(there ? continue_part(f) : write_record(f))) return cannot_write(f, err);
     f->names = fopen(f->names_part, there ? "ab" : "wb");
+    if (f->names) f->rows = fopen(f->part, there ? "r+b" : "wb");
     if (!f->rows || !f->names || fseeko(f->rows, 0, there ? SEEK_END : SEEK_SET) != 0)
         return cannot_write(f, err);
     if (!there) fprintf(f->rows, "%-*s\n", HEADER - 1, "turtle features, unfinished");

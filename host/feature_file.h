@@ -42,7 +42,7 @@ typedef struct {
     int64_t missing; /* sources that had no row when the file was opened */
 } FeatureFile;
 
-/* Looks at what earlier calls left, and writes nothing. ERR_ARG: an unfinished part is there and
+/* Looks at what earlier calls left; no row is written yet. ERR_ARG: an unfinished part is there and
  * plan->resume is not set, or what is there was made with something else, which is named; or another
  * call is at work on a shard. */
 Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err);

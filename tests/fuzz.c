@@ -12,7 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../host/earlier_rows.h"
 #include "../host/encoder.h"
+#include "../host/made.h"
 #include "../io/foreign.h"
 #include "../io/encoder_config.h"
 #include "../io/image.h"
@@ -68,6 +70,24 @@ static void fuzz_names(const uint8_t *data, size_t bytes) {
     prompts_free(&p);
     prompts_read_templates(&p, path, &err);
     prompts_free(&p);
+    close(fd);
+}
+
+/* What an earlier call left: rows, their names, and what they were made with. */
+static void fuzz_rows(const uint8_t *data, size_t bytes) {
+    char path[64], text[MADE_TEXT];
+    int fd;
+    bool added;
+    Error err;
+    MadeFile made;
+    EarlierRows e;
+    file_of(path, &fd, data, bytes);
+    if (made_read(&made, path, &err) == OK) made_differs(text, &made.made, &(Made){0});
+    earlier_open(&e, 2);
+    earlier_add_part(&e, path, path, 16, &err);
+    earlier_add_file(&e, path, path, &added, &err);
+    if (earlier_index(&e, &err) == OK) earlier_find(&e, "a.png");
+    earlier_close(&e);
     close(fd);
 }
 
@@ -168,6 +188,7 @@ static const struct {
     {"list", fuzz_list},
     {"names", fuzz_names},
     {"shards", fuzz_shards},
+    {"rows", fuzz_rows},
     {"weights", fuzz_weights},
     {"npy", fuzz_npy},
     {"npz", fuzz_npz},

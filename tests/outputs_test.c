@@ -185,6 +185,9 @@ Test(outputs, a_lock_ends_with_its_process, .timeout = 30) {
 #define PLAIN "train --features " X " --device cpu --quiet"
 #define TRAIN PLAIN " --classes 3 --batch_size 500 --M 2 --threads 1"
 #define FEATURES "features --images " IMAGES " --weights " VIT " --device cpu --quiet"
+#define MANY_IMAGES                                    \
+    "features --list $D/l.txt --name x --weights " VIT \
+    " --device cpu --threads 1 --batch_size 2 --quiet"
 #define SWEEP             \
     "sweep --features " X \
     " --classes 3 --batch_size 500 --M 2 --seeds 1 2 --no_score --device cpu --quiet"
@@ -201,11 +204,14 @@ Test(outputs, a_second_call_is_refused, .timeout = 300) {
         {SWEEP " --T 300 --out $D/s", "$D/s/*/run.json", SWEEP " --T 300 --out $D/s --resume"},
         {SWEEP " --T 300 --out $D/w", "$D/w/*/run.json",
          SWEEP " --T 300 --out $D/w --shard 1/1 --restart"},
-        {FEATURES " --root_dir $D/r --batch_size 1", "$D/r/representations/demo_vit/*.npy.part",
-         FEATURES " --root_dir $D/r --resume"},
-        {FEATURES " --root_dir $D/q --batch_size 1 --shard 1/2",
-         "$D/q/representations/demo_vit/*.npy.part", FEATURES " --root_dir $D/q --resume"},
+        {MANY_IMAGES " --root_dir $D/r", "$D/r/representations/demo_vit/*.npy.part",
+         MANY_IMAGES " --root_dir $D/r --resume"},
+        {MANY_IMAGES " --root_dir $D/q --shard 1/2", "$D/q/representations/demo_vit/*.npy.part",
+         MANY_IMAGES " --root_dir $D/q --resume"},
     };
+    cr_assert(shell(said, sizeof said, folder,
+                    "for i in $(seq 300); do printf 'train\t-\t%%s/" IMAGES
+                    "/square150.jpg\n' $PWD; done >$D/l.txt") == 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int status =
             shell(said, sizeof said, folder,
@@ -416,7 +422,7 @@ Test(outputs, killed_calls_leave_whole_files, .timeout = 300) {
     char *folder = temporary_folder(), said[4096];
     cr_assert(shell(said, sizeof said, folder, "$T " FEATURES " --root_dir $D/once >/dev/null") ==
               0);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 4; i++) {
         cr_assert(shell(said, sizeof said, folder,
                         "rm -rf $D/r; for t in 0.0%d 0.1%d 0.2%d; do $T " FEATURES
                         " --root_dir $D/r --batch_size 1 --threads 1 --resume >/dev/null & p=$!; "
@@ -431,6 +437,21 @@ Test(outputs, killed_calls_leave_whole_files, .timeout = 300) {
         cr_expect(same_in(folder, "r/representations/demo_vit/images_train.txt",
                           "once/representations/demo_vit/images_train.txt"));
         cr_expect(count_files(folder, ".part") == 0);
+        /* killed while files got their final names */
+        static const char *const renamed[] = {"json", "json txt", ""};
+        for (int k = 0; k < 3; k++) {
+            cr_expect(shell(said, sizeof said, folder,
+                            "cd $D/r/representations/demo_vit; mv images_train.npy "
+                            "images_train.npy.part; for e in json txt; do case '%s' in *$e*) ;; *) "
+                            "mv images_train.$e images_train.$e.part;; esac; done; cd - "
+                            ">/dev/null; $T " FEATURES " --root_dir $D/r --resume --json | grep "
+                            "'\"images\": 12' >&2",
+                            renamed[k]) == 0,
+                      "%s", said);
+            cr_expect(same_in(folder, "r/representations/demo_vit/images_train.npy",
+                              "once/representations/demo_vit/images_train.npy") &&
+                      count_files(folder, ".part") == 0);
+        }
     }
     remove_folder(folder);
 }
