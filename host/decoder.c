@@ -135,27 +135,27 @@ static const char *words_of(const ChildResult *r) {
     return r->said[0] ? r->said : "it said nothing";
 }
 
-static Status read_result(const Decoder *d, Image *out, const ChildResult *r,
-                          const PictureKind *kind, const char *path, Error *err) {
+static Status read_result(const Decoder *d, Image *out, const ChildResult *r, const char *what,
+                          const char *path, Error *err) {
     const char *name = strrchr(d->path, '/') + 1;
     Error inner = {""};
     switch (r->end) {
     case CHILD_LATE:
         return fail(err, ERR_FORMAT, "image: %s: %s took longer than %g s for a %s", path, name,
-                    d->seconds, kind->name);
+                    d->seconds, what);
     case CHILD_FLOODED:
         return fail(err, ERR_FORMAT, "image: %s: %s made more than %lld bytes of a %s", path, name,
-                    (long long)most_output, kind->name);
+                    (long long)most_output, what);
     case CHILD_KILLED:
         return fail(err, ERR_FORMAT, "image: %s: %s died of signal %d on a %s: %s", path, name,
-                    r->code, kind->name, words_of(r));
+                    r->code, what, words_of(r));
     case CHILD_EXITED: break;
     }
     if (r->code == 127 && !r->bytes)
         return fail(err, ERR_IO, "image: %s: %s cannot be run", path, d->path);
     if (r->code != 0 || r->bytes == 0)
-        return fail(err, ERR_FORMAT, "image: %s: %s cannot read this %s: %s", path, name,
-                    kind->name, words_of(r));
+        return fail(err, ERR_FORMAT, "image: %s: %s cannot read this %s: %s", path, name, what,
+                    words_of(r));
     const bool pnm =
         r->bytes > 3 && r->output[0] == 'P' && r->output[1] >= '1' && r->output[1] <= '6';
     const Status st = pnm ? image_decode(out, r->output, r->bytes, path, &inner) : ERR_FORMAT;
@@ -164,7 +164,7 @@ static Status read_result(const Decoder *d, Image *out, const ChildResult *r,
     return fail(err, ERR_FORMAT, "image: %s: what %s made of it is no PPM picture", path, name);
 }
 
-Status decoder_image(const Decoder *d, Image *out, const PictureKind *kind, const char *path,
+Status decoder_image(const Decoder *d, Image *out, const ImageFacts *facts, const char *path,
                      Error *err) {
     const char *argv[MOST_ARGUMENTS + 1];
     char input[LONGEST];
@@ -173,10 +173,10 @@ Status decoder_image(const Decoder *d, Image *out, const PictureKind *kind, cons
     *out = (Image){0};
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (file < 0) return fail(err, ERR_IO, "image: %s: %s", path, strerror(errno));
-    command_line(argv, input, d, kind);
+    command_line(argv, input, d, facts->kind);
     Status st = child_run(&result, argv, (const char *const *)d->environment, file, &limits, err);
     close(file);
-    if (st == OK) st = read_result(d, out, &result, kind, path, err);
+    if (st == OK) st = read_result(d, out, &result, facts->unread, path, err);
     child_result_free(&result);
     return st;
 }

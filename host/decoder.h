@@ -24,8 +24,8 @@ typedef struct {
 Status decoder_open(Decoder *out, const char *name, bool orient, Error *err);
 /* Whether the program is asked for pictures of `kind`. */
 bool decoder_takes(const Decoder *decoder, const PictureKind *kind);
-/* Decodes the file `path`; for many threads at a time. On failure *out is zeroed. */
-Status decoder_image(const Decoder *decoder, Image *out, const PictureKind *kind, const char *path,
+/* Decodes the file `path`, of the kind that `facts` name; for many threads at a time. On failure *out is zeroed. */
+Status decoder_image(const Decoder *decoder, Image *out, const ImageFacts *facts, const char *path,
                      Error *err);
 void decoder_close(Decoder *decoder); /* NULL and twice are fine */
 

@@ -26,8 +26,8 @@ static Status file_image(Loaded *loaded, Image *out, const char *path, const Loa
     if (st != OK) return st;
     loaded->unread = facts.unread;
     if (!facts.unread) return how->orient ? image_orient(out, facts.orientation, err) : OK;
-    if (!decoder_takes(how->decoder, facts.kind)) return image_unread(facts.unread, path, err);
-    st = decoder_image(how->decoder, out, facts.kind, path, err);
+    if (!decoder_takes(how->decoder, facts.kind)) return image_unread(&facts, path, err);
+    st = decoder_image(how->decoder, out, &facts, path, err);
     loaded->decoded = st == OK;
     return st;
 }

@@ -91,11 +91,16 @@ static const ImageReader *open_reader(Look *f, const PictureKind **kind, const c
     return *st == OK ? reader : NULL;
 }
 
-Status image_unread(const char *kind, const char *name, Error *err) {
-    return fail(err, ERR_FORMAT,
-                "image: %s: %s is not read: convert it to PNG, or let --decoder magick or ffmpeg "
-                "read it",
-                name, kind);
+Status image_unread(const ImageFacts *facts, const char *name, Error *err) {
+    const PictureKind *kind = facts->kind;
+    const char *advice = "convert it to PNG";
+    if (kind && kind->film)
+        advice = "take its frames out with ffmpeg -i FILE -vf fps=1 FRAME-%05d.png";
+    else if (kind && kind->magick && kind->ffmpeg)
+        advice = "convert it to PNG, or let --decoder magick or ffmpeg read it";
+    else if (kind && kind->magick) advice = "convert it to PNG, or let --decoder magick read it";
+    else if (kind && kind->ffmpeg) advice = "convert it to PNG, or let --decoder ffmpeg read it";
+    return fail(err, ERR_FORMAT, "image: %s: %s is not read: %s", name, facts->unread, advice);
 }
 
 bool image_allocate(Image *out, const Look *f) {
@@ -123,7 +128,7 @@ Status image_read(Image *out, ImageFacts *facts, const uint8_t *data, int64_t by
 Status image_decode(Image *out, const uint8_t *data, int64_t bytes, const char *name, Error *err) {
     ImageFacts facts;
     const Status st = image_read(out, &facts, data, bytes, name, err);
-    return st == OK && facts.unread ? image_unread(facts.unread, name, err) : st;
+    return st == OK && facts.unread ? image_unread(&facts, name, err) : st;
 }
 
 void image_free(Image *image) {

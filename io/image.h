@@ -34,7 +34,7 @@ Status image_read(Image *out, ImageFacts *facts, const uint8_t *data, int64_t by
 /* Decodes a whole file in memory where a kind that is not read is a failure like any other. */
 Status image_decode(Image *out, const uint8_t *data, int64_t bytes, const char *name, Error *err);
 /* Writes the refusal of a kind that is not read, and what to do about it; returns ERR_FORMAT. */
-Status image_unread(const char *kind, const char *name, Error *err);
+Status image_unread(const ImageFacts *facts, const char *name, Error *err);
 /* Turns a picture as EXIF says that it should be seen; others than 2..8 leave it as it is. */
 Status image_orient(Image *image, int orientation, Error *err);
 void image_free(Image *image); /* NULL and twice are fine */

@@ -33,7 +33,8 @@ static Status decode_by(const char *lines, double seconds, Image *image, Error *
     Decoder d;
     ASSERT_OK(decoder_open(&d, "magick", false, err), *err);
     d.seconds = seconds;
-    const Status st = decoder_image(&d, image, picture_kind_of_name("x.webp"), path, err);
+    const ImageFacts facts = {1, "WebP", picture_kind_of_name("x.webp")};
+    const Status st = decoder_image(&d, image, &facts, path, err);
     decoder_close(&d);
     free(path);
     remove_folder(folder);
