@@ -202,7 +202,7 @@ int main(int argc, char **argv) {
     const int warmup = argc > 11 ? (int)argument(argc, argv, 11, 1 << 20) : 1;
     if (argc < 8 || argc > 12 || !N || !config.B || config.C < 2 || !run.T || !threads ||
         !row.repeats || precision < 0 || tier < 0 || !warmup ||
-        !(config.K = random_spaces(features, argv[4], N))) {
+        (config.K = random_spaces(features, argv[4], N)) < 1) {
         fputs("usage: bench-training N B C D[,D...] T THREADS REPEATS [fp32|tf32|fp16|bf16 "
               "[cpu|cuda [auto|unfused|fused|mega [WARMUP]]]]\n",
               stderr);

@@ -192,7 +192,8 @@ static void take_filter(ConfigParser *p, char filter[CONFIG_TEXT]) {
     const char *dot = strrchr(text, '.');
     snprintf(filter, CONFIG_TEXT, "%s", dot ? dot + 1 : text);
     for (char *c = filter; *c; c++) *c = (char)tolower((unsigned char)*c);
-    if (!strcmp(filter, "random")) strcpy(filter, "bicubic"); /* of training; else bicubic */
+    if (!strcmp(filter, "random"))
+        snprintf(filter, CONFIG_TEXT, "bicubic"); /* of training; else bicubic */
 }
 
 /* A member of preprocessor_config.json; false if the key is none. */

@@ -58,7 +58,7 @@ void left_out_free(LeftOut *left) {
 
 char *left_out_why(char *text, size_t bytes, const LeftReason *r) {
     switch (r->why) {
-    case LEFT_KIND: snprintf(text, bytes, "%s is not read", r->kind->name); break;
+    case LEFT_KIND: snprintf(text, bytes, "%s is not read", r->kind ? r->kind->name : "it"); break;
     case LEFT_ENDING: snprintf(text, bytes, "no picture by its ending"); break;
     case LEFT_HIDDEN: snprintf(text, bytes, "hidden"); break;
     case LEFT_SYSTEM: snprintf(text, bytes, "in %s, a folder of another program", r->detail); break;

@@ -228,7 +228,7 @@ static void transpose(uint8_t *to, const uint8_t *from, int64_t rows, int64_t co
 
 /* Any number of axes: `index` counts through the array in C order. */
 static void reorder(uint8_t *to, const uint8_t *from, const Npy *npy, int bytes) {
-    int64_t index[NPY_MAX_AXES] = {0}, stride[NPY_MAX_AXES], at = 0;
+    int64_t index[NPY_MAX_AXES] = {0}, stride[NPY_MAX_AXES] = {0}, at = 0;
     for (int i = 0; i < npy->axes; i++) stride[i] = i ? stride[i - 1] * npy->shape[i - 1] : 1;
     for (int64_t n = 0; n < npy->count; n++) {
         copy_element(to + n * bytes, from + at * bytes, bytes);
