@@ -84,10 +84,11 @@ typedef struct {
 } Chroma;
 
 static void chroma_tables(Chroma *t) {
+    enum { ABOVE = 256 }; /* keeps what is shifted positive */
     for (int i = 0; i < 256; i++) {
         const int x = i - 128;
-        t->red[i] = (91881 * x + 32768) >> 16;
-        t->blue[i] = (116130 * x + 32768) >> 16;
+        t->red[i] = ((91881 * x + 32768 + (ABOVE << 16)) >> 16) - ABOVE;
+        t->blue[i] = ((116130 * x + 32768 + (ABOVE << 16)) >> 16) - ABOVE;
         t->green_b[i] = -22554 * x + 32768;
         t->green_r[i] = -46802 * x;
     }
