@@ -247,7 +247,7 @@ Test(file, a_link_is_followed) {
     cr_assert(symlink("made/new.csv", fresh) == 0 && symlink("ring", ring) == 0);
     const char *const names[] = {link, second, through, target};
     for (int i = 0; i < 4; i++) { /* the first finds no target */
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "text %d", i);
         ASSERT_OK(file_write_text(names[i], text, &err), err);
         strcat(text, "\n");
