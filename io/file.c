@@ -160,6 +160,8 @@ void file_unmap(FileMap *map) {
 /* --- folders ---------------------------------------------------------------------------------- */
 
 Status folder_make(const char *path, Error *err) {
+    if (strcmp(path, "-") == 0)
+        return fail(err, ERR_IO, "folder: -: is standard output, expected a folder (or ./-)");
     char *partial = format_text("%s", path);
     if (!partial) return fail(err, ERR_MEMORY, "folder: %s: out of memory", path);
     Status st = OK;

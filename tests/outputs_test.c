@@ -72,7 +72,8 @@ Test(outputs, standard_output_holds_one_file_alone, .timeout = 120) {
     }
     cr_expect_str_eq(strtok(text_of(said, sizeof said, folder, "csv0"), "\n"),
                      "path,cluster,confidence,margin");
-    cr_expect(shell(said, sizeof said, folder, "$T " KMEANS " --predictions - --json") == 2 &&
+    cr_expect(shell(said, sizeof said, folder, "$T " KMEANS " --predictions - --json >/dev/null") ==
+                      2 &&
                   strstr(said, "--json"),
               "%s", said);
     cr_expect(shell(said, sizeof said, folder, "$T " KMEANS " --predictions $D/plain >$D/out") ==
@@ -108,6 +109,10 @@ Test(outputs, what_cannot_be_written_is_one_line, .timeout = 120) {
                   "%s: %s", cases[i].target, said);
     }
     cr_expect(count_files(folder, "tmp") == 0);
+    cr_expect(shell(said, sizeof said, folder,
+                    "$T train --features " X " --classes 3 --device cpu --quiet --out -") == 1 &&
+                  strstr(said, "standard output, expected a folder") && !file_exists("-"),
+              "%s", said);
     remove_folder(folder);
 }
 
@@ -127,7 +132,7 @@ Test(outputs, inputs_that_are_no_files, .timeout = 120) {
         {"$T features --list $D/pipe --name x --weights " VIT " --root_dir $D/r", "nobody writes",
          1},
         {"printf 'train\\t-\\t%s/" IMAGES "/square150.jpg\\n' $PWD | $T features --list - --name x "
-         "--weights " VIT " --root_dir $D/r --quiet",
+         "--weights " VIT " --root_dir $D/r --quiet >/dev/null",
          "", 0},
         {"mkdir $D/in; cp " IMAGES "/square150.jpg $D/in; mkfifo $D/in/9.png; $T features --images "
          "$D/in --weights " VIT " --root_dir $D/r --skip_bad >/dev/null",
