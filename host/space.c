@@ -98,22 +98,23 @@ static Status check_values(Space *s, int64_t *inexact, Error *err) {
     const ArrayFile *a = &s->file;
     const int64_t N = a->shape[0], d = a->shape[1];
     const bool narrow = dtype_is_float(a->type) && a->type != DTYPE_F64;
-    double *row = malloc((size_t)d * sizeof *row);
-    Status st = row ? OK : no_memory(s, err);
+    void *room = malloc((size_t)d * sizeof(double)); /* of one row, as float or double */
+    const float *floats = room;
+    const double *row = room;
+    Status st = room ? OK : no_memory(s, err);
     *inexact = 0;
     for (int64_t i = 0; st == OK && i < N; i++) {
         bool finite = true;
-        st = narrow ? array_read_f32(a, i * d, d, (float *)row, err)
-                    : array_read_f64(a, i * d, d, row, err);
+        st = narrow ? array_read_f32(a, i * d, d, room, err)
+                    : array_read_f64(a, i * d, d, room, err);
         if (st != OK) break;
-        const double most =
-            narrow ? largest_f32((const float *)row, d, &finite) : largest_f64(row, d, &finite);
+        const double most = narrow ? largest_f32(floats, d, &finite) : largest_f64(row, d, &finite);
         if (!finite) st = refuse_not_finite(s, i, err);
         if (most > s->most) s->most = most, s->most_row = i;
         for (int64_t j = 0; !dtype_is_float(a->type) && most > 0x1p24 && j < d; j++)
             *inexact += (double)(float)row[j] != row[j];
     }
-    free(row);
+    free(room);
     return st;
 }
 

@@ -281,9 +281,10 @@ static Status tree_add(Tree *t, const char *path, Names *images, Error *err) {
         t->folder = longer;
         t->capacity = capacity;
     }
-    char *own = strdup(path);
-    if (!own) return out_of_memory(err);
-    t->folder[t->count++] = (TreeFolder){own, *images};
+    TreeFolder *folder = &t->folder[t->count];
+    *folder = (TreeFolder){strdup(path), *images};
+    if (!folder->path) return out_of_memory(err);
+    t->count++;
     *images = (Names){0};
     return OK;
 }

@@ -117,8 +117,8 @@ static bool inflate_block(Stream *s, const Code *literals, const Code *distances
             *s->out++ = (uint8_t)symbol;
             continue;
         }
-        if (symbol > 285) return false;
         const int l = symbol - 257;
+        if (l < 0 || l >= 29) return false;
         const int64_t length = length_base[l] + (int64_t)take(s, length_extra[l]);
         const int d = take_symbol(s, distances);
         if (d < 0 || d >= DISTANCES) return false;

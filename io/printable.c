@@ -81,9 +81,10 @@ char *printable(char *to, int64_t capacity, const char *text, bool lines) {
 
 char *printable_copy(const char *text, bool lines) {
     const size_t most = (MOST - 1) * strlen(text) + 1;
-    char *copy = malloc(most), *shorter = NULL;
+    char *copy = malloc(most);
     if (!copy) return NULL;
     printable(copy, (int64_t)most, text, lines);
-    shorter = realloc(copy, strlen(copy) + 1);
-    return shorter ? shorter : copy;
+    char *shorter = realloc(copy, strlen(copy) + 1);
+    if (shorter) copy = shorter;
+    return copy;
 }

@@ -76,9 +76,10 @@ static Status add_entry(Index *x, const char *name, const char *file) {
         x->entry = larger;
         x->capacity = n;
     }
-    char *own = strdup(name);
-    if (!own) return no_memory(x);
-    x->entry[x->entries++] = (Entry){own, shard};
+    Entry *entry = &x->entry[x->entries];
+    *entry = (Entry){strdup(name), shard};
+    if (!entry->name) return no_memory(x);
+    x->entries++;
     return OK;
 }
 
