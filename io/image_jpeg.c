@@ -120,18 +120,25 @@ static void look_application(Look *f, const Segment *s) {
     }
 }
 
+/* A progressive file of a few kilobytes can go over all of its pixels thousands of times. Encoders
+ * make 10 scans; 16 of the largest picture and 350 of one of 12 megapixels are let through. */
+#define MOST_PIXELS_OF_SCANS ((int64_t)1 << 32)
+
 static void jpeg_look(Look *f) {
     Segment s;
-    int frames = 0;
+    int frames = 0, scans = 0;
     for (int64_t at = 2; next_segment(&s, f, &at) && !f->fault;) {
         if (s.marker == EOI) {
             if (!frames) f->fault = "it has no frame: damaged";
+            else if (scans > MOST_PIXELS_OF_SCANS / (f->width * f->height + 1))
+                f->fault = "it has more scans than a picture of its size needs: damaged";
             return;
         }
         if (is_frame(s.marker)) {
             if (frames++) f->fault = "it has two frames: damaged";
             else look_frame(f, &s);
         }
+        if (s.marker == SOS) scans++;
         if (s.marker >= APP0 && s.marker <= APP14) look_application(f, &s);
         if (s.marker == DHT && !are_huffman_tables(f->data + s.at + 2, s.n - 2))
             f->fault = "a Huffman table that is none: damaged";

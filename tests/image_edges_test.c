@@ -296,6 +296,25 @@ Test(image_edges, huge_and_empty_sizes_are_refused) {
     expect_words(bmp, sizeof bmp, "2147483648");
 }
 
+/* A progressive JPEG that announces 60000 x 4000 pixels and repeats its last scan. */
+Test(image_edges, a_jpeg_of_scans_without_end_is_refused) {
+    enum { COPIES = 40 };
+    int64_t n, scan = 0;
+    uint8_t *b = edge_bytes("prog_h2v1.jpg", &n), *longer = malloc((size_t)n * (COPIES + 1));
+    for (int64_t at = 0; at + 9 < n; at++) {
+        if (b[at] != 0xff) continue;
+        if (b[at + 1] == 0xc2) memcpy(b + at + 5, "\x0f\xa0\xea\x60", 4);
+        if (b[at + 1] == 0xda) scan = at;
+    }
+    cr_assert(scan > 0);
+    memcpy(longer, b, (size_t)n);
+    for (int i = 0; i < COPIES; i++)
+        memcpy(longer + n - 2 + i * (n - 2 - scan), b + scan, (size_t)(n - scan));
+    expect_words(longer, n + COPIES * (n - 2 - scan), "more scans");
+    free(b);
+    free(longer);
+}
+
 /* A PNG of 8 x 8 pixels whose data inflate to 256 MiB of zeros: what is inflated stays near what the
  * header announces. */
 Test(image_edges, a_png_that_inflates_without_end_is_refused) {
