@@ -274,7 +274,7 @@ endef
 $(foreach b,emu cuda,$(eval $(call gpu_test_rule,$b)))
 $(OUT)/fault: tests/planted/fault.c | $(OUT)/version.h
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $< -o $@
-$(OUT)/tests-cpu: $(TEST_OBJECTS_cpu) $(call object,host/flags.c) $(LIBRARY) $(NO_CUDA)
+$(OUT)/tests-cpu: $(TEST_OBJECTS_cpu) $(call object,host/flags.c host/progress.c) $(LIBRARY) $(NO_CUDA)
 	@echo "link $@"
 	$(Q)$(CC) $(LDFLAGS) $^ $(wordlist 2,3,$(CRITERION)) -lcriterion $(LDLIBS) -o $@
 # ThreadSanitizer leaves Criterion no memory where it wants it: a runner of our own

@@ -5,6 +5,7 @@
 
 #include "../io/lock.h"
 #include "../io/npy.h"
+#include "digest.h"
 #include "encoder.h"
 #include "fates.h"
 #include "feature_file.h"
@@ -399,6 +400,10 @@ static Status run_phi(Call *c, Lock *lock, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const SourceSplits *s = &c->in.splits;
     Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
+    const PublishedModel *published = o->weights ? NULL : model_find(c->phi);
+    char digest[65];
+    if (st == OK && published && model_digest(digest, published))
+        digest_check(c->weights, digest, c->hooks);
     c->encoder_options.published = model_find(c->phi) && !o->weights;
     if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
     if (st == OK) notices(c->hooks, encoder_said(c->encoder));
@@ -518,6 +523,8 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
     *out = (TurtleFilesResult){0};
     Status st = name_phis(options, &own_phi, err);
     if (st == OK) st = call_open(&c, err);
+    if (st == OK && !options->weights)
+        st = models_present(options->common.root_dir, &options->phis, c.hooks, err);
     const char *only = own_phi;
     c.phis = own_phi ? (TurtleTexts){.item = &only, .count = 1} : options->phis;
     const int phis = c.phis.count;

@@ -9,7 +9,13 @@ typedef struct {
     const char *model; /* as encoder_describe says it */
     const char *file;  /* below <root>/checkpoints/ */
     const char *url;
+    int parameters; /* millions */
+    int bytes_each; /* of most parameters in the file */
 } PublishedModel;
+
+/* The SHA-256 digest that the source states, which for CLIP's files is a part of the address; NULL where
+ * the source states none. Writes it to `hex`. */
+const char *model_digest(char hex[65], const PublishedModel *model);
 
 /* The row of that phi, or NULL. */
 const PublishedModel *model_find(const char *phi);
@@ -34,5 +40,9 @@ int64_t published_head_width(EncoderKind kind, int64_t width);
  * get from where. */
 Status model_weights(char **path, const char *root, const char *phi, const char *weights,
                      Error *err);
+/* Whether the weights of all `phis` are below `root`. Where several are missing, each is said through the
+ * notice hook: how large it is, the line that fetches it, its digest where the source states one. */
+Status models_present(const char *root, const TurtleTexts *phis, const TurtleHooks *hooks,
+                      Error *err);
 
 #endif

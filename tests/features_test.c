@@ -343,11 +343,22 @@ Test(features, bad_calls_get_one_line, .timeout = 60) {
         {"features --images " IMAGES, "Name it with --phis or --weights", 2},
         {"features --images " IMAGES " --phis a b --weights " VIT, "expected one --phis, got 2", 2},
         {"features --images " IMAGES " --phis clipvitL14",
-         "clipvitL14: not in data/nowhere/checkpoints/clip: put "
+         "data/nowhere/checkpoints/clip/ViT-L-14.pt is missing (at least 856 MB): curl -L "
+         "--create-dirs -o 'data/nowhere/checkpoints/clip/ViT-L-14.pt' "
          "https://openaipublic.azureedge.net/clip/models/",
          1},
+        {"features --images " IMAGES " --phis clipRN50 dinov2 clipvitB32",
+         "3 of 3 files are missing", 1},
+        {"features --images " IMAGES " --phis clipRN50 dinov2 clipvitB32",
+         "clipRN50: its SHA-256 digest is "
+         "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
+         1},
+        {"features --images " IMAGES " --phis clipRN50 dinov2 clipvitB32",
+         "dinov2_vitg14_pretrain.pth is missing (at least 4.4 GB)", 1},
         {"features --images " IMAGES " --phis dinov2",
-         "put https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth", 1},
+         "curl -L --create-dirs -o "
+         "'data/nowhere/checkpoints/dinov2/checkpoints/dinov2_vitg14_pretrain.pth' "
+         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth", 1},
         {"features --images " IMAGES " --phis mine", "mine.pth, .pt or .safetensors", 1},
         {"features --images " IMAGES " --phis clipvitL14 --weights " VIT,
          "clipvitL14 is CLIP ViT-L/14, but this file holds DINOv2 vision transformer", 1},
