@@ -117,6 +117,7 @@ static Status run_labels(int argc, char **argv, CommandFlags *flags, Error *err)
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_labels(&options, &result, err);
+        command_hooks_end();
         if (st == OK) print_and_free(&result, flags);
     }
     flags_free(tables, 4);

@@ -99,44 +99,21 @@ static int find_header(const LabelLines *l, int64_t expected) {
 
 /* --- a file ----------------------------------------------------------------------------------- */
 
-/* Cuts the text at its line ends: LF, CRLF, or CR alone where there is no LF. */
-static void cut(LabelLines *l, char *text, int64_t bytes) {
-    const char end =
-        memchr(text, '\n', (size_t)bytes) || !memchr(text, '\r', (size_t)bytes) ? '\n' : '\r';
-    char *at = text, *last = text + bytes;
-    while (at < last) {
-        char *stop = memchr(at, end, (size_t)(last - at));
-        if (!stop) stop = last;
-        *stop = '\0';
-        if (stop > at && stop[-1] == '\r') stop[-1] = '\0';
-        l->item[l->count++] = at;
-        at = stop + 1;
-    }
-}
-
 Status label_lines_open(LabelLines *out, const FileMap *text, const char *path, int64_t expected,
                         Error *err) {
-    const bool marked = text->bytes >= 3 && memcmp(text->data, "\xef\xbb\xbf", 3) == 0;
-    const int64_t start = marked ? 3 : 0, bytes = text->bytes - start;
+    TextLine line;
     int64_t most = 1;
     *out = (LabelLines){0};
-    if (bytes > 0 && memchr(text->data + start, '\0', (size_t)bytes))
-        return fail(err, ERR_FORMAT,
-                    "labels: %s: expected .npy or UTF-8 text with one label a line, got bytes of "
-                    "zero",
-                    path);
-    for (int64_t i = start; i < text->bytes; i++)
-        most += text->data[i] == '\n' || text->data[i] == '\r';
-    out->bytes = malloc((size_t)bytes + 1);
+    Status st = text_lines_of(&out->lines, "labels", path, text, err);
+    if (st != OK) return st;
+    for (int64_t i = 0; i < text->bytes; i++) most += text->data[i] == out->lines.line_end;
     out->item = malloc((size_t)most * sizeof *out->item);
-    if (!out->bytes || !out->item) {
+    if (!out->item) {
         label_lines_close(out);
         return fail(err, ERR_MEMORY, "labels: %s: out of memory", path);
     }
-    if (bytes > 0) memcpy(out->bytes, text->data + start, (size_t)bytes);
-    out->bytes[bytes] = '\0';
-    cut(out, out->bytes, bytes);
-    const Status st = check_columns(out, path, err);
+    while (text_lines_next(&out->lines, &line)) out->item[out->count++] = line.text;
+    st = check_columns(out, path, err);
     if (st != OK) {
         label_lines_close(out);
         return st;
@@ -155,7 +132,7 @@ Status label_lines_open(LabelLines *out, const FileMap *text, const char *path, 
 
 void label_lines_close(LabelLines *l) {
     if (!l) return;
-    free(l->bytes);
+    text_lines_close(&l->lines);
     free(l->item);
     *l = (LabelLines){0};
 }

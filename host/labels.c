@@ -46,27 +46,26 @@ static Status gather_labels(int64_t *labels, int64_t *count, const TurtleLabelsO
     return st;
 }
 
-/* The first image without a label. */
-static const char *name_of(const SourceList *list, const int64_t *labels, int64_t i) {
-    for (int64_t n = 0; n < list->count; n++)
-        if (list->source[n].label == labels[i]) return list->source[n].name;
-    return "";
-}
-
 static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
                           const SourceList *list, const char *split, TurtleFilesResult *out,
                           Error *err) {
-    int64_t count = 0;
+    int64_t count = 0, unknown = 0;
     int64_t *labels = malloc((size_t)(list->count + 1) * sizeof *labels);
     char *path = format_text("%s/labels/%s_%s.npy", o->common.root_dir, in->name, split);
     Status st = labels && path ? gather_labels(labels, &count, o, in, list, split, err)
                                : fail(err, ERR_MEMORY, "labels: out of memory");
-    for (int64_t i = 0; st == OK && i < count; i++)
-        if (labels[i] < 0)
-            st = fail(err, ERR_FORMAT,
-                      "labels: %s: the label of image %lld of the %s split (%.200s) is not known: "
-                      "class folders or a list with labels say them",
-                      in->name, (long long)i, split, name_of(list, labels, i));
+    for (int64_t i = 0; st == OK && i < count; i++) unknown += labels[i] < 0;
+    if (unknown && unknown == count)
+        st = fail(err, ERR_FORMAT,
+                  "labels: %s: no label of the %s split is known: class folders or a list with "
+                  "labels say them",
+                  in->name, split);
+    if (st == OK && unknown)
+        notice(
+            &o->common.hooks,
+            "labels: %lld of %lld images of the %s split have no known label: they get -1, which "
+            "scores leave out",
+            (long long)unknown, (long long)count, split);
     if (st == OK) st = npy_write(path, DTYPE_I64, 1, &count, labels, err);
     if (st == OK) {
         char *longer =

@@ -69,30 +69,34 @@ static Status check_bytes(const TextLines *t, Error *err) {
     return OK;
 }
 
-Status text_lines_open(TextLines *out, const char *module, const char *path, Error *err) {
-    FileMap map;
+Status text_lines_of(TextLines *out, const char *module, const char *path, const FileMap *map,
+                     Error *err) {
     *out = (TextLines){.module = module, .path = path};
-    Status st = file_read_text(&map, path, err);
-    if (st != OK) {
-        *out = (TextLines){0};
-        return st;
-    }
-    const char *other = other_encoding(map.data, map.bytes);
-    out->text = malloc((size_t)map.bytes + 1);
-    out->bytes = map.bytes;
+    Status st = OK;
+    const char *other = other_encoding(map->data, map->bytes);
+    out->text = malloc((size_t)map->bytes + 1);
+    out->bytes = map->bytes;
     if (other)
         st = fail(err, ERR_FORMAT,
                   "%s: %s: is %s text: expected UTF-8: iconv -f %s -t UTF-8 converts it", module,
                   path, other, other);
     else if (!out->text) st = fail(err, ERR_MEMORY, "%s: %s: out of memory", module, path);
     if (st == OK) {
-        if (map.bytes) memcpy(out->text, map.data, (size_t)map.bytes);
-        out->text[map.bytes] = '\0';
-        out->line_end = map.bytes && !memchr(out->text, '\n', (size_t)map.bytes) ? '\r' : '\n';
+        if (map->bytes) memcpy(out->text, map->data, (size_t)map->bytes);
+        out->text[map->bytes] = '\0';
+        out->line_end = map->bytes && !memchr(out->text, '\n', (size_t)map->bytes) ? '\r' : '\n';
         st = check_bytes(out, err);
     }
-    file_unmap(&map);
     if (st != OK) text_lines_close(out);
+    return st;
+}
+
+Status text_lines_open(TextLines *out, const char *module, const char *path, Error *err) {
+    FileMap map;
+    *out = (TextLines){0};
+    Status st = file_read_text(&map, path, err);
+    if (st == OK) st = text_lines_of(out, module, path, &map, err);
+    file_unmap(&map);
     return st;
 }
 

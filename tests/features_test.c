@@ -378,7 +378,7 @@ Test(features, bad_calls_get_one_line, .timeout = 60) {
         {"features --images " IMAGES " --weights " VIT " --shard 3", "1 <= I <= N", 2},
         {"features --images " IMAGES " --weights " VIT " --batch_size 0", "expected auto or 1", 2},
         {"features --images " IMAGES " --weights " VIT " --batch_size many", "expected auto", 2},
-        {"labels --images " IMAGES, "is not known: class folders or a list", 1},
+        {"labels --images " IMAGES, "is known: class folders or a list", 1},
         {"labels --images " IMAGES " --name a/b", "cannot be a file's name", 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

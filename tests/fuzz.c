@@ -14,6 +14,7 @@
 
 #include "../host/earlier_rows.h"
 #include "../host/encoder.h"
+#include "../host/label_file.h"
 #include "../host/made.h"
 #include "../io/foreign.h"
 #include "../io/encoder_config.h"
@@ -179,12 +180,28 @@ static void fuzz_foreign(const uint8_t *data, size_t bytes) {
     (void)foreign_refuse(&map, "fuzz.dat", &err);
 }
 
+/* The first byte says how many samples there are. */
+static void fuzz_labels(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    int64_t y[256];
+    Error err;
+    LabelTable table = {0};
+    LabelFacts facts;
+    if (bytes == 0) return;
+    file_of(path, &fd, data + 1, bytes - 1);
+    label_file_read(y, data[0], path, "fuzz", &table, &facts, &err);
+    label_table_free(&table);
+    close(fd);
+}
+
 static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
     {"config", fuzz_config},
     {"image", fuzz_image},
+    {"labels", fuzz_labels},
     {"list", fuzz_list},
     {"names", fuzz_names},
     {"shards", fuzz_shards},

@@ -330,3 +330,30 @@ Test(label_use, labels_come_through_pipes, .timeout = 60) {
     cr_expect(ran.status == 1 && strstr(ran.err, "cannot be read from a pipe"), "%s", ran.err);
     remove_folder(folder);
 }
+
+/* Images whose label a list does not know get -1 in the file that `labels` writes. */
+Test(label_use, labels_writes_what_is_not_known_as_minus_one) {
+    char *folder = temporary_folder(), *list = format_text("%s/l.txt", folder),
+         *path = format_text("%s/labels/l_train.npy", folder);
+    static const char *const label[] = {"4", "-", "0"};
+    static const int64_t expected[] = {4, -1, 0};
+    int64_t y[3];
+    Npy npy;
+    Error err;
+    Ran ran;
+    FILE *f = fopen(list, "w");
+    cr_assert(f != NULL);
+    for (int i = 0; i < 3; i++) fprintf(f, "train\t%s\t%s/%d.png\n", label[i], folder, i);
+    cr_assert(fclose(f) == 0);
+    run_turtle(&ran, "labels --list %s --root_dir %s", list, folder);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(strstr(ran.err, "1 of 3 images of the train split have no known label"), "%s",
+              ran.err);
+    ASSERT_OK(npy_open(&npy, path, &err), err);
+    cr_assert(npy.count == 3);
+    ASSERT_OK(npy_read_i64(&npy, 0, 3, y, &err), err);
+    npy_close(&npy);
+    cr_expect(memcmp(y, expected, sizeof y) == 0);
+    remove_folder(folder);
+    free(list), free(path);
+}
