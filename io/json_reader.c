@@ -8,7 +8,8 @@
 enum { MAX_DEPTH = 64 };
 
 JsonReader json_reader(const void *text, int64_t bytes) {
-    return (JsonReader){.at = text, .end = (const char *)text + bytes};
+    const char *at = text ? text : ""; /* an empty file is mapped to NULL */
+    return (JsonReader){.at = at, .end = at + bytes};
 }
 
 static bool bad(JsonReader *r) {
