@@ -88,6 +88,8 @@ static Status run_features(int argc, char **argv, CommandFlags *flags, Error *er
         {"Common", common_flags, &options.common},
         {"Output", command_flags, flags}};
     Status st = command_parse(&command_features, tables, 5, argc, argv, flags, NULL, err);
+    if (st == OK && options.images.dataset && !options.weights)
+        st = command_default_phis(NULL, &options.phis, "clipvitL14", NULL, flags, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_features(&options, &result, err);
@@ -99,7 +101,8 @@ static Status run_features(int argc, char **argv, CommandFlags *flags, Error *er
 
 const Command command_features = {
     "features", "turns images into representations with a frozen encoder",
-    "--dataset NAME | --images DIR | --list FILE, --phis PHI... [flags]", run_features};
+    "--dataset NAME | --images DIR | --list FILE, --phis PHI... [flags]", run_features,
+    "precision seed"};
 
 static const Flag labels_flags[] = {{"phi", FLAG_TEXT, offsetof(TurtleLabelsOptions, phi), "PHI",
                                      "only the images in this representation's list"},
@@ -125,4 +128,5 @@ static Status run_labels(int argc, char **argv, CommandFlags *flags, Error *err)
 }
 
 const Command command_labels = {"labels", "writes the classes of images, only ever used to score",
-                                "--dataset NAME | --images DIR | --list FILE [flags]", run_labels};
+                                "--dataset NAME | --images DIR | --list FILE [flags]", run_labels,
+                                "device precision seed threads"};

@@ -61,4 +61,4 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
 
 const Command command_info = {
     "info", "version, build and devices, what a .npy or .pt file holds, how a GPU would run",
-    "[FILE | --plan] [flags]", run_info};
+    "[FILE | --plan] [flags]", run_info, NULL};

@@ -35,8 +35,8 @@ static const Flag kmeans_flags[] = {
      "iterations of a restart, at most"},
     {"tol", FLAG_REAL, offsetof(TurtleKmeansOptions, tol), "X",
      "stops when squared movements sum to X times the mean variance"},
-    {"predictions", FLAG_TEXT, offsetof(TurtleKmeansOptions, predictions), "FILE.csv",
-     "write path,cluster,confidence,margin of the val split, else of train"},
+    {"predictions", FLAG_TEXT, offsetof(TurtleKmeansOptions, predictions), "FILE",
+     "write path,cluster,... of the val split, else of train; .npy: clusters"},
     {0}};
 
 static Status run_kmeans(int argc, char **argv, CommandFlags *flags, Error *err) {
@@ -48,6 +48,9 @@ static Status run_kmeans(int argc, char **argv, CommandFlags *flags, Error *err)
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_kmeans, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", NULL, flags,
+                                  err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_kmeans(&options, &result, err);
@@ -59,4 +62,5 @@ static Status run_kmeans(int argc, char **argv, CommandFlags *flags, Error *err)
 
 const Command command_kmeans = {
     "kmeans", "k-means on the features: a baseline",
-    "--dataset NAME --phis P... | --features FILE... --classes C [flags]", run_kmeans};
+    "--dataset NAME [--phis P...] | --features FILE... --classes C [flags]", run_kmeans,
+    "precision"};

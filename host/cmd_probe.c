@@ -44,6 +44,9 @@ static Status run_probe(int argc, char **argv, CommandFlags *flags, Error *err) 
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_probe, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", NULL, flags,
+                                  err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_probe(&options, &result, err);
@@ -55,4 +58,4 @@ static Status run_probe(int argc, char **argv, CommandFlags *flags, Error *err) 
 
 const Command command_probe = {
     "probe", "logistic regression on known classes: what a linear classifier can reach",
-    "--dataset NAME --phis PHI | --features FILE --labels FILE [flags]", run_probe};
+    "--dataset NAME [--phis PHI] | --features FILE --labels FILE [flags]", run_probe, "precision"};

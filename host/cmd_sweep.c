@@ -7,7 +7,8 @@
 static const Flag feature_flags[] = {
     {"dataset", FLAG_TEXT, FIELD(inputs.dataset), "NAME", "data set below root_dir"},
     {"phis", FLAG_TEXTS, FIELD(inputs.phis), "P...", "its representation spaces"},
-    {"features", FLAG_TEXTS, FIELD(inputs.features), "FILE...", "or: .npy, one per space"},
+    {"features", FLAG_TEXTS, FIELD(inputs.features), "FILE...",
+     "or: .npy, .npz, .pt, .safetensors, FILE:NAME"},
     {"val_features", FLAG_TEXTS, FIELD(inputs.val_features), "FILE...", "the validation split's"},
     {"labels", FLAG_TEXT, FIELD(inputs.labels), "FILE", "only told, never used to rank"},
     {"val_labels", FLAG_TEXT, FIELD(inputs.val_labels), "FILE", "the validation split's"},
@@ -79,6 +80,9 @@ static Status run_sweep(int argc, char **argv, CommandFlags *flags, Error *err) 
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_sweep, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
+                                  flags, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_sweep(&options, &result, err);
@@ -93,4 +97,5 @@ static Status run_sweep(int argc, char **argv, CommandFlags *flags, Error *err) 
 
 const Command command_sweep = {
     "sweep", "many trainings, the best chosen without labels",
-    "--dataset NAME --phis P... | --features FILE... --out DIR [lists] [flags]", run_sweep};
+    "--dataset NAME [--phis P...] | --features FILE... --out DIR [lists] [flags]", run_sweep,
+    "seed"};

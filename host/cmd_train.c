@@ -61,6 +61,10 @@ static const Flag train_flags[] = {
      "compute the generalisation score at the end: 10 fits per space"},
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
      "everything goes there; else below root_dir"},
+    {"predictions", FLAG_TEXT, offsetof(TurtleTrainOptions, predictions), "FILE",
+     "also write these, of the val split, else of train; .npy: clusters, int64"},
+    {"probabilities", FLAG_TEXT, offsetof(TurtleTrainOptions, probabilities), "FILE.npy",
+     "soft labels of that split, float32 (samples, classes)"},
     {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused|mega",
      "the inner loop on a GPU"},
     {"profile", FLAG_SWITCH, offsetof(TurtleTrainOptions, profile), NULL,
@@ -78,6 +82,9 @@ static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) 
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_train, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
+                                  flags, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_train(&options, &result, err);
@@ -89,14 +96,17 @@ static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) 
 
 const Command command_train = {
     "train", "finds the classes of samples from their features",
-    "--dataset NAME --phis P... | --features FILE... --classes C --out DIR [flags]", run_train};
+    "--dataset NAME [--phis P...] | --features FILE... --classes C --out DIR [flags]", run_train,
+    NULL};
 
 static const Flag evaluate_flags[] = {
     {"ckpt_path", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH",
      "checkpoint, or folder {1space,2space}/<phis>/<dataset>.pt"},
     {"task_ckpt", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH", NULL},
-    {"predictions", FLAG_TEXT, offsetof(TurtleEvaluateOptions, predictions), "FILE.csv",
-     "write path,cluster,confidence,margin"},
+    {"predictions", FLAG_TEXT, offsetof(TurtleEvaluateOptions, predictions), "FILE",
+     "write path,cluster,confidence,margin; .npy: clusters, int64"},
+    {"probabilities", FLAG_TEXT, offsetof(TurtleEvaluateOptions, probabilities), "FILE.npy",
+     "write soft labels, float32 (samples, classes)"},
     {0}};
 
 static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *err) {
@@ -108,6 +118,9 @@ static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *er
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_evaluate, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
+                                  flags, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_evaluate(&options, &result, err);
@@ -119,4 +132,5 @@ static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *er
 
 const Command command_evaluate = {
     "evaluate", "scores a checkpoint, or applies it to samples without labels",
-    "--ckpt_path PATH --dataset NAME --phis P... | --features FILE... [flags]", run_evaluate};
+    "--ckpt_path PATH --dataset NAME [--phis P...] | --features FILE... [flags]", run_evaluate,
+    "precision seed"};

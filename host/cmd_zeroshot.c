@@ -21,12 +21,14 @@ static const Flag zeroshot_flags[] = {
      "own templates, one per line: a photo of a {}."},
     {"default_template_only", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, default_template_only),
      NULL, "A photo of a {}."},
+    {"batch_size", FLAG_INTEGER, offsetof(TurtleZeroshotOptions, batch_size), "N",
+     "prompts encoded at a time, at most 64; changes no bit"},
     {"truncate", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, truncate), NULL,
      "cut prompts that are too long for the encoder"},
     {"clusters", FLAG_TEXT, offsetof(TurtleZeroshotOptions, clusters), "FILE",
      "checkpoint whose clusters are named; spaces: its own, then CLIP's if not among them"},
-    {"predictions", FLAG_TEXT, offsetof(TurtleZeroshotOptions, predictions), "FILE.csv",
-     "write path,class,name,confidence,margin"},
+    {"predictions", FLAG_TEXT, offsetof(TurtleZeroshotOptions, predictions), "FILE",
+     "write path,class,name,confidence,margin; .npy: classes as int64"},
     {0}};
 
 static void print_clusters(const TurtleZeroshotResult *r) {
@@ -65,6 +67,9 @@ static Status run_zeroshot(int argc, char **argv, CommandFlags *flags, Error *er
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
     Status st = command_parse(&command_zeroshot, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK && !options.clusters)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", NULL, flags,
+                                  err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_zeroshot(&options, &result, err);
@@ -76,4 +81,5 @@ static Status run_zeroshot(int argc, char **argv, CommandFlags *flags, Error *er
 
 const Command command_zeroshot = {
     "zeroshot", "classifies by the names of classes alone, or names found clusters (CLIP)",
-    "--dataset NAME --phis P | --features FILE --weights FILE --names FILE [flags]", run_zeroshot};
+    "--dataset NAME [--phis P] | --features FILE --weights FILE --names FILE [flags]", run_zeroshot,
+    "precision seed"};

@@ -19,6 +19,7 @@ typedef struct {
     const char *usage; /* what follows the name: "--dataset NAME --phis P... [flags]" */
     /* Parses argv (what follows the name) and runs. flags->json is valid even on failure. */
     Status (*run)(int argc, char **argv, CommandFlags *flags, Error *err);
+    const char *ignored; /* flags of its tables that change nothing: flags_parse; NULL: none */
 } Command;
 
 extern const Command command_features, command_labels, command_train, command_evaluate,
@@ -27,6 +28,11 @@ extern const Command command_features, command_labels, command_train, command_ev
 /* Parses into the tables; prints the help and sets flags->help if asked for. */
 Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,
                      char **argv, CommandFlags *flags, const char **positional, Error *err);
+
+/* Gives `phis` the published default of --phis where a data set is named without: `first`, and
+ * `second` unless that is NULL; a line says so unless --quiet. `inputs` NULL: phis alone decides. */
+Status command_default_phis(const TurtleInputs *inputs, TurtleTexts *phis, const char *first,
+                            const char *second, const CommandFlags *flags, Error *err);
 
 /* Hooks that show progress on stderr unless --quiet or --json, and notices unless --quiet; stop on
  * SIGINT and SIGTERM. */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "probability_file.h"
 #include "report.h"
 #include "run_dir.h"
 
@@ -51,11 +52,15 @@ static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEn
     Features features[MAX_SPACES] = {{0}};
     Predictor predictor = {0};
     Predictions predictions = {0};
+    ProbabilityFile soft = {0};
     Status st = OK;
     for (int k = 0; st == OK && k < task->K; k++)
         st = ops->mem.features_open(ops->device, &features[k], &split->space[k].features, err);
     if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, NULL, err);
+    if (st == OK) st = probability_file_open(&soft, &predictor, o->probabilities, split->N, err);
     if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
+    if (st == OK) st = probability_file_commit(&soft, err);
+    else probability_file_abort(&soft);
     if (st == OK) st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
     if (st == OK && o->predictions)
         st = predictions_write(o->predictions, split, &predictions, err);
@@ -85,7 +90,8 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
     const double started = now_seconds();
     result_clear(out);
 
-    Status st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
+    Status st = probability_file_check(o->probabilities, err);
+    if (st == OK) st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
     if (st == OK) st = find_checkpoint(&path, o, &in, err);
     if (st == OK) st = checkpoint_load(&task, path, err);
     if (st != OK) goto out;

@@ -12,46 +12,10 @@ enum { MAX_FLAGS = 64, MAX_WORD = 48 };
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-static char plain(char c) {
-    return c == '-' ? '_' : c;
-}
-
 static bool same_word(const char *a, const char *b, size_t b_length) {
     for (size_t i = 0; i < b_length; i++)
-        if (!a[i] || plain(a[i]) != plain(b[i])) return false;
+        if (!a[i] || word_plain(a[i]) != word_plain(b[i])) return false;
     return a[b_length] == '\0';
-}
-
-/* Levenshtein distance, one row at a time. */
-static int edit_distance(const char *a, const char *b) {
-    int row[MAX_WORD + 1];
-    const int n = (int)strlen(b);
-    if (n > MAX_WORD) return INT_MAX;
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; *a; a++, i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            const int change = diagonal + (plain(*a) != plain(b[j - 1]));
-            diagonal = row[j];
-            row[j] = change < row[j] + 1 ? change : row[j] + 1;
-            if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
-        }
-    }
-    return row[n];
-}
-
-const char *nearest_word(const char *word, const char *const *candidates, int count) {
-    const char *nearest = NULL;
-    int least = (int)strlen(word) / 2 + 1; /* further away it is another word, not a slip */
-    for (int i = 0; i < count; i++) {
-        const int distance = edit_distance(word, candidates[i]);
-        if (distance < least) {
-            least = distance;
-            nearest = candidates[i];
-        }
-    }
-    return nearest;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -135,7 +99,25 @@ static Status unknown_flag(const FlagTable *tables, int count, const char *name,
 }
 
 static bool is_flag(const char *argument) {
-    return argument[0] == '-' && argument[1] == '-' && argument[2];
+    return (argument[0] == '-' && argument[1] == '-' && argument[2]) || strcmp(argument, "-h") == 0;
+}
+
+/* True if `name` is one of the words of `list`, which may be NULL. */
+static bool is_listed(const char *list, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *at = list; at && (at = strstr(at, name)); at += n)
+        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
+    return false;
+}
+
+/* Adds to a line of remarks. */
+PRINTF_LIKE(2, 3) static void say(Error *said, const char *format, ...) {
+    const size_t used = strlen(said->text), room = sizeof said->text - used;
+    va_list args;
+    va_start(args, format);
+    if (used && room > 3) memcpy(said->text + used, "; ", 3);
+    if (room > 3) vsnprintf(said->text + strlen(said->text), room - (used ? 2 : 0), format, args);
+    va_end(args);
 }
 
 /* All arguments up to the next flag; returns how many. */
@@ -149,13 +131,33 @@ static int take_texts(TurtleTexts *out, int argc, char **argv) {
     return n;
 }
 
-Status flags_parse(const FlagTable *tables, int count, int argc, char **argv,
-                   const char **positional, Error *err) {
+/* What a person may not expect of a flag: that an earlier one no longer counts, that it changes
+ * nothing. */
+static void remark(const Flag *f, const void *field, const void **seen, int *count,
+                   const char *ignored, Error *said) {
+    bool again = false, told = false;
+    for (int s = 0; s < *count; s++) {
+        told |= again && seen[s] == field;
+        again |= seen[s] == field;
+    }
+    if (again && !told && f->type != FLAG_SWITCH)
+        say(said, "--%s is given more than once: the last one counts", f->name);
+    if (!again && is_listed(ignored, f->name)) say(said, "--%s changes nothing here", f->name);
+    if (*count < MAX_FLAGS) seen[(*count)++] = field;
+}
+
+Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, const char *ignored,
+                   const char **positional, Error *said, Error *err) {
     const void *seen[MAX_FLAGS] = {NULL};
     int seen_count = 0;
+    said->text[0] = '\0';
     for (int i = 0; i < argc;) {
         const char *argument = argv[i++];
+        if (strcmp(argument, "-h") == 0) argument = "--help";
         if (!is_flag(argument)) {
+            if (argument[0] == '-' && argument[1])
+                return fail(err, ERR_USAGE,
+                            "unknown flag %s: flags begin with --; --help lists them", argument);
             if (!positional || *positional)
                 return fail(err, ERR_USAGE, "unexpected argument '%s'", argument);
             *positional = argument;
@@ -166,9 +168,7 @@ Status flags_parse(const FlagTable *tables, int count, int argc, char **argv,
         void *field = NULL;
         const Flag *f = find_flag(tables, count, name, length, &field);
         if (!f) return unknown_flag(tables, count, name, length, err);
-        for (int s = 0; s < seen_count; s++)
-            if (seen[s] == field) return fail(err, ERR_USAGE, "--%s is given twice", f->name);
-        if (seen_count < MAX_FLAGS) seen[seen_count++] = field;
+        remark(f, field, seen, &seen_count, ignored, said);
 
         if (f->type == FLAG_SWITCH) {
             if (equals) return fail(err, ERR_USAGE, "--%s takes no value", f->name);
@@ -220,15 +220,20 @@ static void default_text(char text[64], const Flag *f, const void *field) {
     }
 }
 
-void flags_help(FILE *out, const FlagTable *tables, int count) {
+void flags_help(FILE *out, const FlagTable *tables, int count, const char *ignored) {
+    enum { COLUMN = 27 };
     for (int t = 0; t < count; t++) {
         fprintf(out, "\n%s\n", tables[t].title);
         for (const Flag *f = tables[t].flags; f->name; f++) {
-            if (!f->help) continue;
-            char left[64], value[64];
-            snprintf(left, sizeof left, "--%s %s", f->name, f->argument ? f->argument : "");
+            if (!f->help || is_listed(ignored, f->name)) continue;
+            char value[64];
+            const int used = fprintf(out, "  --%s%s%s", f->name, f->argument ? " " : "",
+                                     f->argument ? f->argument : "") -
+                             2;
             default_text(value, f, (const char *)tables[t].fields + f->field);
-            fprintf(out, "  %-27s %s%s\n", left, f->help, value);
+            if (used > COLUMN) fprintf(out, "\n%*s", COLUMN + 2, "");
+            else fprintf(out, "%*s", COLUMN - used, "");
+            fprintf(out, " %s%s\n", f->help, value);
         }
     }
 }

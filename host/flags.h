@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "turtle.h"
+#include "words.h"
 
 typedef enum {
     FLAG_SWITCH,   /* bool: present or not */
@@ -37,16 +38,16 @@ typedef struct {
 
 /* Parses argv[0 .. argc) into the tables' structs. One argument that is no flag goes into
  * *positional if that is not NULL. Texts point into argv; the arrays of FLAG_TEXTS are fresh
- * memory: flags_free. ERR_USAGE names an unknown flag's nearest known one, a half-parsed number, a
- * missing value, a flag given twice. */
-Status flags_parse(const FlagTable *tables, int count, int argc, char **argv,
-                   const char **positional, Error *err);
+ * memory: flags_free. Of a flag given twice the last one counts. `-h` is `--help`. ERR_USAGE names an
+ * unknown flag's nearest known one, a half-parsed number, a missing value.
+ *
+ * `ignored`: names between blanks of flags that change nothing here; they are accepted, and are not in
+ * the help. NULL: none. *said receives a line of what was given twice or changes nothing, or "". */
+Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, const char *ignored,
+                   const char **positional, Error *said, Error *err);
 void flags_free(const FlagTable *tables, int count);
 
 /* The list of flags with their defaults, for --help. */
-void flags_help(FILE *out, const FlagTable *tables, int count);
-
-/* The candidate nearest to a misspelt word (edit distance, '_' = '-'), or NULL if none is near. */
-const char *nearest_word(const char *word, const char *const *candidates, int count);
+void flags_help(FILE *out, const FlagTable *tables, int count, const char *ignored);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../io/datasets.h"
+#include "phi_hint.h"
 #include "report.h"
 
 /* --- features --------------------------------------------------------------------------------- */
@@ -242,6 +243,10 @@ static Status dataset_split_open(Split *out, const TurtleInputs *w, const Turtle
     }
     const bool required = out == &in->train;
     if (!required && !file_exists(paths.features[0])) goto out;
+    for (int k = 0; st == OK && k < w->phis.count; k++)
+        if (!file_exists(paths.features[k]))
+            st = phi_missing(paths.features[k], common->root_dir, w->dataset, w->phis.item[k], err);
+    if (st != OK) goto out;
     const bool labelled = file_exists(paths.labels);
     st = split_open(out, w->phis.count, paths.features, labelled ? paths.labels : NULL, &in->labels,
                     &common->hooks, err);

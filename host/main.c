@@ -60,10 +60,10 @@ const Flag common_flags[] = {
 
 const Flag input_flags[] = {
     {"dataset", FLAG_TEXT, offsetof(TurtleInputs, dataset), "NAME",
-     "representations/<phi>/NAME_{train,val}.npy, labels/NAME_{train,val}.npy"},
+     "representations/<phi>/NAME_{train,val}.npy, labels/NAME_..."},
     {"phis", FLAG_TEXTS, offsetof(TurtleInputs, phis), "P...", "its representation spaces"},
     {"features", FLAG_TEXTS, offsetof(TurtleInputs, features), "FILE...",
-     "or: .npy (samples, dimension), one per space"},
+     "or: (samples, dimension) in .npy, .npz, .pt, .safetensors, FILE:NAME"},
     {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
      "the same of the validation split"},
     {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
@@ -76,6 +76,7 @@ const Flag input_flags[] = {
 
 /* --- inputs and outputs ----------------------------------------------------------------------- */
 
+static ProgressView view;
 static bool results_to_stderr; /* an output is written to stdout, which nothing else goes to */
 
 static bool names_output(const Flag *flag) {
@@ -110,18 +111,37 @@ static Status check_files(const FlagTable *tables, int count, bool json, Error *
 
 Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,
                      char **argv, CommandFlags *flags, const char **positional, Error *err) {
-    const Status st = flags_parse(tables, count, argc, argv, positional, err);
+    Error said;
+    const Status st =
+        flags_parse(tables, count, argc, argv, command->ignored, positional, &said, err);
+    if (st == OK && said.text[0] && !flags->quiet && !flags->help)
+        progress_notice(&view, said.text);
     if (st == OK && flags->help) {
         printf("turtle %s - %s\n\nusage: turtle %s %s\n", command->name, command->summary,
                command->name, command->usage);
-        flags_help(stdout, tables, count);
+        flags_help(stdout, tables, count, command->ignored);
         puts("\n'_' and '-' mean the same in a flag's name. Defaults stand in [brackets].");
     }
     return st == OK && !flags->help ? check_files(tables, count, flags->json, err) : st;
 }
 
-static ProgressView view;
 static char *typed;
+
+Status command_default_phis(const TurtleInputs *inputs, TurtleTexts *phis, const char *first,
+                            const char *second, const CommandFlags *flags, Error *err) {
+    if (flags->help || phis->count || (inputs && (!inputs->dataset || inputs->features.count)))
+        return OK;
+    phis->item = malloc(2 * sizeof *phis->item);
+    if (!phis->item) return fail(err, ERR_MEMORY, "phis: out of memory");
+    phis->item[0] = first;
+    phis->item[1] = second;
+    phis->count = second ? 2 : 1;
+    char line[96];
+    snprintf(line, sizeof line, "--phis is not given: %s%s%s, the published default", first,
+             second ? " " : "", second ? second : "");
+    if (!flags->quiet) progress_notice(&view, line);
+    return OK;
+}
 
 void command_hooks(TurtleCommon *common, const CommandFlags *flags) {
     progress_open(&view);
@@ -161,7 +181,7 @@ static void print_usage(FILE *out) {
           out);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n  turtle <command> --help lists its flags; turtle --version\n", out);
+    fputs("\n  turtle help <command> lists its flags; turtle version\n", out);
 }
 
 static const Command *find_command(const char *name, Error *err) {
@@ -191,18 +211,28 @@ static int exit_status(Status st) {
     return st == ERR_USAGE ? 2 : 1;
 }
 
+static bool is_any(const char *word, const char *a, const char *b, const char *c) {
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         print_usage(stderr);
         return 2;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    const bool help = is_any(argv[1], "--help", "-h", "help");
+    if (help && argc == 2) {
         print_usage(stdout);
         return 0;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (is_any(argv[1], "--version", "-V", "version")) {
         printf("turtle %s\n", turtle_version());
         return 0;
+    }
+    char *of_command[] = {argv[0], argv[2], "--help"}; /* help CMD is CMD --help */
+    if (help) {
+        argv = of_command;
+        argc = 3;
     }
     catch_signals();
     keep_command_line(argc, argv);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../io/file.h"
+#include "phi_hint.h"
 #include "report.h"
 
 #define CLIP_URL "https://openaipublic.azureedge.net/clip/models/"
@@ -40,6 +41,14 @@ const PublishedModel *model_find(const char *phi) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (strcmp(models[i].phi, phi) == 0) return &models[i];
     return NULL;
+}
+
+const PublishedModel *model_first(void) {
+    return models;
+}
+
+const PublishedModel *model_next(const PublishedModel *m) {
+    return m + 1 < models + sizeof models / sizeof *models ? m + 1 : NULL;
 }
 
 /* CLIP's widths from 1280 on, which are OpenCLIP's, are no multiples of 64 in every head; its weights
@@ -127,10 +136,13 @@ Status model_weights(char **path, const char *root, const char *phi, const char 
                   "'%s/checkpoints/%s' %s",
                   phi, root, m->file, size_text(size, m), root, m->file, m->url);
     } else {
-        st = fail(err, ERR_IO,
-                  "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors: name the file with "
-                  "--weights",
-                  phi, root, phi);
+        char near[PHI_NAME];
+        phi_nearest(near, root, phi);
+        st =
+            fail(err, ERR_IO,
+                 "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors: %s%s%sname the file "
+                 "with --weights",
+                 phi, root, phi, *near ? "did you mean --phis " : "", near, *near ? "? Else " : "");
     }
     free(*path);
     *path = NULL;

@@ -19,6 +19,9 @@ const char *model_digest(char hex[65], const PublishedModel *model);
 
 /* The row of that phi, or NULL. */
 const PublishedModel *model_find(const char *phi);
+/* The rows one after the other; NULL behind the last. */
+const PublishedModel *model_first(void);
+const PublishedModel *model_next(const PublishedModel *model);
 
 /* What the tensors of a published network do not say. */
 typedef struct {

@@ -116,6 +116,13 @@ static Status run_chunk(Predictor *p, const Features *features, int64_t first, i
     return mem->wait(q, err);
 }
 
+/* The soft labels of the piece that was run last, to whoever takes them. */
+static Status give_soft_labels(Predictor *p, float *soft, int64_t n, Error *err) {
+    p->ops->mem.to_host(p->queue, soft, p->Y, n * p->C * (int64_t)sizeof *soft);
+    const Status st = p->ops->mem.wait(p->queue, err);
+    return st == OK ? p->take(p->take_context, soft, n, err) : st;
+}
+
 Status predictor_clusters(Predictor *p, Queue *q, float *const *task, const Features *features,
                           int64_t n, int32_t *cluster) {
     const DeviceOps *mem = &p->ops->mem;
@@ -139,19 +146,22 @@ Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *feat
     Status st = predictions_alloc(out, n, err);
     if (st != OK) return st;
     int32_t *index = malloc((size_t)((p->K + 1) * p->chunk) * sizeof *index);
-    if (!index) st = fail(err, ERR_MEMORY, "predictions: out of memory");
+    float *soft = p->take ? malloc((size_t)(p->chunk * p->C) * sizeof *soft) : NULL;
+    if (!index || (p->take && !soft)) st = fail(err, ERR_MEMORY, "predictions: out of memory");
     for (int k = 0; k < p->K && st == OK; k++)
         p->ops->mem.to_device(p->queue, p->linear[k], task->linear[k],
                               linear_size(p->C, p->d[k]) * (int64_t)sizeof(float));
     for (int64_t first = 0; st == OK && first < n; first += p->chunk) {
         const int64_t m = n - first < p->chunk ? n - first : p->chunk;
         st = run_chunk(p, features, first, m, index, out, err);
+        if (st == OK && p->take) st = give_soft_labels(p, soft, m, err);
         for (int64_t i = 0; st == OK && i < m; i++) {
             out->cluster[first + i] = index[i];
             for (int k = 0; k < p->K; k++) agree[k] += index[(1 + k) * m + i] == index[i];
         }
     }
     free(index);
+    free(soft);
     if (st != OK) {
         predictions_free(out);
         return st;

@@ -26,6 +26,9 @@ typedef struct {
     float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin; /* Z: of one space at a time */
     int32_t *index;
     void *scratch;
+    /* Called by predictor_run with each piece's soft labels (n,C), in order; NULL: nobody wants them. */
+    Status (*take)(void *context, const float *Y, int64_t n, Error *err);
+    void *take_context;
 } Predictor;
 
 /* Takes its memory from `borrowed` (device memory that nobody reads between two calls of
@@ -47,6 +50,6 @@ Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *feat
 Status predictor_clusters(Predictor *p, Queue *queue, float *const *task, const Features *features,
                           int64_t n, int32_t *cluster);
 Status predictions_alloc(Predictions *out, int64_t n, Error *err); /* replaces *out */
-void predictions_free(Predictions *p); /* NULL and twice are fine */
+void predictions_free(Predictions *p);                             /* NULL and twice are fine */
 
 #endif

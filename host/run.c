@@ -5,6 +5,7 @@
 
 #include "crossval.h"
 #include "prior.h"
+#include "probability_file.h"
 #include "profile.h"
 #include "report.h"
 #include "run.h"
@@ -58,6 +59,8 @@ typedef struct {
 } Run;
 
 static Status check_options(const TurtleTrainOptions *o, Error *err) {
+    const Status named = probability_file_check(o->probabilities, err);
+    if (named != OK) return named;
     const struct {
         const char *name;
         int64_t value, least;
@@ -404,9 +407,18 @@ static Status write_run_json(const Run *run, const char *json, Error *err) {
 /* predictions_<split>.csv of one split; the scores of the scored one go into *result. */
 static Status finish_split(Run *run, const Split *split, const Features *on_device,
                            TurtleResult *result, Error *err) {
-    Status st =
-        predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions, err);
-    if (st == OK && split == run->scored)
+    const bool scored = split == run->scored;
+    ProbabilityFile soft;
+    Status st = probability_file_open(&soft, &run->predictor,
+                                      scored ? run->options->probabilities : NULL, split->N, err);
+    if (st == OK)
+        st =
+            predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions, err);
+    if (st == OK) st = probability_file_commit(&soft, err);
+    else probability_file_abort(&soft);
+    if (st == OK && scored && run->options->predictions)
+        st = predictions_write(run->options->predictions, split, &run->predictions, err);
+    if (st == OK && scored)
         st = result_score(result, split, &run->predictions, run->in.C, run->hooks, err);
     if (st == OK && split == &run->in.train)
         st = score_accuracy(&result->train_cluster_acc, split, &run->predictions, err);

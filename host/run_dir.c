@@ -322,11 +322,18 @@ out:
     return st;
 }
 
+static bool names_npy(const char *path) {
+    const size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".npy") == 0;
+}
+
 Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
+    if (names_npy(path)) return npy_write(path, DTYPE_I64, 1, &p->n, p->cluster, err);
     return write_csv(path, split, p, NULL, err);
 }
 
 Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
                                const char *const *names, Error *err) {
+    if (names_npy(path)) return npy_write(path, DTYPE_I64, 1, &p->n, p->cluster, err);
     return write_csv(path, split, p, names, err);
 }

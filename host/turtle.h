@@ -65,7 +65,8 @@ typedef struct {
 typedef struct {
     const char *dataset;      /* representations/<phi>/<dataset>_{train,val}.npy, labels/... */
     TurtleTexts phis;         /* names of the representations, one per space */
-    TurtleTexts features;     /* .npy (N,d) of the training split, one per space */
+    TurtleTexts features;     /* (N,d) of the training split, one per space: .npy, .npz, .pt,
+                                 .safetensors, or file:name (io/array_file.h) */
     TurtleTexts val_features; /* the same of the validation split, or none */
     const char *labels; /* of the training split, one per sample, .npy or text: numbers or names,
                                  -1, NaN or nothing where unknown (host/label_file.h); NULL: none */
@@ -94,8 +95,11 @@ typedef struct {
     bool restart;       /* throw an unfinished run away */
     bool cross_val;     /* at the end compute generalization_score */
     const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
-    const char *inner;  /* "auto"; "unfused", "fused", "mega": the inner loop on a GPU */
-    bool profile;       /* time every kernel: TurtleResult.profile */
+    const char *predictions,
+        *probabilities;        /* as in TurtleEvaluateOptions, of the validation split,
+                                                else of the training split; NULL: do not */
+    const char *inner;         /* "auto"; "unfused", "fused", "mega": the inner loop on a GPU */
+    bool profile;              /* time every kernel: TurtleResult.profile */
     const char *profile_range; /* "A:B": a profiler records iterations A to B; or NULL */
 } TurtleTrainOptions;
 
@@ -105,7 +109,9 @@ typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
     const char *ckpt_path;   /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
-    const char *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
+    const char *predictions; /* write path,cluster,confidence,margin here, or where the name ends in
+                                  .npy the clusters, int64 (N); NULL: do not */
+    const char *probabilities; /* write the soft labels here, .npy, float32 (N,C); NULL: do not */
 } TurtleEvaluateOptions;
 
 /* What training and evaluation found. NaN or -1 where unknown. */
@@ -183,7 +189,7 @@ typedef struct {
     bool spherical;          /* samples and centres of length 1: clusters by cosine */
     int64_t max_iter;        /* 1000, of each restart */
     double tol;              /* 1e-4: stops when sum |c - c_before|^2 <= tol x mean variance */
-    const char *predictions; /* write path,cluster,confidence,margin here; NULL: do not */
+    const char *predictions; /* as in TurtleEvaluateOptions; NULL: do not */
 } TurtleKmeansOptions;
 
 typedef struct {
@@ -364,7 +370,9 @@ typedef struct {
     bool default_template_only; /* "A photo of a {}." */
     bool truncate;              /* cut prompts that are too long; false: refuse them */
     const char *clusters;       /* a task checkpoint whose clusters are to be named; NULL: none */
-    const char *predictions;    /* write path,class,name,confidence,margin here; NULL: do not */
+    const char *predictions; /* write path,class,name,confidence,margin here, or where the name ends
+                                   in .npy the classes, int64 (N); NULL: do not */
+    int64_t batch_size;      /* prompts encoded at a time, at most 64; 0: 64; changes no bit */
 } TurtleZeroshotOptions;
 
 typedef struct {

@@ -139,8 +139,9 @@ static Status open_prompts(Call *c, Error *err) {
 
 static Status open_inputs(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
-    Status st = inputs_open(&c->in, &o->inputs, &o->common,
-                            INPUTS_SCORING | INPUTS_NAMES | (o->clusters ? 0 : INPUTS_SCALABLE), err);
+    Status st =
+        inputs_open(&c->in, &o->inputs, &o->common,
+                    INPUTS_SCORING | INPUTS_NAMES | (o->clusters ? 0 : INPUTS_SCALABLE), err);
     if (st != OK) return st;
     Split *split = c->in.val.N ? &c->in.val : &c->in.train;
     c->split = split;
@@ -195,6 +196,11 @@ static Status choose_space(Call *c, int space, const char *path, int64_t d, Erro
                 c->space->path, (long long)c->space->features.d, path, (long long)d);
 }
 
+/* What memory is for: more than TEXTS are never at hand. */
+static int64_t texts_at_a_time(const TurtleZeroshotOptions *o) {
+    return o->batch_size && o->batch_size < TEXTS ? o->batch_size : TEXTS;
+}
+
 static Status open_text(Call *c, Error *err) {
     char *path = NULL;
     const char *why = NULL;
@@ -213,7 +219,8 @@ static Status open_text(Call *c, Error *err) {
                                .published = st == OK && !o->weights &&
                                             model_find(o->inputs.phis.item[space])};
     if (st == OK)
-        st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, TEXTS, &known, err);
+        st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, texts_at_a_time(o),
+                          &known, err);
     if (st == OK) notices(c->hooks, text_said(c->text));
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;
@@ -355,7 +362,11 @@ Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResul
     Call c = {.options = options, .hooks = &options->common.hooks};
     const double started = now_seconds();
     *out = (TurtleZeroshotResult){.top1 = NAN, .mean_class_acc = NAN};
-    Status st = open_prompts(&c, err);
+    Status st = OK;
+    if (options->batch_size < 0)
+        st = fail(err, ERR_USAGE, "zeroshot: --batch_size %lld: expected 1 or more",
+                  (long long)options->batch_size);
+    if (st == OK) st = open_prompts(&c, err);
     if (st == OK) st = open_inputs(&c, err);
     if (st == OK) st = open_text(&c, err);
     if (st == OK)

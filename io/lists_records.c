@@ -1,9 +1,10 @@
-/* lists_records.c - data sets that are files of raw records: MNIST's idx files, CIFAR's binary ones.
- */
+/* lists_records.c - data sets that are files of raw records: MNIST's idx files, CIFAR's binary ones and
+ * those for Python. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cifar_pickle.h"
 #include "datasets.h"
 #include "sources.h"
 
@@ -23,22 +24,28 @@ static Status missing(const char *set, const char *folder, const char *name, con
                 url);
 }
 
+/* One record of a blob. */
+static Status add_record(SourceList *list, int blob, int64_t i, int64_t label, int64_t classes,
+                         int64_t offset, Error *err) {
+    Status st = OK;
+    char *name = format_text("%s#%lld", list->blob[blob].name, (long long)i);
+    if (label < 0 || label >= classes)
+        st = fail(err, ERR_FORMAT, "datasets: %s: label %lld: expected 0 to %lld", name ? name : "",
+                  (long long)label, (long long)classes - 1);
+    else
+        st = name ? source_add(list, name, label, blob, offset, err)
+                  : fail(err, ERR_MEMORY, "datasets: out of memory");
+    free(name);
+    return st;
+}
+
 /* Records first .. end of the newest blob, `stride` apart from `offset` on. */
 static Status add_records(SourceList *list, int blob, const uint8_t *labels, int64_t label_stride,
                           int64_t classes, int64_t first, int64_t end, int64_t offset,
                           int64_t stride, Error *err) {
     Status st = OK;
-    for (int64_t i = first; st == OK && i < end; i++) {
-        const int64_t label = labels[i * label_stride];
-        char *name = format_text("%s#%lld", list->blob[blob].name, (long long)i);
-        if (label >= classes)
-            st = fail(err, ERR_FORMAT, "datasets: %s: label %lld: expected 0 to %lld",
-                      name ? name : "", (long long)label, (long long)classes - 1);
-        else
-            st = name ? source_add(list, name, label, blob, offset + i * stride, err)
-                      : fail(err, ERR_MEMORY, "datasets: out of memory");
-        free(name);
-    }
+    for (int64_t i = first; st == OK && i < end; i++)
+        st = add_record(list, blob, i, labels[i * label_stride], classes, offset + i * stride, err);
     return st;
 }
 
@@ -108,66 +115,114 @@ static Status add_mnist(SourceList *list, const char *folder, const char *part, 
                        16, shape[1] * shape[2], err);
 }
 
-/* --- CIFAR (www.cs.toronto.edu/~kriz/cifar.html: the binary versions) ------------------------- */
+/* --- CIFAR (www.cs.toronto.edu/~kriz/cifar.html) ------------------------------------------------ */
+
+/* One way in which a data set is handed out: records behind label bytes, or pickles for Python. */
+typedef struct {
+    const char *folder;
+    const char *train[6], *val;
+    const char *label_key;     /* of pickles; NULL: records */
+    int label_bytes, label_at; /* of records */
+} CifarForm;
 
 typedef struct {
-    const char *name, *folder, *url;
-    const char *train[6], *val;
-    int label_bytes, label_at;
+    const char *name, *url;
+    CifarForm form[2]; /* the first whose folder is there is taken */
     int64_t classes;
 } Cifar;
 
+#define CIFAR_URL "https://www.cs.toronto.edu/~kriz/"
 static const Cifar cifars[] = {
     {"cifar10",
-     "cifar-10-batches-bin",
-     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-     {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
-      "data_batch_5.bin", NULL},
-     "test_batch.bin",
-     1,
-     0,
+     CIFAR_URL "cifar-10-binary.tar.gz",
+     {{"cifar-10-batches-bin",
+       {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+        "data_batch_5.bin", NULL},
+       "test_batch.bin",
+       NULL,
+       1,
+       0},
+      {"cifar-10-batches-py",
+       {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", NULL},
+       "test_batch",
+       "labels",
+       0,
+       0}},
      10},
     {"cifar100",
-     "cifar-100-binary",
-     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-     {"train.bin", NULL},
-     "test.bin",
-     2,
-     1,
+     CIFAR_URL "cifar-100-binary.tar.gz",
+     {{"cifar-100-binary", {"train.bin", NULL}, "test.bin", NULL, 2, 1},
+      {"cifar-100-python", {"train", NULL}, "test", "fine_labels", 0, 0}},
      100},
     {"cifar10020",
-     "cifar-100-binary",
-     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-     {"train.bin", NULL},
-     "test.bin",
-     2,
-     0,
+     CIFAR_URL "cifar-100-binary.tar.gz",
+     {{"cifar-100-binary", {"train.bin", NULL}, "test.bin", NULL, 2, 0},
+      {"cifar-100-python", {"train", NULL}, "test", "coarse_labels", 0, 0}},
      20},
 };
 
-static Status add_cifar(SourceList *list, const Cifar *c, const char *folder, const char *file,
-                        Error *err) {
-    enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE };
+/* Where a file of that form is, below `folder`; NULL: nowhere. */
+static char *find_cifar(const Cifar *c, const CifarForm *form, const char *folder,
+                        const char *file) {
     char inside[2][96];
-    const char *const places[] = {inside[0], inside[1], "", NULL};
-    const int64_t stride = c->label_bytes + PIXELS;
+    /* outside its folder, `train` may be anything */
+    const char *const places[] = {inside[0], inside[1], form->label_key ? NULL : "", NULL};
+    snprintf(inside[0], sizeof inside[0], "%s/", form->folder);
+    snprintf(inside[1], sizeof inside[1], "%s/%s/", c->name, form->folder);
+    return find_file(folder, places, file);
+}
+
+enum { SIDE = 32, PIXELS = 3 * SIDE * SIDE };
+
+static Status add_cifar_records(SourceList *list, const Cifar *c, const CifarForm *form, int blob,
+                                Error *err) {
+    const Blob *b = &list->blob[blob];
+    const int64_t stride = form->label_bytes + PIXELS;
+    if (b->bytes == 0 || b->bytes % stride)
+        return fail(err, ERR_FORMAT,
+                    "datasets: %s: %s: %lld bytes are not whole records of %lld: truncated?",
+                    c->name, b->name, (long long)b->bytes, (long long)stride);
+    return add_records(list, blob, b->data + form->label_at, stride, c->classes, 0,
+                       b->bytes / stride, form->label_bytes, stride, err);
+}
+
+static Status add_cifar_pickle(SourceList *list, const Cifar *c, const CifarForm *form, int blob,
+                               Error *err) {
+    CifarBatch batch;
+    const Blob *b = &list->blob[blob];
+    Status st = cifar_pickle_read(&batch, b->data, b->bytes, form->label_key, b->name, err);
+    for (int64_t i = 0; st == OK && i < batch.count; i++)
+        st = add_record(list, blob, i, batch.label[i], c->classes, batch.offset + i * PIXELS, err);
+    free(batch.label);
+    return st;
+}
+
+static Status add_cifar(SourceList *list, const Cifar *c, const CifarForm *form, const char *folder,
+                        const char *file, Error *err) {
     int blob = -1;
-    snprintf(inside[0], sizeof inside[0], "%s/", c->folder);
-    snprintf(inside[1], sizeof inside[1], "%s/%s/", c->name, c->folder);
-    char *path = find_file(folder, places, file);
+    char *path = find_cifar(c, form, folder, file);
     if (!path) return missing(c->name, folder, file, c->url, err);
     const Status st = blob_open(list, path, &blob, err);
     free(path);
     if (st != OK) return st;
     Blob *b = &list->blob[blob];
-    if (b->bytes == 0 || b->bytes % stride)
-        return fail(err, ERR_FORMAT,
-                    "datasets: %s: %s: %lld bytes are not whole records of %lld: truncated?",
-                    c->name, b->name, (long long)b->bytes, (long long)stride);
     b->layout = PIXELS_PLANES;
     b->width = b->height = SIDE;
-    return add_records(list, blob, b->data + c->label_at, stride, c->classes, 0, b->bytes / stride,
-                       c->label_bytes, stride, err);
+    return form->label_key ? add_cifar_pickle(list, c, form, blob, err)
+                           : add_cifar_records(list, c, form, blob, err);
+}
+
+static Status add_cifar_splits(SourceSplits *out, const Cifar *c, const char *folder, Error *err) {
+    const CifarForm *form = &c->form[0];
+    char *records = find_cifar(c, form, folder, c->form[0].val);
+    char *pickles = records ? NULL : find_cifar(c, &c->form[1], folder, c->form[1].val);
+    if (pickles) form = &c->form[1];
+    free(records);
+    free(pickles);
+    Status st = OK;
+    for (int i = 0; st == OK && form->train[i]; i++)
+        st = add_cifar(&out->train, c, form, folder, form->train[i], err);
+    return st == OK ? add_cifar(&out->val, c, form, folder, form->val, err) : st;
 }
 
 /* --- by name ---------------------------------------------------------------------------------- */
@@ -206,9 +261,7 @@ Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
         for (size_t i = 0; i < sizeof cifars / sizeof *cifars; i++)
             if (strcmp(name, cifars[i].name) == 0) c = &cifars[i];
         if (!c) return named_folder(out, name, folder, options, err);
-        for (int i = 0; st == OK && c->train[i]; i++)
-            st = add_cifar(&out->train, c, folder, c->train[i], err);
-        if (st == OK) st = add_cifar(&out->val, c, folder, c->val, err);
+        st = add_cifar_splits(out, c, folder, err);
     }
     if (st != OK) sources_close(out);
     return st;

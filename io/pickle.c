@@ -47,6 +47,8 @@ typedef enum {
     CALL_IGNORED, /* an object nobody needs: a device, the arguments of a training */
     CALL_STORAGE, /* not called: the type of a storage */
     CALL_OBJECT,  /* an instance of a TorchScript class */
+    CALL_ARRAY,   /* numpy's empty array, whose state follows */
+    CALL_DTYPE,   /* ("f4", ...) -> numpy's type, whose byte order follows */
 } Call;
 
 /* The whole list, but for `settings` below. Everything else is refused. */
@@ -78,6 +80,9 @@ static const struct {
     {"torch ShortStorage", CALL_STORAGE, DTYPE_I16},
     {"torch IntStorage", CALL_STORAGE, DTYPE_I32},
     {"torch LongStorage", CALL_STORAGE, DTYPE_I64},
+    {"numpy.core.multiarray _reconstruct", CALL_ARRAY, 0},
+    {"numpy._core.multiarray _reconstruct", CALL_ARRAY, 0},
+    {"numpy dtype", CALL_DTYPE, 0},
     {"", CALL_IGNORED, 0},         /* stands for every one of `settings` */
     {"__torch__", CALL_OBJECT, 0}, /* stands for every class below it */
 };
@@ -104,10 +109,9 @@ static const char *const settings[] = {
     "torch int16", "torch int8", "torch uint8", "torch bool", "torch Tensor", "torch strided",
     "torch contiguous_format", "torch channels_last", "torch preserve_format", "torch Generator",
     "torch.nn.parameter Parameter", "torch.nn.parameter Buffer",
-    "torch.serialization _get_layout", "numpy dtype", "numpy ndarray", "numpy float64",
+    "torch.serialization _get_layout", "numpy ndarray", "numpy float64",
     "numpy float32", "numpy int64", "numpy int32", "numpy bool_", "numpy.core.multiarray scalar",
-    "numpy.core.multiarray _reconstruct", "numpy._core.multiarray scalar",
-    "numpy._core.multiarray _reconstruct", "numpy.core.numeric _frombuffer",
+    "numpy._core.multiarray scalar", "numpy.core.numeric _frombuffer",
     "numpy._core.numeric _frombuffer", "numpy.dtypes", "omegaconf", "antlr4", "easydict",
     "addict", "munch", "ml_collections", "yacs", "fvcore.common.config", "detectron2.config",
     "mmcv.utils.config", "mmengine.config", "pytorch_lightning.utilities.parsing",
@@ -426,6 +430,24 @@ static void push_typed(Machine *m, const Value *arguments) {
     else broken(m, "a typed tensor without its function");
 }
 
+/* ("u1", False, True): a type of numpy. Types of anything but numbers are nobody's. */
+static void push_dtype(Machine *m, const Value *arguments) {
+    static const struct {
+        const char *name;
+        DType type;
+    } types[] = {{"f2", DTYPE_F16}, {"f4", DTYPE_F32}, {"f8", DTYPE_F64}, {"b1", DTYPE_BOOL},
+                 {"i1", DTYPE_I8},  {"u1", DTYPE_U8},  {"i2", DTYPE_I16}, {"u2", DTYPE_U16},
+                 {"i4", DTYPE_I32}, {"u4", DTYPE_U32}, {"i8", DTYPE_I64}, {"u8", DTYPE_U64}};
+    Value *v = new_value(m, VALUE_IGNORED);
+    const Value *name = item(arguments, 0);
+    for (size_t i = 0; v && name && i < sizeof types / sizeof *types; i++)
+        if (value_is_text(name, types[i].name)) {
+            v->kind = VALUE_DTYPE;
+            v->as.array.type = types[i].type;
+        }
+    push(m, v);
+}
+
 static void call(Machine *m) {
     const Value *arguments = pop(m), *callee = m->status == OK ? pop(m) : NULL;
     if (!callee) return;
@@ -448,14 +470,45 @@ static void call(Machine *m) {
     case CALL_TYPED: push_typed(m, arguments); break;
     case CALL_IGNORED: push(m, new_value(m, VALUE_IGNORED)); break;
     case CALL_STORAGE: broken(m, "it calls a type of storage"); break;
+    case CALL_ARRAY: push(m, new_value(m, VALUE_ARRAY)); break;
+    case CALL_DTYPE: push_dtype(m, arguments); break;
     }
 }
 
-/* State for the object below it: attributes of TorchScript objects; a dict's metadata means
- * nothing. */
+/* (version, shape, type, Fortran order, bytes) of numpy's array. One that is not plain numbers in C order
+ * is nobody's. */
+static void build_array(Value *array, const Value *state) {
+    const Value *shape = item(state, 1), *type = item(state, 2), *order = item(state, 3);
+    const Value *bytes = item(state, 4);
+    int64_t need = 0;
+    bool ok = shape && shape->kind == VALUE_LIST && shape->as.items.count <= PICKLE_MAX_AXES &&
+              type && type->kind == VALUE_DTYPE && is_int(order) && !order->as.integer && bytes &&
+              bytes->kind == VALUE_TEXT && array->as.array.at == NULL;
+    Value filled = {.kind = VALUE_ARRAY};
+    if (ok) {
+        filled.as.array.type = type->as.array.type;
+        filled.as.array.swapped = type->as.array.swapped;
+        filled.as.array.at = bytes->as.text.at;
+        filled.as.array.axes = (int)shape->as.items.count;
+        need = dtype_bytes(type->as.array.type);
+    }
+    for (int i = 0; ok && i < filled.as.array.axes; i++) {
+        const Value *n = item(shape, i);
+        ok = is_int(n) && n->as.integer >= 0 && !__builtin_mul_overflow(need, n->as.integer, &need);
+        if (ok) filled.as.array.shape[i] = n->as.integer;
+    }
+    if (!ok || need != bytes->as.text.bytes) filled.kind = VALUE_IGNORED;
+    *array = filled;
+}
+
+/* State for the object below it: attributes of TorchScript objects, what numpy's arrays and types are; a
+ * dict's metadata means nothing. */
 static void build(Machine *m) {
     const Value *state = pop(m);
     Value *object = m->status == OK ? top(m) : NULL;
+    if (object && object->kind == VALUE_ARRAY) build_array(object, state);
+    if (object && object->kind == VALUE_DTYPE && item(state, 1))
+        object->as.array.swapped = value_is_text(item(state, 1), ">");
     if (!object || object->kind != VALUE_OBJECT || state->kind != VALUE_DICT) return;
     for (int64_t i = 0; m->status == OK && i < state->as.items.count; i++)
         append(m, object, state->as.items.at[i]);

@@ -22,6 +22,8 @@ typedef enum {
     VALUE_GLOBAL,
     VALUE_STORAGE,
     VALUE_TENSOR,
+    VALUE_ARRAY,   /* of numpy, in C order; at NULL: its state never came */
+    VALUE_DTYPE,   /* of numpy: the type and `swapped` of as.array */
     VALUE_IGNORED, /* an object of a known class that holds no tensors for us; what is put into it is
                       dropped */
 } ValueKind;
@@ -56,6 +58,13 @@ struct Value {
             int axes;
             int64_t shape[PICKLE_MAX_AXES], stride[PICKLE_MAX_AXES];
         } tensor;
+        struct {
+            DType type;
+            bool swapped; /* big-endian */
+            int axes;
+            int64_t shape[PICKLE_MAX_AXES];
+            const char *at; /* exactly the bytes that the shape needs; inside the pickle */
+        } array;
     } as;
 };
 

@@ -85,7 +85,8 @@ Status sources_list(SourceSplits *out, const char *path, Error *err);
 /* A data set by name, below `folder`:
  *   mnist               idx files, plain or .gz, also in mnist/, MNIST/raw/
  *   digits              MNIST's test file alone: the first 8000 to train on, the others to score
- *   cifar10, cifar100, cifar10020 (the coarse labels)    the binary versions' folders
+ *   cifar10, cifar100, cifar10020 (the coarse labels)    the folders of the binary versions, else of those
+ *                       for Python, which torchvision unpacks
  *   imagenet, birdsnap, ...    any other name of io/datasets.h: <folder>/<name> as sources_folder,
  *                       options->exact set */
 Status sources_dataset(SourceSplits *out, const char *name, const char *folder,

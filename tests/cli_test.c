@@ -112,10 +112,14 @@ Test(cli, bad_features_and_labels_get_one_line, .timeout = 60) {
         {1, "save x.argmax(1)", "train --features @/a.npy --labels @/a.npy --classes 4"},
         {2, "--val_labels without", "train --features @/a.npy --val_labels @/y.npy --classes 4"},
         {2, "one per space", "train --features @/a.npy @/b.npy --val_features @/a.npy --classes 4"},
-        {1, "No such file", "train --root_dir @ --dataset mnist --phis nowhere"},
+        {1, "`turtle features --dataset mnist --phis nowhere --weights FILE --root_dir",
+         "train --root_dir @ --dataset mnist --phis nowhere"},
+        {1, "did you mean --phis clipvitL14?",
+         "train --root_dir @ --dataset mnist --phis clipvitl14"},
+        {1, "--images DIR --name own", "train --root_dir @ --dataset own --phis dinov2"},
         {2, "not both", "train --dataset mnist --phis p --features @/a.npy"},
         {2, "no features", "train --classes 4"},
-        {2, "needs --phis", "train --dataset mnist"},
+        {1, "clipvitL14/mnist_train.npy", "train --root_dir @ --dataset mnist"},
     };
     Fixture f = fixture();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -137,7 +141,7 @@ Test(cli, bad_flags_get_one_line, .timeout = 60) {
         {2, "expected a number", "train --gamma inf"},
         {2, "expected philox|torch", "train --rng numpy"},
         {2, "needs a value", "train --gamma --T 3"},
-        {2, "given twice", "train --T 3 --T 4"},
+        {2, "unknown flag -x", "train -x"},
         {2, "0 to 2^64 - 1", "train --seed -1"},
         {2, "takes no value", "train --warm_start=yes"},
         {2, "unexpected argument", "train something"},
@@ -381,6 +385,69 @@ Test(cli, help_and_version_speak_on_stdout) {
     run_turtle(&ran, "info tests/goldens/npy/be_f2.npy");
     cr_expect(ran.status == 0 && strstr(ran.out, "float16, shape (3, 4), bytes swapped"), "%s",
               ran.out);
+}
+
+Test(cli, help_in_every_spelling) {
+    static const char *const calls[] = {"train -h", "help train", "train --T 3 --help", "-h train"};
+    static const char *const versions[] = {"version", "-V", "--version"};
+    Ran ran;
+    for (int i = 0; i < 4; i++) {
+        run_turtle(&ran, "%s", calls[i]);
+        cr_expect(ran.status == 0 && !*ran.err && strstr(ran.out, "usage: turtle train"), "%s: %s",
+                  calls[i], ran.out);
+    }
+    for (int i = 0; i < 3; i++) {
+        run_turtle(&ran, "%s", versions[i]);
+        cr_expect(ran.status == 0 && strncmp(ran.out, "turtle 0.", 9) == 0, "%s", ran.out);
+    }
+    for (int i = 0; i < 3; i++) {
+        run_turtle(&ran, "%s", i == 0 ? "help" : i == 1 ? "-h" : "--help");
+        cr_expect(ran.status == 0 && strstr(ran.out, "usage: turtle <command>"), "%s", ran.out);
+    }
+    run_turtle(&ran, "help trian");
+    cr_expect(ran.status == 2 && strstr(ran.err, "did you mean train?"), "%s", ran.err);
+}
+
+/* Help begins in one column, or on a line of its own; what a command ignores is not in it. */
+Test(cli, help_has_columns_and_nothing_that_is_ignored) {
+    static const struct {
+        const char *command, *ignored;
+    } all[] = {{"features", "--seed"},      {"labels", "--threads"}, {"train", "--no-such"},
+               {"evaluate", "--precision"}, {"sweep", "--seed "},    {"probe", "--precision"},
+               {"kmeans", "--precision"},   {"zeroshot", "--seed"},  {"info", "--seed"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        Ran ran;
+        run_turtle(&ran, "%s --help", all[i].command);
+        cr_expect(strstr(ran.out, all[i].ignored) == NULL, "%s lists %s", all[i].command,
+                  all[i].ignored);
+        for (char *line = strtok(ran.out, "\n"); line; line = strtok(NULL, "\n")) {
+            if (strncmp(line, "  ", 2) != 0) continue;
+            const size_t n = strlen(line);
+            const bool flag = strncmp(line, "  --", 4) == 0;
+            const bool column = n > 30 && line[29] == ' ' && line[30] != ' ';
+            const char *argument = flag ? strchr(line + 4, ' ') : NULL;
+            cr_expect(column || (flag && (!argument || !strchr(argument + 1, ' '))), "%s: %s",
+                      all[i].command, line);
+        }
+    }
+}
+
+Test(cli, the_last_of_a_repeated_flag_wins) {
+    Fixture f = fixture();
+    Ran ran;
+    run_turtle(&ran,
+               "%s --out %s/r --T 9 --batch_size 7 --T 2 --T 3 --batch-size=8 --seed 1 --json",
+               in(&f, "train --features @/a.npy --classes 4 --seed 2 --json"), f.folder);
+    cr_expect(ran.status == 0 && json_number(ran.out, "iterations") == 3, "%s", ran.err);
+    cr_expect(json_number(ran.out, "seed") == 1, "%s", ran.out);
+    cr_expect(strstr(ran.err, "--T is given more than once: the last one counts") &&
+                  strstr(ran.err, "--seed is given more than once"),
+              "%s", ran.err);
+    run_turtle(&ran, "%s --labels nowhere.npy --quiet --labels %s/y.npy --out %s/q",
+               in(&f, "train --features @/b.npy --features @/a.npy --classes 4 --T 2"), f.folder,
+               f.folder);
+    cr_expect(ran.status == 0 && !*ran.err, "%s", ran.err);
+    remove_folder(f.folder);
 }
 
 Test(cli, info_tells_how_a_gpu_would_run_an_iteration) {
