@@ -20,7 +20,10 @@ static Status read_one(ConfigFiles *out, Weights *w, const char *path, const cha
     ConfigFile *f = &out->file[out->count];
     Status st = encoder_config_read(&f->config, path, err);
     if (st != OK) return st;
-    snprintf(f->name, sizeof f->name, "%s", name);
+    const size_t n = strlen(name),
+                 most = sizeof f->name - 1; /* of a long path its end tells more */
+    snprintf(f->name, sizeof f->name, "%s%s", n > most ? "..." : "",
+             n > most ? name + n - (most - 3) : name);
     if (*f->config.family) {
         out->count++;
     } else if (given) {

@@ -376,7 +376,7 @@ static Status take_flags(Search *s, Error *err) {
             weights_say(s->w, "encoder: %s %s overrules %s%s%s", fact_flag(fact), after, source,
                         refused ? "" : ", which says ", refused ? "" : before);
         if (st == OK && known && fact == FACT_SIZE && strcmp(before, after) != 0 &&
-            strcmp(source, "the tensors") != 0 && strcmp(source, "published") != 0)
+            strcmp(source, "the tensors") != 0 && !s->options->published)
             weights_say(s->w, "encoder: %s %s overrules %s, which says %s", fact_flag(fact), after,
                         source, before);
         set_source(s, fact, "%s", fact_flag(fact));

@@ -26,8 +26,7 @@ bool config_is_number(ConfigParser *p) {
 void config_real(ConfigParser *p, double *value) {
     double x = 0.0;
     if (config_is_null(p)) return;
-    if (!config_is_number(p)) config_wrong(p, "a number");
-    else if (json_real_value(&p->r, &x) && isfinite(x)) *value = x;
+    if (config_is_number(p) && json_real_value(&p->r, &x) && isfinite(x)) *value = x;
     else config_wrong(p, "a number");
 }
 
@@ -43,8 +42,7 @@ void config_integer(ConfigParser *p, int64_t *value) {
 void config_bool(ConfigParser *p, bool *value) {
     const char c = json_peek(&p->r);
     if (config_is_null(p)) return;
-    if (c != 't' && c != 'f') config_wrong(p, "true or false");
-    else if (!json_bool_value(&p->r, value)) config_wrong(p, "true or false");
+    if ((c != 't' && c != 'f') || !json_bool_value(&p->r, value)) config_wrong(p, "true or false");
 }
 
 void config_any(ConfigParser *p, char value[CONFIG_TEXT]) {

@@ -364,7 +364,8 @@ static void settle_hugging_face(EncoderConfig *out, File *f) {
     /* old files repeat a section as <section>_dict, and transformers believes that one */
     out->image = f->vision_dict.tower.said ? f->vision_dict.tower : f->vision.tower;
     out->text = f->text_dict.tower.said ? f->text_dict.tower : f->text.tower;
-    const bool model = flat->width || flat->heads || flat->depth || *flat->activation;
+    const bool model =
+        flat->width || flat->heads || flat->depth || *flat->activation || flat->eps != 0.0;
     if (!out->image.said && !out->text.said && (*type || model)) {
         ConfigTower *own = begins(type, "clip_text") ? &out->text : &out->image;
         *own = *flat;
