@@ -80,7 +80,7 @@ int config_numbers(ConfigParser *p, double *value, int most) {
 }
 
 void config_colour(ConfigParser *p, double value[3], bool *said) {
-    double x[3];
+    double x[3] = {0};
     const int n = config_numbers(p, x, 3);
     if (p->r.bad || n == 0) return;
     if (n == 2) return config_wrong(p, "three numbers");
@@ -97,7 +97,7 @@ void config_refuse(char refused[CONFIG_REFUSAL], const char *format, ...) {
 }
 
 void config_side(ConfigParser *p, int64_t *side, char refused[CONFIG_REFUSAL]) {
-    double x[3];
+    double x[3] = {0};
     const int n = config_numbers(p, x, 3);
     if (p->r.bad || n == 0) return;
     const double last = x[n - 1], other = n > 1 ? x[n - 2] : last;
