@@ -1,5 +1,6 @@
 /* cmd_train.c - the commands `train` and `evaluate`: a flag table and a call each. */
 #include <math.h>
+#include <string.h>
 
 #include "command.h"
 
@@ -24,6 +25,14 @@ static void print_result(const TurtleResult *r) {
         printf("loss %.4f   entropy %.4f   %lld iterations in %.1f s on %s\n", r->loss, r->entropy,
                (long long)r->iterations, r->seconds, r->device);
     printf("checkpoint       %s\n", r->checkpoint);
+    if (!r->predictions) return;
+    const int first = (int)strcspn(r->predictions, "\n");
+    printf("predictions      %.*s\n", first, r->predictions);
+    if (r->predictions[first]) printf("                 %s\n", r->predictions + first + 1);
+    puts(
+        "                 Each line is path,cluster,confidence,margin. The confidence is the "
+        "cluster's\n"
+        "                 probability, from 0 to 1; the margin is its lead over the next cluster.");
 }
 
 static void print_and_free(TurtleResult *result, const CommandFlags *flags) {

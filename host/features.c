@@ -224,16 +224,19 @@ static void rows_made_with(Made *m, const Call *c) {
 /* The object beside the rows. */
 static char *rows_record(const Call *c, const Piece *p) {
     Json j = {0};
+    /* absolute: reports read it from wherever they are made */
+    char *whole = p->list->folder ? realpath(p->list->folder, NULL) : NULL;
     json_open(&j, NULL);
     json_text(&j, "command", "features");
     json_text(&j, "version", turtle_version());
     json_text(&j, "command_line", c->options->common.command_line);
     json_text(&j, "phi", c->phi);
     json_text(&j, "weights", c->weights);
-    json_text(&j, "images", p->list->folder);
+    json_text(&j, "images", whole ? whole : p->list->folder);
     json_text(&j, "split", p->name);
     made_json(&j, &p->made);
     json_close(&j);
+    free(whole);
     return json_take(&j);
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../io/file.h"
+#include "../io/json_reader.h"
 #include "metrics.h"
 
 void notice(const TurtleHooks *hooks, const char *format, ...) {
@@ -55,6 +57,7 @@ void turtle_result_free(TurtleResult *r) {
     if (!r) return;
     free(r->cluster_sizes);
     free(r->checkpoint);
+    free(r->predictions);
     free(r->line);
     free(r->profile);
     free(r->json);
@@ -176,6 +179,30 @@ void json_common(Json *j, const char *command, const TurtleCommon *common, const
     json_text(j, "precision", precision);
 }
 
+/* The members `images` and `image_list` of features that `turtle features` made: the folder that names
+ * are relative to, as <stem>.json beside the matrix has it, and <stem>.txt. */
+static void json_images(Json *j, const char *features) {
+    const size_t n = strlen(features),
+                 stem = n > 4 && strcmp(features + n - 4, ".npy") == 0 ? n - 4 : n;
+    char *record = format_text("%.*s.json", (int)stem, features),
+         *list = format_text("%.*s.txt", (int)stem, features), key[64], folder[4096] = "";
+    FileMap map;
+    if (record && stem < n && file_map(&map, record, NULL) == OK) {
+        JsonReader r = json_reader(map.data, map.bytes);
+        json_enter(&r, '{');
+        while (json_next_key(&r, key, sizeof key))
+            if (strcmp(key, "images") == 0 && json_peek(&r) == '"')
+                json_text_value(&r, folder, sizeof folder);
+            else json_skip(&r);
+        if (r.bad) folder[0] = '\0';
+        file_unmap(&map);
+    }
+    json_text(j, "images", *folder ? folder : NULL);
+    json_text(j, "image_list", list && stem < n && file_exists(list) ? list : NULL);
+    free(record);
+    free(list);
+}
+
 static void json_split(Json *j, const Split *split, int K) {
     for (int k = 0; split->N && k < K; k++) {
         const Space *s = &split->space[k];
@@ -187,6 +214,7 @@ static void json_split(Json *j, const Split *split, int K) {
         json_integer(j, NULL, s->features.d);
         json_close_array(j);
         json_text(j, "type", dtype_name(s->features.type));
+        json_images(j, s->path);
         json_close(j);
     }
 }

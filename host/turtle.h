@@ -132,10 +132,11 @@ typedef struct {
     int64_t iterations;
     double seconds;
     char device[16];
-    char *checkpoint; /* path; owned */
-    char *line;       /* the line the published implementation prints; owned */
-    char *profile;    /* table of kernels, if asked for; owned */
-    char *json;       /* everything above and the options, one JSON object; owned */
+    char *checkpoint;  /* path; owned */
+    char *predictions; /* of a training, paths of its CSV files, a line each; else NULL; owned */
+    char *line;        /* the line the published implementation prints; owned */
+    char *profile;     /* table of kernels, if asked for; owned */
+    char *json;        /* everything above and the options, one JSON object; owned */
 } TurtleResult;
 
 TURTLE_API void turtle_train_defaults(TurtleTrainOptions *options);
