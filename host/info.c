@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/npy.h"
+#include "../io/array_file.h"
+#include "../io/zip.h"
 #include "../kernels/ops.h"
 #include "encoder.h"
 #include "json.h"
@@ -86,6 +87,11 @@ static void info_program(char **text, Json *j) {
     add_line(text, "root_dir      %s (TURTLE_DATA)\n", data && *data ? data : "data");
 }
 
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     Npy npy;
     char shape[256];
@@ -99,6 +105,59 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     json_close_array(j);
     npy_close(&npy);
     return OK;
+}
+
+typedef enum { HOLDS_TENSORS, HOLDS_AN_ARRAY, HOLDS_ARRAYS } Holding;
+
+/* What the first bytes of a file say; a file that cannot be opened is left to whoever reads it. */
+static Holding holding(const char *path) {
+    Holding is = HOLDS_TENSORS;
+    FileMap map;
+    Zip zip;
+    if (file_map(&map, path, NULL) != OK) return ends_with(path, ".npy") ? HOLDS_AN_ARRAY : is;
+    if (npy_is(map.data, map.bytes) || ends_with(path, ".npy")) is = HOLDS_AN_ARRAY;
+    if (zip_is(&map) && zip_open(&zip, &map, path, NULL) == OK) {
+        for (int64_t i = 0; i < zip.count; i++)
+            if (ends_with(zip.entry[i].name, ".npy")) is = HOLDS_ARRAYS;
+        for (int64_t i = 0; i < zip.count; i++)
+            if (ends_with(zip.entry[i].name, "data.pkl")) is = HOLDS_TENSORS;
+        zip_close(&zip);
+    }
+    file_unmap(&map);
+    return is;
+}
+
+/* One member of .npz; one that is not read is named with the reason. */
+static Status info_member(const char *path, const char *entry, char **text, Json *j, Error *err) {
+    ArrayFile a;
+    Error why;
+    char shape[256], *spec = format_text("%s:%s", path, entry);
+    if (!spec) return fail(err, ERR_MEMORY, "info: out of memory");
+    if (array_open(&a, spec, &why) == OK) {
+        array_shape_text(shape, sizeof shape, &a);
+        add_line(text, "  %-40s %-8s %s\n", a.name, dtype_name(a.type), shape);
+        json_array(j, a.name, a.type, a.shape, a.axes);
+        array_close(&a);
+    } else add_line(text, "  %s\n", why.text);
+    free(spec);
+    return OK;
+}
+
+static Status info_npz(const char *path, char **text, Json *j, Error *err) {
+    FileMap map;
+    Zip zip = {0};
+    Status st = file_map(&map, path, err);
+    if (st != OK) return st;
+    st = zip_open(&zip, &map, path, err);
+    add_line(text, "%s: numpy arrays\n", path);
+    json_open_array(j, "arrays");
+    for (int64_t i = 0; st == OK && i < zip.count; i++)
+        if (ends_with(zip.entry[i].name, ".npy"))
+            st = info_member(path, zip.entry[i].name, text, j, err);
+    json_close_array(j);
+    zip_close(&zip);
+    file_unmap(&map);
+    return st;
 }
 
 static void json_fact(Json *j, const EncoderFacts *f, Fact fact) {
@@ -215,11 +274,6 @@ static Status info_tensors(const char *path, const FactOptions *options, char **
     return OK;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 Status turtle_info(const char *file, char **text, char **json, Error *err) {
     return turtle_info_encoder(file, &(TurtleEncoder){0}, 0, text, json, err);
 }
@@ -238,8 +292,11 @@ Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder, int64
         info_program(text, &j);
     } else {
         json_text(&j, "file", file);
-        st = ends_with(file, ".npy") ? info_npy(file, text, &j, err)
-                                     : info_tensors(file, &options, text, &j, err);
+        switch (holding(file)) {
+        case HOLDS_AN_ARRAY: st = info_npy(file, text, &j, err); break;
+        case HOLDS_ARRAYS: st = info_npz(file, text, &j, err); break;
+        case HOLDS_TENSORS: st = info_tensors(file, &options, text, &j, err); break;
+        }
     }
     json_close(&j);
     *json = json_take(&j);

@@ -1,4 +1,4 @@
-/* label_file.c - a file of labels: .npy of numbers, .npy of texts, or lines of text. */
+/* label_file.c - a file of labels: an array of numbers or of texts, or lines of text. */
 #include "label_file.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "../io/array_file.h"
 #include "../io/npy_text.h"
 #include "label_lines.h"
 
@@ -134,17 +135,13 @@ static Status check_shape(const Reader *r, int axes, const int64_t *shape, int64
     return count == r->N ? OK : wrong_count(r, count, err);
 }
 
-static Status read_numbers(Reader *r, Error *err) {
-    Npy npy;
+static Status read_numbers(Reader *r, const Npy *npy, Error *err) {
     char text[NUMBER_TEXT];
-    Status st = npy_open(&npy, r->path, err);
-    if (st != OK) return st;
-    st = check_shape(r, npy.axes, npy.shape, npy.count, err);
+    Status st = check_shape(r, npy->axes, npy->shape, npy->count, err);
     for (int64_t i = 0; st == OK && i < r->N; i++) {
-        element_text(text, &npy, i);
+        element_text(text, npy, i);
         st = take_label(r, i, text, true, err);
     }
-    npy_close(&npy);
     return st;
 }
 
@@ -216,11 +213,12 @@ static Status refuse_others(const Reader *r, const FileMap *f, Error *err) {
         const char *magic;
         int bytes;
         const char *is, *convert;
-    } kinds[] = {{"PK\3\4", 4, "a zip archive (.npz, .pt, .xlsx)", "save its array of labels"},
-                 {"\x80", 1, "a Python pickle", "save numpy.asarray(x)"},
-                 {"\x89HDF", 4, "an HDF5 file", "save its array of labels"},
-                 {"MATLAB 5", 8, "a MATLAB file", "save its array of labels"},
-                 {"\x1f\x8b", 2, "compressed by gzip", "gunzip it"}};
+    } kinds[] = {
+        {"PK\3\4", 4, "a zip archive in a pipe", "name a file, or save its array of labels"},
+        {"\x80", 1, "a Python pickle", "save numpy.asarray(x)"},
+        {"\x89HDF", 4, "an HDF5 file", "save its array of labels"},
+        {"MATLAB 5", 8, "a MATLAB file", "save its array of labels"},
+        {"\x1f\x8b", 2, "compressed by gzip", "gunzip it"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (f->bytes >= kinds[i].bytes &&
             memcmp(f->data, kinds[i].magic, (size_t)kinds[i].bytes) == 0)
@@ -231,14 +229,39 @@ static Status refuse_others(const Reader *r, const FileMap *f, Error *err) {
     return OK;
 }
 
+/* The bytes of a .npy file. */
+static Status read_npy(Reader *r, const uint8_t *data, int64_t bytes, Error *err) {
+    NpyText texts;
+    Npy npy;
+    bool are_texts = false;
+    Status st = npy_text_open(&texts, &are_texts, data, bytes, r->path, err);
+    if (st != OK) return st;
+    if (are_texts) return read_npy_texts(r, &texts, err);
+    st = npy_view(&npy, data, bytes, r->path, err);
+    if (st == OK) st = read_numbers(r, &npy, err);
+    npy_close(&npy);
+    return st;
+}
+
+/* .npz, .pt, .safetensors: one array of them. */
+static Status read_container(Reader *r, Error *err) {
+    ArrayFile a;
+    Status st = array_open_raw(&a, r->path, err);
+    if (st != OK) return st;
+    Npy tensor = {.type = a.type, .axes = a.axes, .count = a.count, .data = a.data};
+    memcpy(tensor.shape, a.shape, sizeof tensor.shape);
+    st = a.raw ? read_npy(r, a.raw, a.raw_bytes, err) : read_numbers(r, &tensor, err);
+    array_close(&a);
+    return st;
+}
+
 Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samples_of,
                        LabelTable *table, LabelFacts *facts, Error *err) {
     Reader r = {
         .path = path, .samples_of = samples_of, .N = N, .y = y, .table = table, .facts = facts};
     FileMap bytes;
-    NpyText texts;
-    bool are_texts = false;
     *facts = (LabelFacts){.fraction = -1, .negative = -1};
+    if (array_is_container(path)) return read_container(&r, err);
     Status st = file_read_text(&bytes, path, err);
     if (st != OK) return st;
     const bool npy = bytes.bytes >= 6 && memcmp(bytes.data, "\x93NUMPY", 6) == 0;
@@ -247,10 +270,9 @@ Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samp
                   "labels: %s: a .npy file cannot be read from a pipe: expected a regular file, or "
                   "text with one label a line",
                   path);
-    if (st == OK && npy) st = npy_text_open(&texts, &are_texts, bytes.data, bytes.bytes, path, err);
-    if (st == OK && are_texts) st = read_npy_texts(&r, &texts, err);
-    else if (st == OK && npy) st = read_numbers(&r, err);
-    else if (st == OK) {
+    if (st == OK && npy) {
+        st = read_npy(&r, bytes.data, bytes.bytes, err);
+    } else if (st == OK) {
         st = refuse_others(&r, &bytes, err);
         if (st == OK) st = read_lines(&r, &bytes, err);
     }

@@ -1,7 +1,7 @@
 /* label_file.h - a file of labels: one per sample, whatever type they were saved in.
  *
  * .npy of any integer or float type, of bool or of texts ('<U5', '|S3'), of shape (N,), (N,1) or
- * (1,N); anything else is text with one label a line, from a file, a pipe or `-`. Texts that are all
+ * (1,N), also in .npz, .pt and .safetensors (io/array_file.h); anything else is text with one label a line, from a file, a pipe or `-`. Texts that are all
  * numbers are read as numbers. Not known are -1, NaN, an empty label and the `-` of image lists; and the least
  * int64, which numpy makes of a NaN. */
 #ifndef TURTLE_HOST_LABEL_FILE_H

@@ -16,6 +16,11 @@ static bool is_file(const char *path) {
     return stat(path, &s) == 0 && !S_ISDIR(s.st_mode);
 }
 
+static bool is_regular(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 /* Cuts `spec` into out->path and out->name: the whole where it exists, else at the first ':' behind
  * which a name is left and before which a file is. */
 static Status split_spec(ArrayFile *out, const char *spec, Error *err) {
@@ -110,13 +115,11 @@ static Status open_member(ArrayFile *a, const ZipEntry *entry, Error *err) {
         bytes = a->inflated;
     }
     if (st != OK) return st;
-    char *name = format_text("%s:%s", a->path, entry->name);
-    if (!name) return fail(err, ERR_MEMORY, "array: %s: out of memory", a->path);
-    st = npy_view(&a->npy, bytes, entry->bytes, name, err);
-    free(name);
-    if (st == OK && !a->name)
-        a->name = format_text("%.*s", (int)stem_bytes(entry->name), entry->name);
-    return st == OK && !a->name ? fail(err, ERR_MEMORY, "array: %s: out of memory", a->path) : st;
+    a->raw = bytes;
+    a->raw_bytes = entry->bytes;
+    free(a->name);
+    a->name = format_text("%.*s", (int)stem_bytes(entry->name), entry->name);
+    return a->name ? OK : fail(err, ERR_MEMORY, "array: %s: out of memory", a->path);
 }
 
 /* True if the archive is a file of torch.save. */
@@ -187,7 +190,6 @@ static Status open_zip(ArrayFile *a, Error *err) {
         st = open_tensors(a, err);
     } else {
         st = open_npz(a, &zip, err);
-        if (st == OK) take_npy(a);
     }
     zip_close(&zip);
     return st;
@@ -202,17 +204,46 @@ static Status open_any(ArrayFile *a, Error *err) {
     if (a->name)
         return fail(err, ERR_FORMAT, "array: %s: is one array without a name, expected no ':%s'",
                     a->path, a->name);
-    st = npy_view(&a->npy, a->map.data, a->map.bytes, a->path, err);
+    a->raw = a->map.data;
+    a->raw_bytes = a->map.bytes;
+    return OK;
+}
+
+/* Reads the .npy file that was found. */
+static Status read_raw(ArrayFile *a, Error *err) {
+    char *named = a->name ? format_text("%s:%s", a->path, a->name) : NULL;
+    const Status st = npy_view(&a->npy, a->raw, a->raw_bytes, named ? named : a->path, err);
+    free(named);
     if (st == OK) take_npy(a);
     return st;
 }
 
-Status array_open(ArrayFile *out, const char *spec, Error *err) {
+Status array_open_raw(ArrayFile *out, const char *spec, Error *err) {
     *out = (ArrayFile){0};
     Status st = split_spec(out, spec, err);
     if (st == OK) st = open_any(out, err);
     if (st != OK) array_close(out);
     return st;
+}
+
+Status array_open(ArrayFile *out, const char *spec, Error *err) {
+    Status st = array_open_raw(out, spec, err);
+    if (st == OK && out->raw) st = read_raw(out, err);
+    if (st != OK) array_close(out);
+    return st;
+}
+
+bool array_is_container(const char *spec) {
+    ArrayFile a = {0};
+    FileMap map;
+    bool is = false;
+    if (split_spec(&a, spec, NULL) == OK && a.name) is = true;
+    else if (a.path && is_regular(a.path) && file_map(&map, a.path, NULL) == OK) {
+        is = zip_is(&map) || safetensors_is(&map) || foreign_is_old_torch(&map);
+        file_unmap(&map);
+    }
+    array_close(&a);
+    return is;
 }
 
 void array_close(ArrayFile *a) {

@@ -28,10 +28,18 @@ typedef struct {
     TensorFile tensors;
     FileMap map;
     uint8_t *inflated;
+    const uint8_t
+        *raw; /* the .npy file that the array is, in `map` or `inflated`; NULL: a tensor */
+    int64_t raw_bytes;
 } ArrayFile;
 
 /* Opens `spec`, a path or path:name. On failure *out is zeroed. */
 Status array_open(ArrayFile *out, const char *spec, Error *err);
+/* The same without a look into the .npy file that is found, which may hold texts: of *out only raw and
+ * raw_bytes are filled, of a tensor everything. */
+Status array_open_raw(ArrayFile *out, const char *spec, Error *err);
+/* True if `spec` is a file of arrays that is no .npy file: path:name, .npz, .pt or .safetensors. */
+bool array_is_container(const char *spec);
 void array_close(ArrayFile *array); /* NULL and twice are fine */
 
 /* Elements first .. first+n as float32 (float types; float64 is rounded) or as int64 (integer types

@@ -171,6 +171,29 @@ Test(features_formats, every_file_of_the_same_numbers_is_the_same, .timeout = 60
     remove_folder(data.folder);
 }
 
+/* Labels lie where features do. */
+Test(features_formats, labels_in_the_same_archive) {
+    static const char *const labels[] = {"two.npz:y", "y.npy"};
+    Data data = make_data();
+    Ran ran;
+    write_npz(&data, "two.npz", true);
+    for (int i = 0; i < 2; i++) {
+        run_turtle(
+            &ran,
+            "probe --root_dir %s --features %s/two.npz:feat --labels %s/%s --threads 1 --json",
+            data.folder, data.folder, data.folder, labels[i]);
+        cr_assert(ran.status == 0, "%s", ran.err);
+        cr_expect(json_number(ran.out, "train_acc") == 1.0 && json_number(ran.out, "classes") == 3);
+    }
+    run_turtle(&ran, "info %s/two.npz", data.folder);
+    cr_expect(ran.status == 0 && strstr(ran.out, "feat") && strstr(ran.out, "(60, 8)"), "%s",
+              ran.out);
+    run_turtle(&ran, "kmeans --features %s/x.npy --labels %s/two.npz --classes 3", data.folder,
+               data.folder);
+    cr_expect(ran.status == 1 && strstr(ran.err, "holds 2 arrays: feat, y"), "%s", ran.err);
+    remove_folder(data.folder);
+}
+
 Test(features_formats, integers_beyond_float32_are_said) {
     Data data = make_data();
     int64_t big[N * D];
