@@ -124,11 +124,19 @@ void text_lines_close(TextLines *t) {
 
 Status text_line_utf8(const TextLines *t, const TextLine *line, Error *err) {
     const int64_t good = utf8_prefix(line->text, line->bytes);
-    if (good == line->bytes) return OK;
-    return text_line_bad(t, line->number, err,
-                         "byte %lld (\\x%02x) is not UTF-8: iconv -f LATIN1 -t UTF-8 converts it "
-                         "if it is Latin-1",
-                         (long long)good + 1, (unsigned)(uint8_t)line->text[good]);
+    if (good < line->bytes)
+        return text_line_bad(t, line->number, err,
+                             "byte %lld (\\x%02x) is not UTF-8: iconv -f LATIN1 -t UTF-8 converts "
+                             "it if it is Latin-1",
+                             (long long)good + 1, (unsigned)(uint8_t)line->text[good]);
+    for (int64_t i = 0; i < line->bytes; i++) {
+        const uint8_t c = (uint8_t)line->text[i];
+        if ((c < ' ' && c != '\t') || c == 127)
+            return text_line_bad(t, line->number, err,
+                                 "byte %lld is a control character (\\x%02x): expected text",
+                                 (long long)i + 1, c);
+    }
+    return OK;
 }
 
 int64_t trim_blanks(char **text, int64_t n) {

@@ -45,7 +45,8 @@ Status text_line_bad(const TextLines *t, int64_t number, Error *err, const char 
     __attribute__((format(printf, 4, 5)))
 #endif
     ;
-/* ERR_FORMAT with line and byte unless the line is well-formed UTF-8. */
+/* ERR_FORMAT with line and byte unless the line is well-formed UTF-8 without control characters
+ * other than tabs. */
 Status text_line_utf8(const TextLines *t, const TextLine *line, Error *err);
 
 /* Takes blanks and tabs off both ends of [*text, *text + n). Returns the new n. */

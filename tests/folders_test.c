@@ -1,5 +1,6 @@
 /* folders_test.c - which folders are splits and classes, and that every file has one fate. */
 #include "../io/image_kinds.h"
+#include "../io/npy.h"
 #include "../io/printable.h"
 #include "../io/sources.h"
 #include "../io/text_lines.h"
@@ -528,8 +529,23 @@ Test(folders, images_beside_classes_need_a_label_only_for_labels, .timeout = 60)
                   strstr(ran.err, "1 image beside class folders (3.pgm) has no label"),
               "%s", ran.err);
     run_turtle(&ran, "labels --root_dir %s --images %s/p", root, root);
-    cr_expect(ran.status == 1 && strstr(ran.err, "image 0 of the train split (3.pgm) is not known"),
+    cr_expect(ran.status == 0 && strstr(ran.err, "labels: 1 of 3 images of the train split have no "
+                                                 "known label"),
               "%s", ran.err);
+    Npy npy;
+    Error err;
+    int64_t labels[3];
+    char *written = format_text("%s/labels/p_train.npy", root);
+    ASSERT_OK(npy_open(&npy, written, &err), err);
+    ASSERT_OK(npy_read_i64(&npy, 0, 3, labels, &err), err);
+    cr_expect(npy.count == 3 && labels[0] == -1 && labels[1] == 0 && labels[2] == 1);
+    npy_close(&npy);
+    free(written);
+    run_turtle(&ran,
+               "train --root_dir %s --dataset p --phis demo_vit --classes 2 --T 2 --batch_size 3 "
+               "--device cpu",
+               root);
+    cr_expect(ran.status == 0, "features and labels go together: %s", ran.err);
     cr_assert(chdir(root) == 0);
     char *turtle = format_text("%s/" TURTLE_PROGRAM, at);
     char *command =

@@ -191,7 +191,7 @@ Test(sources, lists_of_any_editor_hold_the_same_images) {
         expect_notes(&s, "");
         sources_close(&s);
     }
-    expect_refused(read_bytes(&s, folder, "train\t0\ta.png\ntrain\t0\tb\0\n", 29, &err), &err,
+    expect_refused(read_bytes(&s, folder, "train\t0\ta.png\ntrain\t0\tb\0\n", 25, &err), &err,
                    ERR_FORMAT, "line 2: a zero byte");
     expect_refused(read_bytes(&s, folder, "\xff\xfet\0", 4, &err), &err, ERR_FORMAT, "UTF-16LE");
     remove_folder(folder);

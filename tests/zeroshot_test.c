@@ -134,6 +134,7 @@ Test(prompts, bad_files_are_refused) {
                  {"Sea  Lion\nx\nsea lion", "line 3: the name 'sea lion' stands twice", 20},
                  {"tabby\tcat\ndog\tcat\n", "line 2: the name 'cat' stands twice", 18},
                  {"cat\tcat\ndog\n", "line 1: the name 'cat' stands twice", 12},
+                 {"cat\ndog\x1b[2J\n", "line 2: byte 4 is a control character (\\x1b)", 12},
                  {"caf\xe9\ndog\n", "line 1: byte 4 (\\xe9) is not UTF-8", 9},
                  {"\xff\xfe"
                   "a\0\n\0",
