@@ -104,10 +104,12 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
     if (st == OK) st = kmeans_open(&m, ops, &config, in->K, features, err);
     if (st == OK) st = kmeans_run(&m, restart, &r->best, &o->common.hooks, err);
     if (st == OK) {
+        /* rows of length 1 have lost their scale */
+        const int unit = o->spherical ? 0 : 2 * in->exponent;
         r->restarts = o->n_init;
         for (int64_t i = 0; i < r->restarts; i++)
-            r->restart[i] = (TurtleKmeansRestart){ldexp(restart[i].inertia, 2 * in->exponent),
-                                                  restart[i].iterations};
+            r->restart[i] =
+                (TurtleKmeansRestart){ldexp(restart[i].inertia, unit), restart[i].iterations};
         r->inertia = r->restart[r->best].inertia;
         r->iterations = restart[r->best].iterations;
         r->clusters_found = 0;
@@ -187,7 +189,8 @@ static Status append_line(const TurtleKmeansOptions *o, const char *line, Error 
 
 static Status open_inputs(const TurtleKmeansOptions *o, Inputs *in, Error *err) {
     Status st = check_options(o, err);
-    if (st == OK) st = inputs_open(in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_SCALABLE, err);
+    if (st == OK)
+        st = inputs_open(in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_SCALABLE, err);
     if (st == OK && in->C == 0)
         st = fail(err, ERR_USAGE, "k-means: the number of clusters is not known: give --classes C");
     if (st == OK) st = inputs_check_classes(in, in->C, err);

@@ -257,7 +257,7 @@ Test(features_formats, powers_of_two_are_undone, .timeout = 60) {
     } scales[] = {{DTYPE_F32, 0},    {DTYPE_F32, -100}, {DTYPE_F32, -130}, {DTYPE_F32, 100},
                   {DTYPE_F64, -450}, {DTYPE_F64, 450},  {DTYPE_F64, 1000}, {DTYPE_F64, -1060}};
     Data data = make_data();
-    double inertia = 0.0;
+    double inertia = 0.0, spherical = 0.0;
     char *first = path_in(&data, "p0.csv");
     Ran ran;
     for (int i = 0; i < 8; i++) {
@@ -271,6 +271,10 @@ Test(features_formats, powers_of_two_are_undone, .timeout = 60) {
         cr_expect(!scales[i].exponent == !strstr(ran.err, "divided by 2^"), "%s", ran.err);
         if (i == 0) inertia = json_number(ran.out, "inertia");
         cr_expect(same_files(csv, first), "2^%d: other clusters", scales[i].exponent);
+        run_kmeans(&ran, &data, name, "--spherical");
+        if (i == 0) spherical = json_number(ran.out, "inertia");
+        cr_expect(json_number(ran.out, "inertia") == spherical, "2^%d", scales[i].exponent);
+        run_kmeans(&ran, &data, name, "");
         if (abs(scales[i].exponent) < 500) /* else it leaves double too */
             cr_expect(json_number(ran.out, "inertia") == ldexp(inertia, 2 * scales[i].exponent),
                       "2^%d: %g", scales[i].exponent, json_number(ran.out, "inertia"));

@@ -16,9 +16,10 @@
 #include "../host/encoder.h"
 #include "../host/label_file.h"
 #include "../host/made.h"
-#include "../io/foreign.h"
 #include "../io/encoder_config.h"
+#include "../io/foreign.h"
 #include "../io/image.h"
+#include "../io/inflate.h"
 #include "../io/npy.h"
 #include "../io/pickle.h"
 #include "../io/prompts.h"
@@ -165,6 +166,15 @@ static void fuzz_npz(const uint8_t *data, size_t bytes) {
     zip_close(&zip);
 }
 
+/* Into as many bytes as the first two say. */
+static void fuzz_inflate(const uint8_t *data, size_t bytes) {
+    if (bytes < 2) return;
+    const int64_t most = data[0] | data[1] << 8;
+    uint8_t *out = malloc((size_t)most + 1);
+    if (out) (void)inflate_whole(out, most, data + 2, (int64_t)bytes - 2);
+    free(out);
+}
+
 static void fuzz_pickle(const uint8_t *data, size_t bytes) {
     PickleArena arena = {0};
     Value *value;
@@ -199,17 +209,10 @@ static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
-    {"config", fuzz_config},
-    {"image", fuzz_image},
-    {"labels", fuzz_labels},
-    {"list", fuzz_list},
-    {"names", fuzz_names},
-    {"shards", fuzz_shards},
-    {"rows", fuzz_rows},
-    {"weights", fuzz_weights},
-    {"npy", fuzz_npy},
-    {"npz", fuzz_npz},
-    {"pickle", fuzz_pickle},
+    {"config", fuzz_config},   {"image", fuzz_image},     {"labels", fuzz_labels},
+    {"list", fuzz_list},       {"names", fuzz_names},     {"shards", fuzz_shards},
+    {"rows", fuzz_rows},       {"weights", fuzz_weights}, {"npy", fuzz_npy},
+    {"npz", fuzz_npz},         {"inflate", fuzz_inflate}, {"pickle", fuzz_pickle},
     {"foreign", fuzz_foreign},
 };
 
