@@ -29,6 +29,10 @@ static void print_and_free(TurtleProbeResult *r, const CommandFlags *flags) {
             "objective %.6f   gradient norm %.2g   %lld iterations, %lld classes, %.1f s on %s\n",
             r->objective, r->gradient_norm, (long long)r->iterations, (long long)r->classes,
             r->seconds, r->device);
+        if (!r->converged)
+            printf("The fit has not converged after %lld iterations: give a larger --max_iter or "
+                   "--tol.\n",
+                   (long long)r->iterations);
         if (!isnan(r->validation_acc))
             printf("accuracy on the samples held back to choose C: %.4f\n", r->validation_acc);
     }

@@ -46,7 +46,9 @@ static void print_result(const TurtleSweepResult *r) {
            " stability  accuracy\n");
     for (int64_t i = 0; i < r->runs && i < SHOWN; i++) {
         const TurtleSweepRun *run = &r->run[i];
-        printf("%4lld %7lld  %s %9g %9g %6g %5llu", (long long)i + 1, (long long)run->classes,
+        if (isnan(run->quality)) printf("   -");
+        else printf("%4lld", (long long)i + 1);
+        printf(" %7lld  %s %9g %9g %6g %5llu", (long long)run->classes,
                run->warm_start ? "warm" : "cold", run->inner_lr, run->outer_lr, run->gamma,
                (unsigned long long)run->seed);
         const double numbers[] = {run->quality, run->generalization_score, run->space_agreement,
@@ -54,6 +56,9 @@ static void print_result(const TurtleSweepResult *r) {
         for (int n = 0; n < 5 && !run->failed; n++) print_number(numbers[n]);
         printf("%s%s\n", run->failed ? " " : "", run->failed ? run->failed : "");
     }
+    if (isnan(r->run[0].quality))
+        puts("The runs are not ranked, for nothing is known of their quality: give several\n"
+             "--seeds or spaces, or leave --no_score out.");
     if (r->runs > SHOWN) printf("... and %lld more\n", (long long)(r->runs - SHOWN));
     for (int64_t i = 0; r->class_counts > 1 && i < r->class_counts; i++) {
         const TurtleSweepClasses *c = &r->classes[i];
@@ -67,7 +72,8 @@ static void print_result(const TurtleSweepResult *r) {
     if (r->recommended)
         printf("\nnumber of classes  %lld, then %lld\n", (long long)r->recommended,
                (long long)r->runner_up);
-    if (!r->run[0].failed) printf("best run  %s/%s/checkpoint.pt\n", r->folder, r->run[0].name);
+    if (!r->run[0].failed && !isnan(r->run[0].quality))
+        printf("best run  %s/%s/checkpoint.pt\n", r->folder, r->run[0].name);
     printf("%lld runs in %.1f s on %s: %s\n", (long long)r->runs, r->seconds, r->device, r->folder);
 }
 

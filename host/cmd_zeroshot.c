@@ -45,6 +45,13 @@ static void print_clusters(const TurtleZeroshotResult *r) {
     }
 }
 
+/* Without labels nothing is scored: how many samples each name was given. */
+static void print_sizes(const TurtleZeroshotResult *r) {
+    printf("%8s  %s\n", "samples", "name");
+    for (int64_t k = 0; k < r->classes; k++)
+        printf("%8lld  %s\n", (long long)r->class_sizes[k], r->class_names[k]);
+}
+
 static void print_and_free(TurtleZeroshotResult *r, const CommandFlags *flags) {
     command_hooks_end();
     if (flags->json) {
@@ -54,6 +61,7 @@ static void print_and_free(TurtleZeroshotResult *r, const CommandFlags *flags) {
                (long long)r->classes, (long long)r->prompts, (long long)r->samples, r->split,
                r->seconds, r->device);
         if (r->clusters) print_clusters(r);
+        else if (isnan(r->top1)) print_sizes(r);
     }
     turtle_zeroshot_result_free(r);
 }

@@ -248,6 +248,7 @@ static void json_fit(Json *j, double C, const LogregResult *fit) {
     json_real(j, "objective", fit->objective);
     json_integer(j, "iterations", fit->iterations);
     json_real(j, "gradient_norm", fit->gradient_norm);
+    json_bool(j, "converged", fit->reason != LBFGS_ITERATIONS);
     json_text(j, "stopped_by", lbfgs_reason(fit->reason));
 }
 
@@ -306,6 +307,7 @@ Status turtle_probe(const TurtleProbeOptions *o, TurtleProbeResult *out, Error *
         out->objective = last.objective;
         out->gradient_norm = last.gradient_norm;
         out->iterations = last.iterations;
+        out->converged = last.reason != LBFGS_ITERATIONS;
         out->classes = last.classes;
         out->unlabelled = p.in.train.unlabelled;
         out->val_unlabelled = p.in.val.unlabelled;

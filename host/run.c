@@ -1,5 +1,4 @@
 /* run.c - turtle_train: one training run, from files to files. The algorithm is in train.c. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -365,37 +364,6 @@ static Status train_loop(Run *run, Error *err) {
 
 /* --- what it leaves --------------------------------------------------------------------------- */
 
-/* A number, or a text where it is none. A seed beyond 63 bits stays a text, for no digit may be lost. */
-static void json_option(Json *j, const char *name, const char *value) {
-    char *end;
-    errno = 0;
-    const long long whole = strtoll(value, &end, 10);
-    if (end != value && !*end && errno == 0) {
-        json_integer(j, name, whole);
-        return;
-    }
-    const double real = strtod(value, &end);
-    if (end != value && !*end && strchr(value, '.')) json_real(j, name, real);
-    else json_text(j, name, value);
-}
-
-/* The member "options": an object of the `name value` lines. */
-static void json_options(Json *j, const char *lines) {
-    json_open(j, "options");
-    int dimension = 0;
-    for (const char *at = lines; *at;) {
-        const size_t n = strcspn(at, "\n"), name = strcspn(at, " ");
-        char key[64], value[256];
-        snprintf(key, sizeof key, "%.*s", (int)name, at);
-        if (strcmp(key, "dimension") == 0) /* of each space in turn */
-            snprintf(key, sizeof key, "dimension_%d", ++dimension);
-        snprintf(value, sizeof value, "%.*s", (int)(n - name - 1), at + name + 1);
-        json_option(j, key, value);
-        at += n + (at[n] == '\n');
-    }
-    json_close(j);
-}
-
 /* The options and inputs; with a result, all of it. */
 static char *run_json(const Run *run, const TurtleResult *result) {
     const TurtleTrainOptions *o = run->options;
@@ -403,7 +371,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_open(&j, NULL);
     json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
     json_bool(&j, "finished", result != NULL);
-    json_options(&j, run->dir.options);
+    run_options_json(&j, run->dir.options);
     made_json(&j, &run->dir.made);
     if (result) json_result(&j, result);
     if (result && o->profile) json_profile(&j, &run->ops);

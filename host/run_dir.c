@@ -56,6 +56,36 @@ char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *pri
     return text;
 }
 
+/* A number, or a text where it is none. A seed beyond 63 bits stays a text, for no digit may be lost. */
+static void json_option(Json *j, const char *name, const char *value) {
+    char *end;
+    errno = 0;
+    const long long whole = strtoll(value, &end, 10);
+    if (end != value && !*end && errno == 0) {
+        json_integer(j, name, whole);
+        return;
+    }
+    const double real = strtod(value, &end);
+    if (end != value && !*end && strchr(value, '.')) json_real(j, name, real);
+    else json_text(j, name, value);
+}
+
+void run_options_json(Json *j, const char *lines) {
+    json_open(j, "options");
+    int dimension = 0;
+    for (const char *at = lines; *at;) {
+        const size_t n = strcspn(at, "\n"), name = strcspn(at, " ");
+        char key[64], value[256];
+        snprintf(key, sizeof key, "%.*s", (int)name, at);
+        if (strcmp(key, "dimension") == 0) /* of each space in turn */
+            snprintf(key, sizeof key, "dimension_%d", ++dimension);
+        snprintf(value, sizeof value, "%.*s", (int)(n - name - 1), at + name + 1);
+        json_option(j, key, value);
+        at += n + (at[n] == '\n');
+    }
+    json_close(j);
+}
+
 static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *usual,
                          const char *prior, const Inputs *in) {
     if (o->out) {

@@ -113,6 +113,28 @@ typedef struct {
     char options[MOST_OPTIONS];
 } Saved;
 
+/* The member as it was written, for run_options_json writes the same options in the same way. */
+static void read_options(Saved *saved, JsonReader *r) {
+    if (json_peek(r) != '{') r->bad = true;
+    const char *from = r->at;
+    if (!json_skip(r)) return;
+    if (r->at - from < MOST_OPTIONS) memcpy(saved->options, from, (size_t)(r->at - from));
+    else r->bad = true;
+}
+
+/* Whether the options that a run was made with are those of these lines. */
+static bool same_options(const Saved *saved, const char *lines) {
+    Json j = {0};
+    json_open(&j, NULL);
+    run_options_json(&j, lines);
+    json_close(&j);
+    char *text = json_take(&j), *object = text ? strchr(text + 1, '{') : NULL;
+    if (object) object[strlen(object) - 1] = '\0'; /* the brace that closes the outer one */
+    const bool same = object && strcmp(object, saved->options) == 0;
+    free(text);
+    return same;
+}
+
 static bool read_saved(Saved *saved, TurtleSweepRun *run, const FileMap *map) {
     char key[64];
     JsonReader r = json_reader(map->data, map->bytes);
@@ -133,7 +155,7 @@ static bool read_saved(Saved *saved, TurtleSweepRun *run, const FileMap *map) {
         else if (strcmp(key, "finished") == 0) json_bool_value(&r, &saved->finished);
         else if (strcmp(key, "cross_val") == 0) json_bool_value(&r, &saved->scored);
         else if (strcmp(key, "T") == 0) json_integer_value(&r, &saved->T);
-        else if (strcmp(key, "options") == 0) json_text_value(&r, saved->options, MOST_OPTIONS);
+        else if (strcmp(key, "options") == 0) read_options(saved, &r);
         else json_skip(&r);
     }
     return json_finished(&r);
@@ -181,7 +203,7 @@ static Status read_run(Sweep *s, int64_t r, Error *err) {
     st = prior_open(&prior, t.prior, in.C, err);
     if (st == OK && !(options = run_options(&t, &in, prior.name))) st = out_of_memory(err);
     if (st == OK &&
-        (strcmp(options, saved.options) != 0 || saved.T != t.T || saved.scored != t.cross_val))
+        (!same_options(&saved, options) || saved.T != t.T || saved.scored != t.cross_val))
         st = fail(err, ERR_ARG,
                   "sweep: %s was made with other options or data: give those (--T, --batch_size, "
                   "--no_score, ...), another --out, or --restart",
@@ -523,7 +545,8 @@ static Status open_sweep(Sweep *s, Error *err) {
     if (o->jobs < 0) return fail(err, ERR_USAGE, "sweep: --jobs %d", o->jobs);
     Status st = shard_parse(&s->shard, o->shard, err);
     if (st == OK) st = open_device(s, err);
-    if (st == OK) st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_GRADIENTS, err);
+    if (st == OK)
+        st = inputs_open(&s->in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_GRADIENTS, err);
     if (st == OK && strcmp(s->common.precision, "auto") == 0)
         s->common.precision = inputs_precision(&s->in, s->ops.precision);
     if (st == OK) st = open_grid(s, err);

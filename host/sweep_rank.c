@@ -1,4 +1,5 @@
 /* sweep_rank.c - which run, and which number of classes, is the best, without a label. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,17 +58,23 @@ static double known_or_one(double x) {
 }
 
 /* Linear classifiers learn the labelling, the spaces find it each for itself, other seeds find it
- * too: each a share of samples beyond chance, and a good labelling has all three. */
+ * too: each a share of samples beyond chance, and a good labelling has all three. NaN where none of the
+ * three is known: such a run has no rank. */
 static double run_quality(const TurtleSweepRun *run) {
     if (run->failed) return -INFINITY;
+    if (isnan(run->corrected_score) && isnan(run->space_agreement) && isnan(run->stability))
+        return NAN;
     return known_or_one(run->corrected_score) * known_or_one(run->space_agreement) *
            known_or_one(run->stability);
 }
 
-/* The best first; among equals by name, so that the order is one. */
+/* The best first, then those without a rank, then those that failed; among equals by name, so that the
+ * order is one. */
 static int compare_runs(const void *x, const void *y) {
     const TurtleSweepRun *a = x, *b = y;
-    if (a->quality != b->quality) return a->quality < b->quality ? 1 : -1;
+    const double of_a = isnan(a->quality) ? -DBL_MAX : a->quality,
+                 of_b = isnan(b->quality) ? -DBL_MAX : b->quality;
+    if (of_a != of_b) return of_a < of_b ? 1 : -1;
     return strcmp(a->name, b->name);
 }
 
@@ -81,7 +88,7 @@ static int compare_classes(const void *x, const void *y) {
 static TurtleSweepClasses *find_classes(TurtleSweepResult *r, int64_t C) {
     for (int64_t i = 0; i < r->class_counts; i++)
         if (r->classes[i].classes == C) return &r->classes[i];
-    r->classes[r->class_counts] = (TurtleSweepClasses){.classes = C, .quality = -INFINITY};
+    r->classes[r->class_counts] = (TurtleSweepClasses){.classes = C, .quality = NAN};
     return &r->classes[r->class_counts++];
 }
 
@@ -94,7 +101,7 @@ static Status average(TurtleSweepResult *r, Error *err) {
         TurtleSweepClasses *c = find_classes(r, run->classes);
         if (run->failed) continue;
         c->runs++;
-        if (run->quality > c->quality) c->quality = run->quality;
+        if (isnan(c->quality) || run->quality > c->quality) c->quality = run->quality;
         c->generalization_score += run->generalization_score;
         c->corrected_score += run->corrected_score;
         c->space_agreement += run->space_agreement;

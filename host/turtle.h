@@ -166,6 +166,7 @@ typedef struct {
     int64_t unlabelled, val_unlabelled; /* samples without a known label: not learnt, not scored */
     double C, objective,
         gradient_norm;           /* sum of cross-entropies + |W|^2/(2C), largest derivative */
+    bool converged;              /* the last fit ended at its tolerance, not at max_iter */
     int64_t iterations, classes; /* of the last fit; that occur in the training split */
     double seconds;
     char device[16];
@@ -325,7 +326,9 @@ typedef struct {
     double space_agreement; /* on the training split */
     double stability;       /* mean ARI with the runs that differ by the seed alone */
     double size_entropy;    /* of the clusters' sizes, over ln classes */
-    double quality; /* corrected_score * space_agreement * stability, those that are known */
+    double
+        quality; /* corrected_score * space_agreement * stability, those that are known; NaN: none
+                       is, and the run is not ranked */
     int64_t clusters_found;
     double loss, entropy, cluster_acc, seconds;
 } TurtleSweepRun;
@@ -391,6 +394,8 @@ typedef struct {
     double top1, mean_class_acc; /* NaN without labels */
     TurtleClusterName *cluster;  /* (clusters); owned */
     int64_t clusters;
+    int64_t *class_sizes; /* (classes) samples that were given each class; owned */
+    char **class_names;   /* (classes) owned */
     double seconds;
     char device[16];
     char *line; /* the published line; owned */

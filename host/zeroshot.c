@@ -24,6 +24,9 @@ void turtle_zeroshot_result_free(TurtleZeroshotResult *r) {
         free(r->cluster[k].runner_up);
         free(r->cluster[k].mean_name);
     }
+    for (int64_t k = 0; r->class_names && k < r->classes; k++) free(r->class_names[k]);
+    free(r->class_names);
+    free(r->class_sizes);
     free(r->cluster);
     free(r->line);
     free(r->json);
@@ -134,6 +137,11 @@ static Status open_prompts(Call *c, Error *err) {
     if (st == OK && o->names) st = prompts_read_names(&c->prompts, o->names, err);
     if (st == OK && o->templates) st = prompts_read_templates(&c->prompts, o->templates, err);
     if (st == OK && o->default_template_only) st = prompts_default_template(&c->prompts, err);
+    if (st == OK && o->inputs.classes > 0 && o->inputs.classes != c->prompts.classes)
+        st = fail(err, ERR_USAGE,
+                  "zeroshot: --classes %lld, but %s has %lld names: leave --classes out",
+                  (long long)o->inputs.classes, o->names ? o->names : dataset,
+                  (long long)c->prompts.classes);
     return st;
 }
 
@@ -281,6 +289,20 @@ static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
     return whole ? OK : out_of_memory(err);
 }
 
+/* How many samples were given each name. */
+static Status count_names(const Call *c, TurtleZeroshotResult *out, Error *err) {
+    const Prompts *p = &c->prompts;
+    out->class_sizes = calloc((size_t)p->classes, sizeof *out->class_sizes);
+    out->class_names = calloc((size_t)p->classes, sizeof *out->class_names);
+    if (!out->class_sizes || !out->class_names) return out_of_memory(err);
+    for (int64_t i = 0; i < c->split->N; i++) out->class_sizes[c->classes.cluster[i]]++;
+    for (int64_t k = 0; k < p->classes; k++) {
+        out->class_names[k] = format_text("%s", p->names.item[p->begin[k]]);
+        if (!out->class_names[k]) return out_of_memory(err);
+    }
+    return OK;
+}
+
 static Status name_clusters(Call *c, TurtleZeroshotResult *out, Error *err) {
     Status st = find_clusters(c, err);
     if (st != OK) return st;
@@ -316,6 +338,14 @@ static char *zeroshot_json(const Call *c, const TurtleZeroshotResult *r) {
     json_integer(&j, "classes", r->classes);
     json_integer(&j, "prompts", r->prompts);
     json_inputs(&j, &c->in);
+    json_open_array(&j, "sizes");
+    for (int64_t k = 0; k < r->classes; k++) {
+        json_open(&j, NULL);
+        json_text(&j, "name", r->class_names[k]);
+        json_integer(&j, "samples", r->class_sizes[k]);
+        json_close(&j);
+    }
+    json_close_array(&j);
     json_open_array(&j, "clusters");
     for (int64_t k = 0; k < r->clusters; k++) {
         const TurtleClusterName *n = &r->cluster[k];
@@ -352,6 +382,7 @@ static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
     for (int64_t k = 0; k < out->classes; k++) out->prompts += prompts_of(&c->prompts, k);
     snprintf(out->device, sizeof out->device, "%s", c->ops.kind);
     Status st = score(c, out, err);
+    if (st == OK) st = count_names(c, out, err);
     if (st == OK && c->task.K) st = name_clusters(c, out, err);
     if (st == OK && c->options->predictions) st = write_predictions(c, err);
     return st;

@@ -41,6 +41,17 @@ Test(probe, writes_json_and_the_published_line, .timeout = 120) {
 
 /* One value, C = 1, on the samples that scikit-learn's train_test_split holds back: its accuracy
  * there, recorded. Then several: the best of them is taken and fitted again on all. */
+Test(probe, a_fit_that_has_not_converged_is_said, .timeout = 60) {
+    Ran ran;
+    run_turtle(&ran, "probe " PATCHES "--max_iter 2 --quiet");
+    cr_expect(ran.status == 0 && strstr(ran.out, "has not converged after 2 iterations"), "%s%s",
+              ran.out, ran.err);
+    run_turtle(&ran, "probe " PATCHES "--max_iter 2 --json --quiet");
+    cr_expect(strstr(ran.out, "\"converged\": false"), "%s", ran.out);
+    run_turtle(&ran, "probe " PATCHES "--tol 10 --quiet");
+    cr_expect(ran.status == 0 && !strstr(ran.out, "not converged"), "%s%s", ran.out, ran.err);
+}
+
 Test(probe, validation_chooses_C, .timeout = 300) {
     const double *recorded = golden("baselines/probe_sklearn.npy", DTYPE_F64, 3);
     Ran ran;

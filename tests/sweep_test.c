@@ -132,6 +132,35 @@ Test(sweep, judgement_is_what_the_formulas_say) {
     turtle_sweep_result_free(&r);
 }
 
+/* One space, one seed, no score: a rank would mean nothing. */
+Test(sweep, runs_of_which_nothing_is_known_are_not_ranked, .timeout = 60) {
+    TurtleSweepResult r = {.runs = 2};
+    int64_t none[4] = {0, 0, 1, 1}, *cluster[] = {none, none};
+    Error err;
+    r.run = calloc(2, sizeof *r.run);
+    for (int i = 0; i < 2; i++)
+        r.run[i] = (TurtleSweepRun){.classes = 2 + i,
+                                    .seed = 1,
+                                    .generalization_score = NAN,
+                                    .space_agreement = NAN,
+                                    .clusters_found = 2};
+    ASSERT_OK(sweep_judge(&r, cluster, 4, &err), err);
+    cr_expect(isnan(r.run[0].quality) && isnan(r.run[1].quality) && isnan(r.classes[0].quality));
+    cr_expect(r.recommended == 0);
+    turtle_sweep_result_free(&r);
+
+    Ran ran;
+    char *folder = temporary_folder();
+    run_turtle(
+        &ran,
+        "sweep --features build/data/demo/representations/patches/mnist_train.npy --classes 3 "
+        "--seeds 1 --T 2 --batch_size 500 --no_score --quiet --out %s/s",
+        folder);
+    cr_expect(ran.status == 0 && strstr(ran.out, "are not ranked") && !strstr(ran.out, "best run"),
+              "%s%s", ran.out, ran.err);
+    remove_folder(folder);
+}
+
 /* --- calls ------------------------------------------------------------------------------------ */
 
 /* 60 samples around four points, in two spaces of 6 and 9 dimensions. */
