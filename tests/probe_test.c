@@ -173,7 +173,7 @@ Test(probe, train_tells_the_generalization_score, .timeout = 300) {
               strstr(text, "\"cross_val\": true"));
     run_turtle(&ran,
                "train --features " DEMO "/representations/patches/mnist_train.npy --classes "
-               "10 --T 2 --quiet --json --out %s",
+               "10 --T 2 --restart --quiet --json --out %s",
                folder);
     cr_expect(ran.status == 0 && strstr(ran.out, "\"generalization_score\": null"), "%s", ran.err);
     free(json);
