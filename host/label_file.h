@@ -1,9 +1,10 @@
 /* label_file.h - a file of labels: one per sample, whatever type they were saved in.
  *
  * .npy of any integer or float type, of bool or of texts ('<U5', '|S3'), of shape (N,), (N,1) or
- * (1,N), also in .npz, .pt and .safetensors (io/array_file.h); anything else is text with one label a line, from a file, a pipe or `-`. Texts that are all
- * numbers are read as numbers. Not known are -1, NaN, an empty label and the `-` of image lists; and the least
- * int64, which numpy makes of a NaN. */
+ * (1,N), also in .npz, .pt and .safetensors (io/array_file.h); anything else is text with one label
+ * a line, from a file, a pipe or `-`. Texts that are all numbers are read as numbers. Not known are
+ * -1, NaN, an empty label, the `-` of image lists, and the least int64, which numpy makes of a NaN.
+ */
 #ifndef TURTLE_HOST_LABEL_FILE_H
 #define TURTLE_HOST_LABEL_FILE_H
 
@@ -22,8 +23,8 @@ typedef struct {
     char header[64];        /* the first line, taken as the name of the column; or "" */
 } LabelFacts;
 
-/* y (N): the number in `table` of each sample's label, or LABEL_UNKNOWN. Refuses, naming the file, what
- * does not hold N labels; `samples_of` is the file of the samples. */
+/* y (N): the number in `table` of each sample's label, or LABEL_UNKNOWN. Refuses, naming the file,
+ * what does not hold N labels; `samples_of` is the file of the samples. */
 Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samples_of,
                        LabelTable *table, LabelFacts *facts, Error *err);
 

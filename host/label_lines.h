@@ -13,10 +13,10 @@ typedef struct {
     int header; /* 1: item[0] is the name of the column, else 0 */
 } LabelLines;
 
-/* Splits the text of a file of `expected` labels. Blank lines are empty labels, but those at the end
- * of the file beyond `expected`. The first line is a header where it is no number, occurs nowhere else
- * and is one line too many, or says `label` or a word like it above numbers. Several columns are
- * ERR_FORMAT, as is what text_lines_of refuses. */
+/* Splits the text of a file of `expected` labels. Blank lines are empty labels, but those at the
+ * end of the file beyond `expected`. The first line is a header where it is no number, occurs
+ * nowhere else and is one line too many, or says `label` or a word like it above numbers. Several
+ * columns are ERR_FORMAT, as is what text_lines_of refuses. */
 Status label_lines_open(LabelLines *out, const FileMap *text, const char *path, int64_t expected,
                         Error *err);
 void label_lines_close(LabelLines *lines); /* NULL and twice are fine */

@@ -1,7 +1,8 @@
 /* label_table.h - one number for every distinct label of all splits.
  *
- * A label is a text: whole numbers are written as decimals, so 3, 3.0 and a "3" of a text file are one
- * label whatever type each split's file has. Memory follows the distinct labels, not their values. */
+ * A label is a text: whole numbers are written as decimals, so 3, 3.0 and a "3" of a text file are
+ * one label whatever type each split's file has. Memory follows the distinct labels, not their
+ * values. */
 #ifndef TURTLE_HOST_LABEL_TABLE_H
 #define TURTLE_HOST_LABEL_TABLE_H
 

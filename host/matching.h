@@ -15,9 +15,9 @@ typedef struct {
 } SparseTable;
 
 /* The one-to-one matching of rows and columns with the greatest sum of weights, as hungarian_i64
- * finds with `maximize`, in memory that follows the entries instead of rows x cols. A row that gains
- * nothing stays unmatched: its col_of_row (rows) is -1. Time is O(rows x entries) at worst; on
- * contingency tables, where searches end early, it is far less. */
+ * finds with `maximize`, in memory that follows the entries instead of rows x cols. A row that
+ * gains nothing stays unmatched: its col_of_row (rows) is -1. Time is O(rows x entries) at worst;
+ * on contingency tables, where searches end early, it is far less. */
 Status matching_greatest(const SparseTable *table, int64_t *col_of_row, Error *err);
 
 #endif

@@ -15,8 +15,8 @@ typedef struct {
 } NpyText;
 
 /* Whether the bytes are such a file; false for any other .npy file and for anything else. Every
- * size is checked: a header of texts that is damaged or wants more bytes than there are is ERR_FORMAT.
- * What *out points to lies in `bytes`. */
+ * size is checked: a header of texts that is damaged or wants more bytes than there are is
+ * ERR_FORMAT. What *out points to lies in `bytes`. */
 Status npy_text_open(NpyText *out, bool *is, const uint8_t *bytes, int64_t n, const char *path,
                      Error *err);
 /* Element i as UTF-8 with a zero byte behind it, in `text`, which holds npy_text_bytes(npy).

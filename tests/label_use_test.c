@@ -2,7 +2,7 @@
 #include "../io/npy.h"
 #include "check.h"
 
-/* --- samples in three clear groups ------------------------------------------------------------- */
+/* --- samples in three clear groups ------------------------------------------------------------ */
 
 enum { N = 60, D = 4, GROUPS = 3 };
 
@@ -27,7 +27,7 @@ static char *sample_folder(int64_t val) {
     return folder;
 }
 
-/* Labels as the text of a file: names[group], names[0] replaced by `first` where that is not NULL. */
+/* Labels as the text of a file: names[group] of each sample. */
 static void write_labels(const char *folder, const char *file, const char *const *names,
                          int64_t count) {
     char *path = format_text("%s/%s", folder, file);
