@@ -1,6 +1,6 @@
 # Makefile - builds `turtle`, its tests and its demo. `make help` lists the targets.
 
-VERSION := 0.7.0
+VERSION := 0.8.0
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 ARCH    ?= $(if $(CI),sm_90a,sm_80 sm_90a compute_80)#  of the kernels; compute_80 is PTX: every later GPU
