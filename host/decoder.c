@@ -35,7 +35,7 @@ static char *find_program(const char *name) {
     return NULL;
 }
 
-/* What children keep of this program's environment, and what is set: one thread each, for several
+/* Variables that children keep of this program's environment, and those that are set: one thread each, for several
  * run at once, messages in English, and ImageMagick's own limits. */
 static char **make_environment(void) {
     static const char *const kept[] = {"PATH=", "HOME=", "TMPDIR=", "LD_LIBRARY_PATH=", "MAGICK_"};

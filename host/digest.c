@@ -9,7 +9,7 @@
 #include "../io/sha256.h"
 #include "report.h"
 
-/* What <path>.sha256 says: "<digest> <bytes> <seconds>.<nanoseconds>". */
+/* The line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
 static void state_line(char line[160], const char *hex, const struct stat *s) {
     snprintf(line, 160, "%s %lld %lld.%09ld", hex, (long long)s->st_size,
              (long long)s->st_mtim.tv_sec, s->st_mtim.tv_nsec);

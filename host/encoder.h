@@ -60,7 +60,7 @@ int64_t encoder_features(const Encoder *e); /* numbers per image */
 void encoder_made(const Encoder *e, Made *made);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *encoder_said(const Encoder *e);
-/* What the tensors do not say of it. */
+/* Facts of the network that its tensors do not say. */
 const EncoderFacts *encoder_known(const Encoder *e);
 /* Sizes of the rule by which a picture becomes the encoder's (encoder_known: rule). */
 void encoder_image_size(const Encoder *e, int *resize, int *side);

@@ -107,7 +107,7 @@ static void choose_used(Search *s) {
     s->out->width = text ? shape->text_width : shape->width;
 }
 
-/* What the published network of these widths has, or the one whose layout this is: an assumption,
+/* Facts of the published network of these widths, or of the one whose layout this is: an assumption,
  * unless the file itself is known. */
 static void assume(Search *s) {
     static const float means[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
@@ -225,7 +225,7 @@ static void take_size(Search *s, const ConfigFile *file) {
     }
 }
 
-/* What `file` says of pictures and no earlier file has. */
+/* Takes from `file` the facts of pictures that no earlier file has. */
 static Status take_pictures(Search *s, const ConfigFile *file, bool seen[FACTS], Error *err) {
     const EncoderConfig *c = &file->config;
     EncoderFacts *f = s->out;

@@ -15,7 +15,7 @@
 #include "earlier_rows.h"
 #include "made.h"
 
-/* What a file is to be. The caller owns all of it, until feature_file_close. */
+/* Describes the file that is to be written. The caller owns all of it until feature_file_close. */
 typedef struct {
     const char *stem; /* <root>/representations/<phi>/<name>_<split>[.<I>of<N>] */
     const char

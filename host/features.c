@@ -316,7 +316,7 @@ static void piece_close(Piece *p, bool keep) {
     free(p->features);
 }
 
-/* What became of the images: the final names, and the list of those that were skipped. */
+/* Writes the final names of the images, and the list of those that were skipped. */
 static Status piece_finish(Call *c, Piece *p, Error *err) {
     const int64_t rows = feature_file_rows(&p->file);
     if (rows == 0)

@@ -131,7 +131,7 @@ static int take_texts(TurtleTexts *out, int argc, char **argv) {
     return n;
 }
 
-/* What a person may not expect of a flag: that an earlier one no longer counts, that it changes
+/* Says what a person may not expect of a flag: that an earlier one no longer counts, that it changes
  * nothing. */
 static void remark(const Flag *f, const void *field, const void **seen, int *count,
                    const char *ignored, Error *said) {

@@ -109,7 +109,7 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
 
 typedef enum { HOLDS_TENSORS, HOLDS_AN_ARRAY, HOLDS_ARRAYS } Holding;
 
-/* What the first bytes of a file say; a file that cannot be opened is left to whoever reads it. */
+/* Looks at the first bytes of a file; a file that cannot be opened is left to whoever reads it. */
 static Holding holding(const char *path) {
     Holding is = HOLDS_TENSORS;
     FileMap map;
@@ -187,7 +187,7 @@ static void json_fact(Json *j, const EncoderFacts *f, Fact fact) {
     json_close(j);
 }
 
-/* What the tensors of one tower do not say: what would be run, and where that comes from. */
+/* Prints the facts of one tower that tensors do not say: their values, and where each comes from. */
 static void info_facts(Weights *w, const EncoderShape *s, Tower tower, const FactOptions *options,
                        char **text, Json *j) {
     EncoderFacts f;

@@ -177,7 +177,7 @@ static size_t stem_of(const char *name) {
     return n;
 }
 
-/* What a space is called: a phi as it is; a file by its stem, and x.npz:name as x_name. Fresh memory. */
+/* Returns the name of a space: a phi as it is; a file by its stem, and x.npz:name as x_name. Fresh memory. */
 static char *space_name(const char *text) {
     const char *slash = strrchr(text, '/'), *cut = NULL;
     if (!file_exists(text) && (cut = strrchr(text, ':'))) { /* a name may hold slashes */

@@ -207,7 +207,7 @@ static Status read_lines(Reader *r, const FileMap *bytes, Error *err) {
 
 /* --- which of them ---------------------------------------------------------------------------- */
 
-/* What begins with these bytes is another kind of file, which people do save labels in. */
+/* Files that begin with these bytes are of other kinds, in which people do save labels. */
 static Status refuse_others(const Reader *r, const FileMap *f, Error *err) {
     static const struct {
         const char *magic;

@@ -12,7 +12,7 @@
 
 #define LABEL_UNKNOWN (-1)
 
-/* What a caller may have to say of a file that was read. */
+/* Facts of a file that was read, which the caller may have to say. */
 typedef struct {
     int64_t unknown;  /* labels that are not known */
     int64_t fraction; /* the first sample whose label is a number, but not a whole one; -1: none */

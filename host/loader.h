@@ -14,7 +14,7 @@ typedef struct {
     bool decoded;       /* another program made pixels of it */
 } Loaded;
 
-/* What is done with every picture. */
+/* Settings that hold for every picture. */
 typedef struct {
     ResizeRule rule;
     bool orient; /* turn it as EXIF says */

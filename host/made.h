@@ -27,7 +27,7 @@ void made_add_bytes(Made *m, const char *name, const char *what, const void *dat
 /* The member "made_with". */
 void made_json(Json *j, const Made *m);
 
-/* What a JSON file says. */
+/* Content of a JSON file of made_with. */
 typedef struct {
     bool there;    /* the file exists */
     bool finished; /* its member of that name; true without one */

@@ -23,7 +23,7 @@ const PublishedModel *model_find(const char *phi);
 const PublishedModel *model_first(void);
 const PublishedModel *model_next(const PublishedModel *model);
 
-/* What the tensors of a published network do not say. */
+/* Facts of a published network that its tensors do not say. */
 typedef struct {
     EncoderKind kind;
     int64_t width, depth, patch; /* of exactly these */

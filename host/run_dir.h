@@ -37,7 +37,7 @@ Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const char *
 /* Everything that an interrupted run and its continuation must share but T, as `name value` lines;
  * fresh memory. */
 char *run_options(const TurtleTrainOptions *options, const Inputs *in, const char *prior);
-/* Those lines as the member "options", an object of numbers and texts. */
+/* Writes the lines of run_options as the member "options", an object of numbers and texts. */
 void run_options_json(Json *j, const char *lines);
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);

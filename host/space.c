@@ -222,7 +222,7 @@ Status space_check_range(const Space *s, SpaceUse use, const TurtleHooks *hooks,
     return OK;
 }
 
-/* What float16 holds. */
+/* Largest magnitude that float16 holds. */
 static const double MOST_FLOAT16 = 65504.0;
 
 int space_exponent(const Space *s) {

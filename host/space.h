@@ -28,7 +28,7 @@ int space_unit_exponent(const Space *s);
 /* Divides every feature by 2^exponent, in memory: exact but for what falls below 2^-149. */
 Status space_scale(Space *s, int exponent, Error *err);
 
-/* What the features are for. */
+/* Purpose of the features. */
 typedef enum {
     SPACE_LINEAR, /* products with given weights: float32 must hold every feature */
     SPACE_GRADIENTS /* gradient steps: float32 must hold their squares, and steps suit features near 1 */

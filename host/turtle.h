@@ -413,7 +413,7 @@ TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
  * checkpoints).
  * *text is for people, *json one object; both are fresh memory for free(). */
 TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
-/* The same of weights whose encoder is given some facts. */
+/* Opens the text encoder of weights to which some facts are given. */
 TURTLE_API Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder,
                                       int64_t image_size, char **text, char **json, Error *err);
 

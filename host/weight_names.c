@@ -44,7 +44,7 @@ typedef struct {
 
 enum { MAX_CANDIDATES = 16, MAX_GROUPS = 12, MAX_LABEL = 64, MAX_LIST = 600 };
 
-/* What is passed over, by the part of the file that it belongs to. */
+/* Counts of tensors that are passed over, by the part of the file that each belongs to. */
 typedef struct {
     char label[MAX_LABEL];
     int count;

@@ -204,7 +204,7 @@ static Status choose_space(Call *c, int space, const char *path, int64_t d, Erro
                 c->space->path, (long long)c->space->features.d, path, (long long)d);
 }
 
-/* What memory is for: more than TEXTS are never at hand. */
+/* Memory is there for TEXTS prompts: more are never at hand. */
 static int64_t texts_at_a_time(const TurtleZeroshotOptions *o) {
     return o->batch_size && o->batch_size < TEXTS ? o->batch_size : TEXTS;
 }

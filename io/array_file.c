@@ -42,7 +42,7 @@ static Status split_spec(ArrayFile *out, const char *spec, Error *err) {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* What a file holds, for a message: "a, b, c, ... (12 in all)". */
+/* Lists the arrays of a file for a message: "a, b, c, ... (12 in all)". */
 typedef struct {
     char text[224];
     size_t used;

@@ -46,7 +46,7 @@ void array_close(ArrayFile *array); /* NULL and twice are fine */
  * and bool); ERR_ARG for the other kind of type, ERR_FORMAT for a uint64 beyond int64. */
 Status array_read_f32(const ArrayFile *array, int64_t first, int64_t n, float *out, Error *err);
 Status array_read_i64(const ArrayFile *array, int64_t first, int64_t n, int64_t *out, Error *err);
-/* The same as float64: any type; whole numbers beyond 2^53 are rounded. */
+/* Reads an array of any type as float64; whole numbers beyond 2^53 are rounded. */
 Status array_read_f64(const ArrayFile *array, int64_t first, int64_t n, double *out, Error *err);
 
 /* "(50000, 768)" */

@@ -341,7 +341,7 @@ static void take_members(ConfigParser *p, File *f, EncoderConfig *out) {
     }
 }
 
-/* What transformers fills in. */
+/* Values that transformers fills in. */
 static void fill_hugging_face(ConfigTower *t, const char *act, double eps, int64_t heads) {
     if (!t->said) return;
     if (!*t->activation) {

@@ -29,7 +29,7 @@ bool file_exists(const char *path) {
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* What an entry is that is not a regular file. */
+/* Returns the kind of an entry that is not a regular file. */
 static const char *kind_of(mode_t mode) {
     return S_ISDIR(mode)    ? "a folder"
            : S_ISFIFO(mode) ? "a pipe"

@@ -32,7 +32,7 @@ static Status make_parent(const char *path, Error *err) {
 
 /* --- where a path leads ----------------------------------------------------------------------- */
 
-/* What is behind a path that is written to. */
+/* Kinds of targets behind a path that is written to. */
 typedef struct {
     char *path;      /* the path itself, or the target of its links; owned */
     int descriptor;  /* the path stands for this open descriptor, or -1 */

@@ -178,7 +178,7 @@ static int64_t count_words(const Line *line, char delimiter, bool *first) {
     return words;
 }
 
-/* What a line is cut at: the first of these that stands in it. */
+/* A line is cut at the first of these that stands in it. */
 static char delimiter_of(const Line *line) {
     static const char delimiters[] = "\t;, ";
     for (const char *d = delimiters; *d; d++)

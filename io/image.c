@@ -8,7 +8,7 @@
 
 const char image_no_memory[] = "out of memory";
 
-/* What is brought as a picture and is none, by its first bytes. */
+/* Files that are brought as pictures and are none, by their first bytes. */
 static const char *mistaken_for(const Look *f) {
     if (begins(f, 0, "version https://git-lfs")) return "a pointer of git-lfs: run `git lfs pull`";
     if (begins(f, 0, "<!DOCTYPE") || begins(f, 0, "<!doctype") || begins(f, 0, "<html") ||

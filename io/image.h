@@ -19,7 +19,7 @@
 
 enum { IMAGE_MAX_SIDE = 65500, IMAGE_MAX_PIXELS = 1 << 28 };
 
-/* What a file says of itself beside its pixels. */
+/* Facts that a file states beside its pixels. */
 typedef struct {
     int orientation;         /* of EXIF, 1..8; 1: as stored */
     const char *unread;      /* the variety that is not read, "12-bit JPEG"; NULL: it is read */

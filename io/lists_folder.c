@@ -289,7 +289,7 @@ static Status keep_classes(SourceList *list, Names *names, Error *err) {
     return OK;
 }
 
-/* What is unusual about a split: images without a class, classes of one split alone. */
+/* Says what is unusual about a split: images without a class, classes of one split alone. */
 static Status note_split(Listing *l, const SourceList *list, const char *inside, int64_t loose,
                          const Classes *c, Error *err) {
     const char *const slash = *inside ? "/" : "";
@@ -351,7 +351,7 @@ static Status open_split(Listing *l, int split, const char *inside, const Source
 
 /* --- a folder --------------------------------------------------------------------------------- */
 
-/* What lies beside the folders of the splits. */
+/* Names the entries beside the folders of the splits. */
 static Status leave_others(Listing *l, const char *train, const char *val, Error *err) {
     Status st = OK;
     for (int64_t i = 0; st == OK && i < l->folders.count; i++) {

@@ -207,7 +207,7 @@ static int by_path_then_line(const void *a, const void *b) {
     return order ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* The same image twice is allowed; whoever did not mean it should know. */
+/* An image may stand twice; whoever did not mean it should know. */
 static Status note_repeated(SourceSplits *out, const Table *t, Error *err) {
     const Row **row = malloc((size_t)t->count * sizeof *row);
     const Row *first = NULL, *again = NULL;
@@ -251,7 +251,7 @@ static Status note_words(SourceSplits *out, const Table *t, bool named, int64_t 
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* What names are relative to: the list's folder, of a pipe the current one. */
+/* Names are relative to the list's folder, and in a pipe to the current one. */
 static char *folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     if (!slash || strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)

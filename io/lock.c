@@ -31,7 +31,7 @@ static Outcome try_lock(int fd) {
     return errno == EAGAIN || errno == EACCES ? HELD : IMPOSSIBLE;
 }
 
-/* What the holder wrote: "process 12 on host since 2026-01-31 12:00:00", or nothing. */
+/* Reads the holder's line: "process 12 on host since 2026-01-31 12:00:00", or nothing. */
 static void read_holder(char text[TEXT], int fd) {
     const ssize_t n = pread(fd, text, TEXT - 1, 0);
     text[n > 0 ? n : 0] = '\0';

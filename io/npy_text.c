@@ -7,7 +7,7 @@
 
 enum { MOST_WIDTH = 1 << 20 };
 
-/* What stands behind "'key':" in the header, spaces passed over; NULL if it is not there. */
+/* Returns the text behind "'key':" in the header, spaces passed over; NULL if the key is not there. */
 static const char *value_of(const char *header, const char *key) {
     const char *at = strstr(header, key);
     if (!at) return NULL;

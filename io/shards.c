@@ -8,7 +8,7 @@
 
 enum { MAX_NAME = 4096, MAX_SHARDS = 4096, MAX_INDEX = 1 << 26, SHARD_DIGITS = 5 };
 
-/* What the index says of a tensor. */
+/* A tensor's entry of the index. */
 typedef struct {
     char *name; /* owned */
     int shard;

@@ -31,7 +31,7 @@ typedef struct {
 
 /* Reads `path`, which may be a pipe or `-` (file_read_text). Messages begin with "module: path:". On failure *out is zeroed. */
 Status text_lines_open(TextLines *out, const char *module, const char *path, Error *err);
-/* The same of bytes that are read already, for a caller who looks at them first; they are copied. */
+/* Opens bytes that are read already, for a caller who looks at them first; the bytes are copied. */
 Status text_lines_of(TextLines *out, const char *module, const char *path, const FileMap *bytes,
                      Error *err);
 /* The next line, blank ones too: it is for the caller to say what they mean. Returns false at the

@@ -56,7 +56,7 @@ typedef struct {
 /* What a device and its queues can do beside arithmetic. */
 typedef struct {
     void (*close)(Device *device); /* ops_close calls it */
-    /* What a thread calls first that did not open the device and has queues of its own on it: CUDA's
+    /* Called first by a thread that did not open the device and has queues of its own on it, for CUDA's
      * current device belongs to a thread. */
     Status (*enter)(Device *device, Error *err);
     /* Zeroed memory, aligned to 64 bytes at least. ERR_MEMORY names the size. */

@@ -19,7 +19,7 @@ static const uint8_t *dumped(const char *path, int64_t n) {
     return npy.data;
 }
 
-/* What our decoder, a turn and the resizing make of one file. */
+/* Decodes, turns and resizes one file. */
 static void expected_pixels(uint8_t out[PIXELS], const char *path, bool turned) {
     FileMap map;
     Image image;

@@ -75,7 +75,7 @@ static void fuzz_names(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
-/* What an earlier call left: rows, their names, and what they were made with. */
+/* Rows that an earlier call left, their names, and what they were made with. */
 static void fuzz_rows(const uint8_t *data, size_t bytes) {
     char path[64], text[MADE_TEXT];
     int fd;

@@ -83,7 +83,7 @@ Test(outputs, standard_output_holds_one_file_alone, .timeout = 120) {
     remove_folder(folder);
 }
 
-/* What cannot be written is one line and exit status 1, whoever is at the other end. */
+/* A target that cannot be written gives one line and exit status 1, whoever is at the other end. */
 Test(outputs, what_cannot_be_written_is_one_line, .timeout = 120) {
     char *folder = temporary_folder(), said[4096];
     static const struct {
@@ -382,7 +382,7 @@ Test(outputs, features_take_the_rows_that_are_there, .timeout = 300) {
     remove_folder(folder);
 }
 
-/* What was made with something else is not continued, and the line names it. */
+/* Rows that were made with something else are not continued, and the line names the difference. */
 Test(outputs, features_of_other_options_or_weights_are_not_continued, .timeout = 300) {
     char *folder = temporary_folder(), said[4096];
     static const struct {

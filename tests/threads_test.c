@@ -109,7 +109,7 @@ Test(threads, a_loop_may_stand_inside_a_loop) {
     cr_expect(atomic_load(&c.faults) == 0, "%lld faults", (long long)atomic_load(&c.faults));
 }
 
-/* What one thread wrote, the next loop reads on whatever thread: no atomics, so that ThreadSanitizer
+/* A loop reads, on whatever thread, what one thread of the last loop wrote: no atomics, so that ThreadSanitizer
  * would see a missing order. */
 typedef struct {
     int64_t *from, *to;

@@ -85,7 +85,7 @@ Test(torch_file, numbers_are_read_as_asked) {
     tensor_file_close(&file);
 }
 
-/* What a training leaves beside its tensors, pickled by CPython. */
+/* Settings that a training leaves beside its tensors, pickled by CPython. */
 Test(torch_file, settings_beside_tensors_are_passed_over) {
     static const char *const paths[] = {"tests/goldens/torch/args_2.pt",
                                         "tests/goldens/torch/args_4.pt"};

@@ -35,7 +35,7 @@ Status cpu_pixels(Queue *q, float *out, const uint8_t *pixels, const float mean[
     return OK;
 }
 
-/* What the operations on images of tokens share; each uses what it needs. */
+/* Arguments of the operations on images of tokens; each uses those that it needs. */
 typedef struct {
     float *out;
     int64_t out_row;
