@@ -55,11 +55,6 @@ static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
     Status st = labels && path ? gather_labels(labels, &count, o, in, list, split, err)
                                : fail(err, ERR_MEMORY, "labels: out of memory");
     for (int64_t i = 0; st == OK && i < count; i++) unknown += labels[i] < 0;
-    if (unknown && unknown == count)
-        st = fail(err, ERR_FORMAT,
-                  "labels: %s: no label of the %s split is known: class folders or a list with "
-                  "labels say them",
-                  in->name, split);
     if (st == OK && unknown)
         notice(
             &o->common.hooks,
@@ -134,12 +129,24 @@ static Status open_inputs(ImageInputs *in, const TurtleLabelsOptions *o, Error *
     return image_inputs_open(in, &o->images, root, &listing, err);
 }
 
+/* Labels of one split suffice: those of the other one are then written as unknown. */
+static bool any_known(const SourceSplits *splits) {
+    bool known = false;
+    for (int64_t i = 0; i < splits->train.count; i++) known |= splits->train.source[i].label >= 0;
+    for (int64_t i = 0; i < splits->val.count; i++) known |= splits->val.source[i].label >= 0;
+    return known;
+}
+
 Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out, Error *err) {
     ImageInputs in;
     *out = (TurtleFilesResult){0};
     const double started = now_seconds();
     Status st = open_inputs(&in, options, err);
     if (st == OK) fates_tell(&in, &options->common.hooks);
+    if (st == OK && !any_known(&in.splits))
+        st = fail(err, ERR_FORMAT,
+                  "labels: %s: no label is known: class folders or a list with labels say them",
+                  in.name);
     if (st == OK && in.splits.train.count)
         st = write_split(options, &in, &in.splits.train, "train", out, err);
     if (st == OK && in.splits.val.count)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../io/file.h"
@@ -83,6 +84,42 @@ static bool names_output(const Flag *flag) {
     return strcmp(flag->name, "predictions") == 0 || strcmp(flag->name, "probabilities") == 0;
 }
 
+/* Whether `input`, which may be FILE:NAME, is the regular file that `output` names. */
+static bool same_file(const char *input, const char *output) {
+    struct stat in, out;
+    if (!input || stat(output, &out) != 0 || !S_ISREG(out.st_mode)) return false;
+    const char *cut = strrchr(input, ':');
+    char *file =
+        stat(input, &in) != 0 && cut ? format_text("%.*s", (int)(cut - input), input) : NULL;
+    const bool found = stat(file ? file : input, &in) == 0;
+    free(file);
+    return found && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+}
+
+/* An output never takes the place of what the same call reads, or writes elsewhere. */
+static Status check_clash(const FlagTable *tables, int count, const Flag *output, const char *path,
+                          Error *err) {
+    for (int t = 0; t < count; t++)
+        for (const Flag *f = tables[t].flags; f->name; f++) {
+            const char *field = (const char *)tables[t].fields + f->field;
+            TurtleTexts texts = {0};
+            const char *one = NULL;
+            if (f->type == FLAG_TEXTS) texts = *(const TurtleTexts *)field;
+            if (f->type == FLAG_TEXT && f->help && f != output) one = *(const char *const *)field;
+            if (one && names_output(f) && strcmp(one, path) == 0)
+                return fail(err, ERR_USAGE, "--%s and --%s: both name %s: expected two files",
+                            f->name, output->name, path);
+            bool read = one && same_file(one, path);
+            for (int64_t i = 0; i < texts.count; i++) read |= same_file(texts.item[i], path);
+            if (read)
+                return fail(err, ERR_USAGE,
+                            "--%s %s: is the file of --%s, which would be lost: expected another "
+                            "name",
+                            output->name, path, f->name);
+        }
+    return OK;
+}
+
 /* `-` stands for one input and one output, and stdout holds that output alone. What cannot be
  * written is refused before the work. */
 static Status check_files(const FlagTable *tables, int count, bool json, Error *err) {
@@ -93,7 +130,9 @@ static Status check_files(const FlagTable *tables, int count, bool json, Error *
             const char *text = *(const char *const *)((const char *)tables[t].fields + f->field);
             const bool output = names_output(f);
             const Flag **dash = output ? &out : &in;
-            const Status st = text && output ? file_check_output(text, err) : OK;
+            Status st = text && output ? file_check_output(text, err) : OK;
+            if (st == OK && text && output && !file_is_stdout(text))
+                st = check_clash(tables, count, f, text, err);
             if (st != OK) return st;
             if (!text || (output ? !file_is_stdout(text) : strcmp(text, "-") != 0)) continue;
             if (*dash)
@@ -221,12 +260,14 @@ int main(int argc, char **argv) {
         return 2;
     }
     const bool help = is_any(argv[1], "--help", "-h", "help");
-    if (help && argc == 2) {
+    if (help && (argc == 2 || is_any(argv[2], "help", "version", "--help"))) {
         print_usage(stdout);
         return 0;
     }
     if (is_any(argv[1], "--version", "-V", "version")) {
-        printf("turtle %s\n", turtle_version());
+        const bool json = argc > 2 && strcmp(argv[2], "--json") == 0;
+        printf(json ? "{\"command\": \"version\", \"version\": \"%s\"}\n" : "turtle %s\n",
+               turtle_version());
         return 0;
     }
     char *of_command[] = {argv[0], argv[2], "--help"}; /* help CMD is CMD --help */

@@ -85,6 +85,30 @@ static Status check_classes(const Probe *p, const Split *split, Error *err) {
     return OK;
 }
 
+/* Classes of the validation split that nothing was learnt of are not left unsaid. */
+static Status tell_strangers(const Probe *p, Error *err) {
+    const Split *train = &p->in.train, *val = &p->in.val;
+    int64_t strangers = 0, known = 0, first = -1;
+    bool *learnt = calloc((size_t)p->in.labels.count + 1, sizeof *learnt);
+    if (!learnt) return fail(err, ERR_MEMORY, "probe: out of memory");
+    for (int64_t i = 0; i < train->N; i++)
+        if (train->y_true[i] >= 0) learnt[train->y_true[i]] = true;
+    for (int64_t i = 0; i < val->N; i++) {
+        const int64_t y = val->y_true[i];
+        known += y >= 0;
+        if (y < 0 || learnt[y]) continue;
+        if (strangers++ == 0) first = y;
+    }
+    if (strangers)
+        notice(p->hooks,
+               "probe: %s: %lld of %lld samples have a class that the training split has not, as "
+               "'%.60s': they count as wrong",
+               val->labels_path, (long long)strangers, (long long)known,
+               label_table_text(&p->in.labels, first));
+    free(learnt);
+    return OK;
+}
+
 static Status open_inputs(Probe *p, Error *err) {
     const TurtleProbeOptions *o = p->options;
     Status st = inputs_open(&p->in, &o->inputs, &o->common,
@@ -106,7 +130,8 @@ static Status open_inputs(Probe *p, Error *err) {
     p->C = p->in.labels.count;
     if (p->C < 2) p->C = 2; /* one class alone: predicted everywhere */
     st = check_classes(p, train, err);
-    return st == OK && val->y_true ? check_classes(p, val, err) : st;
+    if (st == OK && val->y_true) st = check_classes(p, val, err);
+    return st == OK && val->y_true ? tell_strangers(p, err) : st;
 }
 
 /* Fresh numbers of the samples whose label is known; NULL: out of memory. */

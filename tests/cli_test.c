@@ -400,8 +400,12 @@ Test(cli, help_in_every_spelling) {
         run_turtle(&ran, "%s", versions[i]);
         cr_expect(ran.status == 0 && strncmp(ran.out, "turtle 0.", 9) == 0, "%s", ran.out);
     }
-    for (int i = 0; i < 3; i++) {
-        run_turtle(&ran, "%s", i == 0 ? "help" : i == 1 ? "-h" : "--help");
+    run_turtle(&ran, "version --json");
+    cr_expect(ran.status == 0 && strstr(ran.out, "\"version\": \"0.") != NULL && ran.out[0] == '{',
+              "%s", ran.out);
+    static const char *const helps[] = {"help", "-h", "--help", "help help", "help version"};
+    for (int i = 0; i < 5; i++) {
+        run_turtle(&ran, "%s", helps[i]);
         cr_expect(ran.status == 0 && strstr(ran.out, "usage: turtle <command>"), "%s", ran.out);
     }
     run_turtle(&ran, "help trian");

@@ -311,6 +311,34 @@ Test(label_use, probe_refuses_what_cannot_be_learnt, .timeout = 60) {
     remove_folder(folder);
 }
 
+/* Samples of classes that nothing was learnt of are said, whatever the labels are. */
+Test(label_use, probe_says_which_classes_it_never_learnt, .timeout = 60) {
+    static const struct {
+        const char *train[GROUPS], *val[GROUPS], *says; /* NULL: nothing */
+    } cases[] = {{{"1", "2", "3"}, {"3", "2.0", "1"}, NULL},
+                 {{"1", "2", "-1"}, {"1", "2", "-1"}, NULL},
+                 {{"1", "2", "-1"}, {"1", "2", "3"}, "10 of 30 samples have a class that"},
+                 {{"1", "2", "3"}, {"0", "-1", "2"}, "10 of 20 samples have a class that"},
+                 {{"ant", "bee", "cat"}, {"ant", "wasp", "cat"}, "as 'wasp'"},
+                 {{"0", "1", "2"}, {"ant", "bee", "cat"}, "30 of 30 samples"}};
+    char *folder = sample_folder(30);
+    Ran ran;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_labels(folder, "y.txt", cases[i].train, N);
+        write_labels(folder, "w.txt", cases[i].val, 30);
+        run_turtle(&ran,
+                   "probe --features %s/x.npy --labels %s/y.txt --val_features %s/v.npy "
+                   "--val_labels %s/w.txt --device cpu --threads 1 --json",
+                   folder, folder, folder, folder);
+        cr_assert(ran.status == 0, "%s", ran.err);
+        if (cases[i].says)
+            cr_expect(strstr(ran.err, cases[i].says) && strstr(ran.err, "count as wrong"), "%s",
+                      ran.err);
+        else cr_expect(!strstr(ran.err, "count as wrong"), "%s", ran.err);
+    }
+    remove_folder(folder);
+}
+
 /* --- pipes ------------------------------------------------------------------------------------ */
 
 Test(label_use, labels_come_through_pipes, .timeout = 60) {
@@ -356,4 +384,29 @@ Test(label_use, labels_writes_what_is_not_known_as_minus_one) {
     cr_expect(memcmp(y, expected, sizeof y) == 0);
     remove_folder(folder);
     free(list), free(path);
+}
+
+/* Labels of one split suffice; without a single one nothing is written. */
+Test(label_use, labels_of_one_split_suffice) {
+    char *folder = temporary_folder(), *list = format_text("%s/l.txt", folder);
+    for (int known = 0; known < 3; known++) { /* 0: neither, 1: train, 2: val */
+        char *train = format_text("%s/%d/labels/l_train.npy", folder, known),
+             *val = format_text("%s/%d/labels/l_val.npy", folder, known);
+        Ran ran;
+        FILE *f = fopen(list, "w");
+        cr_assert(f != NULL);
+        fprintf(f, "train\t%s\ta.png\nval\t%s\tb.png\n", known == 1 ? "3" : "-",
+                known == 2 ? "3" : "-");
+        cr_assert(fclose(f) == 0);
+        run_turtle(&ran, "labels --list %s --root_dir %s/%d", list, folder, known);
+        cr_expect(ran.status == (known ? 0 : 1), "%d: %s", known, ran.err);
+        cr_expect(strstr(ran.err, known == 0   ? "no label is known"
+                                  : known == 1 ? "1 of 1 images of the val split"
+                                               : "1 of 1 images of the train split"),
+                  "%s", ran.err);
+        cr_expect(file_exists(train) == (known > 0) && file_exists(val) == (known > 0));
+        free(train), free(val);
+    }
+    remove_folder(folder);
+    free(list);
 }

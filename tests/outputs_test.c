@@ -116,6 +116,35 @@ Test(outputs, what_cannot_be_written_is_one_line, .timeout = 120) {
     remove_folder(folder);
 }
 
+/* An output that names what the same call reads, or its other output, is refused: both stay. */
+Test(outputs, an_output_never_replaces_an_input, .timeout = 120) {
+    char *folder = temporary_folder(), said[4096];
+    static const char *const calls[] = {
+        "kmeans --features $D/x.npy --classes 3 --predictions $D/x.npy",
+        "kmeans --features $D/x.npy --classes 3 --predictions $D/link",
+        "kmeans --features $D/x.npy $D/v.npy --classes 3 --predictions $D/./v.npy",
+        "kmeans --features $D/x.npy --labels $D/y.txt --classes 3 --predictions $D/hard",
+        "kmeans --features " X " --val_features $D/z.npz:a --classes 3 --predictions $D/z.npz",
+        "evaluate --ckpt_path $D/v.npy --features " X " --predictions $D/v.npy",
+        "evaluate --ckpt_path $D/c --features $D/x.npy --probabilities $D/x.npy",
+        "evaluate --ckpt_path $D/c --features " X " --predictions $D/p.npy --probabilities "
+        "$D/p.npy"};
+    cr_assert(shell(said, sizeof said, folder,
+                    "cp " X " $D/x.npy; cp " X " $D/v.npy; cp " X " $D/z.npz; cp " X " $D/first; "
+                    "ln -s x.npy $D/link; echo 1 >$D/y.txt; ln $D/y.txt $D/hard") == 0,
+              "%s", said);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        const int status = shell(said, sizeof said, folder, "$T %s", calls[i]);
+        cr_expect(status == 2 && strncmp(said, "turtle: --pr", 12) == 0 &&
+                      strstr(said, ": expected ") && strchr(said, '\n') == strrchr(said, '\n'),
+                  "%s: %d: %s", calls[i], status, said);
+    }
+    cr_expect(same_in(folder, "x.npy", "first") && same_in(folder, "v.npy", "first") &&
+              same_in(folder, "z.npz", "first") && !is_there(folder, "p.npy"));
+    cr_expect_str_eq(text_of(said, sizeof said, folder, "y.txt"), "1\n");
+    remove_folder(folder);
+}
+
 /* Text inputs come from standard input and pipes; binary ones are refused as what they are. */
 Test(outputs, inputs_that_are_no_files, .timeout = 120) {
     char *folder = temporary_folder(), said[4096];
