@@ -253,6 +253,11 @@ static Status open_run(Run *run, Error *err) {
                                      sizeof run->iteration);
                 st = run->ops.mem.wait(run->train.queue, err);
             }
+            if (st == OK && run->iteration > run->options->T)
+                st = fail(err, ERR_ARG,
+                          "training: %s has done %lld iterations, --T %lld are fewer: expected at "
+                          "least these, or --restart",
+                          run->dir.folder, (long long)run->iteration, (long long)run->options->T);
             if (st == OK)
                 notice(run->hooks, "training: continuing %s after iteration %lld", run->dir.folder,
                        (long long)run->iteration);

@@ -106,12 +106,23 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *u
     return out->checkpoint && out->resume && out->options;
 }
 
+/* The features of a split. */
+static void split_made(Made *m, const char *prefix, const Split *split, int K) {
+    char name[MADE_NAME], what[96];
+    for (int k = 0; split->N && k < K; k++) {
+        const Features *f = &split->space[k].features;
+        snprintf(name, sizeof name, "%sfeatures[%d]", prefix, k + 1);
+        snprintf(what, sizeof what, "%lld x %lld %s", (long long)f->N, (long long)f->d,
+                 dtype_name(f->type));
+        made_add_bytes(m, name, what, f->data, f->N * f->d * dtype_bytes(f->type));
+    }
+}
+
 /* What the results depend on. The seed is left out: it is the number of the attempt, and another
  * attempt in the same place is what a user who gives another seed asks for. */
 static void run_made(Made *m, const TurtleTrainOptions *o, const char *usual, const char *prior,
                      const Inputs *in) {
-    char number[REAL_TEXT], name[MADE_NAME], what[96];
-    const Split *const splits[] = {&in->train, &in->val};
+    char number[REAL_TEXT];
     const int64_t N = in->train.N;
     made_add(m, "--classes", "%lld", (long long)in->C);
     made_add(m, "--T", "%lld", (long long)o->T);
@@ -126,14 +137,27 @@ static void run_made(Made *m, const TurtleTrainOptions *o, const char *usual, co
     made_add(m, "--cross_val", "%s", o->cross_val ? "yes" : "no");
     made_add(m, "--precision", "%s", /* each device has its own, and the device does not count */
              strcmp(precision_used(&o->common), usual) == 0 ? "auto" : precision_used(&o->common));
-    for (int i = 0; i < 2; i++)
-        for (int k = 0; splits[i]->N && k < in->K; k++) {
-            const Features *f = &splits[i]->space[k].features;
-            snprintf(name, sizeof name, "%sfeatures[%d]", i ? "val_" : "", k + 1);
-            snprintf(what, sizeof what, "%lld x %lld %s", (long long)f->N, (long long)f->d,
-                     dtype_name(f->type));
-            made_add_bytes(m, name, what, f->data, f->N * f->d * dtype_bytes(f->type));
-        }
+    split_made(m, "", &in->train, in->K);
+    split_made(m, "val_", &in->val, in->K);
+}
+
+void run_features_made(Made *m, const Inputs *in) {
+    *m = (Made){0};
+    split_made(m, "", &in->train, in->K);
+}
+
+bool run_features_differ(char text[MADE_TEXT], const char *run_json, const Made *now) {
+    MadeFile earlier;
+    Made before = {0}, these = {0};
+    Error ignored;
+    if (made_read(&earlier, run_json, &ignored) != OK || !earlier.known) return false;
+    const Made *const from[] = {&earlier.made, now};
+    Made *const to[] = {&before, &these};
+    for (int m = 0; m < 2; m++)
+        for (int i = 0; i < from[m]->count; i++)
+            if (strncmp(from[m]->item[i].name, "features[", 9) == 0)
+                to[m]->item[to[m]->count++] = from[m]->item[i];
+    return made_differs(text, &before, &these) > 0;
 }
 
 /* A finished run is replaced by the same call alone, or where --restart says so. */
@@ -168,12 +192,26 @@ static Status check_finished(const RunDir *dir, const TurtleTrainOptions *o, Err
                 dir->folder, text);
 }
 
+/* The state has the options, but not the features that it was made of. */
+static Status check_continued(const RunDir *dir, Error *err) {
+    char text[MADE_TEXT], *path = format_text("%s/run.json", dir->folder);
+    if (!path) return fail(err, ERR_MEMORY, "training: out of memory");
+    const bool differ = run_features_differ(text, path, &dir->made);
+    free(path);
+    if (!differ) return OK;
+    return fail(err, ERR_ARG,
+                "training: %s holds an unfinished run of %s: give its features, write elsewhere "
+                "with --out DIR, or throw it away with --restart",
+                dir->folder, text);
+}
+
 /* An unfinished run is continued, or thrown away, where the caller says so. */
 static Status check_unfinished(const RunDir *dir, const TurtleTrainOptions *o, Error *err) {
     if (!file_exists(dir->resume)) return OK;
     if (o->restart && remove(dir->resume) != 0)
         return fail(err, ERR_IO, "training: %s: %s", dir->resume, strerror(errno));
-    if (o->restart || o->resume) return OK;
+    if (o->restart) return OK;
+    if (o->resume) return check_continued(dir, err);
     return fail(err, ERR_ARG,
                 "training: %s holds an unfinished run: continue it with --resume or throw it "
                 "away with --restart",

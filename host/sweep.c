@@ -49,6 +49,7 @@ typedef struct {
     TurtleSweepResult *result;
     Shard shard;
     Inputs in;
+    Made features; /* those of the runs, where earlier ones are kept */
     Ops ops;
     Features train[MAX_SPACES], val[MAX_SPACES]; /* on the device */
     bool *done;                                  /* (runs) finished before */
@@ -196,6 +197,13 @@ static Status read_run(Sweep *s, int64_t r, Error *err) {
         goto out;
     }
     s->done[r] = saved.finished;
+    char differs[MADE_TEXT];
+    if (run_features_differ(differs, path, &s->features)) {
+        st = fail(err, ERR_ARG,
+                  "sweep: %s was made of %s: give those features, another --out, or --restart",
+                  path, differs);
+        goto out;
+    }
     if (!saved.finished) goto out;
     Inputs in = s->in;
     in.C = run->classes;
@@ -248,6 +256,7 @@ static Status look_back(Sweep *s, Error *err) {
     bool there = table && file_exists(table);
     free(table);
     Status st = OK;
+    if (o->resume) run_features_made(&s->features, &s->in);
     for (int64_t r = 0; st == OK && r < s->result->runs; r++) {
         const bool made = run_has(s, r, "run.json"), failed = run_has(s, r, "failed.txt");
         there |= made || failed || run_has(s, r, "resume.pt");

@@ -354,6 +354,49 @@ Test(outputs, a_run_of_other_inputs_is_not_replaced, .timeout = 120) {
     remove_folder(folder);
 }
 
+/* What is continued was made of the same features; other values of the same shape are not mixed in. */
+Test(outputs, a_run_of_other_features_is_not_continued, .timeout = 120) {
+    enum { N = 64, D = 3 };
+    char *folder = temporary_folder(), said[4096];
+    float z[N * D];
+    Error err;
+    for (int i = 0; i < N * D; i++) z[i] = (float)(i * 37 % 101) / 10.0f;
+    for (int other = 0; other < 2; other++) {
+        char *path = format_text("%s/%s.npy", folder, other ? "other" : "x");
+        ASSERT_OK(npy_write(path, DTYPE_F32, 2, (const int64_t[]){N, D}, z, &err), err);
+        z[100] += 1.0f;
+        free(path);
+    }
+    static const char *const calls[] = {
+        "train --classes 3 --M 1 --save_every 10 --out $D/t --T 100000000 --resume",
+        "sweep --classes 3 --M 1 --save_every 10 --out $D/s --T 100000000 --resume --no_score",
+        "sweep --classes 3 --M 1 --out $D/w --T 3 --resume --no_score"};
+    cr_assert(shell(said, sizeof said, folder, "$T %s --features $D/x.npy >/dev/null", calls[2]) ==
+                  0,
+              "%s", said);
+    for (int i = 0; i < 2; i++)
+        shell(said, sizeof said, folder,
+              "$T %s --features $D/x.npy >/dev/null & p=$!; until ls $D/%s/resume.pt "
+              "$D/%s/*/resume.pt 2>/dev/null | grep -q .; do sleep 0.01; kill -0 $p || exit 99; "
+              "done; kill -INT $p; wait $p",
+              calls[i], i ? "s" : "t", i ? "s" : "t");
+    for (int i = 0; i < 3; i++) {
+        const int status = shell(said, sizeof said, folder,
+                                 "$T %s --features $D/other.npy --quiet >/dev/null", calls[i]);
+        cr_expect(status == 1 && strstr(said, "features[1] 64 x 3 float32, CRC-32 ") &&
+                      strstr(said, "--restart") && strchr(said, '\n') == strrchr(said, '\n'),
+                  "%d: %d: %s", i, status, said);
+    }
+    cr_expect(shell(said, sizeof said, folder, "$T %s --T 5 --features $D/x.npy --quiet",
+                    calls[0]) == 1 &&
+                  strstr(said, "--T 5 are fewer"),
+              "%s", said);
+    cr_expect(shell(said, sizeof said, folder, "$T %s --features $D/x.npy --quiet >/dev/null",
+                    calls[2]) == 0,
+              "%s", said);
+    remove_folder(folder);
+}
+
 /* --- features ---------------------------------------------------------------------------------- */
 
 #define REPRESENTATION "r/representations/demo_vit/p_train"
