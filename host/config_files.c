@@ -9,6 +9,19 @@
 
 /* --- places ----------------------------------------------------------------------------------- */
 
+/* Says whether the file is one to read. A link to nothing is refused: hubs link their files to blobs,
+ * so it is what an unfinished download leaves, and what it would say must not be assumed. */
+static Status is_there(bool *there, const char *path, Error *err) {
+    struct stat s;
+    *there = stat(path, &s) == 0 && !S_ISDIR(s.st_mode);
+    if (stat(path, &s) != 0 && lstat(path, &s) == 0)
+        return fail(err, ERR_FORMAT,
+                    "config: %s: a link to a file that is not there: fetch it again, or remove the "
+                    "link",
+                    path);
+    return OK;
+}
+
 static bool is_folder(const char *path) {
     struct stat s;
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
@@ -52,8 +65,9 @@ static Status read_folder(ConfigFiles *out, const EncoderShape *shape, Weights *
         if (!*names[i]) continue;
         char *path = format_text("%s%s%s", folder, *folder ? "/" : "", names[i]);
         if (!path) return fail(err, ERR_MEMORY, "config: out of memory");
-        if (strcmp(path, w->path) != 0 && file_exists(path) && !is_folder(path))
-            st = read_one(out, w, path, names[i], false, err);
+        bool there = false;
+        if (strcmp(path, w->path) != 0) st = is_there(&there, path, err);
+        if (there) st = read_one(out, w, path, names[i], false, err);
         free(path);
     }
     return st;
@@ -156,6 +170,22 @@ static Status check_sizes(const ConfigFile *f, const EncoderShape *s, const Weig
     return st;
 }
 
+/* Takes out the files behind the believed one whose sizes are another network's: what they say of
+ * pictures is that network's too. */
+static void drop_others(ConfigFiles *out, const EncoderShape *shape, Weights *w) {
+    int kept = out->model + 1;
+    for (int i = kept; i < out->count; i++) {
+        const ConfigFile *f = &out->file[i];
+        Error why;
+        if (check_sizes(f, shape, w, &why) != OK)
+            weights_say(w,
+                        "config: %s: sizes of another network, and passed over, for %s is believed",
+                        f->name, out->file[out->model].name);
+        else if (kept++ < i) out->file[kept - 1] = *f;
+    }
+    out->count = kept;
+}
+
 Status config_files_read(ConfigFiles *out, const EncoderShape *shape, Weights *w, const char *given,
                          Error *err) {
     Status st = OK;
@@ -176,5 +206,6 @@ Status config_files_read(ConfigFiles *out, const EncoderShape *shape, Weights *w
     if (st == OK) st = read_beside(out, shape, w, model, err);
     if (st == OK) st = sort_out(out, shape, w, err);
     if (st == OK && out->model >= 0) st = check_sizes(&out->file[out->model], shape, w, err);
+    if (st == OK && out->model >= 0) drop_others(out, shape, w);
     return st;
 }

@@ -401,6 +401,23 @@ static Status check_heads(const Search *s, Error *err) {
                 (long long)n, f->source[FACT_HEADS], (long long)width, HEAD_MULTIPLE, MAX_HEAD_DIM);
 }
 
+/* Of pixels of 0 to 1 neither can be larger; those of 0 to 255 would make every picture black. */
+static Status check_colours(const Search *s, Error *err) {
+    const EncoderFacts *f = s->out;
+    for (int i = 0; i < 3; i++) {
+        const bool mean = !(f->mean[i] >= 0.0f && f->mean[i] <= 1.0f);
+        if (!mean && f->std[i] <= 1.0f) continue;
+        const Fact fact = mean ? FACT_MEAN : FACT_STD;
+        char text[96];
+        fact_text(text, f, fact);
+        return fail(err, ERR_ARG,
+                    "encoder: the %s %s (%s): expected that of pixels of 0 to 1: divide one of "
+                    "pixels of 0 to 255 by 255",
+                    fact_name(fact), text, f->source[fact]);
+    }
+    return OK;
+}
+
 static Status check_size(const Search *s, Error *err) {
     const int64_t side = s->out->rule.crop, patch = s->shape->patch, grid = s->shape->grid;
     if (side < patch || side % patch || side > 4096)
@@ -459,6 +476,7 @@ Status encoder_facts(EncoderFacts *out, const EncoderShape *shape, Tower tower, 
     for (int i = 0; st == OK && i < FACTS; i++)
         if (out->used[i] && *s.refused[i]) st = fail(err, ERR_ARG, "%s", s.refused[i]);
     if (st == OK) st = check_heads(&s, err);
+    if (st == OK && tower == TOWER_IMAGE) st = check_colours(&s, err);
     if (st == OK && tower == TOWER_IMAGE) st = check_size(&s, err);
     if (st == OK) say_assumed(&s);
     return st;

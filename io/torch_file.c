@@ -283,7 +283,7 @@ Status torch_open(TensorFile *out, const char *path, Error *err) {
     else
         st = fail(err, ERR_FORMAT,
                   "torch: %s: not a file of torch.save: neither a zip archive nor its "
-                  "older format",
+                  "older format: expected .pt, .pth, .safetensors or .npy",
                   path);
 out:
     for (int64_t i = 0; i < o->storage_count; i++) free(o->storages[i].name);

@@ -291,7 +291,32 @@ Test(encoder_config, configurations_lie_beside_the_link) {
     write_bytes(decoy, "{\"num_attention_heads\": 5}", 26);
     recorded(&b, "openclip_h_config.json", "config.json");
     expect_facts(&b, &(TurtleEncoder){0}, WORDS("heads 2 of 80 (config.json)"));
-    free(blobs), free(blob), free(decoy);
+    /* an unfinished download: its blob is missing */
+    char *link = format_text("%s/preprocessor_config.json", b.folder);
+    cr_assert(symlink("blobs/4567", link) == 0);
+    expect_facts(&b, &(TurtleEncoder){0},
+                 WORDS("refused: config: ", "preprocessor_config.json: a link to a file"));
+    free(blobs), free(blob), free(decoy), free(link);
+    bench_close(&b);
+}
+
+/* A second configuration of another network says nothing of this one's pictures. */
+Test(encoder_config, a_second_file_of_other_sizes_is_passed_over) {
+    Bench b = bench_open("openclip_h");
+    recorded(&b, "openclip_h_open_clip_config.json", "open_clip_config.json");
+    beside(&b, "config.json",
+           "{\"model_type\": \"clip_vision_model\", \"hidden_size\": 768, \"image_mean\": "
+           "[0.1, 0.2, 0.3]}");
+    beside(&b, "preprocessor_config.json", "{\"image_mean\": [0.25, 0.5, 0.75]}");
+    expect_facts(&b, &(TurtleEncoder){0},
+                 WORDS("heads 2 of 80 (open_clip_config.json)",
+                       "config.json: sizes of another network, and passed over, for "
+                       "open_clip_config.json is believed"));
+    away(&b, "open_clip_config.json");
+    beside(&b, "open_clip_config.json", "{\"vision_cfg\": {\"width\": 160, \"head_width\": 80}}");
+    expect_facts(
+        &b, &(TurtleEncoder){0},
+        WORDS("sizes of another network", "mean 0.25,0.5,0.75 (preprocessor_config.json)"));
     bench_close(&b);
 }
 
@@ -367,6 +392,8 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
         {PP("\"resample\": \"nearest\""), "interpolation nearest"},
         {PP("\"do_flip_channel_order\": true"), "do_flip_channel_order is true"},
         {PP("\"size\": 42"), "expected a multiple of 8"},
+        {PP("\"image_mean\": [124, 117, 104]"), "the mean 124,117,104 (config.json)"},
+        {PP("\"image_std\": [58.4, 57.1, 57.4]"), "the std 58.4,57.1,57.4 (config.json)"},
     };
     Bench b = bench_open("openclip_h");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -397,6 +424,9 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
                  {{.heads = 2, .mean = "0.5,0.5,0.5,0.5"}, "--mean"},
                  {{.heads = 2, .std = "1,0,1"}, "--std"},
                  {{.heads = 2, .std = "nan"}, "--std"},
+                 {{.heads = 2, .mean = "124,117,104"}, "(--mean): expected that of pixels of 0"},
+                 {{.heads = 2, .mean = "-0.1"}, "(--mean): expected that of pixels of 0 to 1"},
+                 {{.heads = 2, .std = "0.2,0.2,57"}, "the std 0.2,0.2,57 (--std): expected"},
                  {{.heads = 2, .resize = "longest"}, "--resize"},
                  {{.heads = 2, .interpolation = "lanczos"}, "--interpolation"},
                  {{.heads = 2, .config = "tests/none.json"}, "tests/none.json"},
