@@ -15,15 +15,16 @@ static void skip_line(const Look *f, int64_t *at) {
     while (*at < f->bytes && f->data[*at] != '\n' && f->data[*at] != '\r') ++*at;
 }
 
-/* A whole number behind white space and comments, at most 2^24; -1 if there is none. */
+/* A whole number behind white space and comments; -1 if there is none. Beyond 2^24 only
+ * its first digits count: it is refused. */
 static int64_t number(const Look *f, int64_t *at) {
     for (; *at < f->bytes; ++*at) {
         if (f->data[*at] == '#') skip_line(f, at);
         else if (!is_space(f->data[*at])) break;
     }
     int64_t x = -1;
-    for (; *at < f->bytes && f->data[*at] >= '0' && f->data[*at] <= '9' && x < 1 << 24; ++*at)
-        x = (x < 0 ? 0 : x) * 10 + (f->data[*at] - '0');
+    for (; *at < f->bytes && f->data[*at] >= '0' && f->data[*at] <= '9'; ++*at)
+        if (x < 1 << 24) x = (x < 0 ? 0 : x) * 10 + (f->data[*at] - '0');
     return x;
 }
 

@@ -197,6 +197,47 @@ Test(image_edges, varieties_that_are_not_read_are_named) {
     expect_words(bmp, sizeof bmp, "header has a size");
 }
 
+/* Takes out the segments of one marker in front of the first scan; returns the new size. */
+static int64_t without(uint8_t *b, int64_t n, uint8_t marker) {
+    for (int64_t at = 2; b[at + 1] != 0xda;) {
+        const int64_t size = 2 + (b[at + 2] << 8 | b[at + 3]);
+        if (b[at + 1] == marker) {
+            memmove(b + at, b + at + size, (size_t)(n - at - size));
+            n -= size;
+        } else {
+            at += size;
+        }
+    }
+    return n;
+}
+
+/* Frames of Motion JPEG leave out the standard Huffman tables; no decoder can do without others. */
+Test(image_edges, jpeg_tables_that_are_left_out) {
+    int64_t n;
+    Image whole, bare;
+    Error err;
+    uint8_t *b = edge_bytes("baseline_28.jpg", &n);
+    ASSERT_OK(image_decode(&whole, b, n, "x.jpg", &err), err);
+    const int64_t less = without(b, n, 0xc4);
+    cr_assert(less < n - 400);
+    ASSERT_OK(image_decode(&bare, b, less, "x.jpg", &err), err);
+    cr_expect(bare.width == whole.width && bare.height == whole.height &&
+              memcmp(bare.rgb, whole.rgb, (size_t)(3 * whole.width * whole.height)) == 0);
+    image_free(&whole);
+    image_free(&bare);
+    expect_words(b, without(b, less, 0xdb), "a quantization table");
+    free(b);
+    b = edge_bytes("progressive_42x56.jpg", &n);
+    expect_words(b, without(b, n, 0xc4), "a Huffman table");
+    free(b);
+    b = edge_bytes("baseline_28.jpg", &n);
+    int64_t at = 0;
+    while (b[at] != 0xff || b[at + 1] != 0xda) at++;
+    b[at + 6] = 0x22; /* the first component's tables: two that nobody has brought */
+    expect_words(b, n, "a Huffman table");
+    free(b);
+}
+
 /* An Apple PNG begins with a chunk of its own; one without pixels or palette is damaged. */
 Test(image_edges, png_chunks_are_checked) {
     int64_t n;
@@ -279,6 +320,7 @@ Test(image_edges, kinds_are_known_by_name_in_any_case) {
 /* Sizes that a few bytes announce are refused before memory is asked for. */
 Test(image_edges, huge_and_empty_sizes_are_refused) {
     expect_words("P6 65500 65500 255 ", 19, "65500 x 65500");
+    expect_words("P6 99999999999 28 255 ", 22, " x 28 pixels");
     expect_words("P5 0 5 255 .", 12, "damaged");
     expect_words("P7\nWIDTH 70000\nHEIGHT 1\nDEPTH 1\nMAXVAL 1\nENDHDR\n", 50, "70000 x 1");
     static uint8_t gif[64] = {'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0, 0, 0, ','};
