@@ -106,7 +106,7 @@ Status label_lines_open(LabelLines *out, const FileMap *text, const char *path, 
     *out = (LabelLines){0};
     Status st = text_lines_of(&out->lines, "labels", path, text, err);
     if (st != OK) return st;
-    for (int64_t i = 0; i < text->bytes; i++) most += text->data[i] == out->lines.line_end;
+    for (int64_t i = 0; i < text->bytes; i++) most += text->data[i] == (uint8_t)out->lines.line_end;
     out->item = malloc((size_t)most * sizeof *out->item);
     if (!out->item) {
         label_lines_close(out);
