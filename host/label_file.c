@@ -21,8 +21,10 @@ typedef struct {
 } Reader;
 
 static Status wrong_count(const Reader *r, int64_t count, Error *err) {
-    return fail(err, ERR_FORMAT, "labels: %s: expected %lld labels, one per sample of %s, got %lld",
-                r->path, (long long)r->N, r->samples_of, (long long)count);
+    return fail(
+        err, ERR_FORMAT, "labels: %s: expected %lld labels, one per sample of %s, got %lld%s",
+        r->path, (long long)r->N, r->samples_of, (long long)count,
+        count > r->N ? ": if features left images out, labels --phi PHI leaves out the same" : "");
 }
 
 static Status out_of_memory(const Reader *r, Error *err) {

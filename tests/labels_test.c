@@ -209,6 +209,8 @@ Test(labels, texts_are_read_as_they_are_meant) {
         {"y.txt", "class\ncat\n", 2, "class cat"},
         {"y.txt", "1\n", 1, "1"},
         {"y.txt", "1\n2\n", 3, "expected 3 labels, one per sample of x.npy, got 2"},
+        {"y.txt", "1\n2\n", 1,
+         "got 2: if features left images out, labels --phi PHI leaves out the same"},
         {"y.txt", "1\n2\n3\n", 2, "got 3"},
         {"y.txt", "label\n1\n2\n", 3, "got 2 below the header 'label'"},
         {"y.txt", "", 3, "got 0"},
