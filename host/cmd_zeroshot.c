@@ -26,7 +26,8 @@ static const Flag zeroshot_flags[] = {
     {"truncate", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, truncate), NULL,
      "cut prompts that are too long for the encoder"},
     {"clusters", FLAG_TEXT, offsetof(TurtleZeroshotOptions, clusters), "FILE",
-     "checkpoint whose clusters are named; spaces: its own, then CLIP's if not among them"},
+     "checkpoint or run's folder whose clusters are named; spaces: its own, then CLIP's if not "
+     "among them"},
     {"predictions", FLAG_TEXT, offsetof(TurtleZeroshotOptions, predictions), "FILE",
      "write path,class,name,confidence,margin; .npy: classes as int64"},
     {0}};

@@ -71,6 +71,11 @@ static Status read_numbers(double *weight, const char *path, int64_t C, Error *e
     TextLine line;
     int64_t count = 0;
     Status st = text_lines_open(&t, "prior", path, err);
+    if (st != OK && strcmp(path, "-") != 0 && !file_exists(path))
+        st = fail(
+            err, ERR_IO,
+            "--prior: '%s': no such file: expected uniform, power:A, or a file of %lld numbers",
+            path, (long long)C);
     while (st == OK && text_lines_next(&t, &line))
         st = parse_line(weight, &count, &t, &line, C, err);
     text_lines_close(&t);

@@ -161,7 +161,10 @@ static Status open_inputs(Call *c, Error *err) {
                                    "zeroshot: expected one space, a CLIP encoder's, "
                                    "got %d",
                                    c->in.K);
-    st = checkpoint_load(&c->task, o->clusters, err);
+    char *run = format_text("%s/checkpoint.pt", o->clusters); /* of a run's folder */
+    st = run ? checkpoint_load(&c->task, file_exists(run) ? run : o->clusters, err)
+             : fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    free(run);
     if (st == OK && c->in.K != c->task.K && c->in.K != c->task.K + 1)
         st = fail(err, ERR_ARG,
                   "zeroshot: %s has %d spaces, %d are given: expected these, and "

@@ -84,6 +84,8 @@ Test(prior, bad_ones_are_refused) {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         cr_expect(prior_open(&p, words[i], 3, &err) != OK && p.pi == NULL, "%s", words[i]);
     cr_expect(prior_open(&p, "no/such/file", 3, &err) == ERR_IO);
+    cr_expect(prior_open(&p, "unifrom", 3, &err) == ERR_IO && strstr(err.text, "expected uniform"),
+              "%s", err.text);
 }
 
 /* --- training --------------------------------------------------------------------------------- */

@@ -469,6 +469,14 @@ Test(zeroshot, clusters_get_the_names_of_their_members, .timeout = 60) {
     run_call(&ran, folder, features, more);
     cr_expect(ran.status == 0 && strstr(ran.out, "airplane                      0.571  golden"),
               "%s", ran.out);
+    free(path);
+    free(more);
+    path = format_text("%s/checkpoint.pt", folder); /* the folder of a run */
+    more = format_text("--clusters %s", folder);
+    save_checkpoint(path, 2, 2, (const float[6]){1, 0, -1, 0, 0, 0});
+    run_call(&ran, folder, features, more);
+    cr_expect(ran.status == 0 && strstr(ran.out, "airplane                      0.571  golden"),
+              "%s%s", ran.out, ran.err);
     free(features);
     free(path);
     free(more);
