@@ -95,14 +95,15 @@ static Status add_shard(FeatureFile *f, const char *ending, size_t n, bool part,
     char *names = format_text("%s%.*s.txt%s", f->plan.stem, (int)n, ending, more);
     char *record = format_text("%s%.*s.json%s", f->plan.stem, (int)n, ending, more);
     char *lock_path = format_text("%s%.*s.lock", f->plan.shard_lock, (int)n, ending);
-    const bool lenient = f->part_bank >= 0 || f->final_bank >= 0;
+    const bool asked = f->plan.resume; /* else only what surely fits is taken */
+    const bool lenient = !asked || f->part_bank >= 0 || f->final_bank >= 0;
     const int before = f->earlier.banks;
     bool same = false, added;
     Lock lock = {0};
     Status st = rows && names && record && lock_path ? OK : out_of_memory(err);
     if (st == OK) st = lock_open(&lock, lock_path, rows, err);
     if (st == OK)
-        st = compare(&same, f, rows, record, !part, lenient,
+        st = compare(&same, f, rows, record, asked && !part, lenient,
                      "give the same to join it, or remove it", err);
     if (st == OK && same && part) st = earlier_add_part(&f->earlier, rows, names, HEADER, err);
     else if (st == OK && same) st = earlier_add_file(&f->earlier, rows, names, &added, err);
@@ -123,7 +124,7 @@ static Status look_at_shards(FeatureFile *f, Error *err) {
         if (strncmp(entry->d_name, base, base_bytes) != 0) continue;
         const char *ending = entry->d_name + base_bytes;
         const size_t n = shard_ending(ending, &part);
-        if (n) st = add_shard(f, ending, n, part, err);
+        if (n && (f->plan.resume || !part)) st = add_shard(f, ending, n, part, err);
     }
     if (dir) closedir(dir);
     free(folder);
@@ -170,7 +171,8 @@ Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err) 
     }
     if (st == OK && plan->resume) st = look_at_final(f, err);
     if (st == OK) st = place_rows(f, err);
-    if (st == OK && plan->resume && plan->shard_lock && f->missing) {
+    const bool join = plan->resume || (plan->join && !file_exists(f->path));
+    if (st == OK && join && plan->shard_lock && f->missing) {
         st = look_at_shards(f, err);
         if (st == OK) st = place_rows(f, err);
     }

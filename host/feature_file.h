@@ -25,6 +25,9 @@ typedef struct {
     const Made *made;
     const char *record; /* JSON object with the member made_with, without line feed at its end */
     bool resume;
+    bool
+        join; /* without resume, too, finished shards made with the same are taken where the file itself is
+                  not there */
     const SourceList *list;
     int64_t first, end; /* sources of the list */
 } FeaturePlan;

@@ -287,6 +287,7 @@ static Status piece_open(Call *c, Piece *p, Error *err) {
                               .made = &p->made,
                               .record = p->record,
                               .resume = c->options->resume,
+                              .join = !c->options->dump, /* rows that are taken have no pixels */
                               .list = p->list,
                               .first = p->first,
                               .end = p->end};

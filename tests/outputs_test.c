@@ -454,6 +454,48 @@ Test(outputs, features_take_the_rows_that_are_there, .timeout = 300) {
     remove_folder(folder);
 }
 
+/* The call without --shard joins finished shards, but makes anew what is there whole, what other
+ * options made, and what --dump needs the pixels of. */
+Test(outputs, finished_shards_are_joined, .timeout = 120) {
+    char *folder = temporary_folder(), said[4096];
+    static const struct {
+        const char *before, *flags;
+        int shards; /* that are joined */
+        bool encodes;
+    } cases[] = {
+        {":", "", 2, false},
+        {":", "", 0, true}, /* the file is there */
+        {"rm $D/r/representations/v/p_train.npy", "--normalize", 0, true},
+        {"rm $D/r/representations/v/p_train.npy", "--dump $D/d", 0, true},
+        {"rm $D/r/representations/v/p_train.npy $D/r/representations/v/*.2of2.*", "", 1, true}};
+    cr_assert(
+        shell(said, sizeof said, folder,
+              "mkdir $D/p; for i in 1 2 3 4 5; do cp " IMAGES "/square150.jpg $D/p/$i.jpg; done; "
+              "for a in '--root_dir $D/r --shard 1/2' '--root_dir $D/r --shard 2/2' "
+              "'--root_dir $D/once'; do eval $T features --images $D/p --phis v --weights " VIT
+              " --device cpu --quiet $a >/dev/null || exit 1; done") == 0,
+        "%s", said);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char joined[64], out[4096];
+        snprintf(joined, sizeof joined, "put together from %d shards", cases[i].shards);
+        cr_assert(shell(said, sizeof said, folder,
+                        "%s; $T features --images $D/p --phis v --weights " VIT
+                        " --root_dir $D/r --device cpu %s >$D/out",
+                        cases[i].before, cases[i].flags) == 0,
+                  "%zu: %s", i, said);
+        cr_expect((strstr(said, joined) != NULL) == (cases[i].shards > 0), "%zu: %s", i, said);
+        text_of(out, sizeof out, folder, "out");
+        cr_expect(strncmp(out, "5 images", 8) == 0 &&
+                      (strstr(out, "images/s") != NULL) == cases[i].encodes,
+                  "%zu: %s", i, out);
+        cr_expect(same_in(folder, "r/representations/v/p_train.npy",
+                          "once/representations/v/p_train.npy") ==
+                      (strcmp(cases[i].flags, "--normalize") != 0),
+                  "%zu", i);
+    }
+    remove_folder(folder);
+}
+
 /* Rows that were made with something else are not continued, and the line names the difference. */
 Test(outputs, features_of_other_options_or_weights_are_not_continued, .timeout = 300) {
     char *folder = temporary_folder(), said[4096];
