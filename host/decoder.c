@@ -96,17 +96,23 @@ bool decoder_takes(const Decoder *d, const PictureKind *kind) {
 
 enum { MOST_ARGUMENTS = 32, LONGEST = 32 };
 
+/* Kinds that are turned here: the programs turn a TIFF or WebP by its EXIF in some versions only. */
+static bool is_turned_here(const PictureKind *kind) {
+    return strcmp(kind->name, "WebP") == 0 || strcmp(kind->name, "TIFF") == 0;
+}
+
 /* The command line; `input` holds the argument that is made up. Alpha is dropped, not mixed with a
  * colour, as our own readers do. */
 static void command_line(const char **argv, char input[LONGEST], const Decoder *d,
                          const PictureKind *kind) {
     int n = 0;
+    const bool turn = d->orient && !is_turned_here(kind);
     argv[n++] = d->path;
     if (d->program == DECODER_MAGICK) {
         snprintf(input, LONGEST, "%s:-[0]", kind->magick);
         argv[n++] = input;
         /* which row of a TGA comes first is part of its format, and ImageMagick's reader leaves it */
-        if (d->orient || strcmp(kind->magick, "tga") == 0) argv[n++] = "-auto-orient";
+        if (turn || strcmp(kind->magick, "tga") == 0) argv[n++] = "-auto-orient";
         static const char *const rest[] = {"-alpha", "off", "-colorspace", "sRGB",
                                            "-depth", "8",   "ppm:-",       NULL};
         for (int i = 0; i < 8; i++) argv[n++] = rest[i];
@@ -123,7 +129,7 @@ static void command_line(const char **argv, char input[LONGEST], const Decoder *
                                        "-pix_fmt", "rgb24",      "pipe:1"};
     const bool film = strcmp(kind->ffmpeg, "mov") == 0; /* a picture as one track of a film */
     for (int i = 0; i < 8; i++) argv[n++] = first[i];
-    if (!d->orient) argv[n++] = "-noautorotate";
+    if (!turn) argv[n++] = "-noautorotate";
     for (int i = film ? 4 : 0; i < 5; i++) argv[n++] = film ? "-f" : still[i];
     argv[n++] = kind->ffmpeg;
     for (int i = 0; i < 11; i++) argv[n++] = rest[i];
@@ -178,5 +184,7 @@ Status decoder_image(const Decoder *d, Image *out, const ImageFacts *facts, cons
     close(file);
     if (st == OK) st = read_result(d, out, &result, facts->unread, path, err);
     child_result_free(&result);
+    if (st == OK && d->orient && is_turned_here(facts->kind))
+        st = image_orient(out, facts->orientation, err);
     return st;
 }

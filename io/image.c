@@ -117,6 +117,8 @@ Status image_read(Image *out, ImageFacts *facts, const uint8_t *data, int64_t by
     const ImageReader *reader = open_reader(&f, &facts->kind, name, &st, err);
     facts->orientation = f.orientation;
     facts->unread = st == OK && !reader ? f.unread : NULL;
+    if (facts->unread && f.orientation == 1)
+        facts->orientation = exif_orientation_of_file(data, bytes);
     if (!reader) return st;
     const Fault fault = reader->decode(out, &f);
     if (!fault) return OK;

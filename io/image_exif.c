@@ -22,6 +22,21 @@ int exif_orientation(const uint8_t *tiff, int64_t bytes) {
     return 1;
 }
 
+int exif_orientation_of_file(const uint8_t *data, int64_t bytes) {
+    static const uint8_t before[] = "Exif\0"; /* some writers leave what JPEG has there */
+    if (bytes < 12 || memcmp(data, "RIFF", 4) != 0 || memcmp(data + 8, "WEBP", 4) != 0)
+        return exif_orientation(data, bytes);
+    for (int64_t at = 12; at + 8 <= bytes;) {
+        const int64_t n = little(data + at + 4, 4);
+        if (memcmp(data + at, "EXIF", 4) == 0 && n <= bytes - at - 8) {
+            const int64_t skip = n >= 6 && memcmp(data + at + 8, before, 6) == 0 ? 6 : 0;
+            return exif_orientation(data + at + 8 + skip, n - skip);
+        }
+        at += 8 + n + (n & 1);
+    }
+    return 1;
+}
+
 /* The eight orientations are made of three flips: 5 to 8 swap rows and columns, 2 3 6 7 mirror
  * the result's columns, 3 4 7 8 its rows. */
 Status image_orient(Image *image, int orientation, Error *err) {

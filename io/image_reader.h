@@ -61,5 +61,7 @@ static inline bool size_is_fine(int64_t width, int64_t height) {
 
 /* Returns the orientation 1..8 that a block of EXIF (a TIFF header and what follows) names, or 1. */
 int exif_orientation(const uint8_t *tiff, int64_t bytes);
+/* Returns that of a whole TIFF or WebP, which are not read here; 1 of anything else. */
+int exif_orientation_of_file(const uint8_t *data, int64_t bytes);
 
 #endif

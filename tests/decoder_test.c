@@ -59,6 +59,46 @@ Test(decoder, pixels_come_back_and_the_file_goes_through_standard_input) {
     image_free(&image);
 }
 
+/* A TIFF header of one entry, the orientation 6, behind what some writers put before it. */
+#define TURNED "II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
+
+/* The program is not asked to turn a TIFF or a WebP, for not all of its versions can: what comes
+ * back is turned by the file's own EXIF. */
+Test(decoder, tiff_and_webp_are_turned_by_their_own_exif) {
+    static const struct {
+        const char *bytes;
+        int n, orientation;
+    } files[] = {{TURNED, 26, 6},
+                 {"RIFF\x3a\0\0\0WEBPVP8 \3\0\0\0abc\0EXIF\x1a\0\0\0" TURNED, 58, 6},
+                 {"RIFF\x40\0\0\0WEBPVP8 \3\0\0\0abc\0EXIF\x20\0\0\0"
+                  "Exif\0\0" TURNED,
+                  64, 6},
+                 {"RIFF\x3a\0\0\0WEBPVP8 \3\0\0\0abc\0EXIF\xff\0\0\0" TURNED, 58, 1},
+                 {"RIFF\x3a\0\0\0WEBPVP8 \xff\xff\xff\xff"
+                  "abc\0EXIF\x1a\0\0\0" TURNED,
+                  58, 1}};
+    char *folder = fake("magick", "case \"$*\" in *orient*) exit 3;; esac; printf 'P5 2 1 255 ab'");
+    char *path = webp(folder);
+    Error err = {""};
+    Decoder d;
+    ASSERT_OK(decoder_open(&d, "magick", true, &err), err);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        Image image;
+        ImageFacts facts;
+        ASSERT_OK(
+            image_read(&image, &facts, (const uint8_t *)files[i].bytes, files[i].n, "x", &err),
+            err);
+        cr_expect(facts.unread && facts.orientation == files[i].orientation, "%zu", i);
+        ASSERT_OK(decoder_image(&d, &image, &facts, path, &err), err);
+        const bool turned = files[i].orientation == 6;
+        cr_expect(image.width == (turned ? 1 : 2) && image.height == (turned ? 2 : 1), "%zu", i);
+        image_free(&image);
+    }
+    decoder_close(&d);
+    free(path);
+    remove_folder(folder);
+}
+
 Test(decoder, programs_that_fail_are_refused_with_their_own_words) {
     static const struct {
         const char *lines, *words;
