@@ -13,7 +13,7 @@ typedef enum {
 // clang-format on
 
 /* SVG is a drawing that can name other files, so it never goes to a child. TGA has no first bytes
- * of its own. ffmpeg reads no camera raw. */
+ * of its own, PCX one alone. ffmpeg reads no camera raw. */
 // clang-format off
 static const PictureKind kinds[KINDS] = {
     [JPEG]     = {"JPEG", "jpg jpeg jpe jfif jif", true, false, false, "jpeg", "mjpeg"},
@@ -34,7 +34,7 @@ static const PictureKind kinds[KINDS] = {
     [TGA]      = {"TGA", "tga", false, false, true, "tga", "targa"},
     [EXR]      = {"OpenEXR", "exr", false, false, false, "exr", "exr"},
     [RADIANCE] = {"Radiance HDR", "hdr", false, false, false, "hdr", "hdr"},
-    [PCX]      = {"PCX", "pcx", false, false, false, "pcx", "pcx"},
+    [PCX]      = {"PCX", "pcx", false, false, true, "pcx", "pcx"},
     [QOI]      = {"QOI", "qoi", false, false, false, NULL, "qoi"},
     [DDS]      = {"DDS", "dds", false, false, false, "dds", "dds"},
     [PFM]      = {"PFM", "pfm", false, false, false, "pfm", "pfm"},

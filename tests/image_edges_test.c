@@ -313,6 +313,17 @@ Test(image_edges, kinds_are_known_by_name_in_any_case) {
               text);
     picture_kind_command(text, sizeof text, picture_kind_of_name("x.NEF"), "-d", "x.NEF");
     cr_expect(strstr(text, "FOLDER -iname '*.NEF' -exec") != NULL, "%s", text);
+    /* kinds that first bytes do not show: the name lets --decoder have them */
+    static const char *const named[][2] = {{"x.pcx", "PCX"}, {"x.TGA", "TGA"}};
+    for (int i = 0; i < 2; i++) {
+        Image image;
+        Error err = {""};
+        ImageFacts facts;
+        cr_expect(image_read(&image, &facts, (const uint8_t *)"\x0a\5\1\10............", 16,
+                             named[i][0], &err) == OK &&
+                      facts.unread && strcmp(facts.unread, named[i][1]) == 0,
+                  "%s: %s", named[i][0], err.text);
+    }
 }
 
 /* --- hostile files ---------------------------------------------------------------------------- */
