@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../host/turtle.h"
+#include "../io/npy.h"
 #include "../kernels/cpu/cores.h"
 #include "../kernels/cpu/threads.h"
 #include "check.h"
@@ -132,6 +134,64 @@ Test(threads, a_loop_sees_what_the_last_one_wrote) {
         threads_loop(pool, N, 7, shift, &(Shift){i % 2 ? b : a, i % 2 ? a : b, N});
     threads_close(pool);
     for (int i = 0; i < N; i++) cr_assert(a[i] == LOOPS, "%d: %d", i, (int)a[i]);
+}
+
+/* --- trainings -------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *features;
+    char *out;
+    uint64_t seed;
+    int threads;
+    double loss;
+    Status status;
+    Error error;
+} Training;
+
+static void *train_once(void *context) {
+    Training *t = context;
+    TurtleTrainOptions o;
+    TurtleResult result;
+    turtle_train_defaults(&o);
+    o.inputs.features = (TurtleTexts){&t->features, 1};
+    o.inputs.classes = 3;
+    o.T = 40;
+    o.batch_size = 2000;
+    o.out = t->out;
+    o.common.device = "cpu";
+    o.common.threads = t->threads;
+    o.common.seed = t->seed;
+    t->status = turtle_train(&o, &result, &t->error);
+    if (t->status == OK) t->loss = result.loss;
+    if (t->status == OK) turtle_result_free(&result);
+    return NULL;
+}
+
+/* Each with a pool of its own: the losses are those of trainings one after the other. */
+Test(threads, two_trainings_at_once_in_one_process, .timeout = 60) {
+    enum { N = 2000, D = 24 };
+    static float z[N * D];
+    char *folder = temporary_folder(), *features = format_text("%s/z.npy", folder);
+    Training t[4];
+    pthread_t thread[2];
+    Error err;
+    for (int i = 0; i < N * D; i++)
+        z[i] = (float)(i * 2654435761u >> 8 & 0xffff) / 65536.0f + (float)(i / D % 3);
+    ASSERT_OK(npy_write(features, DTYPE_F32, 2, (const int64_t[]){N, D}, z, &err), err);
+    for (int i = 0; i < 4; i++)
+        t[i] = (Training){.features = features,
+                          .out = format_text("%s/%d", folder, i),
+                          .seed = 7 + (uint64_t)i % 2,
+                          .threads = i < 2 ? 3 : 1};
+    for (int i = 0; i < 2; i++) cr_assert(pthread_create(&thread[i], NULL, train_once, &t[i]) == 0);
+    for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+    for (int i = 2; i < 4; i++) train_once(&t[i]);
+    for (int i = 0; i < 4; i++) ASSERT_OK(t[i].status, t[i].error);
+    cr_expect(t[0].loss == t[2].loss && t[1].loss == t[3].loss && t[0].loss != t[1].loss,
+              "%.9g %.9g at once, %.9g %.9g in turn", t[0].loss, t[1].loss, t[2].loss, t[3].loss);
+    for (int i = 0; i < 4; i++) free(t[i].out);
+    free(features);
+    remove_folder(folder);
 }
 
 /* --- cores ------------------------------------------------------------------------------------ */
