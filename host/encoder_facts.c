@@ -401,7 +401,8 @@ static Status check_heads(const Search *s, Error *err) {
                 (long long)n, f->source[FACT_HEADS], (long long)width, HEAD_MULTIPLE, MAX_HEAD_DIM);
 }
 
-/* Of pixels of 0 to 1 neither can be larger; those of 0 to 255 would make every picture black. */
+/* Neither mean nor std can be larger for pixels of 0 to 1; those of 0 to 255 would make every picture
+ * black. */
 static Status check_colours(const Search *s, Error *err) {
     const EncoderFacts *f = s->out;
     for (int i = 0; i < 3; i++) {

@@ -118,7 +118,7 @@ static void split_made(Made *m, const char *prefix, const Split *split, int K) {
     }
 }
 
-/* What the results depend on. The seed is left out: it is the number of the attempt, and another
+/* Lists all that the results depend on. The seed is left out: it is the number of the attempt, and another
  * attempt in the same place is what a user who gives another seed asks for. */
 static void run_made(Made *m, const TurtleTrainOptions *o, const char *usual, const char *prior,
                      const Inputs *in) {

@@ -233,7 +233,7 @@ typedef struct {
     const char *name; /* of the outputs; NULL: the data set's, folder's or list's */
 } TurtleImages;
 
-/* What the tensors of an encoder do not say. Zeros and NULL: as its configuration says, or the
+/* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the
  * published network of its widths (host/encoder_facts.h); what is given here overrules both. */
 typedef struct {
     const char *config;        /* a configuration file, or a folder with some */

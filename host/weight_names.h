@@ -5,8 +5,8 @@
  * beside a student, an optimizer, heads. One tensor that every network of a kind has, its class token
  * for instance, shows what stands in front of all the others, so any wrapper is found, not a list.
  *
- * What is taken off, chosen or passed over becomes a line of weights_say. What is not understood is
- * refused: a tensor outside the wrapper that is no known head, or two networks of the same rank.
+ * A wrapper that is taken off, a choice and a tensor that is passed over become lines of weights_say. A
+ * name that is not understood is refused: a tensor outside the wrapper that is no known head, or two networks of the same rank.
  */
 #ifndef TURTLE_HOST_WEIGHT_NAMES_H
 #define TURTLE_HOST_WEIGHT_NAMES_H

@@ -35,8 +35,8 @@ typedef struct {
 
 /* Opens `spec`, a path or path:name. On failure *out is zeroed. */
 Status array_open(ArrayFile *out, const char *spec, Error *err);
-/* The same without a look into the .npy file that is found, which may hold texts: of *out only raw and
- * raw_bytes are filled, of a tensor everything. */
+/* Opens `spec` without a look into the .npy file that is found, which may hold texts. For a .npy file only
+ * raw and raw_bytes of *out are filled; for a tensor everything is. */
 Status array_open_raw(ArrayFile *out, const char *spec, Error *err);
 /* True if `spec` is a file of arrays that is no .npy file: path:name, .npz, .pt or .safetensors. */
 bool array_is_container(const char *spec);

@@ -88,7 +88,7 @@ static const struct {
 };
 enum { GLOBALS = sizeof globals / sizeof *globals };
 
-/* What checkpoints of a training hold beside tensors: its settings, scores and dates. Nothing is made
+/* Settings, scores and dates that checkpoints of a training hold beside tensors. Nothing is made
  * of them but the knowledge that they are no tensors. A name without a space is a package, of which
  * every global counts. */
 /* clang-format off */

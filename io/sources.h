@@ -70,7 +70,7 @@ typedef struct {
  *                   first
  *   split           DIR/train and DIR/val (or valid, validation, dev, or test), each of them one of
  *                   the above. Classes that only val has get the numbers behind those of train.
- * What would be read wrong is refused with the way out: two validation splits, one split folder
+ * A folder that would be read wrong is refused with the way out: two validation splits, one split folder
  * alone, Train for train. Everything that is no source stands in out->left, once. */
 Status sources_folder(SourceSplits *out, const char *folder, const ListingOptions *options,
                       Error *err);
