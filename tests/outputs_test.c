@@ -354,7 +354,7 @@ Test(outputs, a_run_of_other_inputs_is_not_replaced, .timeout = 120) {
     remove_folder(folder);
 }
 
-/* What is continued was made of the same features; other values of the same shape are not mixed in. */
+/* A run is continued with the same features alone; other values of the same shape are not mixed in. */
 Test(outputs, a_run_of_other_features_is_not_continued, .timeout = 120) {
     enum { N = 64, D = 3 };
     char *folder = temporary_folder(), said[4096];
