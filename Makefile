@@ -46,7 +46,7 @@ KERNEL_OPT_fuzz  := -fno-sanitize=all#  no bytes from outside reach a kernel
 # gcc: the shared runtimes write part of a report to stderr, where test runners lose it; linked in, all of it
 # goes to the log
 SANITIZER_LINK_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
-CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden -isystem $(PACKAGES)/usr/include \
+CFLAGS  := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden -I. -isystem $(PACKAGES)/usr/include \
            $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(OPENMP_SIMD)
 LDFLAGS := $(filter -fsanitize%,$(OPT_$(CONFIG))) $(SANITIZER_LINK_$(CONFIG))
 LDLIBS  := -lm -lpthread
@@ -56,7 +56,7 @@ LDLIBS  := -lm -lpthread
 GENCODE   = $(foreach a,$(ARCH),-gencode arch=$(patsubst sm_%,compute_%,$a),code=$a)
 comma    := ,
 LDFLAGS += $(if $(filter kit,$(CONFIG)),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/../lib')
-NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
+NVFLAGS   = -std=c++17 -O3 -lineinfo $(GENCODE) -I. -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -MMD -MP \
             -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
             -DCUDA_ARCHITECTURES='"$(ARCH)"' $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror)
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lpthread
@@ -68,7 +68,7 @@ EMU_OPT_race    := -O1 -g
 EMU_KERNEL_OPT      := $(if $(filter release,$(CONFIG)),-O1) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 # both compilers are unsure of loops that UNROLL asked for
 EMU_WARNINGS := $(if $(EMU_CXX),$(if $(shell $(EMU_CXX) --version | grep -i clang),-Wno-pass-failed,-Wno-maybe-uninitialized))
-EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wno-psabi $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -Ikernels/emu/include $(EMU_OPT_$(CONFIG))
+EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wno-psabi $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -I. -Ikernels/emu/include $(EMU_OPT_$(CONFIG))
 EMU_LINK  = $(LDFLAGS) $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 
 # The plain C of kernels/cpu is compiled once for every instruction set; gemm_<set>.c only for its own.
@@ -356,10 +356,10 @@ lint: $(OUT)/version.h | stb    ## clang-tidy and cppcheck; every exception is e
 	@missing="$$(.ci/tools missing lint)"; [ -z "$$missing" ] || { echo "lint: not here: $$missing" >&2; exit 1; }
 	@echo "clang-tidy: $(words $(LINTED)) files"
 	$(Q)printf '%s\n' $(LINTED) | xargs -n 1 -P $(LINT_CORES) sh -c 'said=$$(clang-tidy --quiet "$$1" -- -std=c11 -D_GNU_SOURCE -DISA_NAME=avx2 $(ISA_avx2) \
-	  -I$(OUT) -isystem $(PACKAGES)/usr/include 2>&1) || { echo "$$said"; exit 1; }' lint
+	  -I. -I$(OUT) -isystem $(PACKAGES)/usr/include 2>&1) || { echo "$$said"; exit 1; }' lint
 	@echo "cppcheck: host io kernels"
 	$(Q)# invalidFunctionArg: it believes that a sum of exp(x - max x) can be 0; the maximum itself adds 1
-	$(Q)cppcheck --quiet -j $(LINT_CORES) --enable=warning,performance,portability --suppress=invalidFunctionArg --error-exitcode=1 --std=c11 -DISA_NAME=avx2 host io kernels
+	$(Q)cppcheck --quiet -j $(LINT_CORES) --enable=warning,performance,portability --suppress=invalidFunctionArg --error-exitcode=1 --std=c11 -I. -DISA_NAME=avx2 host io kernels
 
 format:                         ## clang-format over every source
 	clang-format -i $(SOURCES)

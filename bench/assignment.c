@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../host/hungarian.h"
-#include "bench.h"
+#include "host/hungarian.h"
+#include "bench/bench.h"
 
 typedef struct {
     int64_t n, *match;

@@ -1,12 +1,12 @@
 /* bench.c - see bench.h. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "../kernels/philox.h"
+#include "kernels/philox.h"
 
 double seconds_now(void) {
     struct timespec t;

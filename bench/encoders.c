@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "../host/encoder.h"
-#include "bench.h"
+#include "host/encoder.h"
+#include "bench/bench.h"
 
 typedef struct {
     Encoder *encoder;

@@ -1,10 +1,10 @@
 /* gpu.cu - what the programs here ask of a GPU: its peaks, a clock of a queue, an empty L2. */
 #include <stdlib.h>
 
-#include "../kernels/cuda/cuda.h"
-#include "roofs.h"
+#include "kernels/cuda/cuda.h"
+#include "bench/roofs.h"
 extern "C" {
-#include "gpu.h"
+#include "bench/gpu.h"
 }
 
 #if defined(__CUDACC__)

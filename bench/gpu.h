@@ -3,7 +3,7 @@
 #ifndef TURTLE_BENCH_GPU_H
 #define TURTLE_BENCH_GPU_H
 
-#include "../kernels/ops.h"
+#include "kernels/ops.h"
 
 /* What it was just seen to do (roofs_memory.cu, roofs_arithmetic.cu): GB/s of the device's memory and of
  * an L2 that holds 15 MB; GFLOP/s of products by the type of their operands. */

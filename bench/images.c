@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/file.h"
-#include "../io/image.h"
-#include "bench.h"
+#include "io/file.h"
+#include "io/image.h"
+#include "bench/bench.h"
 
 typedef struct {
     const char *path;

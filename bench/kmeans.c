@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/kmeans.h"
-#include "../io/npy.h"
-#include "bench.h"
+#include "host/kmeans.h"
+#include "io/npy.h"
+#include "bench/bench.h"
 
 typedef struct {
     const Ops *ops;

@@ -1,7 +1,7 @@
 /* no_gpu.c - stands for gpu.cu in a build without CUDA kernels. */
 #include <stdio.h>
 
-#include "gpu.h"
+#include "bench/gpu.h"
 
 bool gpu_peaks(GpuPeaks *out) {
     *out = (GpuPeaks){0};

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/rng.h"
-#include "../kernels/ops.h"
-#include "bench.h"
-#include "gpu.h"
+#include "host/rng.h"
+#include "kernels/ops.h"
+#include "bench/bench.h"
+#include "bench/gpu.h"
 
 enum { SPACES = 2, STEPS = 10, SAMPLES = 50000, PERMUTED = 1000000, ARRAYS = 13 };
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/crossval.h"
-#include "../host/logreg.h"
-#include "bench.h"
+#include "host/crossval.h"
+#include "host/logreg.h"
+#include "bench/bench.h"
 
 typedef struct {
     Features features;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/torch_file.h"
-#include "../kernels/philox.h"
+#include "io/torch_file.h"
+#include "kernels/philox.h"
 
 enum { MAX_TENSORS = 2048, POOL = 1 << 24 };
 

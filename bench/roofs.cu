@@ -3,7 +3,7 @@
  *     SHRINK   divides sizes and counts, for where every thread is emulated; the rows then say
  *              nothing but that the kernels run
  * Prints rows as bench/results holds them. Only one thing varies within a family of rows. */
-#include "roofs.h"
+#include "bench/roofs.h"
 
 int main(int argc, char **argv) {
     Gpu gpu;

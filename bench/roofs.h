@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 extern "C" {
-#include "bench.h"
+#include "bench/bench.h"
 }
-#include "../kernels/cuda/tile.cuh"
+#include "kernels/cuda/tile.cuh"
 
 /* The fastest that was seen: GB/s, and TFLOP/s of products by the type of their operands. */
 struct Rates {

@@ -10,14 +10,14 @@
  *                      stay in shared memory (4 x 40 KiB; the groups share a): the rate of a kernel
  *                      that never waits for a copy
  */
-#include "roofs.h"
+#include "bench/roofs.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 extern "C" {
-#include "../io/dtype.h"
-#include "../kernels/philox.h"
+#include "io/dtype.h"
+#include "kernels/philox.h"
 }
 
 enum { THREADS = 256, CHAINS = 16 };

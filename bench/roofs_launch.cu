@@ -9,7 +9,7 @@
  *     clusters         how many of a size run at once with 200 KiB of shared memory a block: with one
  *                      block per SM, what is not in a whole cluster stays idle
  */
-#include "roofs.h"
+#include "bench/roofs.h"
 
 enum { THREADS = 256 };
 

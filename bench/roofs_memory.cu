@@ -6,7 +6,7 @@
  *                     halves may keep what all SMs read twice: then 30 MB already do not fit.
  *     host            256 MiB, pinned, one way at a time
  */
-#include "roofs.h"
+#include "bench/roofs.h"
 
 enum { THREADS = 512, UNROLLED = 4 };
 

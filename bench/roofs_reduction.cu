@@ -14,7 +14,7 @@
  * Rows count the bytes of the gradients, 4 n G, whatever a version moves: a rate twice as high is
  * half the time. 30 KB: C 10, d 768. 300 KB: C 100. 3 MB: C 1000. 22 blocks: row groups of a tiled
  * gradient; 132: one per SM of an H200. */
-#include "roofs.h"
+#include "bench/roofs.h"
 
 #if defined(__CUDACC__)
 #include <cooperative_groups.h>

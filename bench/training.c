@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "../host/train.h"
-#include "../kernels/model.h"
-#include "bench.h"
-#include "gpu.h"
+#include "host/train.h"
+#include "kernels/model.h"
+#include "bench/bench.h"
+#include "bench/gpu.h"
 
 typedef struct {
     Train train;

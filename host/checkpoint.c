@@ -1,10 +1,10 @@
 /* checkpoint.c - task checkpoints in the published layout. */
-#include "checkpoint.h"
+#include "host/checkpoint.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "../io/torch_file.h"
+#include "io/torch_file.h"
 
 Status task_encoder_alloc(TaskEncoder *out, int K, int64_t C, const int64_t *d, Error *err) {
     *out = (TaskEncoder){.K = K, .C = C};

@@ -5,8 +5,8 @@
 #ifndef TURTLE_HOST_CHECKPOINT_H
 #define TURTLE_HOST_CHECKPOINT_H
 
-#include "../io/status.h"
-#include "../kernels/train.h"
+#include "io/status.h"
+#include "kernels/train.h"
 
 /* The labelling of every space: softmax of a linear layer, averaged over spaces. */
 typedef struct {

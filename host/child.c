@@ -1,5 +1,5 @@
 /* child.c - fork, exec, and a parent that listens with a clock in its hand. */
-#include "child.h"
+#include "host/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 typedef struct {
     double seconds;      /* until the child is killed */

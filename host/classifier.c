@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zeroshot.h"
+#include "host/zeroshot.h"
 
 static int64_t lay_out(Classifier *c, char *base) {
     int64_t used = 0;

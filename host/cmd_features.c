@@ -1,8 +1,8 @@
 /* cmd_features.c - the commands `features` and `labels`: a flag table and a call each. */
 #include <stdlib.h>
 
-#include "../io/printable.h"
-#include "command.h"
+#include "io/printable.h"
+#include "host/command.h"
 
 static const Flag image_flags[] = {
     {"dataset", FLAG_TEXT, offsetof(TurtleImages, dataset), "NAME",

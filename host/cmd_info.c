@@ -1,8 +1,8 @@
 /* cmd_info.c - the command `info`. */
 #include <stdlib.h>
 
-#include "../io/printable.h"
-#include "command.h"
+#include "io/printable.h"
+#include "host/command.h"
 
 typedef struct {
     bool plan;

@@ -1,7 +1,7 @@
 /* cmd_kmeans.c - the command `kmeans`: a flag table and a call. */
 #include <math.h>
 
-#include "command.h"
+#include "host/command.h"
 
 /* Results for people: what was found, how good it is, how the restarts went. */
 static void print_and_free(TurtleKmeansResult *r, const CommandFlags *flags) {

@@ -1,7 +1,7 @@
 /* cmd_probe.c - the command `probe`: a flag table and a call. */
 #include <math.h>
 
-#include "command.h"
+#include "host/command.h"
 
 static const Flag probe_flags[] = {
     {"C", FLAG_REAL, offsetof(TurtleProbeOptions, C), "X",

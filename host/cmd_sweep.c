@@ -1,7 +1,7 @@
 /* cmd_sweep.c - the command `sweep`. */
 #include <math.h>
 
-#include "command.h"
+#include "host/command.h"
 
 #define FIELD(name) offsetof(TurtleSweepOptions, name)
 static const Flag feature_flags[] = {

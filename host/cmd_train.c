@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "command.h"
+#include "host/command.h"
 
 /* Results for people: what was found, how good it is, where it is. */
 static void print_result(const TurtleResult *r) {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "command.h"
+#include "host/command.h"
 
 static const Flag zeroshot_flags[] = {
     {"weights", FLAG_TEXT, offsetof(TurtleZeroshotOptions, weights), "FILE",

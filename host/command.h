@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_COMMAND_H
 #define TURTLE_HOST_COMMAND_H
 
-#include "flags.h"
+#include "host/flags.h"
 
 /* Flags that every command has beside its own and the library's common ones. */
 typedef struct {

@@ -1,11 +1,11 @@
 /* config_files.c - which configuration files belong to a file of weights. */
-#include "config_files.h"
+#include "host/config_files.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../io/file.h"
+#include "io/file.h"
 
 /* --- places ----------------------------------------------------------------------------------- */
 

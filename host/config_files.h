@@ -3,8 +3,8 @@
 #ifndef TURTLE_HOST_CONFIG_FILES_H
 #define TURTLE_HOST_CONFIG_FILES_H
 
-#include "../io/encoder_config.h"
-#include "encoder.h"
+#include "io/encoder_config.h"
+#include "host/encoder.h"
 
 enum { MAX_CONFIG_FILES = 9 }; /* four of a named folder, five beside the weights */
 

@@ -1,13 +1,13 @@
 /* crossval.c - the generalisation score of a labelling (crossval.h). */
-#include "crossval.h"
+#include "host/crossval.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "logreg.h"
-#include "report.h"
-#include "rng.h"
+#include "host/logreg.h"
+#include "host/report.h"
+#include "host/rng.h"
 
 int crossval_iterations(const char *dataset) {
     static const char *const large[] = {"imagenet", "pcam", "kinetics700"};

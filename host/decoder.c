@@ -1,5 +1,5 @@
 /* decoder.c - command lines for ImageMagick and ffmpeg, and what their children made of a picture. */
-#include "decoder.h"
+#include "host/decoder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../io/file.h"
-#include "child.h"
+#include "io/file.h"
+#include "host/child.h"
 
 extern char **environ;
 

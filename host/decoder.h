@@ -6,8 +6,8 @@
 #ifndef TURTLE_HOST_DECODER_H
 #define TURTLE_HOST_DECODER_H
 
-#include "../io/image.h"
-#include "../io/image_kinds.h"
+#include "io/image.h"
+#include "io/image_kinds.h"
 
 typedef enum { DECODER_NONE, DECODER_MAGICK, DECODER_FFMPEG } DecoderProgram;
 

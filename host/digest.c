@@ -1,13 +1,13 @@
 /* digest.c - published weights are what their source says they are. */
-#include "digest.h"
+#include "host/digest.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../io/file.h"
-#include "../io/sha256.h"
-#include "report.h"
+#include "io/file.h"
+#include "io/sha256.h"
+#include "host/report.h"
 
 /* The line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
 static void state_line(char line[160], const char *hex, const struct stat *s) {

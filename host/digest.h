@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_DIGEST_H
 #define TURTLE_HOST_DIGEST_H
 
-#include "turtle.h"
+#include "host/turtle.h"
 
 /* Compares the file's SHA-256 with `expected`, once: the file's size and time of change are kept in
  * <path>.sha256 beside it, and while they are the same nothing is read again. Says through the notice

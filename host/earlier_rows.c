@@ -1,10 +1,10 @@
 /* earlier_rows.c - rows of features that earlier calls made, found again by their images' names. */
-#include "earlier_rows.h"
+#include "host/earlier_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/npy.h"
+#include "io/npy.h"
 
 static Status out_of_memory(Error *err) {
     return fail(err, ERR_MEMORY, "features: out of memory");

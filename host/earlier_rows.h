@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/sources.h"
+#include "io/sources.h"
 
 /* A matrix and the list of its images, mapped. */
 typedef struct {

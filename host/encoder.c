@@ -1,12 +1,12 @@
 /* encoder.c - what a file of weights is, and how its network is run on a batch of images. */
-#include "encoder.h"
+#include "host/encoder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "models.h"
-#include "text.h"
-#include "weight_names.h"
+#include "host/models.h"
+#include "host/text.h"
+#include "host/weight_names.h"
 
 /* --- shapes ----------------------------------------------------------------------------------- */
 

@@ -9,10 +9,10 @@
 #ifndef TURTLE_HOST_ENCODER_H
 #define TURTLE_HOST_ENCODER_H
 
-#include "encoder_facts.h"
-#include "made.h"
-#include "transformer.h"
-#include "weights.h"
+#include "host/encoder_facts.h"
+#include "host/made.h"
+#include "host/transformer.h"
+#include "host/weights.h"
 
 typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2 } EncoderKind;
 

@@ -1,12 +1,12 @@
 /* encoder_facts.c - the facts of an encoder that its tensors do not say. */
-#include "encoder_facts.h"
+#include "host/encoder_facts.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_files.h"
-#include "models.h"
+#include "host/config_files.h"
+#include "host/models.h"
 
 /* --- facts as words --------------------------------------------------------------------------- */
 

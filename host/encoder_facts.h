@@ -9,9 +9,9 @@
 #ifndef TURTLE_HOST_ENCODER_FACTS_H
 #define TURTLE_HOST_ENCODER_FACTS_H
 
-#include "../io/resize.h"
-#include "turtle.h"
-#include "weights.h"
+#include "io/resize.h"
+#include "host/turtle.h"
+#include "host/weights.h"
 
 struct EncoderShape;
 

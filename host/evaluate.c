@@ -3,9 +3,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "probability_file.h"
-#include "report.h"
-#include "run_dir.h"
+#include "host/probability_file.h"
+#include "host/report.h"
+#include "host/run_dir.h"
 
 void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
     *o = (TurtleEvaluateOptions){.common = common_defaults()};

@@ -1,11 +1,11 @@
 /* fates.c - what a call understood of its images, and the fate of every file. */
-#include "fates.h"
+#include "host/fates.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/text_lines.h"
-#include "report.h"
+#include "io/text_lines.h"
+#include "host/report.h"
 
 /* --- notices ---------------------------------------------------------------------------------- */
 

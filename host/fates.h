@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_FATES_H
 #define TURTLE_HOST_FATES_H
 
-#include "image_inputs.h"
-#include "json.h"
+#include "host/image_inputs.h"
+#include "host/json.h"
 
 /* Notices: splits, classes and images; where another reading was possible; for each reason to leave
  * files out how many, the first, and what to do. */

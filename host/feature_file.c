@@ -1,5 +1,5 @@
 /* feature_file.c - representations written batch by batch, beside what earlier calls left of them. */
-#include "feature_file.h"
+#include "host/feature_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../io/lock.h"
-#include "../io/npy.h"
+#include "io/lock.h"
+#include "io/npy.h"
 
 enum { HEADER = 128 };               /* of every (N,d) float32 .npy; until then it holds words */
 enum { NOWHERE = -1, IN_PART = -2 }; /* instead of a bank's number */

@@ -12,8 +12,8 @@
 
 #include <stdio.h>
 
-#include "earlier_rows.h"
-#include "made.h"
+#include "host/earlier_rows.h"
+#include "host/made.h"
 
 /* Describes the file that is to be written. The caller owns all of it until feature_file_close. */
 typedef struct {

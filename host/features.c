@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/lock.h"
-#include "../io/npy.h"
-#include "digest.h"
-#include "encoder.h"
-#include "fates.h"
-#include "feature_file.h"
-#include "loader.h"
-#include "models.h"
-#include "report.h"
-#include "shard.h"
-#include "unread.h"
+#include "io/lock.h"
+#include "io/npy.h"
+#include "host/digest.h"
+#include "host/encoder.h"
+#include "host/fates.h"
+#include "host/feature_file.h"
+#include "host/loader.h"
+#include "host/models.h"
+#include "host/report.h"
+#include "host/shard.h"
+#include "host/unread.h"
 
 enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
 

@@ -1,5 +1,5 @@
 /* flags.c - one table of flags per command feeds the parser and `--help`. */
-#include "flags.h"
+#include "host/flags.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-#include "turtle.h"
-#include "words.h"
+#include "host/turtle.h"
+#include "host/words.h"
 
 typedef enum {
     FLAG_SWITCH,   /* bool: present or not */

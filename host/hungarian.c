@@ -1,11 +1,11 @@
 /* hungarian.c - the assignment problem, for integer and for real costs. */
-#include "hungarian.h"
+#include "host/hungarian.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/ops.h"
+#include "kernels/ops.h"
 
 enum {
     STRIPES = 32,     /* columns handled side by side; 16 and 64 were slower */
@@ -33,11 +33,11 @@ static int64_t largest_i64(int64_t rows, int64_t cols) {
 #define REFUSED(c) ((c) < -largest || (c) > largest)
 #define NAME(f) f##_i64
 #define TARGET
-#include "hungarian_solve.inc"
+#include "host/hungarian_solve.inc"
 #ifdef AVX2
 #define NAME(f) f##_i64_avx2
 #define TARGET AVX2
-#include "hungarian_solve.inc"
+#include "host/hungarian_solve.inc"
 #endif
 #undef COST
 #undef FORBIDDEN
@@ -52,11 +52,11 @@ static int64_t largest_i64(int64_t rows, int64_t cols) {
 #define REFUSED(c) (!(fabs(c) <= largest) && (c) != (maximize ? -INFINITY : INFINITY))
 #define NAME(f) f##_f64
 #define TARGET
-#include "hungarian_solve.inc"
+#include "host/hungarian_solve.inc"
 #ifdef AVX2
 #define NAME(f) f##_f64_avx2
 #define TARGET AVX2
-#include "hungarian_solve.inc"
+#include "host/hungarian_solve.inc"
 #endif
 
 static Status check_shape(const void *cost, int64_t rows, int64_t cols, const int64_t *col_of_row,

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 /* Optimal assignment of a (rows,cols) cost matrix, row-major: min(rows, cols) pairs, each row and
  * column in one at most, with the least total cost (the greatest if `maximize`). Shortest

@@ -1,5 +1,5 @@
 /* image_inputs.c - the lists of images that a call works on. */
-#include "image_inputs.h"
+#include "host/image_inputs.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_IMAGE_INPUTS_H
 #define TURTLE_HOST_IMAGE_INPUTS_H
 
-#include "../io/sources.h"
-#include "turtle.h"
+#include "io/sources.h"
+#include "host/turtle.h"
 
 typedef struct {
     SourceSplits splits;

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/array_file.h"
-#include "../io/zip.h"
-#include "../kernels/ops.h"
-#include "encoder.h"
-#include "json.h"
-#include "lines.h"
-#include "turtle.h"
+#include "io/array_file.h"
+#include "io/zip.h"
+#include "kernels/ops.h"
+#include "host/encoder.h"
+#include "host/json.h"
+#include "host/lines.h"
+#include "host/turtle.h"
 #include "version.h"
 
 const char *turtle_version(void) {

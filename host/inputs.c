@@ -1,14 +1,14 @@
 /* inputs.c - the features and labels of a run: found, mapped and checked. */
-#include "inputs.h"
+#include "host/inputs.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/datasets.h"
-#include "phi_hint.h"
-#include "report.h"
+#include "io/datasets.h"
+#include "host/phi_hint.h"
+#include "host/report.h"
 
 /* --- features --------------------------------------------------------------------------------- */
 

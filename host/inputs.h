@@ -2,11 +2,11 @@
 #ifndef TURTLE_HOST_INPUTS_H
 #define TURTLE_HOST_INPUTS_H
 
-#include "../io/npy.h"
-#include "../kernels/train.h"
-#include "label_file.h"
-#include "space.h"
-#include "turtle.h"
+#include "io/npy.h"
+#include "kernels/train.h"
+#include "host/label_file.h"
+#include "host/space.h"
+#include "host/turtle.h"
 
 /* The samples of a training or a validation split. */
 typedef struct {

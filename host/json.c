@@ -1,12 +1,12 @@
 /* json.c - one JSON object, built in memory. */
-#include "json.h"
+#include "host/json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/printable.h"
+#include "io/printable.h"
 
 static void append(Json *j, const char *bytes, size_t n) {
     if (j->length + n + 1 > j->capacity) {

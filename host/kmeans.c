@@ -1,11 +1,11 @@
 /* kmeans.c - k-means with k-means++ or random starts; see kmeans.h. */
-#include "kmeans.h"
+#include "host/kmeans.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "report.h"
+#include "host/report.h"
 
 enum {
     PIECE = 4096,          /* samples that kmeans_apply looks at together; changes no bit */

@@ -21,9 +21,9 @@
 #ifndef TURTLE_HOST_KMEANS_H
 #define TURTLE_HOST_KMEANS_H
 
-#include "../kernels/ops.h"
-#include "predict.h"
-#include "turtle.h"
+#include "kernels/ops.h"
+#include "host/predict.h"
+#include "host/turtle.h"
 
 typedef struct {
     int64_t C, n_init, max_iter;

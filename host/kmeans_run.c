@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kmeans.h"
-#include "metrics.h"
-#include "report.h"
-#include "run_dir.h"
+#include "host/kmeans.h"
+#include "host/metrics.h"
+#include "host/report.h"
+#include "host/run_dir.h"
 
 void turtle_kmeans_defaults(TurtleKmeansOptions *o) {
     *o = (TurtleKmeansOptions){.common = common_defaults(),

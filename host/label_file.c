@@ -1,5 +1,5 @@
 /* label_file.c - a file of labels: an array of numbers or of texts, or lines of text. */
-#include "label_file.h"
+#include "host/label_file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -8,9 +8,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "../io/array_file.h"
-#include "../io/npy_text.h"
-#include "label_lines.h"
+#include "io/array_file.h"
+#include "io/npy_text.h"
+#include "host/label_lines.h"
 
 typedef struct {
     const char *path, *samples_of;

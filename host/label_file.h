@@ -8,7 +8,7 @@
 #ifndef TURTLE_HOST_LABEL_FILE_H
 #define TURTLE_HOST_LABEL_FILE_H
 
-#include "label_table.h"
+#include "host/label_table.h"
 
 #define LABEL_UNKNOWN (-1)
 

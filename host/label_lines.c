@@ -1,5 +1,5 @@
 /* label_lines.c - labels as text: one a line, perhaps below the name of the column. */
-#include "label_lines.h"
+#include "host/label_lines.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../io/text_lines.h"
+#include "io/text_lines.h"
 
 typedef struct {
     TextLines lines; /* the file */

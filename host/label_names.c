@@ -1,10 +1,10 @@
 /* label_names.c - labels as classes of a list of names: numbers index it, texts are looked up. */
-#include "label_names.h"
+#include "host/label_names.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "report.h"
+#include "host/report.h"
 
 static char folded(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c == '_' || c == '-' ? ' ' : c;

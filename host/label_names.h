@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_LABEL_NAMES_H
 #define TURTLE_HOST_LABEL_NAMES_H
 
-#include "../io/prompts.h"
-#include "inputs.h"
+#include "io/prompts.h"
+#include "host/inputs.h"
 
 /* Makes the labels of a split, numbers in `table`, the indices of classes of *names. Numbers are
  * never renumbered: 0 is the first name. Texts are any name of their class; case, and `_` or `-`

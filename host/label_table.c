@@ -1,5 +1,5 @@
 /* label_table.c - one number for every distinct label: a hash table of texts. */
-#include "label_table.h"
+#include "host/label_table.h"
 
 #include <errno.h>
 #include <stdlib.h>

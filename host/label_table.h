@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 typedef struct {
     int64_t count; /* distinct labels */

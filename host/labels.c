@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/npy.h"
-#include "../io/text_lines.h"
-#include "fates.h"
-#include "report.h"
+#include "io/npy.h"
+#include "io/text_lines.h"
+#include "host/fates.h"
+#include "host/report.h"
 
 void turtle_labels_defaults(TurtleLabelsOptions *o) {
     *o = (TurtleLabelsOptions){.common = common_defaults()};

@@ -1,6 +1,6 @@
 /* lbfgs.c - L-BFGS with a strong Wolfe line search. The names of the algorithms' numbers are those
  * of Nocedal & Wright, Numerical Optimization, 2nd edition. */
-#include "lbfgs.h"
+#include "host/lbfgs.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 enum { LBFGS_PAST = 5 };
 

@@ -1,5 +1,5 @@
 /* lines.c - text that grows, for reports to people. */
-#include "lines.h"
+#include "host/lines.h"
 
 #include <stdlib.h>
 #include <string.h>

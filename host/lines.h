@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_LINES_H
 #define TURTLE_HOST_LINES_H
 
-#include "../io/status.h"
+#include "io/status.h"
 
 /* Appends to *text, fresh memory or NULL at first; NULL when memory ran out. At most 1023 characters a
  * call. */

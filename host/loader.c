@@ -1,5 +1,5 @@
 /* loader.c - threads that take sources one by one until none is left. */
-#include "loader.h"
+#include "host/loader.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -2,9 +2,9 @@
 #ifndef TURTLE_HOST_LOADER_H
 #define TURTLE_HOST_LOADER_H
 
-#include "../io/resize.h"
-#include "../io/sources.h"
-#include "decoder.h"
+#include "io/resize.h"
+#include "io/sources.h"
+#include "host/decoder.h"
 
 /* What became of one source. */
 typedef struct {

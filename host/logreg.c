@@ -6,7 +6,7 @@
  * preconditioner: evaluations to 1e-6 of the minimum 257 -> 175 with the best s on the demo's
  * patches, but 306 with three times that s. 40 pairs of L-BFGS instead of 10: 671 -> 576
  * evaluations on both demo spaces, 123 -> 120 on bench/probe.c's, for 60 more vectors. */
-#include "logreg.h"
+#include "host/logreg.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -18,9 +18,9 @@
 #ifndef TURTLE_HOST_LOGREG_H
 #define TURTLE_HOST_LOGREG_H
 
-#include "../kernels/ops.h"
-#include "lbfgs.h"
-#include "turtle.h"
+#include "kernels/ops.h"
+#include "host/lbfgs.h"
+#include "host/turtle.h"
 
 #define LOGREG_DECREASE 1e-8
 

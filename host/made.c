@@ -1,11 +1,11 @@
 /* made.c - what results were made with: kept beside them, compared before they are replaced. */
-#include "made.h"
+#include "host/made.h"
 
 #include <string.h>
 
-#include "../io/file.h"
-#include "../io/json_reader.h"
-#include "../io/zip.h"
+#include "io/file.h"
+#include "io/json_reader.h"
+#include "io/zip.h"
 
 void made_add(Made *m, const char *name, const char *format, ...) {
     if (m->count == MADE_MOST) return;

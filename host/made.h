@@ -7,8 +7,8 @@
 #ifndef TURTLE_HOST_MADE_H
 #define TURTLE_HOST_MADE_H
 
-#include "../io/status.h"
-#include "json.h"
+#include "io/status.h"
+#include "host/json.h"
 
 enum { MADE_MOST = 64, MADE_NAME = 40, MADE_VALUE = 160, MADE_TEXT = 360 };
 

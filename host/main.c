@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../io/file.h"
-#include "../io/printable.h"
-#include "command.h"
-#include "progress.h"
+#include "io/file.h"
+#include "io/printable.h"
+#include "host/command.h"
+#include "host/progress.h"
 
 static const Command *const commands[] = {&command_features, &command_labels,   &command_train,
                                           &command_evaluate, &command_sweep,    &command_probe,

@@ -5,7 +5,7 @@
  * slackness such a matching is the greatest. Rows enter one after the other: Dijkstra over the
  * slacks u_i + p_j - w_ij finds the nearest end, which is a column that nobody holds, or a row that
  * gives its column away and stays alone at the cost of its profit. */
-#include "matching.h"
+#include "host/matching.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

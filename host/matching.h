@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 /* Entries of row i are number begin[i] to begin[i + 1] - 1; all others are zero. */
 typedef struct {

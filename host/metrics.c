@@ -1,13 +1,13 @@
 /* metrics.c - accuracy after matching, mutual information and Rand index of a labelling. */
-#include "metrics.h"
+#include "host/metrics.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hungarian.h"
-#include "matching.h"
+#include "host/hungarian.h"
+#include "host/matching.h"
 
 enum { DENSE = 1 << 22 }; /* entries of a table that is laid out whole: 32 MiB, 2048 x 2048 */
 

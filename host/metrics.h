@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 /* Memory follows the largest id, which is to be below this: number ids from 0 without gaps. */
 #define METRICS_MAX_IDS (INT64_C(1) << 31)

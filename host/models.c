@@ -1,12 +1,12 @@
 /* models.c - the published encoders. */
-#include "models.h"
+#include "host/models.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/file.h"
-#include "phi_hint.h"
-#include "report.h"
+#include "io/file.h"
+#include "host/phi_hint.h"
+#include "host/report.h"
 
 #define CLIP_URL "https://openaipublic.azureedge.net/clip/models/"
 

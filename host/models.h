@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_MODELS_H
 #define TURTLE_HOST_MODELS_H
 
-#include "encoder.h"
+#include "host/encoder.h"
 
 typedef struct {
     const char *phi;   /* "clipvitL14" */

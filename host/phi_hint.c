@@ -1,14 +1,14 @@
 /* phi_hint.c - what to do where a representation is not there: another spelling, or the call that makes it. */
-#include "phi_hint.h"
+#include "host/phi_hint.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/datasets.h"
-#include "../io/file.h"
-#include "models.h"
-#include "words.h"
+#include "io/datasets.h"
+#include "io/file.h"
+#include "host/models.h"
+#include "host/words.h"
 
 void phi_nearest(char name[PHI_NAME], const char *root, const char *phi) {
     enum { MOST = 256 };

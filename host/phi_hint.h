@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_PHI_HINT_H
 #define TURTLE_HOST_PHI_HINT_H
 
-#include "../io/status.h"
+#include "io/status.h"
 
 /* Longest name that is suggested, with its zero. */
 enum { PHI_NAME = 64 };

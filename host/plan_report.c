@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/model.h"
-#include "../kernels/ops.h"
-#include "json.h"
-#include "lines.h"
-#include "turtle.h"
+#include "kernels/model.h"
+#include "kernels/ops.h"
+#include "host/json.h"
+#include "host/lines.h"
+#include "host/turtle.h"
 
 void turtle_plan_defaults(TurtlePlanOptions *o) {
     *o = (TurtlePlanOptions){

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "encoder.h"
+#include "host/encoder.h"
 
 enum { MAX_TAPS = 512 };
 

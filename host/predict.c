@@ -1,5 +1,5 @@
 /* predict.c - what a labelling says about samples: argmax of Y (Eq. 9) over any split. */
-#include "predict.h"
+#include "host/predict.h"
 
 #include <math.h>
 #include <stdlib.h>

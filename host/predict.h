@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_PREDICT_H
 #define TURTLE_HOST_PREDICT_H
 
-#include "../kernels/ops.h"
-#include "checkpoint.h"
+#include "kernels/ops.h"
+#include "host/checkpoint.h"
 
 typedef struct {
     int64_t n;

@@ -1,13 +1,13 @@
 /* prior.c - how the classes are expected to be distributed (`train --prior`). */
-#include "prior.h"
+#include "host/prior.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/text_lines.h"
-#include "../io/zip.h"
-#include "json.h"
+#include "io/text_lines.h"
+#include "io/zip.h"
+#include "host/json.h"
 
 /* So that pi of float32 stays positive and finite beside the other classes. */
 #define LEAST_SHARE 1e-30

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 typedef struct {
     float *pi;     /* (C) positive, sums to 1; NULL: uniform; owned */

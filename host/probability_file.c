@@ -1,9 +1,9 @@
 /* probability_file.c - soft labels as .npy, written piece by piece. */
-#include "probability_file.h"
+#include "host/probability_file.h"
 
 #include <string.h>
 
-#include "../io/npy.h"
+#include "io/npy.h"
 
 Status probability_file_check(const char *path, Error *err) {
     static const char *const others[] = {".csv", ".tsv", ".txt", ".npz", ".json"};

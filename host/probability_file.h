@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_PROBABILITY_FILE_H
 #define TURTLE_HOST_PROBABILITY_FILE_H
 
-#include "../io/file.h"
-#include "predict.h"
+#include "io/file.h"
+#include "host/predict.h"
 
 typedef struct {
     AtomicFile file;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "logreg.h"
-#include "report.h"
-#include "rng.h"
+#include "host/logreg.h"
+#include "host/report.h"
+#include "host/rng.h"
 
 void turtle_probe_defaults(TurtleProbeOptions *o) {
     *o = (TurtleProbeOptions){.common = common_defaults(),

@@ -4,7 +4,7 @@
  *
  * GB/s and TFLOP/s are what the operations must move and compute, over the time they took: bytes
  * count once however often a kernel reads them. */
-#include "profile.h"
+#include "host/profile.h"
 
 #include <stdlib.h>
 #include <string.h>

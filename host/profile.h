@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_PROFILE_H
 #define TURTLE_HOST_PROFILE_H
 
-#include "../kernels/ops.h"
-#include "json.h"
+#include "kernels/ops.h"
+#include "host/json.h"
 
 /* Of a device whose launches were timed. Fresh memory; NULL: out of memory. */
 char *profile_table(const Ops *ops);

@@ -1,5 +1,5 @@
 /* progress.c - how far a call is, on stderr: a bar on a terminal, else a line every few seconds. */
-#include "progress.h"
+#include "host/progress.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../io/printable.h"
+#include "io/printable.h"
 
 enum { BAR = 24, LEAST_BAR = 4 };
 #define BAR_EVERY 0.1 /* seconds */

@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_PROGRESS_H
 #define TURTLE_HOST_PROGRESS_H
 
-#include "turtle.h"
+#include "host/turtle.h"
 
 typedef struct {
     bool terminal, color;

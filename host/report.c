@@ -1,14 +1,14 @@
 /* report.c - what a finished call tells: scores, sizes, one JSON object. */
-#include "report.h"
+#include "host/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "../io/file.h"
-#include "../io/json_reader.h"
-#include "metrics.h"
+#include "io/file.h"
+#include "io/json_reader.h"
+#include "host/metrics.h"
 
 void notice(const TurtleHooks *hooks, const char *format, ...) {
     if (!hooks->notice) return;

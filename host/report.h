@@ -2,9 +2,9 @@
 #ifndef TURTLE_HOST_REPORT_H
 #define TURTLE_HOST_REPORT_H
 
-#include "inputs.h"
-#include "json.h"
-#include "predict.h"
+#include "host/inputs.h"
+#include "host/json.h"
+#include "host/predict.h"
 
 /* Everything unknown: NaN, -1. */
 void result_clear(TurtleResult *result);

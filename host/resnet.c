@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "encoder.h"
+#include "host/encoder.h"
 
 enum { STAGES = 4, EXPANSION = 4 };
 

@@ -1,5 +1,5 @@
 /* rng.c - MT19937, and what torch and numpy draw from it. */
-#include "rng.h"
+#include "host/rng.h"
 
 #include <math.h>
 

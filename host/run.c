@@ -3,15 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crossval.h"
-#include "prior.h"
-#include "probability_file.h"
-#include "profile.h"
-#include "report.h"
-#include "run.h"
-#include "run_dir.h"
-#include "train.h"
-#include "watch.h"
+#include "host/crossval.h"
+#include "host/prior.h"
+#include "host/probability_file.h"
+#include "host/profile.h"
+#include "host/report.h"
+#include "host/run.h"
+#include "host/run_dir.h"
+#include "host/train.h"
+#include "host/watch.h"
 
 void turtle_train_defaults(TurtleTrainOptions *o) {
     *o = (TurtleTrainOptions){

@@ -1,5 +1,5 @@
 /* run_dir.c - what a training run leaves on the disk, and where. */
-#include "run_dir.h"
+#include "host/run_dir.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../io/text_lines.h"
-#include "json.h"
-#include "report.h"
+#include "io/text_lines.h"
+#include "host/json.h"
+#include "host/report.h"
 
 /* --- paths ------------------------------------------------------------------------------------ */
 

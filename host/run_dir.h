@@ -11,10 +11,10 @@
 #ifndef TURTLE_HOST_RUN_DIR_H
 #define TURTLE_HOST_RUN_DIR_H
 
-#include "../io/lock.h"
-#include "inputs.h"
-#include "made.h"
-#include "predict.h"
+#include "io/lock.h"
+#include "host/inputs.h"
+#include "host/made.h"
+#include "host/predict.h"
 
 typedef struct {
     char *folder;

@@ -1,5 +1,5 @@
 /* shard.c - "I/N": the I-th of N pieces of some work. */
-#include "shard.h"
+#include "host/shard.h"
 
 #include <stdlib.h>
 

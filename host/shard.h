@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 typedef struct {
     int64_t number, pieces; /* the first of `pieces` is number 1 */

@@ -1,11 +1,11 @@
 /* space.c - one representation space: every sample's features under one frozen encoder phi_k. */
-#include "space.h"
+#include "host/space.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "report.h"
+#include "host/report.h"
 
 static Status no_memory(const Space *s, Error *err) {
     return fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);

@@ -2,9 +2,9 @@
 #ifndef TURTLE_HOST_SPACE_H
 #define TURTLE_HOST_SPACE_H
 
-#include "../io/array_file.h"
-#include "../kernels/matrix.h"
-#include "turtle.h"
+#include "io/array_file.h"
+#include "kernels/matrix.h"
+#include "host/turtle.h"
 
 typedef struct {
     char *path;

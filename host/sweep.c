@@ -2,7 +2,7 @@
  *
  * Every run is an ordinary run directory (run_dir.h) below the sweep's folder. What is finished is
  * read back from its run.json, so that a sweep can be stopped, killed, cut into pieces and resumed. */
-#include "sweep.h"
+#include "host/sweep.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/datasets.h"
-#include "../io/json_reader.h"
-#include "prior.h"
-#include "report.h"
-#include "run.h"
-#include "run_dir.h"
-#include "shard.h"
+#include "io/datasets.h"
+#include "io/json_reader.h"
+#include "host/prior.h"
+#include "host/report.h"
+#include "host/run.h"
+#include "host/run_dir.h"
+#include "host/shard.h"
 
 void turtle_sweep_defaults(TurtleSweepOptions *o) {
     TurtleTrainOptions t;

@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_SWEEP_H
 #define TURTLE_HOST_SWEEP_H
 
-#include "turtle.h"
+#include "host/turtle.h"
 
 /* sweep_grid.c: the runs that the lists stand for, in the order classes, start, learning rates,
  * gamma, seed; the last changes fastest. `known_classes` serves where no list of classes is given; 0:

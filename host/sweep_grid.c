@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "sweep.h"
+#include "host/json.h"
+#include "host/sweep.h"
 
 enum { MOST_RUNS = 100000 };
 

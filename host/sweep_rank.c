@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "metrics.h"
-#include "sweep.h"
+#include "host/metrics.h"
+#include "host/sweep.h"
 
 static bool same_setting(const TurtleSweepRun *a, const TurtleSweepRun *b) {
     return a->classes == b->classes && a->warm_start == b->warm_start &&

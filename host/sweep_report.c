@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report.h"
-#include "sweep.h"
+#include "host/report.h"
+#include "host/sweep.h"
 
 /* One column of a table: its name and its value. */
 typedef struct {

@@ -2,7 +2,7 @@
  *
  *     x = tokens + positions;  x = blocks(x), causal;  feature = norm(x[end token]) P
  */
-#include "text.h"
+#include "host/text.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef TURTLE_HOST_TEXT_H
 #define TURTLE_HOST_TEXT_H
 
-#include "encoder.h"
+#include "host/encoder.h"
 
 /* Depth, width, vocabulary and context of the text encoder into *shape; zeros if there is none. */
 void text_shape(EncoderShape *shape, Weights *w);

@@ -3,7 +3,7 @@
  * Gadetsky, Jiang, Brbic: Let Go of Your Labels with Unsupervised Transfer, ICML 2024, section 3.
  * K representation spaces, a weight-normalised linear task encoder theta_k and a plain linear head
  * W_k in each. Start reading at outer_iteration: everything before it is memory. */
-#include "train.h"
+#include "host/train.h"
 
 #include <math.h>
 #include <stdlib.h>

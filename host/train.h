@@ -4,9 +4,9 @@
 
 #include <pthread.h>
 
-#include "../io/torch_file.h"
-#include "../kernels/ops.h"
-#include "rng.h"
+#include "io/torch_file.h"
+#include "kernels/ops.h"
+#include "host/rng.h"
 
 /* What is trained and how; the defaults of the paper stand in turtle.h. */
 typedef struct {

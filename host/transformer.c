@@ -1,5 +1,5 @@
 /* transformer.c - the transformer shared by the image and text encoders. */
-#include "transformer.h"
+#include "host/transformer.h"
 
 #include <stdlib.h>
 

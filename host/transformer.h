@@ -7,7 +7,7 @@
 #ifndef TURTLE_HOST_TRANSFORMER_H
 #define TURTLE_HOST_TRANSFORMER_H
 
-#include "weights.h"
+#include "host/weights.h"
 
 /* What the tensors of a block are called, behind "<blocks><number>." and before "weight", "bias". */
 typedef struct {

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/status.h"
+#include "io/status.h"
 
 #if defined(__GNUC__)
 #define TURTLE_API __attribute__((visibility("default")))

@@ -1,9 +1,9 @@
 /* unread.c - what is told of pictures that our readers do not know. */
-#include "unread.h"
+#include "host/unread.h"
 
 #include <string.h>
 
-#include "report.h"
+#include "host/report.h"
 
 void unread_count(Unread *u, const Loaded *loaded, const char *path) {
     enum { MOST = sizeof u->item / sizeof *u->item };

@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_UNREAD_H
 #define TURTLE_HOST_UNREAD_H
 
-#include "loader.h"
-#include "turtle.h"
+#include "host/loader.h"
+#include "host/turtle.h"
 
 typedef struct {
     const char *kind; /* as ImageFacts.unread names it */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "encoder.h"
+#include "host/encoder.h"
 
 /* What the tensors around the blocks are called. */
 typedef struct {

@@ -1,10 +1,10 @@
 /* watch.c - evaluations of a run that trains on. */
-#include "watch.h"
+#include "host/watch.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "report.h"
+#include "host/report.h"
 
 /* --- matching --------------------------------------------------------------------------------- */
 

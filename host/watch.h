@@ -11,8 +11,8 @@
 
 #include <pthread.h>
 
-#include "run_dir.h"
-#include "train.h"
+#include "host/run_dir.h"
+#include "host/train.h"
 
 /* One evaluation, from enqueued to logged. */
 typedef struct {

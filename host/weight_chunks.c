@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "weight_names.h"
+#include "host/weight_names.h"
 
 static const char blocks[] = "blocks.";
 

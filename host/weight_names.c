@@ -1,10 +1,10 @@
 /* weight_names.c - wrappers around a network's tensors: found by one tensor, taken off all. */
-#include "weight_names.h"
+#include "host/weight_names.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/shards.h"
+#include "io/shards.h"
 
 /* --- networks --------------------------------------------------------------------------------- */
 

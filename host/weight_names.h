@@ -11,7 +11,7 @@
 #ifndef TURTLE_HOST_WEIGHT_NAMES_H
 #define TURTLE_HOST_WEIGHT_NAMES_H
 
-#include "weights.h"
+#include "host/weights.h"
 
 /* Gives each tensor its name without wrappers, once; a later call does nothing. A file in which no
  * network is found keeps its names. Failures stick to the weights. */

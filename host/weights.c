@@ -1,5 +1,5 @@
 /* weights.c - tensors of a file, checked by name and shape and handed to the device. */
-#include "weights.h"
+#include "host/weights.h"
 
 #include <stdlib.h>
 #include <string.h>

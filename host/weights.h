@@ -7,8 +7,8 @@
 #ifndef TURTLE_HOST_WEIGHTS_H
 #define TURTLE_HOST_WEIGHTS_H
 
-#include "../io/tensor_file.h"
-#include "../kernels/ops.h"
+#include "io/tensor_file.h"
+#include "kernels/ops.h"
 
 typedef struct ParameterChunk ParameterChunk;
 

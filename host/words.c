@@ -1,5 +1,5 @@
 /* words.c - the word that a misspelt one was to be. */
-#include "words.h"
+#include "host/words.h"
 
 #include <limits.h>
 #include <string.h>

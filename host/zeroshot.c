@@ -1,15 +1,15 @@
 /* zeroshot.c - turtle_zeroshot: images classified from the names of classes alone, clusters named. */
-#include "zeroshot.h"
+#include "host/zeroshot.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/tokenizer.h"
-#include "label_names.h"
-#include "models.h"
-#include "report.h"
-#include "run_dir.h"
+#include "io/tokenizer.h"
+#include "host/label_names.h"
+#include "host/models.h"
+#include "host/report.h"
+#include "host/run_dir.h"
 
 enum { TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
 

@@ -3,10 +3,10 @@
 #ifndef TURTLE_HOST_ZEROSHOT_H
 #define TURTLE_HOST_ZEROSHOT_H
 
-#include "../io/prompts.h"
-#include "predict.h"
-#include "text.h"
-#include "turtle.h"
+#include "io/prompts.h"
+#include "host/predict.h"
+#include "host/text.h"
+#include "host/turtle.h"
 
 /* out (classes,d), d = text_features(text): the class vectors, of length 1. A prompt that does not
  * fit the context is ERR_ARG, or cut. Host memory. */

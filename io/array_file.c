@@ -1,13 +1,13 @@
 /* array_file.c - one array of numbers, from any file that people keep arrays in. */
-#include "array_file.h"
+#include "io/array_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "foreign.h"
-#include "safetensors.h"
-#include "zip.h"
+#include "io/foreign.h"
+#include "io/safetensors.h"
+#include "io/zip.h"
 
 /* --- path:name -------------------------------------------------------------------------------- */
 

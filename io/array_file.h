@@ -11,8 +11,8 @@
 #ifndef TURTLE_IO_ARRAY_FILE_H
 #define TURTLE_IO_ARRAY_FILE_H
 
-#include "npy.h"
-#include "tensor_file.h"
+#include "io/npy.h"
+#include "io/tensor_file.h"
 
 typedef struct {
     char *path; /* of the file, without the array's name */

@@ -1,10 +1,10 @@
 /* cifar_pickle.c - CIFAR's batches for Python: pickled dictionaries of pixels and labels. */
-#include "cifar_pickle.h"
+#include "io/cifar_pickle.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "pickle.h"
+#include "io/pickle.h"
 
 enum { PIXELS = 3 * 32 * 32 };
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 typedef struct {
     int64_t

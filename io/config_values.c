@@ -1,5 +1,5 @@
 /* config_values.c - values of configuration files, as lenient as the libraries that write them. */
-#include "config_values.h"
+#include "io/config_values.h"
 
 #include <math.h>
 #include <string.h>

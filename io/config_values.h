@@ -3,8 +3,8 @@
 #ifndef TURTLE_IO_CONFIG_VALUES_H
 #define TURTLE_IO_CONFIG_VALUES_H
 
-#include "encoder_config.h"
-#include "json_reader.h"
+#include "io/encoder_config.h"
+#include "io/json_reader.h"
 
 enum { CONFIG_MAX_SIDE = 1 << 16 };
 

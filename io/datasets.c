@@ -1,7 +1,7 @@
 /* datasets.c - what is known of each data set: one table row per set.
  *
  * Sizes and class counts are those of the paper's evaluation (26 vision data sets, appendix). */
-#include "datasets.h"
+#include "io/datasets.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* encoder_config.c - the configuration files of Hugging Face, OpenCLIP and timm. */
-#include "encoder_config.h"
+#include "io/encoder_config.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
 
-#include "config_values.h"
-#include "file.h"
+#include "io/config_values.h"
+#include "io/file.h"
 
 enum { MAX_BYTES = 16 << 20 };
 

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 enum { CONFIG_TEXT = 64, CONFIG_REFUSAL = 160 };
 /* Bits of ConfigTower.filled: the file is silent, the library's default stands here. */

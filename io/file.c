@@ -1,5 +1,5 @@
 /* file.c - whole files in: read-only mappings, texts from pipes; folders. */
-#include "file.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

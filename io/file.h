@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "status.h"
+#include "io/status.h"
 
 /* A file's bytes, mapped read-only, or the text of a pipe in memory. */
 typedef struct {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "io/file.h"
 
 enum { MOST_LINKS = 40, MOST_TEMPORARIES = 1000, TEMPORARY_NAME = 200 };
 

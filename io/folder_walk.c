@@ -1,5 +1,5 @@
 /* folder_walk.c - the images and folders below a folder, and the fate of everything else. */
-#include "folder_walk.h"
+#include "io/folder_walk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "printable.h"
-#include "split_words.h"
+#include "io/printable.h"
+#include "io/split_words.h"
 
 enum { MOST_FOLDERS = 1 << 22, FIRST_BYTES = 4096 };
 

@@ -4,8 +4,8 @@
 
 #include <sys/types.h>
 
-#include "left_out.h"
-#include "sources.h"
+#include "io/left_out.h"
+#include "io/sources.h"
 
 typedef struct {
     char **name; /* owned */

@@ -1,5 +1,5 @@
 /* foreign.c - files that are no arrays we read: what they are, and the line that converts them. */
-#include "foreign.h"
+#include "io/foreign.h"
 
 #include <ctype.h>
 #include <stdlib.h>

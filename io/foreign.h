@@ -2,7 +2,7 @@
 #ifndef TURTLE_IO_FOREIGN_H
 #define TURTLE_IO_FOREIGN_H
 
-#include "file.h"
+#include "io/file.h"
 
 /* Returns ERR_FORMAT with what the file at `path`, whose bytes are given, is (CSV, Parquet, HDF5, a
  * pickle, an image, ...), and what makes an array of it. */

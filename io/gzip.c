@@ -1,11 +1,11 @@
 /* gzip.c - gzip members: the frame is read here, the deflate stream inside by stb_image. */
-#include "gzip.h"
+#include "io/gzip.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-#include "stb.h"
-#include "zip.h"
+#include "io/stb.h"
+#include "io/zip.h"
 
 enum { HEADER = 10, TRAILER = 8 };
 enum { HAS_CRC = 2, HAS_EXTRA = 4, HAS_NAME = 8, HAS_COMMENT = 16, RESERVED = 0xe0 }; /* FLG */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 /* True if the bytes begin like a gzip file. */
 bool gzip_is(const uint8_t *data, int64_t bytes);

@@ -1,12 +1,12 @@
 /* html.c - character references (WHATWG HTML, 13.2.5.72 and on), by the rules of html.unescape:
  * numbers with or without a semicolon, names with their longest known prefix. */
-#include "html.h"
+#include "io/html.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "embedded.h"
+#include "io/embedded.h"
 
 enum { MAX_NAME = 33, MAX_CODES = 2 }; /* 32 characters and a semicolon */
 

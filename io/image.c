@@ -1,10 +1,10 @@
 /* image.c - which reader a file belongs to, and what all files are checked for. */
-#include "image.h"
+#include "io/image.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-#include "image_reader.h"
+#include "io/image_reader.h"
 
 const char image_no_memory[] = "out of memory";
 

@@ -14,8 +14,8 @@
 #ifndef TURTLE_IO_IMAGE_H
 #define TURTLE_IO_IMAGE_H
 
-#include "image_kinds.h"
-#include "resize.h"
+#include "io/image_kinds.h"
+#include "io/resize.h"
 
 enum { IMAGE_MAX_SIDE = 65500, IMAGE_MAX_PIXELS = 1 << 28 };
 

@@ -3,7 +3,7 @@
  * Headers of 12 bytes (OS/2 1.x), 16 to 64 (OS/2 2.x) and 40, 52, 56, 108, 124 (Windows). An index
  * beyond the palette is black; what run lengths leave out has index 0; alpha is dropped.
  */
-#include "image_reader.h"
+#include "io/image_reader.h"
 
 enum { FILE_HEADER = 14, COLOURS = 256 };
 enum { PLAIN, RLE8, RLE4, MASKS, JPEG_INSIDE, PNG_INSIDE, ALPHA_MASKS }; /* compression */

@@ -1,7 +1,7 @@
 /* image_exif.c - the orientation that cameras record, and pictures turned by it. */
 #include <stdlib.h>
 
-#include "image_reader.h"
+#include "io/image_reader.h"
 
 int exif_orientation(const uint8_t *tiff, int64_t bytes) {
     enum { HEADER = 8, ENTRY = 12, TAG = 0x112, BYTE = 1, SHORT = 3, LONG = 4 };

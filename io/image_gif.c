@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "image_reader.h"
+#include "io/image_reader.h"
 
 enum { SCREEN = 13, DESCRIPTOR = 10, COLOURS = 256 };
 enum { PALETTE_AT, PALETTE_COLOURS, PICTURE_AT, FILL }; /* Look.detail */

@@ -1,5 +1,5 @@
 /* image_jpeg.c - JPEG (ITU-T T.81, annex B): its segments found here, decoded by stb_image. */
-#include "image_jpeg.h"
+#include "io/image_jpeg.h"
 
 enum { SOF0 = 0xc0, DHT = 0xc4, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7, SOI, EOI, SOS, DQT, DNL };
 enum { DRI = 0xdd, APP0 = 0xe0, APP1 = 0xe1, APP14 = 0xee, COM = 0xfe, TEM = 0x01 };

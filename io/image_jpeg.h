@@ -2,8 +2,8 @@
 #ifndef TURTLE_IO_IMAGE_JPEG_H
 #define TURTLE_IO_IMAGE_JPEG_H
 
-#include "image_reader.h"
-#include "stb.h"
+#include "io/image_reader.h"
+#include "io/stb.h"
 
 /* How the components of a JPEG make colours. */
 typedef enum { JPEG_GREY, JPEG_RGB, JPEG_YCC, JPEG_CMYK, JPEG_YCCK } JpegColour;

@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "image_jpeg.h"
+#include "io/image_jpeg.h"
 
 /* --- one row of one plane --------------------------------------------------------------------- */
 

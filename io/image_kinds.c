@@ -1,5 +1,5 @@
 /* image_kinds.c - the table of kinds of pictures, and how they are recognised. */
-#include "image_kinds.h"
+#include "io/image_kinds.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "image_reader.h"
-#include "stb.h"
-#include "zip.h"
+#include "io/image_reader.h"
+#include "io/stb.h"
+#include "io/zip.h"
 
 enum { SIGNATURE = 8, AROUND = 12, HEADER = 13, PALETTE = 256 };
 

@@ -3,7 +3,7 @@
  * A sample v of maximum m is the byte 255 v / m, rounded. A binary sample above the maximum is white,
  * as Pillow has it; a text sample above it is refused.
  */
-#include "image_reader.h"
+#include "io/image_reader.h"
 
 enum { DATA_AT, MOST, CHANNELS }; /* Look.detail: where samples begin, the maximum, per pixel */
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "image.h"
+#include "io/image.h"
 
 typedef struct {
     const uint8_t *data;

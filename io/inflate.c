@@ -1,7 +1,7 @@
 /* inflate.c - deflate streams of any size, inflated as a whole. Section numbers are RFC 1951's.
  *
  * stb_image has an inflate too, but counts in int: arrays of 2 GiB and more are common here. */
-#include "inflate.h"
+#include "io/inflate.h"
 
 #include <string.h>
 

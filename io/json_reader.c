@@ -1,5 +1,5 @@
 /* json_reader.c - a pull parser for JSON. */
-#include "json_reader.h"
+#include "io/json_reader.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* left_out.c - what a listing passes over, and why. */
-#include "left_out.h"
+#include "io/left_out.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "printable.h"
+#include "io/printable.h"
 
 static int find_reason(const LeftOut *left, LeftWhy why, const PictureKind *kind,
                        const char *detail) {

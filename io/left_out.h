@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "image_kinds.h"
-#include "status.h"
+#include "io/image_kinds.h"
+#include "io/status.h"
 
 typedef enum {
     LEFT_KIND,    /* a kind of picture that is not read */

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "folder_walk.h"
-#include "printable.h"
-#include "split_words.h"
+#include "io/folder_walk.h"
+#include "io/printable.h"
+#include "io/split_words.h"
 
 typedef struct {
     SourceSplits *out;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cifar_pickle.h"
-#include "datasets.h"
-#include "sources.h"
+#include "io/cifar_pickle.h"
+#include "io/datasets.h"
+#include "io/sources.h"
 
 /* The first of <folder>/<place>/<name> that is there; places end with NULL. NULL: none is. */
 static char *find_file(const char *folder, const char *const *places, const char *name) {

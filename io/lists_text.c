@@ -4,10 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "printable.h"
-#include "sources.h"
-#include "split_words.h"
-#include "text_lines.h"
+#include "io/printable.h"
+#include "io/sources.h"
+#include "io/split_words.h"
+#include "io/text_lines.h"
 
 enum { MOST_LABEL = 1 << 24 };
 

@@ -1,5 +1,5 @@
 /* lock.c - one call at a time in a place: a lock on a file that says who holds it. */
-#include "lock.h"
+#include "io/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "io/file.h"
 
 enum { TEXT = 400, MOST_TRIES = 100 };
 

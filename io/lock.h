@@ -7,7 +7,7 @@
 #ifndef TURTLE_IO_LOCK_H
 #define TURTLE_IO_LOCK_H
 
-#include "status.h"
+#include "io/status.h"
 
 typedef struct {
     int descriptor; /* valid if path is not NULL */

@@ -4,7 +4,7 @@
  * uint32 in 2 and 3, little-endian), then the header, a Python dictionary literal with the keys
  * descr, fortran_order and shape, padded with spaces so that the data starts at a multiple of
  * 64. */
-#include "npy.h"
+#include "io/npy.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
 #ifndef TURTLE_IO_NPY_H
 #define TURTLE_IO_NPY_H
 
-#include "dtype.h"
-#include "file.h"
+#include "io/dtype.h"
+#include "io/file.h"
 
 enum { NPY_MAX_AXES = 8 };
 

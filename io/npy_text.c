@@ -1,9 +1,9 @@
 /* npy_text.c - .npy files of texts. The header is as in npy.c. */
-#include "npy_text.h"
+#include "io/npy_text.h"
 
 #include <string.h>
 
-#include "unicode.h"
+#include "io/unicode.h"
 
 enum { MOST_WIDTH = 1 << 20 };
 

@@ -2,8 +2,8 @@
 #ifndef TURTLE_IO_NPY_TEXT_H
 #define TURTLE_IO_NPY_TEXT_H
 
-#include "file.h"
-#include "npy.h"
+#include "io/file.h"
+#include "io/npy.h"
 
 typedef struct {
     bool unicode, swapped; /* UTF-32 instead of bytes; of the other byte order */

@@ -1,5 +1,5 @@
 /* pickle.c - Python pickles read as data: a stack machine without the power to execute anything. */
-#include "pickle.h"
+#include "io/pickle.h"
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #ifndef TURTLE_IO_PICKLE_H
 #define TURTLE_IO_PICKLE_H
 
-#include "dtype.h"
-#include "status.h"
+#include "io/dtype.h"
+#include "io/status.h"
 
 typedef enum {
     VALUE_NONE,

@@ -1,5 +1,5 @@
 /* printable.c - bytes from outside made fit for a terminal and for JSON. */
-#include "printable.h"
+#include "io/printable.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* prompts.c - names of classes and the sentences that they are put into. */
-#include "prompts.h"
+#include "io/prompts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "embedded.h"
-#include "file.h"
-#include "text_lines.h"
+#include "io/embedded.h"
+#include "io/file.h"
+#include "io/text_lines.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */
 

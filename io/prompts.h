@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 /* Texts of a list, one after the other. */
 typedef struct {

@@ -11,7 +11,7 @@
  *          Tried and dropped: __builtin_convertvector for the four bytes, which gcc 12 takes apart
  *          into scalars: 560.
  */
-#include "resize.h"
+#include "io/resize.h"
 
 #include <math.h>
 #include <stdlib.h>

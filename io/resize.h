@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 /* Decoded pixels: 8-bit RGB, row by row. */
 typedef struct {

@@ -1,10 +1,10 @@
 /* safetensors.c - the header of a .safetensors file, checked and turned into tensors. */
-#include "safetensors.h"
+#include "io/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_reader.h"
+#include "io/json_reader.h"
 
 enum { LENGTH = 8, MAX_NAME = 1024 };
 

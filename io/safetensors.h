@@ -7,7 +7,7 @@
 #ifndef TURTLE_IO_SAFETENSORS_H
 #define TURTLE_IO_SAFETENSORS_H
 
-#include "tensor_file.h"
+#include "io/tensor_file.h"
 
 enum { SAFETENSORS_MAX_HEADER = 100000000 }; /* bytes of JSON, as the original reader */
 

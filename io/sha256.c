@@ -1,5 +1,5 @@
 /* sha256.c - the SHA-256 digest of bytes in memory (FIPS 180-4). */
-#include "sha256.h"
+#include "io/sha256.h"
 
 #include <stdio.h>
 #include <string.h>

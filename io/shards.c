@@ -1,10 +1,10 @@
 /* shards.c - an index of shards, checked against what the shards hold. */
-#include "shards.h"
+#include "io/shards.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_reader.h"
+#include "io/json_reader.h"
 
 enum { MAX_NAME = 4096, MAX_SHARDS = 4096, MAX_INDEX = 1 << 26, SHARD_DIGITS = 5 };
 

@@ -8,7 +8,7 @@
 #ifndef TURTLE_IO_SHARDS_H
 #define TURTLE_IO_SHARDS_H
 
-#include "tensor_file.h"
+#include "io/tensor_file.h"
 
 /* Returns true if the bytes begin as JSON does: an index is the only JSON among files of weights. */
 bool shards_is_index(const FileMap *map);

@@ -1,11 +1,11 @@
 /* sources.c - lists of sources, and pixels of any source. */
-#include "sources.h"
+#include "io/sources.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "gzip.h"
-#include "printable.h"
+#include "io/gzip.h"
+#include "io/printable.h"
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
                   Error *err) {

@@ -7,9 +7,9 @@
 #ifndef TURTLE_IO_SOURCES_H
 #define TURTLE_IO_SOURCES_H
 
-#include "file.h"
-#include "image.h"
-#include "left_out.h"
+#include "io/file.h"
+#include "io/image.h"
+#include "io/left_out.h"
 
 /* Raw pixels, `width` x `height` per record. */
 typedef enum {

@@ -1,5 +1,5 @@
 /* split_words.c - the words that name a split, in folders and in lists. */
-#include "split_words.h"
+#include "io/split_words.h"
 
 #include <stddef.h>
 #include <string.h>

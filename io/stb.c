@@ -17,7 +17,7 @@ static void *reallocate(void *memory, size_t bytes);
 #define STBI_FREE(memory) free(memory)
 #define STBI_ASSERT(x) ((void)0)
 #define STBI_MAX_DIMENSIONS 65500 /* IMAGE_MAX_SIDE */
-#include "stb.h"
+#include "io/stb.h"
 
 static void *allocate(size_t bytes) {
     return bytes <= most_memory ? calloc(1, bytes) : NULL;

@@ -1,12 +1,12 @@
 /* tensor_file.c - which kind of file holds the tensors, and what all kinds share. */
-#include "tensor_file.h"
+#include "io/tensor_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "safetensors.h"
-#include "shards.h"
-#include "torch_file.h"
+#include "io/safetensors.h"
+#include "io/shards.h"
+#include "io/torch_file.h"
 
 /* --- what a file is --------------------------------------------------------------------------- */
 

@@ -7,8 +7,8 @@
 #ifndef TURTLE_IO_TENSOR_FILE_H
 #define TURTLE_IO_TENSOR_FILE_H
 
-#include "dtype.h"
-#include "file.h"
+#include "io/dtype.h"
+#include "io/file.h"
 
 enum { TENSOR_MAX_AXES = 8 };
 

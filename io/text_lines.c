@@ -1,11 +1,11 @@
 /* text_lines.c - the one reader of text files: lines, whichever program wrote them. */
-#include "text_lines.h"
+#include "io/text_lines.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
-#include "printable.h"
+#include "io/file.h"
+#include "io/printable.h"
 
 static const char utf8_mark[] = "\xef\xbb\xbf";
 

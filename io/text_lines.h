@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "file.h"
+#include "io/file.h"
 
 typedef struct {
     char *text; /* of `bytes` bytes, then a zero byte; without line end and mark; writable */

@@ -4,16 +4,16 @@
  * end, then one per merge, then start and end. A table from pairs of symbols to the merged one is
  * all that encoding needs: the smaller the merged symbol, the earlier the pair was learned.
  */
-#include "tokenizer.h"
+#include "io/tokenizer.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "embedded.h"
-#include "gzip.h"
-#include "html.h"
-#include "unicode.h"
+#include "io/embedded.h"
+#include "io/gzip.h"
+#include "io/html.h"
+#include "io/unicode.h"
 
 enum {
     BYTES = 256,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 enum { TOKEN_START = 49406, TOKEN_END = 49407 };
 

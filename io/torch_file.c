@@ -1,11 +1,11 @@
 /* torch_file.c - tensors in PyTorch's .pt and .pth files. */
-#include "torch_file.h"
+#include "io/torch_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "pickle.h"
-#include "zip.h"
+#include "io/pickle.h"
+#include "io/zip.h"
 
 enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 22, MAX_NAME = 4096, EXPANSION = 16 };
 

@@ -15,7 +15,7 @@
 #ifndef TURTLE_IO_TORCH_FILE_H
 #define TURTLE_IO_TORCH_FILE_H
 
-#include "tensor_file.h"
+#include "io/tensor_file.h"
 
 /* Opens a file of any of the three kinds, checking every CRC, offset and size. On failure *out is
  * zeroed. Tensors saved on a GPU are read like any other. */

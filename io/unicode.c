@@ -1,10 +1,10 @@
 /* unicode.c - tables of characters, read from the text compiled into the program. */
-#include "unicode.h"
+#include "io/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "embedded.h"
+#include "io/embedded.h"
 
 /* --- tables ----------------------------------------------------------------------------------- */
 

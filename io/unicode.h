@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "io/status.h"
 
 typedef enum {
     UNICODE_LETTER,    /* general category L */

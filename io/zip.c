@@ -1,10 +1,10 @@
 /* zip.c - zip archives. Section numbers are those of PKWARE's APPNOTE 6.3.10. */
-#include "zip.h"
+#include "io/zip.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "inflate.h"
+#include "io/inflate.h"
 
 enum {
     LOCAL_BYTES = 30,   /* 4.3.7 local file header, name and extra field follow */

@@ -8,7 +8,7 @@
 #ifndef TURTLE_IO_ZIP_H
 #define TURTLE_IO_ZIP_H
 
-#include "file.h"
+#include "io/file.h"
 
 typedef struct {
     char *name;            /* owned */

@@ -16,8 +16,8 @@
 
 #include <math.h>
 
-#include "matrix.h"
-#include "philox.h"
+#include "kernels/matrix.h"
+#include "kernels/philox.h"
 
 /* The stream of random starts (train.h has the others). */
 enum { PHILOX_STARTS = 4 };

@@ -12,7 +12,7 @@
 #ifndef TURTLE_KERNELS_ENCODE_H
 #define TURTLE_KERNELS_ENCODE_H
 
-#include "matrix.h"
+#include "kernels/matrix.h"
 
 /* The weight of a linear layer (taps = 1) or of a convolution (taps = kernel^2), as it lies in a
  * file: element (o, i, t) at data[o * out_step + i * in_step + t * tap_step]. */

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/dtype.h"
-#include "../io/status.h"
+#include "io/dtype.h"
+#include "io/status.h"
 
 typedef struct Device Device;
 typedef struct Queue Queue; /* operations run in the order they are enqueued (ops.h) */

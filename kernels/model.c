@@ -1,5 +1,5 @@
 /* model.c - a model of the time of one outer iteration on a GPU. */
-#include "model.h"
+#include "kernels/model.h"
 
 #include <string.h>
 

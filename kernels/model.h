@@ -12,7 +12,7 @@
 #ifndef TURTLE_KERNELS_MODEL_H
 #define TURTLE_KERNELS_MODEL_H
 
-#include "plan.h"
+#include "kernels/plan.h"
 
 typedef struct {
     const char *name;

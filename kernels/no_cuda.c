@@ -1,5 +1,5 @@
 /* no_cuda.c - stands for kernels/cuda in a build without CUDA kernels. */
-#include "ops.h"
+#include "kernels/ops.h"
 
 static const char reason[] = "this build has no CUDA kernels";
 

@@ -1,5 +1,5 @@
 /* ops.c - opens a device by name. */
-#include "ops.h"
+#include "kernels/ops.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -21,11 +21,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/status.h"
-#include "cluster.h"
-#include "encode.h"
-#include "matrix.h"
-#include "train.h"
+#include "io/status.h"
+#include "kernels/cluster.h"
+#include "kernels/encode.h"
+#include "kernels/matrix.h"
+#include "kernels/train.h"
 
 typedef struct Graph Graph; /* a recorded iteration */
 

@@ -1,5 +1,5 @@
 /* plan.c - the layout of one persistent launch of the inner loop. */
-#include "plan.h"
+#include "kernels/plan.h"
 
 #include <limits.h>
 #include <math.h>

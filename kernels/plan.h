@@ -24,8 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../io/dtype.h"
-#include "../io/status.h"
+#include "io/dtype.h"
+#include "io/status.h"
 
 typedef enum { PLAN_SLAB, PLAN_TILED, PLAN_WGMMA } PlanForm;
 

@@ -8,7 +8,7 @@
 #ifndef TURTLE_KERNELS_TRAIN_H
 #define TURTLE_KERNELS_TRAIN_H
 
-#include "matrix.h"
+#include "kernels/matrix.h"
 
 enum { MAX_SPACES = 16 };
 

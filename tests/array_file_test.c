@@ -1,10 +1,10 @@
 /* array_file_test.c - arrays from every file that people keep them in, and what any other file is. */
-#include "../io/array_file.h"
+#include "io/array_file.h"
 
-#include "../io/gzip.h"
-#include "../io/inflate.h"
-#include "../io/zip.h"
-#include "check.h"
+#include "io/gzip.h"
+#include "io/inflate.h"
+#include "io/zip.h"
+#include "tests/check.h"
 
 #define GOLDENS "tests/goldens/arrays/"
 

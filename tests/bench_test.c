@@ -1,5 +1,5 @@
 /* bench_test.c - what bench/table publishes of measurements: no value where they scatter. */
-#include "check.h"
+#include "tests/check.h"
 
 /* bench/table --markdown of two cases, ours with these seconds in the second; the rows go to `text`. */
 static void table_of(char *text, size_t bytes, const char *seconds) {

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../host/turtle.h"
-#include "../io/file.h"
+#include "host/turtle.h"
+#include "io/file.h"
 
 /* ||a - b|| / ||b||; 0 for equal arrays, NaN where either holds one. */
 static inline double relative_error(const float *a, const float *b, int64_t n) {

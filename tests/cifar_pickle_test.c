@@ -1,8 +1,8 @@
 /* cifar_pickle_test.c - CIFAR's batches for Python, as handed out and as Python 3 writes them. */
-#include "../io/cifar_pickle.h"
+#include "io/cifar_pickle.h"
 
-#include "../io/sources.h"
-#include "check.h"
+#include "io/sources.h"
+#include "tests/check.h"
 
 #define GOLDENS "tests/goldens/cifar/"
 

@@ -1,9 +1,9 @@
 /* cli_test.c - the program as users run it: bad input gets one line and a status, good input
  * whole files. */
-#include "../host/flags.h"
-#include "../host/json.h"
-#include "../io/npy.h"
-#include "check.h"
+#include "host/flags.h"
+#include "host/json.h"
+#include "io/npy.h"
+#include "tests/check.h"
 
 /* --- bad input -------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* cpu_test.c - what the CPU backend alone promises: its elementary functions, conversions to 16 bits,
  * float16 read as the float32 that it stands for, devices by name. */
-#include "../kernels/cpu/vec_math.h"
-#include "operation.h"
+#include "kernels/cpu/vec_math.h"
+#include "tests/operation.h"
 
 #define PRODUCT_LIMIT 8e-6 /* ops_test.c derives it */
 

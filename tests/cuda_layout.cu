@@ -1,10 +1,10 @@
 /* cuda_layout.cu - one small kernel for each instruction of kernels/cuda/ptx.cuh; layout_test.c
  * judges them. Built for a GPU and for the emulator. */
 extern "C" {
-#include "layout.h"
+#include "tests/layout.h"
 }
-#include "../kernels/cuda/tensor_map.cuh"
-#include "../kernels/cuda/tile.cuh"
+#include "kernels/cuda/tensor_map.cuh"
+#include "kernels/cuda/tile.cuh"
 
 typedef unsigned char Byte;
 

@@ -1,6 +1,6 @@
 /* cuda_test.c - what only the CUDA backend has: copies through pinned slots, marks, a second queue,
  * memory that does not suffice. */
-#include "operation.h"
+#include "tests/operation.h"
 
 static void open_cuda(Ops *ops, Queue **q) {
     open_backend(ops, q, "cuda", 0);

@@ -2,7 +2,7 @@
 #ifndef BOUNDED_WAITS
 #define BOUNDED_WAITS
 #endif
-#include "../kernels/cuda/cuda.h"
+#include "kernels/cuda/cuda.h"
 
 __global__ void hangs(unsigned *arrived) {
     unsigned epoch = 0;

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <time.h>
 
-#include "../host/child.h"
-#include "../host/decoder.h"
-#include "check.h"
+#include "host/child.h"
+#include "host/decoder.h"
+#include "tests/check.h"
 
 /* A folder with a program `name` of these shell lines, first in PATH. */
 static char *fake(const char *name, const char *lines) {

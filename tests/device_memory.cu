@@ -2,7 +2,7 @@
 #ifndef TEST_CUDA
 #define TEST_CUDA
 #endif
-#include "device_memory.h"
+#include "tests/device_memory.h"
 
 #include <cuda_runtime.h>
 #include <stdio.h>

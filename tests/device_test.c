@@ -1,9 +1,9 @@
 /* device_test.c - `--device cuda` beside `--device cpu`, as users run them: the program itself, a real
  * GPU or the emulated one (build/turtle-emu). */
-#include "../host/predict.h"
-#include "../io/npy.h"
-#include "golden.h"
-#include "operation.h"
+#include "host/predict.h"
+#include "io/npy.h"
+#include "tests/golden.h"
+#include "tests/operation.h"
 
 /* --- step by step ----------------------------------------------------------------------------- */
 

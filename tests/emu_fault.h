@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "emu_test.h"
+#include "tests/emu_test.h"
 
 extern "C" void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 

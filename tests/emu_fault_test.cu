@@ -1,6 +1,6 @@
 /* emu_fault_test.cu - kernels that are wrong: the emulator must say so, or show it in the result.
  * Each runs in a child process whose last words are read. */
-#include "emu_fault.h"
+#include "tests/emu_fault.h"
 
 /* --- barriers and lanes ------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* emu_hopper_test.cu - what the emulator says of clusters, mbarriers, copies by the TMA and products
  * of a warp group that are used wrongly; the right forms beside them are silent. */
-#include "../kernels/cuda/tensor_map.cuh"
-#include "emu_fault.h"
+#include "kernels/cuda/tensor_map.cuh"
+#include "tests/emu_fault.h"
 
 template <typename... Params, typename... Args>
 static cudaError_t start_clusters(int size, bool cooperative, void (*kernel)(Params...), int blocks,

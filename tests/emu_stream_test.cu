@@ -1,5 +1,5 @@
 /* emu_stream_test.cu - memory, streams, events and graphs of the emulator behave as the runtime's. */
-#include "emu_test.h"
+#include "tests/emu_test.h"
 
 static void seed(int number) {
     char text[16];

@@ -1,6 +1,6 @@
 /* emu_test.cu - the emulator executes right kernels rightly, whatever the schedule: collectives,
  * layouts, copies, blocks that wait for each other, streams, graphs. Wrong ones: emu_fault_test.cu. */
-#include "emu_test.h"
+#include "tests/emu_test.h"
 
 #define SEEDS(seed) for (int seed = set_seed(1); seed <= 5; seed = set_seed(seed + 1))
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../kernels/cuda/tile.cuh"
+#include "kernels/cuda/tile.cuh"
 
 #define OKAY(call)                                                                   \
     do {                                                                             \

@@ -1,7 +1,7 @@
 /* encode_test.c - every encoder operation of every instruction set against the plain reference, at
  * ragged shapes; the reference itself is judged by the recorded encoders (encoder_test.c). */
-#include "../kernels/cpu/vec_math.h"
-#include "operation.h"
+#include "kernels/cpu/vec_math.h"
+#include "tests/operation.h"
 
 /* B images or rows, C output channels, d inputs, K a case of its own. */
 static const Shape shapes[] = {{1, 1, 1, 0},    {1, 3, 5, 1},     {5, 17, 16, 2},   {13, 16, 33, 3},

@@ -1,14 +1,14 @@
 /* encoder_config_test.c - what tensors do not say: configuration files, flags and assumptions against
  * what open_clip and transformers computed; what is refused and what is said; hostile JSON; pictures
  * resized as Pillow does (tests/goldens/encoder_config/MANIFEST). */
-#include "../host/encoder.h"
-#include "../host/text.h"
-#include "../io/encoder_config.h"
-#include "../io/gzip.h"
-#include "../io/image.h"
-#include "../kernels/philox.h"
-#include "golden.h"
-#include "weights_file.h"
+#include "host/encoder.h"
+#include "host/text.h"
+#include "io/encoder_config.h"
+#include "io/gzip.h"
+#include "io/image.h"
+#include "kernels/philox.h"
+#include "tests/golden.h"
+#include "tests/weights_file.h"
 
 #define FOLDER "tests/goldens/encoder_config/"
 

@@ -1,9 +1,9 @@
 /* encoder_test.c - whole encoders against what the original implementations of CLIP and DINOv2
  * computed from the same files (tests/goldens/encoders/MANIFEST), on every instruction set. */
-#include "../host/encoder.h"
-#include "../host/text.h"
-#include "golden.h"
-#include "weights_rename.h"
+#include "host/encoder.h"
+#include "host/text.h"
+#include "tests/golden.h"
+#include "tests/weights_rename.h"
 
 /* ||out - ref|| / ||ref|| that float32 must stay within; and per element, 15 times the difference
  * between the original's float32 and float64 (MANIFEST). */

@@ -1,9 +1,9 @@
 /* features_formats_test.c - features from every file and of every size give the same clusters, or are
  * refused with the reason; and what is written back as arrays. */
-#include "../io/array_file.h"
-#include "../io/torch_file.h"
-#include "../io/zip.h"
-#include "check.h"
+#include "io/array_file.h"
+#include "io/torch_file.h"
+#include "io/zip.h"
+#include "tests/check.h"
 
 enum { N = 60, D = 8, C = 3 };
 

@@ -1,8 +1,8 @@
 /* features_pictures_test.c - `features` as users run it on what cameras and the web give: turned
  * photographs, and kinds that are not read or go through another program. */
-#include "../io/image.h"
-#include "check.h"
-#include "golden.h"
+#include "io/image.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define EDGES "tests/goldens/images_edges/"
 #define VIT "data/demo/checkpoints/demo_vit.pth"

@@ -1,9 +1,9 @@
 /* features_test.c - images to representations: the demo's recorded features, and the calls
  * `features` and `labels` with their files, interruptions and bad input. */
-#include "../host/encoder.h"
-#include "../io/sources.h"
-#include "check.h"
-#include "golden.h"
+#include "host/encoder.h"
+#include "io/sources.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define IMAGES "tests/goldens/images"
 #define VIT "data/demo/checkpoints/demo_vit.pth"

@@ -1,7 +1,7 @@
 /* file_test.c - files appear whole or not at all. */
 #include <signal.h>
 
-#include "check.h"
+#include "tests/check.h"
 
 static void expect_text(const char *path, const char *expected) {
     char text[256];

@@ -1,10 +1,10 @@
 /* folders_test.c - which folders are splits and classes, and that every file has one fate. */
-#include "../io/image_kinds.h"
-#include "../io/npy.h"
-#include "../io/printable.h"
-#include "../io/sources.h"
-#include "../io/text_lines.h"
-#include "check.h"
+#include "io/image_kinds.h"
+#include "io/npy.h"
+#include "io/printable.h"
+#include "io/sources.h"
+#include "io/text_lines.h"
+#include "tests/check.h"
 
 /* --- trees ------------------------------------------------------------------------------------ */
 

@@ -12,20 +12,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../host/earlier_rows.h"
-#include "../host/encoder.h"
-#include "../host/label_file.h"
-#include "../host/made.h"
-#include "../io/encoder_config.h"
-#include "../io/foreign.h"
-#include "../io/image.h"
-#include "../io/inflate.h"
-#include "../io/npy.h"
-#include "../io/pickle.h"
-#include "../io/prompts.h"
-#include "../io/sources.h"
-#include "../io/tensor_file.h"
-#include "../io/zip.h"
+#include "host/earlier_rows.h"
+#include "host/encoder.h"
+#include "host/label_file.h"
+#include "host/made.h"
+#include "io/encoder_config.h"
+#include "io/foreign.h"
+#include "io/image.h"
+#include "io/inflate.h"
+#include "io/npy.h"
+#include "io/pickle.h"
+#include "io/prompts.h"
+#include "io/sources.h"
+#include "io/tensor_file.h"
+#include "io/zip.h"
 
 static void read_image(const uint8_t *data, size_t bytes) {
     Image image;

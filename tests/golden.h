@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "../io/npy.h"
+#include "io/npy.h"
 
 /* Writes where the golden <path> lies: below tests/goldens, or below build/goldens, into which make
  * unpacks those that are stored deflated (data/unpack). */

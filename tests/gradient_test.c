@@ -1,5 +1,5 @@
 /* gradient_test.c - the gradients of training against finite differences in double, on every backend. */
-#include "operation.h"
+#include "tests/operation.h"
 
 enum { FB = 6, FC = 4, FD = 5, FK = 2 };
 

@@ -1,6 +1,6 @@
 /* head_grad_test.c - the operation of logistic regression, on every backend: beside the reference,
  * beside differences of its loss, and far beyond float32's doubt. */
-#include "operation.h"
+#include "tests/operation.h"
 
 static int32_t *classes(int64_t B, int64_t C) {
     int32_t *y = array(B * 4);

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/hungarian.h"
-#include "../host/rng.h"
-#include "golden.h"
+#include "host/hungarian.h"
+#include "host/rng.h"
+#include "tests/golden.h"
 
 /* Every test of results runs for each instruction set that the processor has. */
 static const char *const isas[] = {"portable", "avx2"};

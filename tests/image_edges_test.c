@@ -1,10 +1,10 @@
 /* image_edges_test.c - every variety of every format against Pillow's pixels
  * (tests/goldens/images_edges/MANIFEST), and what is refused for what it is. */
-#include "../io/image.h"
-#include "../io/image_kinds.h"
-#include "../kernels/philox.h"
-#include "check.h"
-#include "golden.h"
+#include "io/image.h"
+#include "io/image_kinds.h"
+#include "kernels/philox.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define EDGES "tests/goldens/images_edges/"
 

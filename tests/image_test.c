@@ -1,9 +1,9 @@
 /* image_test.c - decoding and resizing against Pillow's pixels (tests/goldens/images/MANIFEST), and
  * files that are damaged. */
-#include "../io/image.h"
-#include "../kernels/philox.h"
-#include "check.h"
-#include "golden.h"
+#include "io/image.h"
+#include "kernels/philox.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define IMAGES "tests/goldens/images/"
 

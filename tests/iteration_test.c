@@ -1,8 +1,8 @@
 /* iteration_test.c - a whole outer iteration in one launch (kernels/cuda/iteration_slab.cu) beside the
  * operations that it stands for: ragged shapes, rows read where the features lie, gathered before and
  * there already, priors, residuals whose scale changes on the way. */
-#include "../kernels/plan.h"
-#include "operation.h"
+#include "kernels/plan.h"
+#include "tests/operation.h"
 
 static const Variant types[] = {
     {"fp16", DTYPE_F16, false, INNER_AUTO},

@@ -1,7 +1,7 @@
 /* kmeans_ops_test.c - every operation of k-means, on every backend, against the reference;
  * sums to the last bit; draws. */
-#include "../host/kmeans.h"
-#include "operation.h"
+#include "host/kmeans.h"
+#include "tests/operation.h"
 
 static const Shape shapes[] = {
     {1, 1, 1, 1},    {1, 3, 5, 2},      {7, 2, 16, 1},    {119, 17, 8, 2},   {120, 16, 15, 1},

@@ -1,9 +1,9 @@
 /* kmeans_test.c - k-means: recorded runs of scikit-learn, properties, bad input, the command. Its
  * operations: kmeans_ops_test.c. */
-#include "../host/kmeans.h"
-#include "../host/metrics.h"
-#include "golden.h"
-#include "operation.h"
+#include "host/kmeans.h"
+#include "host/metrics.h"
+#include "tests/golden.h"
+#include "tests/operation.h"
 
 static void open_cpu(Ops *ops, int threads) {
     Error err;

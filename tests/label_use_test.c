@@ -1,6 +1,6 @@
 /* label_use_test.c - what labels do to a call: they score it, and change nothing else. */
-#include "../io/npy.h"
-#include "check.h"
+#include "io/npy.h"
+#include "tests/check.h"
 
 /* --- samples in three clear groups ------------------------------------------------------------ */
 

@@ -2,14 +2,14 @@
  * scikit-learn and SciPy have them. */
 #include <float.h>
 
-#include "../host/hungarian.h"
-#include "../host/label_file.h"
-#include "../host/label_names.h"
-#include "../host/matching.h"
-#include "../host/metrics.h"
-#include "../io/npy_text.h"
-#include "check.h"
-#include "golden.h"
+#include "host/hungarian.h"
+#include "host/label_file.h"
+#include "host/label_names.h"
+#include "host/matching.h"
+#include "host/metrics.h"
+#include "io/npy_text.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define U 0x1p-53 /* half an ulp of 1 */
 

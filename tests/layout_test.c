@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../io/dtype.h"
-#include "../kernels/philox.h"
-#include "check.h"
-#include "device_memory.h"
-#include "layout.h"
+#include "io/dtype.h"
+#include "kernels/philox.h"
+#include "tests/check.h"
+#include "tests/device_memory.h"
+#include "tests/layout.h"
 
 static void run(Layout which, const void *in, size_t in_bytes, void *out, size_t out_bytes) {
     const char *message = NULL;

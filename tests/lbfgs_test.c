@@ -1,6 +1,6 @@
 /* lbfgs_test.c - L-BFGS on functions whose minimum is known. */
-#include "../host/lbfgs.h"
-#include "check.h"
+#include "host/lbfgs.h"
+#include "tests/check.h"
 
 static Status rosenbrock(void *context, const float *x, double *f, float *gradient, Error *err) {
     const int64_t n = *(const int64_t *)context;

@@ -1,10 +1,10 @@
 /* logreg_test.c - logistic regression and the generalisation score: recorded minima, and what
  * happens at the edges. head_grad_test.c has the operation. */
-#include "../host/crossval.h"
-#include "../host/logreg.h"
-#include "../kernels/cpu/vec_math.h"
-#include "golden.h"
-#include "operation.h"
+#include "host/crossval.h"
+#include "host/logreg.h"
+#include "kernels/cpu/vec_math.h"
+#include "tests/golden.h"
+#include "tests/operation.h"
 
 Test(logreg, log1p_is_accurate) {
     double worst = 0.0;

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/metrics.h"
-#include "golden.h"
+#include "host/metrics.h"
+#include "tests/golden.h"
 
 #define U 0x1p-53 /* half an ulp of 1 */
 

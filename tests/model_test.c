@@ -2,8 +2,8 @@
  * that were computed by hand before it. */
 #include <math.h>
 
-#include "../kernels/model.h"
-#include "check.h"
+#include "kernels/model.h"
+#include "tests/check.h"
 
 static const char *const names[] = {"h200", "a100", "rtx4090"};
 static const struct {

@@ -1,9 +1,9 @@
 /* nearest_test.c - nearest centres by products of 16-bit integers: the products, how far off their
  * scores are, and that labels are those of float32, to the last tie. */
 #define ISA_NAME portable
-#include "../kernels/cpu/bf16.h"
-#include "../kernels/cpu/nearest.h"
-#include "operation.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/nearest.h"
+#include "tests/operation.h"
 
 static uint32_t word(int64_t i, int stream) {
     return philox_at(11, 15, stream, 0, i / 4).word[i % 4];

@@ -1,8 +1,8 @@
 /* npy_test.c - .npy files written by numpy, damaged ones, and ones written here. */
 #include <fcntl.h>
 
-#include "check.h"
-#include "golden.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 static Npy open_golden(const char *name) {
     Npy npy;

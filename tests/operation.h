@@ -13,10 +13,10 @@
 #ifndef TURTLE_TESTS_OPERATION_H
 #define TURTLE_TESTS_OPERATION_H
 
-#include "../kernels/ops.h"
-#include "../kernels/philox.h"
-#include "check.h"
-#include "device_memory.h"
+#include "kernels/ops.h"
+#include "kernels/philox.h"
+#include "tests/check.h"
+#include "tests/device_memory.h"
 
 enum { GUARD = 16, MAX_OUTPUTS = 8, MAX_ARRAYS = 64, PARTY = 3 };
 static const int party[PARTY] = {1, 2, 7}; /* threads that must give the same bits */

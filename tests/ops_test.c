@@ -2,7 +2,7 @@
  *
  * The reference (kernels/cpu/reference.c) is itself judged by the recorded runs (train_test.c), by
  * finite differences (gradient_test.c). Operations that multiply matrices: product_test.c. */
-#include "operation.h"
+#include "tests/operation.h"
 
 static void judge(const char *name, Operation *operation, double limit) {
     judge_at(name, operation, ragged, RAGGED, limit);

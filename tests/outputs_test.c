@@ -2,10 +2,10 @@
  * calls never work in one place. */
 #include <signal.h>
 
-#include "../io/lock.h"
-#include "../io/npy.h"
-#include "check.h"
-#include "weights_file.h"
+#include "io/lock.h"
+#include "io/npy.h"
+#include "tests/check.h"
+#include "tests/weights_file.h"
 
 #define IMAGES "tests/goldens/images"
 #define VIT "data/demo/checkpoints/demo_vit.pth"

@@ -1,5 +1,5 @@
 /* philox_test.c - random numbers: known answers, the same bits from every backend, permutations. */
-#include "operation.h"
+#include "tests/operation.h"
 
 /* Known answers published with the generator (Random123, kat_vectors). */
 Test(philox, known_answers) {

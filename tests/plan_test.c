@@ -1,8 +1,8 @@
 /* plan_test.c - the layout of the persistent inner loop: for every shape on every device a form, every
  * row of the batch with exactly one CTA, nothing beyond what the device has. */
-#include "../kernels/plan.h"
+#include "kernels/plan.h"
 
-#include "check.h"
+#include "tests/check.h"
 
 /* What goes on, for messages. */
 static char what[160];

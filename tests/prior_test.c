@@ -1,8 +1,8 @@
 /* prior_test.c - expected sizes of classes: how they are read, that they reach the training, and
  * what they are good for. */
-#include "../host/prior.h"
-#include "check.h"
-#include "golden.h"
+#include "host/prior.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* probe_test.c - `turtle probe` and `train --cross_val` as users run them. */
-#include "../io/npy.h"
-#include "check.h"
-#include "golden.h"
+#include "io/npy.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 #define PATCHES                                                    \
     "--features " DEMO "/representations/patches/mnist_train.npy " \

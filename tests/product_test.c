@@ -4,7 +4,7 @@
  * The reference multiplies float16 and tf32 as they are, unrounded where they meet float32; so what
  * meets them here is numbers that need no rounding (operands()), and residuals, which are results,
  * carry the rounding in their limit. */
-#include "operation.h"
+#include "tests/operation.h"
 
 /* Limits, u = 2^-24. A product of depth n in float32 summed in any order: n u in the worst case,
  * sqrt(n) u in norm for random signs; n <= 1003 here, and 4 sqrt(1003) u = 7.6e-6 leaves room for

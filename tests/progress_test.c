@@ -9,11 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../host/digest.h"
-#include "../host/progress.h"
-#include "../io/npy.h"
-#include "../io/sha256.h"
-#include "check.h"
+#include "host/digest.h"
+#include "host/progress.h"
+#include "io/npy.h"
+#include "io/sha256.h"
+#include "tests/check.h"
 
 /* --- lines ------------------------------------------------------------------------------------ */
 

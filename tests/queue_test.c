@@ -1,9 +1,9 @@
 /* queue_test.c - the CUDA backend as a device: opening, copies, marks, replay, features, profile,
  * training. Which program this is, tests-emu or tests-cuda, the output of `make test` says. */
-#include "../host/train.h"
-#include "../io/npy.h"
-#include "check.h"
-#include "device_memory.h"
+#include "host/train.h"
+#include "io/npy.h"
+#include "tests/check.h"
+#include "tests/device_memory.h"
 
 #if defined(TEST_CUDA)
 

@@ -1,5 +1,5 @@
 /* recorded_test.c - recorded files as they are stored: unpacked to the last bit, or not at all. */
-#include "check.h"
+#include "tests/check.h"
 
 /* A folder that holds one packed golden, the list of checksums and the program that unpacks. */
 static char *small_tree(void) {

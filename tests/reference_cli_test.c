@@ -9,10 +9,10 @@
  * The data are CIFAR's own files for Python, with few images. ${REPRESENTATION} is an encoder that is
  * small enough for a test; where a line names clipvitL14 and dinov2, whose weights are not here, its
  * features are those of the small ones. */
-#include "../io/cifar_pickle.h"
-#include "../io/npy.h"
-#include "check.h"
-#include "weights_file.h"
+#include "io/cifar_pickle.h"
+#include "io/npy.h"
+#include "tests/check.h"
+#include "tests/weights_file.h"
 
 typedef struct {
     char *folder; /* stands for ./data */

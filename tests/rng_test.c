@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../host/rng.h"
-#include "golden.h"
+#include "host/rng.h"
+#include "tests/golden.h"
 
 enum { SEEDS = 3 };
 static const uint64_t seeds[SEEDS] = {42, 0, 12345};

@@ -1,9 +1,9 @@
 /* run_test.c - whole runs: the recorded ones, resumed ones, any number of threads, memory. */
-#include "../host/checkpoint.h"
-#include "../host/predict.h"
-#include "../io/torch_file.h"
-#include "check.h"
-#include "golden.h"
+#include "host/checkpoint.h"
+#include "host/predict.h"
+#include "io/torch_file.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 /* --- recorded full runs ----------------------------------------------------------------------- */
 

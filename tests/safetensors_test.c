@@ -1,8 +1,8 @@
 /* safetensors_test.c - .safetensors written here byte by byte, and headers that lie; the JSON reader
  * underneath. */
-#include "../io/json_reader.h"
-#include "../io/safetensors.h"
-#include "check.h"
+#include "io/json_reader.h"
+#include "io/safetensors.h"
+#include "tests/check.h"
 
 /* A file of this header and n data bytes 0, 1, 2, ...; `length` is what the first 8 bytes say, -1:
  * the truth. */

@@ -3,7 +3,7 @@
  * Each test has a folder of its own in front of the PATH, in which apt-get, dpkg-query and id are
  * scripts, and g++ does not work: no package of this machine is touched.
  */
-#include "check.h"
+#include "tests/check.h"
 
 /* apt-get that says yes to everything, writes down what it was asked for, and brings `brings`, a
  * command of the shell, when it installs. */

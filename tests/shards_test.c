@@ -1,10 +1,10 @@
 /* shards_test.c - one model in several files: read by its index, and every way in which index and
  * shards may disagree; files that are no weights, and folders. */
-#include "../host/encoder.h"
-#include "../io/json_reader.h"
-#include "../io/shards.h"
-#include "../io/torch_file.h"
-#include "weights_file.h"
+#include "host/encoder.h"
+#include "io/json_reader.h"
+#include "io/shards.h"
+#include "io/torch_file.h"
+#include "tests/weights_file.h"
 
 #define DINO "build/goldens/encoders/dinov2_mlp_tiny.pth"
 

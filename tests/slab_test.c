@@ -2,8 +2,8 @@
  * shapes, pieces that stay and pieces that are streamed, spaces side by side and in turn, long runs.
  *
  * product_test.c and train_test.c judge the same kernel at their shapes and on recorded runs. */
-#include "../kernels/plan.h"
-#include "operation.h"
+#include "kernels/plan.h"
+#include "tests/operation.h"
 
 static const Variant types[] = {
     {"fp16", DTYPE_F16, false, INNER_MEGA},

@@ -1,6 +1,6 @@
 /* sources_test.c - folders, lists and record files as lists of images. */
-#include "../io/sources.h"
-#include "check.h"
+#include "io/sources.h"
+#include "tests/check.h"
 
 static void make_file(const char *folder, const char *path, const void *bytes, size_t n) {
     char *whole = format_text("%s/%s", folder, path), *slash = strrchr(whole, '/');

@@ -1,9 +1,9 @@
 /* sweep_test.c - many trainings: the grid, what is said of its runs, and calls that are stopped,
  * killed, cut into pieces and resumed. */
-#include "../host/sweep.h"
-#include "../kernels/philox.h"
-#include "check.h"
-#include "golden.h"
+#include "host/sweep.h"
+#include "kernels/philox.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 /* --- the grid --------------------------------------------------------------------------------- */
 

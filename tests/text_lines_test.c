@@ -1,7 +1,7 @@
 /* text_lines_test.c - the reader of text files, and bytes made fit to be shown. */
-#include "../io/printable.h"
-#include "../io/text_lines.h"
-#include "check.h"
+#include "io/printable.h"
+#include "io/text_lines.h"
+#include "tests/check.h"
 
 /* "1:cat|2!|3:dog": numbers and texts, ! for blank lines, ~ behind a line without an end. */
 static void expect_lines(const char *bytes, size_t n, const char *expected) {

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../host/turtle.h"
-#include "../io/npy.h"
-#include "../kernels/cpu/cores.h"
-#include "../kernels/cpu/threads.h"
-#include "check.h"
+#include "host/turtle.h"
+#include "io/npy.h"
+#include "kernels/cpu/cores.h"
+#include "kernels/cpu/threads.h"
+#include "tests/check.h"
 
 /* --- loops ------------------------------------------------------------------------------------ */
 

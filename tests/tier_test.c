@@ -1,9 +1,9 @@
 /* tier_test.c - tiers of the inner loop and operands of every precision in whole iterations: replayed or
  * not, features resident or not, and what each tier launches. */
-#include "../host/train.h"
-#include "../kernels/model.h"
-#include "../kernels/plan.h"
-#include "operation.h"
+#include "host/train.h"
+#include "kernels/model.h"
+#include "kernels/plan.h"
+#include "tests/operation.h"
 
 /* --- a small run ------------------------------------------------------------------------------ */
 

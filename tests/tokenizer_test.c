@@ -2,12 +2,12 @@
  * (tests/goldens/tokenizer/MANIFEST). */
 #include <time.h>
 
-#include "../io/html.h"
-#include "../io/json_reader.h"
-#include "../io/tokenizer.h"
-#include "../io/unicode.h"
-#include "check.h"
-#include "golden.h"
+#include "io/html.h"
+#include "io/json_reader.h"
+#include "io/tokenizer.h"
+#include "io/unicode.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 enum { CONTEXT = 77 };
 

@@ -1,9 +1,9 @@
 /* torch_file_test.c - files written by PyTorch, hostile ones, and ones written here. */
-#include "../io/pickle.h"
-#include "../io/torch_file.h"
-#include "../io/zip.h"
-#include "check.h"
-#include "golden.h"
+#include "io/pickle.h"
+#include "io/torch_file.h"
+#include "io/zip.h"
+#include "tests/check.h"
+#include "tests/golden.h"
 
 /* --- what PyTorch wrote ----------------------------------------------------------------------- */
 

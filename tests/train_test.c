@@ -1,11 +1,11 @@
 /* train_test.c - the training loop against recorded runs of the published implementation, on every
  * backend; its arrays are device memory, so the host reads copies. */
-#include "../host/checkpoint.h"
-#include "../host/predict.h"
-#include "../host/train.h"
-#include "check.h"
-#include "golden.h"
-#include "operation.h"
+#include "host/checkpoint.h"
+#include "host/predict.h"
+#include "host/train.h"
+#include "tests/check.h"
+#include "tests/golden.h"
+#include "tests/operation.h"
 
 /* --- step by step ----------------------------------------------------------------------------- */
 

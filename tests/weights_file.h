@@ -3,8 +3,8 @@
 #ifndef TURTLE_TESTS_WEIGHTS_FILE_H
 #define TURTLE_TESTS_WEIGHTS_FILE_H
 
-#include "../io/tensor_file.h"
-#include "check.h"
+#include "io/tensor_file.h"
+#include "tests/check.h"
 
 /* The golden encoders/<name> copied to <folder>/<name>; the path is fresh memory. */
 static inline char *copy_weights(const char *folder, const char *name) {

@@ -1,11 +1,11 @@
 /* weights_names_test.c - wrapped files of weights: the same tensors under other names and in several
  * files give the same bits as the plain file, and what was taken off is said. The plain files are
  * held against the original implementations in encoder_test.c. */
-#include "../host/encoder.h"
-#include "../host/text.h"
-#include "../io/shards.h"
-#include "../io/torch_file.h"
-#include "weights_rename.h"
+#include "host/encoder.h"
+#include "host/text.h"
+#include "io/shards.h"
+#include "io/torch_file.h"
+#include "tests/weights_rename.h"
 
 #define DINO "build/goldens/encoders/dinov2_mlp_tiny.pth"
 #define CLIP "build/goldens/encoders/clip_vit_smallvocab_sd.pth"

@@ -3,7 +3,7 @@
 #ifndef TURTLE_TESTS_WEIGHTS_RENAME_H
 #define TURTLE_TESTS_WEIGHTS_RENAME_H
 
-#include "weights_file.h"
+#include "tests/weights_file.h"
 
 /* Splits <name>weight and <name>bias of packed q, k, v rows into three. */
 static inline void split_qkv(TensorSet *set, const char *weight, const char *bias,

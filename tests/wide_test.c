@@ -2,8 +2,8 @@
  * task encoders and log-softmax of the heads, beside the reference, at every way in which the rows are cut.
  *
  * tier_test.c judges the same rows inside the inner loop, product_test.c the operations at its shapes. */
-#include "../kernels/plan.h"
-#include "operation.h"
+#include "kernels/plan.h"
+#include "tests/operation.h"
 
 static int64_t wide_d(int64_t d, int64_t k) {
     return k ? (d + 1) / 2 : d;

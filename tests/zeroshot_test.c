@@ -1,10 +1,10 @@
 /* zeroshot_test.c - names, prompts and class vectors against recordings, classification and names of
  * clusters by construction. */
-#include "../host/checkpoint.h"
-#include "../host/zeroshot.h"
-#include "device_memory.h"
-#include "golden.h"
-#include "weights_file.h"
+#include "host/checkpoint.h"
+#include "host/zeroshot.h"
+#include "tests/device_memory.h"
+#include "tests/golden.h"
+#include "tests/weights_file.h"
 
 #if !defined(TEST_CUDA) /* on a device calls alone: texts are encoded on the CPU */
 /* --- the lists of data sets ------------------------------------------------------------------- */

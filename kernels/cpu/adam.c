@@ -7,7 +7,7 @@
  * Cost     28n bytes, 10 flops per parameter with one division and one root: memory bound.
  * Mapping  parameters over threads, in vectors.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     AdamStep step;

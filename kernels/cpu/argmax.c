@@ -4,7 +4,7 @@
  * Cost     4 rows cols bytes read. A NaN is never larger, but stands where it comes first.
  * Mapping  rows over threads.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     int32_t *index;

@@ -19,9 +19,9 @@
  */
 #include <math.h>
 
-#include "encode.h"
-#include "gemm.h"
-#include "vec_math.h"
+#include "kernels/cpu/encode.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/vec_math.h"
 
 enum { QUERY_BLOCK = 48 };
 _Static_assert(QUERY_BLOCK % TILE_ROWS == 0, "blocks of queries are whole tiles");

@@ -9,7 +9,7 @@
  * Mapping  row groups over threads, their sums in double, added in order.
  * Needs    scratch: ROW_GROUPS * C doubles.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 int64_t cpu_batch_entropy_scratch(int64_t C) {
     return ROW_GROUPS * C * (int64_t)sizeof(double);

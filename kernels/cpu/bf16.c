@@ -1,6 +1,6 @@
 /* bf16.c - products of bfloat16 where the processor has no instruction for them: both elements of a
  * pair are widened, exactly, and multiplied in float32. For the memory it saves, and for tests. */
-#include "bf16.h"
+#include "kernels/cpu/bf16.h"
 
 typedef float PairVec __attribute__((vector_size(4 * VEC_FLOATS)));
 #define PAIR_DOT(sum, a, b)                                \
@@ -8,4 +8,4 @@ typedef float PairVec __attribute__((vector_size(4 * VEC_FLOATS)));
      (PairVec)((a)&0xffff0000u) * (PairVec)((b)&0xffff0000u))
 #define PAIR_PRODUCT bf16_product
 
-#include "pair_tile.h"
+#include "kernels/cpu/pair_tile.h"

@@ -3,7 +3,7 @@
 #ifndef TURTLE_KERNELS_CPU_BF16_H
 #define TURTLE_KERNELS_CPU_BF16_H
 
-#include "gemm.h"
+#include "kernels/cpu/gemm.h"
 
 #define bf16_gradient ISA(bf16_gradient)
 #define bf16_logits ISA(bf16_logits)

@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CPU_CLUSTER_H
 #define TURTLE_KERNELS_CPU_CLUSTER_H
 
-#include "gemm.h"
+#include "kernels/cpu/gemm.h"
 
 /* the symbols that carry the set's name */
 #define cpu_nearest ISA(cpu_nearest)

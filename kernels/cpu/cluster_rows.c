@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "cluster.h"
+#include "kernels/cpu/cluster.h"
 
 static bool rows_servable(const Batch *Z, int64_t N) {
     return batch_servable(Z) && Z->type == DTYPE_F32 && N >= 1;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cluster.h"
+#include "kernels/cpu/cluster.h"
 
 enum { COLUMNS = 256 };
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cores.h"
+#include "kernels/cpu/cores.h"
 
 enum { PATH_BYTES = 4096 };
 

@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CPU_CORES_H
 #define TURTLE_KERNELS_CPU_CORES_H
 
-#include "../ops.h" /* cpu_cores */
+#include "kernels/ops.h" /* cpu_cores */
 
 /* The quota of the control groups named in `membership` (/proc/self/cgroup), whose folders lie below
  * `mount` (/sys/fs/cgroup), in whole cores, rounded up; 0 where there is none. */

@@ -10,8 +10,8 @@
 #ifndef TURTLE_KERNELS_CPU_H
 #define TURTLE_KERNELS_CPU_H
 
-#include "../ops.h"
-#include "threads.h"
+#include "kernels/ops.h"
+#include "kernels/cpu/threads.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)

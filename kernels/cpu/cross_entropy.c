@@ -8,8 +8,8 @@
  * Mapping  row groups over threads, a loss in double each, added in order.
  * Needs    scratch: ROW_GROUPS doubles.
  */
-#include "operations.h"
-#include "vec_math.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/vec_math.h"
 
 typedef struct {
     double *losses; /* (ROW_GROUPS) */

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 

@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CPU_ENCODE_H
 #define TURTLE_KERNELS_CPU_ENCODE_H
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 /* the symbols that carry the set's name */
 #define cpu_add_tokens ISA(cpu_add_tokens)

@@ -5,7 +5,7 @@
  *          the full rate of the memory.
  * Mapping  rows over threads.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 /* One sample in 16 bits, rounded to the nearest; zeros up to the end of its row, which products of
  * bfloat16 read. */

@@ -11,7 +11,7 @@
 #ifndef TURTLE_KERNELS_CPU_GEMM_H
 #define TURTLE_KERNELS_CPU_GEMM_H
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 /* the symbols that carry the set's name */
 #define dot_tile ISA(dot_tile)

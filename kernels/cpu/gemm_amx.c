@@ -11,7 +11,7 @@
  * processor (TURTLE_ISA=amx-emulated). Not yet run on a processor with AMX. */
 #include <string.h>
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 enum { TILE = 16, TILE_BYTES = 64 }; /* rows; bytes, 16 float32 or 32 bfloat16, of each */
 

@@ -2,7 +2,7 @@
  * twenty-four fused multiply-adds; and dot products, 4 x 6, ten loads for as many. */
 #include <immintrin.h>
 
-#include "gemm_tile.h"
+#include "kernels/cpu/gemm_tile.h"
 
 /* `rows` and `cols` are constants at every call, so that the sums become registers. */
 static inline __attribute__((always_inline)) void dots(const int rows, const int cols,

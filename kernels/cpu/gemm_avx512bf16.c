@@ -2,9 +2,9 @@
  * twice the multiply-adds of float32 where the processor issues it as often (Zen 4 and 5). */
 #include <immintrin.h>
 
-#include "bf16.h"
+#include "kernels/cpu/bf16.h"
 
 #define PAIR_DOT(sum, a, b) ((Vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b)))
 #define PAIR_PRODUCT bf16_product
 
-#include "pair_tile.h"
+#include "kernels/cpu/pair_tile.h"

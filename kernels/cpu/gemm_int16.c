@@ -11,4 +11,4 @@
      ((Vec)((a) << 16) >> 16) * ((Vec)((b) << 16) >> 16))
 #endif
 
-#include "pair_tile.h"
+#include "kernels/cpu/pair_tile.h"

@@ -1,6 +1,6 @@
 /* gemm_tile.h - the micro-kernel's body, in the vector types of gcc and clang: the including file's
  * instruction set decides what a Vec is. See gemm.h. */
-#include "vec.h"
+#include "kernels/cpu/vec.h"
 
 /* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
  * become registers. */

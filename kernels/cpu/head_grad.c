@@ -20,9 +20,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm.h"
-#include "operations.h"
-#include "vec_math.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/vec_math.h"
 
 /* Pieces of the scratch memory. */
 typedef struct {

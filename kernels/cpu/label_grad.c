@@ -15,9 +15,9 @@
  */
 #include <string.h>
 
-#include "gemm.h"
-#include "operations.h"
-#include "vec_math.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/vec_math.h"
 
 typedef struct {
     int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */

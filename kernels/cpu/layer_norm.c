@@ -6,8 +6,8 @@
  */
 #include <math.h>
 
-#include "encode.h"
-#include "vec_math.h"
+#include "kernels/cpu/encode.h"
+#include "kernels/cpu/vec_math.h"
 
 static void norm_row(float *out, const float *x, const float *weight, const float *bias, double eps,
                      int64_t d) {

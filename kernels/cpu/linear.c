@@ -8,8 +8,8 @@
  */
 #include <string.h>
 
-#include "encode.h"
-#include "product.h"
+#include "kernels/cpu/encode.h"
+#include "kernels/cpu/product.h"
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;

@@ -7,8 +7,8 @@
  *          a group panel after panel; the groups are added in order.
  * Needs    scratch: groups * linear_size(C,d) floats.
  */
-#include "gemm.h"
-#include "operations.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/operations.h"
 
 /* Pieces of the scratch memory. */
 typedef struct {

@@ -33,7 +33,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "nearest.h"
+#include "kernels/cpu/nearest.h"
 
 enum { RUN = 4 * PANEL }; /* samples whose bounds are looked at together */
 

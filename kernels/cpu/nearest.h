@@ -3,7 +3,7 @@
 #ifndef TURTLE_KERNELS_CPU_NEAREST_H
 #define TURTLE_KERNELS_CPU_NEAREST_H
 
-#include "cluster.h"
+#include "kernels/cpu/cluster.h"
 
 #define int16_panel ISA(int16_panel)
 #define round_centers ISA(round_centers)

@@ -16,8 +16,8 @@
  */
 #include <string.h>
 
-#include "bf16.h"
-#include "nearest.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/nearest.h"
 
 #define LENGTH 32700.0f
 /* Squared lengths that are served: factors and errors stay far from what float32 can hold. */

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 /* the symbols that carry the set's name */
 #define cpu_adam ISA(cpu_adam)

@@ -3,7 +3,7 @@
  * how, with what name, and ELEMENT (vec.h), the type of sums:
  *     PAIR_DOT(sum, a, b)      a, b: Words, two elements each
  *     PAIR_PRODUCT             the function */
-#include "vec.h"
+#include "kernels/cpu/vec.h"
 
 typedef uint32_t Words __attribute__((vector_size(4 * VEC_FLOATS)));
 

@@ -1,7 +1,7 @@
 /* panel.c - products of one panel of features: what the inner loop and the outer gradient share. */
 #include <string.h>
 
-#include "bf16.h"
+#include "kernels/cpu/bf16.h"
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif

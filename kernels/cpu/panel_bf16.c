@@ -6,7 +6,7 @@
  * The three operands that are not read as they lie are rounded or paired panel by panel, in cache. */
 #include <string.h>
 
-#include "bf16.h"
+#include "kernels/cpu/bf16.h"
 
 enum { SQUARE = 16 }; /* words that are transposed at a time: lines of sixteen */
 

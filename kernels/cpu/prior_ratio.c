@@ -3,7 +3,7 @@
  *
  * Cost     8KC bytes.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 Status cpu_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C) {
     REQUIRE(q, P_bar && prior && K >= 1 && C >= 1, "prior_ratio");

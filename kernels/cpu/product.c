@@ -17,9 +17,9 @@
  *          Tried and dropped: DEPTH_BLOCK 128, 192, 384: 0.73, 0.70, 0.73 s, and 1.07, 1.04, 1.02
  *          instead of 1.02 s for RN50.
  */
-#include "product.h"
+#include "kernels/cpu/product.h"
 
-#include "vec_math.h"
+#include "kernels/cpu/vec_math.h"
 
 enum {
     ROW_BLOCK = 96, /* a multiple of every TILE_ROWS; its panel is 102 KiB */

@@ -2,8 +2,8 @@
 #ifndef TURTLE_KERNELS_CPU_PRODUCT_H
 #define TURTLE_KERNELS_CPU_PRODUCT_H
 
-#include "../encode.h"
-#include "gemm.h"
+#include "kernels/encode.h"
+#include "kernels/cpu/gemm.h"
 
 #define product ISA(product)
 #define left_rows ISA(left_rows)

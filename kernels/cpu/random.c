@@ -5,8 +5,8 @@
  *          per row.
  * Mapping  elements over threads: every number is a function of its index.
  */
-#include "../philox.h"
-#include "operations.h"
+#include "kernels/philox.h"
+#include "kernels/cpu/operations.h"
 
 /* A block of weights and a row take as long as so many elements of other loops (LOOP_RUN). */
 enum { WEIGHT_COST = 32, ROW_COST = 128 };

@@ -4,8 +4,8 @@
  * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
 #include <math.h>
 
-#include "../philox.h"
-#include "cpu.h"
+#include "kernels/philox.h"
+#include "kernels/cpu/cpu.h"
 
 /* --- matrix ----------------------------------------------------------------------------------- */
 

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../philox.h"
-#include "cpu.h"
+#include "kernels/philox.h"
+#include "kernels/cpu/cpu.h"
 
 static const float *row_of(const Batch *Z, int64_t n) {
     return (const float *)Z->data + n * Z->row;

@@ -4,7 +4,7 @@
  * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
 #include <math.h>
 
-#include "cpu.h"
+#include "kernels/cpu/cpu.h"
 
 static float weight_at(const Weight *w, int64_t o, int64_t i, int64_t t) {
     const int64_t at = o * w->out_step + i * w->in_step + t * w->tap_step;

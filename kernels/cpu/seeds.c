@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../philox.h"
-#include "cluster.h"
+#include "kernels/philox.h"
+#include "kernels/cpu/cluster.h"
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;

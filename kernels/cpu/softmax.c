@@ -4,8 +4,8 @@
  * Cost     8 rows C bytes; (4K + 4)BC bytes. About 20 flops per exp.
  * Mapping  rows over threads, classes in vectors.
  */
-#include "operations.h"
-#include "vec_math.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/vec_math.h"
 
 typedef struct {
     float *P;

@@ -10,7 +10,7 @@
  * Mapping  rows over threads.
  * Needs    scratch: C floats.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     float *P;

@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 /* Bytes in front of the parts' own scratch: the weight or the gradient of one task encoder. */
 static int64_t between(int64_t C, int64_t d) {

@@ -1,5 +1,5 @@
 /* threads.c - the pool: helpers that look for open loops, spin shortly for the next, then sleep. */
-#include "threads.h"
+#include "kernels/cpu/threads.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

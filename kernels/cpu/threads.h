@@ -24,7 +24,7 @@
 
 #include <stdint.h>
 
-#include "../../io/status.h"
+#include "io/status.h"
 
 typedef struct Threads Threads;
 

@@ -4,7 +4,7 @@
  * Cost     each reads its input once and writes its output once: memory bound.
  * Mapping  images, or rows of pixels, over threads.
  */
-#include "encode.h"
+#include "kernels/cpu/encode.h"
 
 typedef struct {
     float *out;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "gemm.h"
+#include "kernels/cpu/gemm.h"
 
 #ifndef ELEMENT
 #define ELEMENT float

@@ -3,7 +3,7 @@
 #ifndef TURTLE_KERNELS_CPU_VEC_MATH_H
 #define TURTLE_KERNELS_CPU_VEC_MATH_H
 
-#include "../../io/dtype.h"
+#include "io/dtype.h"
 
 /* 2^n for -126 <= n <= 127, by writing the exponent field. */
 static inline float exp2_whole(int32_t n) {

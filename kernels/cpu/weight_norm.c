@@ -7,7 +7,7 @@
  * Cost     8Cd bytes forward, 12Cd backward. Norms in double: one rounding each.
  * Mapping  classes over threads.
  */
-#include "operations.h"
+#include "kernels/cpu/operations.h"
 
 static double dot(const float *restrict a, const float *restrict b, int64_t n) {
     double sum = 0.0;

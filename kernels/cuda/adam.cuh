@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CUDA_ADAM_CUH
 #define TURTLE_KERNELS_CUDA_ADAM_CUH
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 /* What the t-th step multiplies with; bias corrections in double, as torch computes them. beta^t is
  * exp(t ln beta): within 1e-16 t |ln beta| of pow, in a third of the code. */

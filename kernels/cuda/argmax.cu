@@ -20,7 +20,7 @@
 #include <limits.h>
 #include <math.h>
 
-#include "rows.cuh"
+#include "kernels/cuda/rows.cuh"
 
 struct BestTwo {
     float first, second;

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int CLUSTER_THREADS = 256, CLUSTER_WARPS = CLUSTER_THREADS / WARP;
 

@@ -11,7 +11,7 @@
  * Needs    N, d >= 1. No alignment, padding or scratch.
  * History  Not measured yet.
  */
-#include "cluster.cuh"
+#include "kernels/cuda/cluster.cuh"
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     row_norms_v2_warp(float *__restrict__ norm2, const Rows Z) {

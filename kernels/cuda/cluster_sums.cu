@@ -17,7 +17,7 @@
  *          Left: changes sorted by cluster, as cpu/cluster_sums.c has them, with a block's sums in
  *          registers: pays in the first iteration alone, where C d addresses meet N d additions.
  */
-#include "cluster.cuh"
+#include "kernels/cuda/cluster.cuh"
 
 constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* what block_sum needs */
 

@@ -23,7 +23,7 @@
  */
 #include <math.h>
 
-#include "rows.cuh"
+#include "kernels/cuda/rows.cuh"
 
 /* No __restrict__ on what may be one array: logits and grad_logits. */
 template <class Shape>

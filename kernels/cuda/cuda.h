@@ -3,10 +3,10 @@
 #define TURTLE_KERNELS_CUDA_CUDA_H
 
 extern "C" {
-#include "../ops.h"
+#include "kernels/ops.h"
 }
-#include "profile.h"
-#include "tile.cuh"
+#include "kernels/cuda/profile.h"
+#include "kernels/cuda/tile.cuh"
 
 /* --- device and queue ------------------------------------------------------------------------- */
 

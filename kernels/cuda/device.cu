@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 #if defined(__CUDACC__)
 #include <cuda_profiler_api.h>

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <type_traits>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int THREADS = 256, WARPS = THREADS / WARP;
 constexpr int VECTOR = 8;         /* elements of a lane: 16 bytes of the narrowest type */

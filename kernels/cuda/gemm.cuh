@@ -26,7 +26,7 @@
 #ifndef TURTLE_KERNELS_CUDA_GEMM_CUH
 #define TURTLE_KERNELS_CUDA_GEMM_CUH
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 enum Layout { ALONG, ACROSS };
 

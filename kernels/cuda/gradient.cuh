@@ -27,7 +27,7 @@
 #ifndef TURTLE_KERNELS_CUDA_GRADIENT_CUH
 #define TURTLE_KERNELS_CUDA_GRADIENT_CUH
 
-#include "gemm.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 template <class T> struct GradientSpace {
     View<T> R, Z;   /* (B,C) (B,d) */

@@ -21,7 +21,7 @@
  * Needs    scratch (cuda_head_grad_scratch); y in [0, C): the loss of another is infinite.
  * History  Not measured yet.
  */
-#include "inner.cuh"
+#include "kernels/cuda/inner.cuh"
 
 template <class T> struct HeadResidual {
     View<T> Z, W;

@@ -8,12 +8,12 @@
 #include <type_traits>
 
 extern "C" {
-#include "../plan.h"
+#include "kernels/plan.h"
 }
-#include "adam.cuh"
-#include "gradient.cuh"
-#include "residual.cuh"
-#include "wide_gradient.cuh"
+#include "kernels/cuda/adam.cuh"
+#include "kernels/cuda/gradient.cuh"
+#include "kernels/cuda/residual.cuh"
+#include "kernels/cuda/wide_gradient.cuh"
 
 /* What becomes of the gradient's sums: one step of Adam, element by element. */
 template <class T> struct AdamFinish {

@@ -26,7 +26,7 @@
  * History  First version: no batch in shared memory, Z comes from the L2 cache twice a step. Where that
  *          costs most, with few classes in 16 bits, plan.h now says slab: inner_slab.cu.
  */
-#include "inner.cuh"
+#include "kernels/cuda/inner.cuh"
 
 template <class T> struct Mega {
     InnerPhases<T> phases;

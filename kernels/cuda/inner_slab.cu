@@ -55,7 +55,7 @@
  *          Predicted and dropped: one slot for streamed rows, so that a tile more stays (d 1536: 32 of
  *          80 rows instead of 16): each refill then waits for the L2 cache, 1.9 us, thrice.
  */
-#include "slab_steps.cuh"
+#include "kernels/cuda/slab_steps.cuh"
 
 template <class T, int CT>
 __device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, int own) {

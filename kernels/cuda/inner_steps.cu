@@ -24,7 +24,7 @@
  * Needs    scratch (cuda_inner_scratch). Spaces of one operand type for fused; others are unfused.
  * History  see residual.cuh and gradient.cuh.
  */
-#include "inner.cuh"
+#include "kernels/cuda/inner.cuh"
 
 /* --- unfused ---------------------------------------------------------------------------------- */
 

@@ -33,8 +33,8 @@
  *          split the classes: at C 1000 a gradient of 60 us instead of 101.
  *          To try: more rows a cluster at C 1000, so that W is loaded less often.
  */
-#include "inner.cuh"
-#include "wide_logits.cuh"
+#include "kernels/cuda/inner.cuh"
+#include "kernels/cuda/wide_logits.cuh"
 
 template <class T> struct Wide {
     InnerPhases<T> phases;

@@ -40,9 +40,9 @@
  *          in turn, which would load every slab three times.
  *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
  */
-#include "residual_scale.cuh"
-#include "slab_steps.cuh"
-#include "task_adam.cuh"
+#include "kernels/cuda/residual_scale.cuh"
+#include "kernels/cuda/slab_steps.cuh"
+#include "kernels/cuda/task_adam.cuh"
 
 static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many");
 

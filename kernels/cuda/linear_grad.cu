@@ -17,8 +17,8 @@
  * History  Predicted and dropped: the scale from the 1/B that R carries. Right for the inner loop
  *          (inner_steps.cu), but gamma (ln P_bar + 1) is not bounded, 90 at gamma 10 and 1e-4.
  */
-#include "gradient.cuh"
-#include "residual_scale.cuh"
+#include "kernels/cuda/gradient.cuh"
+#include "kernels/cuda/residual_scale.cuh"
 
 #include <type_traits>
 

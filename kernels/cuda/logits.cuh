@@ -20,7 +20,7 @@
 #ifndef TURTLE_KERNELS_CUDA_LOGITS_CUH
 #define TURTLE_KERNELS_CUDA_LOGITS_CUH
 
-#include "gemm.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 using LogitTile16 = Shape2<64, 16, 4, 1>;
 using LogitTile64 = Shape2<64, 64, 2, 2>;

@@ -21,8 +21,8 @@
  *          single samples; a tile of 64 is saved only where all of its samples are, so the samples
  *          left open would have to be gathered first, and 115 us do not pay for it.
  */
-#include "cluster.cuh"
-#include "gemm.cuh"
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 /* The two largest scores so far; `label` is of the first, the lower of equals. */
 struct BestTwo {

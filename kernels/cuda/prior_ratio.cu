@@ -6,7 +6,7 @@
  * Mapping  one thread per element.
  * Needs    K, C >= 1. No alignment, padding or scratch.
  */
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int THREADS = 256;
 

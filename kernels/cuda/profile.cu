@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 enum { PENDING = 2048, KERNELS = 128 };
 

@@ -7,14 +7,14 @@
 
 #include <stdint.h>
 
-#include "wait.h"
+#include "kernels/cuda/wait.h"
 
 #if !defined(__CUDACC__)
-#include "../emu/ptx_copy.h"
-#include "../emu/ptx_hopper.h"
-#include "../emu/ptx_matrix.h"
-#include "../emu/ptx_scalar.h"
-#include "../emu/ptx_wgmma.h"
+#include "kernels/emu/ptx_copy.h"
+#include "kernels/emu/ptx_hopper.h"
+#include "kernels/emu/ptx_matrix.h"
+#include "kernels/emu/ptx_scalar.h"
+#include "kernels/emu/ptx_wgmma.h"
 #else
 
 #include <cuda.h> /* CUtensorMap */
@@ -497,7 +497,7 @@ __device__ __forceinline__ void grid_wait() {
 #endif
 }
 
-#include "wgmma_descriptor.cuh"
+#include "kernels/cuda/wgmma_descriptor.cuh"
 
 /* --- products of a warp group (wgmma, of 9.0a alone) -----------------------------------------------
  *

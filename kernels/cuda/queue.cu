@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 #if defined(__CUDACC__)
 #include <nvtx3/nvToolsExt.h>

@@ -18,8 +18,8 @@
  *          Dropped on paper: the permutation's keys once a block, through shared memory: 80 of about
  *          300 instructions saved, in a kernel that waits for its launch.
  */
-#include "../philox.h"
-#include "cuda.h"
+#include "kernels/philox.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int THREADS = 256;
 

@@ -28,7 +28,7 @@
 #ifndef TURTLE_KERNELS_CUDA_RESIDUAL_CUH
 #define TURTLE_KERNELS_CUDA_RESIDUAL_CUH
 
-#include "gemm.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 template <class T> struct ResidualSpace {
     View<T> Z, W;           /* (B,d) (C,d) */

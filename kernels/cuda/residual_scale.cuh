@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CUDA_RESIDUAL_SCALE_CUH
 #define TURTLE_KERNELS_CUDA_RESIDUAL_SCALE_CUH
 
-#include "tile.cuh"
+#include "kernels/cuda/tile.cuh"
 
 /* 2^(14 - e) for a largest element in [2^e, 2^(e+1)); 1 for zeros. Exponents stay in range. */
 __device__ __forceinline__ float scale_of(unsigned most) {

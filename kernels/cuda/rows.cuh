@@ -13,7 +13,7 @@
 #ifndef TURTLE_KERNELS_CUDA_ROWS_CUH
 #define TURTLE_KERNELS_CUDA_ROWS_CUH
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int ROW_THREADS = 256; /* of a block of several rows */
 constexpr int ROW_SHARED = ROW_THREADS / WARP * (int)sizeof(double); /* what sums need, bytes */

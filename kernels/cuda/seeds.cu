@@ -22,8 +22,8 @@
  * History  Not measured yet. Dropped on paper: the distances of the chosen candidates again instead
  *          of (N,M) in scratch: 2NRd flops, 12 us, against 4N(M + R) bytes, 3 us.
  */
-#include "cluster.cuh"
-#include "gemm.cuh"
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/gemm.cuh"
 
 constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* what block_sum needs */
 

@@ -6,7 +6,7 @@
 #ifndef TURTLE_KERNELS_CUDA_SLAB_CUH
 #define TURTLE_KERNELS_CUDA_SLAB_CUH
 
-#include "inner.cuh"
+#include "kernels/cuda/inner.cuh"
 
 /* --- arguments -------------------------------------------------------------------------------- */
 

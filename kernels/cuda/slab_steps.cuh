@@ -6,7 +6,7 @@
 #ifndef TURTLE_KERNELS_CUDA_SLAB_STEPS_CUH
 #define TURTLE_KERNELS_CUDA_SLAB_STEPS_CUH
 
-#include "slab.cuh"
+#include "kernels/cuda/slab.cuh"
 
 /* A CTA of a job, for a launch. */
 template <class T, int CT> struct SlabCta {

@@ -18,7 +18,7 @@
  */
 #include <math.h>
 
-#include "rows.cuh"
+#include "kernels/cuda/rows.cuh"
 
 __global__ void softmax_v1_naive(float *P, const float *logits, int64_t rows, int64_t C) {
     const int64_t r = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;

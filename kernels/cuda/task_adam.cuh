@@ -2,8 +2,8 @@
 #ifndef TURTLE_KERNELS_CUDA_TASK_ADAM_CUH
 #define TURTLE_KERNELS_CUDA_TASK_ADAM_CUH
 
-#include "adam.cuh"
-#include "weight_norm.cuh"
+#include "kernels/cuda/adam.cuh"
+#include "kernels/cuda/weight_norm.cuh"
 
 constexpr int TASK_ADAM_SHARED = NORM_SHARED + (int)sizeof(AdamStep); /* from byte 0 */
 

@@ -26,7 +26,7 @@
  */
 #include <math.h>
 
-#include "rows.cuh"
+#include "kernels/cuda/rows.cuh"
 
 constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */
 

@@ -27,9 +27,9 @@
  *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
  *          27 -> 16 us (weight norm included).
  */
-#include "logits.cuh"
-#include "weight_norm.cuh"
-#include "wide_logits.cuh"
+#include "kernels/cuda/logits.cuh"
+#include "kernels/cuda/weight_norm.cuh"
+#include "kernels/cuda/wide_logits.cuh"
 
 template <class T> struct TaskLabels {
     struct {

@@ -33,12 +33,12 @@
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
-#include "logits.cuh"
-#include "residual_scale.cuh"
-#include "rows.cuh"
-#include "task_adam.cuh"
-#include "wide_gradient.cuh"
-#include "wide_logits.cuh"
+#include "kernels/cuda/logits.cuh"
+#include "kernels/cuda/residual_scale.cuh"
+#include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/task_adam.cuh"
+#include "kernels/cuda/wide_gradient.cuh"
+#include "kernels/cuda/wide_logits.cuh"
 
 /* --- heads -> L, losses ----------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-#include "ptx.cuh"
+#include "kernels/cuda/ptx.cuh"
 
 #if defined(__CUDACC__)
 #define UNROLL _Pragma("unroll")

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 static WaitFile *files; /* zero before any constructor runs */
 

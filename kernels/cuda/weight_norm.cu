@@ -21,7 +21,7 @@
  */
 #include <math.h>
 
-#include "weight_norm.cuh"
+#include "kernels/cuda/weight_norm.cuh"
 
 __global__ void __launch_bounds__(NORM_THREADS)
     weight_norm_v2_block(float *__restrict__ W, const float *__restrict__ task, int64_t C,

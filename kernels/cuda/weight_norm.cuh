@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_CUDA_WEIGHT_NORM_CUH
 #define TURTLE_KERNELS_CUDA_WEIGHT_NORM_CUH
 
-#include "cuda.h"
+#include "kernels/cuda/cuda.h"
 
 constexpr int NORM_THREADS = 256;
 constexpr int NORM_SHARED = NORM_THREADS / WARP * (int)sizeof(double); /* of block_sum, at byte 0 */

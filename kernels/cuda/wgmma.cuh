@@ -20,8 +20,8 @@
 
 #include <type_traits>
 
-#include "gemm.cuh"
-#include "tensor_map.cuh"
+#include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 constexpr int WIDE_STAGES = 4, WIDE_DEPTH = 64, WIDE_CONSUMERS = 256;
 constexpr int BOX_BYTES = 64 * WIDE_DEPTH * 2, STAGE_BYTES = 6 * BOX_BYTES;

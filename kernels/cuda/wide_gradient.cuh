@@ -14,10 +14,10 @@
 #define TURTLE_KERNELS_CUDA_WIDE_GRADIENT_CUH
 
 extern "C" {
-#include "../plan.h"
+#include "kernels/plan.h"
 }
-#include "gradient.cuh"
-#include "wgmma.cuh"
+#include "kernels/cuda/gradient.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 constexpr int COLUMN_SUMS = RING_SHARED; /* behind the ring: (2 groups, 4, 64) float */
 constexpr int WIDE_GRADIENT_SHARED = COLUMN_SUMS + 2 * 4 * 64 * 4;

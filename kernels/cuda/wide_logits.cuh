@@ -25,9 +25,9 @@
 #define TURTLE_KERNELS_CUDA_WIDE_LOGITS_CUH
 
 extern "C" {
-#include "../plan.h"
+#include "kernels/plan.h"
 }
-#include "wgmma.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 struct WideLogits {
     int K;

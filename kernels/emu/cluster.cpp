@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../cuda/ptx.cuh"
-#include "thread.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/emu/thread.h"
 
 namespace emu {
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "thread.h"
+#include "kernels/emu/thread.h"
 
 extern "C" {
 void __asan_poison_memory_region(const volatile void *memory, size_t bytes) __attribute__((weak));

@@ -10,8 +10,8 @@
 #include <mutex>
 #include <set>
 
-#include "device.h"
-#include "thread.h"
+#include "kernels/emu/device.h"
+#include "kernels/emu/thread.h"
 
 #include <cuda.h>
 

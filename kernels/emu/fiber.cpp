@@ -1,6 +1,6 @@
 /* fiber.cpp - see fiber.h. x86-64 switches in a few instructions; other processors through
  * ucontext. */
-#include "fiber.h"
+#include "kernels/emu/fiber.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* matrix.cpp - ldmatrix and mma.sync for a whole warp, from the layouts that ptx.cuh pictures. */
-#include "../cuda/ptx.cuh"
-#include "vector.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/emu/vector.h"
 
 namespace emu {
 

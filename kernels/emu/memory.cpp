@@ -11,8 +11,8 @@
 #include <memory>
 #include <string>
 
-#include "device.h"
-#include "thread.h"
+#include "kernels/emu/device.h"
+#include "kernels/emu/thread.h"
 
 extern "C" {
 void __asan_poison_memory_region(const volatile void *memory, size_t bytes) __attribute__((weak));

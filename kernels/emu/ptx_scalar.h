@@ -5,7 +5,7 @@
 
 #include <cuda_runtime.h>
 
-#include "../../io/dtype.h"
+#include "io/dtype.h"
 
 #define CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()
 

@@ -3,9 +3,9 @@
 #ifndef TURTLE_EMU_PTX_WGMMA_H
 #define TURTLE_EMU_PTX_WGMMA_H
 
-#include "ptx_hopper.h"
+#include "kernels/emu/ptx_hopper.h"
 
-#include "../cuda/wgmma_descriptor.cuh"
+#include "kernels/cuda/wgmma_descriptor.cuh"
 
 #define CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()
 

@@ -15,7 +15,7 @@
 
 #include <string>
 
-#include "thread.h"
+#include "kernels/emu/thread.h"
 
 namespace emu {
 

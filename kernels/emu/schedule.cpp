@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "thread.h"
+#include "kernels/emu/thread.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;

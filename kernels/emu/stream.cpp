@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "device.h"
-#include "fiber.h"
+#include "kernels/emu/device.h"
+#include "kernels/emu/fiber.h"
 
 using namespace emu;
 

@@ -10,8 +10,8 @@
 #include <functional>
 #include <vector>
 
-#include "device.h"
-#include "fiber.h"
+#include "kernels/emu/device.h"
+#include "kernels/emu/fiber.h"
 
 namespace emu {
 

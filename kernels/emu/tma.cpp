@@ -8,8 +8,8 @@
 #include <memory>
 #include <unordered_map>
 
-#include "../cuda/ptx.cuh"
-#include "thread.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/emu/thread.h"
 
 namespace emu {
 

@@ -1,7 +1,7 @@
 /* together.cpp - what the threads of a block and the lanes of a warp do together. */
 #include <string.h>
 
-#include "thread.h"
+#include "kernels/emu/thread.h"
 
 namespace emu {
 

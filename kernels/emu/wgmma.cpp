@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "../cuda/ptx.cuh"
-#include "thread.h"
-#include "vector.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/emu/thread.h"
+#include "kernels/emu/vector.h"
 
 namespace emu {
 

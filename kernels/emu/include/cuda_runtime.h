@@ -103,8 +103,8 @@ template <typename T> inline T *shared_mem(int offset = 0) {
     return (T *)emu::shared_memory(offset, alignof(T));
 }
 
-#include "cuda_arithmetic.h"
-#include "cuda_host.h"
-#include "cuda_threads.h"
+#include "kernels/emu/include/cuda_arithmetic.h"
+#include "kernels/emu/include/cuda_host.h"
+#include "kernels/emu/include/cuda_threads.h"
 
 #endif
