@@ -66,10 +66,10 @@ typedef struct {
     const char *dataset;      /* representations/<phi>/<dataset>_{train,val}.npy, labels/... */
     TurtleTexts phis;         /* names of the representations, one per space */
     TurtleTexts features;     /* (N,d) of the training split, one per space: .npy, .npz, .pt,
-                                 .safetensors, or file:name (io/array_file.h) */
+                                 .safetensors, or file:name (io/arrays/array_file.h) */
     TurtleTexts val_features; /* the same of the validation split, or none */
     const char *labels; /* of the training split, one per sample, .npy or text: numbers or names,
-                                 -1, NaN or nothing where unknown (host/label_file.h); NULL: none */
+                                 -1, NaN or nothing where unknown (host/inputs/label_file.h); NULL: none */
     const char *val_labels; /* of the validation split */
     int64_t classes;        /* C; 0: the data set's own */
 } TurtleInputs;
@@ -157,7 +157,7 @@ typedef struct {
     double Crange;       /* 6 */
     double share;        /* 0.2, the samples that train_test_split(random_state=seed) holds back */
     int64_t max_iter;    /* 1000 */
-    double tol;          /* 1e-8 of the mean loss's gradient; the rule stands in host/logreg.h */
+    double tol;          /* 1e-8 of the mean loss's gradient; the rule stands in host/score/logreg.h */
 } TurtleProbeOptions;
 
 typedef struct {
@@ -234,7 +234,7 @@ typedef struct {
 } TurtleImages;
 
 /* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the
- * published network of its widths (host/encoder_facts.h); what is given here overrules both. */
+ * published network of its widths (host/encode/encoder_facts.h); what is given here overrules both. */
 typedef struct {
     const char *config;        /* a configuration file, or a folder with some */
     int64_t heads;             /* of every block */

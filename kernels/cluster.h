@@ -1,4 +1,4 @@
-/* cluster.h - the operations of k-means (host/kmeans.c calls them).
+/* cluster.h - the operations of k-means (host/baseline/kmeans.c calls them).
  *
  * Letters: N samples z of d features, C centres c; R restarts drawn side by side, L candidates of
  * each. float32, row-major; pointers are device memory; scratch is the caller's.

@@ -1,4 +1,4 @@
-/* train.h - the operations of TURTLE's training loop (paper section 3; host/train.c calls them).
+/* train.h - the operations of TURTLE's training loop (paper section 3; host/train/train.c calls them).
  *
  * Letters: K spaces (index k), B rows of a batch (b), C classes (c), d features, M inner steps.
  * A linear layer's parameters lie in one buffer: weight (C,d), then bias (C). The task encoder's
@@ -176,7 +176,7 @@ typedef struct {
      *   loss[0] = or += sum_b -log softmax(W z_b + bias)[y_b]   double
      *   grad    = or += (R^T Z, column sums of R)               linear_size
      *   where R = softmax(W z_b + bias) - onehot(y_b). `add` says which. 4 B d C flops.
-     * NULL where a backend lacks it: host/logreg.c then composes it from matmul, cross_entropy and
+     * NULL where a backend lacks it: host/score/logreg.c then composes it from matmul, cross_entropy and
      * linear_grad. */
     Status (*head_grad)(Queue *queue, double *loss, float *grad, const HeadGrad *in, bool add);
 

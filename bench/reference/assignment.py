@@ -8,7 +8,7 @@ import rows
 
 
 def costs(np, n):
-    """SplitMix64 of the index, as bench/assignment.c draws it."""
+    """SplitMix64 of the index, as bench/programs/assignment.c draws it."""
     z = (np.arange(n * n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

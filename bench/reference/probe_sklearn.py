@@ -14,7 +14,7 @@ linear_model = rows.need("sklearn.linear_model")
 
 
 def uniform(first, count):
-    """SplitMix64 of the index, in [-1, 1) as bench/probe.c draws it."""
+    """SplitMix64 of the index, in [-1, 1) as bench/programs/probe.c draws it."""
     z = (np.arange(first, first + count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

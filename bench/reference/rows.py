@@ -1,4 +1,4 @@
-"""rows.py - what the reference programs share: timing as bench/bench.c does it, and its rows."""
+"""rows.py - what the reference programs share: timing as bench/programs/bench.c does it, and its rows."""
 import importlib
 import json
 import sys

@@ -1,6 +1,6 @@
 /* table.c - the operations of one instruction set, in the order of kernels/matrix.h and train.h. */
-#include "kernels/cpu/cluster.h"
-#include "kernels/cpu/encode.h"
+#include "kernels/cpu/cluster/cluster.h"
+#include "kernels/cpu/encode/encode.h"
 #include "kernels/cpu/operations.h"
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {

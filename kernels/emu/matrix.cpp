@@ -1,5 +1,5 @@
 /* matrix.cpp - ldmatrix and mma.sync for a whole warp, from the layouts that ptx.cuh pictures. */
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/tile/ptx.cuh"
 #include "kernels/emu/vector.h"
 
 namespace emu {

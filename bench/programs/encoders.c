@@ -1,0 +1,73 @@
+/* encoders.c - seconds per batch of an image encoder.
+ * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS
+ * Prints the same row as reference/encoders_torch.py. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "host/encode/encoder.h"
+#include "bench/programs/bench.h"
+
+typedef struct {
+    Encoder *encoder;
+    float *images, *features;
+    int64_t B;
+    Status status;
+    Error error;
+} Images;
+
+static void run_batch(void *context) {
+    Images *b = context;
+    if (b->status == OK)
+        b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
+}
+
+static Status measure(const Ops *ops, const char *weights, Images *b, int repeats) {
+    b->status =
+        encoder_open(&b->encoder, ops, weights, &(EncoderOptions){.batch = b->B}, &b->error);
+    if (b->status != OK) return b->status;
+    const char *slash = strrchr(weights, '/');
+    char program[128], stem[64];
+    int resize, side;
+    snprintf(program, sizeof program, "turtle, %s", ops->name);
+    snprintf(stem, sizeof stem, "%s", slash ? slash + 1 : weights);
+    stem[strcspn(stem, ".")] = '\0';
+    Row row = {.what = stem,
+               .program = program,
+               .threads = ops->threads,
+               .work = (double)b->B,
+               .unit = "images/s",
+               .repeats = repeats};
+    encoder_image_size(b->encoder, &resize, &side);
+    b->images = random_floats(b->B * 3 * side * side, 1.7f, 0);
+    b->features = malloc((size_t)(b->B * encoder_features(b->encoder)) * sizeof *b->features);
+    if (!b->images || !b->features) b->status = fail(&b->error, ERR_MEMORY, "out of memory");
+    else row_measure(&row, run_batch, b);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    row.peak_mib = (int)(usage.ru_maxrss / 1024);
+    if (b->status == OK) row_print(&row);
+    free(b->images);
+    free(b->features);
+    encoder_close(b->encoder);
+    return b->status;
+}
+
+int main(int argc, char **argv) {
+    Ops ops;
+    Images batch = {.B = argument(argc, argv, 2, 4096)};
+    const int threads = (int)argument(argc, argv, 3, 1024),
+              repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
+    if (argc != 5 || !batch.B || !threads || !repeats) {
+        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS\n", stderr);
+        return 2;
+    }
+    batch.status = ops_open(&ops, "cpu", threads, NULL, &batch.error);
+    if (batch.status == OK) {
+        measure(&ops, argv[1], &batch, repeats);
+        ops_close(&ops);
+    }
+    if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);
+    return batch.status != OK;
+}

@@ -1,0 +1,432 @@
+/* zeroshot.c - turtle_zeroshot: images classified from the names of classes alone, clusters named. */
+#include "host/baseline/zeroshot.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/text/tokenizer.h"
+#include "host/inputs/label_names.h"
+#include "host/encode/models.h"
+#include "host/tell/report.h"
+#include "host/train/run_dir.h"
+
+enum { TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
+
+void turtle_zeroshot_defaults(TurtleZeroshotOptions *o) {
+    *o = (TurtleZeroshotOptions){.common = common_defaults()};
+}
+
+void turtle_zeroshot_result_free(TurtleZeroshotResult *r) {
+    if (!r) return;
+    for (int64_t k = 0; k < r->clusters; k++) {
+        free(r->cluster[k].name);
+        free(r->cluster[k].runner_up);
+        free(r->cluster[k].mean_name);
+    }
+    for (int64_t k = 0; r->class_names && k < r->classes; k++) free(r->class_names[k]);
+    free(r->class_names);
+    free(r->class_sizes);
+    free(r->cluster);
+    free(r->line);
+    free(r->json);
+    *r = (TurtleZeroshotResult){.top1 = NAN, .mean_class_acc = NAN};
+}
+
+static Status out_of_memory(Error *err) {
+    return fail(err, ERR_MEMORY, "zeroshot: out of memory");
+}
+
+/* --- class vectors ---------------------------------------------------------------------------- */
+
+/* Prompts of the classes first .. , as many as fill TEXTS, of one class at least. */
+static int64_t group_end(const Prompts *p, int64_t first, int64_t *prompts) {
+    int64_t c = first + 1;
+    *prompts = prompts_of(p, first);
+    while (c < p->classes && *prompts + prompts_of(p, c) <= TEXTS) *prompts += prompts_of(p, c++);
+    return c;
+}
+
+static Status encode_prompts(int32_t *ids, const Tokenizer *tokenizer, const Prompts *p, int64_t c,
+                             int64_t context, bool truncate, Error *err) {
+    Status st = OK;
+    for (int64_t i = 0; st == OK && i < prompts_of(p, c); i++) {
+        int64_t used;
+        Error why;
+        char *text = prompt_text(p, c, i);
+        if (!text) return out_of_memory(err);
+        st = tokenizer_encode(tokenizer, text, truncate, ids + i * context, context, &used, &why);
+        if (st == ERR_ARG) error_write(err, "%.440s with --truncate", why.text);
+        else if (st != OK) error_write(err, "%s", why.text);
+        free(text);
+    }
+    return st;
+}
+
+Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
+                        const TurtleHooks *hooks, Error *err) {
+    const int64_t d = text_features(text), context = text_context(text);
+    TurtleProgress progress = {.unit = "prompts", .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
+    Tokenizer *tokenizer = NULL;
+    int64_t most = TEXTS, n;
+    for (int64_t c = 0; c < p->classes; c++) {
+        progress.iterations += prompts_of(p, c);
+        if (prompts_of(p, c) > most) most = prompts_of(p, c);
+    }
+    int32_t *ids = malloc((size_t)(most * context) * sizeof *ids);
+    float *features = malloc((size_t)(most * d) * sizeof *features);
+    const double started = now_seconds();
+    Status st = ids && features ? tokenizer_open(&tokenizer, err) : out_of_memory(err);
+    for (int64_t first = 0, end; st == OK && first < p->classes; first = end) {
+        end = group_end(p, first, &n);
+        int64_t at = 0;
+        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
+            st = encode_prompts(ids + at * context, tokenizer, p, c, context, truncate, err);
+        if (st == OK) st = text_run(text, features, ids, n, err);
+        at = 0;
+        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
+            text_class_vector(out + c * d, features + at * d, prompts_of(p, c), d);
+        progress.iteration += n;
+        progress.seconds = now_seconds() - started;
+        if (st == OK && hooks->progress) hooks->progress(hooks->context, &progress);
+        if (st == OK && hooks->stop && *hooks->stop && end < p->classes)
+            st = fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
+                      (long long)progress.iteration, (long long)progress.iterations);
+    }
+    for (int64_t c = 0; st == OK && c < p->classes; c++)
+        for (int64_t i = 0; st == OK && i < d; i++)
+            if (!isfinite(out[c * d + i]))
+                st = fail(err, ERR_FORMAT,
+                          "zeroshot: the vector of class '%s' is not finite: are these "
+                          "weights whole?",
+                          p->names.item[p->begin[c]]);
+    tokenizer_close(tokenizer);
+    free(ids);
+    free(features);
+    return st;
+}
+
+/* --- a call ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    const TurtleZeroshotOptions *options;
+    const TurtleHooks *hooks;
+    Inputs in;
+    const Split *split;
+    Prompts prompts;
+    TaskEncoder task; /* K = 0: no clusters are to be named */
+    Ops ops,
+        text_ops; /* the device; the CPU, where it encodes the texts for a device that cannot */
+    TextEncoder *text;
+    const Space *space; /* the CLIP space */
+    float *weights;     /* (classes,d) */
+    Classifier classifier;
+    Predictions classes, clusters; /* of the samples */
+} Call;
+
+static Status open_prompts(Call *c, Error *err) {
+    const TurtleZeroshotOptions *o = c->options;
+    const char *dataset = o->inputs.dataset;
+    if (o->templates && o->default_template_only)
+        return fail(err, ERR_USAGE,
+                    "zeroshot: --templates and --default_template_only exclude each other");
+    if (!o->names && !dataset)
+        return fail(err, ERR_USAGE, "zeroshot: which classes? --features needs --names FILE");
+    Status st = dataset ? prompts_find(&c->prompts, dataset, err) : OK;
+    if (o->names && (st == ERR_ARG || !dataset)) st = prompts_default_template(&c->prompts, err);
+    if (st == OK && o->names) st = prompts_read_names(&c->prompts, o->names, err);
+    if (st == OK && o->templates) st = prompts_read_templates(&c->prompts, o->templates, err);
+    if (st == OK && o->default_template_only) st = prompts_default_template(&c->prompts, err);
+    if (st == OK && o->inputs.classes > 0 && o->inputs.classes != c->prompts.classes)
+        st = fail(err, ERR_USAGE,
+                  "zeroshot: --classes %lld, but %s has %lld names: leave --classes out",
+                  (long long)o->inputs.classes, o->names ? o->names : dataset,
+                  (long long)c->prompts.classes);
+    return st;
+}
+
+static Status open_inputs(Call *c, Error *err) {
+    const TurtleZeroshotOptions *o = c->options;
+    Status st =
+        inputs_open(&c->in, &o->inputs, &o->common,
+                    INPUTS_SCORING | INPUTS_NAMES | (o->clusters ? 0 : INPUTS_SCALABLE), err);
+    if (st != OK) return st;
+    Split *split = c->in.val.N ? &c->in.val : &c->in.train;
+    c->split = split;
+    st = label_names_apply(split, &c->in.labels, &c->prompts, c->hooks, err);
+    if (st != OK) return st;
+    if (!o->clusters)
+        return c->in.K == 1 ? OK
+                            : fail(err, ERR_USAGE,
+                                   "zeroshot: expected one space, a CLIP encoder's, "
+                                   "got %d",
+                                   c->in.K);
+    char *run = format_text("%s/checkpoint.pt", o->clusters); /* of a run's folder */
+    st = run ? checkpoint_load(&c->task, file_exists(run) ? run : o->clusters, err)
+             : fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    free(run);
+    if (st == OK && c->in.K != c->task.K && c->in.K != c->task.K + 1)
+        st = fail(err, ERR_ARG,
+                  "zeroshot: %s has %d spaces, %d are given: expected these, and "
+                  "behind them CLIP's if it is not one of them",
+                  o->clusters, c->task.K, c->in.K);
+    return st == OK ? split_check_dimensions(c->split, c->task.K, c->task.d, o->clusters, err) : st;
+}
+
+/* The file of the text encoder and the space that it belongs to; *space -1: the first of its
+ * dimension. Fresh memory. */
+static Status find_weights(const Call *c, char **path, int *space, Error *err) {
+    const TurtleZeroshotOptions *o = c->options;
+    const char *root = o->common.root_dir;
+    *space = c->in.K == c->task.K + 1 ? c->task.K : -1; /* without clusters: the only one */
+    *path = NULL;
+    if (o->weights) return model_weights(path, root, "CLIP", o->weights, err);
+    if (!o->inputs.dataset)
+        return fail(err, ERR_USAGE,
+                    "zeroshot: --features needs --weights FILE: the CLIP model that made them");
+    if (*space >= 0) return model_weights(path, root, o->inputs.phis.item[*space], NULL, err);
+    for (int k = 0; k < c->in.K; k++)
+        if (strncmp(o->inputs.phis.item[k], "clip", 4) == 0) {
+            *space = k;
+            return model_weights(path, root, o->inputs.phis.item[k], NULL, err);
+        }
+    return fail(err, ERR_USAGE,
+                "zeroshot: none of the spaces is CLIP's by its name: give --weights "
+                "FILE, or one more space behind those of the checkpoint");
+}
+
+/* The space of dimension d that the texts share. */
+static Status choose_space(Call *c, int space, const char *path, int64_t d, Error *err) {
+    for (int k = 0; space < 0 && k < c->in.K; k++)
+        if (c->split->space[k].features.d == d) space = k;
+    c->space = &c->split->space[space < 0 ? 0 : space];
+    if (space >= 0 && c->space->features.d == d) return OK;
+    return fail(err, ERR_FORMAT,
+                "zeroshot: %s: dimension %lld, but texts of %s have %lld: expected features of its "
+                "own image encoder",
+                c->space->path, (long long)c->space->features.d, path, (long long)d);
+}
+
+/* Memory is there for TEXTS prompts: more are never at hand. */
+static int64_t texts_at_a_time(const TurtleZeroshotOptions *o) {
+    return o->batch_size && o->batch_size < TEXTS ? o->batch_size : TEXTS;
+}
+
+static Status open_text(Call *c, Error *err) {
+    char *path = NULL;
+    const char *why = NULL;
+    int space = -1;
+    Status st = find_weights(c, &path, &space, err);
+    if (st == OK)
+        st = ops_open(&c->ops, c->options->common.device, c->options->common.threads, &why, err);
+    if (st == OK && why) notice(c->hooks, "device: %s", why);
+    const bool encodes = st == OK && c->ops.encode.linear;
+    if (st == OK && !encodes) {
+        st = ops_open(&c->text_ops, "cpu", c->options->common.threads, NULL, err);
+        if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
+    }
+    const TurtleZeroshotOptions *o = c->options;
+    const FactOptions known = {.given = o->encoder,
+                               .published = st == OK && !o->weights &&
+                                            model_find(o->inputs.phis.item[space])};
+    if (st == OK)
+        st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, texts_at_a_time(o),
+                          &known, err);
+    if (st == OK) notices(c->hooks, text_said(c->text));
+    if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
+    const int64_t d = st == OK ? text_features(c->text) : 0;
+    if (st == OK) {
+        c->weights = malloc((size_t)(c->prompts.classes * d) * sizeof *c->weights);
+        st = c->weights ? zeroshot_weights(c->weights, c->text, &c->prompts, c->options->truncate,
+                                           c->hooks, err)
+                        : out_of_memory(err);
+    }
+    if (st == OK)
+        st = classifier_open(&c->classifier, &c->ops, c->weights, c->prompts.classes, d, err);
+    free(path);
+    return st;
+}
+
+/* The clusters of all samples under the checkpoint. */
+static Status find_clusters(Call *c, Error *err) {
+    Features features[MAX_SPACES] = {{0}};
+    Predictor predictor = {0};
+    const DeviceOps *mem = &c->ops.mem;
+    const TaskEncoder *task = &c->task;
+    Status st = OK;
+    for (int k = 0; st == OK && k < task->K; k++)
+        st = mem->features_open(c->ops.device, &features[k], &c->split->space[k].features, err);
+    if (st == OK) st = predictor_open(&predictor, &c->ops, task->K, task->C, task->d, NULL, err);
+    if (st == OK) st = predictor_run(&predictor, task, features, c->split->N, &c->clusters, err);
+    predictor_close(&predictor);
+    for (int k = 0; k < task->K; k++) mem->features_close(c->ops.device, &features[k]);
+    return st;
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+/* Shares of samples whose label is known, and of those of each class that occurs, whose class was found. */
+static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
+    const int64_t *y = c->split->y_true, C = c->prompts.classes;
+    if (!y) return OK;
+    int64_t *n = calloc((size_t)C, sizeof *n), *hits = calloc((size_t)C, sizeof *hits);
+    if (n && hits) {
+        int64_t all = 0, occurring = 0;
+        double shares = 0.0;
+        for (int64_t i = 0; i < c->split->N; i++) {
+            if (y[i] < 0) continue;
+            n[y[i]]++;
+            hits[y[i]] += c->classes.cluster[i] == y[i];
+        }
+        for (int64_t k = 0; k < C; k++) {
+            all += hits[k];
+            occurring += n[k] > 0;
+            if (n[k]) shares += (double)hits[k] / (double)n[k];
+        }
+        out->top1 = (double)all / (double)(c->split->N - c->split->unlabelled);
+        out->mean_class_acc = shares / (double)occurring;
+    }
+    const bool whole = n && hits;
+    free(n);
+    free(hits);
+    return whole ? OK : out_of_memory(err);
+}
+
+/* How many samples were given each name. */
+static Status count_names(const Call *c, TurtleZeroshotResult *out, Error *err) {
+    const Prompts *p = &c->prompts;
+    out->class_sizes = calloc((size_t)p->classes, sizeof *out->class_sizes);
+    out->class_names = calloc((size_t)p->classes, sizeof *out->class_names);
+    if (!out->class_sizes || !out->class_names) return out_of_memory(err);
+    for (int64_t i = 0; i < c->split->N; i++) out->class_sizes[c->classes.cluster[i]]++;
+    for (int64_t k = 0; k < p->classes; k++) {
+        out->class_names[k] = format_text("%s", p->names.item[p->begin[k]]);
+        if (!out->class_names[k]) return out_of_memory(err);
+    }
+    return OK;
+}
+
+static Status name_clusters(Call *c, TurtleZeroshotResult *out, Error *err) {
+    Status st = find_clusters(c, err);
+    if (st != OK) return st;
+    out->cluster = calloc((size_t)c->task.C, sizeof *out->cluster);
+    if (!out->cluster) return out_of_memory(err);
+    out->clusters = c->task.C;
+    return clusters_name(out->cluster, c->task.C, &c->classifier, &c->space->features,
+                         c->clusters.cluster, c->classes.cluster, &c->prompts, err);
+}
+
+/* path,class,name,confidence,margin; names are the first of each class. */
+static Status write_predictions(const Call *c, Error *err) {
+    const Prompts *p = &c->prompts;
+    const char **names = malloc((size_t)p->classes * sizeof *names);
+    if (!names) return out_of_memory(err);
+    for (int64_t k = 0; k < p->classes; k++) names[k] = p->names.item[p->begin[k]];
+    const Status st =
+        predictions_write_names(c->options->predictions, c->split, &c->classes, names, err);
+    free(names);
+    return st;
+}
+
+static char *zeroshot_json(const Call *c, const TurtleZeroshotResult *r) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_common(&j, "zeroshot", &c->options->common, r->device, "fp32");
+    json_real(&j, "seconds", r->seconds);
+    json_text(&j, "split", r->split);
+    json_integer(&j, "samples", r->samples);
+    json_integer(&j, "unlabelled", r->unlabelled);
+    json_real(&j, "top1", r->top1);
+    json_real(&j, "mean_class_acc", r->mean_class_acc);
+    json_integer(&j, "classes", r->classes);
+    json_integer(&j, "prompts", r->prompts);
+    json_inputs(&j, &c->in);
+    json_open_array(&j, "sizes");
+    for (int64_t k = 0; k < r->classes; k++) {
+        json_open(&j, NULL);
+        json_text(&j, "name", r->class_names[k]);
+        json_integer(&j, "samples", r->class_sizes[k]);
+        json_close(&j);
+    }
+    json_close_array(&j);
+    json_open_array(&j, "clusters");
+    for (int64_t k = 0; k < r->clusters; k++) {
+        const TurtleClusterName *n = &r->cluster[k];
+        json_open(&j, NULL);
+        json_integer(&j, "cluster", n->cluster);
+        json_integer(&j, "samples", n->samples);
+        json_text(&j, "name", n->name);
+        json_real(&j, "share", n->name ? n->share : NAN);
+        json_text(&j, "runner_up", n->runner_up);
+        json_real(&j, "runner_up_share", n->name ? n->runner_up_share : NAN);
+        json_text(&j, "mean_name", n->mean_name);
+        json_close(&j);
+    }
+    json_close_array(&j);
+    json_close(&j);
+    return json_take(&j);
+}
+
+/* The published line, in <root>/results/zeroshot.txt. */
+static Status append_line(const Call *c, const TurtleZeroshotResult *r, Error *err) {
+    if (!c->options->inputs.dataset || isnan(r->top1)) return OK;
+    char *path = format_text("%s/results/zeroshot.txt", c->options->common.root_dir);
+    const Status st = path ? file_append_line(path, r->line, err) : out_of_memory(err);
+    free(path);
+    return st;
+}
+
+static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
+    out->split = c->split->name;
+    out->samples = c->split->N;
+    out->unlabelled = c->split->unlabelled;
+    out->classes = c->prompts.classes;
+    out->prompts = 0;
+    for (int64_t k = 0; k < out->classes; k++) out->prompts += prompts_of(&c->prompts, k);
+    snprintf(out->device, sizeof out->device, "%s", c->ops.kind);
+    Status st = score(c, out, err);
+    if (st == OK) st = count_names(c, out, err);
+    if (st == OK && c->task.K) st = name_clusters(c, out, err);
+    if (st == OK && c->options->predictions) st = write_predictions(c, err);
+    return st;
+}
+
+Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResult *out,
+                       Error *err) {
+    Call c = {.options = options, .hooks = &options->common.hooks};
+    const double started = now_seconds();
+    *out = (TurtleZeroshotResult){.top1 = NAN, .mean_class_acc = NAN};
+    Status st = OK;
+    if (options->batch_size < 0)
+        st = fail(err, ERR_USAGE, "zeroshot: --batch_size %lld: expected 1 or more",
+                  (long long)options->batch_size);
+    if (st == OK) st = open_prompts(&c, err);
+    if (st == OK) st = open_inputs(&c, err);
+    if (st == OK) st = open_text(&c, err);
+    if (st == OK)
+        st = classifier_run(&c.classifier, &c.space->features, c.space->path, &c.classes, err);
+    if (st == OK) st = finish(&c, out, err);
+    if (st == OK) {
+        out->seconds = now_seconds() - started;
+        out->line = isnan(out->top1)
+                        ? format_text("%-12s, %-10s", c.in.dataset, c.in.phis)
+                        : format_text("%-12s, %-10s, Top1 Accuracy %.2f, Mean Per Class Accuracy: "
+                                      "%.2f ",
+                                      c.in.dataset, c.in.phis, 100.0 * out->top1,
+                                      100.0 * out->mean_class_acc);
+        out->json = zeroshot_json(&c, out);
+        st = out->line && out->json ? append_line(&c, out, err) : out_of_memory(err);
+    }
+    if (st != OK) turtle_zeroshot_result_free(out);
+    predictions_free(&c.classes);
+    predictions_free(&c.clusters);
+    classifier_close(&c.classifier);
+    text_close(c.text);
+    ops_close(&c.text_ops);
+    ops_close(&c.ops);
+    free(c.weights);
+    task_encoder_free(&c.task);
+    prompts_free(&c.prompts);
+    inputs_close(&c.in);
+    return st;
+}

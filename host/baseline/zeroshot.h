@@ -1,0 +1,44 @@
+/* zeroshot.h - classes from their names alone: CLIP's text encoder as a linear classifier
+ * (Radford et al. 2021, section 3.1). */
+#ifndef TURTLE_HOST_BASELINE_ZEROSHOT_H
+#define TURTLE_HOST_BASELINE_ZEROSHOT_H
+
+#include "io/text/prompts.h"
+#include "host/train/predict.h"
+#include "host/encode/text.h"
+#include "host/turtle.h"
+
+/* out (classes,d), d = text_features(text): the class vectors, of length 1. A prompt that does not
+ * fit the context is ERR_ARG, or cut. Host memory. */
+Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
+                        const TurtleHooks *hooks, Error *err);
+
+/* Logits of rows of features: 100 * normalised features . class vectors. */
+typedef struct {
+    const Ops *ops;
+    Queue *queue;
+    int64_t classes, d;
+    Buffer memory;
+    int64_t *rows;
+    float *W, *Z, *norm2, *logits, *top,
+        *margin; /* Z: the rows, normalised; norm2: 1, or 0 of zeros */
+    int32_t *index;
+    void *scratch;
+} Classifier;
+enum { CLASSIFIER_ROWS = 256 }; /* at a time: bounds the memory, does not change a bit */
+
+Status classifier_open(Classifier *out, const Ops *ops, const float *weights, int64_t classes,
+                       int64_t d, Error *err);
+void classifier_close(Classifier *c); /* NULL and twice are fine */
+/* The class of every row: `cluster` of *out, with its probability and margin. A row of zeros is
+ * ERR_FORMAT, naming `path`. *out is replaced; free it with predictions_free. */
+Status classifier_run(Classifier *c, const Features *features, const char *path, Predictions *out,
+                      Error *err);
+
+/* Names of clusters: the class that most members of a cluster are nearest to, among equals the one
+ * nearest to their mean; and the next. `cluster` and `nearest` hold the cluster and the class of
+ * every row of `features`. out (C); clusters without members have no name. */
+Status clusters_name(TurtleClusterName *out, int64_t C, Classifier *c, const Features *features,
+                     const int64_t *cluster, const int64_t *nearest, const Prompts *p, Error *err);
+
+#endif

@@ -1,0 +1,145 @@
+/* cmd_train.c - the commands `train` and `evaluate`: a flag table and a call each. */
+#include <math.h>
+#include <string.h>
+
+#include "host/cli/command.h"
+
+/* Results for people: what was found, how good it is, where it is. */
+static void print_result(const TurtleResult *r) {
+    printf("%s\n", r->line);
+    printf("classes found    %lld of %lld on %lld %s samples\n", (long long)r->clusters_found,
+           (long long)r->classes, (long long)r->samples, r->split);
+    if (!isnan(r->cluster_acc))
+        printf("cluster accuracy %.4f   mean class accuracy %.4f   NMI %.4f   ARI %.4f\n",
+               r->cluster_acc, r->mean_class_acc, r->nmi, r->ari);
+    if (!isnan(r->train_cluster_acc) && r->split[0] == 'v')
+        printf("on the training split: cluster accuracy %.4f\n", r->train_cluster_acc);
+    if (!isnan(r->space_agreement))
+        printf("space agreement  %.4f   (low is a sign of a bad run: try another seed)\n",
+               r->space_agreement);
+    if (!isnan(r->generalization_score))
+        printf(
+            "generalisation   %.4f   (of linear classifiers on held-out samples: high is good)\n",
+            r->generalization_score);
+    if (!isnan(r->loss))
+        printf("loss %.4f   entropy %.4f   %lld iterations in %.1f s on %s\n", r->loss, r->entropy,
+               (long long)r->iterations, r->seconds, r->device);
+    printf("checkpoint       %s\n", r->checkpoint);
+    if (!r->predictions) return;
+    const int first = (int)strcspn(r->predictions, "\n");
+    printf("predictions      %.*s\n", first, r->predictions);
+    if (r->predictions[first]) printf("                 %s\n", r->predictions + first + 1);
+    puts(
+        "                 Each line is path,cluster,confidence,margin. The confidence is the "
+        "cluster's\n"
+        "                 probability, from 0 to 1; the margin is its lead over the next cluster.");
+}
+
+static void print_and_free(TurtleResult *result, const CommandFlags *flags) {
+    command_hooks_end();
+    if (flags->json) puts(result->json);
+    else print_result(result);
+    if (!flags->json && result->profile) printf("\n%s", result->profile);
+    turtle_result_free(result);
+}
+
+static const Flag train_flags[] = {
+    {"gamma", FLAG_REAL, offsetof(TurtleTrainOptions, gamma), "X", "weight of the entropy term"},
+    {"T", FLAG_INTEGER, offsetof(TurtleTrainOptions, T), "N", "outer iterations"},
+    {"M", FLAG_INTEGER, offsetof(TurtleTrainOptions, M), "N", "inner steps in each"},
+    {"inner_lr", FLAG_REAL, offsetof(TurtleTrainOptions, inner_lr), "X", "learning rate of heads"},
+    {"outer_lr", FLAG_REAL, offsetof(TurtleTrainOptions, outer_lr), "X",
+     "learning rate of the task encoder"},
+    {"batch_size", FLAG_INTEGER, offsetof(TurtleTrainOptions, batch_size), "N",
+     "rows per outer iteration, at most all"},
+    {"warm_start", FLAG_SWITCH, offsetof(TurtleTrainOptions, warm_start), NULL,
+     "keep the heads from iteration to iteration"},
+    {"prior", FLAG_TEXT, offsetof(TurtleTrainOptions, prior), "P",
+     "expected sizes of classes: uniform, power:A, or a file of C numbers"},
+    {"rng", FLAG_TEXT, offsetof(TurtleTrainOptions, rng), "philox|torch",
+     "torch: the published implementation's random numbers"},
+    {"eval_every", FLAG_INTEGER, offsetof(TurtleTrainOptions, eval_every), "N",
+     "iterations between evaluations; 0: only at the end"},
+    {"save_every", FLAG_INTEGER, offsetof(TurtleTrainOptions, save_every), "N",
+     "iterations between saved states; 0: none"},
+    {"resume", FLAG_SWITCH, offsetof(TurtleTrainOptions, resume), NULL,
+     "continue an unfinished run"},
+    {"restart", FLAG_SWITCH, offsetof(TurtleTrainOptions, restart), NULL,
+     "throw away what an earlier run left, unfinished or not"},
+    {"cross_val", FLAG_SWITCH, offsetof(TurtleTrainOptions, cross_val), NULL,
+     "compute the generalisation score at the end: 10 fits per space"},
+    {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
+     "everything goes there; else below root_dir"},
+    {"predictions", FLAG_TEXT, offsetof(TurtleTrainOptions, predictions), "FILE",
+     "also write these, of the val split, else of train; .npy: clusters, int64"},
+    {"probabilities", FLAG_TEXT, offsetof(TurtleTrainOptions, probabilities), "FILE.npy",
+     "soft labels of that split, float32 (samples, classes)"},
+    {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused|mega",
+     "the inner loop on a GPU"},
+    {"profile", FLAG_SWITCH, offsetof(TurtleTrainOptions, profile), NULL,
+     "time every kernel of a GPU and print the table"},
+    {"profile_range", FLAG_TEXT, offsetof(TurtleTrainOptions, profile_range), "A:B",
+     "iterations that nsys or ncu record, counted from 1"},
+    {0}};
+
+static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleTrainOptions options;
+    TurtleResult result;
+    turtle_train_defaults(&options);
+    const FlagTable tables[] = {{"Features", input_flags, &options.inputs},
+                                {"Training", train_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_train, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
+                                  flags, err);
+    if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
+        st = turtle_train(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_train = {
+    "train", "finds the classes of samples from their features",
+    "--dataset NAME [--phis P...] | --features FILE... --classes C --out DIR [flags]", run_train,
+    NULL};
+
+static const Flag evaluate_flags[] = {
+    {"ckpt_path", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH",
+     "checkpoint, or folder {1space,2space}/<phis>/<dataset>.pt"},
+    {"task_ckpt", FLAG_TEXT, offsetof(TurtleEvaluateOptions, ckpt_path), "PATH", NULL},
+    {"predictions", FLAG_TEXT, offsetof(TurtleEvaluateOptions, predictions), "FILE",
+     "write path,cluster,confidence,margin; .npy: clusters, int64"},
+    {"probabilities", FLAG_TEXT, offsetof(TurtleEvaluateOptions, probabilities), "FILE.npy",
+     "write soft labels, float32 (samples, classes)"},
+    {0}};
+
+static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *err) {
+    TurtleEvaluateOptions options;
+    TurtleResult result;
+    turtle_evaluate_defaults(&options);
+    const FlagTable tables[] = {{"Features", input_flags, &options.inputs},
+                                {"Checkpoint", evaluate_flags, &options},
+                                {"Common", common_flags, &options.common},
+                                {"Output", command_flags, flags}};
+    Status st = command_parse(&command_evaluate, tables, 4, argc, argv, flags, NULL, err);
+    if (st == OK)
+        st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
+                                  flags, err);
+    if (st == OK && !flags->help) {
+        command_hooks(&options.common, flags);
+        st = turtle_evaluate(&options, &result, err);
+        if (st == OK) print_and_free(&result, flags);
+    }
+    flags_free(tables, 4);
+    return st;
+}
+
+const Command command_evaluate = {
+    "evaluate", "scores a checkpoint, or applies it to samples without labels",
+    "--ckpt_path PATH --dataset NAME [--phis P...] | --features FILE... [flags]", run_evaluate,
+    "precision seed"};

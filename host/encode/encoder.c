@@ -1,0 +1,186 @@
+/* encoder.c - what a file of weights is, and how its network is run on a batch of images. */
+#include "host/encode/encoder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/encode/models.h"
+#include "host/encode/text.h"
+#include "host/encode/weight_names.h"
+
+/* --- shapes ----------------------------------------------------------------------------------- */
+
+static const NetworkKind *kind_of(const EncoderShape *s) {
+    return s->kind == ENCODER_CLIP_RESNET ? &resnet_network : &vit_network;
+}
+
+Status encoder_shape(EncoderShape *out, Weights *w) {
+    EncoderShape *s = out;
+    *s = (EncoderShape){0};
+    if (weights_unwrap(w) != OK) return w->status;
+    if (weights_has(w, "visual.class_embedding") ||
+        weights_has(w, "vision_model.embeddings.class_embedding")) {
+        s->kind = ENCODER_CLIP_VIT;
+        s->hugging_face = !weights_has(w, "visual.class_embedding");
+    } else if (weights_has(w, "visual.attnpool.positional_embedding")) {
+        s->kind = ENCODER_CLIP_RESNET;
+    } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
+        s->kind = ENCODER_DINOV2;
+        s->hugging_face = !weights_has(w, "cls_token");
+    } else {
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
+                         "visual.class_embedding, visual.attnpool.positional_embedding or "
+                         "cls_token among them; the first is %s",
+                         w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
+    }
+    if (w->status == OK) kind_of(s)->shape(s, w);
+    if (w->status == OK && s->kind != ENCODER_DINOV2) text_shape(s, w);
+    return w->status;
+}
+
+void encoder_describe(char text[160], const EncoderShape *s) {
+    static const char *const kinds[] = {"CLIP vision transformer", "CLIP residual network",
+                                        "DINOv2 vision transformer"};
+    const PublishedShape *p = published_shape(s);
+    char registers[48] = "";
+    if (s->registers)
+        snprintf(registers, sizeof registers, " with %lld registers", (long long)s->registers);
+    snprintf(text, 160, "%s%s", p ? p->name : kinds[s->kind], registers);
+}
+
+/* --- the encoder ------------------------------------------------------------------------------ */
+
+struct Encoder {
+    Weights weights;
+    EncoderShape shape;
+    EncoderOptions options;
+    const NetworkKind *kind;
+    Network *network;
+    const Ops *ops;
+    Queue *queue;
+    EncoderFacts facts;
+    int side;                       /* of its images */
+    Buffer bytes, images, features; /* of one batch */
+};
+
+static Status open_network(Encoder *e, const char *path, Error *err) {
+    Status st = e->ops->mem.queue_open(e->ops->device, &e->queue, err);
+    if (st == OK) st = weights_open(&e->weights, e->ops, e->queue, path, err);
+    if (st == OK) st = encoder_shape(&e->shape, &e->weights);
+    const FactOptions known = {e->options.given, e->options.image_size, e->options.published};
+    if (st == OK) st = encoder_facts(&e->facts, &e->shape, TOWER_IMAGE, &e->weights, &known, err);
+    if (st != OK) return st;
+    e->side = e->facts.rule.crop;
+    e->kind = kind_of(&e->shape);
+    e->network = e->kind->load(&e->weights, &e->shape, &e->facts, e->options.feature);
+    if (e->shape.kind != ENCODER_DINOV2) text_pass_over(&e->weights, &e->shape);
+    return weights_finish(&e->weights);
+}
+
+Status encoder_open(Encoder **out, const Ops *ops, const char *path, const EncoderOptions *options,
+                    Error *err) {
+    Encoder *e = *out = calloc(1, sizeof *e);
+    if (!e) return fail(err, ERR_MEMORY, "encoder: out of memory");
+    e->ops = ops;
+    e->options = *options;
+    Status st = open_network(e, path, err);
+    if (st == OK) {
+        const int64_t B = options->batch, pixels = 3 * (int64_t)e->side * e->side;
+        const int64_t floats = (int64_t)sizeof(float);
+        st = e->kind->prepare(e->network, ops, B, err);
+        if (st == OK) st = ops->mem.alloc(ops->device, &e->bytes, B * pixels, err);
+        if (st == OK) st = ops->mem.alloc(ops->device, &e->images, B * pixels * floats, err);
+        if (st == OK)
+            st = ops->mem.alloc(ops->device, &e->features, B * encoder_features(e) * floats, err);
+    }
+    if (st == OK) st = ops->mem.wait(e->queue, err);
+    if (st != OK) {
+        encoder_close(e);
+        *out = NULL;
+    }
+    return st;
+}
+
+void encoder_close(Encoder *e) {
+    if (!e) return;
+    const DeviceOps *mem = &e->ops->mem;
+    if (e->network) {
+        e->kind->release(e->network, e->ops);
+        e->kind->free(e->network);
+    }
+    mem->free(e->ops->device, &e->bytes);
+    mem->free(e->ops->device, &e->images);
+    mem->free(e->ops->device, &e->features);
+    weights_close(&e->weights);
+    mem->queue_close(e->queue);
+    free(e);
+}
+
+const EncoderShape *encoder_info(const Encoder *e) {
+    return &e->shape;
+}
+
+void encoder_made(const Encoder *e, Made *made) {
+    const TensorFile *file = &e->weights.file;
+    char name[MADE_NAME], what[48];
+    for (int i = 0; i <= file->shards; i++) {
+        const FileMap *map = i ? &file->shard[i - 1].map : &file->map;
+        if (i) snprintf(name, sizeof name, "--weights[%d]", i);
+        else snprintf(name, sizeof name, "--weights");
+        snprintf(what, sizeof what, "%lld bytes", (long long)map->bytes);
+        if (map->bytes) made_add_bytes(made, name, what, map->data, map->bytes);
+    }
+    for (int i = 0; i < FACTS; i++) {
+        char fact[96];
+        fact_text(fact, &e->facts, (Fact)i);
+        if (e->facts.used[i]) made_add(made, fact_flag((Fact)i), "%s", fact);
+    }
+    made_add(made, "odd margins", "%s", e->facts.rule.crop_down ? "rounded down" : "to even");
+}
+
+const char *encoder_said(const Encoder *e) {
+    return weights_said(&e->weights);
+}
+
+int64_t encoder_features(const Encoder *e) {
+    return e->kind->features(e->network);
+}
+
+const EncoderFacts *encoder_known(const Encoder *e) {
+    return &e->facts;
+}
+
+void encoder_image_size(const Encoder *e, int *resize, int *side) {
+    *resize = e->facts.rule.resize;
+    *side = e->facts.rule.crop;
+}
+
+/* features = network(images), both on the device, and back to the host. */
+static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
+    const int64_t d = encoder_features(e);
+    float *on_device = e->features.data;
+    e->kind->run(e->network, e->ops, e->queue, on_device, e->images.data, B);
+    if (e->options.normalize) e->ops->encode.normalize(e->queue, on_device, B, d);
+    e->ops->mem.to_host(e->queue, features, on_device, B * d * (int64_t)sizeof *features);
+    return e->ops->mem.wait(e->queue, err);
+}
+
+Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err) {
+    if (B < 1 || B > e->options.batch)
+        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
+                    (long long)e->options.batch);
+    e->ops->mem.to_device(e->queue, e->bytes.data, pixels, B * 3 * e->side * e->side);
+    e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, e->facts.mean, e->facts.std, B,
+                          e->side);
+    return run_network(e, features, B, err);
+}
+
+Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err) {
+    if (B < 1 || B > e->options.batch)
+        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
+                    (long long)e->options.batch);
+    e->ops->mem.to_device(e->queue, e->images.data, images,
+                          B * 3 * e->side * e->side * (int64_t)sizeof *images);
+    return run_network(e, features, B, err);
+}

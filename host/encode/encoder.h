@@ -1,0 +1,103 @@
+/* encoder.h - frozen image encoders: official weights in, features out.
+ *
+ * Three kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
+ * Radford et al. 2021, github.com/openai/CLIP, model.py) and DINOv2's vision transformer (vit.c;
+ * Oquab et al. 2023, github.com/facebookresearch/dinov2). What a file holds is read from the names
+ * and shapes of its tensors; what they do not say, encoder_facts.h finds. Numbers are used as they are stored; the published CLIP loader rounds
+ * the matrices of float32 files to float16 first.
+ */
+#ifndef TURTLE_HOST_ENCODE_ENCODER_H
+#define TURTLE_HOST_ENCODE_ENCODER_H
+
+#include "host/encode/encoder_facts.h"
+#include "host/tell/made.h"
+#include "host/encode/transformer.h"
+#include "host/encode/weights.h"
+
+typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2 } EncoderKind;
+
+/* What the tensors say, before any of them is read. */
+typedef struct EncoderShape {
+    EncoderKind kind;
+    bool hugging_face; /* names as in Hugging Face's files, not the original ones */
+    int64_t width;     /* residual network: of the attention pooling */
+    int64_t depth;     /* transformer: blocks */
+    int64_t stages[4]; /* residual network: blocks of its four stages */
+    int64_t patch;     /* transformer: side of a patch; residual network: 32, its whole stride */
+    int64_t grid;      /* patches along a side of the native image */
+    int64_t registers; /* DINOv2 with registers: 4 */
+    bool gated;        /* SwiGLU */
+    int64_t features;  /* numbers per image */
+    int64_t text_depth, text_width, vocabulary, context; /* 0: no text encoder in the file */
+} EncoderShape;
+
+/* Reads the shape; a file of anything else is ERR_FORMAT. */
+Status encoder_shape(EncoderShape *out, Weights *w);
+/* "CLIP ViT-L/14", "DINOv2 ViT-g/14 with 4 registers", or the shape in words. */
+void encoder_describe(char text[160], const EncoderShape *shape);
+
+typedef enum { FEATURE_CLS, FEATURE_PATCHMEAN, FEATURE_CLS_MEAN } FeatureKind;
+
+typedef struct {
+    TurtleEncoder given; /* flags; zeros: none */
+    bool published;      /* the file is the published one of its phi */
+    int64_t image_size;  /* 0: not given */
+    FeatureKind feature;
+    bool normalize; /* to length 1 */
+    int64_t batch;  /* most images at a time */
+} EncoderOptions;
+
+typedef struct Encoder Encoder;
+
+/* Opens the file and all memory that a batch needs. `ops` and `path` must outlive *out. */
+Status encoder_open(Encoder **out, const Ops *ops, const char *path, const EncoderOptions *options,
+                    Error *err);
+void encoder_close(Encoder *e); /* NULL is fine */
+
+const EncoderShape *encoder_info(const Encoder *e);
+int64_t encoder_features(const Encoder *e); /* numbers per image */
+/* Adds the weights, by size and digest of their files, and the facts that are used. */
+void encoder_made(const Encoder *e, Made *made);
+/* Returns what the user has to be told of the file, lines as of weights_said. */
+const char *encoder_said(const Encoder *e);
+/* Facts of the network that its tensors do not say. */
+const EncoderFacts *encoder_known(const Encoder *e);
+/* Sizes of the rule by which a picture becomes the encoder's (encoder_known: rule). */
+void encoder_image_size(const Encoder *e, int *resize, int *side);
+
+/* features (B,encoder_features) of pixels (B,side,side,3) uint8 RGB; B <= batch. Host memory. */
+Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err);
+/* Features of images (B,side,side,3) that are normalised already. */
+Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
+
+/* --- one kind each: vit.c, resnet.c ----------------------------------------------------------- */
+
+/* What a kind of network is to encoder.c. Failures of loading stick to the weights. */
+typedef struct Network Network;
+typedef struct {
+    /* Sizes from the tensors, given kind and hugging_face. */
+    void (*shape)(EncoderShape *shape, Weights *w);
+    Network *(*load)(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                     FeatureKind feature);
+    void (*free)(Network *network);
+    int64_t (*features)(const Network *network);
+    /* Device memory for a batch. */
+    Status (*prepare)(Network *network, const Ops *ops, int64_t batch, Error *err);
+    void (*release)(Network *network, const Ops *ops);
+    /* features (B,features) of images (B,side,side,3), both on the device. */
+    void (*run)(Network *network, const Ops *ops, Queue *queue, float *features,
+                const float *images, int64_t B);
+} NetworkKind;
+extern const NetworkKind vit_network, resnet_network;
+
+/* position.c: the side of the grid that a table of 1 + grid^2 positions is for; any other number of
+ * rows is a failure of the weights. */
+int64_t position_grid(Weights *w, int64_t rows);
+/* A (from,from,d) table of positions for a grid of to x to, by bicubic interpolation.
+ * The two published ways: DINOv2 without registers samples at the scale (to + 0.1) / from with
+ * a = -0.75 and no antialiasing; with registers at to / from with a = -0.5, antialiased. */
+typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS } PositionRule;
+void position_resize(float *out, int64_t to, const float *in, int64_t from, int64_t d,
+                     PositionRule rule);
+
+#endif

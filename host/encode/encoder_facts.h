@@ -1,0 +1,62 @@
+/* encoder_facts.h - what an encoder is beside its tensors, and where each of these facts comes from.
+ *
+ * The first that says a fact is believed: a flag; the file of --config; configuration files beside
+ * the weights (config_files.h); the file's own kind, where it is the published one or an archive that
+ * only OpenAI writes; the published network of these widths, which is an assumption and is said. A
+ * flag that overrules another source says so too. A fact that nobody knows is a failure that names
+ * its flag.
+ */
+#ifndef TURTLE_HOST_ENCODE_ENCODER_FACTS_H
+#define TURTLE_HOST_ENCODE_ENCODER_FACTS_H
+
+#include "io/images/resize.h"
+#include "host/turtle.h"
+#include "host/encode/weights.h"
+
+struct EncoderShape;
+
+typedef enum {
+    FACT_HEADS,
+    FACT_ACTIVATION,
+    FACT_EPS,
+    FACT_MEAN,
+    FACT_STD,
+    FACT_FIT,    /* crop or squash */
+    FACT_FILTER, /* interpolation */
+    FACT_SIZE,
+    FACTS
+} Fact;
+
+typedef enum { TOWER_IMAGE, TOWER_TEXT } Tower;
+
+/* Where facts may come from beside files. Zeros: from nowhere else. */
+typedef struct {
+    TurtleEncoder given; /* the flags */
+    int64_t image_size;  /* 0: not given */
+    bool published;      /* the file is the published one of its phi */
+} FactOptions;
+
+typedef struct {
+    int64_t width; /* of the tower */
+    int64_t heads;
+    Activation activation; /* of the blocks' MLPs */
+    double eps;            /* of their norms */
+    float mean[3], std[3];
+    ResizeRule rule;
+    bool used[FACTS]; /* a residual network has no norm, SwiGLU no activation, a text no picture */
+    char source[FACTS][200];
+} EncoderFacts;
+
+/* Finds the facts of one tower and tells the weights' notices (weights_say) what was assumed and
+ * overruled. ERR_FORMAT: a configuration that says what cannot be done, or is of another network;
+ * ERR_ARG: a fact that nobody says; ERR_USAGE: a flag that cannot be read. */
+Status encoder_facts(EncoderFacts *out, const struct EncoderShape *shape, Tower tower, Weights *w,
+                     const FactOptions *options, Error *err);
+
+/* "heads", "norm eps"; as a member's name "heads", "norm_eps". */
+const char *fact_name(Fact fact);
+const char *fact_flag(Fact fact); /* "--norm_eps" */
+/* The value in words: "12 of 64", "QuickGELU", "224 x 224 of a short side of 256". */
+void fact_text(char text[96], const EncoderFacts *facts, Fact fact);
+
+#endif

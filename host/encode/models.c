@@ -1,0 +1,180 @@
+/* models.c - the published encoders. */
+#include "host/encode/models.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/files/file.h"
+#include "host/encode/phi_hint.h"
+#include "host/tell/report.h"
+
+#define CLIP_URL "https://openaipublic.azureedge.net/clip/models/"
+
+/* Parameters as the model cards of OpenCLIP and DINOv2 count them. */
+static const PublishedModel models[] = {
+    {"clipRN50", "CLIP RN50", "clip/RN50.pt",
+     CLIP_URL "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt", 102, 2},
+    {"clipRN101", "CLIP RN101", "clip/RN101.pt",
+     CLIP_URL "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599/RN101.pt", 120, 2},
+    {"clipRN50x4", "CLIP RN50x4", "clip/RN50x4.pt",
+     CLIP_URL "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd/RN50x4.pt", 178, 2},
+    {"clipRN50x16", "CLIP RN50x16", "clip/RN50x16.pt",
+     CLIP_URL "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa/RN50x16.pt", 291,
+     2},
+    {"clipRN50x64", "CLIP RN50x64", "clip/RN50x64.pt",
+     CLIP_URL "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c/RN50x64.pt", 623,
+     2},
+    {"clipvitB32", "CLIP ViT-B/32", "clip/ViT-B-32.pt",
+     CLIP_URL "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt", 151,
+     2},
+    {"clipvitB16", "CLIP ViT-B/16", "clip/ViT-B-16.pt",
+     CLIP_URL "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt", 150,
+     2},
+    {"clipvitL14", "CLIP ViT-L/14", "clip/ViT-L-14.pt",
+     CLIP_URL "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt", 428,
+     2},
+    {"dinov2", "DINOv2 ViT-g/14", "dinov2/checkpoints/dinov2_vitg14_pretrain.pth",
+     "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth", 1100, 4},
+};
+
+const PublishedModel *model_find(const char *phi) {
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (strcmp(models[i].phi, phi) == 0) return &models[i];
+    return NULL;
+}
+
+const PublishedModel *model_first(void) {
+    return models;
+}
+
+const PublishedModel *model_next(const PublishedModel *m) {
+    return m + 1 < models + sizeof models / sizeof *models ? m + 1 : NULL;
+}
+
+/* CLIP's widths from 1280 on, which are OpenCLIP's, are no multiples of 64 in every head; its weights
+ * of LAION and DataComp have GELU, OpenAI's QuickGELU. DINOv2's largest has SwiGLU. */
+static const PublishedShape shapes[] = {
+    {ENCODER_CLIP_VIT, 768, 12, 32, "CLIP ViT-B/32", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 768, 12, 16, "CLIP ViT-B/16", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 1024, 24, 14, "CLIP ViT-L/14", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_VIT, 896, 12, 16, "CLIP ViT-B/16-plus", "LAION", 64, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1280, 32, 14, "CLIP ViT-H/14", "LAION", 80, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1408, 40, 14, "CLIP ViT-g/14", "LAION", 88, ACT_GELU},
+    {ENCODER_CLIP_VIT, 1664, 48, 14, "CLIP ViT-bigG/14", "LAION", 104, ACT_GELU},
+    {ENCODER_CLIP_RESNET, 2048, 16, 32, "CLIP RN50", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 2048, 33, 32, "CLIP RN101", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 2560, 26, 32, "CLIP RN50x4", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 3072, 40, 32, "CLIP RN50x16", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_CLIP_RESNET, 4096, 60, 32, "CLIP RN50x64", "OpenAI", 64, ACT_QUICK_GELU},
+    {ENCODER_DINOV2, 384, 12, 14, "DINOv2 ViT-S/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 768, 12, 14, "DINOv2 ViT-B/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 1024, 24, 14, "DINOv2 ViT-L/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV2, 1536, 40, 14, "DINOv2 ViT-g/14", "Meta", 64, ACT_GELU},
+};
+
+const PublishedShape *published_shape(const EncoderShape *s) {
+    int64_t depth = s->depth;
+    for (int i = 0; i < 4; i++) depth += s->stages[i];
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].kind == s->kind && shapes[i].width == s->width && shapes[i].depth == depth &&
+            shapes[i].patch == s->patch)
+            return &shapes[i];
+    return NULL;
+}
+
+int64_t published_head_width(EncoderKind kind, int64_t width) {
+    if (kind != ENCODER_CLIP_VIT) return HEAD_DIM;
+    if (width == 1792) return 112; /* OpenCLIP's ViT-e/14, of which there are no weights */
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].kind == kind && shapes[i].width == width) return shapes[i].head_width;
+    return HEAD_DIM;
+}
+
+const char *model_digest(char hex[65], const PublishedModel *m) {
+    const char *end = strrchr(m->url, '/');
+    if (strncmp(m->url, CLIP_URL, strlen(CLIP_URL)) != 0 ||
+        end - m->url != (ptrdiff_t)strlen(CLIP_URL) + 64)
+        return NULL;
+    memcpy(hex, end - 64, 64);
+    hex[64] = '\0';
+    return hex;
+}
+
+/* <root>/checkpoints/<phi> with the first ending under which a file is there. */
+static char *own_file(const char *root, const char *phi) {
+    static const char *const endings[] = {".pth", ".pt", ".safetensors"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char *path = format_text("%s/checkpoints/%s%s", root, phi, endings[i]);
+        if (path && file_exists(path)) return path;
+        free(path);
+    }
+    return NULL;
+}
+
+/* "at least 302 MB": what the parameters take. */
+static const char *size_text(char text[32], const PublishedModel *m) {
+    const int megabytes = m->parameters * m->bytes_each;
+    if (megabytes < 1000) snprintf(text, 32, "at least %d MB", megabytes);
+    else snprintf(text, 32, "at least %.1f GB", megabytes / 1000.0);
+    return text;
+}
+
+Status model_weights(char **path, const char *root, const char *phi, const char *weights,
+                     Error *err) {
+    const PublishedModel *m = model_find(phi);
+    if (weights) *path = format_text("%s", weights);
+    else if (m) *path = format_text("%s/checkpoints/%s", root, m->file);
+    else *path = own_file(root, phi);
+    if (*path && file_exists(*path)) return OK;
+    Status st;
+    if (weights || (*path && !m)) {
+        st = fail(err, ERR_IO, "weights: %s: no such file", weights ? weights : *path);
+    } else if (m) {
+        char size[32];
+        st = fail(err, ERR_IO,
+                  "weights: %s: %s/checkpoints/%s is missing (%s): curl -L --create-dirs -o "
+                  "'%s/checkpoints/%s' %s",
+                  phi, root, m->file, size_text(size, m), root, m->file, m->url);
+    } else {
+        char near[PHI_NAME];
+        phi_nearest(near, root, phi);
+        st =
+            fail(err, ERR_IO,
+                 "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors: %s%s%sname the file "
+                 "with --weights",
+                 phi, root, phi, *near ? "did you mean --phis " : "", near, *near ? "? Else " : "");
+    }
+    free(*path);
+    *path = NULL;
+    return st;
+}
+
+Status models_present(const char *root, const TurtleTexts *phis, const TurtleHooks *hooks,
+                      Error *err) {
+    Error each[2];
+    int missing = 0;
+    for (int pass = 0; pass < 2; pass++) { /* counted, then said */
+        for (int k = 0; k < phis->count; k++) {
+            const PublishedModel *m = model_find(phis->item[k]);
+            char *path, hex[65];
+            if (model_weights(&path, root, phis->item[k], NULL, &each[pass]) == OK) {
+                free(path);
+                continue;
+            }
+            if (pass == 0) {
+                if (missing++ == 0) each[1] = each[0];
+            } else if (missing > 1) {
+                notice(hooks, "%s", each[pass].text);
+                if (m && model_digest(hex, m))
+                    notice(hooks, "weights: %s: its SHA-256 digest is %s", phis->item[k], hex);
+            }
+        }
+        if (missing == 0) return OK;
+        if (missing == 1) return fail(err, ERR_IO, "%s", each[1].text);
+    }
+    return fail(
+        err, ERR_IO,
+        "weights: %d of %d files are missing: get them as the lines above say, or name a file "
+        "with --weights",
+        missing, phis->count);
+}

@@ -1,0 +1,272 @@
+/* resnet.c - CLIP's modified residual network, from pixels to features.
+ *
+ *     stem     three 3 x 3 convolutions, the first of stride 2, then the mean of 2 x 2
+ *     stages   four, of bottlenecks: relu(x' + conv3(pool(relu(conv2(relu(conv1 x))))));
+ *              strides are means (pool) in front of conv3 and of the shortcut x'
+ *     pooling  attention: query = mean of all positions, keys = values = mean and positions
+ *
+ * Every convolution is followed by a batch norm, folded at load: its factor gamma / sqrt(var + eps)
+ * scales the convolution's output, beta - mean * factor is the bias.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "host/encode/encoder.h"
+
+enum { STAGES = 4, EXPANSION = 4 };
+
+typedef struct {
+    Layer conv1, conv2, conv3, shortcut; /* shortcut.weight.data NULL: the input itself */
+    int64_t planes, stride;
+} Bottleneck;
+
+struct Network {
+    Layer stem[3];
+    Bottleneck *block; /* owned */
+    int64_t blocks, side, width;
+    int64_t heads;                /* of the attention pooling */
+    Layer query, key, value, out; /* of the attention pooling */
+    const float *position;        /* (1 + n, channels) */
+    Buffer x, y, a, b, scratch;   /* a block's input and output, and what lies between */
+};
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+static void resnet_shape(EncoderShape *s, Weights *w) {
+    const char *position = "visual.attnpool.positional_embedding";
+    s->width = weights_extent(w, -1, "%s", position);
+    s->grid = position_grid(w, weights_extent(w, -2, "%s", position));
+    s->patch = 32;
+    s->features = weights_extent(w, 0, "visual.attnpool.c_proj.weight");
+    for (int stage = 0; stage < STAGES; stage++)
+        while (weights_has(w, "visual.layer%d.%d.conv1.weight", stage + 1, (int)s->stages[stage]))
+            s->stages[stage]++;
+    if (w->status == OK && (s->width % (32 * 2) || s->stages[0] == 0))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: expected a residual network of CLIP, got %lld channels",
+                         w->path, (long long)s->width);
+}
+
+/* The convolution <conv>weight and the batch norm <norm>* behind it. */
+static Layer load_conv(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *prefix,
+                       const char *conv, const char *norm) {
+    const double eps = 1e-5;
+    Layer layer = {.weight = weights_kernel(w, out, in, kernel, "%s%sweight", prefix, conv)};
+    float *gamma = weights_read(w, 1, out, "%s%sweight", prefix, norm),
+          *beta = weights_read(w, 1, out, "%s%sbias", prefix, norm),
+          *mean = weights_read(w, 1, out, "%s%srunning_mean", prefix, norm),
+          *var = weights_read(w, 1, out, "%s%srunning_var", prefix, norm);
+    if (gamma && beta && mean && var) {
+        for (int64_t c = 0; c < out; c++) {
+            const double scale = gamma[c] / sqrt(var[c] + eps);
+            gamma[c] = (float)scale;
+            beta[c] = (float)(beta[c] - mean[c] * scale);
+        }
+        layer.scale = weights_place(w, gamma, out);
+        layer.bias = weights_place(w, beta, out);
+    }
+    free(gamma);
+    free(beta);
+    free(mean);
+    free(var);
+    char counter[160];
+    snprintf(counter, sizeof counter, "%s%snum_batches_tracked", prefix, norm);
+    weights_pass_over(w, counter);
+    return layer;
+}
+
+static void load_block(Bottleneck *b, Weights *w, int stage, int64_t index, int64_t in) {
+    char name[64];
+    const int64_t out = EXPANSION * b->planes;
+    snprintf(name, sizeof name, "visual.layer%d.%lld.", stage + 1, (long long)index);
+    b->conv1 = load_conv(w, b->planes, in, 1, name, "conv1.", "bn1.");
+    b->conv2 = load_conv(w, b->planes, b->planes, 3, name, "conv2.", "bn2.");
+    b->conv3 = load_conv(w, out, b->planes, 1, name, "conv3.", "bn3.");
+    if (b->stride > 1 || in != out)
+        b->shortcut = load_conv(w, out, in, 1, name, "downsample.0.", "downsample.1.");
+}
+
+static void resnet_free(Network *r) {
+    if (!r) return;
+    free(r->block);
+    free(r);
+}
+
+static void load_pooling(Network *r, Weights *w, const EncoderShape *shape, int64_t channels) {
+    const char *name = "visual.attnpool.positional_embedding";
+    const int64_t cells = shape->grid * shape->grid, grid = r->side / shape->patch;
+    float *table = weights_read(w, 1 + cells, channels, "%s", name),
+          *resized = malloc((size_t)((1 + grid * grid) * channels) * sizeof *resized);
+    if (table && resized) {
+        for (int64_t j = 0; j < channels; j++) resized[j] = table[j];
+        position_resize(resized + channels, grid, table + channels, shape->grid, channels,
+                        POSITION_ANTIALIAS);
+        r->position = weights_place(w, resized, (1 + grid * grid) * channels);
+    } else if (w->status == OK) {
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    }
+    free(table);
+    free(resized);
+    r->query = weights_linear(w, channels, channels, "visual.attnpool.q_proj.");
+    r->key = weights_linear(w, channels, channels, "visual.attnpool.k_proj.");
+    r->value = weights_linear(w, channels, channels, "visual.attnpool.v_proj.");
+    r->out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
+}
+
+static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                            FeatureKind feature) {
+    Network *r = calloc(1, sizeof *r);
+    for (int s = 0; r && s < STAGES; s++) r->blocks += shape->stages[s];
+    if (r) r->block = calloc((size_t)r->blocks, sizeof *r->block);
+    if (!r || !r->block) {
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    } else if (feature != FEATURE_CLS) {
+        w->status = fail(w->err, ERR_ARG,
+                         "features: %s: a residual network has one feature per image: only "
+                         "--feature cls",
+                         w->path);
+    } else {
+        const int64_t width = shape->width / 32, half = width / 2;
+        r->side = facts->rule.crop;
+        r->heads = facts->heads;
+        r->width = width;
+        r->stem[0] = load_conv(w, half, 3, 3, "visual.", "conv1.", "bn1.");
+        r->stem[1] = load_conv(w, half, half, 3, "visual.", "conv2.", "bn2.");
+        r->stem[2] = load_conv(w, width, half, 3, "visual.", "conv3.", "bn3.");
+        int64_t in = width, at = 0;
+        for (int s = 0; s < STAGES; s++)
+            for (int64_t i = 0; i < shape->stages[s]; i++, at++) {
+                r->block[at].planes = width << s;
+                r->block[at].stride = s > 0 && i == 0 ? 2 : 1;
+                load_block(&r->block[at], w, s, i, in);
+                in = EXPANSION * r->block[at].planes;
+            }
+        load_pooling(r, w, shape, in);
+    }
+    if (w->status == OK) return r;
+    resnet_free(r);
+    return NULL;
+}
+
+static int64_t resnet_features(const Network *r) {
+    return r->out.weight.out;
+}
+
+static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *err) {
+    const int64_t half = r->side / 2, quarter = r->side / 4, w = r->width, grid = r->side / 32,
+                  channels = r->query.weight.in, T = 1 + grid * grid;
+    /* largest: x, y: a stage's (quarter >> s)^2 x 4 (width << s), most at s = 0, or the stem's; the
+     * pooling's tokens, q, k and v are smaller than a stage's input for every side */
+    int64_t block = quarter * quarter * EXPANSION * w, between = half * half * w;
+    if (T * channels > block) block = T * channels;
+    if (half * half * (w / 2) > block) block = half * half * (w / 2);
+    if (quarter * quarter * w > between) between = quarter * quarter * w;
+    if (3 * T * channels > between) between = 3 * T * channels;
+    const int64_t floats = (int64_t)sizeof(float);
+    const struct {
+        Buffer *buffer;
+        int64_t bytes;
+    } parts[] = {
+        {&r->x, batch * block * floats},
+        {&r->y, batch * block * floats},
+        {&r->a, batch * between * floats},
+        {&r->b, batch * between * floats},
+        {&r->scratch, ops->encode.scratch_bytes(ops->device, 9 * channels / EXPANSION, T)}};
+    Status st = OK;
+    for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
+        st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
+    return st;
+}
+
+static void resnet_release(Network *r, const Ops *ops) {
+    Buffer *const parts[] = {&r->x, &r->y, &r->a, &r->b, &r->scratch};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ops->mem.free(ops->device, parts[i]);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    Network *net;
+    const Ops *ops;
+    Queue *queue;
+    int64_t B;
+} Run;
+
+static void conv(const Run *r, float *out, const float *in, const Layer *layer, int64_t side,
+                 int64_t stride, bool add, Activation activation) {
+    const int64_t kernel = layer->weight.taps == 1 ? 1 : 3;
+    const Window window = {side, side, kernel, stride, kernel / 2, 0};
+    const Epilogue epilogue = {layer->scale, layer->bias, add, activation};
+    r->ops->encode.conv2d(r->queue, out, in, &layer->weight, &window, &epilogue, r->B,
+                          r->net->scratch.data);
+}
+
+static void halve(const Run *r, float *out, const float *in, int64_t side, int64_t channels) {
+    r->ops->encode.avg_pool(r->queue, out, in, r->B, side, side, channels, 2);
+}
+
+/* x (B,side,side,in) becomes (B,side/stride,side/stride,4 planes) in *x; *y is free before and
+ * after. */
+static void run_block(const Run *r, const Bottleneck *b, float **x, float **y, int64_t side) {
+    float *a = r->net->a.data, *c = r->net->b.data;
+    const int64_t out_side = side / b->stride;
+    conv(r, a, *x, &b->conv1, side, 1, false, ACT_RELU);
+    conv(r, c, a, &b->conv2, side, 1, false, ACT_RELU);
+    if (b->stride > 1) {
+        halve(r, a, c, side, b->planes);
+        c = a;
+    }
+    if (b->shortcut.weight.data) {
+        const float *from = *x;
+        float *pooled = r->net->b.data; /* conv2's output, which the pooling above freed */
+        if (b->stride > 1) {
+            halve(r, pooled, *x, side, b->shortcut.weight.in);
+            from = pooled;
+        }
+        conv(r, *y, from, &b->shortcut, out_side, 1, false, ACT_NONE);
+        float *swap = *x;
+        *x = *y;
+        *y = swap;
+    }
+    conv(r, *x, c, &b->conv3, out_side, 1, true, ACT_RELU);
+}
+
+/* Attention of one query, the mean, over the mean and all positions. */
+static void pool(const Run *r, float *features, const float *x, float *tokens, int64_t n) {
+    const Network *net = r->net;
+    const EncodeOps *e = &r->ops->encode;
+    void *scratch = net->scratch.data;
+    const int64_t d = net->query.weight.in, T = n + 1;
+    float *q = net->a.data, *out = q + r->B * d, *k = net->b.data, *v = k + r->B * T * d;
+    e->pool_tokens(r->queue, tokens, x, net->position, r->B, n, d);
+    e->linear(r->queue, q, d, tokens, T * d, &net->query.weight,
+              &(Epilogue){.bias = net->query.bias}, r->B, scratch);
+    e->linear(r->queue, k, d, tokens, d, &net->key.weight, &(Epilogue){.bias = net->key.bias},
+              r->B * T, scratch);
+    e->linear(r->queue, v, d, tokens, d, &net->value.weight, &(Epilogue){.bias = net->value.bias},
+              r->B * T, scratch);
+    e->attention(r->queue, (Tokens){out, d, d}, (Tokens){q, d, d}, (Tokens){k, T * d, d},
+                 (Tokens){v, T * d, d}, r->B, 1, T, net->heads, d / net->heads, false, scratch);
+    e->linear(r->queue, features, net->out.weight.out, out, d, &net->out.weight,
+              &(Epilogue){.bias = net->out.bias}, r->B, scratch);
+}
+
+static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *features,
+                       const float *images, int64_t B) {
+    const Run r = {net, ops, queue, B};
+    float *x = net->x.data, *y = net->y.data, *a = net->a.data;
+    int64_t side = net->side / 2;
+    conv(&r, x, images, &net->stem[0], net->side, 2, false, ACT_RELU);
+    conv(&r, y, x, &net->stem[1], side, 1, false, ACT_RELU);
+    conv(&r, a, y, &net->stem[2], side, 1, false, ACT_RELU);
+    halve(&r, x, a, side, net->width);
+    side /= 2;
+    for (int64_t i = 0; i < net->blocks; i++) {
+        run_block(&r, &net->block[i], &x, &y, side);
+        side /= net->block[i].stride;
+    }
+    pool(&r, features, x, y, side * side);
+}
+
+const NetworkKind resnet_network = {resnet_shape,   resnet_load,    resnet_free, resnet_features,
+                                    resnet_prepare, resnet_release, resnet_run};

@@ -1,0 +1,34 @@
+/* text.h - CLIP's text encoder: token ids in, features in the space of its image encoder out. */
+#ifndef TURTLE_HOST_ENCODE_TEXT_H
+#define TURTLE_HOST_ENCODE_TEXT_H
+
+#include "host/encode/encoder.h"
+
+/* Depth, width, vocabulary and context of the text encoder into *shape; zeros if there is none. */
+void text_shape(EncoderShape *shape, Weights *w);
+/* Its tensors belong into the file of an image encoder. */
+void text_pass_over(Weights *w, const EncoderShape *shape);
+
+typedef struct TextEncoder TextEncoder;
+
+/* Opens the text encoder of a CLIP file; `batch` prompts at a time. `ops` and `path` must outlive
+ * *out. */
+Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err);
+/* Opens it with facts that the caller knows. */
+Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t batch,
+                    const FactOptions *options, Error *err);
+void text_close(TextEncoder *t); /* NULL is fine */
+int64_t text_features(const TextEncoder *t);
+int64_t text_context(const TextEncoder *t);
+/* Returns what the user has to be told of the file, lines as of weights_said. */
+const char *text_said(const TextEncoder *t);
+
+/* features (B,text_features) of ids (B,context): the projected state at the end token, which has
+ * the largest id. Any B. Host memory. */
+Status text_run(TextEncoder *t, float *features, const int32_t *ids, int64_t B, Error *err);
+
+/* One class vector from its prompts: each feature normalised, their mean, normalised again
+ * (Radford et al. 2021, section 3.1.4). */
+void text_class_vector(float *out, const float *features, int64_t prompts, int64_t d);
+
+#endif

@@ -1,0 +1,252 @@
+/* vit.c - vision transformers: CLIP's and DINOv2's, from patches to features.
+ *
+ *     x = [class; registers; patches W_p + b_p] + [position; none; positions]
+ *     x = norm_pre(x)                              CLIP
+ *     x = blocks(x)                                transformer.h
+ *     feature = norm_post(x[class]) (P)            P: CLIP's projection
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/encode/encoder.h"
+
+/* What the tensors around the blocks are called. */
+typedef struct {
+    const char *first, *position, *patch, *norm_pre, *blocks, *norm_post, *projection;
+    const char *registers, *unused;
+    bool projection_transposed; /* stored (in,out) */
+    bool patch_bias;
+    const BlockNames *block;
+} VitNames;
+
+static const VitNames clip_names = {.first = "visual.class_embedding",
+                                    .position = "visual.positional_embedding",
+                                    .patch = "visual.conv1.",
+                                    .norm_pre = "visual.ln_pre.",
+                                    .blocks = "visual.transformer.resblocks.",
+                                    .norm_post = "visual.ln_post.",
+                                    .projection = "visual.proj",
+                                    .projection_transposed = true,
+                                    .block = &clip_block_names},
+                      clip_hf_names = {.first = "vision_model.embeddings.class_embedding",
+                                       .position =
+                                           "vision_model.embeddings.position_embedding.weight",
+                                       .patch = "vision_model.embeddings.patch_embedding.",
+                                       .norm_pre =
+                                           "vision_model.pre_layrnorm.", /* so spelt there */
+                                       .blocks = "vision_model.encoder.layers.",
+                                       .norm_post = "vision_model.post_layernorm.",
+                                       .projection = "visual_projection.weight",
+                                       .unused = "vision_model.embeddings.position_ids",
+                                       .block = &clip_hf_block_names},
+                      dinov2_names = {.first = "cls_token",
+                                      .position = "pos_embed",
+                                      .patch = "patch_embed.proj.",
+                                      .patch_bias = true,
+                                      .registers = "register_tokens",
+                                      .unused = "mask_token",
+                                      .blocks = "blocks.",
+                                      .norm_post = "norm.",
+                                      .block = &dinov2_block_names},
+                      dinov2_hf_names = {.first = "embeddings.cls_token",
+                                         .position = "embeddings.position_embeddings",
+                                         .patch = "embeddings.patch_embeddings.projection.",
+                                         .patch_bias = true,
+                                         .registers = "embeddings.register_tokens",
+                                         .unused = "embeddings.mask_token",
+                                         .blocks = "encoder.layer.",
+                                         .norm_post = "layernorm.",
+                                         .block = &dinov2_hf_block_names};
+
+struct Network {
+    Transformer transformer;
+    FeatureKind feature;
+    int64_t side, patch, prefix, n; /* prefix: class token and registers; n patches */
+    Layer embed, projection;        /* projection.weight.data NULL: none */
+    const float *first, *position;  /* (prefix,d) and (n,d) */
+    Norm norm_pre, norm_post;
+    Buffer x, normed, wide, gated, scratch;
+};
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+static const VitNames *names_of(const EncoderShape *s) {
+    if (s->kind == ENCODER_CLIP_VIT) return s->hugging_face ? &clip_hf_names : &clip_names;
+    return s->hugging_face ? &dinov2_hf_names : &dinov2_names;
+}
+
+/* Hugging Face's CLIPVisionModel is saved without the projection, and without texts, which would need
+ * it: its features are the normed class token. */
+static bool lacks_projection(const Weights *w, const VitNames *names) {
+    return names == &clip_hf_names && !weights_has(w, "%s", names->projection) &&
+           !weights_has(w, "text_projection.weight") &&
+           !weights_has(w, "text_model.embeddings.token_embedding.weight");
+}
+
+static void vit_shape(EncoderShape *s, Weights *w) {
+    const VitNames *names = names_of(s);
+    s->width = weights_extent(w, 0, "%sweight", names->patch);
+    s->patch = weights_extent(w, 2, "%sweight", names->patch);
+    s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
+    s->features = s->width;
+    if (lacks_projection(w, names))
+        weights_say(w,
+                    "weights: %s: there is no %s: features are the class token after the last "
+                    "norm, not in the space of texts",
+                    w->path, names->projection);
+    else if (names->projection)
+        s->features = weights_extent(w, names->projection_transposed, "%s", names->projection);
+    if (names->registers && weights_has(w, "%s", names->registers))
+        s->registers = weights_extent(w, -2, "%s", names->registers);
+    s->depth = transformer_depth(w, names->block, names->blocks);
+    s->gated = transformer_gated(w, names->block, names->blocks);
+}
+
+/* The class token with its position and the registers, which have none; positions of the patches,
+ * interpolated to the grid of this image size. */
+static void load_positions(Network *v, Weights *w, const VitNames *names,
+                           const EncoderShape *shape) {
+    const int64_t d = shape->width, cells = shape->grid * shape->grid, grid = v->side / v->patch;
+    float *first = weights_read(w, 1, d, "%s", names->first), *registers = NULL,
+          *table = weights_read(w, 1 + cells, d, "%s", names->position),
+          *resized = malloc((size_t)(v->n * d) * sizeof *resized),
+          *prefix = malloc((size_t)(v->prefix * d) * sizeof *prefix);
+    if (shape->registers) registers = weights_read(w, shape->registers, d, "%s", names->registers);
+    if (w->status == OK && !(first && table && resized && prefix))
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    if (w->status == OK) {
+        /* for CLIP at another size there is no published rule */
+        const bool offset = shape->kind == ENCODER_DINOV2 && !shape->registers;
+        for (int64_t j = 0; j < d; j++) prefix[j] = first[j] + table[j];
+        if (registers)
+            memcpy(prefix + d, registers, (size_t)(shape->registers * d) * sizeof *prefix);
+        position_resize(resized, grid, table + d, shape->grid, d,
+                        offset ? POSITION_OFFSET : POSITION_ANTIALIAS);
+        v->first = weights_place(w, prefix, v->prefix * d);
+        v->position = weights_place(w, resized, v->n * d);
+    }
+    free(first);
+    free(registers);
+    free(table);
+    free(resized);
+    free(prefix);
+}
+
+static void vit_free(Network *v) {
+    if (!v) return;
+    transformer_free(&v->transformer);
+    free(v);
+}
+
+static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
+                         FeatureKind feature) {
+    const VitNames *names = names_of(shape);
+    const int64_t d = shape->width, side = facts->rule.crop, grid = side / shape->patch;
+    Network *v = calloc(1, sizeof *v);
+    if (!v) {
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+        return NULL;
+    }
+    v->feature = feature;
+    v->side = side;
+    v->patch = shape->patch;
+    v->prefix = 1 + shape->registers;
+    v->n = grid * grid;
+    v->transformer = (Transformer){
+        .heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
+    v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
+    if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
+    load_positions(v, w, names, shape);
+    if (names->norm_pre) v->norm_pre = weights_norm(w, d, "%s", names->norm_pre);
+    transformer_load(&v->transformer, w, names->block, names->blocks, d);
+    v->norm_post = weights_norm(w, d, "%s", names->norm_post);
+    if (names->projection && !lacks_projection(w, names))
+        v->projection.weight =
+            names->projection_transposed
+                ? weights_transposed(w, shape->features, d, "%s", names->projection)
+                : weights_matrix(w, shape->features, d, "%s", names->projection);
+    if (names->unused) weights_pass_over(w, names->unused);
+    if (w->status == OK) return v;
+    vit_free(v);
+    return NULL;
+}
+
+static int64_t token_features(const Network *v) {
+    return v->projection.weight.data ? v->projection.weight.out : v->transformer.width;
+}
+
+static int64_t vit_features(const Network *v) {
+    return v->feature == FEATURE_CLS_MEAN ? 2 * token_features(v) : token_features(v);
+}
+
+static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err) {
+    const Transformer *t = &v->transformer;
+    const int64_t T = v->prefix + v->n, rows = batch * T;
+    int64_t depth = 3 * v->patch * v->patch;
+    if (t->width > depth) depth = t->width;
+    if (t->hidden > depth) depth = t->hidden;
+    const struct {
+        Buffer *buffer;
+        int64_t bytes;
+    } parts[] = {{&v->x, rows * t->width * (int64_t)sizeof(float)},
+                 {&v->normed, rows * t->width * (int64_t)sizeof(float)},
+                 {&v->wide, rows * transformer_wide(t) * (int64_t)sizeof(float)},
+                 {&v->gated, t->gated ? rows * t->hidden * (int64_t)sizeof(float) : 0},
+                 {&v->scratch, ops->encode.scratch_bytes(ops->device, depth, T)}};
+    Status st = OK;
+    for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
+        st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
+    return st;
+}
+
+static void vit_release(Network *v, const Ops *ops) {
+    Buffer *const parts[] = {&v->x, &v->normed, &v->wide, &v->gated, &v->scratch};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ops->mem.free(ops->device, parts[i]);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+/* Pooled tokens (B,d) to their columns of the features, projected if there is a projection. */
+static void emit(const Network *v, const Ops *ops, Queue *queue, float *columns,
+                 const float *pooled, int64_t B) {
+    const Weight *projection = &v->projection.weight;
+    const int64_t d = v->transformer.width, row = vit_features(v);
+    if (projection->data)
+        ops->encode.linear(queue, columns, row, pooled, d, projection, &(Epilogue){0}, B,
+                           v->scratch.data);
+    else /* the mean over one token: a copy into rows of another length */
+        ops->encode.mean_tokens(queue, columns, row, pooled, B, 1, 0, 1, d);
+}
+
+static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, const float *images,
+                    int64_t B) {
+    const EncodeOps *e = &ops->encode;
+    const int64_t d = v->transformer.width, T = v->prefix + v->n;
+    const double eps = v->transformer.eps;
+    const Norm *pre = &v->norm_pre, *post = &v->norm_post;
+    const TransformerSpace space = {v->x.data, v->normed.data, v->wide.data, v->gated.data,
+                                    v->scratch.data};
+    const Window patches = {v->side, v->side, v->patch, v->patch, 0, T * d};
+    float *pooled = v->wide.data; /* free outside the blocks */
+
+    e->conv2d(queue, space.x + v->prefix * d, images, &v->embed.weight, &patches,
+              &(Epilogue){.bias = v->embed.bias}, B, space.scratch);
+    e->add_tokens(queue, space.x, v->first, v->prefix, v->position, B, v->n, d);
+    if (pre->weight)
+        e->layer_norm(queue, space.x, space.x, d, pre->weight, pre->bias, eps, B * T, d);
+    transformer_run(&v->transformer, ops, queue, &space, B, T, v->feature == FEATURE_CLS);
+
+    if (v->feature != FEATURE_PATCHMEAN) {
+        e->layer_norm(queue, pooled, space.x, T * d, post->weight, post->bias, eps, B, d);
+        emit(v, ops, queue, features, pooled, B);
+        features += token_features(v); /* of the next columns */
+    }
+    if (v->feature != FEATURE_CLS) {
+        e->layer_norm(queue, space.normed, space.x, d, post->weight, post->bias, eps, B * T, d);
+        e->mean_tokens(queue, pooled, d, space.normed, B, T, v->prefix, v->n, d);
+        emit(v, ops, queue, features, pooled, B);
+    }
+}
+
+const NetworkKind vit_network = {vit_shape,   vit_load,    vit_free, vit_features,
+                                 vit_prepare, vit_release, vit_run};

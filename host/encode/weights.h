@@ -1,0 +1,81 @@
+/* weights.h - a file of weights while an encoder is built from it: every tensor is asked for by
+ * name and shape, lands on the device, and what nobody asked for is named.
+ *
+ * The first failure sticks: later calls return nothing at once, so a loader reads straight down and
+ * asks `status` at its end.
+ */
+#ifndef TURTLE_HOST_ENCODE_WEIGHTS_H
+#define TURTLE_HOST_ENCODE_WEIGHTS_H
+
+#include "io/arrays/tensor_file.h"
+#include "kernels/ops.h"
+
+typedef struct ParameterChunk ParameterChunk;
+
+typedef struct {
+    TensorFile file;  /* mapped; matrices are read where they lie */
+    const char *path; /* of the file; where a folder was given, of the file found there */
+    char *own_path;   /* that path, if it is owned */
+    char **name;      /* (file.count) as networks ask for them; NULL: passed over. Owned */
+    char *front; /* what stood in front of them in the file; NULL until weights_unwrap. Owned */
+    bool *used;  /* (file.count) */
+    const Ops *ops;
+    Queue *queue;
+    ParameterChunk *chunks; /* vectors, on the device */
+    char *said;             /* lines of weights_say; owned */
+    Status status;
+    Error *err;
+} Weights;
+
+/* A linear layer or convolution with what follows it. bias is NULL where there is none; scale is a
+ * batch norm's or LayerScale's factor or NULL. Vectors are on the device. */
+typedef struct {
+    Weight weight;
+    const float *bias, *scale;
+} Layer;
+
+typedef struct {
+    const float *weight, *bias;
+    int64_t d;
+} Norm;
+
+/* Opens a file, or the one in a folder. `path` and `queue` must outlive *out. To look at names and shapes alone, ops and queue may be NULL.
+ * On failure *out is zeroed. */
+Status weights_open(Weights *out, const Ops *ops, Queue *queue, const char *path, Error *err);
+void weights_close(Weights *w); /* NULL and twice are fine */
+
+/* Adds a line to what the caller has to tell its user: what was assumed, taken off or passed over. A
+ * line begins with its subject ("weights: FILE: ...") and has no newline; the same line is kept once. */
+void weights_say(Weights *w, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Returns all lines of weights_say, each ending with a newline, or "". The text lives until the next
+ * weights_say or weights_close. */
+const char *weights_said(const Weights *w);
+
+/* Names are given as printf formats. */
+bool weights_has(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
+/* The extent of an axis, a negative one counted from the last; 0 and a failure if the tensor is missing or has fewer axes. */
+int64_t weights_extent(Weights *w, int axis, const char *name, ...) PRINTF_LIKE(3, 4);
+/* The tensor is needed by nobody here, but belongs into such a file. */
+void weights_pass_over(Weights *w, const char *prefix);
+
+/* A vector of n floats (axes of extent 1 aside) on the device. */
+const float *weights_vector(Weights *w, int64_t n, const char *name, ...) PRINTF_LIKE(3, 4);
+/* A (rows,n) table in host memory; the caller frees it. A vector has one row. */
+float *weights_read(Weights *w, int64_t rows, int64_t n, const char *name, ...) PRINTF_LIKE(4, 5);
+/* n floats of the host on the device. */
+const float *weights_place(Weights *w, const float *values, int64_t n);
+
+/* Stored (out,in); weights_transposed: stored (in,out); weights_kernel: (out,in,kernel,kernel). */
+Weight weights_matrix(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
+Weight weights_transposed(Weights *w, int64_t out, int64_t in, const char *name, ...)
+    PRINTF_LIKE(4, 5);
+Weight weights_kernel(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *name, ...)
+    PRINTF_LIKE(5, 6);
+/* <name>weight (out,in) and <name>bias (out); <name>weight and <name>bias (d) of a norm. */
+Layer weights_linear(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
+Norm weights_norm(Weights *w, int64_t d, const char *name, ...) PRINTF_LIKE(3, 4);
+
+/* Fails if a tensor was neither used nor passed over. */
+Status weights_finish(Weights *w);
+
+#endif

@@ -1,0 +1,30 @@
+/* loader.h - sources decoded, resized and cropped by several threads. */
+#ifndef TURTLE_HOST_IMAGES_LOADER_H
+#define TURTLE_HOST_IMAGES_LOADER_H
+
+#include "io/images/resize.h"
+#include "io/datasets/sources.h"
+#include "host/images/decoder.h"
+
+/* What became of one source. */
+typedef struct {
+    Status status;
+    Error err;
+    const char *unread; /* the kind that our readers do not know; NULL: they do */
+    bool decoded;       /* another program made pixels of it */
+} Loaded;
+
+/* Settings that hold for every picture. */
+typedef struct {
+    ResizeRule rule;
+    bool orient; /* turn it as EXIF says */
+    const Decoder *decoder;
+    int threads;
+} Loading;
+
+/* Sources first .. first+n of `list` as pixels (n,crop,crop,3); loaded (n) says which are good. The
+ * others' pixels are undefined. */
+void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
+                 const Loading *how);
+
+#endif

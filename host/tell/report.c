@@ -1,0 +1,263 @@
+/* report.c - what a finished call tells: scores, sizes, one JSON object. */
+#include "host/tell/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "io/files/file.h"
+#include "io/text/json_reader.h"
+#include "host/score/metrics.h"
+
+void notice(const TurtleHooks *hooks, const char *format, ...) {
+    if (!hooks->notice) return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    hooks->notice(hooks->context, line);
+}
+
+void notices(const TurtleHooks *hooks, const char *lines) {
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
+        notice(hooks, "%.*s", (int)(end - lines), lines);
+}
+
+TurtleCommon common_defaults(void) {
+    const char *root = getenv("TURTLE_DATA");
+    return (TurtleCommon){.root_dir = root && *root ? root : "data",
+                          .device = "auto",
+                          .precision = "auto",
+                          .seed = 42};
+}
+
+double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void result_clear(TurtleResult *r) {
+    *r = (TurtleResult){.clusters_found = -1,
+                        .cluster_acc = NAN,
+                        .mean_class_acc = NAN,
+                        .nmi = NAN,
+                        .ari = NAN,
+                        .train_cluster_acc = NAN,
+                        .loss = NAN,
+                        .entropy = NAN,
+                        .space_agreement = NAN,
+                        .generalization_score = NAN,
+                        .iterations = -1};
+}
+
+void turtle_result_free(TurtleResult *r) {
+    if (!r) return;
+    free(r->cluster_sizes);
+    free(r->checkpoint);
+    free(r->predictions);
+    free(r->line);
+    free(r->profile);
+    free(r->json);
+    result_clear(r);
+}
+
+/* --- scores ----------------------------------------------------------------------------------- */
+
+int64_t count_clusters(const Predictions *p, int64_t C) {
+    bool *seen = calloc((size_t)C, sizeof *seen);
+    if (!seen) return -1;
+    int64_t found = 0;
+    for (int64_t i = 0; i < p->n; i++) {
+        found += !seen[p->cluster[i]];
+        seen[p->cluster[i]] = true;
+    }
+    free(seen);
+    return found;
+}
+
+Status score_accuracy(double *cluster_acc, const Split *split, const Predictions *p, Error *err) {
+    *cluster_acc = NAN;
+    if (!split->y_true) return OK;
+    Metrics m;
+    const Status st = metrics_compute(&m, p->cluster, split->y_true, p->n, err);
+    if (st == OK) *cluster_acc = m.cluster_acc;
+    metrics_free(&m);
+    return st;
+}
+
+/* "812 3 0 ..." : as many sizes as fit a line. */
+static void sizes_text(char *text, size_t bytes, const int64_t *sizes, int64_t C) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int64_t c = 0; c < C; c++) {
+        const int n =
+            snprintf(text + used, bytes - used, "%s%lld", c ? " " : "", (long long)sizes[c]);
+        if (n < 0 || used + (size_t)n + 8 > bytes) {
+            snprintf(text + used, bytes - used, " ...");
+            return;
+        }
+        used += (size_t)n;
+    }
+}
+
+static int descending(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Samples of few classes, or fewer samples than clusters, use few clusters however good the run is:
+ * `classes` is how many occur in them, or -1. */
+static void warn_of_collapse(const TurtleResult *r, int64_t classes, const TurtleHooks *hooks) {
+    if (2 * r->clusters_found >= r->classes || r->samples < r->classes) return;
+    if (classes >= 0 && classes <= r->clusters_found) return;
+    int64_t *sorted = malloc((size_t)r->classes * sizeof *sorted);
+    if (!sorted) return;
+    memcpy(sorted, r->cluster_sizes, (size_t)r->classes * sizeof *sorted);
+    qsort(sorted, (size_t)r->classes, sizeof *sorted, descending);
+    char sizes[600];
+    sizes_text(sizes, sizeof sizes, sorted, r->classes);
+    free(sorted);
+    notice(
+        hooks,
+        "warning: only %lld of %lld clusters are used: the run has collapsed; try another --seed, "
+        "a larger --gamma or fewer --classes. samples per cluster, largest first: %s",
+        (long long)r->clusters_found, (long long)r->classes, sizes);
+}
+
+Status result_score(TurtleResult *r, const Split *split, const Predictions *p, int64_t C,
+                    const TurtleHooks *hooks, Error *err) {
+    r->split = split->name;
+    r->samples = p->n;
+    r->classes = C;
+    r->space_agreement = p->space_agreement;
+    r->cluster_sizes = calloc((size_t)C, sizeof *r->cluster_sizes);
+    if (!r->cluster_sizes) return fail(err, ERR_MEMORY, "report: out of memory");
+    for (int64_t i = 0; i < p->n; i++) r->cluster_sizes[p->cluster[i]]++;
+    r->clusters_found = 0;
+    for (int64_t c = 0; c < C; c++) r->clusters_found += r->cluster_sizes[c] > 0;
+    r->unlabelled = split->unlabelled;
+    if (!split->y_true) {
+        warn_of_collapse(r, -1, hooks);
+        return OK;
+    }
+    Metrics m;
+    const Status st = metrics_compute(&m, p->cluster, split->y_true, p->n, err);
+    if (st == OK) {
+        warn_of_collapse(r, m.unlabelled ? -1 : m.classes_found, hooks);
+        r->cluster_acc = m.cluster_acc;
+        r->mean_class_acc = m.mean_class_acc;
+        r->nmi = m.nmi;
+        r->ari = m.ari;
+    }
+    metrics_free(&m);
+    return st;
+}
+
+char *result_line(const TurtleResult *r, const Inputs *in) {
+    if (isnan(r->cluster_acc))
+        return format_text("%-12s, %-20s, Number of found clusters %lld", in->dataset, in->phis,
+                           (long long)r->clusters_found);
+    return format_text("%-12s, %-20s, Number of found clusters %lld, Cluster Acc: %.4f",
+                       in->dataset, in->phis, (long long)r->clusters_found, r->cluster_acc);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+const char *precision_used(const TurtleCommon *common) {
+    return strcmp(common->precision, "auto") == 0 ? "fp32" : common->precision;
+}
+
+void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device,
+                 const char *precision) {
+    json_text(j, "command", command);
+    json_text(j, "version", turtle_version());
+    json_integer(j, "seed", (int64_t)common->seed);
+    json_text(j, "device", device);
+    json_text(j, "precision", precision);
+}
+
+/* The members `images` and `image_list` of features that `turtle features` made: the folder that names
+ * are relative to, as <stem>.json beside the matrix has it, and <stem>.txt. */
+static void json_images(Json *j, const char *features) {
+    const size_t n = strlen(features),
+                 stem = n > 4 && strcmp(features + n - 4, ".npy") == 0 ? n - 4 : n;
+    char *record = format_text("%.*s.json", (int)stem, features),
+         *list = format_text("%.*s.txt", (int)stem, features), key[64], folder[4096] = "";
+    FileMap map;
+    if (record && stem < n && file_map(&map, record, NULL) == OK) {
+        JsonReader r = json_reader(map.data, map.bytes);
+        json_enter(&r, '{');
+        while (json_next_key(&r, key, sizeof key))
+            if (strcmp(key, "images") == 0 && json_peek(&r) == '"')
+                json_text_value(&r, folder, sizeof folder);
+            else json_skip(&r);
+        if (r.bad) folder[0] = '\0';
+        file_unmap(&map);
+    }
+    json_text(j, "images", *folder ? folder : NULL);
+    json_text(j, "image_list", list && stem < n && file_exists(list) ? list : NULL);
+    free(record);
+    free(list);
+}
+
+static void json_split(Json *j, const Split *split, int K) {
+    for (int k = 0; split->N && k < K; k++) {
+        const Space *s = &split->space[k];
+        json_open(j, NULL);
+        json_text(j, "split", split->name);
+        json_text(j, "file", s->path);
+        json_open_array(j, "shape");
+        json_integer(j, NULL, s->features.N);
+        json_integer(j, NULL, s->features.d);
+        json_close_array(j);
+        json_text(j, "type", dtype_name(s->features.type));
+        json_images(j, s->path);
+        json_close(j);
+    }
+}
+
+void json_inputs(Json *j, const Inputs *in) {
+    json_text(j, "dataset", in->dataset);
+    json_text(j, "phis", in->phis);
+    json_open_array(j, "inputs");
+    json_split(j, &in->train, in->K);
+    json_split(j, &in->val, in->K);
+    json_close_array(j);
+}
+
+void json_result(Json *j, const TurtleResult *r) {
+    json_real(j, "seconds", r->seconds);
+    json_text(j, "split", r->split);
+    json_integer(j, "samples", r->samples);
+    json_integer(j, "unlabelled", r->unlabelled);
+    json_real(j, "cluster_acc", r->cluster_acc);
+    json_real(j, "mean_class_acc", r->mean_class_acc);
+    json_real(j, "nmi", r->nmi);
+    json_real(j, "ari", r->ari);
+    json_real(j, "train_cluster_acc", r->train_cluster_acc);
+    json_integer(j, "clusters_found", r->clusters_found);
+    json_integer(j, "classes", r->classes);
+    json_real(j, "loss", r->loss);
+    json_real(j, "entropy", r->entropy);
+    json_real(j, "space_agreement", r->space_agreement);
+    json_real(j, "generalization_score", r->generalization_score);
+    if (r->iterations >= 0) json_integer(j, "iterations", r->iterations);
+    else json_null(j, "iterations");
+    json_text(j, "checkpoint", r->checkpoint);
+    json_open_array(j, "cluster_sizes");
+    for (int64_t c = 0; c < r->classes; c++) json_integer(j, NULL, r->cluster_sizes[c]);
+    json_close_array(j);
+}
+
+void json_files(Json *j, const char *lines) {
+    json_open_array(j, "files");
+    for (const char *line = lines; line && *line; line = strchr(line, '\n') + 1) {
+        char *path = strndup(line, (size_t)(strstr(line, "  (") - line));
+        json_text(j, NULL, path);
+        free(path);
+    }
+    json_close_array(j);
+}

@@ -1,0 +1,26 @@
+/* checkpoint.h - task checkpoints: the found labelling as linear layers, in the published layout.
+ *
+ * {phi1: {bias (C), weight (C,d1)}, phi2: ...} of float32, weight norm removed. The published
+ * implementation's files load here and the other way round; any order of keys is read. */
+#ifndef TURTLE_HOST_TRAIN_CHECKPOINT_H
+#define TURTLE_HOST_TRAIN_CHECKPOINT_H
+
+#include "io/status.h"
+#include "kernels/train.h"
+
+/* The labelling of every space: softmax of a linear layer, averaged over spaces. */
+typedef struct {
+    int K;
+    int64_t C, d[MAX_SPACES];
+    float *linear[MAX_SPACES]; /* weight (C,d), then bias (C); owned */
+} TaskEncoder;
+
+/* Memory for K layers. On failure *out is zeroed. */
+Status task_encoder_alloc(TaskEncoder *out, int K, int64_t C, const int64_t *d, Error *err);
+void task_encoder_free(TaskEncoder *task); /* NULL and twice are fine */
+
+Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err);
+/* Refuses, naming the tensor, what is not such a checkpoint. On failure *out is zeroed. */
+Status checkpoint_load(TaskEncoder *out, const char *path, Error *err);
+
+#endif

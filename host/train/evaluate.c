@@ -1,0 +1,125 @@
+/* evaluate.c - turtle_evaluate: scores a checkpoint, or applies it to samples without labels. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "host/train/probability_file.h"
+#include "host/tell/report.h"
+#include "host/train/run_dir.h"
+
+void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
+    *o = (TurtleEvaluateOptions){.common = common_defaults()};
+}
+
+static bool is_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+/* The checkpoint itself: the file given, or in a folder the run's checkpoint.pt or the authors'
+ * {1space,2space}/<phis>/<dataset>.pt. Fresh memory. */
+static Status find_checkpoint(char **out, const TurtleEvaluateOptions *o, const Inputs *in,
+                              Error *err) {
+    *out = NULL;
+    if (!o->ckpt_path)
+        return fail(err, ERR_USAGE,
+                    "evaluate: which checkpoint? give --ckpt_path FILE or a folder");
+    if (!is_folder(o->ckpt_path)) {
+        *out = format_text("%s", o->ckpt_path);
+        return *out ? OK : fail(err, ERR_MEMORY, "evaluate: out of memory");
+    }
+    char *run = format_text("%s/checkpoint.pt", o->ckpt_path);
+    char *authors = format_text("%s/%dspace/%s/%s.pt", o->ckpt_path, in->K, in->phis, in->dataset);
+    Status st = run && authors ? OK : fail(err, ERR_MEMORY, "evaluate: out of memory");
+    if (st == OK && file_exists(run)) {
+        *out = run;
+        run = NULL;
+    } else if (st == OK && file_exists(authors)) {
+        *out = authors;
+        authors = NULL;
+    } else if (st == OK) {
+        st = fail(err, ERR_IO, "evaluate: %s holds neither checkpoint.pt nor %s", o->ckpt_path,
+                  authors + strlen(o->ckpt_path) + 1);
+    }
+    free(run);
+    free(authors);
+    return st;
+}
+
+/* Applies the labelling to the split and fills the result but for its texts. */
+static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEncoder *task,
+                    const Split *split, TurtleResult *result, Error *err) {
+    Features features[MAX_SPACES] = {{0}};
+    Predictor predictor = {0};
+    Predictions predictions = {0};
+    ProbabilityFile soft = {0};
+    Status st = OK;
+    for (int k = 0; st == OK && k < task->K; k++)
+        st = ops->mem.features_open(ops->device, &features[k], &split->space[k].features, err);
+    if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, NULL, err);
+    if (st == OK) st = probability_file_open(&soft, &predictor, o->probabilities, split->N, err);
+    if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
+    if (st == OK) st = probability_file_commit(&soft, err);
+    else probability_file_abort(&soft);
+    if (st == OK) st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
+    if (st == OK && o->predictions)
+        st = predictions_write(o->predictions, split, &predictions, err);
+    predictions_free(&predictions);
+    predictor_close(&predictor);
+    for (int k = 0; k < task->K; k++) ops->mem.features_close(ops->device, &features[k]);
+    return st;
+}
+
+static char *evaluate_json(const TurtleEvaluateOptions *o, const Ops *ops, const Inputs *in,
+                           const TurtleResult *result) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_common(&j, "evaluate", &o->common, ops->kind, "fp32");
+    json_result(&j, result);
+    json_inputs(&j, in);
+    json_close(&j);
+    return json_take(&j);
+}
+
+Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error *err) {
+    Inputs in = {0};
+    Ops ops = {0};
+    TaskEncoder task = {0};
+    char *path = NULL;
+    const char *why = NULL;
+    const double started = now_seconds();
+    result_clear(out);
+
+    Status st = probability_file_check(o->probabilities, err);
+    if (st == OK) st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
+    if (st == OK) st = find_checkpoint(&path, o, &in, err);
+    if (st == OK) st = checkpoint_load(&task, path, err);
+    if (st != OK) goto out;
+    const Split *split = in.val.N ? &in.val : &in.train;
+    if (task.K != in.K)
+        st = fail(err, ERR_ARG, "evaluate: %s has %d spaces, %d are given", path, task.K, in.K);
+    else if (o->inputs.classes && o->inputs.classes != task.C)
+        st = fail(err, ERR_ARG, "evaluate: %s has %lld classes, --classes says %lld", path,
+                  (long long)task.C, (long long)o->inputs.classes);
+    if (st == OK) st = split_check_dimensions(split, in.K, task.d, path, err);
+    if (st == OK) st = ops_open(&ops, o->common.device, o->common.threads, &why, err);
+    if (st != OK) goto out;
+    if (why) notice(&o->common.hooks, "device: %s", why);
+    st = score(o, &ops, &task, split, out, err);
+    if (st != OK) goto out;
+
+    out->seconds = now_seconds() - started;
+    snprintf(out->device, sizeof out->device, "%s", ops.kind);
+    out->checkpoint = path;
+    path = NULL;
+    out->line = result_line(out, &in);
+    out->json = evaluate_json(o, &ops, &in, out);
+    if (!out->line || !out->json) st = fail(err, ERR_MEMORY, "evaluate: out of memory");
+out:
+    if (st != OK) turtle_result_free(out);
+    free(path);
+    task_encoder_free(&task);
+    ops_close(&ops);
+    inputs_close(&in);
+    return st;
+}

@@ -1,0 +1,85 @@
+/* pickle.h - Python pickles read as data (protocols 0 to 5 as far as torch.save and TorchScript use
+ * them; the format is documented in CPython's Lib/pickletools.py).
+ *
+ * A stack machine builds a tree of values. Nothing is executed: globals are compared with a list of
+ * names that rebuild tensors and containers and one of names that hold a training's settings, which
+ * are passed over; any other global or opcode is refused by name.
+ */
+#ifndef TURTLE_IO_ARRAYS_PICKLE_H
+#define TURTLE_IO_ARRAYS_PICKLE_H
+
+#include "io/dtype.h"
+#include "io/status.h"
+
+typedef enum {
+    VALUE_NONE,
+    VALUE_INT, /* bools too; beyond int64: VALUE_NONE */
+    VALUE_REAL,
+    VALUE_TEXT,   /* str and bytes */
+    VALUE_LIST,   /* tuples and sets too */
+    VALUE_DICT,   /* items: key, value, key, value, ... */
+    VALUE_OBJECT, /* an instance of a TorchScript class: items like a dict's */
+    VALUE_GLOBAL,
+    VALUE_STORAGE,
+    VALUE_TENSOR,
+    VALUE_ARRAY,   /* of numpy, in C order; at NULL: its state never came */
+    VALUE_DTYPE,   /* of numpy: the type and `swapped` of as.array */
+    VALUE_IGNORED, /* an object of a known class that holds no tensors for us; what is put into it is
+                      dropped */
+} ValueKind;
+
+typedef struct Value Value;
+
+enum { PICKLE_MAX_AXES = 8 };
+
+struct Value {
+    ValueKind kind;
+    bool open; /* being walked: a second visit is a cycle */
+    union {
+        int64_t integer;
+        double real;
+        int global; /* index of the list of known globals */
+        struct {
+            const char *at; /* not terminated; inside the pickle */
+            int64_t bytes;
+        } text;
+        struct {
+            Value **at;
+            int64_t count, capacity;
+        } items;
+        struct {
+            DType type;
+            const Value *key;     /* text */
+            int64_t first, count; /* elements of it that are meant; all from 0 but in old views */
+        } storage;
+        struct {
+            const Value *storage;
+            int64_t offset; /* elements */
+            int axes;
+            int64_t shape[PICKLE_MAX_AXES], stride[PICKLE_MAX_AXES];
+        } tensor;
+        struct {
+            DType type;
+            bool swapped; /* big-endian */
+            int axes;
+            int64_t shape[PICKLE_MAX_AXES];
+            const char *at; /* exactly the bytes that the shape needs; inside the pickle */
+        } array;
+    } as;
+};
+
+/* All values of a file live and die together. */
+typedef struct PickleBlock PickleBlock;
+typedef struct {
+    PickleBlock *blocks;
+} PickleArena;
+void pickle_free(PickleArena *arena); /* NULL and twice are fine */
+
+/* Reads one pickle from the first `bytes` bytes of `data`. *used receives its length; pickles may
+ * follow one another. `path` is for messages. The bytes must outlive the values. */
+Status pickle_read(PickleArena *arena, const uint8_t *data, int64_t bytes, const char *path,
+                   Value **out, int64_t *used, Error *err);
+
+bool value_is_text(const Value *v, const char *text);
+
+#endif

@@ -1,0 +1,17 @@
+/* embedded.h - files of data/ whose bytes are compiled into the program (Makefile, EMBEDDED). */
+#ifndef TURTLE_IO_FILES_EMBEDDED_H
+#define TURTLE_IO_FILES_EMBEDDED_H
+
+#include <stdint.h>
+
+typedef struct {
+    const uint8_t *data;
+    int64_t bytes;
+} Embedded;
+
+extern const Embedded embedded_vocab;    /* data/vocab/bpe_merges.txt.gz */
+extern const Embedded embedded_unicode;  /* data/vocab/unicode.txt */
+extern const Embedded embedded_entities; /* data/vocab/entities.txt */
+extern const Embedded embedded_prompts;  /* data/prompts/prompts.txt */
+
+#endif

@@ -1,0 +1,36 @@
+/* image_kinds.h - the kinds of pictures that folders hold: which are read, and what to do with the others.
+ *
+ * One table row per kind serves the listing of folders (by name), the decoder (by content) and the
+ * children of --decoder (by what other programs call the kind).
+ */
+#ifndef TURTLE_IO_IMAGES_IMAGE_KINDS_H
+#define TURTLE_IO_IMAGES_IMAGE_KINDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    const char *name;       /* as a message shows it: "WebP" */
+    const char *extensions; /* lower case, between single blanks: "tif tiff" */
+    bool read;              /* whether image_decode() reads it */
+    bool film;              /* many pictures in a file: frames have to be chosen */
+    bool by_name;           /* first bytes do not show it, or show a TIFF: its name tells */
+    const char *magick;     /* ImageMagick's name of the format, or NULL: not by that program */
+    const char *ffmpeg; /* ffmpeg's name of the decoder, "mov": of the demuxer; or NULL likewise */
+} PictureKind;
+
+/* Returns the kind that the ending of a file's name stands for, in any case, or NULL. */
+const PictureKind *picture_kind_of_name(const char *name);
+
+/* Returns the kind that a file's first bytes show, or NULL. Most camera raws are TIFFs inside and
+ * are named so. */
+const PictureKind *picture_kind_of_bytes(const uint8_t *data, int64_t bytes);
+
+/* Writes the shell command that turns the pictures of `kind` below `folder` into PNGs beside them.
+ * Where a kind has many endings, the command takes the ending of `example`, a file's name. A folder
+ * that does not fit or cannot be shown in one line is written as FOLDER. */
+void picture_kind_command(char *text, size_t bytes, const PictureKind *kind, const char *folder,
+                          const char *example);
+
+#endif

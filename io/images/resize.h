@@ -1,0 +1,47 @@
+/* resize.h - Pillow's antialiased bicubic and bilinear resize, bit for bit, of just the pixels that a
+ * centre crop keeps.
+ *
+ * The published preprocessing is torchvision's Resize(n, BICUBIC) of the short side, then
+ * CenterCrop, on 8-bit RGB images. Pillow computes it in two passes of 8-bit fixed-point
+ * arithmetic: across, rounded to bytes, then down, rounded to bytes.
+ */
+#ifndef TURTLE_IO_IMAGES_RESIZE_H
+#define TURTLE_IO_IMAGES_RESIZE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/status.h"
+
+/* Decoded pixels: 8-bit RGB, row by row. */
+typedef struct {
+    uint8_t *rgb; /* (height,width,3); owned */
+    int width, height;
+} Image;
+
+/* Working memory that one thread keeps from image to image; zeroed at first. */
+typedef struct {
+    void *memory;
+    int64_t bytes;
+} Resizer;
+
+typedef enum { RESIZE_BICUBIC, RESIZE_BILINEAR } ResizeFilter;
+
+/* How a picture becomes the square that an encoder sees. */
+typedef struct {
+    int resize;  /* the short side is scaled to it, the long one in proportion, truncated */
+    int crop;    /* side of the square in the middle; what it has beyond the picture is black */
+    bool squash; /* both sides are scaled to `resize` */
+    /* Where the crop begins if an odd number of pixels is cut off: at their half rounded down
+     * (Hugging Face's processors), else to the even one (torchvision). */
+    bool crop_down;
+    ResizeFilter filter;
+} ResizeRule;
+
+/* Writes out (crop,crop,3) as the rule says. */
+Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err);
+/* The published rule: bicubic, short side, torchvision's crop. */
+Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
+void resizer_free(Resizer *r); /* NULL and twice are fine */
+
+#endif

@@ -1,0 +1,10 @@
+/* html.h - character references of HTML replaced by their characters, as Python's html.unescape. */
+#ifndef TURTLE_IO_TEXT_HTML_H
+#define TURTLE_IO_TEXT_HTML_H
+
+#include <stdint.h>
+
+/* n code points into fresh memory; never longer than twice the text. NULL: out of memory. */
+uint32_t *html_unescape(const uint32_t *text, int64_t n, int64_t *count);
+
+#endif

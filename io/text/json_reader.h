@@ -1,0 +1,42 @@
+/* json_reader.h - JSON (RFC 8259) pulled value by value out of memory, without building a tree.
+ *
+ *     json_enter(&r, '{');
+ *     while (json_next_key(&r, key, sizeof key))
+ *         if (strcmp(key, "label") == 0) json_integer_value(&r, &label);
+ *         else json_skip(&r);
+ *
+ * The first thing that is not as asked for sets `bad`; from then on every call returns false, so
+ * that one question at the end is enough.
+ */
+#ifndef TURTLE_IO_TEXT_JSON_READER_H
+#define TURTLE_IO_TEXT_JSON_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    const char *at, *end;
+    bool fresh; /* an object or array was just entered: no comma before its first member */
+    bool bad;
+} JsonReader;
+
+JsonReader json_reader(const void *text, int64_t bytes);
+/* Past white space: the next character, 0 at the end. */
+char json_peek(JsonReader *r);
+/* Into an object '{' or array '['. */
+bool json_enter(JsonReader *r, char open);
+/* To the next member; false at the end, which is passed. Keys longer than `bytes` - 1 are bad. */
+bool json_next_key(JsonReader *r, char *key, int64_t bytes);
+bool json_next(JsonReader *r);
+
+/* Values. Texts come out as UTF-8 with a zero byte behind; longer than `bytes` - 1 is bad, and so is
+ * one that holds a zero byte (\u0000). */
+bool json_text_value(JsonReader *r, char *text, int64_t bytes);
+bool json_integer_value(JsonReader *r, int64_t *value); /* fractions and exponents are bad */
+bool json_real_value(JsonReader *r, double *value);     /* null is NaN */
+bool json_bool_value(JsonReader *r, bool *value);
+bool json_skip(JsonReader *r); /* any value, nested 64 deep at most */
+/* True if all was well and nothing but white space is left. */
+bool json_finished(JsonReader *r);
+
+#endif

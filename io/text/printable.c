@@ -1,0 +1,90 @@
+/* printable.c - bytes from outside made fit for a terminal and for JSON. */
+#include "io/text/printable.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 16 }; /* bytes that one character becomes at most, and a zero */
+
+int utf8_length(const char *text, int64_t n, uint32_t *code) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *p = (const uint8_t *)text;
+    const int length = p[0] < 0x80             ? 1
+                       : (p[0] & 0xe0) == 0xc0 ? 2
+                       : (p[0] & 0xf0) == 0xe0 ? 3
+                       : (p[0] & 0xf8) == 0xf0 ? 4
+                                               : 0;
+    if (length == 0 || length > n) return 0;
+    uint32_t c = length == 1 ? p[0] : p[0] & (0x7fu >> length);
+    for (int i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0;
+    if (code) *code = c;
+    return length;
+}
+
+int64_t utf8_prefix(const char *text, int64_t n) {
+    int64_t at = 0;
+    for (int length; at < n; at += length) {
+        length = utf8_length(text + at, n - at, NULL);
+        if (!length) break;
+    }
+    return at;
+}
+
+/* Marks, overrides and isolates of direction, and separators of lines. */
+static bool turns(uint32_t c) {
+    return c == 0x061c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
+/* One character of n > 0 bytes as it is shown, a text into `to`. Returns the bytes it takes. */
+static int show_one(char to[MOST], const char *text, int64_t n, bool lines) {
+    uint32_t code = 0;
+    const int length = utf8_length(text, n, &code);
+    const uint8_t byte = (uint8_t)*text;
+    if (length == 0) snprintf(to, MOST, "\\x%02x", byte);
+    else if (code == '\n' && !lines) snprintf(to, MOST, "\\n");
+    else if (code == '\t' && !lines) snprintf(to, MOST, "\\t");
+    else if (code == '\r') snprintf(to, MOST, "\\r");
+    else if ((code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7f && code < 0xa0))
+        snprintf(to, MOST, "\\x%02x", (unsigned)code);
+    else if (turns(code)) snprintf(to, MOST, "\\u{%04x}", (unsigned)code);
+    else {
+        memcpy(to, text, (size_t)length);
+        to[length] = '\0';
+    }
+    return length ? length : 1;
+}
+
+char *printable(char *to, int64_t capacity, const char *text, bool lines) {
+    const int64_t n = (int64_t)strlen(text);
+    int64_t used = 0, cut = 0; /* cut: where "..." still fits */
+    for (int64_t at = 0; at < n;) {
+        char shown[MOST];
+        at += show_one(shown, text + at, n - at, lines);
+        const int64_t more = (int64_t)strlen(shown);
+        if (used + more + 1 > capacity) {
+            snprintf(to + cut, (size_t)(capacity - cut), "...");
+            return to;
+        }
+        memcpy(to + used, shown, (size_t)more);
+        used += more;
+        if (used + 4 <= capacity) cut = used;
+    }
+    to[used] = '\0';
+    return to;
+}
+
+char *printable_copy(const char *text, bool lines) {
+    const size_t most = (MOST - 1) * strlen(text) + 1;
+    char *copy = malloc(most);
+    if (!copy) return NULL;
+    printable(copy, (int64_t)most, text, lines);
+    char *shorter = realloc(copy, strlen(copy) + 1);
+    if (shorter) copy = shorter;
+    return copy;
+}

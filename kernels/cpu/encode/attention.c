@@ -1,0 +1,138 @@
+/*
+ * attention.c - out = softmax(q k^T / sqrt(width) [+ causal mask]) v, head by head (kernels/encode.h)
+ *
+ * Shapes   q, out (B,queries,heads,width); k, v (B,keys,heads,width), each with its own strides, so
+ *          that the packed q, k, v of one linear layer serve as they lie. The width is a multiple of
+ *          8 up to 128; code for 64, the usual one, is compiled with that constant.
+ * Cost     4 B heads queries keys width flops; exp of B heads queries keys scores. Values are padded
+ *          to whole strips of TILE_COLS columns: heads of 80 cost as much as heads of 128 there
+ *          where a strip has 64.
+ * Mapping  one head of one image is one piece of work. A thread packs that head's keys (transposed)
+ *          and values, then takes QUERY_BLOCK queries at a time:
+ *
+ *              scores (QUERY_BLOCK, keys) = q k^T      micro-kernel, depth width
+ *              row: subtract the maximum, exp, sum     the row stays in the first-level cache
+ *              out = scores v / sum                    micro-kernel, depth keys
+ *
+ * Needs    scratch: per thread, keys and values of a head and one block of scores. For 257 tokens
+ *          and heads of 64 it is 220 KiB; the (B,heads,queries,keys) tensor never exists.
+ */
+#include <math.h>
+
+#include "kernels/cpu/encode/encode.h"
+#include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/gemm/vec_math.h"
+
+enum { QUERY_BLOCK = 48 };
+_Static_assert(QUERY_BLOCK % TILE_ROWS == 0, "blocks of queries are whole tiles");
+_Static_assert(HEAD_DIM % TILE_COLS == 0, "a head of 64 is a whole number of strips");
+#define INLINE static inline __attribute__((always_inline))
+
+/* floats of one thread: packed keys, packed values, scores */
+static int64_t thread_floats(int64_t keys, int64_t width) {
+    return (width + round_up(width, TILE_COLS) + QUERY_BLOCK) * round_up(keys, TILE_COLS);
+}
+
+int64_t cpu_attention_scratch(const Device *device, int64_t keys) {
+    return device->threads * thread_floats(keys, MAX_HEAD_DIM) * (int64_t)sizeof(float);
+}
+
+/* [keys / TILE_COLS][width][TILE_COLS], scaled, zeros beyond the last key. */
+INLINE void pack_keys(float *to, const float *k, int64_t row, int64_t keys, int64_t width,
+                      float scale) {
+    for (int64_t t0 = 0; t0 < keys; t0 += TILE_COLS, to += width * TILE_COLS)
+        for (int64_t t = 0; t < TILE_COLS; t++)
+            for (int64_t i = 0; i < width; i++)
+                to[i * TILE_COLS + t] = t0 + t < keys ? k[(t0 + t) * row + i] * scale : 0.0f;
+}
+
+/* [width / TILE_COLS][keys][TILE_COLS], zeros beyond the head. */
+INLINE void pack_values(float *to, const float *v, int64_t row, int64_t keys, int64_t width) {
+    for (int64_t i = 0; i < width; i += TILE_COLS)
+        for (int64_t t = 0; t < keys; t++, to += TILE_COLS) {
+            const int64_t n = width - i < TILE_COLS ? width - i : TILE_COLS;
+            for (int64_t j = 0; j < n; j++) to[j] = v[t * row + i + j];
+            for (int64_t j = n; j < TILE_COLS; j++) to[j] = 0.0f;
+        }
+}
+
+/* exp(x - max) over the first `seen` of n scores, zeros behind; returns their sum's inverse. */
+static float softmax_row(float *x, int64_t seen, int64_t n) {
+    float max = x[0], sum = 0.0f;
+    SIMD(reduction(max : max))
+    for (int64_t j = 0; j < seen; j++) max = x[j] > max ? x[j] : max;
+    SIMD(reduction(+ : sum))
+    for (int64_t j = 0; j < seen; j++) {
+        x[j] = exp_f32(x[j] - max);
+        sum += x[j];
+    }
+    for (int64_t j = seen; j < n; j++) x[j] = 0.0f;
+    return 1.0f / sum; /* sum >= 1: the maximum's term is exp(0) */
+}
+
+INLINE void query_block(float *out, int64_t out_row, const float *q, int64_t q_row,
+                        const float *packed_k, const float *packed_v, float *scores, int64_t first,
+                        int64_t n, int64_t keys, int64_t width, bool causal) {
+    const int64_t seen = causal ? first + n : keys, ld = round_up(keys, TILE_COLS);
+    float inverse[QUERY_BLOCK];
+    for (int64_t j = 0; j < seen; j += TILE_COLS)
+        for (int64_t i = 0; i < n; i += TILE_ROWS)
+            gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS, TILE_COLS, width,
+                      (Operand){q + i * q_row, q_row, 1}, strip_of(packed_k + j * width),
+                      scores + i * ld + j, ld, false, nothing_ahead(packed_k));
+    for (int64_t i = 0; i < n; i++)
+        inverse[i] = softmax_row(scores + i * ld, causal ? first + i + 1 : keys, seen);
+    for (int64_t j = 0; j < width; j += TILE_COLS)
+        for (int64_t i = 0; i < n; i += TILE_ROWS)
+            gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS,
+                      width - j < TILE_COLS ? width - j : TILE_COLS, seen,
+                      (Operand){scores + i * ld, ld, 1}, strip_of(packed_v + j * keys),
+                      out + i * out_row + j, out_row, false, nothing_ahead(packed_v));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < width; j++) out[i * out_row + j] *= inverse[i];
+}
+
+typedef struct {
+    Tokens out, q, k, v;
+    int64_t queries, keys, heads, width;
+    bool causal;
+    float *scratch;
+} Attention;
+
+/* Pieces are heads: of the first image, of the second, ... `scratch` is the thread's own. */
+INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width, float *scratch) {
+    const int64_t keys = a->keys, queries = a->queries, wide = round_up(width, TILE_COLS);
+    const float scale = (float)(1.0 / sqrt((double)width)); /* 1 / 8, exact, for heads of 64 */
+    float *packed_k = scratch, *packed_v = packed_k + width * round_up(keys, TILE_COLS),
+          *scores = packed_v + wide * round_up(keys, TILE_COLS);
+    for (int64_t piece = first; piece < end; piece++) {
+        const int64_t b = piece / a->heads, h = piece % a->heads * width;
+        pack_keys(packed_k, a->k.data + b * a->k.image + h, a->k.row, keys, width, scale);
+        pack_values(packed_v, a->v.data + b * a->v.image + h, a->v.row, keys, width);
+        for (int64_t t = 0; t < queries; t += QUERY_BLOCK)
+            query_block(a->out.data + b * a->out.image + t * a->out.row + h, a->out.row,
+                        a->q.data + b * a->q.image + t * a->q.row + h, a->q.row, packed_k, packed_v,
+                        scores, t, queries - t < QUERY_BLOCK ? queries - t : QUERY_BLOCK, keys,
+                        width, a->causal);
+    }
+}
+
+static void attend_heads(const void *loop, int64_t first, int64_t end, int thread) {
+    const Attention *a = loop;
+    float *own = a->scratch + thread * thread_floats(a->keys, a->width);
+    if (a->width == HEAD_DIM) attend(a, first, end, HEAD_DIM, own); /* of constant width */
+    else attend(a, first, end, a->width, own);
+}
+
+Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
+                     int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
+                     void *scratch) {
+    REQUIRE(queue,
+            out.data && q.data && k.data && v.data && scratch && B >= 1 && queries >= 1 &&
+                keys >= 1 && heads >= 1 && width >= 1 && width <= MAX_HEAD_DIM &&
+                width % HEAD_MULTIPLE == 0 && (!causal || queries == keys),
+            "attention");
+    const Attention a = {out, q, k, v, queries, keys, heads, width, causal, scratch};
+    threads_loop(queue->device->pool, B * heads, 1, attend_heads, &a);
+    return OK;
+}

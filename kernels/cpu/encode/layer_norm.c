@@ -1,0 +1,77 @@
+/*
+ * layer_norm.c - layer norm, SwiGLU's gate and the normalisation of features (kernels/encode.h)
+ *
+ * Cost     8 rows d bytes each (the gate 12 rows h): memory bound.
+ * Mapping  rows over threads; a row stays in the first-level cache for its three sweeps.
+ */
+#include <math.h>
+
+#include "kernels/cpu/encode/encode.h"
+#include "kernels/cpu/gemm/vec_math.h"
+
+static void norm_row(float *out, const float *x, const float *weight, const float *bias, double eps,
+                     int64_t d) {
+    float sum = 0.0f, squares = 0.0f;
+    SIMD(reduction(+ : sum))
+    for (int64_t j = 0; j < d; j++) sum += x[j];
+    const float mean = sum / (float)d;
+    SIMD(reduction(+ : squares)) /* of the differences: no cancellation */
+    for (int64_t j = 0; j < d; j++) squares += (x[j] - mean) * (x[j] - mean);
+    const float inverse = (float)(1.0 / sqrt((double)squares / (double)d + eps));
+    for (int64_t j = 0; j < d; j++) out[j] = (x[j] - mean) * inverse * weight[j] + bias[j];
+}
+
+typedef struct {
+    float *out;
+    const float *x;
+    int64_t x_row, d;
+    const float *weight, *bias;
+    double eps;
+} Norms;
+
+static void norm_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Norms *n = loop;
+    (void)thread;
+    for (int64_t r = first; r < end; r++)
+        norm_row(n->out + r * n->d, n->x + r * n->x_row, n->weight, n->bias, n->eps, n->d);
+}
+
+static void gate_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Norms *n = loop;
+    const int64_t h = n->d;
+    (void)thread;
+    for (int64_t r = first; r < end; r++) {
+        const float *gate = n->x + r * 2 * h, *value = gate + h;
+        float *out = n->out + r * h;
+        SIMD()
+        for (int64_t j = 0; j < h; j++) out[j] = gate[j] * sigmoid_f32(gate[j]) * value[j];
+    }
+}
+
+Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
+                      const float *bias, double eps, int64_t rows, int64_t d) {
+    REQUIRE(q, out && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 && x_row >= d,
+            "layer_norm");
+    const Norms n = {out, x, x_row, d, weight, bias, eps};
+    threads_loop(q->device->pool, rows, rows_run(d), norm_rows, &n);
+    return OK;
+}
+
+Status cpu_silu_gate(Queue *q, float *out, const float *x, int64_t rows, int64_t h) {
+    REQUIRE(q, out && x && rows >= 1 && h >= 1, "silu_gate");
+    threads_loop(q->device->pool, rows, rows_run(h), gate_rows,
+                 &(Norms){.out = out, .x = x, .d = h});
+    return OK;
+}
+
+Status cpu_normalize(Queue *q, float *x, int64_t rows, int64_t d) {
+    REQUIRE(q, x && rows >= 1 && d >= 1, "normalize");
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = x + r * d, sum = 0.0f;
+        SIMD(reduction(+ : sum))
+        for (int64_t j = 0; j < d; j++) sum += row[j] * row[j];
+        const float norm = sqrtf(sum);
+        for (int64_t j = 0; j < d; j++) row[j] /= norm;
+    }
+    return OK;
+}

@@ -1,0 +1,104 @@
+/*
+ * linear.c - linear layers and convolutions (kernels/encode.h)
+ *
+ * Mapping  both are the product of product.c; they differ in how a panel of the left operand is
+ *          filled: from rows of a matrix, or from the windows of images (im2col one panel at a
+ *          time, so the unfolded images never exist). Depth runs over kernel rows, kernel columns,
+ *          channels: within a kernel row the inputs of a window lie side by side, one copy each.
+ */
+#include <string.h>
+
+#include "kernels/cpu/encode/encode.h"
+#include "kernels/cpu/gemm/product.h"
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static bool is_weight(const Weight *w) {
+    return w && w->data && w->out >= 1 && w->in >= 1 && w->taps >= 1 && dtype_is_float(w->type);
+}
+
+/* --- linear ----------------------------------------------------------------------------------- */
+
+Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_t in_row,
+                  const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch) {
+    REQUIRE(q,
+            out && in && is_weight(w) && w->taps == 1 && epilogue && scratch && rows >= 1 &&
+                out_row >= w->out && in_row >= w->in,
+            "linear");
+    const Left left = left_rows(in, in_row);
+    product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->pool);
+    return OK;
+}
+
+/* --- conv2d ----------------------------------------------------------------------------------- */
+
+/* Columns from .. to of one kernel row of the window whose first pixel column is x; what lies
+ * outside the image is zero. Columns count channels: kernel x channels of them. */
+static void window_row(float *to, const float *line, int64_t x, int64_t from, int64_t end,
+                       int64_t width, int64_t channels) {
+    const int64_t first = x * channels; /* of the window within the line; may be negative */
+    const int64_t left = least(end, first < 0 ? -first : 0),
+                  right = least(end, width * channels - first);
+    for (; from < left; from++) *to++ = 0.0f;
+    if (from < right) {
+        memcpy(to, line + first + from, (size_t)(right - from) * sizeof *to);
+        to += right - from;
+        from = right;
+    }
+    for (; from < end; from++) *to++ = 0.0f;
+}
+
+static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
+                         int64_t deep) {
+    const Window *w = left->window;
+    const int64_t span = w->kernel * left->channels; /* depth of one kernel row */
+    const int64_t pixels = left->out_height * left->out_width, line = w->width * left->channels;
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t image = (i + r) / pixels, pixel = (i + r) % pixels;
+        const int64_t y = pixel / left->out_width * w->stride - w->pad,
+                      x = pixel % left->out_width * w->stride - w->pad;
+        float *to = panel + r * PANEL_ROW;
+        for (int64_t at = k; at < k + deep;) {
+            const int64_t ky = at / span, from = at - ky * span,
+                          end = least(span, k + deep - ky * span);
+            if (y + ky < 0 || y + ky >= w->height) memset(to, 0, (size_t)(end - from) * sizeof *to);
+            else
+                window_row(to, left->data + (image * w->height + y + ky) * line, x, from, end,
+                           w->width, left->channels);
+            to += end - from;
+            at += end - from;
+        }
+    }
+}
+
+Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *window,
+                  const Epilogue *epilogue, int64_t B, void *scratch) {
+    REQUIRE(q,
+            out && in && is_weight(w) && window && epilogue && scratch && B >= 1 &&
+                window->kernel >= 1 && window->stride >= 1 && window->pad >= 0 &&
+                window->kernel * window->kernel == w->taps && window->pad < window->kernel &&
+                window->height + 2 * window->pad >= window->kernel &&
+                window->width + 2 * window->pad >= window->kernel,
+            "conv2d");
+    const int64_t height = window_out(window->height, window),
+                  width = window_out(window->width, window);
+    const Left windows = {.fill = fill_windows,
+                          .data = in,
+                          .window = window,
+                          .channels = w->in,
+                          .out_height = height,
+                          .out_width = width};
+    const Left rows = left_rows(in, w->in);
+    const bool pointwise = window->kernel == 1 && window->stride == 1;
+    const int64_t image = window->out_image ? window->out_image : height * width * w->out;
+    product((Output){out, B * height * width, w->out, height * width, image},
+            pointwise ? &rows : &windows, w, epilogue, scratch, q->device->pool);
+    return OK;
+}
+
+int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys) {
+    const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
+    return a > b ? a : b;
+}

@@ -1,0 +1,124 @@
+/* gemm.h - the one micro-kernel under every matrix product, and the panels built from it.
+ *
+ *     out (rows, TILE_COLS)  =  A (rows, depth)  B (depth, TILE_COLS)      rows <= TILE_ROWS
+ *
+ * A is read element by element (broadcast), a[i*row + k*step], and may be a matrix as it lies or
+ * packed; B is read in vectors, TILE_COLS consecutive floats for each step of the depth.
+ *     logits    A = Z as it lies (step 1),  B = W packed as [C/TILE_COLS][d][TILE_COLS]
+ *     gradient  A = residual packed as [C/TILE_ROWS][n][TILE_ROWS] (row 1),
+ *               B = TILE_COLS columns of Z, packed when their turn comes if they serve often
+ */
+#ifndef TURTLE_KERNELS_CPU_GEMM_GEMM_H
+#define TURTLE_KERNELS_CPU_GEMM_GEMM_H
+
+#include "kernels/cpu/cpu.h"
+
+/* the symbols that carry the set's name */
+#define dot_tile ISA(dot_tile)
+#define gemm_tile ISA(gemm_tile)
+#define gradient_groups ISA(gradient_groups)
+#define pack_weight ISA(pack_weight)
+#define packed_bytes ISA(packed_bytes)
+#define panel_features ISA(panel_features)
+#define panel_gradient ISA(panel_gradient)
+#define panel_logits ISA(panel_logits)
+#define residual_bytes ISA(residual_bytes)
+#define sum_groups ISA(sum_groups)
+
+/* Register tiles: TILE_ROWS x TILE_COLS accumulators, TILE_COLS of B and one broadcast must fit the
+ * vector registers: AVX-512 has 32 of 16 floats (24 + 4 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
+ * NEON 16 or 32 of 4 (8 + 2 + 1).
+ *
+ * Classes beyond the last whole TILE_COLS: up to DOT_CLASSES of them by dot products along d
+ * (dot_tile), which waste nothing, more by a strip that is padded. */
+#if defined(__AVX512F__)
+#define TILE_ROWS 6
+enum { VEC_FLOATS = 16, TILE_COLS = 64, DOT_CLASSES = 48 };
+#elif defined(__AVX2__)
+#define TILE_ROWS 6
+enum { VEC_FLOATS = 8, TILE_COLS = 16, DOT_CLASSES = 0 };
+#else
+#define TILE_ROWS 4
+enum { VEC_FLOATS = 4, TILE_COLS = 8, DOT_CLASSES = 0 };
+#endif
+enum { DOT_ROWS = 4, DOT_COLS = 6 };
+#define UNROLL _Pragma("GCC unroll 6")
+
+/* Rows of a panel: a multiple of every TILE_ROWS; 120 x 784 floats are 368 KiB, so that a panel of
+ * features stays in a second-level cache of 512 KiB or more from its logits to its gradient. Of
+ * bfloat16, 192, a multiple of BF16_RUN, are 294 KiB. */
+enum { PANEL = 120, BF16_PANEL = 192 };
+
+typedef struct {
+    const float *at;
+    int64_t row, step; /* between rows (of A), between elements along the depth */
+} Operand;
+static inline Operand strip_of(const float *packed) { /* a packed B */
+    return (Operand){packed, 0, TILE_COLS};
+}
+
+/* Memory that is fetched into the second-level cache on the way: `step` bytes, 128 at most, for each
+ * element along the depth. */
+typedef struct {
+    const char *at;
+    int64_t step;
+} Ahead;
+static inline Ahead nothing_ahead(const float *b) { /* a line that is at hand */
+    return (Ahead){(const char *)b, 0};
+}
+
+/* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
+void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
+               int64_t out_row, bool accumulate, Ahead ahead);
+/* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. */
+void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
+              const float *W, int64_t W_row, float *out, int64_t out_row);
+
+static inline int64_t panel_rows(DType type) {
+    return type == DTYPE_BF16 ? BF16_PANEL : PANEL;
+}
+
+/* Classes that are packed into strips; the others are read where they lie. */
+static inline int64_t packed_classes(int64_t C) {
+    return C % TILE_COLS <= DOT_CLASSES ? C / TILE_COLS * TILE_COLS : C;
+}
+/* Bytes that pack_weight and panel_gradient need for batches of this type. */
+int64_t packed_bytes(DType type, int64_t C, int64_t d);
+int64_t residual_bytes(DType type, int64_t C);
+
+/* W (C,d) as products with batches of this type read it: float32, the first packed_classes as
+ * [.][d][TILE_COLS], zeros beyond C; or bf16_pack_weight. */
+void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool);
+
+/* Rows first .. first+n of a batch: where they lie, or float16 converted to float32 into `buffer`,
+ * which has panel_buffer(Z) floats. */
+typedef struct {
+    const void *at; /* float32 or bfloat16 */
+    int64_t row;
+    Bf16Product *multiply; /* NULL: products are of float32 */
+    const char *next;      /* the batch behind them, fetched while the gradient is computed */
+    int64_t bytes;         /* of as many rows there */
+} Panel;
+static inline int64_t panel_buffer(const Batch *Z) {
+    return Z->type == DTYPE_F16 ? PANEL * batch_row(DTYPE_F32, Z->d) : 0;
+}
+Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_t n, float *buffer);
+
+/* logits (n,C), rows `ld` apart = Z (n,d) W^T, the bias not yet added. Zeros may be written beyond
+ * C up to round_up(C, VEC_FLOATS), never up to the next row. */
+void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, const float *W,
+                  int64_t n, int64_t C, int64_t d);
+
+/* grad (linear_size: (C,d), then (C)) = or += residual (n,C), rows `ld` apart,^T Z (n,d), and its
+ * column sums. packed: residual_bytes. */
+void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
+                    int64_t n, int64_t C, int64_t d, void *packed);
+
+/* Groups of rows with a private gradient each: a power of two from 1 to ROW_GROUPS, never more than
+ * there are panels; as many as fit 16 MiB, and more than 16 only if they fit 4. */
+int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d);
+/* sum[i] = the groups' gradients (groups,size) at first + i, added in order, 0 <= i < n. */
+void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,
+                int64_t n);
+
+#endif

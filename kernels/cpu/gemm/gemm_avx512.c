@@ -1,0 +1,54 @@
+/* gemm_avx512.c - the micro-kernels with AVX-512: 6 x 64, four loads and six broadcasts for
+ * twenty-four fused multiply-adds; and dot products, 4 x 6, ten loads for as many. */
+#include <immintrin.h>
+
+#include "kernels/cpu/gemm/gemm_tile.h"
+
+/* `rows` and `cols` are constants at every call, so that the sums become registers. */
+static inline __attribute__((always_inline)) void dots(const int rows, const int cols,
+                                                       int64_t depth, const float *Z, int64_t Z_row,
+                                                       const float *W, int64_t W_row, float *out,
+                                                       int64_t out_row) {
+    __m512 sum[DOT_ROWS][DOT_COLS], z[DOT_ROWS];
+    UNROLL
+    for (int i = 0; i < rows; i++) UNROLL
+    for (int c = 0; c < cols; c++) sum[i][c] = _mm512_setzero_ps();
+    int64_t k = 0;
+    for (; k + VEC_FLOATS <= depth; k += VEC_FLOATS) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            z[i] = _mm512_loadu_ps(Z + i * Z_row + k);
+        }
+        UNROLL
+        for (int c = 0; c < cols; c++) {
+            const __m512 w = _mm512_loadu_ps(W + c * W_row + k);
+            UNROLL
+            for (int i = 0; i < rows; i++) sum[i][c] = _mm512_fmadd_ps(z[i], w, sum[i][c]);
+        }
+    }
+    if (k < depth) { /* masked loads cost half of the speed: only here */
+        const __mmask16 mask = (__mmask16)((1u << (depth - k)) - 1);
+        UNROLL
+        for (int i = 0; i < rows; i++) z[i] = _mm512_maskz_loadu_ps(mask, Z + i * Z_row + k);
+        UNROLL
+        for (int c = 0; c < cols; c++) {
+            const __m512 w = _mm512_maskz_loadu_ps(mask, W + c * W_row + k);
+            UNROLL
+            for (int i = 0; i < rows; i++) sum[i][c] = _mm512_fmadd_ps(z[i], w, sum[i][c]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) UNROLL
+    for (int c = 0; c < cols; c++) out[i * out_row + c] = _mm512_reduce_add_ps(sum[i][c]);
+}
+
+void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
+              const float *W, int64_t W_row, float *out, int64_t out_row) {
+    /* clang-format off */
+#define CASE(r, c) case (r) * 8 + (c): dots(r, c, depth, Z, Z_row, W, W_row, out, out_row); break;
+#define COLS(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4) CASE(r, 5) CASE(r, 6)
+    switch (rows * 8 + cols) { COLS(1) COLS(2) COLS(3) COLS(4) default: break; }
+#undef COLS
+#undef CASE
+    /* clang-format on */
+}

@@ -1,0 +1,52 @@
+/* gemm_tile.h - the micro-kernel's body, in the vector types of gcc and clang: the including file's
+ * instruction set decides what a Vec is. See gemm.h. */
+#include "kernels/cpu/gemm/vec.h"
+
+/* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
+ * become registers. */
+static inline __attribute__((always_inline)) void tile(const int rows, int64_t cols, int64_t depth,
+                                                       Operand a, Operand b, float *out,
+                                                       int64_t out_row, bool accumulate,
+                                                       Ahead ahead) {
+    Vec sum[TILE_ROWS][VECS];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < VECS; v++) {
+            sum[i][v] = (Vec){0};
+            if (v * VEC_FLOATS % 16 == 0) /* a line: it arrives while the sums are computed */
+                __builtin_prefetch(out + i * out_row + v * VEC_FLOATS, 1);
+        }
+    for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step, ahead.at += ahead.step) {
+        Vec row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
+        __builtin_prefetch(ahead.at, 0, 2); /* beyond the end is no fault */
+        __builtin_prefetch(ahead.at + 64, 0, 2);
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) store_row(out + i * out_row, sum[i], cols, accumulate);
+}
+
+void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
+               int64_t out_row, bool accumulate, Ahead ahead) {
+    switch (rows) { /* 1 <= rows <= TILE_ROWS; packed A: constant offsets instead of addresses */
+#define CASE(n)                                                                                   \
+    case n:                                                                                       \
+        if (a.row == 1)                                                                           \
+            tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate, ahead); \
+        else tile(n, cols, depth, a, b, out, out_row, accumulate, ahead);                         \
+        break
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+#if TILE_ROWS >= 6
+        CASE(5);
+        CASE(6);
+#endif
+#undef CASE
+    default: break;
+    }
+}

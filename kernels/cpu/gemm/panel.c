@@ -1,0 +1,199 @@
+/* panel.c - products of one panel of features: what the inner loop and the outer gradient share. */
+#include <string.h>
+
+#include "kernels/cpu/gemm/bf16.h"
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* A sample of float16, exactly. */
+static void widen(float *to, const uint16_t *from, int64_t n) {
+    int64_t i = 0;
+#if defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
+#endif
+    dtype_to_f32(to + i, from + i, DTYPE_F16, false, n - i);
+}
+
+Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_t n,
+                     float *buffer) {
+    const int64_t bytes = Z->row * dtype_bytes(Z->type);
+    const char *data = (const char *)Z->data + first * bytes;
+    Panel p = {data, Z->row, NULL, data + n * bytes, n * bytes};
+    if (Z->type == DTYPE_BF16) p.multiply = device->multiply_bf16;
+    if (Z->type != DTYPE_F16) return p;
+    p.at = buffer;
+    p.row = batch_row(DTYPE_F32, Z->d);
+    for (int64_t i = 0; i < n; i++)
+        widen(buffer + i * p.row, (const uint16_t *)Z->data + (first + i) * Z->row, Z->d);
+    return p;
+}
+
+/* --- logits ----------------------------------------------------------------------------------- */
+
+/* Features of a strip of W that stay in the first-level cache while the panel's rows pass. */
+enum { DEPTH_RUN = 192 };
+
+int64_t packed_bytes(DType type, int64_t C, int64_t d) {
+    if (type == DTYPE_BF16) return bf16_weight_bytes(C, d);
+    return round_up(packed_classes(C), TILE_COLS) * d * (int64_t)sizeof(float);
+}
+
+typedef struct {
+    float *packed;
+    const float *W;
+    int64_t C, d;
+} Packing;
+
+/* Passes are strips of TILE_COLS classes. */
+static void pack_strips(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Packing *p = loop;
+    const float *W = p->W;
+    const int64_t d = p->d;
+    (void)thread;
+    for (int64_t first = begin * TILE_COLS; first < end * TILE_COLS; first += TILE_COLS) {
+        const int64_t cols = least(packed_classes(p->C) - first, TILE_COLS);
+        float *to = p->packed + first * d;
+        for (int64_t j = 0; j < d; j++, to += TILE_COLS) {
+            for (int64_t c = 0; c < cols; c++) to[c] = W[(first + c) * d + j];
+            for (int64_t c = cols; c < TILE_COLS; c++) to[c] = 0.0f;
+        }
+    }
+}
+
+void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool) {
+    const int64_t strips = (packed_classes(C) + TILE_COLS - 1) / TILE_COLS;
+    if (type == DTYPE_BF16) bf16_pack_weight(packed, W, C, d, pool);
+    else
+        threads_loop(pool, strips, rows_run(TILE_COLS * d), pack_strips,
+                     &(Packing){packed, W, C, d});
+}
+
+/* The classes that are not packed, in groups as even as dot_tile allows. */
+static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64_t n, int64_t C,
+                       int64_t d) {
+    const float *at = Z.at;
+    const int64_t first = packed_classes(C), rest = C - first,
+                  groups = (rest + DOT_COLS - 1) / DOT_COLS;
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t i = 0; i < n; i += DOT_ROWS) {
+            const int64_t c = first + g * rest / groups, end = first + (g + 1) * rest / groups;
+            dot_tile(least(n - i, DOT_ROWS), end - c, d, at + i * Z.row, Z.row, W + c * d, d,
+                     logits + i * ld + c, ld);
+        }
+}
+
+void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, const float *W,
+                  int64_t n, int64_t C, int64_t d) {
+    const float *at = Z.at, *packed = packed_W;
+    const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
+    if (Z.multiply) {
+        bf16_logits(logits, ld, Z, packed_W, n, width, d);
+        return;
+    }
+    for (int64_t c = 0; c < end; c += TILE_COLS)
+        for (int64_t k = 0; k < d; k += DEPTH_RUN)
+            for (int64_t i = 0; i < n; i += TILE_ROWS)
+                gemm_tile(least(n - i, TILE_ROWS), least(width - c, TILE_COLS),
+                          least(d - k, DEPTH_RUN), (Operand){at + i * Z.row + k, Z.row, 1},
+                          strip_of(packed + c * d + k * TILE_COLS), logits + i * ld + c, ld, k > 0,
+                          nothing_ahead(packed));
+    if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
+}
+
+/* --- gradient --------------------------------------------------------------------------------- */
+
+/* Classes of tile t: of even height, for a low one is slow. */
+typedef struct {
+    int64_t first, n;
+} Classes;
+static Classes tile_classes(int64_t t, int64_t tiles, int64_t C) {
+    const int64_t first = t * C / tiles;
+    return (Classes){first, (t + 1) * C / tiles - first};
+}
+
+/* [tiles][n][TILE_ROWS]: a tile's residuals one after the other. What lies beyond its classes is
+ * not read. */
+static void pack_residual(float *packed, const float *residual, int64_t ld, int64_t n, int64_t C) {
+    const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
+    for (int64_t t = 0; t < tiles; t++) {
+        const Classes c = tile_classes(t, tiles, C);
+        const bool inside = c.first + TILE_ROWS <= C;
+        const float *from = residual + c.first;
+        for (int64_t i = 0; i < n; i++, from += ld, packed += TILE_ROWS) {
+            if (inside) memcpy(packed, from, TILE_ROWS * sizeof *packed); /* no call: constant */
+            else
+                for (int64_t j = 0; j < c.n; j++) packed[j] = from[j];
+        }
+    }
+}
+
+enum { PACK_TILES = 3 }; /* columns of Z are packed when more tiles than this read them */
+
+static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
+                            Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {
+    const float *at = Z.at;
+    const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS, strips = (d + TILE_COLS - 1) / TILE_COLS,
+                  fetched = Z.bytes / (strips * tiles * n) + 1; /* bytes for every step of a tile */
+    _Alignas(64) float strip[PANEL * TILE_COLS];
+    pack_residual(packed, residual, ld, n, C);
+    for (int64_t j = 0; j < d; j += TILE_COLS) {
+        const int64_t cols = least(d - j, TILE_COLS);
+        Operand b = {at + j, 0, Z.row};
+        if (cols < TILE_COLS) { /* a whole vector would pass their end */
+            memset(strip, 0, sizeof strip);
+            for (int64_t i = 0; i < n; i++)
+                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, (size_t)cols * sizeof *strip);
+            b = strip_of(strip);
+        } else if (tiles > PACK_TILES) {
+            for (int64_t i = 0; i < n; i++)
+                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, TILE_COLS * sizeof *strip);
+            b = strip_of(strip);
+        }
+        for (int64_t t = 0; t < tiles; t++) {
+            const Classes c = tile_classes(t, tiles, C);
+            const Ahead next = {Z.next + (j / TILE_COLS * tiles + t) * n * fetched, fetched};
+            gemm_tile(c.n, cols, n, (Operand){packed + t * n * TILE_ROWS, 1, TILE_ROWS}, b,
+                      grad + c.first * d + j, d, accumulate, next);
+        }
+    }
+}
+
+int64_t residual_bytes(DType type, int64_t C) {
+    if (type == DTYPE_BF16) return bf16_residual_bytes(C);
+    return PANEL * round_up(C, TILE_ROWS) * (int64_t)sizeof(float);
+}
+
+void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
+                    int64_t n, int64_t C, int64_t d, void *packed) {
+    if (Z.multiply) bf16_gradient(grad, accumulate, residual, ld, Z, n, C, d, packed);
+    else weight_gradient(grad, accumulate, residual, ld, Z, n, C, d, packed);
+    float *grad_bias = grad + C * d;
+    if (!accumulate) memset(grad_bias, 0, (size_t)C * sizeof *grad_bias);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < C; c++) grad_bias[c] += residual[i * ld + c];
+}
+
+int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d) {
+    const int64_t panels = (B + panel_rows(type) - 1) / panel_rows(type),
+                  bytes = linear_size(C, d) * (int64_t)sizeof(float);
+    int64_t groups = ROW_GROUPS;
+    while (groups > 1 && (groups > panels || groups * bytes > (groups > 16 ? 4 : 16) << 20))
+        groups /= 2;
+    return groups;
+}
+
+void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,
+                int64_t n) {
+    memcpy(sum, grad + first, (size_t)n * sizeof *sum);
+    for (int64_t g = 1; g < groups; g++) {
+        const float *next = grad + g * size + first;
+        SIMD()
+        for (int64_t i = 0; i < n; i++) sum[i] += next[i];
+    }
+}

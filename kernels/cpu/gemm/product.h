@@ -1,0 +1,43 @@
+/* product.h - the blocked matrix product under matmul, linear layers and convolutions. */
+#ifndef TURTLE_KERNELS_CPU_GEMM_PRODUCT_H
+#define TURTLE_KERNELS_CPU_GEMM_PRODUCT_H
+
+#include "kernels/encode.h"
+#include "kernels/cpu/gemm/gemm.h"
+
+#define product ISA(product)
+#define left_rows ISA(left_rows)
+#define product_scratch ISA(product_scratch)
+
+/* The left operand, piece by piece: rows i .. i+n and depth k .. k+deep, into a panel whose rows lie
+ * PANEL_ROW apart. */
+typedef struct Left {
+    void (*fill)(const struct Left *left, float *panel, int64_t i, int64_t n, int64_t k,
+                 int64_t deep);
+    const float *data;
+    int64_t row;          /* linear layer: elements between rows */
+    const Window *window; /* convolution */
+    int64_t channels, out_height, out_width;
+} Left;
+
+/* Depth is cut into blocks so that a packed strip of the weight (DEPTH_BLOCK x TILE_COLS) stays in
+ * the first-level cache while the rows pass; the panel's row length keeps rows out of each other's
+ * cache sets. */
+enum { DEPTH_BLOCK = 256, PANEL_ROW = DEPTH_BLOCK + 16 };
+enum { COL_BLOCK = 512 }; /* output channels that are packed at a time */
+
+/* out (rows,w->out) = epilogue(left w^T); row r of the output is out_row elements after row r-1, and
+ * images of `image_rows` rows begin out_image elements apart. */
+typedef struct {
+    float *out;
+    int64_t rows, out_row, image_rows, out_image;
+} Output;
+
+void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
+             Threads *pool);
+int64_t product_scratch(int64_t cols, int64_t depth);
+
+/* The left operand of a linear layer: rows of a matrix, `row` elements apart. */
+Left left_rows(const float *data, int64_t row);
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * inner_steps.c - M Adam steps of every space's head towards the labels Y (paper Eq. 13)
+ *
+ *     logits = Z W^T + b,    R = (softmax(logits) sum_c Y - Y)/B,
+ *     (W, b) <- Adam(R^T Z, column sums of R)
+ *
+ * Shapes   Z (B,d), Y (B,C), head (C,d) then (C); losses (M) before each step, summed over spaces.
+ * Cost     4BCd flops and one pass over Z per step and space: 4Bd bytes from memory (half of it
+ *          where the batch is of 16 bits), for a panel stays in the second-level cache from its
+ *          logits to its gradient.
+ * Mapping  rows cut into groups with a private gradient each, groups over threads:
+ *
+ *              group 0           group 1           ...     then, elements over threads:
+ *              panel panel ...   panel panel ...           gradient = sum of groups, in order;
+ *              | logits          |                         Adam, in the same visit
+ *              | residual        |
+ *              | R^T Z           |
+ *
+ * Needs    scratch (cpu_inner_scratch): packed W, a gradient and a panel of logits per group.
+ *          Same bits for any number of threads.
+ * History  GFLOP/s of a step, 4BCd, median of 9, AMD EPYC (Zen 5), gcc 12.2, 1 thread (2 threads):
+ *                                       v1 AVX2     v1 AVX-512   v2 AVX-512
+ *              B 10000 d 768   C 10     67 (133)    80           158
+ *              B 10000 d 768   C 100    93 (179)    170          201
+ *              B 10000 d 768   C 1000   92 (175)    180          202
+ *          v1: every class count padded to whole tiles; a batch's rows one after the other. Tiles
+ *          of 12 x 16 lost to 12 x 32 (37, 114, 119): one broadcast per multiply-add.
+ *          v2, predicted from the micro-kernel alone, which reaches 250: 200, 230, 220. Classes
+ *          beyond whole tiles by dot products (C 10: 10 of 32 columns counted before); rows an odd
+ *          number of cache lines apart, for a column of 768 floats met 4 sets of 64; gradients of
+ *          groups added in runs, which begin by storing instead of zeros.
+ *          v3, for a Xeon (Ice Lake, peak 176, memory 9 GB/s, pages of 4 KiB), where v2 was at 80 to
+ *          90: a panel's products from cache 125 and 95 of logits and gradient at C 100, 105 and 62
+ *          at C 1000; from memory a third less. Tiles of 6 x 64 instead of 12 x 32 (150 -> 170 in
+ *          cache); residuals and columns of Z packed, for each row of a column is a page of its own
+ *          (95 -> 140); W in runs of 192 features (107 -> 138 at C 1000); no masked loads in dot
+ *          products (80 -> 120); the next panel fetched line by line inside the gradient's tiles
+ *          (predicted 108 -> 140, measured 131 to 139; the same lines fetched in one burst before
+ *          each tile: nothing gained, they block the first-level cache's misses).
+ *          Tried and dropped: dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to
+ *          6 x 64, and no whole number of them in a head of attention); panels of 240 rows (equal);
+ *          gradients kept as whole tiles (equal).
+ */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/gemm/vec_math.h"
+
+/* Pieces of the scratch memory. */
+typedef struct {
+    int64_t groups, ld, width; /* width: classes in whole vectors; ld: floats between rows */
+    char *packed_W;            /* as pack_weight lays it */
+    float *bias;               /* (width), -1e30 beyond C: those classes get probability 0 */
+    float *grad;               /* (groups, linear_size) */
+    float *features;           /* (groups, panel_buffer) */
+    float *logits;             /* (groups, panel_rows, ld) */
+    char *residual;            /* (groups, residual_bytes) */
+    float *labels;             /* (groups, width) one row of Y, zeros beyond C */
+    double *loss;              /* (groups) */
+    int64_t bytes;
+} Scratch;
+
+static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
+    Scratch s = {.groups = gradient_groups(Z->type, B, C, Z->d),
+                 .ld = batch_row(DTYPE_F32, C),
+                 .width = round_up(C, VEC_FLOATS)};
+#define TAKE(field, count)                             \
+    (s.field = (void *)(base ? base + s.bytes : NULL), \
+     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
+    TAKE(packed_W, packed_bytes(Z->type, C, Z->d));
+    TAKE(bias, s.width);
+    TAKE(grad, s.groups * linear_size(C, Z->d));
+    TAKE(features, s.groups * panel_buffer(Z));
+    TAKE(logits, s.groups * panel_rows(Z->type) * s.ld);
+    TAKE(residual, s.groups * residual_bytes(Z->type, C));
+    TAKE(labels, s.groups * s.width);
+    TAKE(loss, s.groups);
+#undef TAKE
+    return s;
+}
+
+int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d) {
+    return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
+}
+
+/* What the cross-entropy of a row is made of: -sum_c y (x - top - ln sum) = mass ln sum - dot. */
+typedef struct {
+    float sum[BF16_PANEL], mass[BF16_PANEL], dot[BF16_PANEL];
+} RowSums;
+
+/* Row i: its logits (without bias) become its residual. */
+static void residual_row(RowSums *sums, int64_t i, float *restrict x, const float *restrict y,
+                         const float *restrict bias, int64_t width, float scale) {
+    float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    SIMD(reduction(max : top))
+    for (int64_t c = 0; c < width; c++) {
+        x[c] += bias[c];
+        top = x[c] > top ? x[c] : top;
+    }
+    SIMD(reduction(+ : sum, mass, dot))
+    for (int64_t c = 0; c < width; c++) {
+        const float shifted = x[c] - top;
+        dot += y[c] * shifted;
+        mass += y[c];
+        x[c] = exp_f32(shifted);
+        sum += x[c];
+    }
+    sums->sum[i] = sum, sums->mass[i] = mass, sums->dot[i] = dot;
+    const float share = scale * mass / sum;
+    SIMD()
+    for (int64_t c = 0; c < width; c++) x[c] = x[c] * share - y[c] * scale;
+}
+
+static double cross_entropy_sum(const RowSums *s, int64_t n) {
+    double loss = 0.0;
+    SIMD(reduction(+ : loss))
+    for (int64_t i = 0; i < n; i++) loss += (double)(s->mass[i] * log_f32(s->sum[i]) - s->dot[i]);
+    return loss;
+}
+
+/* The gradient and loss of one group of panels. */
+static void run_group(const Device *device, const InnerSteps *in, const InnerSpace *space,
+                      const Scratch *s, int64_t g) {
+    const DType type = space->Z.type;
+    const int64_t B = in->B, C = in->C, d = space->Z.d, most = panel_rows(type),
+                  panels = (B + most - 1) / most;
+    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * most * s->ld;
+    float *labels = s->labels + g * s->width, *features = s->features + g * panel_buffer(&space->Z);
+    const float scale = 1.0f / (float)B;
+    double loss = 0.0;
+    RowSums sums;
+    memset(logits, 0, (size_t)(most * s->ld) * sizeof *logits);
+    memset(labels, 0, (size_t)s->width * sizeof *labels);
+    const int64_t begin = group_first(g, s->groups, panels),
+                  end = group_first(g + 1, s->groups, panels);
+    for (int64_t p = begin; p < end; p++) {
+        const int64_t first = p * most, n = B - first < most ? B - first : most;
+        const Panel Z = panel_features(device, &space->Z, first, n, features);
+        panel_logits(logits, s->ld, Z, s->packed_W, space->head, n, C, d);
+        for (int64_t i = 0; i < n; i++) {
+            memcpy(labels, in->Y + (first + i) * C, (size_t)C * sizeof *labels);
+            residual_row(&sums, i, logits + i * s->ld, labels, s->bias, s->width, scale);
+        }
+        loss += cross_entropy_sum(&sums, n);
+        panel_gradient(grad, p > begin, logits, s->ld, Z, n, C, d,
+                       s->residual + g * residual_bytes(type, C));
+    }
+    s->loss[g] = loss;
+}
+
+/* One step of one space. */
+typedef struct {
+    const Device *device;
+    const InnerSteps *in;
+    const InnerSpace *space;
+    const Scratch *s;
+    AdamStep adam;
+} Step;
+
+static void run_groups(const void *loop, int64_t first, int64_t end, int thread) {
+    const Step *step = loop;
+    (void)thread;
+    for (int64_t g = first; g < end; g++)
+        run_group(step->device, step->in, step->space, step->s, g);
+}
+
+/* gradient = sum of the groups, in order; one Adam step with it. Passes are runs of elements. */
+static void reduce_and_step(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Step *step = loop;
+    const InnerSpace *space = step->space;
+    const Scratch *s = step->s;
+    const AdamStep a = step->adam;
+    const int64_t n = linear_size(step->in->C, space->Z.d);
+    (void)thread;
+    for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
+         first += ELEMENT_RUN) {
+        float grad[ELEMENT_RUN];
+        const int64_t count = n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN;
+        float *head = space->head + first, *m1 = space->m1 + first, *m2 = space->m2 + first;
+        sum_groups(grad, s->grad, s->groups, n, first, count);
+        SIMD()
+        for (int64_t i = 0; i < count; i++) adam_update(a, head + i, grad[i], m1 + i, m2 + i);
+    }
+}
+
+static bool servable(const InnerSteps *in) {
+    if (!heads_complete(in) || in->M < 0 || !in->step) return false;
+    for (int k = 0; k < in->K; k++)
+        if (!in->space[k].m1 || !in->space[k].m2) return false;
+    return true;
+}
+
+Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
+    REQUIRE(q, in && in->scratch && servable(in), "inner_steps");
+    Threads *pool = q->device->pool;
+    char *scratch = in->scratch;
+    for (int64_t m = 0; m < in->M; m++) {
+        const AdamStep a = adam_step(in->lr, *in->step + m);
+        double loss = 0.0;
+        for (int k = 0; k < in->K; k++) {
+            const InnerSpace *space = &in->space[k];
+            const int64_t d = space->Z.d;
+            const Scratch s = lay_out(scratch, &space->Z, in->B, in->C);
+            const Step step = {q->device, in, space, &s, a};
+            pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, pool);
+            for (int64_t c = 0; c < s.width; c++)
+                s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
+            threads_loop(pool, s.groups, 1, run_groups, &step);
+            for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
+            threads_loop(pool, element_runs(linear_size(in->C, d)),
+                         rows_run(ELEMENT_RUN * s.groups), reduce_and_step, &step);
+        }
+        if (in->losses) in->losses[m] = (float)(loss / (double)in->B);
+    }
+    return OK;
+}

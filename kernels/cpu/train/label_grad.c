@@ -1,0 +1,134 @@
+/*
+ * label_grad.c - outer cross-entropies and their gradient with respect to the labels (paper Eq. 12)
+ *
+ *     loss[k] = CE(head_k(Z_k), Y),    grad_Y = -1/B sum_k log_softmax(head_k(Z_k))
+ *
+ * The heads are constant here (first order: no gradient passes through the inner loop).
+ *
+ * Shapes   Z_k (B,d_k), Y (B,C) in; loss (K), grad_Y (B,C) out, which may take the place of Y.
+ * Cost     2BdC flops per space; 4Bd bytes per space and 8BC: logits never leave the cache.
+ * Mapping  row groups over threads; in each panel of 120 rows space after space, so that a row of
+ *          Y is read by all before it is replaced.
+ * Needs    scratch (cpu_label_grad_scratch): all heads packed, two panels and K losses per group.
+ * History  v1: matmul and cross_entropy over the whole batch, with logits and grad_Y of 4BC bytes
+ *          each in memory: 80 MB more at B 10000, C 1000.
+ */
+#include <string.h>
+
+#include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/gemm/vec_math.h"
+
+typedef struct {
+    int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */
+    char *packed_W[MAX_SPACES];
+    float *features; /* (groups, buffer) */
+    float *logits;   /* (groups, PANEL, ld) */
+    float *grad;     /* (groups, PANEL, ld) */
+    double *loss;    /* (groups, K) */
+    int64_t bytes;
+} Scratch;
+
+static Scratch lay_out(char *base, int K, const InnerSpace *space, int64_t C) {
+    Scratch s = {.ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
+    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
+        s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
+#define TAKE(field, count)                             \
+    (s.field = (void *)(base ? base + s.bytes : NULL), \
+     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
+    for (int k = 0; k < K; k++) {
+        TAKE(packed_W[k], packed_bytes(space[k].Z.type, C, space[k].Z.d));
+        if (panel_buffer(&space[k].Z) > s.buffer) s.buffer = panel_buffer(&space[k].Z);
+    }
+    TAKE(features, s.groups * s.buffer);
+    TAKE(logits, s.groups * PANEL * s.ld);
+    TAKE(grad, s.groups * PANEL * s.ld);
+    TAKE(loss, s.groups * K);
+#undef TAKE
+    return s;
+}
+
+int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d) {
+    InnerSpace space[MAX_SPACES];
+    for (int k = 0; k < K; k++) space[k].Z = (Batch){.type = type, .d = d};
+    return lay_out(NULL, K, space, C).bytes;
+}
+
+/* One row of one space: grad += -scale log_softmax(x + bias); returns its cross-entropy. */
+static double add_row(float *restrict grad, float *restrict x, const float *restrict y,
+                      const float *restrict bias, int64_t C, float scale) {
+    float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    SIMD(reduction(max : top))
+    for (int64_t c = 0; c < C; c++) {
+        x[c] += bias[c];
+        top = x[c] > top ? x[c] : top;
+    }
+    SIMD(reduction(+ : sum, mass, dot))
+    for (int64_t c = 0; c < C; c++) {
+        sum += exp_f32(x[c] - top);
+        dot += y[c] * (x[c] - top);
+        mass += y[c];
+    }
+    const float log_sum = log_f32(sum), shift = top + log_sum;
+    SIMD()
+    for (int64_t c = 0; c < C; c++) grad[c] -= (x[c] - shift) * scale;
+    return (double)(mass * log_sum - dot);
+}
+
+typedef struct {
+    const Device *device;
+    const InnerSteps *in;
+    const Scratch *s;
+    float *grad_Y;
+} LabelGrad;
+
+/* Samples first .. first+n of group g: all spaces' losses, and what their gradient adds up to. */
+static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
+    const InnerSteps *in = l->in;
+    const Scratch *s = l->s;
+    const int64_t C = in->C;
+    const float scale = 1.0f / (float)in->B;
+    float *logits = s->logits + g * PANEL * s->ld, *grad = s->grad + g * PANEL * s->ld;
+    double *losses = s->loss + g * in->K;
+    memset(grad, 0, (size_t)(n * C) * sizeof *grad);
+    for (int k = 0; k < in->K; k++) {
+        const InnerSpace *space = &in->space[k];
+        const int64_t d = space->Z.d;
+        panel_logits(logits, s->ld,
+                     panel_features(l->device, &space->Z, first, n, s->features + g * s->buffer),
+                     s->packed_W[k], space->head, n, C, d);
+        for (int64_t i = 0; i < n; i++)
+            losses[k] += add_row(grad + i * C, logits + i * s->ld, in->Y + (first + i) * C,
+                                 space->head + C * d, C, scale);
+    }
+    memcpy(l->grad_Y + first * C, grad, (size_t)(n * C) * sizeof *grad);
+}
+
+static void run_groups(const void *loop, int64_t begin, int64_t end, int thread) {
+    const LabelGrad *l = loop;
+    const int64_t B = l->in->B, groups = l->s->groups, panels = (B + PANEL - 1) / PANEL;
+    (void)thread;
+    for (int64_t g = begin; g < end; g++) {
+        for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
+        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
+             p++)
+            run_panel(l, g, p * PANEL, B - p * PANEL < PANEL ? B - p * PANEL : PANEL);
+    }
+}
+
+Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
+    REQUIRE(q, loss && grad_Y && in && in->scratch && heads_complete(in), "label_grad");
+    const int K = in->K;
+    const int64_t B = in->B, C = in->C;
+    const Scratch s = lay_out(in->scratch, K, in->space, C);
+    for (int k = 0; k < K; k++)
+        pack_weight(s.packed_W[k], in->space[k].Z.type, in->space[k].head, C, in->space[k].Z.d,
+                    q->device->pool);
+    threads_loop(q->device->pool, s.groups, 1, run_groups, &(LabelGrad){q->device, in, &s, grad_Y});
+    for (int k = 0; k < K; k++) {
+        double total = 0.0;
+        for (int64_t g = 0; g < s.groups; g++) total += s.loss[g * K + k];
+        loss[k] = (float)(total / (double)B);
+    }
+    return OK;
+}

@@ -1,0 +1,67 @@
+/*
+ * softmax.c - P[r,:] = softmax(logits[r,:]), and Y = 1/K sum_k P_k (paper Eq. 9)
+ *
+ * Cost     8 rows C bytes; (4K + 4)BC bytes. About 20 flops per exp.
+ * Mapping  rows over threads, classes in vectors.
+ */
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/gemm/vec_math.h"
+
+typedef struct {
+    float *P;
+    const float *logits;
+    int64_t C;
+} Softmax;
+
+static void softmax_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Softmax *s = loop;
+    const int64_t C = s->C;
+    (void)thread;
+    for (int64_t r = first; r < end; r++) {
+        const float *x = s->logits + r * C;
+        float *p = s->P + r * C, top = x[0], sum = 0.0f; /* p may be x */
+        SIMD(reduction(max : top))
+        for (int64_t c = 0; c < C; c++) top = x[c] > top ? x[c] : top;
+        SIMD(reduction(+ : sum))
+        for (int64_t c = 0; c < C; c++) {
+            p[c] = exp_f32(x[c] - top); /* the maximum taken out: exp cannot overflow */
+            sum += p[c];
+        }
+        const float scale = 1.0f / sum; /* sum >= 1: the maximum's own term */
+        for (int64_t c = 0; c < C; c++) p[c] *= scale;
+    }
+}
+
+Status cpu_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
+    REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
+    threads_loop(q->device->pool, rows, rows_run(C), softmax_rows, &(Softmax){P, logits, C});
+    return OK;
+}
+
+typedef struct {
+    float *Y;
+    const float *P;
+    int K;
+    int64_t n; /* elements of Y */
+} LabelMean;
+
+static void average(const void *loop, int64_t first, int64_t end, int thread) {
+    const LabelMean *m = loop;
+    float *Y = m->Y;
+    const float *P = m->P, share = 1.0f / (float)m->K;
+    const int64_t n = m->n;
+    const int K = m->K;
+    (void)thread;
+    SIMD()
+    for (int64_t i = first; i < end; i++) {
+        float sum = P[i];
+        for (int k = 1; k < K; k++) sum += P[k * n + i];
+        Y[i] = sum * share;
+    }
+}
+
+Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {
+    REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
+    threads_loop(q->device->pool, B * C, LOOP_RUN, average, &(LabelMean){Y, P, K, B * C});
+    return OK;
+}

@@ -1,0 +1,158 @@
+/*
+ * inner_mega.cu - the inner loop in one launch: M steps of all spaces without leaving the chip
+ *
+ *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
+ *
+ * Shapes   as inner_steps.cu.
+ * Cost     4BCd flops per step and space; two grid barriers a step, 1.2 us each (performance of
+ *          other GPUs' hand-written ones; not measured here), instead of two launches of 1.3 us and
+ *          their ramps.
+ * Mapping  blocks stay; what each does is numbered, and a block takes every gridDim.x-th number:
+ *
+ *              phase     items                                writes
+ *              rows      (space, 64 rows): residual.cuh       R, a loss
+ *              ----- grid barrier -----
+ *              pieces    (tile of W, piece of the batch)      partial gradients
+ *              ----- the pieces of each tile wait for one another -----
+ *              shares    of the same pieces: sum, Adam        W, m1, m2, the rounded W
+ *              ----- grid barrier -----
+ *
+ *          Items of all spaces stand in one list, so that blocks stay busy whatever the dimensions;
+ *          every block does its pieces before it waits for any tile: no order of blocks can lock.
+ *          Many classes on compute capability 9.0: inner_wgmma.cu.
+ * Needs    scratch (cuda_inner_scratch), a cooperative launch.
+ *          W, R and partial sums are written and read within the launch: never through const
+ *          __restrict__ or __ldg, whose loads are not coherent.
+ * History  First version: no batch in shared memory, Z comes from the L2 cache twice a step. Where that
+ *          costs most, with few classes in 16 bits, plan.h now says slab: inner_slab.cu.
+ */
+#include "kernels/cuda/inner/inner.cuh"
+
+template <class T> struct Mega {
+    InnerPhases<T> phases;
+    int64_t M;
+    unsigned *arrived; /* (1) zero at the start */
+};
+
+template <class T, class Rows, class S>
+__global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<T> mega) {
+    static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
+    const InnerPhases<T> &p = mega.phases;
+    const int K = p.finish.K, blocks = (int)residual_blocks(p.residual.B);
+    const int pieces = p.gradient.tiles * p.gradient.splits;
+    const Gradient<T> &gradient = p.gradient;
+    unsigned epoch = 0;
+
+    round_heads(p);
+    grid_barrier(mega.arrived, epoch);
+    for (int64_t m = 0; m < mega.M; m++) {
+        for (int item = blockIdx.x; item < K * blocks; item += gridDim.x)
+            residual_rows<T, Rows>(p.residual, p.residual.space[item / blocks], item % blocks);
+        grid_barrier(mega.arrived, epoch);
+
+        for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
+            const Piece piece = piece_at<T, S>(gradient, at);
+            gradient_product<T, S>(gradient, piece);
+            gradient_arrive(gradient, piece);
+        }
+        p.finish.begin(m);
+        for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
+            const Piece piece = piece_at<T, S>(gradient, at);
+            gradient_wait(gradient, piece, m);
+            gradient_share<T, S>(gradient, piece, p.finish);
+        }
+        p.finish.end(m);
+        if (m + 1 < mega.M) grid_barrier(mega.arrived, epoch);
+    }
+}
+
+/* --- on the host ------------------------------------------------------------------------------ */
+
+template <class F> auto with_residual_tile(int64_t C, F f) {
+    if (C <= 16) return f(ResidualTile16(), GradientTile16());
+    if (C <= 64) return f(ResidualTile64(), GradientTile64());
+    return f(ResidualTile128(), GradientTile128());
+}
+
+template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
+    const FusedScratch scratch =
+        lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
+    Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
+    const cudaError_t error = cudaMemsetAsync(mega.arrived, 0, sizeof *mega.arrived, q->stream);
+    if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
+    return with_residual_tile(in->C, [&](auto rows, auto shape) {
+        using Rows = decltype(rows);
+        using S = decltype(shape);
+        constexpr int forward = Gemm<T, Rows, ALONG, ALONG>::SHARED_BYTES;
+        constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
+        constexpr int shared = forward > backward ? forward : backward;
+        static_assert(shared <= TILED_SHARED, "plan.h says how much shared memory it may need");
+        const auto kernel = inner_mega_v1_tiled<T, Rows, S>;
+        const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
+        const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
+        if (st != OK) return st;
+        const int64_t rows_items = in->K * residual_blocks(in->B),
+                      pieces = (int64_t)mega.phases.gradient.tiles * mega.phases.gradient.splits,
+                      most = rows_items > pieces ? rows_items : pieces;
+        REQUIRE(q, resident >= 1, "inner_steps (mega)");
+        double features = 0.0;
+        for (int k = 0; k < in->K; k++) features += (double)in->space[k].Z.d;
+        cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
+             (double)sizeof(typename T::Element) * (double)in->B * features);
+        return launch_with(q, COOPERATIVE, (inner_mega_v1_tiled<T, Rows, S>),
+                           dim3((unsigned)(resident < most ? resident : most)), S::THREADS, shared,
+                           mega);
+    });
+}
+
+/* What plan.h is asked of a call. */
+struct Asked {
+    PlanDevice device;
+    PlanJob jobs[PLAN_MAX_JOBS];
+    DType type;
+    bool tf32;
+};
+static Asked asked_of(const Device *device, const InnerSteps *in) {
+    const Batch &Z = in->space[0].Z;
+    const int sms = in->beside > 1 ? device->sms / in->beside : device->sms;
+    Asked a = {plan_device_like(sms > 0 ? sms : 1, device->shared_per_block, device->capability),
+               {},
+               Z.type,
+               Z.tf32};
+    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
+    return a;
+}
+
+InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
+    InnerOutlook out = {1, ""};
+    const Asked a = asked_of(device, in);
+    Plan plan;
+    Error err;
+    if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
+        plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
+        return out;
+    out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
+    if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
+        snprintf(out.note, sizeof out.note,
+                 "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
+                 "loop runs in tiles",
+                 plan.cluster);
+    return out;
+}
+
+Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
+    const Asked a = asked_of(device, in);
+    return plan_inner(out, &a.device, a.jobs, in->K, a.type, a.tf32, err);
+}
+
+Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
+    Plan plan;
+    const Status st = inner_plan(&plan, q->device, in, &q->error);
+    if (st != OK) return q->status = st;
+    if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
+    /* asked for by name, it fails where a device holds no cluster */
+    if (plan.form == PLAN_WGMMA && wide_sizes(in) &&
+        (in->tier == INNER_MEGA || wide_clusters(plan) >= 1))
+        return wide_steps(q, in, plan);
+    return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
+}

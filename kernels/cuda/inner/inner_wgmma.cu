@@ -1,0 +1,232 @@
+/*
+ * inner_wgmma.cu - the inner loop in one launch for many classes: compute capability 9.0, 16 bits
+ *
+ *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
+ *
+ * Shapes   as inner_steps.cu; 32 < C <= 2048, Z of float16 or bfloat16.
+ * Cost     4BCd flops per step and space. C 1000, B 10000, d 768, predicted on an H200: 15.4 GFLOP a
+ *          phase are 19 us at 795 TFLOP/s; rows are 79 items over 33 clusters, so 3 rounds (80 %).
+ * Mapping  blocks stay, in clusters of 1, 2, 4 or 8, as many as hold all classes, 256 a block:
+ *
+ *              phase     items                                 writes
+ *              rows      (space, 128 rows) a cluster           R, a loss
+ *                        Z of the rows is loaded once and multicast; a row's maxima, sums, label mass
+ *                        and loss are exchanged through the cluster's shared memory: 16 bytes a block
+ *              ----- grid barrier -----
+ *              pieces    (256 features, piece of the batch) a cluster, 128 classes a block: partial
+ *                        gradients (wide_gradient.cuh); Z is loaded once and multicast
+ *              ----- the pieces of each tile wait for one another -----
+ *              shares    gradient.cuh: sum, Adam               W, m1, m2, the rounded W
+ *              ----- grid barrier -----
+ *
+ *          To 128 classes a block has whole rows, a cluster 1, 2 or 4 x 128 rows, for which it loads W
+ *          once; the pieces of the gradient are then the blocks' own.
+ *          wgmma.cuh has the product of both. Logits never leave the registers.
+ * Needs    scratch (cuda_inner_scratch), a cooperative launch of clusters. R and the rounded W are
+ *          stored ordinarily and loaded by the TMA: fenced by both sides.
+ * Budget   shared memory: ring 4 x 48 KB, exchange 4 KB, losses: 200896 of 232448 bytes. Registers:
+ *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
+ * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as 384 have
+ *          (a quarter of the file is shared by every fourth warp): it spilled 1.7 KB.
+ *          v3.1 33 to 128 classes, tiles of 64 or 128, W shared by multicast: predicted at C 100, d 768 +
+ *          1536 on an H200, 0.361 ms of steps instead of 0.557. The gradient's Z shared in clusters that
+ *          split the classes: at C 1000 a gradient of 60 us instead of 101.
+ *          To try: more rows a cluster at C 1000, so that W is loaded less often.
+ */
+#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/train/wide_logits.cuh"
+
+template <class T> struct Wide {
+    InnerPhases<T> phases;
+    int M;
+    unsigned *arrived; /* (1) zero at the start */
+    WideLogits logits;
+    CUtensorMap R[MAX_SPACES];
+};
+
+/* The sums of columns lie where rows' parts lay before. */
+static_assert(WIDE_GRADIENT_SHARED <= WIDE_LOGITS_SHARED, "shared memory of both phases");
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+/* R of row h = share times the exponentials, minus the labels. Lanes swap pairs with their neighbour,
+ * so that four of them store the 16 classes of two fragments, a whole sector:
+ *
+ *     lane        0            1             2            3
+ *     has      0,1 8,9      2,3 10,11     4,5 12,13    6,7 14,15      (classes of the 16)
+ *     stores   0 ... 3      8 ... 11      4 ... 7      12 ... 15 */
+template <class T> struct ResidualEnd {
+    static constexpr bool LABELS = true, EXPONENTIALS = true;
+    const Residual<T> &r;
+
+    __device__ double *losses(int k) const {
+        return r.space[k].loss_partial;
+    }
+    template <int COLS, class Label>
+    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                          const float (&d)[COLS / 2], int h, const RowPart &part,
+                                          const RowPart &row, Label label) const {
+        const bool odd = at.t % 2 == 1;
+        const float share =
+            row.mass / row.sum * (RowPlace<COLS>::SPLITS ? expf(part.top - row.top) : 1.0f);
+        const int64_t own = at.class0 - 2 * at.t + at.t / 2 * 4 + (odd ? 8 : 0);
+        const int left = at.row(h) < a.B ? (int)(r.stride - own) : 0; /* a multiple of 4 */
+        typename T::Element *R = r.space[k].R + at.row(h) * r.stride + own;
+        int classes = at.classes;
+        UNROLL
+        for (int j = 0; j < COLS / 8; j += 2) {
+            uint32_t pair[2] = {0, 0};
+            keep_order(classes);
+            UNROLL
+            for (int i = 0; i < 4; i++) {
+                const int c = 8 * (j + i / 2) + i % 2, from = 4 * (j + i / 2) + 2 * h + i % 2;
+                const float y = c < classes ? label(from, c) : 0.0f, x = d[from] * share - y;
+                pair[i / 2] |= (uint32_t)from_float<T>(x * r.residual_scale) << 16 * (i % 2);
+            }
+            const uint32_t other = __shfl_xor_sync(ALL_LANES, odd ? pair[0] : pair[1], 1);
+            if (8 * j < left)
+                *(uint2 *)(R + 8 * j) =
+                    odd ? make_uint2(other, pair[1]) : make_uint2(pair[0], other);
+        }
+    }
+};
+
+/* --- the kernel ------------------------------------------------------------------------------- */
+
+/* A barrier of the grid behind which the TMA may load what was stored before it; `before` barriers came
+ * before: counted, not kept, for registers are few. */
+__device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
+    unsigned epoch = gridDim.x * (unsigned)before;
+    fence_proxy_async_global(); /* as the writer */
+    grid_barrier(arrived, epoch);
+    if (threadIdx.x != WIDE_CONSUMERS) return;
+    fence_proxy_async_global(); /* as the reader */
+    fence_proxy_async();        /* the ring was Adam's for a while */
+}
+
+/* All steps, of the threads that load or of those that multiply. */
+template <class T, int COLS, bool LOADS>
+__device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
+    const InnerPhases<T> &p = wide.phases;
+    const Gradient<T> &gradient = p.gradient;
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    const ResidualEnd<T> rows_end = {p.residual};
+    Ring ring;
+    for (int m = 0; m < wide.M; m++) {
+        ring.stage = 0; /* the same in all blocks of a cluster */
+        wide_rows<T, COLS, LOADS>(wide.logits, rows_end, ring);
+        wide_barrier(wide.arrived, 2 * m + 1);
+
+        int together = 1;
+        if constexpr (SPLITS) {
+            together = (int)cluster_size();
+            keep_order(together); /* the deal is not kept while rows are multiplied */
+        }
+        const WideDeal deal(gradient, together);
+        for (int at = deal.own; at < deal.items; at += deal.workers)
+            wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(gradient, deal, at, wide.R,
+                                                                wide.logits.Z, ring);
+        if constexpr (!LOADS) {
+            barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
+            p.finish.prepare(m);
+            wide_shares(gradient, deal, m, p.finish);
+            p.finish.end(m);
+        }
+        if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
+    }
+}
+
+/* COLS: classes of a block's logits. */
+template <class T, int COLS>
+__global__ void __launch_bounds__(WIDE_THREADS, 1)
+    inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
+#if HAS_WGMMA
+    Ring::begin();
+    round_heads(wide.phases);
+    wide_barrier(wide.arrived, 0);
+    if (threadIdx.x >= WIDE_CONSUMERS) {
+        registers_give<LOADER_REGISTERS>();
+        wide_loop<T, COLS, true>(wide);
+    } else {
+        registers_take<CONSUMER_REGISTERS>();
+        wide_loop<T, COLS, false>(wide);
+    }
+    __syncwarp();
+    cluster_sync(); /* a block's last stages are released to the others, who must still be there */
+#else
+    __trap(); /* the host launches it on 9.0 alone */
+#endif
+}
+
+/* --- on the host ------------------------------------------------------------------------------ */
+
+template <class T, int COLS>
+static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
+    const char *what = "inner_steps (mega, clusters)";
+    const auto kernel = inner_mega_v3_wgmma<T, COLS>;
+    const int size = plan.cluster;
+    const FusedScratch scratch =
+        lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
+    Wide<T> wide = {};
+    wide.phases = inner_phases<T>(in, scratch);
+    wide.M = (int)in->M;
+    wide.arrived = scratch.arrived;
+    wide.phases.finish.loss_blocks = ceil_div(in->B, WideTile::ROWS);
+    wide.logits.K = in->K;
+    wide.logits.B = in->B;
+    wide.logits.C = in->C;
+    wide.logits.Y = in->Y;
+    double features = 0.0;
+    for (int k = 0; k < in->K; k++) {
+        const ResidualSpace<T> &s = wide.phases.residual.space[k];
+        const int64_t stride = wide.phases.residual.stride;
+        features += (double)s.Z.width;
+        wide.logits.order[k] = plan.order[k];
+        REQUIRE(q,
+                wide_space(&wide.logits, k, s.Z, s.W, s.bias) &&
+                    tensor_map(&wide.R[k], s.R, in->C, in->B, stride, 64, 64),
+                "inner_steps (tensor maps)");
+    }
+    int clusters = 0;
+    const cudaError_t asked =
+        resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_LOGITS_SHARED);
+    if (asked != cudaSuccess) return cuda_queue_error(q, what, asked);
+    if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
+    const bool splits = RowPlace<COLS>::SPLITS;
+    const int together = splits ? size : 1;
+    wide_plan(&wide.phases.gradient, (int64_t)clusters * size, together, scratch.gradient);
+    const int64_t row_blocks = ceil_div(in->B, WideTile::ROWS),
+                  pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
+                  rows = in->K * (splits ? row_blocks : ceil_div(row_blocks, size)) * size,
+                  most = round_up(rows > pieces ? rows : pieces, size),
+                  blocks = (int64_t)clusters * size < most ? (int64_t)clusters * size : most;
+    cudaError_t error = cudaMemsetAsync(wide.arrived, 0, sizeof *wide.arrived, q->stream);
+    if (error == cudaSuccess)
+        error = cudaMemsetAsync(scratch.gradient, 0,
+                                (size_t)wide.phases.gradient.tiles * sizeof(unsigned), q->stream);
+    if (error != cudaSuccess) return cuda_queue_error(q, what, error);
+    cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
+         2.0 * (double)in->B * features);
+    return launch_with(q, COOPERATIVE | clusters_of(size), (inner_mega_v3_wgmma<T, COLS>),
+                       dim3((unsigned)blocks), WIDE_THREADS, WIDE_LOGITS_SHARED, wide);
+}
+
+bool wide_sizes(const InnerSteps *in) {
+    return in->M <= INT32_MAX / 2 && in->B <= INT32_MAX - 1024 && largest_d(in) <= INT32_MAX - 256;
+}
+
+int wide_clusters(const Plan &plan) {
+    int clusters = 0;
+    const cudaError_t asked = with_wide_tile(plan, [&](auto cols) {
+        return resident_clusters(&clusters, inner_mega_v3_wgmma<Fp16, cols()>, plan.cluster,
+                                 WIDE_THREADS, WIDE_LOGITS_SHARED);
+    });
+    return asked == cudaSuccess ? clusters : 0;
+}
+
+Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan) {
+    return with_wide_tile(plan, [&](auto cols) {
+        if (in->space[0].Z.type == DTYPE_F16) return wide_launch<Fp16, cols()>(q, in, plan);
+        return wide_launch<Bf16, cols()>(q, in, plan);
+    });
+}

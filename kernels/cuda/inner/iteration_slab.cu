@@ -1,0 +1,361 @@
+/*
+ * iteration_slab.cu - a whole outer iteration of one space in one launch, for few classes
+ *
+ *     Z = rows of the features;  Y = softmax(theta(Z)),  P_bar = mean_b Y           (Eq. 9)
+ *     M times (W, b) <- Adam of CE(W(Z), Y)                                          (Eq. 13)
+ *     L = log_softmax(W(Z)),  q = -L/B + gamma (ln P_bar + 1)/B,  R = Y (q - sum_c Y q),
+ *     theta <- Adam of (R^T Z, sums of R) through weight norm                        (Eq. 12)
+ *
+ * Shapes   as inner_slab.cu and task_step.cu, K = 1: then Y is P.
+ * Cost     (4M + 6)BCd flops; the batch comes once, from the features themselves. What decides, CIFAR-10
+ *          (d 768, B 10000, C 10, M 10) on an H200, predicted us, beside the launches of their own:
+ *
+ *                                     here   apart
+ *              gather, load            4.9    11.0   HBM once, instead of L2 in, out and in again
+ *              labels                  2.6     9.6   the forward of inner_slab.cu
+ *              10 steps               58.1    58.1
+ *              head forward, R^T Z     2.5    13.3
+ *              sums, barrier           3.0     4.8
+ *              weight norm, Adam       2.1     2.7   with a barrier
+ *
+ * Mapping  the rows of the batch lie in shared memory as inner_slab.cu has them, and meet one linear layer
+ *          after the other:
+ *
+ *              v, g -> W of theta (every CTA computes all)  | visit rows: Y, its columns' sums
+ *              M steps of the head (slab_step)              | two barriers each
+ *              P_bar from all CTAs' sums, its slopes        | visit rows: L, R, R^T Z
+ *              barrier | slices of the gradient, summed in order | barrier
+ *              a CTA per class: gradient through weight norm, Adam (task_adam.cuh)
+ *
+ *          Y is in global memory, but read by the thread that wrote it. The first barrier of the head's
+ *          steps is also that of the columns' sums.
+ *          R is not bounded. In float16 a piece of rows is multiplied by the power of two that brings the
+ *          largest of the CTA so far to [2^14, 2^15); where that falls, the gradient so far is
+ *          multiplied too. Partial sums are divided by it again: all exactly.
+ * Needs    a plan that says PLAN_SLAB, one sweep of the gradient (d <= 1536 at 16 classes, 768 at 32), a
+ *          cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
+ *          What is written and read within the launch is never read through const __restrict__ or __ldg.
+ * History  Not measured yet. Predicted 104.5 -> 78 us an iteration, 18 launches -> 5.
+ *          Dropped on paper: spaces side by side, whose Y and L need two more barriers of all of them;
+ *          in turn, which would load every slab three times.
+ *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
+ */
+#include "kernels/cuda/train/residual_scale.cuh"
+#include "kernels/cuda/inner/slab_steps.cuh"
+#include "kernels/cuda/train/task_adam.cuh"
+
+static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many");
+
+template <class T> struct SlabIteration {
+    Slab<T> inner; /* one job */
+    float *task, *task_m1, *task_m2;
+    const int64_t *task_step;
+    double task_lr;
+    float weight; /* gamma/B */
+    const float *prior;
+    float *Y, *P_bar, *entropy, *loss;
+    float *columns; /* (count, C) sums of Y over a CTA's rows */
+    float *grad;    /* (linear_size) */
+};
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* W = g v/|v|, rounded, and the bias: all classes, a warp each. */
+template <class T> __device__ void task_weights(const SlabIteration<T> &a, const SlabJob<T> &j) {
+    using Element = typename T::Element;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, across = j.units * SLAB_TILE;
+    const int C = a.inner.C;
+    Element *W = shared_mem<Element>(0);
+    for (int c = warp; c < C; c += SLAB_WARPS) {
+        const float *v = a.task + c * j.d;
+        double square = 0.0;
+        for (int i = lane; i < j.d; i += WARP) square += (double)v[i] * (double)v[i];
+        const float scale = (float)((double)a.task[C * j.d + C + c] / sqrt(warp_sum(square)));
+        for (int i = lane; i < across; i += WARP)
+            W[c * j.stride + i] = i < j.d ? T::from(scale * v[i] * j.unit) : (uint16_t)0;
+    }
+    if ((int)threadIdx.x < C)
+        shared_mem<SlabSmall>(j.at_small)->bias[threadIdx.x] = a.task[C * j.d + threadIdx.x];
+}
+
+/* Logits become labels. */
+template <class T, int CT> struct SlabLabelling {
+    float *Y;
+    float column[CT / 2]; /* sums over this lane's rows */
+
+    __device__ __forceinline__ void load(int64_t) {}
+    __device__ __forceinline__ void finish(const SlabCta<T, CT> &s, int tiles, int64_t b,
+                                           bool has_row, typename T::Element *) {
+        if (!has_row) return;
+        float x[CT / 2], sum = 0.0f;
+        const float top = slab_row<T, CT>(s.j, s.C, tiles, x);
+        UNROLL
+        for (int i = 0; i < CT / 2; i++) {
+            x[i] = expf(x[i] - top); /* 0 beyond C */
+            sum += x[i];
+        }
+        const float scale = 1.0f / group_sum<2>(sum);
+        UNROLL
+        for (int i = 0; i < CT / 2; i++) {
+            const int c = SlabLabels<CT>::class_of(i);
+            if (b >= s.B || c >= s.C) continue;
+            Y[b * s.C + c] = x[i] * scale;
+            column[i] += x[i] * scale;
+        }
+    }
+    /* Into `columns` (C): over lanes of a class, then warps in order. */
+    __device__ __forceinline__ void store(const SlabCta<T, CT> &s, float *columns) {
+        const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+        float *sums = shared_mem<float>(s.j.at_logits); /* (SLAB_WARPS, CT) */
+        UNROLL
+        for (int i = 0; i < CT / 2; i++) {
+            UNROLL
+            for (int with = 2; with < WARP; with *= 2)
+                column[i] += __shfl_xor_sync(ALL_LANES, column[i], with);
+            if (lane < 2) sums[warp * CT + SlabLabels<CT>::class_of(i)] = column[i];
+        }
+        __syncthreads();
+        if ((int)threadIdx.x >= s.C) return;
+        float sum = 0.0f;
+        for (int w = 0; w < SLAB_WARPS; w++) sum += sums[w * CT + threadIdx.x];
+        columns[threadIdx.x] = sum;
+    }
+};
+
+/* --- outer gradient --------------------------------------------------------------------------- */
+
+/* The slopes of the entropy, from the columns' sums of all CTAs, which have met since; the first CTA
+ * leaves P_bar (over the prior, if there is one) and its entropy. */
+template <class T> __device__ void entropy_slopes(const SlabIteration<T> &a, const SlabJob<T> &j) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, C = a.inner.C;
+    SlabSmall *small = shared_mem<SlabSmall>(j.at_small);
+    double entropy = 0.0;
+    for (int c = warp; c < C; c += SLAB_WARPS) {
+        double sum = 0.0;
+        for (int i = lane; i < j.count; i += WARP) sum += (double)a.columns[i * C + c];
+        const double p = warp_sum(sum) / (double)a.inner.B;
+        const float over = a.prior ? (float)p / a.prior[c] : (float)p;
+        if (p > 0.0) entropy -= p * log(p);
+        if (lane == 0) small->slope[c] = over > 0.0f ? a.weight * (logf(over) + 1.0f) : 0.0f;
+        if (lane == 0 && blockIdx.x == 0) a.P_bar[c] = over;
+    }
+    if (blockIdx.x != 0) return;
+    entropy = block_sum<SLAB_THREADS>(lane == 0 ? entropy : 0.0, small->loss);
+    if (threadIdx.x == 0) *a.entropy = (float)entropy;
+}
+
+/* Logits of the head become the task encoder's residuals. */
+template <class T, int CT> struct SlabTask {
+    static constexpr int OWN = SlabLabels<CT>::OWN;
+    static constexpr bool SCALES = std::is_same<T, Fp16>::value;
+    const float *Y;
+    int C;
+    int64_t B;
+    double loss;
+    float most, scale; /* the largest |R| so far, and what R is multiplied by */
+    SlabLabels<CT> labels;
+
+    __device__ __forceinline__ void load(int64_t b) {
+        labels.load(Y, b, B, C);
+    }
+    __device__ __forceinline__ void finish(SlabCta<T, CT> &s, int tiles, int64_t b, bool has_row,
+                                           typename T::Element *R) {
+        SlabSmall *small = s.small(s.j);
+        float x[OWN], largest = 0.0f;
+        const bool inside = has_row && b < B;
+        if (has_row) {
+            const float top = slab_row<T, CT>(s.j, C, tiles, x), share = 1.0f / (float)B;
+            float sum = 0.0f, mass = 0.0f, dot = 0.0f, mean = 0.0f;
+            UNROLL
+            for (int i = 0; i < OWN; i++) sum += expf(x[i] - top); /* 0 beyond C */
+            const float log_sum = logf(group_sum<2>(sum));
+            UNROLL
+            for (int i = 0; i < OWN; i++) {
+                const int c = SlabLabels<CT>::class_of(i);
+                if (c >= C) continue;
+                const float below = x[i] - top;
+                mass += labels.y[i];
+                dot += labels.y[i] * below;
+                x[i] = (log_sum - below) * share + small->slope[c]; /* q */
+                mean += labels.y[i] * x[i];
+            }
+            mass = group_sum<2>(mass);
+            dot = group_sum<2>(dot);
+            mean = group_sum<2>(mean);
+            UNROLL
+            for (int i = 0; i < OWN; i++) {
+                if (SlabLabels<CT>::class_of(i) >= C) continue;
+                x[i] = labels.y[i] * (x[i] - mean);
+                largest = fmaxf(largest, fabsf(x[i]));
+            }
+            if (inside && threadIdx.x % 2 == 0) loss += (double)(mass * log_sum - dot);
+        }
+        if constexpr (SCALES) rescale(s, largest);
+        if (has_row) slab_leave<T, CT>(R, C, inside, [&](int i) { return x[i] * scale; });
+    }
+    /* A piece whose largest is that: all threads. */
+    __device__ __forceinline__ void rescale(SlabCta<T, CT> &s, float largest) {
+        SlabSmall *small = s.small(s.j);
+        most = fmaxf(most, block_max<SLAB_THREADS>(largest, small->most));
+        const float now = scale_of(__float_as_uint(most));
+        if (now == scale) return;
+        s.gradient.multiply(now / scale);
+        if (threadIdx.x < WARP) small->grad_bias[threadIdx.x] *= now / scale;
+        scale = now;
+    }
+};
+
+/* The gradient's sums are kept. */
+struct SlabGradientEnd {
+    float *grad;
+    __device__ __forceinline__ void load(int) {}
+    __device__ __forceinline__ void finish(int i, float sum) {
+        grad[i] = sum;
+    }
+    __device__ __forceinline__ void publish(int, bool) const {}
+};
+
+/* --- the iteration ---------------------------------------------------------------------------- */
+
+template <class T, int CT>
+__global__ void __launch_bounds__(SLAB_THREADS, 1)
+    iteration_mega_v1_slab(const SlabIteration<T> a) {
+    const SlabJob<T> &j = a.inner.job[0];
+    const int C = a.inner.C, M = a.inner.M;
+    SlabCta<T, CT> s(j, blockIdx.x, C, a.inner.B, M + 2);
+
+    slab_begin(s);
+    task_weights(a, j);
+    cp_async_wait<0>();
+    __syncthreads();
+    SlabLabelling<T, CT> labelling = {a.Y, {}};
+    slab_visit(s, SlabPurpose{true, false, false, 0, 0}, labelling);
+    labelling.store(s, a.columns + s.own * C);
+
+    for (int m = 0; m < M; m++) {
+        slab_step(a.inner, s, m);
+        slab_barrier(j, s.epoch, (double *)NULL);
+    }
+
+    slab_weights(j, C, false);
+    entropy_slopes(a, j);
+    cp_async_wait<0>();
+    __syncthreads();
+    const SlabPurpose gradient = slab_gradient_of<SlabGradient<T, CT>::UNITS>(0, j.units, true);
+    SlabTask<T, CT> task = {a.Y, C, a.inner.B, 0.0, 0.0f, 1.0f, {}};
+    slab_visit(s, gradient, task);
+    slab_store(s, gradient, 1.0f / task.scale);
+    const double loss = slab_meet(s, task.loss);
+    if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP)
+        *a.loss = (float)(loss / (double)a.inner.B);
+    for (int m = threadIdx.x; m < M && s.own == 0 && a.inner.losses; m += SLAB_THREADS)
+        a.inner.losses[m] = (float)(j.losses[m] / (double)a.inner.B);
+    slab_slice(j, C, s.own, SlabGradientEnd{a.grad});
+    slab_barrier(j, s.epoch, (double *)NULL);
+
+    for (int c = s.own; c < C; c += j.count) {
+        task_adam(a.task, a.task_m1, a.task_m2, a.grad, C, j.d, c, a.task_lr, *a.task_step);
+        __syncthreads(); /* what it shares gives way to the next one's */
+    }
+    cp_async_wait<0>(); /* empty groups alone */
+}
+
+/* --- on the host ------------------------------------------------------------------------------ */
+
+struct IterationScratch {
+    SlabScratch slab;
+    float *columns, *grad;
+    int64_t bytes;
+};
+static IterationScratch lay_out(void *scratch, int64_t B, int64_t C, int64_t d) {
+    IterationScratch s = {};
+    s.slab = lay_out_slab(scratch, 1, B, C, d);
+    Pieces pieces = {scratch, round_up(s.slab.bytes, 64)};
+    s.columns = pieces.take<float>(SLAB_MOST_BLOCKS * C * 4);
+    s.grad = pieces.take<float>(linear_size(C, d) * 4);
+    s.bytes = pieces.bytes;
+    return s;
+}
+
+int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d) {
+    return dtype_bytes(type) == 2 && C <= SLAB_MOST_CLASSES ? lay_out(NULL, B, C, d).bytes : 0;
+}
+
+/* f(type, classes in whole fragments). */
+template <class F> static auto with_slab_tile(const InnerSteps *in, F f) {
+    using Classes16 = std::integral_constant<int, 16>;
+    using Classes32 = std::integral_constant<int, 32>;
+    const bool half = in->space[0].Z.type == DTYPE_F16;
+    if (SLAB_CLASSES(in->C) == 16) return half ? f(Fp16(), Classes16()) : f(Bf16(), Classes16());
+    return half ? f(Fp16(), Classes32()) : f(Bf16(), Classes32());
+}
+
+/* False: the kernel does not serve them. */
+static bool plan_iteration(Plan *plan, const Device *device, const InnerSteps *heads) {
+    Error err;
+    if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_JOBS ||
+        inner_plan(plan, device, heads, &err) != OK || !plan_at_once(plan, heads->M))
+        return false;
+    return with_slab_tile(heads, [&](auto type, auto classes) {
+        return resident_blocks(device, iteration_mega_v1_slab<decltype(type), classes.value>,
+                               SLAB_THREADS, (int)plan->shared) >= plan->blocks;
+    });
+}
+
+bool cuda_iteration_fits(const Device *device, const InnerSteps *heads) {
+    Plan plan;
+    return plan_iteration(&plan, device, heads);
+}
+
+template <class T>
+static SlabIteration<T> arguments(const TaskSteps *s, const InnerSteps *heads, const Plan &plan,
+                                  const IterationScratch &scratch, const float *prior) {
+    SlabIteration<T> a = {};
+    const TaskSpace *space = &s->space[0];
+    a.inner = slab_arguments<T>(heads, plan, scratch.slab);
+    a.inner.M = (int)heads->M;
+    a.inner.losses = heads->losses;
+    a.inner.Y = a.Y = s->Y;
+    a.task = space->task, a.task_m1 = space->m1, a.task_m2 = space->m2;
+    a.task_step = s->step, a.task_lr = s->lr;
+    a.weight = (float)(s->gamma / (double)s->B);
+    a.prior = prior;
+    a.P_bar = s->P_bar, a.entropy = s->entropy, a.loss = s->loss;
+    a.columns = scratch.columns, a.grad = scratch.grad;
+    return a;
+}
+
+/* Whether the kernel can read the rows where they lie. */
+static bool as_they_lie(Device *device, const Batch &Z, const Features *from) {
+    return from->type == Z.type && Z.exponent == 0 && !from->swapped && from->d % 8 == 0 &&
+           aligned_16(from->data) && !cuda_features_remote(device, from);
+}
+
+Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, const Features *from,
+                      const int64_t *rows, const float *prior) {
+    Plan plan;
+    REQUIRE(q,
+            tasks_complete(s, batch_servable) && heads_match(s, heads) && heads->step &&
+                heads->space[0].m1 && heads->space[0].m2 && (!rows || from) &&
+                plan_iteration(&plan, q->device, heads),
+            "iteration");
+    const Batch &Z = s->space[0].Z;
+    const bool direct = rows && as_they_lie(q->device, Z, from);
+    if (rows && !direct) cuda_gather(q, &Z, from, rows, s->B);
+    const IterationScratch scratch = lay_out(s->scratch, s->B, s->C, Z.d);
+    return with_slab_tile(heads, [&](auto type, auto classes) {
+        using T = decltype(type);
+        SlabIteration<T> a = arguments<T>(s, heads, plan, scratch, prior);
+        SlabJob<T> &j = a.inner.job[0];
+        if (direct) {
+            j.Z = (const typename T::Element *)from->data;
+            j.row = from->d, j.N = from->N, j.chosen = rows;
+        }
+        const cudaError_t error = cudaMemsetAsync(j.arrived, 0, sizeof *j.arrived, q->stream);
+        if (error != cudaSuccess) return cuda_queue_error(q, "iteration", error);
+        const double BCd = (double)s->B * (double)s->C * (double)Z.d;
+        cost(q, (4.0 * (double)heads->M + 6.0) * BCd, 2.0 * (double)s->B * (double)Z.d);
+        return launch_with(q, COOPERATIVE, (iteration_mega_v1_slab<T, classes.value>),
+                           dim3((unsigned)plan.blocks), SLAB_THREADS, (int)plan.shared, a);
+    });
+}

@@ -1,0 +1,415 @@
+/*
+ * slab.cuh - what one CTA of the slab form does with its rows: copies, forward, softmax, gradient
+ *
+ * What the CTAs do together: slab_steps.cuh. Cost and pictures: inner_slab.cu.
+ */
+#ifndef TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
+#define TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
+
+#include "kernels/cuda/inner/inner.cuh"
+
+/* --- arguments -------------------------------------------------------------------------------- */
+
+template <class T> struct SlabJob {
+    const typename T::Element *Z; /* (N, row) */
+    const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
+    int64_t row, N;
+    int d;
+    float unit; /* Z times it are the features, W is multiplied by it */
+    float *head, *m1, *m2;
+    typename T::Element *W; /* (C, 16 units) the rounded W, zeros behind */
+    float *partial;         /* (count, floats) gradient (C, 16 units), then bias */
+    double *loss, *losses;  /* (count) of this step; (M) of the steps of this launch */
+    unsigned *arrived;      /* zero at the start */
+    int first, count;       /* CTAs */
+    int rows, resident, group, stage, stages, passes, stride, units;
+    int at_slab, at_logits, at_R, at_small; /* W lies at 0 */
+};
+
+template <class T> struct Slab {
+    SlabJob<T> job[PLAN_MAX_JOBS];
+    int jobs, C;
+    int64_t B;
+    int M;
+    int64_t done; /* steps of this launch; of earlier launches of the same call */
+    const float *Y;
+    const int64_t *step;
+    double lr;
+    float scale;        /* of gradients: 1 / (residual_scale B) */
+    float *losses;      /* (M) or NULL */
+    unsigned *finished; /* jobs; zero at the start */
+};
+static_assert(sizeof(Slab<Fp16>) <= 4096, "parameters of a kernel");
+
+/* What stands in the small piece of shared memory. */
+struct SlabSmall {
+    float bias[SLAB_MOST_CLASSES];
+    float grad_bias[SLAB_MOST_CLASSES]; /* so far, of warp 0 */
+    float slope[SLAB_MOST_CLASSES];     /* of the entropy: iteration_slab.cu */
+    float most[SLAB_WARPS];
+    double loss[SLAB_WARPS];
+    AdamStep adam;
+    unsigned before;
+};
+static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "plan.h counts with it");
+
+/* Floats of one CTA's partial sums: a multiple of 4. */
+__host__ __device__ constexpr int64_t slab_floats(int64_t C, int64_t units) {
+    return C * units * SLAB_TILE + round_up(C, 4);
+}
+
+/* --- pieces of rows --------------------------------------------------------------------------- */
+
+/* Which rows a CTA has, and how they are cut. */
+struct SlabRows {
+    int have;           /* rows, in whole tiles; those beyond the batch are zeros */
+    int resident;       /* of them */
+    int stays, streams; /* pieces of either kind */
+    int lead;           /* streamed pieces that come before the resident ones */
+    int64_t first;      /* row of the batch */
+};
+
+/* One piece: rows [begin, begin + 16 tiles) of the CTA, at `data` in shared memory. */
+struct SlabPiece {
+    int begin, tiles;
+    bool streamed;
+};
+
+template <class T>
+__device__ __forceinline__ SlabRows slab_rows(const SlabJob<T> &j, int own, int64_t B) {
+    SlabRows r;
+    r.first = (int64_t)own * j.rows;
+    const int64_t left = B - r.first;
+    r.have = left <= 0 ? 0 : left < j.rows ? (int)round_up(left, SLAB_TILE) : j.rows;
+    r.resident = j.resident < r.have ? j.resident : r.have;
+    r.stays = (r.resident + j.group - 1) / j.group;
+    r.streams = r.have > r.resident ? (r.have - r.resident + j.stage - 1) / j.stage : 0;
+    r.lead = j.stages < r.streams ? j.stages : r.streams;
+    return r;
+}
+
+/* The v-th visit: as many streamed pieces as there are slots, for those are there; the resident ones,
+ * while the slots are refilled; the other streamed ones. */
+template <class T>
+__device__ __forceinline__ SlabPiece slab_piece(const SlabJob<T> &j, const SlabRows &r, int v) {
+    SlabPiece p;
+    const bool stays = v >= r.lead && v < r.lead + r.stays;
+    const int i = stays ? v - r.lead : v < r.lead ? v : v - r.stays;
+    const int size = stays ? j.group : j.stage, end = stays ? r.resident : r.have;
+    p.streamed = !stays;
+    p.begin = (stays ? 0 : r.resident) + i * size;
+    p.tiles = ((end - p.begin < size ? end - p.begin : size)) / SLAB_TILE;
+    return p;
+}
+
+/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 unit, 16 unit_end). A row
+ * that does not exist is NaN, as gather has it. */
+template <class T>
+__device__ void slab_load(const SlabJob<T> &j, const SlabRows &r, int64_t B,
+                          typename T::Element *to, int begin, int count, int unit, int unit_end) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    for (int base = warp; base < count; base += SLAB_THREADS) {
+        /* the lane's own of the warp's next 32 rows: their numbers are under way together */
+        const int own = base + SLAB_WARPS * lane;
+        int64_t source = r.first + begin + own;
+        if (j.chosen) source = own < count && source < B ? j.chosen[source] : 0;
+        for (int n = 0; n < WARP && base + SLAB_WARPS * n < count; n++) {
+            const int i = base + SLAB_WARPS * n;
+            const bool inside = r.first + begin + i < B;
+            const int64_t row = __shfl_sync(ALL_LANES, source, n);
+            const bool known = !inside || (row >= 0 && row < j.N);
+            for (int c = 2 * unit + lane; c < 2 * unit_end; c += WARP) {
+                const int left = inside && known ? j.d - 8 * c : 0;
+                const int bytes = left >= 8 ? 16 : left > 0 ? left * 2 : 0;
+                if (known)
+                    cp_async_16(to + i * j.stride + 8 * c, bytes ? j.Z + row * j.row + 8 * c : j.Z,
+                                bytes);
+                else to[i * j.stride + 8 * c] = T::from(NAN);
+            }
+        }
+    }
+}
+
+/* Features of a sweep of the gradient, and of them a warp's. */
+template <int UNITS> __device__ __forceinline__ int pass_begin(int pass) {
+    return pass * SLAB_WARPS * UNITS;
+}
+template <int UNITS> __device__ __forceinline__ int pass_end(int pass, int units) {
+    const int end = (pass + 1) * SLAB_WARPS * UNITS;
+    return end < units ? end : units;
+}
+
+/* The stream of a step: its pieces once, and once more for every sweep where there are several, then
+ * of the sweep's features alone. Begins the copies of its q-th element (counted over all steps) and
+ * closes their group, an empty one past the end. */
+template <class T, int UNITS>
+__device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &r, int64_t B, int q,
+                                           int steps) {
+    const int phases = j.passes == 1 ? 1 : 1 + j.passes;
+    if (r.streams > 0 && q < steps * r.streams * phases) {
+        const int at = q % (r.streams * phases), phase = at / r.streams;
+        const int begin = r.resident + at % r.streams * j.stage;
+        const int count = r.have - begin < j.stage ? r.have - begin : j.stage;
+        slab_load(j, r, B,
+                  shared_mem<typename T::Element>(j.at_slab) +
+                      (j.resident + q % j.stages * j.stage) * j.stride,
+                  begin, count, phase ? pass_begin<UNITS>(phase - 1) : 0,
+                  phase ? pass_end<UNITS>(phase - 1, j.units) : j.units);
+    }
+    cp_async_commit();
+}
+
+/* --- forward ---------------------------------------------------------------------------------- */
+
+/* A warp's share of a piece's logits: its features of all rows, left in shared memory. */
+template <class T, int CT>
+__device__ void slab_forward(const SlabJob<T> &j, int C, const typename T::Element *Z, int tiles) {
+    using Element = typename T::Element;
+    constexpr int TILES = SLAB_MOST_TILES(CT), NC = CT / 8, LOGITS = CT + 8;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const int line = lane % 8, matrix = lane / 8, g = lane / 4, t = lane % 4;
+    float sum[TILES][NC][4];
+    UNROLL
+    for (int r = 0; r < TILES; r++) {
+        UNROLL
+        for (int c = 0; c < NC; c++) {
+            UNROLL
+            for (int i = 0; i < 4; i++) sum[r][c][i] = 0.0f;
+        }
+    }
+    /* classes beyond C: the last one's row again, whose logits nobody reads */
+    const Element *W[NC / 2];
+    UNROLL
+    for (int c = 0; c < NC / 2; c++) {
+        const int row = 16 * c + matrix / 2 * 8 + line;
+        W[c] = shared_mem<Element>(0) + (row < C ? row : C - 1) * j.stride + matrix % 2 * 8;
+    }
+    const Element *z = Z + (matrix % 2 * 8 + line) * j.stride + matrix / 2 * 8;
+    const int end = 16 * (j.units * (warp + 1) / SLAB_WARPS);
+    for (int deep = 16 * (j.units * warp / SLAB_WARPS); deep < end; deep += 16) {
+        uint32_t y[NC][2];
+        UNROLL
+        for (int c = 0; c < NC / 2; c++) {
+            uint32_t pair[4];
+            ldmatrix_x4(pair, W[c] + deep);
+            y[2 * c][0] = pair[0], y[2 * c][1] = pair[1];
+            y[2 * c + 1][0] = pair[2], y[2 * c + 1][1] = pair[3];
+        }
+        UNROLL
+        for (int r = 0; r < TILES; r++) {
+            if (r >= tiles) continue;
+            uint32_t x[4];
+            ldmatrix_x4(x, z + 16 * r * j.stride + deep);
+            UNROLL
+            for (int c = 0; c < NC; c++) T::mma(sum[r][c], x, y[c]);
+        }
+    }
+    float *out = shared_mem<float>(j.at_logits) + warp * (16 * tiles) * LOGITS + g * LOGITS + 2 * t;
+    UNROLL
+    for (int r = 0; r < TILES; r++) {
+        if (r >= tiles) continue;
+        UNROLL
+        for (int c = 0; c < NC; c++) {
+            UNROLL
+            for (int i = 0; i < 2; i++)
+                *reinterpret_cast<float2 *>(out + (16 * r + 8 * i) * LOGITS + 8 * c) =
+                    make_float2(sum[r][c][2 * i], sum[r][c][2 * i + 1]);
+        }
+    }
+}
+
+/* --- softmax ---------------------------------------------------------------------------------- */
+
+/* Two lanes share a row, a warp a tile: lane h of a row owns the quads h, h + 2, ... of its classes. */
+template <int CT> struct SlabLabels {
+    static constexpr int OWN = CT / 2; /* classes of a lane */
+    float y[OWN];
+
+    static __device__ __forceinline__ int class_of(int i) {
+        return 8 * (i / 4) + 4 * (threadIdx.x % 2) + i % 4;
+    }
+    /* Row b of Y, zeros beyond. Long before it is needed: the latency hides behind the products. */
+    __device__ __forceinline__ void load(const float *Y, int64_t b, int64_t B, int C) {
+        UNROLL
+        for (int i = 0; i < OWN; i++)
+            y[i] = b < B && class_of(i) < C ? Y[b * C + class_of(i)] : 0.0f;
+    }
+};
+
+/* A row's logits: what the warps have left, added in order, and the bias; -infinity beyond C. Returns
+ * their maximum. Warps beyond the tiles do not call it. */
+template <class T, int CT>
+__device__ __forceinline__ float slab_row(const SlabJob<T> &j, int C, int tiles,
+                                          float (&x)[CT / 2]) {
+    constexpr int OWN = SlabLabels<CT>::OWN, LOGITS = CT + 8;
+    const int row = threadIdx.x / 2, h = threadIdx.x % 2;
+    const float *in = shared_mem<float>(j.at_logits) + row * LOGITS + 4 * h;
+    const float *bias = shared_mem<SlabSmall>(j.at_small)->bias;
+    float top = -INFINITY;
+    constexpr int AT_ONCE = CT == 16 ? SLAB_WARPS : 4; /* warps whose loads are on their way */
+    UNROLL
+    for (int i = 0; i < OWN; i++) x[i] = 0.0f;
+    NO_UNROLL
+    for (int first = 0; first < SLAB_WARPS; first += AT_ONCE) {
+        UNROLL
+        for (int w = 0; w < AT_ONCE; w++) {
+            UNROLL
+            for (int q = 0; q < OWN / 4; q++) {
+                const float4 p = load_float4(in + (first + w) * 16 * tiles * LOGITS + 8 * q);
+                x[4 * q] += p.x, x[4 * q + 1] += p.y, x[4 * q + 2] += p.z, x[4 * q + 3] += p.w;
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < OWN; i++) {
+        const int c = SlabLabels<CT>::class_of(i);
+        x[i] = c < C ? x[i] + bias[c] : -INFINITY;
+        top = fmaxf(top, x[i]);
+    }
+    return group_max<2>(top);
+}
+
+/* A lane's residuals (those that are `real`) of a row of R, rounded. */
+template <class T, int CT, class Residual>
+__device__ __forceinline__ void slab_leave(typename T::Element *R, int C, bool inside,
+                                           Residual residual) {
+    uint32_t *out =
+        reinterpret_cast<uint32_t *>(R + threadIdx.x / 2 * (CT + 8) + 4 * (threadIdx.x % 2));
+    auto rounded = [&](int i) -> uint32_t {
+        const bool real = inside && SlabLabels<CT>::class_of(i) < C;
+        return real ? T::from(residual(i)) : (uint16_t)0;
+    };
+    UNROLL
+    for (int q = 0; q < SlabLabels<CT>::OWN / 4; q++) {
+        out[4 * q] = rounded(4 * q) | rounded(4 * q + 1) << 16;
+        out[4 * q + 1] = rounded(4 * q + 2) | rounded(4 * q + 3) << 16;
+    }
+}
+
+/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the tiles do
+ * not call it. */
+template <class T, int CT>
+__device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> &labels, int tiles,
+                               bool inside, typename T::Element *R) {
+    constexpr int OWN = SlabLabels<CT>::OWN;
+    float x[OWN], sum = 0.0f, mass = 0.0f, dot = 0.0f;
+    const float top = slab_row<T, CT>(j, C, tiles, x);
+    UNROLL
+    for (int i = 0; i < OWN; i++) {
+        if (SlabLabels<CT>::class_of(i) >= C) continue;
+        const float shifted = x[i] - top;
+        mass += labels.y[i];
+        dot += labels.y[i] * shifted;
+        x[i] = expf(shifted);
+        sum += x[i];
+    }
+    sum = group_sum<2>(sum);
+    mass = group_sum<2>(mass);
+    dot = group_sum<2>(dot);
+    const float share = mass / sum;
+    slab_leave<T, CT>(R, C, inside,
+                      [&](int i) { return (x[i] * share - labels.y[i]) * residual_scale<T>(); });
+    return inside && threadIdx.x % 2 == 0 ? (double)(mass * logf(sum) - dot) : 0.0;
+}
+
+/* --- gradient --------------------------------------------------------------------------------- */
+
+/* A warp's columns of R^T Z over the pieces visited so far. */
+template <class T, int CT> struct SlabGradient {
+    using Element = typename T::Element;
+    static constexpr int UNITS = SLAB_MOST_UNITS(CT), NR = CT / 16;
+    float sum[UNITS][NR][2][4];
+
+    __device__ __forceinline__ void clear() {
+        UNROLL
+        for (int u = 0; u < UNITS; u++) {
+            UNROLL
+            for (int r = 0; r < NR; r++) {
+                UNROLL
+                for (int i = 0; i < 4; i++) sum[u][r][0][i] = sum[u][r][1][i] = 0.0f;
+            }
+        }
+    }
+    __device__ __forceinline__ void multiply(float by) {
+        UNROLL
+        for (int u = 0; u < UNITS; u++) {
+            UNROLL
+            for (int r = 0; r < NR; r++) {
+                UNROLL
+                for (int i = 0; i < 4; i++) sum[u][r][0][i] *= by, sum[u][r][1][i] *= by;
+            }
+        }
+    }
+    /* + R^T Z of so many tiles of rows; the warp has the features [16 unit, 16 (unit + mine)). */
+    __device__ __forceinline__ void add(const SlabJob<T> &j, const Element *R, const Element *Z,
+                                        int tiles, int unit, int mine) {
+        const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
+        const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
+        const Element *z = Z + (matrix % 2 * 8 + line) * j.stride + 16 * unit + matrix / 2 * 8;
+        NO_UNROLL
+        for (int tile = 0; tile < tiles; tile++) {
+            uint32_t x[NR][4];
+            UNROLL
+            for (int c = 0; c < NR; c++) ldmatrix_x4_trans(x[c], r + 16 * tile * (CT + 8) + 16 * c);
+            UNROLL
+            for (int u = 0; u < UNITS; u++) {
+                if (u >= mine) continue;
+                uint32_t y[4];
+                ldmatrix_x4_trans(y, z + 16 * tile * j.stride + 16 * u);
+                UNROLL
+                for (int c = 0; c < NR; c++) {
+                    T::mma(sum[u][c][0], x[c], y);
+                    T::mma(sum[u][c][1], x[c], y + 2);
+                }
+            }
+        }
+    }
+    /* + sums of R: the product with the column of ones, by warp 0. Its lanes keep them in shared
+     * memory, each its own, for registers are short. */
+    static __device__ __forceinline__ void add_ones(const SlabJob<T> &j, const Element *R,
+                                                    const Element *Z, int tiles, float *sums) {
+        const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8, g = lane / 4;
+        const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
+        const Element *ones = Z + lane % 16 * j.stride + 16 * j.units;
+        UNROLL
+        for (int c = 0; c < NR; c++) {
+            float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+            NO_UNROLL
+            for (int tile = 0; tile < tiles; tile++) {
+                uint32_t x[4], y[2];
+                ldmatrix_x4_trans(x, r + 16 * tile * (CT + 8) + 16 * c);
+                ldmatrix_x2_trans(y, ones + 16 * tile * j.stride);
+                T::mma(sum, x, y);
+            }
+            if (lane % 4 == 0) { /* column 0 is that of ones */
+                sums[16 * c + g] += sum[0];
+                sums[16 * c + g + 8] += sum[2];
+            }
+        }
+    }
+    /* Into the CTA's partial sums. */
+    __device__ __forceinline__ void store(const SlabJob<T> &j, int C, float *out, int unit,
+                                          int mine) const {
+        const int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+        const int width = j.units * SLAB_TILE;
+        UNROLL
+        for (int r = 0; r < NR; r++) {
+            UNROLL
+            for (int i = 0; i < 2; i++) {
+                const int c = 16 * r + 8 * i + g;
+                if (c >= C) continue;
+                float *line = out + c * width + 16 * unit + 2 * t;
+                UNROLL
+                for (int u = 0; u < UNITS; u++) {
+                    if (u >= mine) continue;
+                    UNROLL
+                    for (int n = 0; n < 2; n++)
+                        *reinterpret_cast<float2 *>(line + 16 * u + 8 * n) =
+                            make_float2(sum[u][r][n][2 * i], sum[u][r][n][2 * i + 1]);
+                }
+            }
+        }
+    }
+};
+
+#endif

@@ -1,0 +1,158 @@
+/* wgmma.cuh - the main loop of compute capability 9.0: one warp group loads, two multiply
+ *
+ *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 of depth a tile
+ *
+ * Every tile is boxes of 64 elements by 64 lines (8 KB, swizzled: ptx.cuh), two of A and COLS / 64 of
+ * B, four at most, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W
+ * of Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
+ *
+ *     stage 0                        stage 1, 2, 3
+ *     A0 A1 | B0 B1 B2 B3            ...                 group 2, one thread: loads into empty stages
+ *     |  |    \_________/
+ *     |  group 1: rows 64-127, all columns              full[s]   all boxes have landed
+ *     group 0: rows 0-63                                empty[s]  8 warps of each block are done
+ *
+ * A cluster may share A or B: its blocks load a part of the boxes each for all of them. Then a stage is
+ * empty when all blocks are done with it; otherwise the warps arrive for the others as well. Each phase
+ * begins at stage 0, so that the blocks of a cluster agree; a stage's parity is each block's own count. */
+#ifndef TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
+#define TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
+
+#include <type_traits>
+
+#include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/cuda/tile/tensor_map.cuh"
+
+constexpr int WIDE_STAGES = 4, WIDE_DEPTH = 64, WIDE_CONSUMERS = 256;
+constexpr int BOX_BYTES = 64 * WIDE_DEPTH * 2, STAGE_BYTES = 6 * BOX_BYTES;
+constexpr int RING_BYTES = WIDE_STAGES * STAGE_BYTES;
+constexpr int RING_SHARED = RING_BYTES + 2 * WIDE_STAGES * 8; /* with its mbarriers */
+
+/* A block's tile, and the threads that multiply. A group more loads: a warp alone would cost the same
+ * registers, for every fourth warp shares a quarter of the file, and could not give them back. */
+struct WideTile {
+    static constexpr int ROWS = 128, COLS = 256, THREADS = WIDE_CONSUMERS;
+};
+constexpr int WIDE_THREADS = WIDE_CONSUMERS + 128;
+/* Of a thread that loads, that multiplies; all begin with 168. */
+constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
+static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,
+              "the register file");
+
+/* Named barriers: of a group that multiplies, of both. */
+enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
+
+template <class T>
+constexpr WgmmaType WGMMA_OF = std::is_same<T, Bf16>::value ? WGMMA_BF16 : WGMMA_F16;
+
+struct Ring {
+    int stage = 0;
+    unsigned parities = 0; /* bit s: of the phase that stage s is in */
+
+    __device__ unsigned char *box(int i) const {
+        return shared_mem<unsigned char>(stage * STAGE_BYTES + i * BOX_BYTES);
+    }
+    static __device__ uint64_t *full(int stage) {
+        return shared_mem<uint64_t>(RING_BYTES) + stage;
+    }
+    static __device__ uint64_t *empty(int stage) {
+        return full(WIDE_STAGES + stage);
+    }
+    __device__ unsigned parity() const {
+        return parities >> stage & 1;
+    }
+    __device__ void next() {
+        parities ^= 1u << stage;
+        stage = (stage + 1) % WIDE_STAGES;
+    }
+    /* Before anything else, all threads of the cluster. */
+    static __device__ void begin() {
+        if (threadIdx.x == 0) {
+            for (int s = 0; s < WIDE_STAGES; s++) {
+                mbarrier_init(full(s), 1);
+                mbarrier_init(empty(s), WIDE_CONSUMERS / WARP * cluster_size());
+            }
+            fence_mbarrier_init();
+        }
+        __syncwarp();
+        cluster_sync();
+    }
+};
+
+/* A box of a matrix: where its first element is. */
+struct BoxAt {
+    const CUtensorMap *map;
+    int x, y;
+};
+
+/* Which operand is the same in all blocks of the cluster. */
+enum SharedOperand { SHARE_NONE, SHARE_A, SHARE_B };
+
+/* The boxes of an operand; of a SHARED one, the block's own part for all blocks. */
+template <bool SHARED, int BOXES, class At>
+__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, At at) {
+    const int size = (int)cluster_size();
+    for (int i = SHARED ? (int)cluster_rank() : 0; i < BOXES; i += SHARED ? size : 1) {
+        const BoxAt box = at(i, t);
+        uint64_t *full = Ring::full(ring.stage);
+        if (SHARED && size > 1)
+            load_box_multicast(ring.box(first + i), box.map, box.x, box.y, full, (1u << size) - 1);
+        else load_box(ring.box(first + i), box.map, box.x, box.y, full);
+    }
+}
+
+/* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
+template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
+__device__ __forceinline__ void ring_load(Ring &ring, int tiles, A a, B b) {
+    static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
+    for (int t = 0; t < tiles; t++) {
+        mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
+        mbarrier_arrive_expect(Ring::full(ring.stage), (2 + COLS / 64) * BOX_BYTES);
+        load_boxes<SHARED == SHARE_A, 2>(ring, 0, t, a);
+        load_boxes<SHARED == SHARE_B, COLS / 64>(ring, 2, t, b);
+        ring.next();
+    }
+}
+
+/* A warp is done with a stage. */
+template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int stage) {
+    const unsigned lane = threadIdx.x % WARP, size = cluster_size();
+    __syncwarp();
+    if (SHARED != SHARE_NONE && lane < size) mbarrier_arrive_at(Ring::empty(stage), lane);
+    if (SHARED == SHARE_NONE && lane == 0) mbarrier_arrive(Ring::empty(stage), size);
+    __syncwarp();
+}
+
+/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says, COLS / 2
+ * numbers a thread.
+ * each_tile(box) sees the group's box of A. */
+template <class T, Major MAJOR, SharedOperand SHARED, int COLS_2, class EachTile>
+__device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int tiles,
+                                              EachTile each_tile) {
+    const int group = (int)threadIdx.x / 128;
+    int before = 0;
+    UNROLL
+    for (int i = 0; i < COLS_2; i++) d[i] = 0.0f;
+    NO_UNROLL
+    for (int t = 0; t < tiles; t++) {
+        const unsigned char *a = ring.box(group), *b = ring.box(2);
+        mbarrier_wait(Ring::full(ring.stage), ring.parity());
+        __syncwarp();
+        wgmma_fence();
+        UNROLL
+        for (int step = 0; step < WIDE_DEPTH / 16; step++)
+            wgmma<WGMMA_OF<T>, 2 * COLS_2, MAJOR, MAJOR>(
+                d, tile_descriptor<MAJOR>(a, step, BOX_BYTES),
+                tile_descriptor<MAJOR>(b, step, BOX_BYTES));
+        wgmma_commit();
+        each_tile(a);
+        wgmma_wait<1>();
+        if (t > 0) ring_release<SHARED>(before);
+        before = ring.stage;
+        ring.next();
+    }
+    wgmma_wait<0>(d);
+    if (tiles > 0) ring_release<SHARED>(before);
+}
+
+#endif

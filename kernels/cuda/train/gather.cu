@@ -1,0 +1,233 @@
+/*
+ * gather.cu - the rows of a batch, converted to its type: Z[b,:] = features[rows[b],:]
+ *
+ * Shapes   features (N,d) float16, float32 or float64 of either byte order; rows (B) int64; Z (B,d),
+ *          `row` elements apart, float32, float16 or bfloat16.
+ * Cost     size_in Bd bytes read in runs of one row, size_out Bd written, no flops: memory bound.
+ *          B=10000 d=768 float16 to float16: 30.7 MB, floor 6.4 us at 4.8 TB/s (H200 data sheet); to
+ *          float32: 46.1 MB, 9.6 us.
+ * Mapping  warp per row, 8 neighbouring elements a lane where source and batch are aligned to 16 bytes
+ *          and 8 divides d; else one element a lane.
+ *
+ *              lane        0     1    ...   31     0    ...
+ *              elements  0..7  8..15     248..255  256..263       d = 768: 3 rounds
+ *
+ *          Elements d .. row of a 16-bit batch are written as zeros: products read them. Features in
+ *          host memory are read by a few blocks, which leave the rest of the GPU to the iteration that
+ *          runs beside them.
+ * Needs    B, d >= 1. A row outside [0, N), which nobody knows when this is enqueued, becomes NaN: it
+ *          reads nothing, and every loss of the batch shows it.
+ * History  Not measured yet. v1, byte by byte: up to 8 loads an element, which L1 serves; predicted
+ *          4 x the load instructions of float32, 12 us more at B=10000 d=768. Kept as the readable
+ *          oracle; it serves data that is not aligned to its own elements.
+ *          Dropped on paper: a thread per element of the flat batch: one division of 64 bits, about 70
+ *          instructions, for every 8 elements.
+ */
+#include <math.h>
+#include <string.h>
+#include <type_traits>
+
+#include "kernels/cuda/backend/cuda.h"
+
+constexpr int THREADS = 256, WARPS = THREADS / WARP;
+constexpr int VECTOR = 8;         /* elements of a lane: 16 bytes of the narrowest type */
+constexpr int REMOTE_BLOCKS = 32; /* 128 KB under way: 64 GB/s at 2 us, as fast as the bus */
+
+/* --- types ------------------------------------------------------------------------------------ */
+
+/* Of an element of files: its bits, and the float32 that they stand for (float64: the nearest). Of
+ * one of batches: what a float32 becomes, to the nearest, ties to even. */
+struct Half {
+    typedef uint16_t Bits, Element;
+    static __device__ __forceinline__ float value(Bits b) {
+        return f32_of_f16(b);
+    }
+    static __device__ __forceinline__ Element of(float x) {
+        return f16_of(x);
+    }
+};
+struct Bfloat {
+    typedef uint16_t Element;
+    static __device__ __forceinline__ Element of(float x) {
+        return bf16_of(x);
+    }
+};
+struct Single {
+    typedef uint32_t Bits;
+    typedef float Element;
+    static __device__ __forceinline__ float value(Bits b) {
+        return __uint_as_float(b);
+    }
+    static __device__ __forceinline__ Element of(float x) {
+        return x;
+    }
+};
+struct Double {
+    typedef uint64_t Bits;
+    static __device__ __forceinline__ float value(Bits b) {
+        double x;
+        memcpy(&x, &b, sizeof x);
+        return (float)x;
+    }
+};
+
+template <typename Bits> __device__ __forceinline__ Bits swap_bytes(Bits x) {
+    Bits y = 0;
+    UNROLL
+    for (int i = 0; i < (int)sizeof(Bits); i++) y = (Bits)(y << 8 | (x >> 8 * i & 0xff));
+    return y;
+}
+
+struct GatherShape {
+    int64_t B, N, d, row;
+    int64_t end; /* of what is written of a row: d, or `row` where zeros follow */
+    bool swapped, remote;
+    float scale; /* of what float16 becomes: 2^-exponent of the batch */
+};
+
+template <class From, class To>
+__device__ __forceinline__ typename To::Element convert(typename From::Bits bits,
+                                                        const GatherShape &s) {
+    if (s.swapped) bits = swap_bytes(bits);
+    constexpr bool scales = std::is_same<To, Half>::value;
+    if constexpr (scales && std::is_same<From, Half>::value)
+        if (s.scale == 1.0f) return bits; /* NaN too */
+    const float x = From::value(bits);
+    return To::of(scales ? x * s.scale : x);
+}
+
+/* --- 8 elements at a time --------------------------------------------------------------------- */
+
+template <typename Bits> __device__ __forceinline__ void load(Bits (&x)[VECTOR], const Bits *p) {
+    uint32_t word[VECTOR * sizeof(Bits) / 4];
+    UNROLL
+    for (int i = 0; i < (int)sizeof(Bits) / 2; i++) { /* 16 bytes each */
+        const float4 v = load_float4((const float *)p + 4 * i);
+        word[4 * i] = __float_as_uint(v.x), word[4 * i + 1] = __float_as_uint(v.y);
+        word[4 * i + 2] = __float_as_uint(v.z), word[4 * i + 3] = __float_as_uint(v.w);
+    }
+    UNROLL
+    for (int e = 0; e < VECTOR; e++) {
+        if constexpr (sizeof(Bits) == 2) x[e] = (Bits)(word[e / 2] >> 16 * (e % 2));
+        else if constexpr (sizeof(Bits) == 4) x[e] = word[e];
+        else x[e] = (Bits)word[2 * e + 1] << 32 | word[2 * e];
+    }
+}
+template <typename Bits> __device__ __forceinline__ void load(Bits (&x)[1], const Bits *p) {
+    x[0] = *p;
+}
+
+__device__ __forceinline__ void store(float *p, const float (&x)[VECTOR]) {
+    store_float4(p, make_float4(x[0], x[1], x[2], x[3]));
+    store_float4(p + 4, make_float4(x[4], x[5], x[6], x[7]));
+}
+__device__ __forceinline__ void store(uint16_t *p, const uint16_t (&x)[VECTOR]) {
+    float pair[VECTOR / 2];
+    UNROLL
+    for (int i = 0; i < VECTOR / 2; i++)
+        pair[i] = __uint_as_float((uint32_t)x[2 * i + 1] << 16 | x[2 * i]);
+    store_float4((float *)p, make_float4(pair[0], pair[1], pair[2], pair[3]));
+}
+template <typename Element>
+__device__ __forceinline__ void store(Element *p, const Element (&x)[1]) {
+    *p = x[0];
+}
+
+/* --- kernels ---------------------------------------------------------------------------------- */
+
+template <class From, class To>
+__global__ void gather_v1_naive(typename To::Element *out, const uint8_t *data, const int64_t *rows,
+                                GatherShape s) {
+    constexpr int BYTES = (int)sizeof(typename From::Bits);
+    const int64_t b = blockIdx.x;
+    const bool known = rows[b] >= 0 && rows[b] < s.N;
+    for (int64_t j = threadIdx.x; j < s.end; j += THREADS) {
+        typename To::Element x = To::of(j < s.d ? NAN : 0.0f);
+        if (j < s.d && known) {
+            typename From::Bits bits = 0;
+            const uint8_t *p = data + (rows[b] * s.d + j) * BYTES;
+            for (int i = BYTES - 1; i >= 0; i--) bits = (typename From::Bits)(bits << 8 | p[i]);
+            x = convert<From, To>(bits, s);
+        }
+        out[b * s.row + j] = x;
+    }
+}
+
+/* E elements a lane: VECTOR, which divides d and `end`, or 1. Four blocks an SM: left alone, nvcc 13.0 aims at
+ * 32 registers on sm_80 and spills two. */
+template <class From, class To, int E>
+__global__ void __launch_bounds__(THREADS, 4)
+    gather_v2_warp(typename To::Element *__restrict__ out,
+                   const typename From::Bits *__restrict__ data, const int64_t *__restrict__ rows,
+                   GatherShape s) {
+    const int lane = (int)threadIdx.x % WARP;
+    const int64_t first = (int64_t)blockIdx.x * WARPS + (int)threadIdx.x / WARP;
+    for (int64_t b = first; b < s.B; b += (int64_t)gridDim.x * WARPS) {
+        const int64_t r = rows[b];
+        const bool known = r >= 0 && r < s.N;
+        const typename From::Bits *from = data + (known ? r * s.d : 0);
+        typename To::Element *to = out + b * s.row;
+        for (int64_t j = lane * E; j < s.end; j += WARP * E) {
+            typename To::Element x[E];
+            if (j < s.d && known) {
+                typename From::Bits bits[E];
+                load(bits, from + j);
+                UNROLL
+                for (int e = 0; e < E; e++) x[e] = convert<From, To>(bits[e], s);
+            } else {
+                UNROLL
+                for (int e = 0; e < E; e++) x[e] = To::of(j < s.d ? NAN : 0.0f);
+            }
+            store(to + j, x);
+        }
+    }
+}
+
+/* --- launcher --------------------------------------------------------------------------------- */
+
+template <class From, class To>
+static Status start(Queue *q, void *to, const void *data, const int64_t *rows, GatherShape s) {
+    typedef typename From::Bits Bits;
+    typedef typename To::Element Element;
+    Element *out = (Element *)to;
+    const Bits *from = (const Bits *)data;
+    const int64_t all = ceil_div(s.B, WARPS), few = REMOTE_BLOCKS;
+    const dim3 grid = grid_of(s.remote && all > few ? few : all);
+    const bool vectors = s.d % VECTOR == 0 && aligned_16(data) && aligned_16(to) &&
+                         s.row * (int64_t)sizeof(Element) % 16 == 0;
+    cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
+    if (vectors && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>, grid,
+                             THREADS, 0, out, from, rows, s);
+    if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
+        return launch_kernel(q, 0, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>, grid, THREADS,
+                             0, out, from, rows, s);
+    return launch_kernel(q, 0, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS,
+                         0, out, (const uint8_t *)data, rows, s);
+}
+
+template <class From>
+static Status start_to(Queue *q, const Batch *out, const void *data, const int64_t *rows,
+                       GatherShape s) {
+    if (out->type == DTYPE_F32) return start<From, Single>(q, out->data, data, rows, s);
+    if (out->type == DTYPE_F16) return start<From, Half>(q, out->data, data, rows, s);
+    return start<From, Bfloat>(q, out->data, data, rows, s);
+}
+
+extern "C" Status cuda_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows,
+                              int64_t B) {
+    REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
+    const int64_t end = out->type == DTYPE_F32 ? out->d : out->row;
+    const GatherShape s = {B,
+                           f->N,
+                           f->d,
+                           out->row,
+                           end,
+                           f->swapped,
+                           cuda_features_remote(q->device, f),
+                           1.0f / batch_unit(out)};
+    if (f->type == DTYPE_F16) return start_to<Half>(q, out, f->data, rows, s);
+    if (f->type == DTYPE_F32) return start_to<Single>(q, out, f->data, rows, s);
+    if (f->type == DTYPE_F64) return start_to<Double>(q, out, f->data, rows, s);
+    return cuda_queue_fail(q, "gather");
+}

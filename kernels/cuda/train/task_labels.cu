@@ -1,0 +1,178 @@
+/*
+ * task_labels.cu - the labels of a batch: P_k = softmax(theta_k(Z_k)) of all spaces, their means (Eq. 9)
+ *
+ *     W_k[c,:] = g_k[c] v_k[c,:]/|v_k[c,:]|,   P_k = softmax(Z_k W_k^T + b_k),
+ *     Y = mean_k P_k,   P_bar_k = mean_b P_k,   entropy_k = H(P_bar_k)
+ *
+ * Shapes   Z_k (B,d_k) in the operand type; task_k: v (C,d_k), bias (C), g (C); P (K,B,C), Y (B,C),
+ *          P_bar (K,C), entropy (K).
+ * Cost     2BCd flops per space; Z once, W once per 64 rows (wide_logits.cuh: 128 to 512) from L2; P written
+ *          once, read twice from L2.
+ * Mapping  three launches, whatever K is:
+ *
+ *              weight_norm_v3_spaces    a block: a class of a space -> W in the operand type
+ *              task_labels_v1_rows      a block: 64 rows of a space, all classes (logits.cuh) -> P; 33 to
+ *                                       2048 classes in 16 bits on 9.0: task_labels_v2_wgmma
+ *              batch_entropy_v2         a block: rows and columns of a space -> Y, P_bar, entropy
+ *
+ * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, go operation by operation.
+ *          scratch (cuda_task_labels_scratch).
+ * History  Not measured yet. v1, an operation and a space at a time: weight norm, rounding of W, matmul,
+ *          softmax per space, mean, entropy: 4K + 2 launches and a node that zeroes counters, in fp16.
+ *          Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 4 to 8 us less, K = 2 9 to 18 us.
+ *          Predicted and dropped: a block takes its 64 rows through all spaces and has Y at once. One
+ *          launch for two, but 157 blocks of 10000 rows, each waiting for one product after the other:
+ *          2.4 MB under way at about 1 us from L2, 19 us for 46 MB (768 + 1536), against 10 us for twice
+ *          as many blocks.
+ *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
+ *          27 -> 16 us (weight norm included).
+ */
+#include "kernels/cuda/train/logits.cuh"
+#include "kernels/cuda/train/weight_norm.cuh"
+#include "kernels/cuda/train/wide_logits.cuh"
+
+template <class T> struct TaskLabels {
+    struct {
+        const float *task;
+        int64_t d, stride;
+        float unit;             /* Z times it are the features, W is multiplied by it */
+        typename T::Element *W; /* (C, stride), zeros from d on */
+        View<T> Z;
+        float *P; /* (B,C) */
+    } space[MAX_SPACES];
+    int64_t B, C;
+};
+
+template <class T>
+__global__ void __launch_bounds__(NORM_THREADS) weight_norm_v3_spaces(const TaskLabels<T> a) {
+    const auto &s = a.space[blockIdx.y];
+    const int64_t c = blockIdx.x;
+    const float *v = s.task + c * s.d;
+    const float scale = norm_scale(v, s.task[a.C * s.d + a.C + c], s.d);
+    for (int64_t j = threadIdx.x; j < s.stride; j += NORM_THREADS)
+        s.W[c * s.stride + j] = from_float<T>(j < s.d ? scale * v[j] * s.unit : 0.0f);
+}
+
+template <class T, class S>
+__global__ void __launch_bounds__(S::THREADS, 2) task_labels_v1_rows(const TaskLabels<T> a) {
+    const auto &s = a.space[blockIdx.y];
+    const View<T> W = {s.W, s.stride, a.C, s.d, true};
+    logit_rows<T, S>(s.Z, W, s.task + a.C * s.d, s.P, a.B, a.C, blockIdx.x,
+                     [&](int64_t b, const float *x, float top, float sum, int lane) {
+                         const float scale = 1.0f / sum; /* sum >= 1: the maximum's own term */
+                         for (int64_t c = lane; b < a.B && c < a.C; c += LOGIT_LANES<S>)
+                             s.P[b * a.C + c] = expf(x[c] - top) * scale;
+                     });
+}
+
+/* The end of rows whose logits are in registers (wide_logits.cuh). */
+struct SoftmaxEnd {
+    static constexpr bool LABELS = false, EXPONENTIALS = true;
+    float *P; /* (K,B,C) */
+
+    template <int COLS, class Label>
+    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                          const float (&d)[COLS / 2], int h, const RowPart &part,
+                                          const RowPart &row, Label) const {
+        const float scale = expf(part.top - row.top) / row.sum;
+        store_row(a, P + k * a.B * a.C, at, d, h, [=](float e) { return e * scale; });
+    }
+};
+
+template <class T, int COLS>
+__global__ void __launch_bounds__(WIDE_THREADS, 1)
+    task_labels_v2_wgmma(const __grid_constant__ WideLogits a,
+                         const __grid_constant__ SoftmaxEnd end) {
+    wide_logits_kernel<T, COLS>(a, end);
+}
+
+/* --- operation by operation ------------------------------------------------------------------- */
+
+static int64_t weight_bytes(int K, int64_t C, int64_t d) { /* of operands of any type */
+    return K * round_up(C * round_up(d, 8) * (int64_t)sizeof(float), 64);
+}
+
+static Status composed(Queue *q, const TaskSteps *s, void *work) {
+    const int64_t B = s->B, C = s->C;
+    float *W = (float *)s->scratch;
+    for (int k = 0; k < s->K; k++) {
+        const TaskSpace *space = &s->space[k];
+        float *P = s->P + k * B * C;
+        const int64_t d = space->Z.d;
+        cuda_weight_norm(q, W, space->task, C, d);
+        cuda_matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, work);
+        cuda_softmax(q, P, P, B, C);
+    }
+    return cuda_batch_labels(q, s->Y, s->P_bar, s->entropy, s->P, s->K, B, C, work);
+}
+
+/* --- launcher --------------------------------------------------------------------------------- */
+
+int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    (void)type;
+    const int64_t entropy = cuda_batch_entropy_scratch(K, B, C),
+                  product = cuda_matmul_scratch(MATMUL_NT, B, C, d);
+    return weight_bytes(K, C, d) + (entropy > product ? entropy : product);
+}
+
+/* False: not with these classes, or not on this device. */
+template <class T> static bool wide_labels(Queue *q, const TaskLabels<T> &a, int K, float *P) {
+    WideLogits logits = {};
+    if (a.C <= SLAB_MOST_CLASSES) return false;
+    logits.K = K;
+    logits.B = a.B;
+    logits.C = a.C;
+    for (int k = 0; k < K; k++) {
+        const auto &s = a.space[k];
+        const View<T> W = {s.W, s.stride, a.C, s.d, true};
+        if (!wide_space(&logits, k, s.Z, W, s.task + a.C * s.d)) return false;
+    }
+    return wide_logits(q, "task_labels_v2_wgmma", logits, SoftmaxEnd{P},
+                       [](auto cols) { return task_labels_v2_wgmma<T, cols()>; });
+}
+
+template <class T> static Status start(Queue *q, const TaskSteps *s) {
+    constexpr int size = sizeof(typename T::Element);
+    const int64_t B = s->B, C = s->C;
+    TaskLabels<T> a = {};
+    a.B = B;
+    a.C = C;
+    char *W = (char *)s->scratch;
+    double features = 0.0;
+    for (int k = 0; k < s->K; k++) {
+        const Batch *Z = &s->space[k].Z;
+        const int64_t stride = round_up(Z->d, 16 / size);
+        a.space[k] = {s->space[k].task,
+                      Z->d,
+                      stride,
+                      batch_unit(Z),
+                      (typename T::Element *)W,
+                      view<T>(Z->data, Z->row, B, Z->d),
+                      s->P + k * B * C};
+        W += round_up(C * stride * size, 64);
+        features += (double)Z->d;
+    }
+    cost(q, 3.0 * (double)C * features, (4.0 + size) * (double)C * features);
+    launch(q, weight_norm_v3_spaces<T>, dim3((unsigned)C, (unsigned)s->K), NORM_THREADS,
+           NORM_SHARED, a);
+    cost(q, 2.0 * (double)B * (double)C * features,
+         size * ((double)B + (double)C) * features + 4.0 * s->K * (double)B * (double)C);
+    if constexpr (size == 2)
+        if (wide_labels(q, a, s->K, s->P)) return q->status;
+    return with_logit_tile(C, [&](auto shape) {
+        using S = decltype(shape);
+        constexpr int shared = logit_shared<T, S>();
+        return launch(q, (task_labels_v1_rows<T, S>),
+                      dim3((unsigned)logit_blocks(B), (unsigned)s->K), S::THREADS, shared, a);
+    });
+}
+
+Status cuda_task_labels(Queue *q, const TaskSteps *s) {
+    REQUIRE(q, tasks_complete(s, batch_servable) && s->C <= INT32_MAX, "task_labels");
+    int64_t d = 0;
+    for (int k = 0; k < s->K; k++) d = s->space[k].Z.d > d ? s->space[k].Z.d : d;
+    void *work = (char *)s->scratch + weight_bytes(s->K, s->C, d);
+    if (q->device->naive || !one_type(s)) return composed(q, s, work);
+    with_type(&s->space[0].Z, [&](auto type) { return start<decltype(type)>(q, s); });
+    return cuda_batch_labels(q, s->Y, s->P_bar, s->entropy, s->P, s->K, s->B, s->C, work);
+}

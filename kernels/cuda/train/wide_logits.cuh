@@ -1,0 +1,356 @@
+/*
+ * wide_logits.cuh - logits of all spaces on the tensor cores of compute capability 9.0, a row's maximum and
+ * sum with them, and what becomes of a row
+ *
+ *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top),   mass = sum_c Y,
+ *     dot = sum_c Y (x - top),   then end.store(row),   loss = sum_b (mass log sum - dot)
+ *
+ * Shapes   Z (B,d) and W (C,d) of 16 bits that the TMA can load (tensor_map.cuh), b (C), Y (B,C) or none;
+ *          32 < C <= 2048.
+ * Cost     2BCd flops per space; Z once, W once for each 128 rows of a cluster, through the L2 cache.
+ * Mapping  items (space, rows) are dealt to clusters of 1, 2, 4 or 8 blocks; plan.h says how many:
+ *
+ *              C <= 128   a block has all classes, a cluster 1, 2 or 4 x 128 rows: W is loaded once and
+ *                         multicast
+ *              more       a cluster has 128 rows, a block 256 classes: Z is loaded once and multicast; a
+ *                         row's parts are exchanged through the cluster's shared memory, 16 bytes a block
+ *
+ *          wgmma.cuh has the product. Logits never leave the registers. While two groups are at the end
+ *          of an item the third loads the next one.
+ * Needs    a launch of clusters of the plan's size. W may be stored ordinarily by an earlier launch; by this
+ *          one only with fences on both sides (inner_wgmma.cu).
+ * History  inner_wgmma.cu's first phase; then of the outer logits too (task_labels.cu, task_step.cu).
+ */
+#ifndef TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
+#define TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
+
+extern "C" {
+#include "kernels/plan/plan.h"
+}
+#include "kernels/cuda/tile/wgmma.cuh"
+
+struct WideLogits {
+    int K;
+    int64_t B, C;
+    const float *Y;                /* (B,C); NULL where the end has no labels */
+    const float *bias[MAX_SPACES]; /* (C), which this launch may write between two visits */
+    int d[MAX_SPACES];
+    int order[MAX_SPACES]; /* those with most features first */
+    CUtensorMap Z[MAX_SPACES], W[MAX_SPACES];
+};
+
+/* An end of rows has
+ *
+ *     LABELS         whether it asks for Y, mass, dot and losses
+ *     EXPONENTIALS   d is exp(x - part.top), else x - part.top
+ *     store(a, k, at, d, h, part, row, label)   row h of the place `at`, whose classes are in d
+ *     losses(k)      (blocks of 128 rows) double, where it has labels */
+
+/* Shared memory behind the ring. Two of what the rows exchange: the next item's while a slower block still
+ * reads the last one's. */
+constexpr int EXCHANGE = RING_SHARED; /* (2, 128) float4: maximum, sum, label mass, dot */
+constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16; /* (2, 8) double */
+constexpr int WIDE_LOGITS_SHARED = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8;
+static_assert(EXCHANGE % 16 == 0, "float4s are aligned");
+static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "plan.h counts with it");
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+/* What a thread has of a row's logits: their maximum; relative to it, their exponentials' sum; the labels' sum
+ * and their product with the logits. Of a quad, a block or the whole row. */
+struct RowPart {
+    float top, sum, mass, dot;
+};
+
+/* The place of a thread in its tile: rows `first` and first + 8, h = 0 and 1; of class0 and on the
+ * classes 8j and 8j + 1, which are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx.cuh). */
+template <int COLS> struct RowPlace {
+    static constexpr bool SPLITS = COLS == WideTile::COLS;
+    int first, t, classes; /* classes: that are left from class0 on; may be < 0 */
+    int64_t row0, class0;
+
+    __device__ RowPlace(int64_t C, int64_t row) : row0(row) {
+        const int lane = (int)threadIdx.x % WARP;
+        first = (int)threadIdx.x / WARP * 16 + lane / 4;
+        t = lane % 4;
+        class0 = (SPLITS ? (int64_t)cluster_rank() * COLS : 0) + 2 * t;
+        classes = (int)(C - class0);
+    }
+    __device__ int64_t row(int h) const {
+        return row0 + first + 8 * h;
+    }
+};
+
+/* Whether two neighbouring classes of a matrix (B,C) may be moved at once. */
+__device__ __forceinline__ bool in_pairs(const WideLogits &a, const float *matrix) {
+    return a.C % 2 == 0 && (uintptr_t)matrix % 8 == 0;
+}
+
+/* A thread's labels, zero outside, where one block has all classes: on their way while it multiplies. */
+template <int COLS>
+__device__ __forceinline__ void load_labels(const WideLogits &a, const RowPlace<COLS> &at,
+                                            float (&y)[COLS / 2]) {
+    const bool pairs = in_pairs(a, a.Y);
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        const float *row = a.Y + at.row(h) * a.C + at.class0;
+        const int classes = at.row(h) < a.B ? at.classes : 0;
+        UNROLL
+        for (int j = 0; j < COLS / 8; j++) {
+            float2 two = make_float2(0.0f, 0.0f);
+            if (pairs) {
+                if (8 * j < classes) two = *(const float2 *)(row + 8 * j);
+            } else {
+                if (8 * j < classes) two.x = row[8 * j];
+                if (8 * j + 1 < classes) two.y = row[8 * j + 1];
+            }
+            y[4 * j + 2 * h] = two.x;
+            y[4 * j + 2 * h + 1] = two.y;
+        }
+    }
+}
+
+/* Row h of a matrix (B,C): of(x) for each x of d. Four lanes store a sector. */
+template <int COLS, class Of>
+__device__ __forceinline__ void store_row(const WideLogits &a, float *matrix,
+                                          const RowPlace<COLS> &at, const float (&d)[COLS / 2],
+                                          int h, Of of) {
+    const bool pairs = in_pairs(a, matrix);
+    float *row = matrix + at.row(h) * a.C + at.class0;
+    const int classes = at.row(h) < a.B ? at.classes : 0;
+    UNROLL
+    for (int j = 0; j < COLS / 8; j++) {
+        const float x = of(d[4 * j + 2 * h]), y = of(d[4 * j + 2 * h + 1]);
+        if (pairs) {
+            if (8 * j < classes) *(float2 *)(row + 8 * j) = make_float2(x, y);
+        } else {
+            if (8 * j < classes) row[8 * j] = x;
+            if (8 * j + 1 < classes) row[8 * j + 1] = y;
+        }
+    }
+}
+
+/* The quad's part of row h. Logits become what the end asks for, exponentials zero outside. */
+template <class End, int COLS, class Label>
+__device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int classes, Label label) {
+    RowPart part = {-INFINITY, 0.0f, 0.0f, 0.0f};
+    UNROLL
+    for (int i = 0; i < COLS / 4; i++) part.top = fmaxf(part.top, d[i / 2 * 4 + 2 * h + i % 2]);
+    part.top = group_max<4>(part.top);
+    UNROLL
+    for (int i = 0; i < COLS / 4; i++) {
+        const int c = i / 2 * 8 + i % 2, at = i / 2 * 4 + 2 * h + i % 2;
+        if (i % 4 == 0) keep_order(classes);
+        if (c < classes) {
+            const float x = d[at] - part.top, e = expf(x);
+            d[at] = End::EXPONENTIALS ? e : x;
+            part.sum += e;
+            if constexpr (End::LABELS) {
+                const float y = label(at, c);
+                part.mass += y;
+                part.dot += y * x;
+            }
+        } else {
+            d[at] = 0.0f;
+        }
+    }
+    part.sum = group_sum<4>(part.sum);
+    if constexpr (End::LABELS) {
+        part.mass = group_sum<4>(part.mass);
+        part.dot = group_sum<4>(part.dot);
+    }
+    return part;
+}
+
+/* The whole row from the parts of all blocks of the cluster, in order. */
+__device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
+    const unsigned size = cluster_size();
+    RowPart row = {-INFINITY, 0.0f, 0.0f, 0.0f};
+    auto of = [&](unsigned r) { return cluster_load_float4(cluster_address(exchange, r)); };
+    NO_UNROLL
+    for (unsigned r = 0; r < size; r++) row.top = fmaxf(row.top, of(r).x);
+    NO_UNROLL
+    for (unsigned r = 0; r < size; r++) {
+        const float4 part = of(r);
+        if (part.y == 0.0f) continue; /* a block without classes */
+        row.sum += part.y * expf(part.x - row.top);
+        row.mass += part.z;
+        row.dot += part.w + part.z * (part.x - row.top);
+    }
+    return row;
+}
+
+/* The end of a thread's rows from their products in d. Returns their loss in lane t = 0 of the block
+ * that tells it. y: the labels, where one block has all classes. */
+template <int COLS, class End>
+__device__ __forceinline__ double finish_rows(const WideLogits &a, const End &end, int k,
+                                              const RowPlace<COLS> &at, float (&d)[COLS / 2],
+                                              const float *y, int turn) {
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + at.first;
+    const float *bias = a.bias[k] + at.class0;
+    int classes = at.classes;
+    RowPart part[2];
+    UNROLL
+    for (int i = 0; i < COLS / 2; i++) {
+        const int c = i / 4 * 8 + i % 2;
+        if (i % 4 == 0) keep_order(classes);
+        d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
+    }
+    auto label = [&](int h) {
+        const float *row = End::LABELS ? a.Y + at.row(h) * a.C + at.class0 : NULL;
+        const bool inside = at.row(h) < a.B;
+        return [=](int i, int c) { return !SPLITS ? y[i] : inside ? row[c] : 0.0f; };
+    };
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        part[h] = row_part<End, COLS>(d, h, classes, label(h));
+        if (SPLITS && at.t == 0)
+            exchange[8 * h] = make_float4(part[h].top, part[h].sum, part[h].mass, part[h].dot);
+    }
+    if (SPLITS) {
+        __syncwarp();
+        cluster_sync();
+    }
+    double loss = 0.0;
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        const RowPart row = SPLITS ? row_of_parts(exchange + 8 * h) : part[h];
+        end.store(a, k, at, d, h, part[h], row, label(h));
+        if (End::LABELS && at.t == 0 && at.row(h) < a.B)
+            loss += (double)(row.mass * logf(row.sum) - row.dot);
+    }
+    return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
+}
+
+/* All items of the rows that are this cluster's, in the order of plan_rows (plan.h). */
+template <class T, int COLS, bool LOADS, class End>
+__device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, Ring &ring) {
+    constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+    constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
+    const int size = (int)cluster_size(), rank = (int)cluster_rank();
+    const int blocks = (int)ceil_div(a.B, WideTile::ROWS);
+    const int groups = SPLITS ? blocks : (int)ceil_div(blocks, size); /* pieces of a space */
+    const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
+    const int class0 = SPLITS ? rank * COLS : 0;
+    bool owes = false; /* the loading group runs one exchange ahead */
+    for (int round = 0;; round++) {
+        const int item = round * clusters + (round % 2 ? clusters - 1 - own : own);
+        if (item >= a.K * groups) break;
+        const int k = a.order[item / groups], group = item % groups;
+        const int block = SPLITS ? group : group * size + rank, row0 = block * WideTile::ROWS;
+        const int turn = round % 2; /* which half of the exchange is this item's */
+        const int tiles = (int)ceil_div(a.d[k], WIDE_DEPTH);
+        if constexpr (LOADS) {
+            if (threadIdx.x == WIDE_CONSUMERS)
+                ring_load<SHARED, COLS>(
+                    ring, tiles,
+                    [&](int i, int t) {
+                        return BoxAt{&a.Z[k], t * WIDE_DEPTH, row0 + 64 * i};
+                    },
+                    [&](int j, int t) {
+                        return BoxAt{&a.W[k], t * WIDE_DEPTH, class0 + 64 * j};
+                    });
+            __syncwarp();
+            if constexpr (SPLITS) {
+                if (owes) cluster_wait();
+                cluster_arrive();
+                owes = true;
+            }
+        } else {
+            float d[COLS / 2], y[SPLITS || !End::LABELS ? 1 : COLS / 2];
+            if constexpr (!SPLITS && End::LABELS) load_labels(a, RowPlace<COLS>(a.C, row0), y);
+            ring_multiply<T, K_MAJOR, SHARED>(ring, d, tiles, [](const unsigned char *) {});
+            const double rows_loss =
+                finish_rows<COLS>(a, end, k, RowPlace<COLS>(a.C, row0), d, y, turn);
+            if constexpr (End::LABELS) {
+                const double loss = warp_sum(rows_loss);
+                double *slots = shared_mem<double>(LOSSES) + turn * (WIDE_CONSUMERS / WARP);
+                if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
+                barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
+                if (threadIdx.x == 0 && (SPLITS ? rank == 0 : block < blocks)) {
+                    double sum = 0.0;
+                    for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
+                    end.losses(k)[block] = sum;
+                }
+                __syncwarp();
+            }
+        }
+    }
+    if (owes) cluster_wait();
+}
+
+/* --- logits alone: what a kernel of (logits, end) does ------------------------------------------ */
+
+template <class T, int COLS, class End>
+__device__ __forceinline__ void wide_logits_kernel(const WideLogits &a, const End &end) {
+#if HAS_WGMMA
+    Ring::begin();
+    Ring ring;
+    if (threadIdx.x >= WIDE_CONSUMERS) {
+        registers_give<LOADER_REGISTERS>();
+        wide_rows<T, COLS, true>(a, end, ring);
+    } else {
+        registers_take<CONSUMER_REGISTERS>();
+        wide_rows<T, COLS, false>(a, end, ring);
+    }
+    __syncwarp();
+    cluster_sync(); /* a block's last stages are released to the others, who must still be there */
+#else
+    __trap(); /* the host launches it on 9.0 alone */
+#endif
+}
+
+/* --- on the host ------------------------------------------------------------------------------ */
+
+/* Space k; false: these matrices are not for the TMA. */
+template <class T>
+bool wide_space(WideLogits *a, int k, const View<T> &Z, const View<T> &W, const float *bias) {
+    a->bias[k] = bias;
+    a->d[k] = (int)Z.width;
+    return Z.width <= INT32_MAX - 256 &&
+           tensor_map(&a->Z[k], Z.data, Z.width, Z.lines, Z.stride, 64, 64) &&
+           tensor_map(&a->W[k], W.data, W.width, W.lines, W.stride, 64, 64);
+}
+
+/* Calls f with the classes of a block's tile. */
+template <class F> auto with_wide_tile(const Plan &plan, F f) {
+    if (plan.classes == 64) return f(std::integral_constant<int, 64>());
+    if (plan.classes == 128) return f(std::integral_constant<int, 128>());
+    return f(std::integral_constant<int, WideTile::COLS>());
+}
+
+/* One launch of kernel_of(COLS), a kernel of (logits, end), of which all but the order is filled in.
+ * False: this device or these sizes are not for it, and nothing was done. What fails is the queue's. */
+template <class End, class KernelOf>
+bool wide_logits(Queue *q, const char *name, WideLogits &a, const End &end, KernelOf kernel_of) {
+    const Device *device = q->device;
+    const PlanDevice limits =
+        plan_device_like(device->sms, device->shared_per_block, device->capability);
+    PlanJob jobs[MAX_SPACES];
+    Plan plan;
+    Error err;
+    for (int k = 0; k < a.K; k++) jobs[k] = PlanJob{0, a.B, a.C, a.d[k]};
+    if (a.B > INT32_MAX - 1024 ||
+        plan_inner(&plan, &limits, jobs, a.K, DTYPE_F16, false, &err) != OK ||
+        plan.form != PLAN_WGMMA)
+        return false;
+    for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];
+    return with_wide_tile(plan, [&](auto cols) {
+        const auto kernel = kernel_of(cols);
+        const int64_t sharers = plan.classes < WideTile::COLS ? plan.cluster : 1,
+                      items = a.K * ceil_div(a.B, WideTile::ROWS * sharers);
+        int clusters = 0;
+        if (resident_clusters(&clusters, kernel, plan.cluster, WIDE_THREADS, WIDE_LOGITS_SHARED) !=
+                cudaSuccess ||
+            clusters < 1)
+            return false;
+        if (clusters > items) clusters = (int)items;
+        launch_kernel(q, clusters_of(plan.cluster), name, kernel,
+                      dim3((unsigned)(clusters * plan.cluster)), WIDE_THREADS, WIDE_LOGITS_SHARED,
+                      a, end);
+        return true;
+    });
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* plan.h - the layout of one persistent launch of the inner loop, from shapes and the device alone.
+ *
+ *     (B, C, d) of every job, precision, SMs, shared memory  ->  form, CTAs, rows of each, budgets
+ *
+ * A job is one space of one run: spaces are independent given the labels, so a launch may hold those
+ * of several runs. There are three forms, and a form for every shape on every device:
+ *
+ *     PLAN_SLAB    C <= 32, operands of 16 bits: latency decides. The rows of the batch are cut over
+ *                  the CTAs of the job and stay in shared memory for all M steps.
+ *     PLAN_WGMMA   32 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores and their supply
+ *                  decide. A CTA has 128 rows x 64, 128 or 256 classes, 1, 2, 4 or 8 are a cluster. The
+ *                  outer logits are cut in the same way, by a launch of their own.
+ *     PLAN_TILED   everything else: tiles through a ring in shared memory, as the fused tier has
+ *                  them. It needs 45 KiB and serves every shape, so nothing falls back.
+ *
+ * Why the slab is not for operands of 4 bytes: 80 rows x 776 x 4 bytes are 248 KB, so that of d 768
+ * less than three quarters would stay on an H200's SM, and half the rate of the products (tf32) or
+ * none of the tensor cores (fp32) is what then decides; parity wants tiled's order of sums besides.
+ * Beyond 32 classes the private weight gradient (C d floats in registers and 4Cd bytes a CTA and
+ * step through the L2 cache, 10 MB at C 32, d 768 on 132 CTAs) costs more than the slab saves. */
+#ifndef TURTLE_KERNELS_PLAN_PLAN_H
+#define TURTLE_KERNELS_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/dtype.h"
+#include "io/status.h"
+
+typedef enum { PLAN_SLAB, PLAN_TILED, PLAN_WGMMA } PlanForm;
+
+/* What a layout and its time depend on. Rates are what good code reaches, where a measurement is
+ * known; plan.c names the source of each. */
+typedef struct {
+    const char *name;
+    int sms, shared_per_block;      /* SMs; most dynamic shared memory of a block, bytes */
+    int wgmma;                      /* 1: compute capability 9.0 */
+    double clock_hz;                /* SMs under load */
+    double l2_bytes_s, hbm_bytes_s; /* all SMs together */
+    double barrier_s, node_s;       /* all SMs meet; from one kernel of a graph to the next */
+    double simt_flops, mma_flops_16, mma_flops_tf32, wgmma_flops_16; /* 0: it has none */
+} PlanDevice;
+
+/* "h200", "a100", "rtx4090", "tiny" (the emulator's default); NULL: not known. */
+const PlanDevice *plan_device(const char *name);
+/* All of them, in the order of the table; NULL beyond the last. */
+const PlanDevice *plan_device_at(int i);
+/* A device that is at hand: its own limits, with the rates of its nearest relative in the table,
+ * those that all SMs share in proportion to their number. capability: 90 is 9.0. */
+PlanDevice plan_device_like(int sms, int shared_per_block, int capability);
+/* Of a device, so many SMs, with their share of the rates that all share. */
+PlanDevice plan_part(const PlanDevice *device, int sms);
+
+enum { PLAN_MAX_JOBS = 16 };
+enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
+
+typedef struct {
+    int run; /* which training it belongs to; the plan only passes it on */
+    int64_t B, C, d;
+} PlanJob;
+
+/* --- the slab form's numbers, which its kernel shares ------------------------------------------ */
+
+enum {
+    SLAB_WARPS = 8,
+    SLAB_THREADS = 32 * SLAB_WARPS,
+    SLAB_MOST_CLASSES = 32,
+    SLAB_TILE = 16,         /* rows or features of a fragment */
+    SLAB_PAD = 8,           /* elements behind every row: ldmatrix meets all banks */
+    SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
+    SLAB_MOST_STEPS = 1024, /* of one launch: bounds the losses that wait for its end */
+    SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
+    SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
+    /* What a visit of a piece of rows costs beside its bytes: four barriers of a CTA, the latency of
+     * the first fragments, softmax of a row by two lanes. An estimate, not measured. */
+    SLAB_VISIT_CLOCKS = 1100,
+};
+/* Macros, for they are template arguments too. Classes in whole fragments; row tiles whose logits a
+ * warp holds in registers at once, tiles of features of which it holds the gradient: 40 + 96 and
+ * 32 + 96 accumulators a thread. */
+#define SLAB_CLASSES(C) ((C) <= 16 ? 16 : 32)
+#define SLAB_MOST_TILES(classes) ((classes) == 16 ? 5 : 2)
+#define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
+
+/* Bytes of shared memory of the wgmma form: four stages of six boxes of 8 KiB and their mbarriers, rows'
+ * sums and losses twice (a static_assert of wide_logits.cuh). */
+enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 };
+/* CTAs that share Z in the wgmma form's gradient where it is a launch of its own: 128 classes each. */
+#define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
+/* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */
+enum { TILED_SHARED = 46080 };
+
+/* Of one job. Rows [i rows, (i + 1) rows) are those of its i-th CTA in the slab form. In the two
+ * others work is dealt out in pieces of `rows`: plan_rows. */
+typedef struct {
+    int run;
+    int64_t B, C, d;
+    int first, count; /* CTAs of the launch that it has */
+    int64_t rows;
+    /* PLAN_SLAB. Rows are visited in pieces: resident ones of `group` rows, streamed ones of
+     * `stage` rows through `stages` slots. With more features than the registers hold gradients of
+     * (passes > 1) all rows' residuals are found first, then the gradient in `passes` sweeps. */
+    int64_t resident; /* rows that stay in shared memory */
+    int group, stage, stages, passes;
+    int stride; /* elements between rows in shared memory */
+    struct {    /* bytes from the start of shared memory */
+        int W, slab, logits, R, small, end;
+    } at;
+    double
+        step_s; /* what the choice was made by: a rough time of one step (model.h has a real one) */
+} PlanLayout;
+
+typedef struct {
+    PlanForm form;
+    int blocks, cluster, threads; /* CTAs of the launch, of a cluster, threads of a CTA */
+    int64_t shared;               /* dynamic, bytes of a CTA */
+    /* PLAN_WGMMA: classes of a CTA's tile of logits. With 256 the CTAs of a cluster have the same rows
+     * and split the classes; with 64 or 128, which are all classes, they have rows of their own, one
+     * piece each, and load W for one another. */
+    int classes;
+    /* Jobs on CTAs of their own; else they all have the same ones, and take their turns (slab) or
+     * share them within a step (tiled, wgmma). */
+    bool side_by_side;
+    int jobs, order[PLAN_MAX_JOBS]; /* order: those with most features first */
+    PlanLayout job[PLAN_MAX_JOBS];
+} Plan;
+
+/* Jobs of one launch share C's form, so they are of one C here; B and d may differ. ERR_ARG where
+ * there is no job, too many, or one with a size below 1. */
+Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int n, DType type,
+                  bool tf32, Error *err);
+
+/* How many trainings of such jobs fill the device best: each of its own launches on an equal part of
+ * the SMs (plan_part), side by side with the others. A power of two; 1 where one alone fills it. */
+int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32);
+
+/* The i-th piece of a job's rows that a CTA works on (slab: the resident pieces, then the streamed
+ * ones); false: it has no more. Every row belongs to one CTA, or to one cluster that splits its classes.
+ *
+ * tiled: all jobs' pieces stand in one list, the n-th is of CTA n % CTAs. wgmma: the same with clusters
+ * for CTAs, the longest pieces (most features) first, and every other round from the last cluster
+ * to the first, so that who had a long one then has a short one:
+ *
+ *     clusters      0   1   2   3   4   5
+ *     first round   L0  L1  L2  L3  S0  S1
+ *     second        -   -   S5  S4  S3  S2     the longest has L + S; in the same order, 2 L */
+bool plan_rows(const Plan *plan, int job, int block, int64_t i, int64_t *first, int64_t *count);
+
+/* wgmma: pieces and their features of the cluster that has the most features. */
+void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
+
+/* Visits of pieces in one step of a slab job. */
+int64_t plan_slab_visits(const PlanLayout *job);
+
+/* Whether a whole outer iteration of M inner steps fits into the launch (iteration_slab.cu): one space, whose
+ * gradient is found in one sweep. */
+bool plan_at_once(const Plan *plan, int64_t M);
+
+const char *plan_form_name(PlanForm form); /* "slab", "tiled", "wgmma" */
+
+#endif

@@ -1,0 +1,105 @@
+/* cifar_pickle_test.c - CIFAR's batches for Python, as handed out and as Python 3 writes them. */
+#include "io/datasets/cifar_pickle.h"
+
+#include "io/datasets/sources.h"
+#include "tests/support/check.h"
+
+#define GOLDENS "tests/goldens/cifar/"
+
+/* Copies a golden to folder/<path>. */
+static void place(const char *folder, const char *path, const char *golden) {
+    FileMap map;
+    Error err;
+    AtomicFile file;
+    char *to = format_text("%s/%s", folder, path);
+    ASSERT_OK(file_map(&map, golden, &err), err);
+    ASSERT_OK(atomic_open(&file, to, &err), err);
+    cr_assert(fwrite(map.data, 1, (size_t)map.bytes, file.stream) == (size_t)map.bytes);
+    ASSERT_OK(atomic_commit(&file, &err), err);
+    file_unmap(&map);
+    free(to);
+}
+
+/* Pixel j of image i is (5 i + j / 37) % 256, j over planes. */
+static void expect_pixels(const SourceList *list, int64_t n) {
+    for (int64_t s = 0; s < n; s++) {
+        Image image;
+        Error err;
+        int bad = 0;
+        ASSERT_OK(source_image(list, s, &image, &err), err);
+        cr_assert(image.width == 32 && image.height == 32);
+        for (int p = 0; p < 1024; p++)
+            for (int c = 0; c < 3; c++)
+                bad += image.rgb[3 * p + c] != (5 * (s % 2) + (c * 1024 + p) / 37) % 256;
+        cr_expect(bad == 0, "image %d: %d pixels", (int)s, bad);
+        image_free(&image);
+    }
+}
+
+Test(cifar_pickle, torchvisions_folders_are_read) {
+    char *folder = temporary_folder();
+    SourceSplits s;
+    Error err;
+    for (int i = 1; i <= 5; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "cifar-10-batches-py/data_batch_%d", i);
+        place(folder, name, GOLDENS "data_batch_1");
+    }
+    cr_expect(sources_dataset(&s, "cifar10", folder, NULL, &err) ==
+              ERR_IO); /* the test batch is missing */
+    place(folder, "cifar-10-batches-py/test_batch", GOLDENS "data_batch_1");
+    ASSERT_OK(sources_dataset(&s, "cifar10", folder, NULL, &err), err);
+    cr_assert(s.train.count == 10 && s.val.count == 2);
+    cr_expect(s.train.source[0].label == 6 && s.train.source[9].label == 9);
+    cr_expect_str_eq(s.train.source[3].name, "data_batch_2#1");
+    expect_pixels(&s.train, 10);
+    expect_pixels(&s.val, 2);
+    sources_close(&s);
+
+    place(folder, "cifar100/cifar-100-python/train", GOLDENS "train");
+    place(folder, "cifar100/cifar-100-python/test", GOLDENS "train");
+    ASSERT_OK(sources_dataset(&s, "cifar100", folder, NULL, &err), err);
+    cr_expect(s.train.count == 2 && s.train.source[0].label == 19 && s.val.source[1].label == 29);
+    expect_pixels(&s.train, 2);
+    sources_close(&s);
+    place(folder, "cifar-100-python/train", GOLDENS "train");
+    place(folder, "cifar-100-python/test", GOLDENS "train");
+    ASSERT_OK(sources_dataset(&s, "cifar10020", folder, NULL, &err), err);
+    cr_expect(s.train.source[0].label == 11 && s.val.source[1].label == 15);
+    sources_close(&s);
+    remove_folder(folder);
+}
+
+/* Any byte of what is not a pixel changed, or the end cut off: refused, or a batch whose pixels lie inside
+ * the bytes. */
+Test(cifar_pickle, damaged_batches, .timeout = 60) {
+    static const char *const files[] = {GOLDENS "data_batch_1", GOLDENS "train"};
+    static const char *const keys[] = {"labels", "fine_labels"};
+    int refused = 0;
+    for (int f = 0; f < 2; f++) {
+        FileMap map;
+        Error err;
+        CifarBatch batch;
+        ASSERT_OK(file_map(&map, files[f], &err), err);
+        cr_expect(cifar_pickle_read(&batch, map.data, map.bytes, "no_labels", "x", &err) ==
+                  ERR_FORMAT);
+        uint8_t *bytes = malloc((size_t)map.bytes);
+        cr_assert(bytes != NULL);
+        for (int64_t i = 0; i < map.bytes; i++) {
+            if (i > 600 && i < map.bytes - 300) continue; /* pixels, all alike */
+            for (int flip = 1; flip < 256; flip *= 4) {
+                memcpy(bytes, map.data, (size_t)map.bytes);
+                bytes[i] ^= (uint8_t)flip;
+                const Status st = cifar_pickle_read(&batch, bytes, map.bytes, keys[f], "x", &err);
+                refused += st != OK;
+                if (st == OK)
+                    cr_expect(batch.offset >= 0 && batch.offset + 3072 * batch.count <= map.bytes);
+                free(batch.label);
+            }
+            cr_expect(cifar_pickle_read(&batch, map.data, i, keys[f], "x", &err) != OK);
+        }
+        free(bytes);
+        file_unmap(&map);
+    }
+    cr_expect(refused > 500, "%d refused", refused);
+}

@@ -1,0 +1,152 @@
+/* cpu_test.c - what the CPU backend alone promises: its elementary functions, conversions to 16 bits,
+ * float16 read as the float32 that it stands for, devices by name. */
+#include "kernels/cpu/gemm/vec_math.h"
+#include "tests/support/operation.h"
+
+#define PRODUCT_LIMIT 8e-6 /* ops_test.c derives it */
+
+/* --- elementary functions --------------------------------------------------------------------- */
+
+/* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge.
+ * One unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
+Test(cpu, log_is_as_near_as_it_says) {
+    double worst = 0.0;
+    for (uint32_t bits = 0x3f800000u; bits < 0x47800000u; bits += 97) { /* 1 to 65536 */
+        const float x = f32_from_bits(bits);
+        const double off = fabs(log_f32(x) - log(x)) - 2e-7 * log(x);
+        if (!(off <= worst)) worst = off;
+    }
+    cr_expect(worst <= 0x1p-25, "off by %g more than 2e-7 |ln x|", worst);
+    cr_expect(log_f32(1.0f) == 0.0f);
+}
+
+Test(cpu, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
+    double worst = 0.0;
+    for (int negative = 0; negative < 2; negative++)
+        for (uint32_t bits = 0;; bits += 97) {
+            const float x = negative ? -f32_from_bits(bits) : f32_from_bits(bits);
+            if (x > 88.0f || x < -104.0f) break;
+            int e;
+            const double exact = exp((double)x);
+            frexp(exact, &e);
+            const double units =
+                fabs(exp_f32(x) - exact) / ldexp(1.0, e - 24 < -149 ? -149 : e - 24);
+            if (!(units <= worst)) worst = units;
+        }
+    EXPECT_CLOSE(worst, 2.0, "exp");
+    cr_expect(exp_f32(-1e30f) == 0.0f && exp_f32(-INFINITY) == 0.0f &&
+              isnan(exp_f32(strtof("nan", NULL))));
+}
+
+/* --- conversions ------------------------------------------------------------------------------ */
+
+/* Every number of 16 bits comes back from float32, and what lies between two goes to the nearer
+ * one, from the middle to the even one. */
+Test(cpu, sixteen_bits_are_rounded_to_the_nearest) {
+    for (uint32_t h = 0; h < 0x7f7f; h++) {
+        const float a = f32_from_bf16((uint16_t)h), b = f32_from_bf16((uint16_t)(h + 1));
+        const float middle = f32_from_bits(bits_of_f32(a) + 0x8000);
+        cr_assert(bf16_from_f32(a) == h && bf16_from_f32(-a) == (h | 0x8000), "%x", h);
+        cr_assert(bf16_from_f32(middle) == h + (h & 1), "%x", h);
+        cr_assert(bf16_from_f32(nextafterf(middle, a)) == h, "%x", h);
+        cr_assert(bf16_from_f32(nextafterf(middle, b)) == h + 1, "%x", h);
+    }
+    for (uint32_t h = 0; h < 0x7bff; h++) {
+        const float a = f32_from_f16((uint16_t)h), b = f32_from_f16((uint16_t)(h + 1));
+        const float middle = a + (b - a) / 2;
+        cr_assert(f16_from_f32(a) == h && f16_from_f32(-a) == (h | 0x8000), "%x", h);
+        cr_assert(f16_from_f32(middle) == h + (h & 1), "%x", h);
+        cr_assert(f16_from_f32(nextafterf(middle, a)) == h, "%x", h);
+        cr_assert(f16_from_f32(nextafterf(middle, b)) == h + 1, "%x", h);
+    }
+    cr_expect(f16_from_f32(65504.0f) == 0x7bff && f16_from_f32(65519.0f) == 0x7bff);
+    cr_expect(f16_from_f32(65520.0f) == 0x7c00 && f16_from_f32(INFINITY) == 0x7c00);
+    cr_expect(bf16_from_f32(INFINITY) == 0x7f80 && bf16_from_f32(3.4e38f) == 0x7f80);
+    cr_expect((f16_from_f32(NAN) & 0x7fff) > 0x7c00 && (bf16_from_f32(NAN) & 0x7fff) > 0x7f80);
+    cr_expect((bf16_from_f32(f32_from_bits(0x7f800001)) & 0x7fff) > 0x7f80);
+}
+
+/* A batch of float16 is read as the float32s that it stands for: the same bits come out of every
+ * operation, and gather leaves the file's own bits, rows batch_row apart. */
+Test(cpu, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
+    enum { B = 250, C = 37, D = 41, N = 300 };
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    uint16_t *file = malloc(N * D * sizeof *file);
+    for (int i = 0; i < N * D; i++) /* signs, exponents from 2^-6 to 2, every mantissa */
+        file[i] = (uint16_t)((i & 1) << 15 | (9 + i % 7) << 10 | (i * 37 & 0x3ff));
+    const int64_t row16 = batch_row(DTYPE_F16, D), row32 = batch_row(DTYPE_F32, D);
+    cr_assert(row16 >= D && row32 >= D && row16 % 64 == 32 && row32 % 32 == 16);
+    float *head = numbers(linear_size(C, D), 1), *Y = probabilities(B, C, 2);
+    const int64_t step = 0;
+    for (int set = 0; sets[set]; set++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        int64_t rows[B];
+        enum { HEAD = C * D + C };
+        float *logits[2], *grad[2], *heads[2], *labels[2];
+        setenv("TURTLE_ISA", sets[set], 1);
+        ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
+        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+        const Features f = {file, N, D, DTYPE_F16, false};
+        for (int b = 0; b < B; b++) rows[b] = (b * 7) % N;
+        for (int i = 0; i < 2; i++) {
+            const DType type = i ? DTYPE_F16 : DTYPE_F32;
+            const Batch Z = {calloc(B * 64, 4), type, D, i ? row16 : row32, false, 0};
+            float loss, *m1 = calloc(HEAD, 4), *m2 = calloc(HEAD, 4);
+            int64_t bytes = ops.train.scratch_bytes(type, 1, B, C, D),
+                    matmul = ops.matrix.matmul_scratch_bytes(MATMUL_NT, B, C, D);
+            void *work = scratch(bytes > matmul ? bytes : matmul);
+            logits[i] = malloc(B * C * 4), labels[i] = malloc(B * C * 4);
+            grad[i] = malloc(HEAD * 4), heads[i] = malloc(HEAD * 4);
+            memcpy(heads[i], head, HEAD * 4);
+            ops.matrix.gather(q, &Z, &f, rows, B);
+            for (int b = 0; i && b < B; b++)
+                cr_assert(!memcmp((uint16_t *)Z.data + b * row16, file + rows[b] * D, D * 2));
+            ops.matrix.matmul(q, MATMUL_NT, logits[i], &Z, head, head + C * D, B, C, D, work);
+            ops.train.linear_grad(q, grad[i], Y, &Z, B, C, work);
+            const InnerSteps in = {.K = 1,
+                                   .space = {{Z, heads[i], m1, m2}},
+                                   .Y = Y,
+                                   .B = B,
+                                   .C = C,
+                                   .M = 2,
+                                   .lr = 0.001,
+                                   .step = &step,
+                                   .scratch = work};
+            ops.train.inner_steps(q, &in);
+            ops.train.label_grad(q, &loss, labels[i], &in);
+            ASSERT_OK(ops.mem.wait(q, &err), err);
+            free(Z.data), free(m1), free(m2);
+        }
+        /* logits of float16 come from another blocking: to rounding, the others to the bit */
+        EXPECT_CLOSE(relative_error(logits[1], logits[0], B * C), PRODUCT_LIMIT, "%s", sets[set]);
+        cr_expect(!memcmp(grad[0], grad[1], HEAD * 4), "%s: linear_grad", sets[set]);
+        cr_expect(!memcmp(heads[0], heads[1], HEAD * 4), "%s: inner_steps", sets[set]);
+        cr_expect(!memcmp(labels[0], labels[1], B * C * 4), "%s: label_grad", sets[set]);
+        for (int i = 0; i < 2; i++) free(logits[i]), free(labels[i]), free(grad[i]), free(heads[i]);
+        ops.mem.queue_close(q);
+        ops_close(&ops);
+    }
+    free(file), free_arrays();
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+Test(cpu, devices_are_had_or_refused) {
+    Ops ops;
+    Error err = {""};
+    const char *why = NULL;
+    unsetenv("TURTLE_ISA");
+    cr_expect(ops_open(&ops, "auto", 0, &why, &err) == OK && why && strcmp(ops.kind, "cpu") == 0);
+    ops_close(&ops);
+    ops_close(&ops);
+    cr_expect(ops_open(&ops, "cuda", 0, NULL, &err) == ERR_DEVICE, "%s", err.text);
+    cr_expect(ops_open(&ops, "cuda:1", 0, NULL, &err) == ERR_DEVICE);
+    cr_expect(ops_open(&ops, "tpu", 0, NULL, &err) == ERR_USAGE && strstr(err.text, "tpu"));
+    setenv("TURTLE_ISA", "mmx", 1);
+    cr_expect(ops_open(&ops, "cpu", 0, NULL, &err) == ERR_ARG && strstr(err.text, "mmx") &&
+                  strstr(err.text, "portable"),
+              "%s", err.text);
+}

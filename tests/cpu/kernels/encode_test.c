@@ -1,0 +1,282 @@
+/* encode_test.c - every encoder operation of every instruction set against the plain reference, at
+ * ragged shapes; the reference itself is judged by the recorded encoders (encoder_test.c). */
+#include "kernels/cpu/gemm/vec_math.h"
+#include "tests/support/operation.h"
+
+/* B images or rows, C output channels, d inputs, K a case of its own. */
+static const Shape shapes[] = {{1, 1, 1, 0},    {1, 3, 5, 1},     {5, 17, 16, 2},   {13, 16, 33, 3},
+                               {95, 33, 64, 4}, {97, 129, 70, 5}, {200, 48, 259, 6}};
+
+/* Products as in ops_test.c: 4 sqrt(depth) u with depth up to 2331. Elementwise: exp (2 ulp), a
+ * polynomial, a division: under 16 u. */
+#define PRODUCT_LIMIT 1.2e-5
+#define ELEMENT_LIMIT 1e-6
+
+static void judge(const char *name, Operation *operation, double limit) {
+    judge_at(name, operation, shapes, sizeof shapes / sizeof *shapes, limit);
+}
+
+static void *encode_scratch(const Ops *ops, int64_t depth, int64_t keys) {
+    return scratch(ops->encode.scratch_bytes(ops->device, depth, keys));
+}
+
+/* --- weights ---------------------------------------------------------------------------------- */
+
+static uint16_t f16_of(float x) { /* of a normal number: truncated */
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const int exponent = (int)(bits >> 23 & 255) - 127 + 15;
+    if (exponent < 1) return (uint16_t)(bits >> 16 & 0x8000);
+    return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
+}
+
+/* Random weights of any type, one byte off every alignment. */
+static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, bool transposed) {
+    const int64_t n = out * in * taps;
+    float *x = numbers(n, 2);
+    uint8_t *bytes = malloc((size_t)(n * dtype_bytes(type) + 1));
+    for (int64_t i = 0; i < n; i++) {
+        const double wide = x[i];
+        const uint16_t half = f16_of(x[i]);
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        const uint16_t brain = (uint16_t)(bits >> 16);
+        const void *from = type == DTYPE_F16    ? (const void *)&half
+                           : type == DTYPE_BF16 ? (const void *)&brain
+                           : type == DTYPE_F32  ? (const void *)(x + i)
+                                                : (const void *)&wide;
+        memcpy(bytes + 1 + i * dtype_bytes(type), from, (size_t)dtype_bytes(type));
+    }
+    if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1};
+    return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1};
+}
+
+static void free_weight(Weight *w) {
+    free((uint8_t *)w->data - 1);
+}
+
+static Epilogue random_epilogue(int64_t out, int64_t kind) {
+    return (Epilogue){.scale = kind % 2 ? numbers(out, 3) : NULL,
+                      .bias = kind % 3 ? numbers(out, 4) : NULL,
+                      .add = kind % 4 == 1,
+                      .activation = (Activation)(kind % 5)};
+}
+
+/* --- products --------------------------------------------------------------------------------- */
+
+static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    static const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64};
+    enum { GAP = 3 }; /* rows lie further apart than they are long */
+    const int64_t rows = s.B * 3, in_row = s.d + GAP, out_row = s.C + GAP;
+    float *in = numbers(rows * in_row, 1), *before = numbers(rows * out_row, 5);
+    void *work = encode_scratch(ops, s.d, 1);
+    for (int64_t v = 0; v < 5; v++) {
+        Weight w = random_weight(s.C, s.d, 1, types[v % 4], v == 1);
+        Epilogue e = random_epilogue(s.C, v + s.K);
+        ops->encode.linear(q, output(o, rows * out_row, before), out_row, in, in_row, &w, &e, rows,
+                           work);
+        free_weight(&w);
+    }
+}
+
+Test(encode, linear, .timeout = 120) {
+    judge("linear", run_linear, PRODUCT_LIMIT);
+}
+
+static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    static const int64_t kernels[][3] = {{1, 1, 0}, {3, 1, 1}, {3, 2, 1}, {4, 4, 0}, {7, 3, 2}};
+    const int64_t B = s.B % 3 + 1, in = s.d % 20 + 1;
+    for (int64_t v = 0; v < 5; v++) {
+        const int64_t kernel = kernels[v][0];
+        const Window window = {
+            8 + s.K, 9, kernel, kernels[v][1], kernels[v][2], v == 1 ? 11000 * s.C / 33 + 9000 : 0};
+        const int64_t pixels =
+                          window_out(window.height, &window) * window_out(window.width, &window),
+                      image = window.out_image ? window.out_image : pixels * s.C,
+                      n = (B - 1) * image + pixels * s.C;
+        float *x = numbers(B * window.height * window.width * in, 1), *before = numbers(n, 5);
+        void *work = encode_scratch(ops, in * kernel * kernel, 1);
+        Weight w = random_weight(s.C, in, kernel * kernel, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
+        Epilogue e = random_epilogue(s.C, v + s.K);
+        cr_assert(image >= pixels * s.C);
+        ops->encode.conv2d(q, output(o, n, before), x, &w, &window, &e, B, work);
+        free_weight(&w);
+    }
+}
+
+Test(encode, conv2d, .timeout = 120) {
+    judge("conv2d", run_conv, PRODUCT_LIMIT);
+}
+
+/* Channels, depth and rows beyond one block of the product. */
+static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t rows = 150 + s.B % 60, out = 500 + s.C, in = 600 + s.d;
+    float *x = numbers(rows * in, 1);
+    Weight w = random_weight(out, in, 1, DTYPE_F16, false);
+    void *work = encode_scratch(ops, in, 1);
+    ops->encode.linear(q, output(o, rows * out, NULL), out, x, in, &w, &(Epilogue){0}, rows, work);
+    free_weight(&w);
+}
+
+Test(encode, linear_beyond_its_blocks, .timeout = 120) {
+    judge_at("large linear", run_large_linear, shapes + 3, 2, PRODUCT_LIMIT);
+}
+
+/* --- attention -------------------------------------------------------------------------------- */
+
+static int64_t width = HEAD_DIM; /* of a head */
+
+static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.K % 3 + 1, T = s.B, heads = s.K % 2 + 1, d = heads * width, row = 3 * d;
+    float *qkv = numbers(B * T * row, 1);
+    for (int64_t i = 0; i < B * T * row; i++) qkv[i] *= 3.0f; /* scores up to about 20 */
+    void *work = encode_scratch(ops, 1, T);
+    const Tokens query = {qkv, T * row, row}, key = {qkv + d, T * row, row},
+                 value = {qkv + 2 * d, T * row, row};
+    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
+                          T, T, heads, width, false, work);
+    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
+                          T, T, heads, width, true, work);
+    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, query, key, value, B, 1, T,
+                          heads, width, false, work);
+}
+
+/* A score is a sum of 64 products up to 9, so its error is at most 64 u x 20 = 8e-5 in the worst
+ * case and a tenth of that in norm; exp passes it on. */
+Test(encode, attention, .timeout = 120) {
+    judge("attention", run_attention, 8e-6);
+}
+
+/* Widths around the strips of every instruction set: 8, 16 and 64 columns. A sum of 128 products has
+ * twice the error of one of 64. */
+Test(encode, attention_of_any_head_width, .timeout = 120) {
+    for (width = HEAD_MULTIPLE; width <= MAX_HEAD_DIM; width += HEAD_MULTIPLE)
+        judge_at("attention", run_attention, shapes + 2, 3, 16e-6);
+}
+
+/* Widths that no head may have are refused, and nothing is written. */
+Test(encode, attention_refuses_other_widths) {
+    static const int64_t widths[] = {0, -8, 4, 60, 132, 136};
+    Ops ops;
+    Error err;
+    Queue *q;
+    ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        float x[4 * 136] = {0}, out[136];
+        for (int j = 0; j < 136; j++) out[j] = 7.0f;
+        ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+        const Tokens t = {x, 136, 136};
+        cr_expect(ops.encode.attention(q, (Tokens){out, 136, 136}, t, t, t, 1, 1, 1, 1, widths[i],
+                                       false, x) == ERR_ARG,
+                  "width %d", (int)widths[i]);
+        for (int j = 0; j < 136; j++) cr_assert(out[j] == 7.0f);
+        ops.mem.queue_close(q);
+    }
+    ops_close(&ops);
+}
+
+/* --- the rest --------------------------------------------------------------------------------- */
+
+static void run_norms(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t rows = s.B, d = s.C + 1, row = d + 5;
+    float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3),
+          *pair = numbers(2 * rows * d, 4);
+    ops->encode.layer_norm(q, output(o, rows * d, NULL), x, row, weight, bias, 1e-5, rows, d);
+    ops->encode.silu_gate(q, output(o, rows * d, NULL), pair, rows, d);
+    ops->encode.normalize(q, output(o, rows * d, x), rows, d);
+}
+
+/* Two numbers can lie so close that their variance is eps's size; the quotient then magnifies the
+ * rounding of their difference, here at most eightfold. */
+Test(encode, norms_and_gate, .timeout = 60) {
+    judge("norms", run_norms, 8 * ELEMENT_LIMIT);
+}
+
+static void run_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.B % 7 + 1, n = s.C, d = s.d, prefix = 1 + s.K;
+    float *x = numbers(B * (prefix + n) * d, 1), *first = numbers(prefix * d, 2),
+          *position = numbers((n + 1) * d, 3);
+    Weight table = random_weight(50, d, 1, DTYPE_F16, false);
+    int32_t ids[7 * 9];
+    for (int i = 0; i < 63; i++) ids[i] = i * 31 % 50;
+    ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, position, B, n, d);
+    ops->encode.pool_tokens(q, output(o, B * (n + 1) * d, NULL), x, position, B, n, d);
+    ops->encode.mean_tokens(q, output(o, B * d, NULL), d, x, B, prefix + n, prefix, n, d);
+    if (n >= 8) ops->encode.embed(q, output(o, B * 9 * d, NULL), ids, &table, position, B, 9);
+    free_weight(&table);
+}
+
+Test(encode, tokens, .timeout = 60) {
+    judge("tokens", run_tokens, 4 * ELEMENT_LIMIT);
+}
+
+static void run_images(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.B % 4 + 1, side = 6 + s.K;
+    float *x = numbers(B * side * (side + 3) * s.d, 1);
+    uint8_t *bytes = malloc((size_t)(B * side * side * 3));
+    for (int64_t i = 0; i < B * side * side * 3; i++) bytes[i] = (uint8_t)(i * 37);
+    const float mean[3] = {0.1f, 0.5f, 0.9f}, std[3] = {0.2f, 0.3f, 0.4f};
+    for (int64_t k = 1; k <= 4; k++)
+        ops->encode.avg_pool(q, output(o, B * (side / k) * ((side + 3) / k) * s.d, NULL), x, B,
+                             side, side + 3, s.d, k);
+    ops->encode.pixels(q, output(o, B * side * side * 3, NULL), bytes, mean, std, B, side);
+    free(bytes);
+}
+
+Test(encode, images, .timeout = 60) {
+    judge("images", run_images, ELEMENT_LIMIT);
+}
+
+/* --- elementary functions --------------------------------------------------------------------- */
+
+/* The tail is at most 1/2 and carries exp (2 ulp), the square under it, nine multiply-adds and two
+ * roundings of t: 10 u relative, 5 u = 3e-7 in all. */
+Test(encode, normal_distribution_function) {
+    double worst = 0.0;
+    for (int i = -160000; i <= 160000; i++) {
+        const float x = (float)i * 1e-4f;
+        const double error = fabs(normal_cdf_f32(x) - 0.5 * erfc(-(double)x / sqrt(2.0)));
+        if (!(error <= worst)) worst = error;
+    }
+    EXPECT_CLOSE(worst, 3e-7, "normal_cdf_f32");
+    cr_expect(isnan(normal_cdf_f32(NAN)) && isnan(sigmoid_f32(NAN)));
+    cr_expect(normal_cdf_f32(INFINITY) == 1.0f && sigmoid_f32(INFINITY) == 1.0f);
+    cr_expect(normal_cdf_f32(-40.0f) == 0.0f && sigmoid_f32(-200.0f) < 1e-38f);
+}
+
+/* --- what cannot be served -------------------------------------------------------------------- */
+
+Test(encode, impossible_arguments_fail_the_queue) {
+    Ops ops;
+    Queue *q;
+    Error err;
+    float x[64 * 3] = {0};
+    const float values[4] = {0};
+    char work[1 << 16];
+    const Weight w = {values, DTYPE_F32, 2, 2, 1, 2, 1, 1},
+                 ints = {values, DTYPE_I32, 2, 2, 1, 2, 1, 1};
+    ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
+    ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+    const Epilogue none = {0};
+    const Window big = {1, 1, 2, 1, 0, 0};
+    const Weight kernel = {values, DTYPE_F32, 1, 1, 4, 4, 4, 1};
+    const int32_t ids[1] = {2};
+    Status found[] = {
+        ops.encode.linear(q, x, 2, x, 2, &ints, &none, 1, work),
+        ops.mem.wait(q, &err),
+        ops.encode.linear(q, x, 1, x, 2, &w, &none, 1, work),
+        ops.mem.wait(q, &err),
+        ops.encode.conv2d(q, x, x, &kernel, &big, &none, 1, work),
+        ops.mem.wait(q, &err),
+        ops.encode.layer_norm(q, x, x, 1, x, x, 1e-5, 1, 2),
+        ops.mem.wait(q, &err),
+        ops.encode.embed(q, x, ids, &w, x, 1, 1),
+        ops.mem.wait(q, &err),
+        ops.encode.mean_tokens(q, x, 2, x, 1, 2, 1, 2, 2),
+        ops.mem.wait(q, &err),
+    };
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++)
+        cr_expect(found[i] == ERR_ARG, "case %zu: status %d", i, found[i]);
+    ops.mem.queue_close(q);
+    ops_close(&ops);
+}

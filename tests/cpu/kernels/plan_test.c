@@ -1,0 +1,304 @@
+/* plan_test.c - the layout of the persistent inner loop: for every shape on every device a form, every
+ * row of the batch with exactly one CTA, nothing beyond what the device has. */
+#include "kernels/plan/plan.h"
+
+#include "tests/support/check.h"
+
+/* What goes on, for messages. */
+static char what[160];
+
+/* Every row of every job with one CTA of its own, or one cluster that splits the classes. */
+static void expect_each_row_once(const Plan *p) {
+    static unsigned char seen[200000];
+    for (int k = 0; k < p->jobs; k++) {
+        const PlanLayout *j = &p->job[k];
+        cr_assert(j->B <= (int64_t)sizeof seen);
+        memset(seen, 0, (size_t)j->B);
+        for (int block = 0; block < p->blocks; block++) {
+            int64_t first, count;
+            if (p->classes == 256 && block % p->cluster) {
+                int64_t leader = -1, leader_count = -1;
+                first = count = -1;
+                const bool has = plan_rows(p, k, block, 0, &first, &count);
+                cr_assert(has == plan_rows(p, k, block / p->cluster * p->cluster, 0, &leader,
+                                           &leader_count) &&
+                              first == leader && count == leader_count,
+                          "%s: a cluster's CTAs share its rows", what);
+                continue;
+            }
+            for (int64_t i = 0; plan_rows(p, k, block, i, &first, &count); i++) {
+                cr_assert(block >= j->first && block < j->first + j->count, "%s: block %d", what,
+                          block);
+                cr_assert(first >= 0 && count >= 1 && first + count <= j->B,
+                          "%s: job %d block %d: rows %lld + %lld", what, k, block, (long long)first,
+                          (long long)count);
+                cr_assert(!memchr(seen + first, 1, (size_t)count), "%s: a row twice", what);
+                memset(seen + first, 1, (size_t)count);
+            }
+        }
+        cr_assert(!memchr(seen, 0, (size_t)j->B), "%s: job %d: a row without a CTA", what, k);
+    }
+}
+
+static void expect_within(const Plan *p, const PlanDevice *device) {
+    cr_assert(p->blocks >= 1 && p->cluster >= 1 && p->blocks % p->cluster == 0, "%s", what);
+    cr_assert(p->shared >= 1 && p->shared <= device->shared_per_block, "%s: %lld bytes", what,
+              (long long)p->shared);
+    cr_assert(p->threads >= 32 && p->threads <= 1024 && p->threads % 32 == 0, "%s", what);
+    const int per_sm = p->form == PLAN_TILED ? 2 : 1;
+    cr_assert(p->blocks <= per_sm * device->sms, "%s: %d CTAs", what, p->blocks);
+    for (int k = 0; k < p->jobs; k++) {
+        const PlanLayout *j = &p->job[k];
+        cr_assert(j->first >= 0 && j->count >= 1 && j->first + j->count <= p->blocks, "%s", what);
+        for (int l = 0; l < k; l++) {
+            const PlanLayout *other = &p->job[l];
+            if (p->side_by_side)
+                cr_assert(j->first >= other->first + other->count ||
+                              other->first >= j->first + j->count,
+                          "%s: jobs %d and %d share CTAs", what, k, l);
+            else cr_assert(j->first == other->first && j->count == other->count, "%s", what);
+        }
+    }
+}
+
+/* The pieces of shared memory lie one behind the other, and hold what is said of them. */
+static void expect_slab(const Plan *p, const PlanDevice *device) {
+    cr_assert(p->threads == SLAB_THREADS && p->blocks <= SLAB_MOST_BLOCKS, "%s", what);
+    for (int k = 0; k < p->jobs; k++) {
+        const PlanLayout *j = &p->job[k];
+        const int64_t classes = SLAB_CLASSES(j->C), row = 2 * (int64_t)j->stride;
+        const int64_t visit = j->stage > j->group || !j->resident ? j->stage : j->group;
+        cr_assert(j->rows % SLAB_TILE == 0 && j->resident % SLAB_TILE == 0 &&
+                      j->group % SLAB_TILE == 0 && j->stage % SLAB_TILE == 0,
+                  "%s: whole tiles", what);
+        cr_assert(j->resident >= 0 && j->resident <= j->rows, "%s", what);
+        cr_assert(j->resident == j->rows || (j->stage >= SLAB_TILE && j->stages >= 1), "%s", what);
+        cr_assert(visit <= SLAB_TILE * SLAB_MOST_TILES(classes), "%s", what);
+        cr_assert(j->stride >= j->d && j->stride % 16 == 8,
+                  "%s: rows an odd number of 16 bytes apart", what);
+        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_UNITS(classes) * SLAB_TILE >= j->d,
+                  "%s: the registers hold the gradient", what);
+        cr_assert(j->at.slab - j->at.W >= j->C * row, "%s", what);
+        cr_assert(j->at.logits - j->at.slab >= (j->resident + (int64_t)j->stages * j->stage) * row,
+                  "%s", what);
+        cr_assert(j->at.R - j->at.logits >= SLAB_SUMS, "%s", what);
+        cr_assert(j->at.R - j->at.logits >= visit * SLAB_WARPS * classes * 4, "%s", what);
+        cr_assert(j->at.small - j->at.R >= (j->passes > 1 ? j->rows : visit) * classes * 2, "%s",
+                  what);
+        cr_assert(j->at.end - j->at.small >= SLAB_SMALL && j->at.end <= device->shared_per_block,
+                  "%s", what);
+        cr_assert(j->at.W % 128 == 0 && j->at.slab % 128 == 0 && j->at.logits % 16 == 0 &&
+                      j->at.R % 16 == 0 && j->at.small % 16 == 0,
+                  "%s: alignment", what);
+        cr_assert(j->step_s > 0.0 && j->step_s < 1.0, "%s: %g s a step", what, j->step_s);
+    }
+}
+
+/* The narrowest tile that holds all classes; of the widest a power of two of CTAs, none smaller. */
+static void expect_wgmma(const Plan *p, int64_t C) {
+    cr_assert(p->classes == (C <= 64 ? 64 : C <= 128 ? 128 : 256), "%s: %d", what, p->classes);
+    cr_assert((p->cluster & (p->cluster - 1)) == 0, "%s", what);
+    if (p->classes < 256) cr_assert(p->cluster <= 4, "%s: clusters of %d", what, p->cluster);
+    else
+        cr_assert(p->cluster * 256 >= C && (p->cluster == 1 || p->cluster * 128 < C), "%s", what);
+    for (int n = 0; n < p->jobs; n++) {
+        cr_assert(n == 0 || p->job[p->order[n - 1]].d >= p->job[p->order[n]].d, "%s", what);
+        for (int l = 0; l < n; l++) cr_assert(p->order[l] != p->order[n], "%s", what);
+    }
+}
+
+static const struct {
+    DType type;
+    bool tf32;
+} precisions[] = {{DTYPE_F32, false}, {DTYPE_F32, true}, {DTYPE_F16, false}, {DTYPE_BF16, false}};
+
+static void check(const PlanDevice *device, const PlanJob *jobs, int n, int precision) {
+    Plan p;
+    Error err;
+    const DType type = precisions[precision].type;
+    const bool halves = dtype_bytes(type) == 2;
+    const int64_t C = jobs[0].C;
+    snprintf(what, sizeof what, "%s %s%s: %d jobs, B %lld C %lld d %lld ... %lld", device->name,
+             dtype_name(type), precisions[precision].tf32 ? " (tf32)" : "", n, (long long)jobs[0].B,
+             (long long)C, (long long)jobs[0].d, (long long)jobs[n - 1].d);
+    ASSERT_OK(plan_inner(&p, device, jobs, n, type, precisions[precision].tf32, &err), err);
+    cr_assert(p.jobs == n, "%s", what);
+    for (int k = 0; k < n; k++)
+        cr_assert(p.job[k].run == jobs[k].run && p.job[k].B == jobs[k].B &&
+                      p.job[k].C == jobs[k].C && p.job[k].d == jobs[k].d,
+                  "%s", what);
+    cr_assert(p.form != PLAN_SLAB || (halves && C <= SLAB_MOST_CLASSES), "%s", what);
+    cr_assert((p.form == PLAN_WGMMA) == (halves && C > 32 && device->wgmma), "%s: %s", what,
+              plan_form_name(p.form));
+    if (p.form == PLAN_WGMMA) expect_wgmma(&p, C);
+    expect_within(&p, device);
+    if (p.form == PLAN_SLAB) expect_slab(&p, device);
+    expect_each_row_once(&p);
+}
+
+static const int64_t some_d[] = {8,   9,   16,  17,   64,   127,  128,  250,  441,  512,  640,
+                                 768, 769, 777, 1000, 1024, 1536, 1537, 2048, 3000, 4095, 4096};
+enum { SOME_D = sizeof some_d / sizeof *some_d };
+
+Test(plan, every_shape_has_a_form_on_every_device, .timeout = 120) {
+    static const int64_t some_C[] = {2,   3,   8,   10,  15,  16,  17,  31,   32,   33,
+                                     47,  64,  65,  100, 127, 128, 129, 200,  255,  256,
+                                     257, 397, 512, 513, 700, 768, 769, 1000, 1023, 1024};
+    static const int64_t some_B[] = {256, 257, 1000, 4097, 10000, 10001};
+    int round = 0;
+    for (int i = 0; plan_device_at(i); i++) {
+        for (size_t c = 0; c < sizeof some_C / sizeof *some_C; c++) {
+            for (int j = 0; j < SOME_D; j++) {
+                for (int K = 1; K <= 4; K++) {
+                    /* every precision and batch comes by, not every combination */
+                    const int64_t B = some_B[round++ % 6];
+                    PlanJob jobs[4];
+                    for (int k = 0; k < K; k++)
+                        jobs[k] = (PlanJob){k, B, some_C[c], some_d[(j + 5 * k) % SOME_D]};
+                    for (int precision = 0; precision < 4; precision++)
+                        check(plan_device_at(i), jobs, K, precision);
+                }
+            }
+        }
+    }
+}
+
+/* Batches from one row to beyond any shared memory; spaces of one kind, as sweeps have them. */
+Test(plan, batches_of_any_size, .timeout = 120) {
+    static const int64_t some_B[] = {1, 15, 16, 17, 63, 64, 65, 129, 255, 50000, 123457, 200000};
+    for (int i = 0; plan_device_at(i); i++)
+        for (size_t b = 0; b < sizeof some_B / sizeof *some_B; b++)
+            for (int j = 0; j < SOME_D; j += 3)
+                for (int64_t C = 10; C <= 1000; C *= 10)
+                    for (int n = 1; n <= PLAN_MAX_JOBS; n += 5) {
+                        PlanJob jobs[PLAN_MAX_JOBS];
+                        for (int k = 0; k < n; k++)
+                            jobs[k] = (PlanJob){n - k, some_B[b], C, some_d[j]};
+                        check(plan_device_at(i), jobs, n, 2);
+                    }
+    /* of several sizes at once */
+    const PlanJob mixed[] = {{0, 10000, 10, 768}, {1, 300, 10, 768}, {2, 16, 10, 64}};
+    for (int i = 0; plan_device_at(i); i++) check(plan_device_at(i), mixed, 3, 3);
+}
+
+static Plan plan_of(const char *device, int64_t B, int64_t C, int64_t d0, int64_t d1, DType type) {
+    const PlanJob jobs[] = {{0, B, C, d0}, {0, B, C, d1}};
+    Plan p;
+    Error err;
+    ASSERT_OK(plan_inner(&p, plan_device(device), jobs, d1 ? 2 : 1, type, false, &err), err);
+    return p;
+}
+
+/* The shapes that the forms are made for: what the arithmetic in plan.h and inner_slab.cu says. */
+Test(plan, published_shapes) {
+    Plan p = plan_of("h200", 10000, 10, 768, 0, DTYPE_F16);
+    cr_expect(p.form == PLAN_SLAB && p.blocks == 125 && p.job[0].rows == 80);
+    cr_expect(p.job[0].resident == 80 && p.job[0].group == 80, "all rows stay, in one visit");
+    cr_expect(p.shared == 205568, "inner_slab.cu has a table of it: %d", (int)p.shared);
+    p = plan_of("h200", 10000, 10, 1536, 0, DTYPE_BF16);
+    cr_expect(p.form == PLAN_SLAB && p.job[0].resident < p.job[0].rows && p.job[0].stages > 0,
+              "part of the rows is streamed");
+    cr_expect(p.job[0].passes == 1);
+    cr_expect(p.shared == 192768, "inner_slab.cu has a table of it: %d", (int)p.shared);
+    p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_WGMMA && p.classes == 128 && p.cluster == 4 && p.blocks == 132);
+    p = plan_of("a100", 10000, 100, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_TILED);
+    p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F32);
+    cr_expect(p.form == PLAN_TILED);
+    p = plan_of("h200", 10000, 1000, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_WGMMA && p.cluster == 4 && p.blocks == 132);
+    p = plan_of("a100", 10000, 1000, 768, 1536, DTYPE_F16);
+    cr_expect(p.form == PLAN_TILED);
+    for (DType type = DTYPE_F16; type <= DTYPE_F32; type++)
+        cr_expect((plan_of("rtx4090", 10000, 10, 768, 1536, type).form == PLAN_SLAB) ==
+                  (type != DTYPE_F32));
+}
+
+/* Features of the busiest cluster: never beyond what the longest piece and an even share of all make, and at
+ * CIFAR-100 no more than one piece of the longer space, whoever else has two of the shorter. */
+Test(plan, long_pieces_are_dealt_first) {
+    int64_t pieces, features;
+    Plan p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
+    plan_busiest(&p, &pieces, &features);
+    cr_expect(pieces == 2 && features == 1536, "%d pieces of %d", (int)pieces, (int)features);
+    for (int j = 0; j < SOME_D; j++)
+        for (int64_t C = 40; C <= 1000; C *= 5)
+            for (int64_t B = 129; B <= 40000; B += 3333) {
+                const int64_t other = some_d[(7 * j + 3) % SOME_D];
+                p = plan_of("h200", B, C, some_d[j], other, DTYPE_BF16);
+                const int64_t sharers = p.classes < 256 ? p.cluster : 1,
+                              each = (B + 128 * sharers - 1) / (128 * sharers),
+                              longest = some_d[j] > other ? some_d[j] : other,
+                              all = each * (some_d[j] + other) / (p.blocks / p.cluster);
+                plan_busiest(&p, &pieces, &features);
+                cr_expect(features >= longest && features >= all && features <= all + longest,
+                          "B %d C %d d %d and %d: %d features", (int)B, (int)C, (int)some_d[j],
+                          (int)other, (int)features);
+            }
+}
+
+Test(plan, bad_jobs_are_refused) {
+    Plan p;
+    Error err;
+    const PlanDevice *device = plan_device("h200");
+    PlanJob jobs[PLAN_MAX_JOBS + 1];
+    for (int k = 0; k <= PLAN_MAX_JOBS; k++) jobs[k] = (PlanJob){k, 256, 10, 64};
+    cr_expect(plan_inner(&p, device, jobs, 0, DTYPE_F16, false, &err) == ERR_ARG);
+    cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS + 1, DTYPE_F16, false, &err) == ERR_ARG);
+    cr_expect(strstr(err.text, "17 jobs"), "%s", err.text);
+    cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS, DTYPE_F16, false, &err) == OK);
+    jobs[1].C = 11;
+    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    jobs[1] = (PlanJob){1, 0, 10, 64};
+    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    jobs[1] = (PlanJob){1, 256, 10, 0};
+    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    cr_expect(!plan_device("h300") && !plan_device_at(-1) && !plan_device_at(4));
+}
+
+/* A device at hand is like the one of the table that it is. */
+Test(plan, devices_at_hand) {
+    const PlanDevice h = plan_device_like(132, 232448, 90), *h200 = plan_device("h200");
+    cr_expect(h.wgmma == 1 && h.l2_bytes_s == h200->l2_bytes_s && h.clock_hz == h200->clock_hz);
+    const PlanDevice small = plan_device_like(4, 232448, 90), *tiny = plan_device("tiny");
+    cr_expect(fabs(small.l2_bytes_s / tiny->l2_bytes_s - 1.0) < 1e-12);
+    const PlanDevice a = plan_device_like(108, 166912, 80), *a100 = plan_device("a100");
+    cr_expect(!a.wgmma && a.wgmma_flops_16 == 0.0 && a.mma_flops_16 == a100->mma_flops_16);
+    const PlanDevice later = plan_device_like(170, 101376, 120);
+    cr_expect(!later.wgmma && later.sms == 170);
+}
+
+/* Trainings side by side: only where each one's batch stays in shared memory of its part, and a part of
+ * a part has room for no more. */
+Test(plan, trainings_that_fill_a_device) {
+    static const struct {
+        int64_t B, C, d;
+        DType type;
+        int trainings;
+    } h200[] = {{10000, 10, 768, DTYPE_F16, 1}, /* one has all of the shared memory */
+                {5000, 10, 768, DTYPE_F16, 2},    {1000, 10, 768, DTYPE_F16, 8},
+                {1000, 10, 768, DTYPE_F32, 1},    {1000, 100, 768, DTYPE_F16, 1},
+                {1000, 1000, 768, DTYPE_BF16, 1}, {100, 2, 8, DTYPE_F16, PLAN_MAX_JOBS},
+                {200000, 10, 768, DTYPE_BF16, 1}};
+    for (size_t i = 0; i < sizeof h200 / sizeof *h200; i++) {
+        const PlanJob job = {0, h200[i].B, h200[i].C, h200[i].d};
+        const int n = plan_trainings(plan_device("h200"), &job, 1, h200[i].type, false);
+        cr_expect(n == h200[i].trainings, "case %zu: %d", i, n);
+    }
+    for (int i = 0; plan_device_at(i); i++)
+        for (int64_t B = 16; B < 20000; B = B * 5 / 3)
+            for (int j = 0; j < SOME_D; j++) {
+                const PlanDevice *device = plan_device_at(i);
+                const PlanJob jobs[] = {{0, B, 10, some_d[j]}, {0, B, 10, 64}};
+                const int n = plan_trainings(device, jobs, 1 + j % 2, DTYPE_F16, false);
+                cr_assert(n >= 1 && n <= PLAN_MAX_JOBS && n <= device->sms && (n & (n - 1)) == 0);
+                if (n == 1) continue;
+                const PlanDevice part = plan_part(device, device->sms / n);
+                Plan p;
+                Error err;
+                ASSERT_OK(plan_inner(&p, &part, jobs, 1 + j % 2, DTYPE_F16, false, &err), err);
+                cr_assert(p.form == PLAN_SLAB && p.blocks * n <= device->sms);
+                for (int k = 0; k < p.jobs; k++) cr_assert(p.job[k].resident == p.job[k].rows);
+            }
+}

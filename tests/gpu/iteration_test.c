@@ -1,0 +1,204 @@
+/* iteration_test.c - a whole outer iteration in one launch (kernels/cuda/inner/iteration_slab.cu) beside the
+ * operations that it stands for: ragged shapes, rows read where the features lie, gathered before and
+ * there already, priors, residuals whose scale changes on the way. */
+#include "kernels/plan/plan.h"
+#include "tests/support/operation.h"
+
+static const Variant types[] = {
+    {"fp16", DTYPE_F16, false, INNER_AUTO},
+    {"bf16", DTYPE_BF16, false, INNER_AUTO},
+};
+enum { TYPES = 2 };
+
+typedef enum { IN_PLACE, GATHERED, THERE_ALREADY } Source;
+
+/* Of the runs below; the shape has no place for it. */
+static struct {
+    int64_t M;
+    Source source;
+    bool prior;
+    bool steep;    /* every other 16 rows of the batch have far smaller features */
+    int64_t wrong; /* 1 + which row of the batch does not exist */
+} how;
+
+/* (N,d) as a file has them: of float16, which batches of it take as they lie, or of float32. */
+static Features features_of(const float *Z, int64_t N, int64_t d) {
+    Features f = {.N = N, .d = d, .type = how.source == IN_PLACE ? DTYPE_F16 : DTYPE_F32};
+    if (f.type == DTYPE_F32) {
+        f.data = copy_of(Z, N * d * 4);
+        return f;
+    }
+    uint16_t *data = array(N * d * 2);
+    for (int64_t i = 0; i < N * d; i++) data[i] = f16_from_f32(Z[i]);
+    f.data = data;
+    return f;
+}
+
+/* Rows of 2B, from the last to the first. */
+static int64_t *some_rows(int64_t B) {
+    int64_t *rows = array(B * 8);
+    for (int64_t b = 0; b < B; b++) rows[b] = 2 * (B - 1 - b) + b % 2;
+    return rows;
+}
+
+static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.B, C = s.C, d = s.d, N = 2 * B, n = task_size(C, d), h = linear_size(C, d);
+    float *Z = operands(N * d, 2), *m2 = floats(n), *head_m2 = floats(h), *none = floats(n),
+          *task = numbers(n, 20);
+    int64_t *rows = some_rows(B);
+    for (int64_t b = 0; how.steep && b < B; b++)
+        for (int64_t j = 0; b / 16 % 2 == 0 && j < d; j++) Z[rows[b] * d + j] *= 0x1p-6f;
+    for (int64_t i = 0; i < n; i++) m2[i] = 1e-6f; /* about the square of a gradient */
+    for (int64_t i = 0; i < h; i++) head_m2[i] = 1.0f;
+    const Features features = features_of(Z, N, d);
+    float *batch = floats(B * d);
+    for (int64_t b = 0; b < B; b++)
+        memcpy(batch + b * d, Z + rows[b] * d, (size_t)d * sizeof *batch);
+    if (how.wrong) rows[how.wrong - 1] = N;
+    const bool there = how.source == THERE_ALREADY;
+    TaskSteps t = {.K = 1, .B = B, .C = C, .gamma = 10.0, .lr = 0.1};
+    InnerSteps in = {.K = 1, .B = B, .C = C, .M = how.M, .lr = 0.001, .tier = variant.tier};
+    t.P = floats(B * C), t.Y = floats(B * C), in.Y = t.Y;
+    t.step = counting(3, 1), in.step = counting(5, 1);
+    t.scratch = in.scratch = scratch(ops->train.scratch_bytes(variant.type, 1, B, C, d));
+    const Batch b = batch_of(ops, there ? batch : floats(B * d), B, d);
+    t.loss = output(o, 1, NULL), t.entropy = output(o, 1, NULL), t.P_bar = output(o, C, NULL);
+    in.losses = output(o, how.M, NULL);
+    float *moved = output(o, n, task);
+    t.space[0] = (TaskSpace){b, moved, output(o, n, none), m2};
+    in.space[0] = (InnerSpace){b, operands(h, 9), output(o, h, none), head_m2};
+    const float *prior = how.prior ? probabilities(1, C, 30) : NULL;
+    if (ops->train.iteration && !getenv("TURTLE_KERNELS")) {
+        cr_assert(ops->train.iteration_fits(ops->device, &in));
+        ops->train.iteration(q, &t, &in, &features, there ? NULL : rows, prior);
+    } else {
+        if (!there) ops->matrix.gather(q, &b, &features, rows, B);
+        ops->train.task_labels(q, &t);
+        if (prior) ops->train.prior_ratio(q, t.P_bar, prior, 1, C);
+        ops->train.inner_steps(q, &in);
+        ops->train.task_step(q, &t, &in);
+    }
+    finish(ops, q);
+    for (int64_t i = 0; i < n; i++) moved[i] -= task[i];
+}
+
+/* Limits, beside the reference, which rounds neither W nor R in float16. W's rounding moves a logit of d
+ * terms by 2^-11/sqrt(3) of its norm's share, P and q by as much of themselves or less, 2.8e-4 each; R's
+ * own rounding 2.8e-4; logits cut 3e-4 (slab_test.c): in norm 6e-4 of the gradient, of which moments
+ * from zero are a tenth exactly. bfloat16: both round, apart: 2^-8.
+ * P_bar, losses and moments of the heads are means of what errs so. */
+static double limit(void) {
+    return variant.type == DTYPE_BF16 ? 0x1p-8 : 6e-4;
+}
+
+/* Features of less than a fragment and of odd numbers, one row, a last tile of one row; several pieces,
+ * rows that stay and rows that are streamed; features as they lie need whole 16 bytes of them. */
+static const Shape ragged_shapes[] = {{1, 2, 8, 1},      {17, 3, 250, 1},    {49, 31, 441, 1},
+                                      {81, 32, 113, 1},  {65, 10, 441, 1},   {257, 10, 768, 1},
+                                      {257, 32, 441, 1}, {330, 10, 1536, 1}, {1000, 16, 441, 1}},
+                   whole[] = {
+                       {1, 2, 8, 1}, {65, 17, 104, 1}, {257, 10, 768, 1}, {330, 16, 1536, 1}};
+enum { RAGGED_SHAPES = sizeof ragged_shapes / sizeof *ragged_shapes, WHOLE = 4 };
+
+static void judge_all(const char *name, const Shape *shapes, size_t count) {
+    for (int t = 0; t < (getenv("TURTLE_TEST_SMALL") ? 1 : TYPES); t++) {
+        variant = types[t];
+        judge_at(name, run, shapes, count, limit());
+    }
+}
+
+Test(iteration, ragged_shapes_gathered, .timeout = 600) {
+    how.M = 2, how.source = GATHERED;
+    judge_all("gathered", ragged_shapes, RAGGED_SHAPES);
+}
+
+Test(iteration, features_where_they_lie, .timeout = 600) {
+    how.M = 4, how.source = IN_PLACE;
+    judge_all("in place", whole, WHOLE);
+    how.prior = true;
+    judge_all("in place, with a prior", whole + 1, 1);
+}
+
+Test(iteration, batches_that_are_there, .timeout = 600) {
+    how.M = 1, how.source = THERE_ALREADY;
+    judge_all("there already", ragged_shapes + 2, 3);
+}
+
+/* Residuals of later pieces are larger and smaller: their scale and that of the gradient change. */
+Test(iteration, steep_residuals, .timeout = 600) {
+    how.M = 2, how.source = GATHERED, how.steep = true;
+    judge_all("steep", ragged_shapes + 6, 3);
+}
+
+/* One launch; beside a gather where features are converted. */
+Test(iteration, is_one_launch, .timeout = 600) {
+    for (how.source = IN_PLACE; how.source <= THERE_ALREADY; how.source++) {
+        Ops ops;
+        Queue *q;
+        Error err;
+        ProfileRow rows[64];
+        Outputs o = {.n = 0};
+        int64_t all = 0, own = 0;
+        how.M = 3;
+        variant = types[0];
+        open_backend(&ops, &q, "cuda", 0);
+        ASSERT_OK(ops.mem.profile(ops.device, &err), err);
+        run(&ops, q, (Shape){65, 10, 64, 1}, &o);
+        const int n = ops.mem.profile_rows(ops.device, rows, 64);
+        for (int i = 0; i < n && i < 64; i++) {
+            all += rows[i].calls;
+            if (strstr(rows[i].kernel, "iteration_mega")) own += rows[i].calls;
+        }
+        cr_expect(own == 1 && all == (how.source == GATHERED ? 2 : 1), "%d launches, %d of them",
+                  (int)all, (int)own);
+        close_backend(&ops, q);
+        free_outputs(&o);
+        free_arrays();
+    }
+}
+
+/* A row that does not exist shows in every loss. */
+Test(iteration, unknown_rows_become_nan, .timeout = 600) {
+    how.M = 2, how.wrong = 20;
+    variant = types[0];
+    for (how.source = IN_PLACE; how.source <= GATHERED; how.source++) {
+        Outputs o = run_operation(run, "cuda", 0, (Shape){65, 10, 64, 1});
+        cr_expect(isnan(o.data[0][0]) && isnan(o.data[3][0]) && isnan(o.data[3][1]));
+        free_outputs(&o);
+    }
+}
+
+/* Whom it serves: one space, few classes, 16 bits, a gradient of one sweep, and nobody who asked for
+ * another tier. */
+Test(iteration, serves_what_it_says) {
+    static const struct {
+        int K;
+        int64_t C, d, M;
+        DType type;
+        InnerTier tier;
+        bool fits;
+    } asked[] = {
+        {1, 10, 768, 10, DTYPE_F16, INNER_AUTO, true},
+        {1, 32, 441, 1, DTYPE_BF16, INNER_AUTO, true},
+        {1, 33, 768, 10, DTYPE_F16, INNER_AUTO, false},
+        {2, 10, 768, 10, DTYPE_F16, INNER_AUTO, false},
+        {1, 10, 768, 10, DTYPE_F32, INNER_AUTO, false},
+        {1, 10, 1552, 10, DTYPE_F16, INNER_AUTO, false},
+        {1, 10, 768, 10, DTYPE_F16, INNER_MEGA, false},
+        {1, 10, 768, 10, DTYPE_F16, INNER_FUSED, false},
+        {1, 10, 768, 0, DTYPE_F16, INNER_AUTO, false},
+        {1, 10, 768, 1025, DTYPE_F16, INNER_AUTO, false},
+    };
+    Ops ops;
+    Queue *q;
+    open_backend(&ops, &q, "cuda", 0);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        InnerSteps in = {
+            .K = asked[i].K, .B = 100, .C = asked[i].C, .M = asked[i].M, .tier = asked[i].tier};
+        for (int k = 0; k < in.K; k++)
+            in.space[k].Z = (Batch){
+                NULL, asked[i].type, asked[i].d, batch_row(asked[i].type, asked[i].d), false, 0};
+        cr_expect(ops.train.iteration_fits(ops.device, &in) == asked[i].fits, "case %d", (int)i);
+    }
+    close_backend(&ops, q);
+}

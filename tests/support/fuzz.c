@@ -1,0 +1,240 @@
+/* fuzz.c - readers of bytes from outside under libFuzzer (make fuzz TARGET=name SECONDS=n).
+ *
+ * A target takes any bytes and must come back: with a result or with an error, never with a crash,
+ * a report of a sanitizer or memory that is not given back. The table below is the list of targets;
+ * the environment's FUZZ_TARGET chooses one.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host/images/earlier_rows.h"
+#include "host/encode/encoder.h"
+#include "host/inputs/label_file.h"
+#include "host/tell/made.h"
+#include "io/text/encoder_config.h"
+#include "io/arrays/foreign.h"
+#include "io/images/image.h"
+#include "io/files/inflate.h"
+#include "io/arrays/npy.h"
+#include "io/arrays/pickle.h"
+#include "io/text/prompts.h"
+#include "io/datasets/sources.h"
+#include "io/arrays/tensor_file.h"
+#include "io/files/zip.h"
+
+static void read_image(const uint8_t *data, size_t bytes) {
+    Image image;
+    ImageFacts facts;
+    Error err;
+    if (image_read(&image, &facts, data, (int64_t)bytes, "fuzz", &err) == OK && image.rgb)
+        image_orient(&image, facts.orientation, &err);
+    image_free(&image);
+}
+
+/* A PNG is read once more with right checksums: a changed one gets no further than these. */
+static void fuzz_image(const uint8_t *data, size_t bytes) {
+    read_image(data, bytes);
+    if (bytes < 20 || memcmp(data, "\x89PNG", 4) != 0) return;
+    uint8_t *copy = malloc(bytes);
+    memcpy(copy, data, bytes);
+    for (size_t at = 8; bytes - at >= 12;) {
+        const size_t n =
+            (size_t)copy[at] << 24 | copy[at + 1] << 16 | copy[at + 2] << 8 | copy[at + 3];
+        if (n > bytes - at - 12) break;
+        const uint32_t crc = crc32_update(0, copy + at + 4, (int64_t)n + 4);
+        for (int i = 0; i < 4; i++) copy[at + 8 + n + i] = (uint8_t)(crc >> (24 - 8 * i));
+        at += 12 + n;
+    }
+    read_image(copy, bytes);
+    free(copy);
+}
+
+/* The path of a file in memory that holds the bytes; *fd is to be closed. */
+static const char *file_of(char path[64], int *fd, const uint8_t *data, size_t bytes) {
+    *fd = memfd_create("fuzz", 0);
+    if (*fd < 0 || write(*fd, data, bytes) != (ssize_t)bytes) abort();
+    snprintf(path, 64, "/proc/self/fd/%d", *fd);
+    return path;
+}
+
+static void fuzz_names(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    Prompts p = {0};
+    file_of(path, &fd, data, bytes);
+    prompts_read_names(&p, path, &err);
+    prompts_free(&p);
+    prompts_read_templates(&p, path, &err);
+    prompts_free(&p);
+    close(fd);
+}
+
+/* Rows that an earlier call left, their names, and what they were made with. */
+static void fuzz_rows(const uint8_t *data, size_t bytes) {
+    char path[64], text[MADE_TEXT];
+    int fd;
+    bool added;
+    Error err;
+    MadeFile made;
+    EarlierRows e;
+    file_of(path, &fd, data, bytes);
+    if (made_read(&made, path, &err) == OK) made_differs(text, &made.made, &(Made){0});
+    earlier_open(&e, 2);
+    earlier_add_part(&e, path, path, 16, &err);
+    earlier_add_file(&e, path, path, &added, &err);
+    if (earlier_index(&e, &err) == OK) earlier_find(&e, "a.png");
+    earlier_close(&e);
+    close(fd);
+}
+
+/* An index of shards or a file of weights of any kind; an index finds no shard beside it. */
+static void fuzz_shards(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    TensorFile file;
+    file_of(path, &fd, data, bytes);
+    tensor_file_open(&file, path, &err);
+    tensor_file_close(&file);
+    close(fd);
+}
+
+/* The names of a file's tensors, without their wrappers, and what network they are of. */
+static void fuzz_weights(const uint8_t *data, size_t bytes) {
+    char path[64], text[160];
+    int fd;
+    Error err;
+    Weights w;
+    EncoderShape shape;
+    file_of(path, &fd, data, bytes);
+    if (weights_open(&w, NULL, NULL, path, &err) == OK) {
+        if (encoder_shape(&shape, &w) == OK) encoder_describe(text, &shape);
+        weights_close(&w);
+    }
+    close(fd);
+}
+
+static void fuzz_list(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    SourceSplits splits;
+    if (sources_list(&splits, file_of(path, &fd, data, bytes), &err) == OK) sources_close(&splits);
+    close(fd);
+}
+
+/* A configuration file of any library. */
+static void fuzz_config(const uint8_t *data, size_t bytes) {
+    EncoderConfig config;
+    Error err;
+    encoder_config_parse(&config, data, (int64_t)bytes, "fuzz", &err);
+}
+
+static void fuzz_npy(const uint8_t *data, size_t bytes) {
+    Npy npy;
+    Error err;
+    if (npy_view(&npy, data, (int64_t)bytes, "fuzz", &err) != OK) return;
+    float number;
+    int64_t whole;
+    if (npy.count) {
+        (void)npy_read_f32(&npy, npy.count - 1, 1, &number, &err);
+        (void)npy_read_i64(&npy, npy.count - 1, 1, &whole, &err);
+    }
+    npy_close(&npy);
+}
+
+/* Every member of an archive, as .npy where it is one. */
+static void fuzz_npz(const uint8_t *data, size_t bytes) {
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    Zip zip;
+    Error err;
+    if (zip_open(&zip, &map, "fuzz", &err) != OK) return;
+    for (int64_t i = 0; i < zip.count; i++) {
+        const ZipEntry *e = &zip.entry[i];
+        uint8_t *own = NULL;
+        if (e->data) fuzz_npy(e->data, (size_t)e->bytes);
+        else if (e->bytes < 1 << 24 && zip_inflate(&own, e, "fuzz", &err) == OK)
+            fuzz_npy(own, (size_t)e->bytes);
+        free(own);
+    }
+    zip_close(&zip);
+}
+
+/* Into as many bytes as the first two say. */
+static void fuzz_inflate(const uint8_t *data, size_t bytes) {
+    if (bytes < 2) return;
+    const int64_t most = data[0] | data[1] << 8;
+    uint8_t *out = malloc((size_t)most + 1);
+    if (out) (void)inflate_whole(out, most, data + 2, (int64_t)bytes - 2);
+    free(out);
+}
+
+static void fuzz_pickle(const uint8_t *data, size_t bytes) {
+    PickleArena arena = {0};
+    Value *value;
+    int64_t used;
+    Error err;
+    (void)pickle_read(&arena, data, (int64_t)bytes, "fuzz", &value, &used, &err);
+    pickle_free(&arena);
+}
+
+static void fuzz_foreign(const uint8_t *data, size_t bytes) {
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    Error err;
+    (void)foreign_refuse(&map, "fuzz.dat", &err);
+}
+
+/* The first byte says how many samples there are. */
+static void fuzz_labels(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    int64_t y[256];
+    Error err;
+    LabelTable table = {0};
+    LabelFacts facts;
+    if (bytes == 0) return;
+    file_of(path, &fd, data + 1, bytes - 1);
+    label_file_read(y, data[0], path, "fuzz", &table, &facts, &err);
+    label_table_free(&table);
+    close(fd);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const uint8_t *data, size_t bytes);
+} targets[] = {
+    {"config", fuzz_config},   {"image", fuzz_image},     {"labels", fuzz_labels},
+    {"list", fuzz_list},       {"names", fuzz_names},     {"shards", fuzz_shards},
+    {"rows", fuzz_rows},       {"weights", fuzz_weights}, {"npy", fuzz_npy},
+    {"npz", fuzz_npz},         {"inflate", fuzz_inflate}, {"pickle", fuzz_pickle},
+    {"foreign", fuzz_foreign},
+};
+
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+static int chosen;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    const char *name = getenv("FUZZ_TARGET");
+    for (chosen = 0; chosen < TARGETS; chosen++)
+        if (name && !strcmp(name, targets[chosen].name)) return 0;
+    fprintf(stderr, "fuzz: TARGET=%s: no such target; there are", name ? name : "");
+    for (int i = 0; i < TARGETS; i++) fprintf(stderr, " %s", targets[i].name);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    targets[chosen].run(data, bytes);
+    return 0;
+}

@@ -1,0 +1,42 @@
+/* golden.h - recorded files, and the checksum that stands for large ones. */
+#ifndef TURTLE_TESTS_SUPPORT_GOLDEN_H
+#define TURTLE_TESTS_SUPPORT_GOLDEN_H
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "io/arrays/npy.h"
+
+/* Writes where the golden <path> lies: below tests/goldens, or below build/goldens, into which make
+ * unpacks those that are stored deflated (data/unpack). */
+static inline const char *golden_path(char *full, size_t bytes, const char *path) {
+    snprintf(full, bytes, "tests/goldens/%s", path);
+    if (access(full, F_OK) != 0) snprintf(full, bytes, "build/goldens/%s", path);
+    return full;
+}
+
+/* The elements of the golden <path>, mapped as long as the test's process lives. A missing file,
+ * another type or number of elements fails the test. */
+static inline const void *golden(const char *path, DType type, int64_t count) {
+    char full[256];
+    Npy npy = {0};
+    Error err;
+    const Status st = npy_open(&npy, golden_path(full, sizeof full, path), &err);
+    cr_assert(st == OK, "%s", err.text);
+    cr_assert(npy.type == type && npy.count == count && !npy.swapped, "%s: %lld elements of %s",
+              full, (long long)npy.count, dtype_name(npy.type));
+    return npy.data;
+}
+
+/* zlib's crc32 (reflected polynomial 0xedb88320), bit by bit. */
+static inline uint32_t crc32_of(const void *data, size_t bytes) {
+    uint32_t crc = 0xffffffffu;
+    for (const uint8_t *p = data, *end = p + bytes; p < end; p++) {
+        crc ^= *p;
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ ((crc & 1) ? 0xedb88320u : 0);
+    }
+    return ~crc;
+}
+
+#endif
