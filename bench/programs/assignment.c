@@ -20,7 +20,7 @@ static void solve(void *context) {
         p->status = hungarian_f64(p->cost, p->n, p->n, false, p->match, &p->total, &p->error);
 }
 
-/* SplitMix64 (Steele, Lea & Flood 2014) of the index. */
+/* Returns cost i: SplitMix64 (Steele, Lea & Flood 2014) of the index. */
 static double cost_of(uint64_t i) {
     uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

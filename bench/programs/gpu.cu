@@ -1,4 +1,4 @@
-/* gpu.cu - what the programs here ask of a GPU: its peaks, a clock of a queue, an empty L2. */
+/* gpu.cu - services of a GPU for the programs here: its peaks, a clock of a queue, an empty L2. */
 #include <stdlib.h>
 
 #include "kernels/cuda/backend/cuda.h"
@@ -10,13 +10,13 @@ extern "C" {
 #if defined(__CUDACC__)
 constexpr int SHRINK = 1;
 #else
-constexpr int SHRINK = 4000; /* emulated: rates mean nothing */
+constexpr int SHRINK = 4000; /* rates mean nothing on the emulator */
 #endif
 
 /* --- device ----------------------------------------------------------------------------------- */
 
-static cudaError_t first_error = cudaSuccess; /* of this family */
-static bool failed = false;                   /* any family */
+static cudaError_t first_error = cudaSuccess; /* a call of this family failed */
+static bool failed = false;                   /* a call of any family failed */
 
 bool good(cudaError_t error, const char *what) {
     if (error != cudaSuccess && first_error == cudaSuccess) {
@@ -33,7 +33,7 @@ bool all_good(void) {
 void next_family(void) {
     failed |= !all_good();
     first_error = cudaSuccess;
-    cudaGetLastError(); /* or the next launch would report it again */
+    cudaGetLastError(); /* taken away here, or the next launch would report it again */
 }
 
 void fact(const char *what, double value, const char *unit) {
@@ -111,7 +111,7 @@ struct GpuClock {
     cudaStream_t stream;
     cudaEvent_t *events;
     int count;
-    void *l2; /* as large as the L2 */
+    void *l2; /* bytes of the L2 */
     int64_t l2_bytes;
 };
 

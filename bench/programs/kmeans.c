@@ -38,14 +38,15 @@ static void cluster(void *context) {
 
 enum { DIRECTIONS = 64 };
 
-/* Three uniform numbers have the variance of a normal one, and look like it. */
+/* Returns sums of three uniform numbers, which have the variance of a normal one and look like
+ * it. */
 static float *nearly_normal(int64_t n, uint64_t stream) {
     float *x = random_floats(3 * n, 1.0f, stream);
     for (int64_t i = 0; x && i < n; i++) x[i] = x[3 * i] + x[3 * i + 1] + x[3 * i + 2];
     return x;
 }
 
-/* x = (group + noise) A / 8 + noise / 2, the group of sample n being any of 2 C. */
+/* Makes samples x = (group + noise) A / 8 + noise / 2, each of any of 2 C groups. */
 static float *mixture(int64_t N, int64_t d, int64_t C) {
     float *x = nearly_normal(N * d, 1), *within = nearly_normal(N * DIRECTIONS, 2),
           *group = nearly_normal(2 * C * DIRECTIONS, 3), *A = nearly_normal(DIRECTIONS * d, 4),
@@ -68,7 +69,7 @@ static int make(char **argv, const int64_t shape[3]) {
     float *x = strcmp(argv[0], "uniform") == 0 ? random_floats(N * d, 1.0f, 1) : mixture(N, d, C);
     float *at = malloc((size_t)(C * d) * sizeof *at);
     Status st = x && at ? OK : fail(&err, ERR_MEMORY, "out of memory");
-    for (int64_t c = 0; st == OK && c < C; c++) /* samples are in no order: evenly spaced ones */
+    for (int64_t c = 0; st == OK && c < C; c++) /* samples are in no order, so evenly spaced ones serve as centres */
         memcpy(at + c * d, x + c * (N / C) * d, (size_t)d * sizeof *at);
     if (st == OK) st = npy_write(argv[4], DTYPE_F32, 2, (const int64_t[]){N, d}, x, &err);
     if (st == OK) st = npy_write(argv[5], DTYPE_F32, 2, (const int64_t[]){C, d}, at, &err);
@@ -124,7 +125,7 @@ static int measure(char **argv, const int64_t number[3]) {
 
 int main(int argc, char **argv) {
     const bool making = argc == 8 && strcmp(argv[1], "--make") == 0;
-    int64_t number[3]; /* N, d and C, or iterations, threads and repeats */
+    int64_t number[3]; /* three numbers: N, d and C, or iterations, threads and repeats */
     for (int i = 0; i < 3; i++)
         number[i] = argument(argc, argv, making ? 3 + i : 4 + i, making ? 10000000 : MAX_REPEATS);
     if ((!making && argc != 7) || !number[0] || !number[1] || !number[2]) {

@@ -1,11 +1,12 @@
 /* operations.c - every operation of training alone, as a rate and beside the peak that bounds it.
  * usage: bench-operations B C D THREADS REPEATS [DEVICE [PRECISION]]
  *     DEVICE      cpu, or cuda[:0]: there every operation is first compared with the CPU's; then timed
- *                 by the GPU's clock from a replayed graph, cold (one call, nothing of its own in the
- *                 L2) and warm (calls in a row)
- *     PRECISION   of products on a GPU: fp32, tf32, fp16, bf16. But for fp32 only they are timed.
- * Prints the same rows as reference/operations_torch.py. Bytes and flops are those of
- * kernels/README.md: what must move once, whatever a version really moves. */
+ *                 by the GPU's clock from a replayed graph, cold (one call, none of its operands in
+ *                 the L2) and warm (calls in a row)
+ *     PRECISION   type of products on a GPU: fp32, tf32, fp16, bf16; only fp32 times all operations,
+ *                 the others products alone
+ * reference/operations_torch.py prints the same rows. Bytes and flops are those of kernels/README.md:
+ * each number that an operation needs counts once, whatever a version really moves. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ typedef struct {
     DType type;
 } Array;
 
-/* All operations on one device, and what they work on. */
+/* Operands of all operations on one device. */
 typedef struct {
     Ops ops;
     Queue *queue;
@@ -36,11 +37,11 @@ typedef struct {
     float *P, *Y, *logits, *linear, *task, *grad, *m1, *m2, *W, *small;
     int32_t *index;
     int64_t *rows, *iteration;
-    Array arrays[ARRAYS]; /* Z, then from P to rows: what an operation may write */
+    Array arrays[ARRAYS]; /* Z, then the arrays from P to rows, which operations may write */
     void *data[ARRAYS];
     Buffer memory;
     void *scratch;
-    /* of the host's random numbers */
+    /* the host's random numbers */
     Mt19937 numpy;
     int64_t *permuted;
 } Bench;
@@ -93,7 +94,8 @@ OPERATION(random_linear,
 OPERATION(random_rows, train->random_rows(b->queue, b->rows, b->B, SAMPLES, 42, b->iteration))
 OPERATION(numpy_permutation, numpy_permutation(&b->numpy, b->permuted, PERMUTED))
 
-/* Before softmax and its kin: their inputs are probabilities, gradients and logits. */
+/* Fills in the operands of softmax and its kin: their inputs are probabilities, gradients and
+ * logits. */
 static void prepare(Bench *b) {
     run_random_rows(b);
     run_gather(b);
@@ -155,7 +157,7 @@ static Status allocate(Bench *b, const Features *host, Error *err) {
     return b->ops.mem.features_open(b->ops.device, &b->features, host, err);
 }
 
-/* Heads, task encoders and gradients are random. */
+/* Fills all other operands: heads, task encoders and gradients are random. */
 static Status fill(Bench *b, Error *err) {
     float *const arrays[] = {b->linear, b->task, b->grad};
     const int64_t count[] = {linear_size(b->C, b->d), task_size(b->C, b->d), task_size(b->C, b->d)};
@@ -202,9 +204,9 @@ static void bench_close(Bench *b) {
 typedef struct {
     const char *name;
     void (*run)(void *context);
-    double flops, bytes; /* that must be computed, and moved once */
+    double flops, bytes; /* flops that must be computed, bytes that must be moved once */
     bool product;        /* its rate counts flops, and the precision matters */
-    bool trains;         /* moves weights by Adam: only its losses are compared */
+    bool trains;         /* the operation moves weights by Adam: only its losses are compared */
 } Operation;
 
 enum { OPERATIONS = 17 };
@@ -266,15 +268,16 @@ static Status measure_cpu(Bench *b, int threads, int repeats, Error *err) {
 
 /* --- a GPU ------------------------------------------------------------------------------------ */
 
-/* How far results may be from the CPU's in |a-b|/|b|. float32: 4 sqrt(n) u for sums of n = 10 000 in
- * another order. Operands rounded to p bits: u = 2^-p each, two of them, and signs are random: 2 u. */
+/* Returns how far results may be from the CPU's in |a-b|/|b|. float32: 4 sqrt(n) u for sums of n =
+ * 10 000 in another order. Operands rounded to p bits: u = 2^-p each, two of them, and signs are
+ * random: 2 u. */
 static double limit_of(const char *precision) {
     return strcmp(precision, "fp32") == 0   ? 4.0 * 100.0 * 0x1p-24
            : strcmp(precision, "bf16") == 0 ? 2.0 * 0x1p-8
                                             : 2.0 * 0x1p-11;
 }
 
-/* |a-b|/|b| of arrays of one type; NaN where either holds one. */
+/* Returns |a-b|/|b| of arrays of one type; NaN where either holds one. */
 static double difference(const void *a, const void *b, const Array *array) {
     float *x = malloc((size_t)array->count * sizeof *x),
           *y = malloc((size_t)array->count * sizeof *y);
@@ -296,8 +299,8 @@ static double difference(const void *a, const void *b, const Array *array) {
     return off;
 }
 
-/* The operation on both devices from the same state: the largest difference of what it leaves. The
- * CPU's memory is the host's. */
+/* Runs the operation on both devices from one state. Returns the largest difference of the arrays
+ * that it leaves. The CPU's memory is the host's. */
 static Status judge(Bench *gpu, Bench *cpu, const Operation *o, double *worst, Error *err) {
     *worst = 0.0;
     for (int i = 0; i < ARRAYS; i++)
@@ -311,7 +314,7 @@ static Status judge(Bench *gpu, Bench *cpu, const Operation *o, double *worst, E
         const Array *array = &gpu->arrays[i];
         const bool weights =
             cpu->data[i] == cpu->linear || cpu->data[i] == cpu->m1 || cpu->data[i] == cpu->m2;
-        if (o->trains && weights) continue; /* gradients at rounding level decide whole steps */
+        if (o->trains && weights) continue; /* Adam is not compared: gradients at rounding level decide whole steps */
         void *found = malloc((size_t)array_bytes(array));
         if (!found) return fail(err, ERR_MEMORY, "out of memory");
         gpu->ops.mem.to_host(gpu->queue, found, gpu->data[i], array_bytes(array));
@@ -323,7 +326,7 @@ static Status judge(Bench *gpu, Bench *cpu, const Operation *o, double *worst, E
     return st;
 }
 
-/* What a graph records: so many calls. */
+/* The content of a graph: so many calls. */
 typedef struct {
     Bench *bench;
     void (*run)(void *context);
@@ -336,7 +339,7 @@ static Status record(void *context) {
     return OK;
 }
 
-/* Seconds of a call. Cold: one call after the L2 was filled with something else. */
+/* Measures the seconds of a call. Cold means one call after the L2 was filled with other data. */
 static Status time_gpu(Bench *b, GpuClock *clock, const Operation *o, bool cold, Row *row,
                        Error *err) {
     Calls calls = {b, o->run, 1};
@@ -348,7 +351,7 @@ static Status time_gpu(Bench *b, GpuClock *clock, const Operation *o, bool cold,
     gpu_clock_mark(clock, 1);
     const double once = gpu_clock_between(clock, 0, 1);
     if (!cold && once > 0.0 &&
-        once < 1e-3) { /* a graph of many calls: its launch is no part of them */
+        once < 1e-3) { /* a graph of many calls hides its launch */
         calls.calls = once < 5e-5 ? 20 : (int)(1e-3 / once);
         b->ops.mem.graph_free(graph);
         graph = NULL;
@@ -367,7 +370,7 @@ static Status time_gpu(Bench *b, GpuClock *clock, const Operation *o, bool cold,
     return st;
 }
 
-/* The least seconds that the roofs allow. */
+/* Returns the least seconds that the roofs allow. */
 static double floor_seconds(const Bench *b, const GpuPeaks *peaks, const Operation *o, bool cold) {
     const double peak = strcmp(b->precision, "fp16") == 0   ? peaks->fp16
                         : strcmp(b->precision, "bf16") == 0 ? peaks->bf16
@@ -391,7 +394,7 @@ static Status measure_gpu(Bench *b, Bench *cpu, int repeats, bool *wrong, Error 
     if (!clock) return fail(err, ERR_DEVICE, "no clock");
     list(b, operations);
     Status st = OK;
-    for (int i = 0; st == OK && i < OPERATIONS - 1; i++) { /* the last is the host's */
+    for (int i = 0; st == OK && i < OPERATIONS - 1; i++) { /* the last one runs on the host */
         const Operation *o = &operations[i];
         const bool tiered = o->trains;
         if (!o->product && strcmp(b->precision, "fp32") != 0 && o->run != run_gather) continue;
@@ -405,7 +408,7 @@ static Status measure_gpu(Bench *b, Bench *cpu, int repeats, bool *wrong, Error 
                      o->product || o->run == run_gather ? " " : "",
                      o->product || o->run == run_gather ? b->precision : "");
             st = judge(b, cpu, o, &worst, err);
-            if (st == ERR_ARG && tiered) { /* a tier need not serve every shape */
+            if (st == ERR_ARG && tiered) { /* not every tier serves every shape */
                 fprintf(stderr, "bench-operations: %s: not served by%s\n", name, tiers[t].name);
                 st = OK;
                 continue;

@@ -1,4 +1,4 @@
-/* peaks.c - what this machine can do at most: fused multiply-adds in registers, bytes read from
+/* peaks.c - the most that this machine can do: fused multiply-adds in registers, bytes read from
  * memory. Compiled with -ffp-contract=fast. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 
 enum { CHAINS = 10, ROUNDS = 5, MOST_THREADS = 1024 };
 
-/* Ten independent chains x <- x a + b: two operations per element and step, more chains than two
- * units of four cycles need. Named one by one, for an array would live in memory; each from a value of
- * its own, for a compiler computes equal chains once. */
+/* Ten independent chains x <- x a + b take two operations per element and step; two units of four
+ * cycles need eight. They are named one by one, for an array would live in memory. Each starts from
+ * a value of its own, for a compiler computes equal chains once. */
 #define CHAINS_OF(floats)                                           \
     typedef float Vec __attribute__((vector_size(4 * (floats))));   \
     const Vec a = (Vec){0} + 0.999f, b = (Vec){0} + 0.001f;         \
@@ -72,7 +72,7 @@ double fma_peak(int threads) {
     return best * 1e-9;
 }
 
-/* Passes are runs of numbers. */
+/* One pass over a run of numbers. */
 typedef struct {
     const uint64_t *x;
     volatile uint64_t *sink;

@@ -22,7 +22,8 @@ typedef struct {
     Error error;
 } Problem;
 
-/* Uniform in [-1, 1): SplitMix64 (Steele, Lea & Flood 2014) of the index. */
+/* Returns number i of a stream uniform in [-1, 1): SplitMix64 (Steele, Lea & Flood 2014) of the
+ * index. */
 static float uniform(uint64_t i) {
     uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -30,8 +31,8 @@ static float uniform(uint64_t i) {
     return (float)((z ^ (z >> 31)) >> 40) * 0x1p-23f - 1.0f;
 }
 
-/* Sample i belongs to class i mod C: that class's centre, and noise. Features shrink to a 16th, as
- * the spectra of real ones do. */
+/* Makes the samples. Sample i belongs to class i mod C: it is that class's centre, and noise.
+ * Features shrink to a 16th, as the spectra of real ones do. */
 static int make_samples(Problem *p, int64_t N, int64_t d) {
     float *x = malloc((size_t)(N * d) * sizeof *x);
     p->labels = malloc((size_t)N * sizeof *p->labels);

@@ -1,5 +1,5 @@
-/* random_weights.c - weights of an official encoder's exact names and shapes, at random: what speed
- * and memory are measured with where the published file is not at hand.
+/* random_weights.c - random weights with an official encoder's exact names and shapes, to measure
+ * speed and memory where the published file is not at hand.
  * usage: bench-random_weights NAME FILE [fp16]      (make bench builds build/<config>/bench-random_weights)
  *
  * All tensors are windows of one pool of random numbers below 0.05, so that a product of a thousand
@@ -19,7 +19,7 @@ typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2 } Kind;
 typedef struct {
     const char *name;
     Kind kind;
-    int width, depth, patch, image, features; /* features: of CLIP's common space */
+    int width, depth, patch, image, features; /* features: width of CLIP's common space */
     int stages[4];
     int text_width;
     bool gated, registers;
@@ -111,12 +111,12 @@ static const Model models[] = {
 typedef struct {
     Tensor tensor[MAX_TENSORS];
     int count;
-    DType type;     /* of matrices; vectors are float32 */
+    DType type;     /* type of matrices; vectors are float32 */
     float *pool;    /* uniform in [-1, 1) */
-    uint16_t *half; /* the same, as float16 */
+    uint16_t *half; /* the pool as float16 */
 } File;
 
-/* A window of the pool. */
+/* Adds a tensor, a window of the pool. */
 static void add(File *f, int axes, int a, int b, int c, int d, const char *format, ...) {
     char name[128];
     va_list arguments;
@@ -252,7 +252,7 @@ static void add_dinov2(File *f, const Model *m) {
 
 /* --- main ------------------------------------------------------------------------------------- */
 
-static uint16_t half_of(float x) { /* |x| < 1/16, truncated; what is below 2^-14 becomes 0 */
+static uint16_t half_of(float x) { /* |x| < 1/16 is truncated; |x| < 2^-14 becomes 0 */
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const int exponent = (int)(bits >> 23 & 255) - 127 + 15;

@@ -5,8 +5,8 @@
  *     DEVICE      cpu, or cuda[:0]: timed by the GPU's clock, iterations behind one another
  *     TIER        auto, unfused, fused, mega
  *     WARMUP      iterations before the timed ones, 1 if not given
- * Prints the same row as reference/turtle_torch.py; of a GPU also, on stderr, the model's prediction (kernels/plan/model.h)
- * for --inner mega and how much of it was measured. */
+ * reference/turtle_torch.py prints the same row. For a GPU the program also prints, on stderr, the
+ * model's prediction (kernels/plan/model.h) for --inner mega and how much of it was measured. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ static void iterate(void *context) {
         r->status = train_iteration(&r->train, &r->error);
 }
 
-/* Seconds of each repeat by the GPU's clock, iterations enqueued behind one another. */
+/* Measures the seconds of each repeat by the GPU's clock, with iterations enqueued behind one
+ * another. */
 static Status time_gpu(Run *r, Row *row, int warmup) {
     GpuClock *clock = gpu_clock_open(r->train.queue, row->repeats + 1);
     if (!clock) return r->status = fail(&r->error, ERR_DEVICE, "no clock");
@@ -49,7 +50,8 @@ static Status time_gpu(Run *r, Row *row, int warmup) {
     return r->status;
 }
 
-/* Launch by launch, from some more iterations under the profile: no replay, events around each kernel. */
+/* Prints the time of each launch, from some more iterations under the profile, which places events
+ * around each kernel instead of replaying a graph. */
 static void print_launches(Run *r, const Model *model) {
     enum { ROWS = 64, ITERATIONS = 20 };
     static ProfileRow rows[ROWS];
@@ -74,7 +76,8 @@ static void print_launches(Run *r, const Model *model) {
     }
 }
 
-/* Beside what was measured, on stderr: what the model of kernels/plan/model.h says of this device. */
+/* Prints on stderr, beside the measured time, the prediction of kernels/plan/model.h for this
+ * device. */
 static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, const Row *row) {
     CudaDevice devices[CUDA_MAX_DEVICES];
     char versions[128];
@@ -105,7 +108,7 @@ static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, 
     print_launches(r, &model);
 }
 
-/* What was timed must have trained. */
+/* Checks that the timed iterations trained. */
 static Status check_losses(Run *r) {
     TrainLosses losses;
     if (r->status == OK) r->status = train_losses(&r->train, &losses, &r->error);
@@ -140,7 +143,8 @@ static Status measure(Run *r, const Ops *ops, const TrainConfig *config, const c
     return r->status;
 }
 
-/* In place: the first half of the memory holds them as float16, as CLIP's features lie in files. */
+/* Converts features in place: the first half of their memory then holds them as float16, the type
+ * of CLIP's features in files. */
 static void narrow(Features *f) {
     const float *x = f->data;
     uint16_t *h = (uint16_t *)f->data;
@@ -151,7 +155,8 @@ static void narrow(Features *f) {
     f->type = DTYPE_F16;
 }
 
-/* "768,1024" -> features drawn at random; 0 spaces if that is not a list of dimensions. */
+/* Draws features at random for each dimension of a list like "768,1024". Returns how many spaces
+ * there are; 0 if the text is no such list. */
 static int random_spaces(Features *f, const char *list, int64_t N) {
     int K = 0;
     char *end = NULL;
@@ -165,7 +170,8 @@ static int random_spaces(Features *f, const char *list, int64_t N) {
     return K;
 }
 
-/* argv[i] as an index into a list that ends with NULL; the first where it is not given; -1. */
+/* Returns argv[i] as an index into a list that ends with NULL: 0 where it is not given, -1 where
+ * the list lacks it. */
 static int choice(int argc, char **argv, int i, const char *const *names) {
     if (i >= argc) return 0;
     for (int n = 0; names[n]; n++)

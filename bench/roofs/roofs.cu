@@ -1,4 +1,4 @@
-/* roofs.cu - what a GPU can do at most, in under a minute: the numbers that designs rest on.
+/* roofs.cu - the most that a GPU can do, in under a minute: the numbers that designs rest on.
  * usage: bench-roofs [REPEATS [SHRINK]]
  *     SHRINK   divides sizes and counts, for where every thread is emulated; the rows then say
  *              nothing but that the kernels run

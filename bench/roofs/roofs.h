@@ -1,4 +1,4 @@
-/* roofs.h - what the files of the roofs share: launches, time by events, rows. */
+/* roofs.h - the vocabulary of the roofs: launches, time by events, rows. */
 #ifndef TURTLE_BENCH_ROOFS_ROOFS_H
 #define TURTLE_BENCH_ROOFS_ROOFS_H
 
@@ -9,37 +9,38 @@ extern "C" {
 }
 #include "kernels/cuda/tile/tile.cuh"
 
-/* The fastest that was seen: GB/s, and TFLOP/s of products by the type of their operands. */
+/* The highest rates that were seen: GB/s, and TFLOP/s of products by the type of their operands. */
 struct Rates {
     double memory, l2, fp32, tf32, fp16, bf16;
 };
 
-/* What is measured on. */
+/* The GPU that is measured. */
 struct Gpu {
     cudaStream_t stream;
     cudaEvent_t begin, end;
     int sms, major, minor;
     int64_t l2_bytes;
-    int shared_per_block; /* dynamic, bytes, at most */
-    int shrink; /* sizes and counts are divided by it: 1 on a GPU, more where all is emulated */
+    int shared_per_block; /* largest dynamic shared memory of a block, in bytes */
+    int shrink; /* divisor of sizes and counts: 1 on a GPU, more where all is emulated */
     int repeats;
-    bool quiet; /* no rows, and only what Rates holds */
+    bool quiet; /* not NULL: no rows are printed, and only the rates of Rates are measured */
     Rates *rates;
 };
 
-/* Device 0, or a line on stderr. */
+/* Opens device 0. Returns false, after a line on stderr, if there is none. */
 bool gpu_open(Gpu *out, int repeats, int shrink);
-bool gpu_close(Gpu *gpu); /* whether nothing failed since gpu_open */
+bool gpu_close(Gpu *gpu); /* returns true if nothing failed since gpu_open */
 
-/* Reports a CUDA error with what was being done; the rest of the family of rows is not measured. */
+/* Reports a CUDA error with the call that failed. The rest of the family of rows is then not
+ * measured. */
 bool good(cudaError_t error, const char *what);
 bool all_good(void);
-/* Another family begins: what failed before is forgotten but by gpu_close. */
+/* Begins another family: only gpu_close remembers earlier failures. */
 void next_family(void);
 
 enum LaunchKind { PLAIN, TOGETHER, DEPENDENT };
 
-/* Starts kernel(args...); a shape that the device refuses is an error of good(). */
+/* Starts kernel(args...). A shape that the device refuses is an error of good(). */
 template <typename... Params, typename... Args>
 void start(const Gpu *gpu, LaunchKind kind, int cluster, void (*kernel)(Params...), int grid,
            int threads, int shared, Args... args) {
@@ -103,7 +104,7 @@ double roof(const Gpu *gpu, const char *what, double work, const char *unit, Enq
     return work / row_median(&row);
 }
 
-/* A number of the device, as a row of one second. */
+/* Prints a number of the device as a row of one second. */
 void fact(const char *what, double value, const char *unit);
 
 void roofs_memory(const Gpu *gpu);     /* roofs_memory.cu */

@@ -23,7 +23,7 @@ extern "C" {
 enum { THREADS = 256, CHAINS = 16 };
 
 __global__ void __launch_bounds__(THREADS) fma_chains(float *sink, const float *normal, int steps) {
-    float x[CHAINS]; /* x, b - x, x, ... but the compiler does not see that a is -1 */
+    float x[CHAINS]; /* the chain is x, b - x, x, ..., but the compiler does not see that a is -1 */
     const float b = normal[threadIdx.x % WARP + WARP], a = b > 100.0f ? b : -1.0f;
     UNROLL
     for (int i = 0; i < CHAINS; i++) x[i] = normal[(threadIdx.x + (unsigned)i) % WARP];
@@ -90,8 +90,8 @@ __global__ void __launch_bounds__(THREADS)
 
 enum {
     GROUPS = 2, /* warp groups */
-    TILES = 4,  /* of 64 in depth */
-    ROWS = 64,  /* of a, of both groups */
+    TILES = 4,  /* tiles of 64 in depth */
+    ROWS = 64,  /* rows of a, for both groups */
     COLS = 256,
     DEPTH = 64,
     A_BYTES = ROWS * DEPTH * 2,
@@ -100,7 +100,7 @@ enum {
 };
 static_assert(WGMMA_SHARED <= 227 << 10, "fits the shared memory of a block");
 
-/* normal: WGMMA_SHARED bytes of operands. */
+/* `normal` holds WGMMA_SHARED bytes of operands. */
 __global__ void __launch_bounds__(GROUPS * 128, 1)
     wgmma_shared(float *sink, const uint4 *normal, int steps) {
     unsigned char *tiles = shared_mem<unsigned char>();
@@ -152,7 +152,7 @@ static double warp_groups(const Gpu *gpu, float *sink, const float *normal_host,
 
 /* --- all -------------------------------------------------------------------------------------- */
 
-/* Box-Muller. */
+/* Makes normally distributed numbers by Box-Muller. */
 static void normal_floats(float *x, int n) {
     for (int i = 0; i + 1 < n; i += 2) {
         const Philox words = philox_at(7, 15, 0, 0, (uint64_t)i);

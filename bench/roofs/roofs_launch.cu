@@ -1,13 +1,13 @@
 /* roofs_launch.cu - from one kernel to the next, and between the blocks of a cluster.
  *
- *     graph node       a chain of empty kernels in a graph, the time of one: what a tier that launches
- *                      every operation pays for each. "dependent": the next may begin before the last
- *                      has ended (programmatic dependent launch), and waits at once.
+ *     graph node       time of one kernel in a graph's chain of empty kernels: a tier that launches
+ *                      every operation pays it for each. "dependent": a kernel may begin before the
+ *                      one before it has ended (programmatic dependent launch), and waits at once.
  *     cluster shared   every block reads the shared memory of the next block of its cluster, 16 bytes
- *                      a thread, over and over; bytes of all SMs together. "own": its own, the same
- *                      way, for comparison.
- *     clusters         how many of a size run at once with 200 KiB of shared memory a block: with one
- *                      block per SM, what is not in a whole cluster stays idle
+ *                      a thread, over and over; bytes of all SMs together. "own": every block reads
+ *                      its own shared memory, for comparison.
+ *     clusters         number of clusters of a size that run at once with 200 KiB of shared memory a
+ *                      block: with one block per SM, an SM outside a whole cluster stays idle
  */
 #include "bench/roofs/roofs.h"
 
@@ -22,7 +22,7 @@ __global__ void empty_dependent_kernel() {
     grid_wait();
 }
 
-/* A graph of `nodes` kernels, each after the one before it. */
+/* Makes a graph of `nodes` kernels, each after the one before it. */
 static cudaGraphExec_t chain(const Gpu *gpu, LaunchKind kind, int nodes, int grid) {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t ready = NULL;
@@ -54,7 +54,8 @@ static void graph_nodes(const Gpu *gpu) {
     }
 }
 
-/* n float4 of shared memory a block. `ahead`: whose, counted from the block's own rank. */
+/* Every block reads n float4 of shared memory over and over: those of the block `ahead` places
+ * behind its own rank. */
 __global__ void __launch_bounds__(THREADS)
     cluster_read(float *sink, int n, int rounds, int size, int ahead) {
     float4 *mine = shared_mem<float4>();
@@ -74,7 +75,7 @@ __global__ void __launch_bounds__(THREADS)
             sum += (v.x + v.y) + (v.z + v.w);
         }
     }
-    cluster_sync(); /* nobody leaves while another still reads from it */
+    cluster_sync(); /* no block leaves while another still reads from it */
     const float expected = 32.0f * (float)rounds * (float)(rank + 1);
     if (sum != expected) atomicAdd(sink, 1.0f);
 }
@@ -94,7 +95,7 @@ static int most_clusters(int size, int shared, void (*kernel)(float *, int, int,
     const void *function = reinterpret_cast<const void *>(kernel);
     good(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
          "shared memory of a block");
-    if (size > 8) /* more than a GPU must offer */
+    if (size > 8) /* clusters of this size are more than a GPU must offer */
         good(cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
              "cluster of 16");
     good(cudaOccupancyMaxActiveClusters(&count, function, &config), "clusters");

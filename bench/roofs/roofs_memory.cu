@@ -3,14 +3,14 @@
  *     device memory   1 GiB, twenty times an L2: read and summed, written, copied (both counted)
  *     L2              15, 30 and 45 MB read over and over by all SMs, every pass each part by
  *                     another SM, past L1. A batch of 10 000 x 768 in 16 bits is 15 MB. An L2 of two
- *                     halves may keep what all SMs read twice: then 30 MB already do not fit.
+ *                     halves may keep a copy in each: then 30 MB already do not fit.
  *     host            256 MiB, pinned, one way at a time
  */
 #include "bench/roofs/roofs.h"
 
 enum { THREADS = 512, UNROLLED = 4 };
 
-/* Past L1, which on another pass would answer instead of the L2. */
+/* Loads past L1, which would answer instead of the L2 on another pass. */
 __device__ __forceinline__ float4 load_past_l1(const float4 *p) {
 #if defined(__CUDACC__)
     return __ldcg(p);

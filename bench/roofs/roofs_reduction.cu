@@ -1,15 +1,15 @@
-/* roofs_reduction.cu - what it takes to add up the gradients that blocks hold, with the same bits
- * on every run, and to bring blocks together.
+/* roofs_reduction.cu - the time that blocks take to add up their gradients, with the same bits on
+ * every run, and to wait for one another.
  *
- * Blocks 0 ... G-1 hold one gradient of n floats each; all shall know the sum. One launch does it
+ * Blocks 0 ... G-1 hold one gradient of n floats each; all shall know the sum. One launch adds them
  * ROUNDS times, as a persistent kernel would once a step:
  *
- *     stores    every block stores its own; barrier; block b adds slice b of all in the order of
- *               blocks and publishes it; barrier.          2 barriers, 4 n G bytes out and back
- *     integers  every block adds its own to one array, as fixed point in 64 or 32 bits: associative,
- *               so order does not change bits; barrier. Three arrays in turn: this round's, the last
- *               one's, which may still be read, and the next one's, which is being cleared.
- *                                                          1 barrier, 8 n G bytes of atomics
+ *     stores    every block stores its gradient; barrier; block b adds slice b of all gradients in
+ *               the order of blocks and publishes it; barrier. 2 barriers, 4 n G bytes out and back
+ *     integers  every block adds its gradient to one array, as fixed point in 64 or 32 bits, which is
+ *               associative, so that order does not change bits; barrier. Three arrays take turns:
+ *               one is added to, the last round's may still be read, the next round's is cleared.
+ *                                                              1 barrier, 8 n G bytes of atomics
  *
  * Rows count the bytes of the gradients, 4 n G, whatever a version moves: a rate twice as high is
  * half the time. 30 KB: C 10, d 768. 300 KB: C 100. 3 MB: C 1000. 22 blocks: row groups of a tiled
@@ -24,7 +24,7 @@ enum { THREADS = 256 };
 
 typedef unsigned long long Fixed;
 
-/* Every thread of every block; *epoch counts this block's barriers. */
+/* Waits for every thread of every block; *epoch counts this block's barriers. */
 __device__ __forceinline__ void grid_barrier(unsigned *counter, unsigned *epoch) {
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(THREADS)
         grid_barrier(counter, &epoch);
         for (int i = from + 4 * (int)threadIdx.x; i < to; i += 4 * THREADS) {
             float4 s = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            for (int g = 0; g < G; g++) { /* in order */
+            for (int g = 0; g < G; g++) { /* blocks in their order */
                 const float4 p = load_float4(parts + (int64_t)g * n + i);
                 s.x += p.x, s.y += p.y, s.z += p.z, s.w += p.w;
             }
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* arrays: three of n. The last round's sum stays in arrays[(rounds - 1) % 3]. */
+/* `arrays` holds three arrays of n. The last round's sum stays in arrays[(rounds - 1) % 3]. */
 template <typename Number>
 __global__ void __launch_bounds__(THREADS)
     reduce_integers(Number *arrays, float *sink, unsigned *counter, int n, int rounds) {
@@ -74,13 +74,13 @@ __global__ void __launch_bounds__(THREADS)
         for (int i = (int)threadIdx.x; i < n; i += THREADS)
             atomicAdd(now + i, (Number)((int)blockIdx.x + round + i % 3));
         grid_barrier(counter, &epoch);
-        for (int i = (int)threadIdx.x; i < n; i += THREADS) /* every block reads all of it */
+        for (int i = (int)threadIdx.x; i < n; i += THREADS) /* every block reads the whole sum */
             seen += (float)now[i];
     }
     if (seen == -1.0f) *sink = seen;
 }
 
-/* Nothing but barriers. */
+/* Does nothing but barriers. */
 __global__ void __launch_bounds__(THREADS) own_barriers(unsigned *counter, int rounds) {
     unsigned epoch = 0;
     for (int round = 0; round < rounds; round++) grid_barrier(counter, &epoch);
@@ -94,7 +94,8 @@ __global__ void __launch_bounds__(THREADS) library_barriers(int rounds) {
 #endif
 }
 
-/* The sum of what G blocks added at element 0 in the last of `rounds` rounds. */
+/* Returns the sum of the numbers that G blocks added at element 0 in the last of `rounds`
+ * rounds. */
 static double expected_sum(int G, int rounds) {
     return 0.5 * G * (G - 1) + (double)G * (rounds - 1);
 }
