@@ -1,10 +1,10 @@
-/* planes.c - a file's bytes by their place in an element, and back: how recorded arrays are stored.
+/* planes.c - sorts a file's bytes by their place in an element, and back, to store recorded arrays.
  *
  * usage: planes split|join WIDTH <in >out
  *
  * `split` writes every element's first byte, then every second byte, and so on; `join` undoes it.
- * The planes of a float array that hold sign and exponent deflate well, those of the mantissa do
- * not; side by side in elements none does. Any length is right: the last element may be cut short.
+ * Planes that hold sign and exponent of floats deflate well, planes of the mantissa do not; bytes side
+ * by side in elements do not deflate at all. Any length is right: the last element may be cut short.
  */
 #include <stdio.h>
 #include <stdlib.h>
