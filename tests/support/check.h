@@ -1,5 +1,4 @@
-/* check.h - what tests share beside goldens: distances, temporary folders, the program as users
- * run it. */
+/* check.h - the vocabulary of all tests: distances, temporary folders, the program as users run it. */
 #ifndef TURTLE_TESTS_SUPPORT_CHECK_H
 #define TURTLE_TESTS_SUPPORT_CHECK_H
 
@@ -16,7 +15,7 @@
 #include "host/turtle.h"
 #include "io/files/file.h"
 
-/* ||a - b|| / ||b||; 0 for equal arrays, NaN where either holds one. */
+/* Returns ||a - b|| / ||b||: 0 for equal arrays, NaN where either holds one. */
 static inline double relative_error(const float *a, const float *b, int64_t n) {
     double difference = 0.0, length = 0.0;
     for (int64_t i = 0; i < n; i++) {
@@ -26,7 +25,7 @@ static inline double relative_error(const float *a, const float *b, int64_t n) {
     return difference == 0.0 ? 0.0 : sqrt(difference) / sqrt(length);
 }
 
-/* The same against a reference in double. */
+/* Returns ||a - b|| / ||b|| against a reference in double. */
 static inline double relative_error_f64(const float *a, const double *b, int64_t n) {
     double difference = 0.0, length = 0.0;
     for (int64_t i = 0; i < n; i++) {
@@ -47,7 +46,7 @@ static inline double relative_error_f64(const float *a, const double *b, int64_t
         }                                                                   \
     } while (0)
 
-/* A status that must be OK; its message is the failure. */
+/* Asserts that a status is OK; its message is the failure. */
 #define ASSERT_OK(status, error) cr_assert((status) == OK, "%s", (error).text)
 
 /* --- folders ---------------------------------------------------------------------------------- */
@@ -84,7 +83,7 @@ static inline bool same_files(const char *a, const char *b) {
     return same;
 }
 
-/* Files below a folder whose name contains `part`. */
+/* Returns how many files below a folder have `part` in their names. */
 static inline int count_files(const char *folder, const char *part) {
     char *command = format_text("find '%s' -type f -name '*%s*' | wc -l", folder, part);
     FILE *f = popen(command, "r");
@@ -99,7 +98,7 @@ static inline int count_files(const char *folder, const char *part) {
 
 typedef struct {
     int status;    /* exit status; 128 + n after signal n */
-    long peak_kib; /* largest resident set */
+    long peak_kib; /* largest resident set, in KiB */
     char out[16384], err[8192];
 } Ran;
 
@@ -141,7 +140,7 @@ PRINTF_LIKE(2, 3) static inline void run_turtle(Ran *ran, const char *format, ..
     remove_folder(folder);
 }
 
-/* The number behind "key": in JSON; fails the test where it is missing or null. */
+/* Returns the number behind "key": in JSON; fails the test where it is missing or null. */
 static inline double json_number(const char *json, const char *key) {
     char *quoted = format_text("\"%s\": ", key), *end;
     const char *at = strstr(json, quoted);

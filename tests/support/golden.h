@@ -1,4 +1,4 @@
-/* golden.h - recorded files, and the checksum that stands for large ones. */
+/* golden.h - recorded files of tests/goldens, and the checksum that stands for large ones. */
 #ifndef TURTLE_TESTS_SUPPORT_GOLDEN_H
 #define TURTLE_TESTS_SUPPORT_GOLDEN_H
 
@@ -8,16 +8,16 @@
 
 #include "io/arrays/npy.h"
 
-/* Writes where the golden <path> lies: below tests/goldens, or below build/goldens, into which make
- * unpacks those that are stored deflated (data/unpack). */
+/* Writes the path of the golden <path>: below tests/goldens, or below build/goldens, into which
+ * make unpacks the goldens that are stored deflated (data/unpack). Returns `full`. */
 static inline const char *golden_path(char *full, size_t bytes, const char *path) {
     snprintf(full, bytes, "tests/goldens/%s", path);
     if (access(full, F_OK) != 0) snprintf(full, bytes, "build/goldens/%s", path);
     return full;
 }
 
-/* The elements of the golden <path>, mapped as long as the test's process lives. A missing file,
- * another type or number of elements fails the test. */
+/* Returns the elements of the golden <path>, mapped as long as the test's process lives. A missing
+ * file, another type and another number of elements fail the test. */
 static inline const void *golden(const char *path, DType type, int64_t count) {
     char full[256];
     Npy npy = {0};
@@ -29,7 +29,8 @@ static inline const void *golden(const char *path, DType type, int64_t count) {
     return npy.data;
 }
 
-/* zlib's crc32 (reflected polynomial 0xedb88320), bit by bit. */
+/* Returns the crc32 of zlib (reflected polynomial 0xedb88320), computed bit by bit as a judge of
+ * the program's. */
 static inline uint32_t crc32_of(const void *data, size_t bytes) {
     uint32_t crc = 0xffffffffu;
     for (const uint8_t *p = data, *end = p + bytes; p < end; p++) {

@@ -1,5 +1,5 @@
-/* operation.h - how operations are tested: one operation as a function of a shape, run by every
- * backend of the test program beside the plain reference.
+/* operation.h - tests an operation: a function of a shape, run by every backend of the test program
+ * beside the plain reference.
  *
  *     program      backends                           several runs, which must give the same bits
  *     tests-cpu    every instruction set              1, 2 and 7 threads
@@ -28,13 +28,13 @@ static struct {
     int n;
 } arrays;
 /* Floats by which numbers and outputs are moved off the alignment of their memory: operations
- * promise to serve any. */
+ * promise to serve any alignment. */
 static int64_t off_alignment;
 
-/* Zeros; until free_arrays(). */
+/* Returns zeros, which live until free_arrays(). */
 static inline void *array(int64_t bytes) {
     cr_assert(arrays.n < MAX_ARRAYS, "more arrays than MAX_ARRAYS");
-    need_gpu(); /* their memory is the device's */
+    need_gpu(); /* an array's memory is the device's */
     void *memory = test_alloc((size_t)bytes);
     cr_assert(memory, "no memory for %lld bytes", (long long)bytes);
     return arrays.memory[arrays.n++] = memory;
@@ -52,12 +52,12 @@ static inline void *copy_of(const void *from, int64_t bytes) {
     return memcpy(array(bytes), from, (size_t)bytes);
 }
 
-/* Filled with a pattern that is NaN as float and as double. */
+/* Returns memory filled with a pattern that is NaN as float and as double. */
 static inline void *scratch(int64_t bytes) {
     return memset(array(bytes + 1), 0xff, (size_t)bytes + 1);
 }
 
-/* first, first + 1, ...: steps and iterations of operations that are enqueued one after the
+/* Returns first, first + 1, ...: steps and iterations of operations that are enqueued one after the
  * other. */
 static inline int64_t *counting(int64_t first, int64_t n) {
     int64_t *x = array(n * 8);
@@ -65,7 +65,7 @@ static inline int64_t *counting(int64_t first, int64_t n) {
     return x;
 }
 
-/* Numbers of a test: uniform in [-1, 1), from a stream of their own. */
+/* Returns numbers uniform in [-1, 1) from the stream `stream`. */
 static inline float *numbers(int64_t n, int stream) {
     float *x = floats(n);
     for (int64_t i = 0; i < n; i++)
@@ -85,8 +85,8 @@ static inline float *probabilities(int64_t rows, int64_t C, int stream) {
 
 /* --- operands of products --------------------------------------------------------------------- */
 
-/* What products are made of: the type of batches, and for float32 whether tensor cores may take 10
- * bits of the mantissa; the tier of the inner loop. */
+/* A kind of products: the type of batches; for float32, whether tensor cores may take 10 bits of
+ * the mantissa; and the tier of the inner loop. */
 typedef struct {
     const char *name;
     DType type;
@@ -95,35 +95,36 @@ typedef struct {
 } Variant;
 static Variant variant = {"fp32", DTYPE_F32, false, INNER_AUTO};
 
-/* To 10 bits of the mantissa, to the nearest, ties away from zero. */
+/* Rounds to 10 bits of the mantissa, to the nearest, ties away from zero. */
 static inline float tf32_round(float x) {
     return f32_from_bits((bits_of_f32(x) + 0x1000) & 0xffffe000u);
 }
 
-/* As an operand of the variant's products. */
+/* Rounds a number as an operand of the variant's products. */
 static inline float as_operand(float x) {
     if (variant.type == DTYPE_F16) return f32_from_f16(f16_from_f32(x));
     if (variant.type == DTYPE_BF16) return f32_from_bf16(bf16_from_f32(x));
     return variant.tf32 ? tf32_round(x) : x;
 }
 
-/* Numbers that the reference need not round to compute the variant's product: bfloat16 it rounds
- * itself, others are rounded here. What is left of a product's error is the summation. */
+/* Returns numbers that the reference need not round to compute the variant's product. It rounds
+ * bfloat16 itself; other types are rounded here. The error of a product is then that of its
+ * summation. */
 static inline float *operands(int64_t n, int stream) {
     float *x = numbers(n, stream);
     for (int64_t i = 0; variant.type != DTYPE_BF16 && i < n; i++) x[i] = as_operand(x[i]);
     return x;
 }
 
-/* Batches of float16 lie on a GPU divided by 2 to this power: exactly undone. */
+/* Batches of float16 on a GPU are divided by 2 to this power, which products undo exactly. */
 static int batch_exponent;
 
 static inline bool on_cuda(const Ops *ops) {
     return strncmp(ops->kind, "cuda", 4) == 0;
 }
 
-/* Z (B,d) as a batch of the variant: samples batch_row apart, zeros behind those of 16 bits, NaN
- * behind those of tf32; of float32 one after the other. */
+/* Returns Z (B,d) as a batch of the variant. Samples lie batch_row apart, with zeros behind samples
+ * of 16 bits and NaN behind those of tf32; samples of float32 lie one after the other. */
 static inline Batch batch_of(const Ops *ops, float *Z, int64_t B, int64_t d) {
     if (variant.type == DTYPE_F32 && !variant.tf32) return batch_f32(Z, d);
     const int64_t row = batch_row(variant.type, d);
@@ -175,7 +176,7 @@ static inline void free_outputs(Outputs *o) {
 
 /* --- backends --------------------------------------------------------------------------------- */
 
-/* Those of this program, ending with NULL. */
+/* Returns the backends of this program, ending with NULL. */
 static inline const char *const *test_backends(void) {
 #if defined(TEST_CUDA)
     static const char *const names[] = {"cuda", "naive", NULL};
@@ -186,7 +187,7 @@ static inline const char *const *test_backends(void) {
     return names;
 }
 
-/* Runs of a backend that must give the same bits. */
+/* Returns how many runs of a backend must give the same bits. */
 static inline int test_runs(const char *backend) {
     if (strcmp(backend, "reference") == 0 || strcmp(backend, "naive") == 0) return 1;
     if (getenv("TURTLE_TEST_SMALL")) return 1;
@@ -196,8 +197,8 @@ static inline int test_runs(const char *backend) {
     return 3;
 }
 
-/* A backend of test_backends(), or "reference". Skips the test, or fails it if a GPU was asked for,
- * where there is none. */
+/* Opens a backend of test_backends(), or "reference". Where there is no GPU for it, the test is
+ * skipped, or fails if a GPU was asked for. */
 static inline void open_backend(Ops *ops, Queue **q, const char *backend, int run) {
     const bool naive = strcmp(backend, "naive") == 0;
     const char *device = naive || strcmp(backend, "cuda") == 0 ? "cuda" : "cpu";
@@ -214,7 +215,7 @@ static inline void open_backend(Ops *ops, Queue **q, const char *backend, int ru
     ASSERT_OK(ops->mem.queue_open(ops->device, q, &err), err);
 }
 
-/* Until all that was enqueued is done: the host may read results. */
+/* Waits until everything enqueued is done: then the host may read results. */
 static inline void finish(const Ops *ops, Queue *q) {
     Error err;
     const Status st = ops->mem.wait(q, &err);
@@ -232,8 +233,8 @@ typedef struct {
     int64_t B, C, d, K;
 } Shape;
 
-/* Shapes that are ragged in every way: 1, one past a tile or a vector, primes, 2 to 1000 classes. The
- * last ones are one row, one class and one feature past the tiles of the CUDA kernels. */
+/* Shapes that are ragged in every way: 1, one past a tile or a vector, primes, 2 to 1000 classes.
+ * The last ones are one row, one class or one feature past the tiles of the CUDA kernels. */
 static const Shape ragged[] = {
     {1, 2, 1, 1},     {1, 3, 5, 2},      {7, 10, 16, 1},    {119, 17, 8, 2},   {120, 16, 15, 1},
     {121, 5, 33, 3},  {241, 100, 64, 1}, {513, 47, 67, 2},  {97, 1000, 31, 1}, {1003, 10, 192, 2},
@@ -260,12 +261,14 @@ static inline Outputs run_operation(Operation *operation, const char *backend, i
     return o;
 }
 
-/* Under ThreadSanitizer a switch of fibers takes 50 us: small shapes alone. */
+/* Returns true if a shape is too large for ThreadSanitizer, under which a switch of fibers takes 50
+ * us. */
 static inline bool too_large(Shape s) {
     return getenv("TURTLE_TEST_SMALL") && s.B * s.C * s.d * (s.K > 0 ? s.K : 1) > 20000;
 }
 
-/* Every backend against the reference, within `limit` in ||a-b||/||b||; same bits in all runs. */
+/* Judges every backend against the reference, within `limit` in ||a-b||/||b||; all runs must give
+ * the same bits. */
 static inline void judge_at(const char *name, Operation *operation, const Shape *shapes,
                             size_t count, double limit) {
     const char *const *backends = test_backends();
@@ -278,7 +281,7 @@ static inline void judge_at(const char *name, Operation *operation, const Shape 
         for (int b = 0; backends[b]; b++) {
             if (strcmp(backends[b], "reference") == 0) continue;
             if (strcmp(backends[b], "naive") == 0 && variant.tier > INNER_UNFUSED)
-                continue; /* one loop serves every tier there */
+                continue; /* the naive backend has one loop for every tier */
             Outputs found = run_operation(operation, backends[b], 0, s);
             for (int j = 0; j < expected.n; j++)
                 EXPECT_CLOSE(relative_error(found.data[j], expected.data[j], expected.count[j]),

@@ -1,5 +1,5 @@
-/* race_runner.c - runs Criterion's tests where Criterion cannot: it wants memory at addresses that
- * ThreadSanitizer keeps for itself. Links instead of -lcriterion; a test is a child process, as there.
+/* race_runner.c - runs Criterion's tests under ThreadSanitizer, which keeps addresses for itself that
+ * Criterion wants. It is linked instead of -lcriterion; a test is a child process here too.
  *
  * usage: PROGRAM [--filter '@(suite|other)/name*'] [--jobs N] [--tap=FILE] [--quiet] */
 #include <criterion/criterion.h>
@@ -17,7 +17,7 @@
 /* --- what the macros of a test call ------------------------------------------------------------- */
 
 struct criterion_options criterion_options;
-static int failed; /* assertions of this child */
+static int failed; /* failed assertions of this child */
 enum { SKIPPED = 77, ABORTED = 78 };
 
 int cr_asprintf(char **out, const char *format, ...) {
@@ -50,7 +50,7 @@ void criterion_abort_test(void) {
 void criterion_skip_test(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vfprintf(stdout, format, args); /* to the parent */
+    vfprintf(stdout, format, args); /* the parent reads it */
     va_end(args);
     fflush(stdout);
     exit(SKIPPED);
@@ -78,10 +78,10 @@ void criterion_internal_test_teardown(void) {}
 
 /* --- the runner --------------------------------------------------------------------------------- */
 
-/* Where the linker puts what the Test() macros define. */
+/* The array that the linker makes of the tests that Test() defines. */
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
 
-/* The child of one test, and what it says about being skipped. */
+/* The child of one test, and the pipe by which it says why it is skipped. */
 struct Child {
     pid_t id;
     const struct criterion_test *test;
@@ -107,7 +107,7 @@ static struct Child start(const struct criterion_test *test) {
     return (struct Child){id, test, ends[0]};
 }
 
-/* 1: failed */
+/* Reports the end of a child. Returns 1 if its test failed. */
 static int finish(const struct Child *c, int status, FILE *tap, bool quiet) {
     char why[256] = "";
     const char *category = c->test->category, *name = c->test->name;

@@ -1,12 +1,12 @@
-/* weights_file.h - weights files that tests need: recorded ones unpacked, and the same tensors under
- * other names, types and mistakes, written as .safetensors. */
+/* weights_file.h - weights files for tests: recorded ones unpacked, and their tensors under other
+ * names, types and mistakes, written as .safetensors. */
 #ifndef TURTLE_TESTS_SUPPORT_WEIGHTS_FILE_H
 #define TURTLE_TESTS_SUPPORT_WEIGHTS_FILE_H
 
 #include "io/arrays/tensor_file.h"
 #include "tests/support/check.h"
 
-/* The golden encoders/<name> copied to <folder>/<name>; the path is fresh memory. */
+/* Copies the golden encoders/<name> to <folder>/<name>. Returns the path, in fresh memory. */
 static inline char *copy_weights(const char *folder, const char *name) {
     FileMap map;
     Error err;
@@ -36,7 +36,7 @@ static inline void add_tensor_to(TensorSet *set, const char *name, DType type, i
     t->data = copy;
 }
 
-/* All tensors of a file whose names begin with `prefix`. */
+/* Returns all tensors of a file whose names begin with `prefix`. */
 static inline TensorSet read_tensors(const char *path, const char *prefix) {
     TensorSet set = {.count = 0};
     TensorFile file;

@@ -22,7 +22,7 @@ static inline void split_qkv(TensorSet *set, const char *weight, const char *bia
     }
 }
 
-/* A (rows,cols) matrix stored the other way round. */
+/* Stores a (rows,cols) matrix the other way round. */
 static inline void transpose(TensorSet *set, const char *name) {
     Tensor *t = set_find(set, name);
     const int64_t rows = t->shape[0], cols = t->shape[1];
@@ -48,7 +48,7 @@ static inline void rename_pair(TensorSet *set, const char *from, const char *to)
     }
 }
 
-/* One tower of CLIP under the names of Hugging Face's transformers. */
+/* Renames one tower of CLIP as Hugging Face's transformers do. */
 static inline void rename_tower(TensorSet *set, const char *from, const char *to) {
     static const char *const parts[][2] = {{"ln_1", "layer_norm1"},
                                            {"ln_2", "layer_norm2"},
@@ -72,7 +72,7 @@ static inline void rename_tower(TensorSet *set, const char *from, const char *to
     }
 }
 
-/* All of CLIP. */
+/* Renames all of CLIP. */
 static inline void hugging_face_clip(TensorSet *set) {
     rename_tower(set, "visual.transformer.resblocks", "vision_model");
     rename_tower(set, "transformer.resblocks", "text_model");
@@ -93,7 +93,7 @@ static inline void hugging_face_clip(TensorSet *set) {
                   &(int64_t){0});
 }
 
-/* DINOv2 of so many blocks; the files with registers have an MLP that is not gated. */
+/* Renames DINOv2 of so many blocks. The files with registers have an MLP that is not gated. */
 static inline void hugging_face_dinov2(TensorSet *set, int blocks, bool registers) {
     static const char *const parts[][2] = {{"norm1", "norm1"},
                                            {"norm2", "norm2"},

@@ -1,4 +1,4 @@
-/* cifar_pickle_test.c - CIFAR's batches for Python, as handed out and as Python 3 writes them. */
+/* cifar_pickle_test.c - CIFAR's batches for Python, as published and as Python 3 writes them. */
 #include "io/datasets/cifar_pickle.h"
 
 #include "io/datasets/sources.h"
@@ -20,7 +20,7 @@ static void place(const char *folder, const char *path, const char *golden) {
     free(to);
 }
 
-/* Pixel j of image i is (5 i + j / 37) % 256, j over planes. */
+/* Expects pixel j of image i to be (5 i + j / 37) % 256, with j counting through the planes. */
 static void expect_pixels(const SourceList *list, int64_t n) {
     for (int64_t s = 0; s < n; s++) {
         Image image;
@@ -70,8 +70,8 @@ Test(cifar_pickle, torchvisions_folders_are_read) {
     remove_folder(folder);
 }
 
-/* Any byte of what is not a pixel changed, or the end cut off: refused, or a batch whose pixels lie inside
- * the bytes. */
+/* A batch with any byte outside its pixels changed, or with its end cut off, is refused, or its
+ * pixels lie inside the bytes. */
 Test(cifar_pickle, damaged_batches, .timeout = 60) {
     static const char *const files[] = {GOLDENS "data_batch_1", GOLDENS "train"};
     static const char *const keys[] = {"labels", "fine_labels"};
@@ -86,7 +86,7 @@ Test(cifar_pickle, damaged_batches, .timeout = 60) {
         uint8_t *bytes = malloc((size_t)map.bytes);
         cr_assert(bytes != NULL);
         for (int64_t i = 0; i < map.bytes; i++) {
-            if (i > 600 && i < map.bytes - 300) continue; /* pixels, all alike */
+            if (i > 600 && i < map.bytes - 300) continue; /* the pixels, which are all alike */
             for (int flip = 1; flip < 256; flip *= 4) {
                 memcpy(bytes, map.data, (size_t)map.bytes);
                 bytes[i] ^= (uint8_t)flip;

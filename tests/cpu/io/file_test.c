@@ -31,7 +31,7 @@ Test(file, a_commit_replaces_and_an_abort_does_not) {
     remove_folder(folder);
 }
 
-/* A full disk, which a file size limit stands for: the old file stays, nothing else does. */
+/* A full disk leaves the old file and nothing else; a limit of file sizes stands for it. */
 Test(file, a_failed_write_leaves_the_old_file) {
     char *folder = temporary_folder(), *path = format_text("%s/x.txt", folder);
     AtomicFile file;
@@ -87,7 +87,7 @@ Test(file, an_empty_file_maps_to_nothing) {
     remove_folder(folder);
 }
 
-/* Four processes, a hundred lines each: every line whole. */
+/* Four processes append a hundred lines each: every line stays whole. */
 Test(file, appended_lines_never_mix) {
     char *folder = temporary_folder(), *path = format_text("%s/sub/log.txt", folder);
     Error err;
@@ -154,7 +154,7 @@ Test(file, texts_are_read_from_files_pipes_and_standard_input, .timeout = 20) {
         expect_read(pipe_path, "a\nb\n");
         free(command);
     }
-    command = format_text("sleep 0.1; : > %s", pipe_path); /* it writes nothing and ends */
+    command = format_text("sleep 0.1; : > %s", pipe_path); /* the writer writes nothing and ends */
     beside(command);
     expect_read(pipe_path, "");
     free(command);
@@ -187,7 +187,7 @@ Test(file, a_long_text_comes_whole_through_a_pipe, .timeout = 20) {
         _exit(0);
     }
     close(ends[1]);
-    char *path = format_text("/dev/fd/%d", ends[0]); /* as a shell's <(...) names it */
+    char *path = format_text("/dev/fd/%d", ends[0]); /* a name as a shell's <(...) makes it */
     ASSERT_OK(file_read_text(&map, path, &err), err);
     cr_assert(map.bytes == 8 * 200000, "%lld", (long long)map.bytes);
     for (int i = 0; i < 200000; i++)
@@ -196,7 +196,7 @@ Test(file, a_long_text_comes_whole_through_a_pipe, .timeout = 20) {
     free(path);
 }
 
-/* Nothing of this is waited for: neither a pipe without a writer nor a device without an end. */
+/* Nothing is waited for: neither a pipe without a writer nor a device without an end. */
 Test(file, what_is_no_file_is_refused_by_name, .timeout = 20) {
     char *folder = temporary_folder(), *pipe_path = format_text("%s/9.png", folder);
     FileMap map;
@@ -232,8 +232,8 @@ static bool is_link(const char *path) {
     return lstat(path, &s) == 0 && S_ISLNK(s.st_mode);
 }
 
-/* A link stays and its target is replaced, or made; so through chains, relative and absolute, into
- * other folders and through folders that are links. */
+/* A link stays, and its target is replaced, or made. Links may form chains, be relative or
+ * absolute, lead into other folders and through folders that are links. */
 Test(file, a_link_is_followed) {
     char *folder = temporary_folder(), *real = format_text("%s/real", folder);
     char *target = format_text("%s/real/p.csv", folder), *link = format_text("%s/l", folder);
@@ -327,7 +327,7 @@ Test(file, pipes_and_devices_are_written_to_directly, .timeout = 20) {
     remove_folder(folder);
 }
 
-/* An open descriptor is written to where it stands, and never replaced by name. */
+/* An open descriptor is written to at its position, and never replaced by name. */
 Test(file, descriptors_are_written_to_where_they_stand) {
     char *folder = temporary_folder(), *path = format_text("%s/x", folder);
     Error err = {""};

@@ -55,8 +55,8 @@ Test(image, resized_crops_are_pillows_to_the_bit) {
     cr_expect(cases == 27, "%d cases", cases);
 }
 
-/* Pillow's resize of everything, then the crop, in the plainest form: double weights, rounded to 22
- * bits, one output byte at a time. */
+/* The plainest form of Pillow's resize: it resizes everything, then crops, with double weights
+ * rounded to 22 bits, one output byte at a time. */
 static double cubic(double x) {
     x = fabs(x);
     return x < 1   ? 1.5 * x * x * x - 2.5 * x * x + 1
@@ -175,8 +175,8 @@ Test(image, png_pixels_are_exact) {
     }
 }
 
-/* The recorded decoder clips 16-bit grey to 255; where it did not clip (values up to 255) the high
- * byte is 0. */
+/* The recorded decoder clips 16-bit grey to 255. Where it did not clip, for values up to 255, the
+ * high byte is 0. */
 Test(image, sixteen_bit_grey_keeps_the_high_byte) {
     enum { N = 97 * 131 };
     Image image = decoded("grey16_97x131.png");

@@ -59,8 +59,7 @@ Test(npy, integers_of_every_size_sign_and_byte_order) {
     npy_close(&npy);
 }
 
-/* Every float16 there is, against numpy's own conversion, bit for bit but for the payloads of
- * NaN. */
+/* Every float16 converts as in numpy, bit for bit but for the payloads of NaN. */
 Test(npy, every_half_is_converted_exactly) {
     const float *expected = golden("npy/half_all_f32.npy", DTYPE_F32, 65536);
     Npy npy = open_golden("half_all");
@@ -112,8 +111,8 @@ Test(npy, what_is_not_read_is_named) {
     }
 }
 
-/* Cut anywhere, a file is refused; so is any header with one byte changed that no longer parses.
- * Nothing may crash: under the sanitizers this is the test of the parser's bounds. */
+/* A file that is cut anywhere is refused, and so is one whose header no longer parses after a
+ * changed byte. Nothing may crash: under the sanitizers this is the test of the parser's bounds. */
 Test(npy, truncated_and_damaged_files_are_refused, .timeout = 60) {
     char *folder = temporary_folder(), *path = format_text("%s/x.npy", folder);
     FileMap map;
@@ -158,7 +157,7 @@ Test(npy, truncated_and_damaged_files_are_refused, .timeout = 60) {
     remove_folder(folder);
 }
 
-/* More than 4 GiB of float32, of which only two pages exist. */
+/* The file holds more than 4 GiB of float32, of which only two pages exist. */
 Test(npy, files_beyond_4_gib_are_read) {
     enum { HEADER = 128 };
     const int64_t N = 1200000000;
@@ -191,7 +190,7 @@ Test(npy, files_beyond_4_gib_are_read) {
     remove_folder(folder);
 }
 
-/* What is written here is, byte for byte, what numpy writes. */
+/* Written files are, byte for byte, those that numpy writes. */
 Test(npy, written_files_are_numpys) {
     char *folder = temporary_folder(), *path = format_text("%s/sub/x.npy", folder);
     Error err;

@@ -1,7 +1,8 @@
-/* recorded_test.c - recorded files as they are stored: unpacked to the last bit, or not at all. */
+/* recorded_test.c - recorded files are unpacked to the last bit, or not at all. */
 #include "tests/support/check.h"
 
-/* A folder that holds one packed golden, the list of checksums and the program that unpacks. */
+/* Makes a folder that holds one packed golden, the list of checksums and the program that
+ * unpacks. */
 static char *small_tree(void) {
     char *root = temporary_folder();
     char *command = format_text(

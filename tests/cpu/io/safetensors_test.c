@@ -4,8 +4,8 @@
 #include "io/arrays/safetensors.h"
 #include "tests/support/check.h"
 
-/* A file of this header and n data bytes 0, 1, 2, ...; `length` is what the first 8 bytes say, -1:
- * the truth. */
+/* Opens a file of this header and n data bytes 0, 1, 2, ... The first 8 bytes say `length`; -1
+ * stands for the true one. */
 static Status open_text(TensorFile *file, const char *header, size_t n, int64_t length,
                         Error *err) {
     char *folder = temporary_folder(), *path = format_text("%s/x.safetensors", folder);
@@ -19,7 +19,7 @@ static Status open_text(TensorFile *file, const char *header, size_t n, int64_t 
     const Status st = safetensors_open(file, path, err);
     free(bytes);
     free(path);
-    remove_folder(folder); /* a mapping outlives its name */
+    remove_folder(folder); /* a mapping outlives the name of its file */
     return st;
 }
 

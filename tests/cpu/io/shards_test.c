@@ -1,5 +1,5 @@
-/* shards_test.c - one model in several files: read by its index, and every way in which index and
- * shards may disagree; files that are no weights, and folders. */
+/* shards_test.c - one model in several files: its index, and every way in which index and shards
+ * may disagree; files that are no weights; folders of weights. */
 #include "host/encode/encoder.h"
 #include "io/text/json_reader.h"
 #include "io/arrays/shards.h"
@@ -162,7 +162,7 @@ Test(shards, names_of_shards_are_known) {
 
 /* --- refusing --------------------------------------------------------------------------------- */
 
-/* A folder with a.safetensors, which holds x and y, and b.safetensors, which holds z. */
+/* Makes a folder with a.safetensors, which holds x and y, and b.safetensors, which holds z. */
 static char *small_folder(void) {
     char *folder = temporary_folder();
     const char *const names[] = {"x", "y", "z"};
@@ -248,7 +248,7 @@ Test(shards, an_index_that_disagrees_is_refused) {
     remove_folder(folder);
 }
 
-/* Every cut and every flipped bit of an index comes back. */
+/* Every index that is cut, or has a bit flipped, is read or refused. */
 Test(shards, damaged_indices_come_back, .timeout = 60) {
     static const char text[] =
         "{\"metadata\": {\"n\": 1}, \"weight_map\": {\"x\": " A ", \"y\": " A ", \"z\": " B "}}";
@@ -265,7 +265,7 @@ Test(shards, damaged_indices_come_back, .timeout = 60) {
             cr_expect(st == OK || st == ERR_FORMAT || st == ERR_IO);
             fine += st == OK;
         }
-    cr_expect(fine < 200, "%d flips are not noticed", fine); /* in the metadata and white space */
+    cr_expect(fine < 200, "%d flips are not noticed", fine); /* such bits lie in the metadata and in white space */
     remove_folder(folder);
 }
 

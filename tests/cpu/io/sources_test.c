@@ -12,7 +12,7 @@ static void make_file(const char *folder, const char *path, const void *bytes, s
     free(whole);
 }
 
-/* One grey pixel. */
+/* Writes a picture of one grey pixel. */
 static void make_image(const char *folder, const char *path, uint8_t value) {
     char bytes[16];
     memcpy(bytes, "P5 1 1 255 ", 11);
@@ -20,7 +20,7 @@ static void make_image(const char *folder, const char *path, uint8_t value) {
     make_file(folder, path, bytes, 12);
 }
 
-/* "name label, name label": what a list holds. */
+/* Expects a list to hold these sources: "name label, name label". */
 static void expect_list(const SourceList *list, const char *expected) {
     char text[1024] = "";
     for (int64_t i = 0; i < list->count; i++)
@@ -166,7 +166,7 @@ Test(sources, bad_lines_are_named_by_number) {
     remove_folder(folder);
 }
 
-/* "note|note": what a listing says of itself. */
+/* Expects a listing to have these notes: "note|note". */
 static void expect_notes(const SourceSplits *s, const char *expected) {
     char text[1024];
     snprintf(text, sizeof text, "%s", s->notes ? s->notes : "");
@@ -242,7 +242,7 @@ Test(sources, lists_say_how_they_were_understood) {
     remove_folder(folder);
 }
 
-/* Paths that were written in the folder where the program runs, not where the list lies. */
+/* The paths were written in the folder where the program runs, not where the list lies. */
 Test(sources, lists_written_elsewhere_are_named) {
     char *folder = temporary_folder();
     SourceSplits s;
@@ -254,7 +254,8 @@ Test(sources, lists_written_elsewhere_are_named) {
 
 /* --- record files ----------------------------------------------------------------------------- */
 
-/* An idx file of n images of 2 x 3 pixels, or of n labels; `magic` and `n` as the header says. */
+/* Makes an idx file of `really` images of 2 x 3 pixels, or of labels; its header says `magic` and
+ * `n`. */
 static size_t idx(uint8_t *to, uint8_t magic, int n, int really) {
     const uint8_t header[] = {0, 0, 8, magic, 0, 0, 0, (uint8_t)n, 0, 0, 0, 2, 0, 0, 0, 3};
     const size_t bytes = magic == 3 ? 16 : 8, each = magic == 3 ? 6 : 1;
@@ -328,7 +329,7 @@ Test(sources, damaged_idx_files_are_refused) {
     remove_folder(folder);
 }
 
-/* MNIST's own test file, gzipped as it was published: 10 000 digits, the first of them a 7. */
+/* MNIST's own test file, gzipped as published, holds 10 000 digits; the first is a 7. */
 Test(sources, the_bundled_digits_are_mnists_test_file) {
     static const int64_t first_labels[] = {7, 2, 1, 0, 4, 1, 4, 9, 5, 9};
     SourceSplits s;
