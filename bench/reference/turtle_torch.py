@@ -112,7 +112,7 @@ RUNS = (("patches_cold", 1, 512, 10, 3, 5, 42, False), ("patches_warm", 1, 512, 
 def differences(make, runs=RUNS):
     """The largest of the runs' differences from the records, in |a-b|/|b|; make(features, B, C, M=, warm=, seed=)."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-    spaces = [np.load(os.path.join(root, "build/data/demo/representations", s, "mnist_train.npy"))
+    spaces = [np.load(os.path.join(root, os.environ.get("TURTLE_BUILD", "build"), "data/demo/representations", s, "mnist_train.npy"))
               for s in ("patches", "gabor")]
     worst = 0.0
     for name, K, B, C, M, T, seed, warm in runs:

@@ -152,7 +152,7 @@ static inline double json_number(const char *json, const char *key) {
 }
 
 /* The recorded features and labels, as make unpacks them (data/unpack). */
-#define DEMO "build/data/demo"
+#define DEMO TURTLE_BUILD "/data/demo"
 #define DEMO_TRAIN                                                      \
     "--features " DEMO "/representations/patches/mnist_train.npy " DEMO \
     "/representations/gabor/mnist_train.npy"

@@ -12,7 +12,7 @@
  * make unpacks the goldens that are stored deflated (data/unpack). Returns `full`. */
 static inline const char *golden_path(char *full, size_t bytes, const char *path) {
     snprintf(full, bytes, "tests/goldens/%s", path);
-    if (access(full, F_OK) != 0) snprintf(full, bytes, "build/goldens/%s", path);
+    if (access(full, F_OK) != 0) snprintf(full, bytes, TURTLE_BUILD "/goldens/%s", path);
     return full;
 }
 

@@ -10,7 +10,7 @@
 static inline char *copy_weights(const char *folder, const char *name) {
     FileMap map;
     Error err;
-    char *from = format_text("build/goldens/encoders/%s", name),
+    char *from = format_text(TURTLE_BUILD "/goldens/encoders/%s", name),
          *to = format_text("%s/%s", folder, name);
     ASSERT_OK(file_map(&map, from, &err), err);
     write_bytes(to, map.data, (size_t)map.bytes);

@@ -122,7 +122,7 @@ static void dinov2_images(const Bench *b, const char *isa) {
     for (size_t i = 0; i < 3; i++) {
         char path[64], output[64];
         int64_t d;
-        snprintf(path, sizeof path, "build/goldens/encoders/%s.pth", models[i].name);
+        snprintf(path, sizeof path, TURTLE_BUILD "/goldens/encoders/%s.pth", models[i].name);
         snprintf(output, sizeof output, "encoders/%s_output.npy", models[i].name);
         float *found = features_of(&b->ops, path, &plain, images, 2, &d);
         cr_assert(d == models[i].d);
@@ -148,7 +148,7 @@ Test(encoder, position_tables_are_interpolated_as_recorded) {
         TensorFile file;
         Error err;
         const int64_t d = models[i].d, cells = 37 * 37;
-        snprintf(path, sizeof path, "build/goldens/encoders/%s.pth", models[i].name);
+        snprintf(path, sizeof path, TURTLE_BUILD "/goldens/encoders/%s.pth", models[i].name);
         snprintf(recorded, sizeof recorded, "encoders/%s_dbg_pos_embed_interp.npy", models[i].name);
         ASSERT_OK(tensor_file_open(&file, path, &err), err);
         float *table = malloc((size_t)((1 + cells) * d) * 4),
@@ -250,8 +250,9 @@ Test(encoder, clip_logits_are_the_recorded_ones, .timeout = 60) {
  * half precision and a float32 state dict of the same values. Recorded: their text features. */
 Test(encoder, containers_of_the_same_weights_give_the_same_features, .timeout = 60) {
     enum { ROWS = 6, CONTEXT = 77, D = 48 };
-    static const char *const paths[] = {"build/goldens/encoders/clip_vit_smallvocab.pt",
-                                        "build/goldens/encoders/clip_vit_smallvocab_sd.pth"};
+    static const char *const paths[] = {TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab.pt",
+                                        TURTLE_BUILD
+                                        "/goldens/encoders/clip_vit_smallvocab_sd.pth"};
     Bench b = bench_open("portable", 1);
     const int32_t *ids =
         golden("encoders/clip_vit_smallvocab_tokens.npy", DTYPE_I32, ROWS * CONTEXT);
@@ -279,7 +280,7 @@ Test(encoder, containers_of_the_same_weights_give_the_same_features, .timeout = 
 Test(encoder, hugging_face_names_give_the_same_bits, .timeout = 60) {
     enum { ROWS = 6, CONTEXT = 77, D = 48 };
     Bench b = bench_open("portable", 1);
-    const char *original = "build/goldens/encoders/clip_vit_smallvocab_sd.pth";
+    const char *original = TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab_sd.pth";
     char *path = format_text("%s/clip.safetensors", b.folder);
     TensorSet set = read_tensors(original, "");
     hugging_face_clip(&set);
@@ -312,8 +313,8 @@ Test(encoder, hugging_face_names_of_dinov2_give_the_same_bits, .timeout = 60) {
     static const struct {
         const char *file;
         int blocks;
-    } models[] = {{"build/goldens/encoders/dinov2_swiglu_tiny.pth", 2},
-                  {"build/goldens/encoders/dinov2_reg_mlp_tiny.pth", 1}};
+    } models[] = {{TURTLE_BUILD "/goldens/encoders/dinov2_swiglu_tiny.pth", 2},
+                  {TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth", 1}};
     Bench b = bench_open("portable", 1);
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     char *path = format_text("%s/dino.safetensors", b.folder);
@@ -336,7 +337,7 @@ Test(encoder, hugging_face_names_of_dinov2_give_the_same_bits, .timeout = 60) {
 /* Values that bfloat16 holds exactly are the same weights in bfloat16 and float32. */
 Test(encoder, bfloat16_weights_are_read_as_they_are, .timeout = 60) {
     Bench b = bench_open("portable", 1);
-    TensorSet set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    TensorSet set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", "");
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     char *wide = format_text("%s/f32.safetensors", b.folder),
          *narrow = format_text("%s/bf16.safetensors", b.folder);
@@ -419,7 +420,8 @@ Test(encoder, bits_do_not_depend_on_batch_position_or_threads, .timeout = 300) {
         if (strcmp(sets[i], "reference") == 0) continue;
         expect_same_bits(vit, small, 4, 32, b.folder);
         expect_same_bits(rn, middle, 4, 64, b.folder);
-        expect_same_bits("build/goldens/encoders/dinov2_mlp_tiny.pth", large, 2, 224, b.folder);
+        expect_same_bits(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", large, 2, 224,
+                         b.folder);
     }
     free(vit);
     free(rn);
@@ -430,7 +432,7 @@ Test(encoder, bits_do_not_depend_on_batch_position_or_threads, .timeout = 300) {
 
 Test(encoder, kinds_of_features_and_normalisation, .timeout = 60) {
     Bench b = bench_open("portable", 2);
-    const char *path = "build/goldens/encoders/dinov2_reg_mlp_tiny.pth";
+    const char *path = TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth";
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     int64_t d, mean_d, both_d;
     float *cls = features_of(&b.ops, path, &plain, images, 2, &d);
@@ -475,7 +477,7 @@ static void expect_refused(const Bench *b, const TensorSet *set, const char *wor
 
 Test(encoder, missing_extra_and_misshapen_tensors_are_named, .timeout = 60) {
     Bench b = bench_open("portable", 1);
-    const char *original = "build/goldens/encoders/clip_vit_smallvocab_sd.pth";
+    const char *original = TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab_sd.pth";
     TensorSet set = read_tensors(original, "");
     set_drop(&set, "visual.transformer.resblocks.1.mlp.c_fc.bias");
     expect_refused(&b, &set, "tensor visual.transformer.resblocks.1.mlp.c_fc.bias is missing");
@@ -501,12 +503,12 @@ Test(encoder, missing_extra_and_misshapen_tensors_are_named, .timeout = 60) {
     expect_refused(&b, &set, "not of CLIP or DINOv2");
     set_free(&set);
 
-    set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", "");
     set_drop(&set, "blocks.0.ls1.gamma");
     expect_refused(&b, &set, "tensor blocks.0.ls1.gamma is missing");
     set_free(&set);
 
-    set = read_tensors("build/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", "");
     Tensor *position = set_find(&set, "pos_embed");
     position->shape[1]--;
     position->count -= 64;
@@ -519,7 +521,7 @@ Test(encoder, impossible_options_are_refused) {
     Bench b = bench_open("portable", 1);
     Encoder *e;
     Error err;
-    const char *dino = "build/goldens/encoders/dinov2_mlp_tiny.pth";
+    const char *dino = TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth";
     cr_expect(encoder_open(&e, &b.ops, dino, &(EncoderOptions){.batch = 1, .image_size = 225},
                            &err) == ERR_ARG);
     cr_expect(strstr(err.text, "multiple of 14"), "%s", err.text);

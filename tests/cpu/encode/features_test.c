@@ -224,7 +224,8 @@ Test(features, a_stopped_call_is_resumed_to_the_same_bits, .timeout = 60) {
               err.text);
     o.resume = true;
     o.normalize = true;
-    cr_expect(turtle_features(&o, &r, &err) == ERR_ARG && strstr(err.text, "--normalize no (now yes)"),
+    cr_expect(turtle_features(&o, &r, &err) == ERR_ARG &&
+                  strstr(err.text, "--normalize no (now yes)"),
               "%s", err.text);
     o.normalize = false;
     char *half = format_text("truncate -s -100 %s", part); /* killed in the middle of a row */
@@ -314,7 +315,8 @@ Test(features, bad_images_stop_the_call_or_are_skipped, .timeout = 60) {
     cr_expect(strcmp(text, "a/1.jpg\nb/5.jpg\nb/7.pgm\nb/8.pgm\n") == 0, "%s", text);
     read_text(text, sizeof text, skipped);
     cr_expect(strstr(text, "a/2.jpg: it ends") && strstr(text, "a/3.png: the file is empty") &&
-                  strstr(text, "b/4.jpg: not an image") && strstr(text, "b/6.gif: it ends before its first picture"),
+                  strstr(text, "b/4.jpg: not an image") &&
+                  strstr(text, "b/6.gif: it ends before its first picture"),
               "%s", text);
     run_turtle(&ran, "labels --root_dir %s --images %s/pictures --phi demo_vit --json", root, root);
     cr_assert(ran.status == 0, "%s", ran.err);
@@ -358,7 +360,8 @@ Test(features, bad_calls_get_one_line, .timeout = 60) {
         {"features --images " IMAGES " --phis dinov2",
          "curl -L --create-dirs -o "
          "'data/nowhere/checkpoints/dinov2/checkpoints/dinov2_vitg14_pretrain.pth' "
-         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth", 1},
+         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth",
+         1},
         {"features --images " IMAGES " --phis mine", "mine.pth, .pt or .safetensors", 1},
         {"features --images " IMAGES " --phis clipvitL14 --weights " VIT,
          "clipvitL14 is CLIP ViT-L/14, but this file holds DINOv2 vision transformer", 1},
@@ -393,8 +396,8 @@ Test(features, info_says_what_a_weights_file_holds) {
     Ran ran;
     run_turtle(&ran, "info " RN);
     cr_expect(strstr(ran.out, "CLIP residual network") && strstr(ran.out, "trained at 64 x 64"));
-    run_turtle(&ran, "info build/goldens/encoders/dinov2_swiglu_tiny.pth");
+    run_turtle(&ran, "info " TURTLE_BUILD "/goldens/encoders/dinov2_swiglu_tiny.pth");
     cr_expect(strstr(ran.out, "SwiGLU") && strstr(ran.out, "trained at 518 x 518"));
-    run_turtle(&ran, "info build/goldens/encoders/clip_vit_smallvocab.pt --json");
+    run_turtle(&ran, "info " TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab.pt --json");
     cr_expect(strstr(ran.out, "\"encoder\": \"CLIP vision transformer\""));
 }

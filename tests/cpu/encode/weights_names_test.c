@@ -7,8 +7,8 @@
 #include "io/arrays/torch_file.h"
 #include "tests/support/weights_rename.h"
 
-#define DINO "build/goldens/encoders/dinov2_mlp_tiny.pth"
-#define CLIP "build/goldens/encoders/clip_vit_smallvocab_sd.pth"
+#define DINO TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth"
+#define CLIP TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab_sd.pth"
 enum { SIDE = 56, PIXELS = SIDE * SIDE * 3, MOST_FEATURES = 128 };
 
 typedef struct {
@@ -210,11 +210,11 @@ Test(weights_names, names_of_hugging_face_are_found_with_and_without_prefixes, .
         expect_same(&b, &set, "x.safetensors", CLIP, WORDS(said));
         free(said);
         said = *dino_fronts[i] ? format_text("prefix '%s'", dino_fronts[i]) : format_text("%s", "");
-        set = read_tensors("build/goldens/encoders/dinov2_reg_mlp_tiny.pth", "");
+        set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth", "");
         hugging_face_dinov2(&set, 1, true);
         put_front(&set, dino_fronts[i], "");
-        expect_same(&b, &set, "x.safetensors", "build/goldens/encoders/dinov2_reg_mlp_tiny.pth",
-                    WORDS(said));
+        expect_same(&b, &set, "x.safetensors",
+                    TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth", WORDS(said));
         free(said);
     }
     /* the image tower alone: with its projection, and under names that begin inside of it */

@@ -6,7 +6,8 @@
 static char *small_tree(void) {
     char *root = temporary_folder();
     char *command = format_text(
-        "mkdir -p %s/data %s/tests/goldens/npy && cp data/unpack data/recorded.sha256 build/planes "
+        "mkdir -p %s/data %s/tests/goldens/npy && cp data/unpack data/recorded.sha256 " TURTLE_BUILD
+        "/planes "
         "%s/data && cp tests/goldens/npy/half_all.npy.planes?.gz %s/tests/goldens/npy",
         root, root, root, root);
     cr_assert(system(command) == 0, "%s", command);
@@ -33,7 +34,7 @@ Test(recorded, every_checksum_has_its_file) {
     while (fgets(line, sizeof line, list)) {
         line[strcspn(line, "\n")] = '\0';
         cr_assert(strlen(line) > 66);
-        snprintf(path, sizeof path, "build/%.180s", line + 66);
+        snprintf(path, sizeof path, TURTLE_BUILD "/%.180s", line + 66);
         cr_expect(file_exists(path), "%s", path);
         files++;
     }
@@ -49,9 +50,10 @@ Test(recorded, planes_of_every_width_and_length_come_back, .timeout = 60) {
     char *root = temporary_folder();
     for (int length = 0; length < 20; length += 1 + length / 9)
         for (int width = 1; width <= 8; width++) {
-            char *command = format_text("head -c %d README.md >%s/a && build/planes split %d <%s/a "
-                                        "| build/planes join %d | cmp - %s/a",
-                                        length, root, width, root, width, root);
+            char *command =
+                format_text("head -c %d README.md >%s/a && " TURTLE_BUILD "/planes split %d <%s/a "
+                            "| " TURTLE_BUILD "/planes join %d | cmp - %s/a",
+                            length, root, width, root, width, root);
             cr_expect(system(command) == 0, "%s", command);
             free(command);
         }

@@ -1,12 +1,12 @@
 /* shards_test.c - one model in several files: its index, and every way in which index and shards
  * may disagree; files that are no weights; folders of weights. */
 #include "host/encode/encoder.h"
-#include "io/text/json_reader.h"
 #include "io/arrays/shards.h"
 #include "io/arrays/torch_file.h"
+#include "io/text/json_reader.h"
 #include "tests/support/weights_file.h"
 
-#define DINO "build/goldens/encoders/dinov2_mlp_tiny.pth"
+#define DINO TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -95,7 +95,7 @@ Test(setup, a_compiler_without_a_c_library_is_named_or_helped, .timeout = 60) {
             folder = machine(root, comes ? ": >$(dirname $0)/libc" : ":");
             command = format_text(gcc, folder, folder);
             cr_assert(system(command) == 0);
-            what = format_text(".ci/cc gcc %s/p", folder);
+            what = format_text(".ci/cc gcc %s/p get", folder);
             cr_expect(run_there(folder, what, says, sizeof says) == 0);
             cr_expect(strstr(says, "libc6-dev") && strstr(says, "stdint.h"), "%s", says);
             cr_expect((strstr(says, "use:gcc") != NULL) == (root && comes), "%s", says);
@@ -106,12 +106,39 @@ Test(setup, a_compiler_without_a_c_library_is_named_or_helped, .timeout = 60) {
             remove_folder(folder);
         }
     folder = machine(true, ":");
-    run_there(folder, ".ci/cc /no/such/compiler build/packages", says, sizeof says);
+    run_there(folder, ".ci/cc /no/such/compiler build/packages get", says, sizeof says);
     cr_expect(strstr(says, "none the C compiler '/no/such/compiler' is not here"), "%s", says);
     command = format_text("%s/asked", folder);
     cr_expect(!file_exists(command), "something was installed for a compiler that nobody knows");
     free(command);
     remove_folder(folder);
+}
+
+/* DEPS=0, and a caller who only looks: no script asks apt for anything, whatever is missing. */
+Test(setup, nothing_is_installed_where_that_is_not_wanted, .timeout = 60) {
+    static const struct {
+        const char *what, *says;
+        int status;
+    } cases[] = {
+        {"DEPS=0 .ci/packages %s/p gcc no/such.h libno-dev", "install libno-dev", 1},
+        {"DEPS=0 .ci/cxx no-such-c++ %s/p get gcc", "install g++", 0},
+        {".ci/cxx no-such-c++ %s/p look gcc", "install g++", 0},
+        {"DEPS=0 .ci/cc no-such/gcc %s/p get", "install gcc libc6-dev", 0},
+        {".ci/cc no-such/gcc %s/p look", "install gcc libc6-dev", 0},
+        {"DEPS=0 .ci/install %s/p g++", "", 1},
+    };
+    char says[4096];
+    for (int root = 0; root < 2; root++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            char *folder = machine(root, ":"), *what = format_text(cases[i].what, folder);
+            char *asked = format_text("%s/asked", folder), *command;
+            command = format_text("sh -c '%s'", what);
+            cr_expect(run_there(folder, command, says, sizeof says) == cases[i].status, "%s", what);
+            cr_expect(strstr(says, cases[i].says), "%s: %s", what, says);
+            cr_expect(!file_exists(asked), "%s asked apt", what);
+            free(what), free(asked), free(command);
+            remove_folder(folder);
+        }
 }
 
 Test(setup, tools_that_are_missing_are_listed_once) {

@@ -103,7 +103,8 @@ Test(metrics, recorded_runs) {
     int64_t clusters[N], classes[N];
     Npy labels;
     Error err;
-    cr_assert(npy_open(&labels, "build/data/demo/labels/mnist_val.npy", &err) == OK, "%s", err.text);
+    cr_assert(npy_open(&labels, TURTLE_BUILD "/data/demo/labels/mnist_val.npy", &err) == OK, "%s",
+              err.text);
     cr_assert(npy_read_i64(&labels, 0, N, classes, &err) == OK, "%s", err.text);
     npy_close(&labels);
     for (int r = 0; r < RUNS; r++) {

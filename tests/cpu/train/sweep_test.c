@@ -151,11 +151,11 @@ Test(sweep, runs_of_which_nothing_is_known_are_not_ranked, .timeout = 60) {
 
     Ran ran;
     char *folder = temporary_folder();
-    run_turtle(
-        &ran,
-        "sweep --features build/data/demo/representations/patches/mnist_train.npy --classes 3 "
-        "--seeds 1 --T 2 --batch_size 500 --no_score --quiet --out %s/s",
-        folder);
+    run_turtle(&ran,
+               "sweep --features " TURTLE_BUILD
+               "/data/demo/representations/patches/mnist_train.npy --classes 3 "
+               "--seeds 1 --T 2 --batch_size 500 --no_score --quiet --out %s/s",
+               folder);
     cr_expect(ran.status == 0 && strstr(ran.out, "are not ranked") && !strstr(ran.out, "best run"),
               "%s%s", ran.out, ran.err);
     remove_folder(folder);

@@ -1,0 +1,20 @@
+# io/rules.mk - files of data/ that are compiled into the program, recorded ones that are unpacked for tests, and stb_image.
+
+# Each becomes a C array, `const Embedded embedded_<name>` of io/files/embedded.h.
+EMBEDDED := $(patsubst %,$(OUT)/embedded/%.o,vocab unicode entities prompts)
+$(OUT)/embedded/vocab.o:    data/vocab/bpe_merges.txt.gz
+$(OUT)/embedded/unicode.o:  data/vocab/unicode.txt
+$(OUT)/embedded/entities.o: data/vocab/entities.txt
+$(OUT)/embedded/prompts.o:  data/prompts/prompts.txt
+$(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
+	@mkdir -p $(@D) && echo "embed $(filter data/%,$^)"
+	$(Q){ echo '#include "io/files/embedded.h"'; echo 'static const uint8_t bytes[] ='; \
+	  od -An -v -tx1 $(filter data/%,$^) | sed 's/ /\\x/g; s/.*/"&"/'; \
+	  echo '; const Embedded embedded_$* = {bytes, sizeof bytes - 1};'; } | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
+
+FLAGS_stb := -w#  stb_image is included, never linked; its warnings are not ours
+# Recorded files lie deflated in the tree; unpacked once for all configurations, they lie in BUILD/data and BUILD/goldens.
+$(BUILD)/recorded: data/unpack data/recorded.sha256 $(BUILD)/planes
+	@data/unpack $(BUILD)/planes $(BUILD) && touch $@
+$(BUILD)/planes: data/planes.c
+	$(Q)$(USE_CC) -std=c11 -O2 -Wall -Wextra $< -o $@.$(notdir $(OUT)) && mv $@.$(notdir $(OUT)) $@

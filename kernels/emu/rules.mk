@@ -1,0 +1,40 @@
+# kernels/emu/rules.mk - the emulator: a C++ compiler builds the very sources that nvcc builds for a GPU.
+EMU_OPT_release := -O2
+EMU_OPT_debug   := $(OPT_debug) -Og -DCHECK_LAUNCHES#  -Og: what a debugger is asked for is there
+EMU_OPT_race    := -O1 -g
+# Under race the kernels alone are instrumented, not the emulator. -O1 compiles a kernel in half the time of -O2, and it runs
+# as fast: its time is that of the switches between threads.
+EMU_KERNEL_OPT  := $(if $(filter release,$(CONFIG)),-O1) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
+EMU_WARNINGS    := -Wall -Wextra -Wno-psabi $(if $(CXX_CLANG),-Wno-pass-failed,-Wno-maybe-uninitialized)
+COMPILE_EMU     := $(USE_CXX) -std=c++17 -D_GNU_SOURCE $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -I. -Ikernels/emu/include \
+                   -isystem $(PACKAGES)/usr/include $(EMU_OPT_$(CONFIG)) $(CPPFLAGS) $(CXXFLAGS)
+LINK_EMU         = $(USE_CXX) $(LD_FLAGS) $(if $(filter race,$(CONFIG)),-fsanitize=thread) $(CXXFLAGS) $(LDFLAGS) $(filter %.o,$^)
+EMULATOR    := $(patsubst %.cpp,$(OUT)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
+emu: $(if $(USE_CXX),$(OUT)/turtle-emu)   ## build/turtle-emu: `--device cuda` runs CUDA kernels on the CPU, thread by thread
+	@[ "$<" ] || { echo "emu: $(FAULT_CXX)" >&2; exit 1; }
+	@ln -sfn $(<:$(BUILD)/%=%) $(BUILD)/turtle-emu && echo "built $(BUILD)/turtle-emu -> $<"
+$(OUT)/turtle-emu: $(call object,$(MAIN)) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR)
+	@echo "link $@"
+	$(Q)$(LINK_EMU) $(LIBS) -lstdc++ -o $@
+$(OUT)/emu/%.o: %.cu $(OUT)/emu.flags
+	@mkdir -p $(@D) && echo "c++ $<"
+	$(Q)$(COMPILE_EMU) $(EMU_KERNEL_OPT) -x c++ -c $< -o $@
+$(OUT)/emu/%.o: %.cpp $(OUT)/emu.flags
+	@mkdir -p $(@D) && echo "c++ $<"
+	$(Q)$(COMPILE_EMU) -c $< -o $@
+$(OUT)/emu.flags: FORCE
+	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_EMU))' $(call into,$@)
+kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(USE_CXX),$(EMU_KERNELS))#  compiles the kernels, links nothing
+.PHONY: emu kernel-objects
+
+# The emulator's own tests run once more with their kernels under ThreadSanitizer; CONFIG=race does it to all kernels.
+# ThreadSanitizer leaves Criterion no memory where it wants it, so the runner is our own.
+EMU_TESTS  := $(wildcard tests/emu/*.cu)
+OUR_RUNNER := $(OUT)/tests/support/race_runner.o
+$(OUT)/race/%.o: %.cu $(OUT)/emu.flags
+	@mkdir -p $(@D) && echo "c++ $< (race)"
+	$(Q)$(COMPILE_EMU) -DTEST_CUDA -DTEST_EMULATED -O1 -g -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
+$(OUT)/tests-race: $(EMU_TESTS:%.cu=$(OUT)/race/%.o) $(OUR_RUNNER) $(EMULATOR)
+	@echo "link $@"
+	$(Q)$(LINK_EMU) -fsanitize=thread $(LIBS) -lstdc++ -o $@

@@ -1,0 +1,53 @@
+# kernels/rules.mk - kernels for CPUs and GPUs. The emulator compiles those for GPUs once more: kernels/emu/rules.mk.
+
+# --- CPU: the plain C of kernels/cpu is compiled once for every instruction set, gemm/gemm_<set>.c for its own alone ----
+ISAS             := portable $(if $(X86),avx2 avx512)
+ISA_avx2         := -mavx2 -mfma -mf16c
+ISA_avx512       := $(ISA_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq
+# Products of 16-bit numbers alone have sets of their own, one file each.
+ISAS_16BIT       := $(if $(HAVE_BF16),avx512vnni avx512bf16 amx) amx-emulated
+ISA_avx512vnni   := $(ISA_avx512) -mavx512vnni
+ISA_avx512bf16   := $(ISA_avx512) -mavx512bf16
+ISA_amx          := -mamx-tile -mamx-bf16
+ISA_amx-emulated := -DAMX_EMULATED
+KERNEL_OPT_debug := -O3#  under -O1 a recorded run would take minutes
+KERNEL_OPT_fuzz  := -fno-sanitize=all#  no bytes from outside reach a kernel
+FLAGS_dispatch   := -DHAVE_BF16=$(or $(HAVE_BF16),0)
+CPU_ONCE    := $(wildcard $(addprefix kernels/cpu/,device.c dispatch.c threads.c cores.c) kernels/cpu/reference/*.c)
+CPU_PER_ISA := $(filter-out $(CPU_ONCE) kernels/cpu/gemm/gemm_%.c,$(wildcard kernels/cpu/*.c kernels/cpu/*/*.c))
+in_set       = $(patsubst kernels/cpu/%.c,$(OUT)/kernels/cpu/$(1)/%.o,$(2))#  objects of sources, for an instruction set
+KERNELS     := $(call object,$(filter-out kernels/no_cuda.c,$(wildcard kernels/*.c)) $(wildcard kernels/plan/*.c) $(CPU_ONCE)) \
+               $(foreach i,$(ISAS),$(call in_set,$i,$(CPU_PER_ISA) kernels/cpu/gemm/gemm_$i.c)) \
+               $(call in_set,portable,kernels/cpu/gemm/gemm_int16.c) $(call in_set,amx-emulated,kernels/cpu/gemm/gemm_amx.c) \
+               $(if $(HAVE_BF16),$(call in_set,avx512vnni,kernels/cpu/gemm/gemm_int16.c) \
+               $(call in_set,avx512bf16,kernels/cpu/gemm/gemm_avx512bf16.c) $(call in_set,amx,kernels/cpu/gemm/gemm_amx.c))
+define isa_rule
+$(OUT)/kernels/cpu/$(1)/%.o: kernels/cpu/%.c $(OUT)/cc.flags
+	@mkdir -p $$(@D) && echo "cc $$< ($(1))"
+	$$(Q)$$(COMPILE_C) $$(KERNEL_OPT_$$(CONFIG)) -ffp-contract=fast -DISA_NAME=$(1) $$(ISA_$(1)) -c $$< -o $$@
+endef
+$(foreach i,$(ISAS) $(ISAS_16BIT),$(eval $(call isa_rule,$i)))
+
+# --- GPU -------------------------------------------------------------------------------------------
+CUDA_SOURCES := $(wildcard kernels/cuda/*/*.cu)
+CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
+KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
+COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode arch=$(a:sm_%=compute_%),code=$a) -I. -MMD -MP \
+                -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -DCUDA_ARCHITECTURES='"$(ARCH)"' \
+                -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+                $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror) $(NVCCFLAGS)
+CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_static -lrt -ldl -lpthread
+# Kernels whose blocks wait for each other. Where a GPU can run them, they give up inside tests-cuda after 2 s (backend/wait.h).
+WAITING      := $(wildcard kernels/cuda/inner/*.cu) kernels/cuda/train/linear_grad.cu kernels/cuda/train/head_grad.cu
+BOUNDED      := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter kit,$(CONFIG)),$(WAITING))
+TEST_KERNELS := $(filter-out $(BOUNDED:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $(BOUNDED:%.cu=$(OUT)/waits/%.o)
+BACKEND      := $(if $(NVCC),$(CUDA_OBJECTS),$(OUT)/kernels/no_cuda.o)#  of `turtle`, with BACKEND_LIBS
+BACKEND_LIBS := $(if $(NVCC),$(CUDA_LIBS))
+$(OUT)/%.o: %.cu $(OUT)/nvcc.flags
+	@echo "nvcc $<"
+	$(Q).ci/compile_cu $< $@ $(if $(filter $<,$(KEEPS_PTX)),--ptx) $(COMPILE_CU)
+$(OUT)/waits/%.o: %.cu $(OUT)/nvcc.flags
+	@echo "nvcc $< (waits)"
+	$(Q).ci/compile_cu $< $@ $(COMPILE_CU) -DBOUNDED_WAITS
+$(OUT)/nvcc.flags: FORCE
+	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_CU))' $(call into,$@)

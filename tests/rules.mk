@@ -1,0 +1,66 @@
+# tests/rules.mk - one test program per backend; the folder of a test says which of them run it.
+GPU_TESTS := $(wildcard tests/both/*.c tests/gpu/*.c)
+CPU_TESTS := $(wildcard tests/both/*.c tests/cpu/*/*.c)
+GPU_CU    := $(wildcard tests/gpu/*.cu)
+OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/cpu/%.o)
+OBJECTS_cuda := $(GPU_TESTS:%.c=$(OUT)/cuda/%.o) $(GPU_CU:%.cu=$(OUT)/%.o)
+OBJECTS_emu  := $(GPU_TESTS:%.c=$(OUT)/emu/%.o) $(patsubst %.cu,$(OUT)/emu/%.o,$(EMU_TESTS) $(GPU_CU))
+BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(USE_CXX),emu $(if $(filter release,$(CONFIG)),race)) $(if $(NVCC),cuda)
+PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(OUT)/tests/planted/spill.o $(OUT)/tests/planted/stale.o)
+
+# tests/run prints what is not built, and fails in CI over compilers that are absent; who says CUDA=0 does not miss nvcc.
+RUN = PTX_FILES=$(words $(filter kernels/%,$(KEEPS_PTX))) WAITING_FILES=$(words $(WAITING)) TURTLE_BUILD=$(BUILD) \
+  WITHOUT="$(if $(USE_CXX),,no emulator: $(FAULT_CXX);) $(if $(NVCC),,no GPU: $(FAULT_NVCC))" \
+  ABSENT="$(if $(USE_CXX),,g++) $(if $(NVCC)$(filter 0,$(PROBED)),,nvcc)" tests/run $(CONFIG) $(OUT)
+ALL := packages $(PROGRAMS) $(OUT)/fault all $(if $(USE_CXX),emu) bench-programs
+test: $(ALL)                    ## all suites; ends with `N passed, N failed`
+	@$(RUN) $(BACKENDS)
+test-full: $(ALL)               ## all recorded runs too; all suites under the sanitizers
+	@TURTLE_TEST_FULL=1 $(RUN) $(BACKENDS)
+	@$(MAKE) --no-print-directory test CONFIG=debug
+	@$(MAKE) --no-print-directory test CONFIG=race
+test-gpu: $(if $(NVCC),all $(OUT)/tests-cuda $(filter %.o,$(PROGRAMS)))    ## the tests of CUDA kernels; without a GPU they fail
+	@[ "$<" ] || { echo "test-gpu: $(FAULT_NVCC)" >&2; exit 1; }
+	@REQUIRE_GPU=1 $(RUN) cuda
+sanitize: $(if $(NVCC),$(OUT)/tests-cuda)     ## compute-sanitizer over the tests of the CUDA kernels
+	@tests/sanitize $(OUT)
+
+CRITERION := -L$(PACKAGES)/usr/lib/$(CC_TARGET) -Wl,--disable-new-dtags,-rpath,$(abspath $(PACKAGES))/usr/lib/$(CC_TARGET) -lcriterion
+CHECKED   := -DTEST_CUDA $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES)
+TEST_FLAGS_cpu  := -DTURTLE_BUILD='"$(BUILD)"' -DTURTLE_PROGRAM='"$(TURTLE)"'
+TEST_FLAGS_cuda := $(TEST_FLAGS_cpu) $(CHECKED)
+TEST_FLAGS_emu  := -DTURTLE_BUILD='"$(BUILD)"' -DTURTLE_PROGRAM='"$(OUT)/turtle-emu"' $(CHECKED) -DTEST_EMULATED
+define test_rule
+$(OUT)/$(1)/tests/%.o: tests/%.c $(OUT)/cc.flags | $(OUT)/version.h $(BUILD)/recorded
+	@mkdir -p $$(@D) && echo "cc $$< ($(1))"
+	$$(Q)$$(COMPILE_C) $$(TEST_FLAGS_$(1)) -c $$< -o $$@
+endef
+$(foreach b,cpu emu cuda,$(eval $(call test_rule,$b)))
+$(OUT)/emu/tests/%.o: tests/%.cu $(OUT)/emu.flags
+	@mkdir -p $(@D) && echo "c++ $<"
+	$(Q)$(COMPILE_EMU) $(EMU_KERNEL_OPT) $(TEST_FLAGS_emu) -x c++ -c $< -o $@
+
+$(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progress.c) $(LIBRARY) $(OUT)/kernels/no_cuda.o
+	@echo "link $@"
+	$(Q)$(LINK_C) $(CRITERION) $(LIBS) -o $@
+$(OUT)/tests-cuda: $(OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS)
+	@echo "link $@"
+	$(Q)$(LINK_C) $(CRITERION) $(CUDA_LIBS) $(LIBS) -o $@
+$(OUT)/tests-emu: $(OBJECTS_emu) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR) $(if $(filter race,$(CONFIG)),$(OUR_RUNNER))
+	@echo "link $@"
+	$(Q)$(LINK_EMU) $(if $(filter race,$(CONFIG)),,$(CRITERION)) $(LIBS) -lstdc++ -o $@
+$(OUT)/fault: $(OUT)/tests/planted/fault.o
+	$(Q)$(LINK_C) -o $@
+
+$(OUT)/fuzz: $(OUT)/tests/support/fuzz.o $(LIBRARY) $(OUT)/kernels/no_cuda.o#  libFuzzer brings main
+	@echo "link $@"
+	$(Q)$(LINK_C) -fsanitize=fuzzer $(LIBS) -o $@
+fuzz:                           ## libFuzzer on a reader: TARGET=image SECONDS=600 SEEDS="folders"; a crash fails, its input stays
+	@tests/fuzz --check "$(or $(FUZZ_CC),clang)"
+	@$(MAKE) --no-print-directory CONFIG=fuzz CC="$(or $(FUZZ_CC),clang)" CUDA=0 $(BUILD)/fuzz-cpu/fuzz
+	@tests/fuzz $(BUILD)/fuzz-cpu/fuzz $(BUILD)/fuzz-corpus $(or $(TARGET),image) $(or $(SECONDS),600) $(SEEDS)
+lint: all                       ## clang-tidy, cppcheck, and what the documents and the order of folders promise
+	@tests/lint $(OUT) $(PACKAGES) $(ISA_avx2)
+format:                         ## clang-format over every C source but those of kernels/cuda and kernels/emu
+	find data host io kernels tests bench -name '*.[ch]' ! -path 'kernels/cuda/*' ! -path 'kernels/emu/*' -exec clang-format -i {} +
+.PHONY: test test-full test-gpu sanitize fuzz lint format
