@@ -44,8 +44,7 @@ packages:
 else
 packages:                       ## brings what demo and test need; DEPS=0 only names it
 NVCC := $(USE_NVCC)#  empty: there is no CUDA backend, and FAULT_NVCC says why
-$(if $(FAULT_CC),$(error $(FAULT_CC)))
-$(if $(filter 1,$(CUDA)),$(if $(GOALS),$(if $(NVCC),,$(error CUDA=1: $(FAULT_NVCC)))))
+FAULT := $(or $(FAULT_CC),$(if $(filter 1,$(CUDA)),$(if $(NVCC),,CUDA=1: $(FAULT_NVCC))))
 OUT  := $(BUILD)/$(CONFIG)$(if $(NVCC),,-cpu)#  one folder per configuration: switching never needs a clean
 
 # --- flags ----------------------------------------------------------------------------------------
@@ -80,6 +79,7 @@ $(OUT)/%.o: %.c $(OUT)/cc.flags | $(OUT)/version.h
 	@mkdir -p $(@D) && echo "cc $<"
 	$(Q)$(COMPILE_C) $(FLAGS_$(basename $(notdir $<))) -c $< -o $@
 $(OUT)/cc.flags: FORCE#  another compiler or other flags: everything is built again
+	@$(if $(FAULT),echo "make: $(FAULT)" >&2; exit 1)
 	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_C) $(LD_FLAGS) $(LDFLAGS) $(LIBS))' $(call into,$@)
 FLAGS_info := -I$(OUT)#  for what `--version` says
 $(OUT)/version.h: FORCE

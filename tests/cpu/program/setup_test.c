@@ -123,8 +123,8 @@ Test(setup, nothing_is_installed_where_that_is_not_wanted, .timeout = 60) {
         {"DEPS=0 .ci/packages %s/p gcc no/such.h libno-dev", "install libno-dev", 1},
         {"DEPS=0 .ci/cxx no-such-c++ %s/p get gcc", "install g++", 0},
         {".ci/cxx no-such-c++ %s/p look gcc", "install g++", 0},
-        {"DEPS=0 .ci/cc no-such/gcc %s/p get", "install gcc libc6-dev", 0},
-        {".ci/cc no-such/gcc %s/p look", "install gcc libc6-dev", 0},
+        {"DEPS=0 .ci/cc gcc-999 %s/p get", "install gcc libc6-dev", 0},
+        {".ci/cc gcc-999 %s/p look", "install gcc libc6-dev", 0},
         {"DEPS=0 .ci/install %s/p g++", "", 1},
     };
     char says[4096];
