@@ -23,18 +23,36 @@ typedef enum {
     DTYPE_COUNT
 } DType;
 
-/* Bytes of one element. */
+/* Returns the bytes of one element. */
 static inline int dtype_bytes(DType t) {
     static const int8_t bytes[DTYPE_COUNT] = {2, 2, 4, 8, 1, 1, 1, 2, 2, 4, 4, 8, 8};
     return bytes[t];
 }
 
-/* The name numpy gives the type, for messages ("float16", "int64"; "bfloat16" as torch has it). */
+/* Returns numpy's name of the type, for messages ("float16", "int64"), or torch's name
+ * "bfloat16". */
 static inline const char *dtype_name(DType t) {
     static const char *const names[DTYPE_COUNT] = {
         "float16", "bfloat16", "float32", "float64", "bool",  "int8",  "uint8",
         "int16",   "uint16",   "int32",   "uint32",  "int64", "uint64"};
     return names[t];
+}
+
+/* Returns numpy's code of the type ("f4"), or NULL for bfloat16, which numpy lacks. */
+static inline const char *dtype_code(DType t) {
+    static const char *const codes[DTYPE_COUNT] = {"f2", NULL, "f4", "f8", "b1", "i1", "u1",
+                                                   "i2", "u2", "i4", "u4", "i8", "u8"};
+    return codes[t];
+}
+
+/* Finds the type of numpy's code `code`, two characters. Returns false if there is none. */
+static inline bool dtype_of_code(DType *out, const char *code) {
+    for (int t = 0; t < DTYPE_COUNT; t++)
+        if (dtype_code((DType)t) && memcmp(dtype_code((DType)t), code, 2) == 0) {
+            *out = (DType)t;
+            return true;
+        }
+    return false;
 }
 
 static inline bool dtype_is_float(DType t) {
@@ -47,13 +65,14 @@ static inline float f32_from_bits(uint32_t bits) {
     return x;
 }
 
-/* IEEE 754 binary16 to binary32, exact for every input, subnormals, infinities and NaN included.
- * Branch-free, so that a loop over it vectorises: the exponent is rebiased by one
- * multiplication. */
+/* Converts IEEE 754 binary16 to binary32, exactly for every input, subnormals, infinities and NaN
+ * included. It has no branch, so that a loop over it vectorises: one multiplication rebiases the
+ * exponent. */
 static inline float f32_from_f16(uint16_t h) {
     const uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-    const float scaled = f32_from_bits(magnitude) * 0x1p112f; /* 127 - 15: finite values are done */
+    const float scaled =
+        f32_from_bits(magnitude) * 0x1p112f; /* 127 - 15; finite values are done here */
     uint32_t bits;
     memcpy(&bits, &scaled, sizeof bits);
     bits |= magnitude >= 0x0f800000u ? 0x7f800000u : 0; /* exponent 31: infinity or NaN */
@@ -70,13 +89,14 @@ static inline uint32_t bits_of_f32(float x) {
     return bits;
 }
 
-/* binary32 to bfloat16, to the nearest, ties to even; NaN stays NaN. */
+/* Rounds binary32 to the nearest bfloat16, ties to even; NaN stays NaN. */
 static inline uint16_t bf16_from_f32(float x) {
     const uint32_t bits = bits_of_f32(x), nan = (bits & 0x7fffffff) > 0x7f800000 ? 0x400000 : 0;
     return (uint16_t)((nan ? bits | nan : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* binary32 to binary16, to the nearest, ties to even; beyond 65504 + half a unit infinity. */
+/* Rounds binary32 to the nearest binary16, ties to even; infinity stands beyond 65504 + half a
+ * unit. */
 static inline uint16_t f16_from_f32(float x) {
     const uint32_t bits = bits_of_f32(x), magnitude = bits & 0x7fffffff;
     const uint32_t normal = (magnitude - 0x38000000u + 0xfff + (magnitude >> 13 & 1)) >> 13;
@@ -89,6 +109,13 @@ static inline uint16_t f16_from_f32(float x) {
     return (uint16_t)(half | (bits >> 16 & 0x8000));
 }
 
+static inline bool host_is_big_endian(void) {
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
 static inline uint16_t byte_swap16(uint16_t x) {
     return (uint16_t)(x << 8 | x >> 8);
 }
@@ -99,8 +126,9 @@ static inline uint64_t byte_swap64(uint64_t x) {
     return (uint64_t)byte_swap32((uint32_t)x) << 32 | byte_swap32((uint32_t)(x >> 32));
 }
 
-/* n floats (f16, bf16, f32, f64; possibly unaligned, possibly of the other byte order) as float32.
- * Each branch is a loop that vectorises. Returns false, and writes nothing, for other types. */
+/* Converts n floats (f16, bf16, f32, f64; possibly unaligned, possibly of the other byte order) to
+ * float32. Each branch is a loop that vectorises. Returns false, having written nothing, for other
+ * types. */
 static inline bool dtype_to_f32(float *out, const void *data, DType type, bool swapped, int64_t n) {
     const uint8_t *from = (const uint8_t *)data;
     switch (type) {
@@ -135,8 +163,8 @@ static inline bool dtype_to_f32(float *out, const void *data, DType type, bool s
     }
 }
 
-/* n integers or bools as int64. Returns the index of the first uint64 beyond int64, n if all fit,
- * -1 for other types. */
+/* Converts n integers or bools to int64. Returns the index of the first uint64 beyond int64, n if
+ * all fit, or -1 for other types. */
 static inline int64_t dtype_to_i64(int64_t *out, const void *data, DType type, bool swapped,
                                    int64_t n) {
     const uint8_t *from = (const uint8_t *)data;
@@ -167,7 +195,7 @@ static inline int64_t dtype_to_i64(int64_t *out, const void *data, DType type, b
     return n;
 }
 
-/* n numbers of any type as float64; integers beyond 2^53 are rounded. */
+/* Converts n numbers of any type to float64; integers beyond 2^53 are rounded. */
 static inline void dtype_to_f64(double *out, const void *data, DType type, bool swapped,
                                 int64_t n) {
     const uint8_t *from = (const uint8_t *)data;

@@ -3,7 +3,7 @@
 #ifndef TURTLE_HOST_ENCODE_CONFIG_FILES_H
 #define TURTLE_HOST_ENCODE_CONFIG_FILES_H
 
-#include "io/text/encoder_config.h"
+#include "io/config/encoder_config.h"
 #include "host/encode/encoder.h"
 
 enum { MAX_CONFIG_FILES = 9 }; /* four of a named folder, five beside the weights */

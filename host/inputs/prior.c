@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "io/text/text_lines.h"
-#include "io/files/zip.h"
+#include "io/files/crc32.h"
 #include "host/tell/json.h"
 
 /* So that pi of float32 stays positive and finite beside the other classes. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/text/printable.h"
+#include "io/text/utf8.h"
 
 static void append(Json *j, const char *bytes, size_t n) {
     if (j->length + n + 1 > j->capacity) {

@@ -5,7 +5,7 @@
 
 #include "io/files/file.h"
 #include "io/text/json_reader.h"
-#include "io/files/zip.h"
+#include "io/files/crc32.h"
 
 void made_add(Made *m, const char *name, const char *format, ...) {
     if (m->count == MADE_MOST) return;

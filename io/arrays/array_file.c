@@ -7,7 +7,7 @@
 
 #include "io/arrays/foreign.h"
 #include "io/arrays/safetensors.h"
-#include "io/files/zip.h"
+#include "io/arrays/torch_file.h"
 
 /* --- path:name -------------------------------------------------------------------------------- */
 
@@ -21,8 +21,8 @@ static bool is_regular(const char *path) {
     return stat(path, &s) == 0 && S_ISREG(s.st_mode);
 }
 
-/* Cuts `spec` into out->path and out->name: the whole where it exists, else at the first ':' behind
- * which a name is left and before which a file is. */
+/* Cuts `spec` into out->path and out->name. A path that exists is the path as a whole; any other is
+ * cut at the first ':' behind which a name is left and before which a file is. */
 static Status split_spec(ArrayFile *out, const char *spec, Error *err) {
     const char *cut = NULL;
     if (!file_exists(spec)) {
@@ -65,7 +65,7 @@ static const char *names_text(Names *n) {
     return n->text;
 }
 
-/* Why none of the arrays was taken. */
+/* Says why none of the arrays was taken. */
 static Status refuse_choice(const ArrayFile *a, Names *names, Error *err) {
     if (names->count == 0)
         return fail(err, ERR_FORMAT, "array: %s: holds no array of numbers", a->path);
@@ -79,20 +79,20 @@ static Status refuse_choice(const ArrayFile *a, Names *names, Error *err) {
 
 /* --- .npz ------------------------------------------------------------------------------------- */
 
-/* The length of an entry's name without ".npy", or -1 if it is no array. */
+/* Returns the length of an entry's name without ".npy", or -1 if it is no array. */
 static int64_t stem_bytes(const char *entry) {
     const int64_t n = (int64_t)strlen(entry);
     return n > 4 && strcmp(entry + n - 4, ".npy") == 0 ? n - 4 : -1;
 }
 
-/* `wanted` may have its ".npy" or not. */
+/* Returns true if an entry has the name `wanted`, which may end with ".npy" or not. */
 static bool is_called(const char *entry, const char *wanted) {
     const int64_t stem = stem_bytes(entry);
     return stem >= 0 && (strcmp(entry, wanted) == 0 || ((int64_t)strlen(wanted) == stem &&
                                                         memcmp(entry, wanted, (size_t)stem) == 0));
 }
 
-/* The entry that is meant, or NULL; *names receives what there is. */
+/* Returns the entry that is meant, or NULL. *names receives the names of all arrays. */
 static const ZipEntry *choose_entry(const ArrayFile *a, const Zip *zip, Names *names) {
     const ZipEntry *chosen = NULL;
     for (int64_t i = 0; i < zip->count; i++) {
@@ -120,16 +120,6 @@ static Status open_member(ArrayFile *a, const ZipEntry *entry, Error *err) {
     free(a->name);
     a->name = format_text("%.*s", (int)stem_bytes(entry->name), entry->name);
     return a->name ? OK : fail(err, ERR_MEMORY, "array: %s: out of memory", a->path);
-}
-
-/* True if the archive is a file of torch.save. */
-static bool is_torch(const Zip *zip) {
-    for (int64_t i = 0; i < zip->count; i++) {
-        const char *name = zip->entry[i].name;
-        const size_t n = strlen(name);
-        if (n >= 8 && strcmp(name + n - 8, "data.pkl") == 0) return true;
-    }
-    return false;
 }
 
 static Status open_npz(ArrayFile *a, const Zip *zip, Error *err) {
@@ -186,7 +176,7 @@ static Status open_zip(ArrayFile *a, Error *err) {
     Zip zip;
     Status st = zip_open(&zip, &a->map, a->path, err);
     if (st != OK) return st;
-    if (is_torch(&zip)) {
+    if (torch_pickle(&zip)) {
         st = open_tensors(a, err);
     } else {
         st = open_npz(a, &zip, err);
@@ -199,7 +189,7 @@ static Status open_any(ArrayFile *a, Error *err) {
     Status st = file_map(&a->map, a->path, err);
     if (st != OK) return st;
     if (zip_is(&a->map)) return open_zip(a, err);
-    if (safetensors_is(&a->map) || foreign_is_old_torch(&a->map)) return open_tensors(a, err);
+    if (safetensors_is(&a->map) || torch_is_legacy(&a->map)) return open_tensors(a, err);
     if (!npy_is(a->map.data, a->map.bytes)) return foreign_refuse(&a->map, a->path, err);
     if (a->name)
         return fail(err, ERR_FORMAT, "array: %s: is one array without a name, expected no ':%s'",
@@ -209,7 +199,7 @@ static Status open_any(ArrayFile *a, Error *err) {
     return OK;
 }
 
-/* Reads the .npy file that was found. */
+/* Reads the .npy file that open_any found. */
 static Status read_raw(ArrayFile *a, Error *err) {
     char *named = a->name ? format_text("%s:%s", a->path, a->name) : NULL;
     const Status st = npy_view(&a->npy, a->raw, a->raw_bytes, named ? named : a->path, err);
@@ -239,7 +229,7 @@ bool array_is_container(const char *spec) {
     bool is = false;
     if (split_spec(&a, spec, NULL) == OK && a.name) is = true;
     else if (a.path && is_regular(a.path) && file_map(&map, a.path, NULL) == OK) {
-        is = zip_is(&map) || safetensors_is(&map) || foreign_is_old_torch(&map);
+        is = zip_is(&map) || safetensors_is(&map) || torch_is_legacy(&map);
         file_unmap(&map);
     }
     array_close(&a);

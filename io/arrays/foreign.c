@@ -1,73 +1,15 @@
-/* foreign.c - files that are no arrays we read: what they are, and the line that converts them. */
+/* foreign.c - refuses files that are no arrays: names their kind and the line that converts them. */
 #include "io/arrays/foreign.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/files/known.h"
+
 /* --- by their first bytes --------------------------------------------------------------------- */
 
-/* `python` makes the array x, with `from` standing for the file in quotes; `advice` is for people.
- * Either may be NULL. */
-typedef struct {
-    int64_t at, bytes; /* of the mark */
-    const char *mark, *is, *python, *advice;
-} Kind;
-
-#define MARK(at, mark) at, sizeof(mark) - 1, mark
-static const Kind kinds[] = {
-    {MARK(0, "PAR1"), "Parquet", "pandas.read_parquet(%s).to_numpy('float32')", NULL},
-    {MARK(0, "ARROW1"), "Arrow or Feather", "pandas.read_feather(%s).to_numpy('float32')", NULL},
-    {MARK(0, "FEA1"), "Feather", "pandas.read_feather(%s).to_numpy('float32')", NULL},
-    {MARK(0, "\x89HDF\r\n\x1a\n"), "HDF5", "h5py.File(%s)['NAME'][:]", NULL},
-    {MARK(0, "MATLAB 5.0"), "a MATLAB file", "scipy.io.loadmat(%s)['NAME']", NULL},
-    {MARK(0, "MATLAB 7.3"), "a MATLAB file (7.3, HDF5)", "h5py.File(%s)['NAME'][:].T", NULL},
-    {MARK(0, "CDF"), "NetCDF", "scipy.io.netcdf_file(%s).variables['NAME'][:]", NULL},
-    {MARK(0, "SIMPLE  ="), "FITS", "astropy.io.fits.getdata(%s)", NULL},
-    {MARK(0, "RDX"), "R data", NULL, "write it with write.csv in R, then convert that"},
-    {MARK(0, "\xd0\xcf\x11\xe0"), "an Excel file", "pandas.read_excel(%s).to_numpy('float32')",
-     NULL},
-    {MARK(0, "SQLite format 3"), "an SQLite data base", NULL, "export the table as CSV"},
-    {MARK(0, "version https://git-lfs"), "a pointer of Git LFS, not the file itself", NULL,
-     "run git lfs pull"},
-    {MARK(0, "\x1f\x8b"), "compressed by gzip", NULL, "unpack it with gunzip"},
-    {MARK(0, "\x28\xb5\x2f\xfd"), "compressed by zstd", NULL, "unpack it with unzstd"},
-    {MARK(0, "BZh"), "compressed by bzip2", NULL, "unpack it with bunzip2"},
-    {MARK(0, "\xfd"
-             "7zXZ"),
-     "compressed by xz", NULL, "unpack it with unxz"},
-    {MARK(0, "7z\xbc\xaf"), "a 7z archive", NULL, "unpack it"},
-    {MARK(257, "ustar"), "a tar archive", NULL, "unpack it with tar xf"},
-    {MARK(0, "\x89PNG"), "a PNG image", NULL, "turtle features --images makes features of images"},
-    {MARK(0, "\xff\xd8\xff"), "a JPEG image", NULL,
-     "turtle features --images makes features of images"},
-    {MARK(0, "<!DOCTYPE"), "a web page: a download that failed", NULL, "fetch it again"},
-    {MARK(0, "<!doctype"), "a web page: a download that failed", NULL, "fetch it again"},
-    {MARK(0, "<html"), "a web page: a download that failed", NULL, "fetch it again"},
-    {MARK(0, "%PDF"), "a PDF", NULL, NULL},
-    {MARK(0, "\x7f"
-             "ELF"),
-     "a program", NULL, NULL},
-};
-
-static const Kind *find_kind(const FileMap *map) {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        const Kind *k = &kinds[i];
-        if (map->bytes >= k->at + k->bytes &&
-            memcmp(map->data + k->at, k->mark, (size_t)k->bytes) == 0)
-            return k;
-    }
-    return NULL;
-}
-
-bool foreign_is_old_torch(const FileMap *map) {
-    /* PROTO, LONG1 of ten bytes: torch's number */
-    static const uint8_t number[] = {0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a};
-    return map->bytes > 2 + (int64_t)sizeof number && map->data[0] == 0x80 &&
-           memcmp(map->data + 2, number, sizeof number) == 0;
-}
-
-/* PROTO n, and a pickle ends with STOP. */
+/* A pickle begins with PROTO n and ends with STOP. */
 static bool is_pickle(const FileMap *map) {
     return map->bytes > 2 && map->data[0] == 0x80 && map->data[1] >= 2 && map->data[1] <= 5 &&
            map->data[map->bytes - 1] == '.';
@@ -75,8 +17,8 @@ static bool is_pickle(const FileMap *map) {
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* The path as a Python literal inside "..." of a shell; FILE where that would need quoting, or would
- * crowd the message. */
+/* Writes the path as a Python literal inside "..." of a shell. FILE stands for a path that needs
+ * quoting, or that would crowd the message. */
 static const char *quoted(char text[96], const char *path, const char *ending) {
     enum { MOST = 80 };
     if (strlen(path) > MOST || strpbrk(path, "'\"\\$`!\n")) path = "FILE";
@@ -90,7 +32,8 @@ static const char *quoted(char text[96], const char *path, const char *ending) {
 
 static const char read_ones[] = "expected .npy, .npz, .pt or .safetensors";
 
-/* `python`: an expression with %s for the path in quotes. */
+/* Refuses a file with a line that converts it. `python` is an expression with %s for the path in
+ * quotes. */
 static Status refuse_with_line(const char *path, const char *is, const char *python, Error *err) {
     char from[96], to[96], expression[256], module[32];
     quoted(from, path, NULL);
@@ -128,7 +71,7 @@ static bool is_text(const FileMap *map) {
     return n > 0;
 }
 
-/* A line of the text: the next one that holds something and is no comment. */
+/* A line that holds something and is no comment. */
 typedef struct {
     const char *at, *end;
 } Line;
@@ -164,7 +107,8 @@ static bool is_number(const char *at, const char *end) {
     return *stop == '\0';
 }
 
-/* How many fields of a line, cut at `delimiter`, are no numbers; *first: the first one is none. */
+/* Returns how many fields of a line, cut at `delimiter`, are no numbers. *first tells whether the
+ * first field is none. */
 static int64_t count_words(const Line *line, char delimiter, bool *first) {
     int64_t words = 0, fields = 0;
     for (const char *at = line->at; at <= line->end; fields++) {
@@ -178,7 +122,7 @@ static int64_t count_words(const Line *line, char delimiter, bool *first) {
     return words;
 }
 
-/* A line is cut at the first of these that stands in it. */
+/* Returns the first of these delimiters that stands in the line. */
 static char delimiter_of(const Line *line) {
     static const char delimiters[] = "\t;, ";
     for (const char *d = delimiters; *d; d++)
@@ -196,7 +140,7 @@ static Status refuse_table(const FileMap *map, const char *path, Error *err) {
         return fail(err, ERR_FORMAT, "array: %s: is a text without numbers; %s", path, read_ones);
     const char delimiter = delimiter_of(&line);
     const bool header =
-        next_line(map, &at, &second) && /* it has more words than what follows */
+        next_line(map, &at, &second) && /* a header has more words than the line behind it */
         count_words(&line, delimiter, &ignored) > count_words(&second, delimiter, &ignored);
     const Line *row = header ? &second : &line;
     const int64_t words = count_words(row, delimiter, &first_is_word);
@@ -235,7 +179,7 @@ static Status refuse_text(const FileMap *map, const char *path, Error *err) {
 }
 
 Status foreign_refuse(const FileMap *map, const char *path, Error *err) {
-    const Kind *k = find_kind(map);
+    const KnownFile *k = known_file(map->data, map->bytes);
     if (map->bytes == 0) return fail(err, ERR_FORMAT, "array: %s: is empty; %s", path, read_ones);
     if (k && k->python) return refuse_with_line(path, k->is, k->python, err);
     if (k)

@@ -9,15 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/arrays/strided.h"
+#include "io/files/bytes.h"
+
 static const char magic[] = "\x93NUMPY";
 enum { MAGIC_BYTES = 6, ALIGN = 64 };
-
-static bool host_is_big_endian(void) {
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 0;
-}
 
 /* --- the header: a literal of Python ---------------------------------------------------------- */
 
@@ -70,7 +66,7 @@ static bool take_number(Cursor *c, int64_t *out) {
     return c->at > start && *start != 'L';
 }
 
-/* (), (3,), (2, 3): the shape. */
+/* Takes a shape: (), (3,), (2, 3). */
 static bool take_shape(Cursor *c, Npy *npy) {
     if (!take(c, '(')) return false;
     for (npy->axes = 0; !take(c, ')'); npy->axes++) {
@@ -83,28 +79,15 @@ static bool take_shape(Cursor *c, Npy *npy) {
     return true;
 }
 
-/* '<f4' and its like: byte order, kind, bytes. */
+/* Takes apart '<f4' and its like: byte order, kind, bytes. */
 static bool parse_descr(const char *descr, Npy *npy) {
-    static const struct {
-        char kind;
-        char bytes;
-        DType type;
-    } kinds[] = {{'f', '2', DTYPE_F16},  {'f', '4', DTYPE_F32}, {'f', '8', DTYPE_F64},
-                 {'b', '1', DTYPE_BOOL}, {'i', '1', DTYPE_I8},  {'u', '1', DTYPE_U8},
-                 {'i', '2', DTYPE_I16},  {'u', '2', DTYPE_U16}, {'i', '4', DTYPE_I32},
-                 {'u', '4', DTYPE_U32},  {'i', '8', DTYPE_I64}, {'u', '8', DTYPE_U64}};
-    if (strlen(descr) != 3 || !strchr("<>|=", descr[0])) return false;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].kind == descr[1] && kinds[i].bytes == descr[2]) {
-            npy->type = kinds[i].type;
-            npy->swapped =
-                dtype_bytes(npy->type) > 1 && descr[0] == (host_is_big_endian() ? '<' : '>');
-            return true;
-        }
-    return false;
+    if (strlen(descr) != 3 || !strchr("<>|=", descr[0]) || !dtype_of_code(&npy->type, descr + 1))
+        return false;
+    npy->swapped = dtype_bytes(npy->type) > 1 && descr[0] == (host_is_big_endian() ? '<' : '>');
+    return true;
 }
 
-/* Names what an array holds that is no plain number. */
+/* Refuses a type that is no plain number, by name. */
 static Status refuse_type(const char *descr, const char *path, Error *err) {
     static const struct {
         char kind;
@@ -177,8 +160,7 @@ static Status locate(const FileMap *map, Cursor *header, int64_t *data_at, const
     if (major < 1 || major > 3)
         return fail(err, ERR_FORMAT, "npy: %s: version %d.%d is unknown", path, major, b[7]);
     const int64_t start = major == 1 ? 10 : 12;
-    int64_t length = b[8] | b[9] << 8;
-    if (major > 1) length |= (int64_t)b[10] << 16 | (int64_t)b[11] << 24;
+    const int64_t length = little(b + 8, major == 1 ? 2 : 4);
     if (length > map->bytes - start)
         return fail(err, ERR_FORMAT, "npy: %s: truncated in its header", path);
     *header = (Cursor){(const char *)b + start, (const char *)b + start + length};
@@ -204,43 +186,6 @@ static Status check_extent(Npy *npy, const FileMap *map, int64_t data_at, const 
     return OK;
 }
 
-/* One element of 1, 2, 4 or 8 bytes. */
-static void copy_element(uint8_t *to, const uint8_t *from, int bytes) {
-    switch (bytes) {
-    case 1: *to = *from; break;
-    case 2: memcpy(to, from, 2); break;
-    case 4: memcpy(to, from, 4); break;
-    default: memcpy(to, from, 8);
-    }
-}
-
-/* (rows, columns) whose columns lie one behind the other; in squares, so that what is read and what
- * is written stays in the cache. */
-static void transpose(uint8_t *to, const uint8_t *from, int64_t rows, int64_t columns, int bytes) {
-    enum { SQUARE = 32 };
-    for (int64_t i0 = 0; i0 < rows; i0 += SQUARE)
-        for (int64_t j0 = 0; j0 < columns; j0 += SQUARE)
-            for (int64_t i = i0; i < rows && i < i0 + SQUARE; i++)
-                for (int64_t j = j0; j < columns && j < j0 + SQUARE; j++)
-                    copy_element(to + (i * columns + j) * bytes, from + (j * rows + i) * bytes,
-                                 bytes);
-}
-
-/* Any number of axes: `index` counts through the array in C order. */
-static void reorder(uint8_t *to, const uint8_t *from, const Npy *npy, int bytes) {
-    int64_t index[NPY_MAX_AXES] = {0}, stride[NPY_MAX_AXES] = {0}, at = 0;
-    for (int i = 0; i < npy->axes; i++) stride[i] = i ? stride[i - 1] * npy->shape[i - 1] : 1;
-    for (int64_t n = 0; n < npy->count; n++) {
-        copy_element(to + n * bytes, from + at * bytes, bytes);
-        for (int i = npy->axes - 1; i >= 0; i--) {
-            at += stride[i];
-            if (++index[i] < npy->shape[i]) break;
-            at -= index[i] * stride[i];
-            index[i] = 0;
-        }
-    }
-}
-
 /* Brings an array in Fortran order into C order, in memory. */
 static Status to_c_order(Npy *npy, const char *path, Error *err) {
     const int bytes = dtype_bytes(npy->type);
@@ -250,9 +195,9 @@ static Status to_c_order(Npy *npy, const char *path, Error *err) {
                     "npy: %s: is in Fortran order, and there is no memory to reorder it: save "
                     "numpy.ascontiguousarray(x)",
                     path);
-    if (npy->axes == 2 && npy->count)
-        transpose(npy->memory, npy->data, npy->shape[0], npy->shape[1], bytes);
-    else reorder(npy->memory, npy->data, npy, bytes);
+    int64_t stride[NPY_MAX_AXES] = {0};
+    for (int i = 0; i < npy->axes; i++) stride[i] = i ? stride[i - 1] * npy->shape[i - 1] : 1;
+    strided_copy(npy->memory, npy->data, bytes, npy->axes, npy->shape, stride);
     npy->data = npy->memory;
     return OK;
 }
@@ -297,7 +242,7 @@ static Status check_range(const Npy *npy, int64_t first, int64_t n, Error *err) 
     return OK;
 }
 
-/* Where element `first` lies. */
+/* Returns the address of element `first`. */
 static const void *element(const Npy *npy, int64_t first) {
     return (const uint8_t *)npy->data + first * dtype_bytes(npy->type);
 }
@@ -325,13 +270,11 @@ Status npy_read_i64(const Npy *npy, int64_t first, int64_t n, int64_t *out, Erro
 /* --- writing ---------------------------------------------------------------------------------- */
 
 int64_t npy_header(char text[NPY_MAX_HEADER], DType type, int axes, const int64_t *shape) {
-    static const char *const descr[DTYPE_COUNT] = {"<f2", NULL,  "<f4", "<f8", "|b1", "|i1", "|u1",
-                                                   "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"};
-    if (axes < 0 || axes > NPY_MAX_AXES || !descr[type] || host_is_big_endian()) return -1;
+    if (axes < 0 || axes > NPY_MAX_AXES || !dtype_code(type) || host_is_big_endian()) return -1;
     const int start = MAGIC_BYTES + 4, room = NPY_MAX_HEADER - start;
     char *to = text + start;
-    int used = snprintf(to, (size_t)room, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                        descr[type]);
+    int used = snprintf(to, (size_t)room, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+                        dtype_bytes(type) == 1 ? '|' : '<', dtype_code(type));
     for (int i = 0; i < axes; i++)
         used += snprintf(to + used, (size_t)(room - used), "%s%lld%s", i ? " " : "",
                          (long long)shape[i], axes == 1 || i + 1 < axes ? "," : "");

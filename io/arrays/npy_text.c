@@ -1,13 +1,15 @@
-/* npy_text.c - .npy files of texts. The header is as in npy.c. */
+/* npy_text.c - .npy files of texts; their header is that of npy.c. */
 #include "io/arrays/npy_text.h"
 
 #include <string.h>
 
-#include "io/text/unicode.h"
+#include "io/files/bytes.h"
+#include "io/text/utf8.h"
 
 enum { MOST_WIDTH = 1 << 20 };
 
-/* Returns the text behind "'key':" in the header, spaces passed over; NULL if the key is not there. */
+/* Returns the text behind "'key':" in the header, spaces passed over, or NULL if the key is not
+ * there. */
 static const char *value_of(const char *header, const char *key) {
     const char *at = strstr(header, key);
     if (!at) return NULL;
@@ -18,7 +20,7 @@ static const char *value_of(const char *header, const char *key) {
     return at;
 }
 
-/* Digits of a number up to `most`; -1: there are none, or too many. */
+/* Takes the digits of a number. Returns it, or -1 if there are none or it passes `most`. */
 static int64_t number(const char **at, int64_t most) {
     int64_t x = 0;
     const char *start = *at;
@@ -28,12 +30,9 @@ static int64_t number(const char **at, int64_t most) {
 }
 
 static bool read_descr(NpyText *out, const char *at) {
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
     const char quote = *at++;
     if ((quote != '\'' && quote != '"') || !*at || !strchr("<>|=", *at)) return false;
-    out->swapped = *at++ == (first ? '>' : '<');
+    out->swapped = *at++ == (host_is_big_endian() ? '<' : '>');
     out->unicode = *at++ == 'U';
     out->width = number(&at, MOST_WIDTH);
     return out->width >= 0 && *at == quote;
@@ -59,7 +58,7 @@ Status npy_text_open(NpyText *out, bool *is, const uint8_t *bytes, int64_t n, co
     *is = false;
     if (n < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return OK;
     const int64_t start = bytes[6] == 1 ? 10 : 12;
-    const int64_t length = bytes[8] | bytes[9] << 8 | (start == 12 ? bytes[10] << 16 : 0);
+    const int64_t length = little(bytes + 8, start == 10 ? 2 : 4);
     if (length > n - start || length >= (int64_t)sizeof header) return OK;
     memcpy(header, bytes + start, (size_t)length);
     header[length] = '\0';

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/files/bytes.h"
+#include "io/files/grow.h"
 #include "io/text/json_reader.h"
 
 enum { LENGTH = 8, MAX_NAME = 1024 };
 
 static int64_t header_bytes(const FileMap *map) {
-    uint64_t n = 0;
-    for (int i = LENGTH - 1; map->bytes > LENGTH && i >= 0; i--) n = n << 8 | map->data[i];
+    const uint64_t n = map->bytes > LENGTH ? little64(map->data) : 0;
     return n >= 2 && n <= SAFETENSORS_MAX_HEADER && (int64_t)n <= map->bytes - LENGTH ? (int64_t)n
                                                                                       : -1;
 }
@@ -35,13 +36,12 @@ static bool type_of(DType *type, const char *name) {
     return false;
 }
 
-/* What is being read; errors name the file and, once it is known, the tensor. */
+/* A file being read. Errors name the file and, once it is known, the tensor. */
 typedef struct {
     TensorFile *file;
     const char *path;
     JsonReader json;
-    int64_t data_bytes;
-    int capacity;
+    int64_t data_bytes, capacity;
     Error *err;
 } Reading;
 
@@ -108,12 +108,9 @@ static Status read_tensor(Reading *r, Tensor *t) {
 
 static Status add_tensor(Reading *r, const char *name) {
     TensorFile *file = r->file;
-    if (file->count == r->capacity) {
-        r->capacity = r->capacity ? 2 * r->capacity : 64;
-        Tensor *longer = realloc(file->tensor, (size_t)r->capacity * sizeof *longer);
-        if (!longer) return fail(r->err, ERR_MEMORY, "safetensors: %s: out of memory", r->path);
-        file->tensor = longer;
-    }
+    Tensor *longer = grown(file->tensor, file->count, &r->capacity, sizeof *longer);
+    if (!longer) return fail(r->err, ERR_MEMORY, "safetensors: %s: out of memory", r->path);
+    file->tensor = longer;
     Tensor *t = &file->tensor[file->count];
     *t = (Tensor){.name = strdup(name)};
     if (!t->name) return fail(r->err, ERR_MEMORY, "safetensors: %s: out of memory", r->path);
@@ -131,7 +128,8 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*(const Tensor *const *)a)->name, (*(const Tensor *const *)b)->name);
 }
 
-/* The format allows neither gaps nor overlaps, so that nothing hides in a file; nor one name twice. */
+/* Checks that tensors lie without gaps or overlaps, so that nothing hides in a file, and that no
+ * name stands there twice. */
 static Status check_cover(Reading *r) {
     const TensorFile *file = r->file;
     const Tensor **order = malloc(((size_t)file->count + 1) * sizeof *order);

@@ -9,12 +9,14 @@
 
 #include "io/arrays/tensor_file.h"
 
-enum { SAFETENSORS_MAX_HEADER = 100000000 }; /* bytes of JSON, as the original reader */
+enum {
+    SAFETENSORS_MAX_HEADER = 100000000
+}; /* bytes of JSON that the original reader takes at most */
 
-/* True if the bytes begin like a safetensors file: a plausible length, then '{'. */
+/* Returns true if the bytes begin like a safetensors file: a plausible length, then '{'. */
 bool safetensors_is(const FileMap *map);
-/* Maps the file and checks its header in full: offsets, types, that data are covered exactly once.
- * On failure *out is zeroed. */
+/* Maps the file and checks its header in full: offsets, types, and that data are covered exactly
+ * once. On failure *out is zeroed. */
 Status safetensors_open(TensorFile *out, const char *path, Error *err);
 
 #endif

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/files/grow.h"
 #include "io/text/json_reader.h"
 
 enum { MAX_NAME = 4096, MAX_SHARDS = 4096, MAX_INDEX = 1 << 26, SHARD_DIGITS = 5 };
 
-/* A tensor's entry of the index. */
+/* A tensor as the index lists it. */
 typedef struct {
     char *name; /* owned */
     int shard;
@@ -46,7 +47,7 @@ static bool stays_below(const char *file) {
     return true;
 }
 
-/* The number of a shard, met before or new. */
+/* Finds the number of a shard, which may be new. */
 static Status find_shard(Index *x, const char *file, int *shard) {
     for (int i = x->shards - 1; i >= 0; i--) /* names of one shard mostly stand together */
         if (strcmp(x->shard[i], file) == 0) {
@@ -69,13 +70,9 @@ static Status add_entry(Index *x, const char *name, const char *file) {
     int shard = 0;
     const Status st = find_shard(x, file, &shard);
     if (st != OK) return st;
-    if (x->entries == x->capacity) {
-        const int64_t n = 2 * x->capacity + 256;
-        Entry *larger = realloc(x->entry, (size_t)n * sizeof *larger);
-        if (!larger) return no_memory(x);
-        x->entry = larger;
-        x->capacity = n;
-    }
+    Entry *larger = grown(x->entry, x->entries, &x->capacity, sizeof *larger);
+    if (!larger) return no_memory(x);
+    x->entry = larger;
     Entry *entry = &x->entry[x->entries];
     *entry = (Entry){strdup(name), shard};
     if (!entry->name) return no_memory(x);
@@ -136,7 +133,7 @@ static char *path_of_shard(const Index *x, int shard) {
     return format_text("%.*s%s", folder, x->path, x->shard[shard]);
 }
 
-/* Moves a shard's tensors into *out; `seen` marks the index's entries that were found. */
+/* Moves a shard's tensors into *out. `seen` marks the entries of the index that were found. */
 static Status take_tensors(Index *x, TensorFile *out, TensorFile *part, int shard, bool *seen) {
     Tensor *longer = realloc(out->tensor, (size_t)(out->count + part->count + 1) * sizeof *longer);
     if (!longer) return no_memory(x);

@@ -18,10 +18,10 @@ bool shards_is_index(const FileMap *map);
  * *out is zeroed. */
 Status shards_open(TensorFile *out, const char *path, Error *err);
 
-/* Returns true if a file is called as one shard of several: "...-00001-of-00002.safetensors". */
+/* Returns true if a file has the name of one shard of several: "...-00001-of-00002.safetensors". */
 bool shard_of(const char *path, int *number, int *count);
-/* Returns the path of the index that such a shard belongs to; fresh memory, NULL if there is none
- * left. */
+/* Returns the path of the index that such a shard belongs to, in fresh memory; NULL without memory,
+ * or if the name is not that of a shard. */
 char *shard_index(const char *path);
 
 #endif

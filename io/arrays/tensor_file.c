@@ -1,4 +1,4 @@
-/* tensor_file.c - which kind of file holds the tensors, and what all kinds share. */
+/* tensor_file.c - opens a file of tensors of either kind, and reads its tensors. */
 #include "io/arrays/tensor_file.h"
 
 #include <stdlib.h>
@@ -7,52 +7,23 @@
 #include "io/arrays/safetensors.h"
 #include "io/arrays/shards.h"
 #include "io/arrays/torch_file.h"
+#include "io/files/known.h"
 
-/* --- what a file is --------------------------------------------------------------------------- */
-
-/* Files that users take for weights, by how they begin. */
-static const struct {
-    const char *bytes;
-    int64_t at, count;
-    const char *what;
-} strangers[] = {
-    {"version https://git-lfs", 0, 23,
-     "a pointer of Git LFS: the file itself was not fetched (git lfs pull)"},
-    {"<!DOCTYPE", 0, 9, "a web page: the download went wrong, fetch it again"},
-    {"<!doctype", 0, 9, "a web page: the download went wrong, fetch it again"},
-    {"<html", 0, 5, "a web page: the download went wrong, fetch it again"},
-    {"\x89HDF", 0, 4, "HDF5 (Keras): expected weights of PyTorch or .safetensors"},
-    {"GGUF", 0, 4, "GGUF: expected weights of PyTorch or .safetensors"},
-    {"\x93NUMPY", 0, 6, "a NumPy array: expected weights of PyTorch or .safetensors"},
-    {"\x1f\x8b", 0, 2, "compressed by gzip: unpack it with gunzip first"},
-    {"BZh", 0, 3, "compressed by bzip2: unpack it with bunzip2 first"},
-    {"\xfd"
-     "7zXZ",
-     0, 5, "compressed by xz: unpack it with unxz first"},
-    {"\x28\xb5\x2f\xfd", 0, 4, "compressed by zstd: unpack it with unzstd first"},
-    {"ustar", 257, 5, "a tar archive: unpack it with tar -xf first"},
-};
-
-static const char *stranger(const FileMap *map) {
-    if (map->bytes == 0) return "empty: fetch it again";
-    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
-        if (map->bytes >= strangers[i].at + strangers[i].count &&
-            memcmp(map->data + strangers[i].at, strangers[i].bytes, (size_t)strangers[i].count) ==
-                0)
-            return strangers[i].what;
-    return NULL;
-}
-
-/* Opens the file as what it is; an index only where it is wanted. */
+/* Opens the file as what it is; an index is opened only if `index`. */
 static Status open_kind(TensorFile *out, const char *path, bool index, Error *err) {
     FileMap map;
     *out = (TensorFile){0};
     const Status st = file_map(&map, path, err);
     if (st != OK) return st;
     const bool safetensors = safetensors_is(&map), json = shards_is_index(&map);
-    const char *what = safetensors ? NULL : stranger(&map);
+    const bool empty = map.bytes == 0;
+    const KnownFile *other = safetensors ? NULL : known_file(map.data, map.bytes);
     file_unmap(&map);
-    if (what) return fail(err, ERR_FORMAT, "weights: %s: %s", path, what);
+    if (empty) return fail(err, ERR_FORMAT, "weights: %s: is empty: fetch it again", path);
+    if (other)
+        return fail(err, ERR_FORMAT, "weights: %s: is %s; expected %s%s%s", path, other->is,
+                    "weights of PyTorch or .safetensors", other->advice ? ": " : "",
+                    other->advice ? other->advice : "");
     if (safetensors) return safetensors_open(out, path, err);
     return json && index ? shards_open(out, path, err) : torch_open(out, path, err);
 }

@@ -1,13 +1,15 @@
-/* torch_file.c - tensors in PyTorch's .pt and .pth files. */
+/* torch_file.c - PyTorch's .pt and .pth files, read. */
 #include "io/arrays/torch_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/arrays/pickle.h"
+#include "io/arrays/strided.h"
+#include "io/files/grow.h"
 #include "io/files/zip.h"
+#include "io/pickle/pickle.h"
 
-enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 22, MAX_NAME = 4096, EXPANSION = 16 };
+enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 22, MAX_NAME = TORCH_MAX_NAME, EXPANSION = 16 };
 
 /* Everything that exists only while a file is opened. */
 typedef struct {
@@ -15,9 +17,9 @@ typedef struct {
     const char *path;
     Error *err;
     PickleArena arena;
-    Zip zip;            /* of a zip file */
+    Zip zip;            /* the archive, if the file is one */
     char *stem;         /* "<stem>/" of its entries */
-    ZipEntry *storages; /* of a legacy file: key and bytes of each storage; names owned */
+    ZipEntry *storages; /* key and bytes of each storage of a legacy file; names owned */
     int64_t storage_count;
     int64_t visits, capacity;
     char name[MAX_NAME];
@@ -52,7 +54,8 @@ static Status storage_bytes(Opening *o, const Value *storage, const uint8_t **da
 
 /* --- tensors ---------------------------------------------------------------------------------- */
 
-/* Elements of the tensor, and one past the last element of the storage that it touches. */
+/* Counts the elements of a tensor. *reach receives one past the last element of the storage that it
+ * touches. Returns false if the sizes are impossible. */
 static bool tensor_extent(const Value *t, int64_t *count, int64_t *reach) {
     *count = 1;
     int64_t last = t->as.tensor.offset;
@@ -85,16 +88,8 @@ static const void *copy_strided(TensorFile *file, const Value *t, const uint8_t 
     if (!copy) return NULL;
     copy->next = file->copies;
     file->copies = copy;
-    int64_t index[PICKLE_MAX_AXES] = {0}, at = t->as.tensor.offset;
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(copy->bytes + i * size, from + at * size, (size_t)size);
-        for (int axis = t->as.tensor.axes - 1; axis >= 0; axis--) { /* an odometer */
-            at += t->as.tensor.stride[axis];
-            if (++index[axis] < t->as.tensor.shape[axis]) break;
-            at -= t->as.tensor.stride[axis] * t->as.tensor.shape[axis];
-            index[axis] = 0;
-        }
-    }
+    strided_copy(copy->bytes, from + t->as.tensor.offset * size, size, t->as.tensor.axes,
+                 t->as.tensor.shape, t->as.tensor.stride);
     return copy->bytes;
 }
 
@@ -112,13 +107,9 @@ static Status add_tensor(Opening *o, const Value *t) {
                     "torch: %s: tensor %s reaches beyond its storage of %lld bytes", o->path,
                     o->name, (long long)bytes);
     TensorFile *file = o->file;
-    if (file->count == o->capacity) {
-        const int64_t n = 2 * o->capacity + 32;
-        Tensor *larger = realloc(file->tensor, (size_t)n * sizeof *larger);
-        if (!larger) return fail(o->err, ERR_MEMORY, "torch: %s: out of memory", o->path);
-        file->tensor = larger;
-        o->capacity = n;
-    }
+    Tensor *larger = grown(file->tensor, file->count, &o->capacity, sizeof *larger);
+    if (!larger) return fail(o->err, ERR_MEMORY, "torch: %s: out of memory", o->path);
+    file->tensor = larger;
     Tensor *out = &file->tensor[file->count];
     *out = (Tensor){.type = storage->as.storage.type, .axes = t->as.tensor.axes, .count = count};
     memcpy(out->shape, t->as.tensor.shape, sizeof out->shape);
@@ -140,7 +131,8 @@ static Status add_tensor(Opening *o, const Value *t) {
     return OK;
 }
 
-/* Walks the tree and adds its tensors; `length` characters of o->name are the path so far. */
+/* Walks the tree and adds its tensors. The first `length` characters of o->name are the path so
+ * far. */
 static Status add_tensors(Opening *o, Value *v, size_t length, int depth) {
     if (v->kind == VALUE_TENSOR) return add_tensor(o, v);
     if (v->kind != VALUE_DICT && v->kind != VALUE_OBJECT && v->kind != VALUE_LIST) return OK;
@@ -182,14 +174,25 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+const ZipEntry *torch_pickle(const Zip *zip) {
+    for (int64_t i = 0; i < zip->count; i++)
+        if (ends_with(zip->entry[i].name, "data.pkl")) return &zip->entry[i];
+    return NULL;
+}
+
+bool torch_is_legacy(const FileMap *map) {
+    /* PROTO 2, LONG1 of ten bytes: 0x1950a86a20f9469cfc6c, STOP */
+    static const uint8_t magic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+    return map->bytes > (int64_t)sizeof magic && memcmp(map->data, magic, sizeof magic) == 0;
+}
+
 static Status open_zip(Opening *o) {
     Value *root = NULL;
     int64_t used = 0;
     Status st = zip_open(&o->zip, &o->file->map, o->path, o->err);
     if (st != OK) return st;
-    const ZipEntry *pickle = NULL;
-    for (int64_t i = 0; !pickle && i < o->zip.count; i++)
-        if (ends_with(o->zip.entry[i].name, "data.pkl")) pickle = &o->zip.entry[i];
+    const ZipEntry *pickle = torch_pickle(&o->zip);
     if (!pickle || !pickle->data)
         return fail(o->err, ERR_FORMAT,
                     "torch: %s: a zip archive without a stored data.pkl: not a file "
@@ -201,11 +204,8 @@ static Status open_zip(Opening *o) {
     return st == OK ? add_tensors(o, root, 0, 0) : st;
 }
 
-/* PROTO 2, LONG1 of ten bytes: 0x1950a86a20f9469cfc6c, STOP. */
-static const uint8_t legacy_magic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
-                                       0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
-
-/* The type of the storage of that key, from the tensors that use it; its bytes depend on it. */
+/* Returns the storage of that key as a tensor that uses it names it, or NULL: only there its type
+ * stands, and the size of its elements depends on the type. */
 static const Value *storage_of(const Value *v, const Value *key, int depth) {
     if (v->kind == VALUE_TENSOR) {
         const Value *own = v->as.tensor.storage->as.storage.key;
@@ -222,7 +222,7 @@ static const Value *storage_of(const Value *v, const Value *key, int depth) {
     return NULL;
 }
 
-/* After the pickles: for each key an int64 count, then that many elements. */
+/* Finds the storages behind the pickles: for each key an int64 count, then that many elements. */
 static Status locate_storages(Opening *o, const Value *root, const Value *keys, int64_t at) {
     const FileMap *map = &o->file->map;
     o->storages = calloc((size_t)keys->as.items.count + 1, sizeof *o->storages);
@@ -277,9 +277,7 @@ Status torch_open(TensorFile *out, const char *path, Error *err) {
     Status st = file_map(&out->map, path, err);
     if (st != OK) goto out;
     if (zip_is(&out->map)) st = open_zip(o);
-    else if (out->map.bytes > (int64_t)sizeof legacy_magic &&
-             memcmp(out->map.data, legacy_magic, sizeof legacy_magic) == 0)
-        st = open_legacy(o);
+    else if (torch_is_legacy(&out->map)) st = open_legacy(o);
     else
         st = fail(err, ERR_FORMAT,
                   "torch: %s: not a file of torch.save: neither a zip archive nor its "
@@ -293,178 +291,5 @@ out:
     pickle_free(&o->arena);
     free(o);
     if (st != OK) tensor_file_close(out);
-    return st;
-}
-
-/* --- writing ---------------------------------------------------------------------------------- */
-
-/* The pickle being written: protocol 2, no memo (every object is written out once). */
-typedef struct {
-    uint8_t *bytes;
-    size_t count, capacity;
-    bool failed;
-} PickleWriter;
-
-static void put(PickleWriter *w, const void *bytes, size_t n) {
-    if (n == 0) return;
-    if (w->count + n > w->capacity) {
-        const size_t capacity = 2 * (w->count + n);
-        uint8_t *larger = realloc(w->bytes, capacity);
-        if (!larger) {
-            w->failed = true;
-            return;
-        }
-        w->bytes = larger;
-        w->capacity = capacity;
-    }
-    memcpy(w->bytes + w->count, bytes, n);
-    w->count += n;
-}
-
-static void put_code(PickleWriter *w, const char *codes) {
-    put(w, codes, strlen(codes));
-}
-
-static void put_text(PickleWriter *w, const char *text, size_t n) {
-    const uint8_t head[5] = {'X', (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16),
-                             (uint8_t)(n >> 24)};
-    put(w, head, sizeof head);
-    put(w, text, n);
-}
-
-static void put_int(PickleWriter *w, int64_t x) { /* LONG1 of eight bytes */
-    uint8_t bytes[10] = {0x8a, 8};
-    for (int i = 0; i < 8; i++) bytes[2 + i] = (uint8_t)((uint64_t)x >> 8 * i);
-    put(w, bytes, sizeof bytes);
-}
-
-static const char *storage_class(DType type) {
-    static const char *const names[DTYPE_COUNT] = {"Half", "BFloat16", "Float", "Double", "Bool",
-                                                   "Char", "Byte",     "Short", NULL,     "Int",
-                                                   NULL,   "Long",     NULL};
-    return names[type];
-}
-
-/* torch._utils._rebuild_tensor_v2(('storage', torch.FloatStorage, '0', 'cpu', n), 0, size, stride,
- * False, OrderedDict()) */
-static void put_tensor(PickleWriter *w, const Tensor *t, int number) {
-    char text[64];
-    put_code(w, "ctorch._utils\n_rebuild_tensor_v2\n((");
-    put_text(w, "storage", 7);
-    snprintf(text, sizeof text, "ctorch\n%sStorage\n", storage_class(t->type));
-    put_code(w, text);
-    put_text(w, text, (size_t)snprintf(text, sizeof text, "%d", number));
-    put_text(w, "cpu", 3);
-    put_int(w, t->count);
-    put_code(w, "tQ");
-    put_int(w, 0);
-    put_code(w, "(");
-    for (int i = 0; i < t->axes; i++) put_int(w, t->shape[i]);
-    put_code(w, "t(");
-    for (int i = 0; i < t->axes; i++) {
-        int64_t stride = 1;
-        for (int j = i + 1; j < t->axes; j++) stride *= t->shape[j];
-        put_int(w, stride);
-    }
-    put_code(w, "t\x89"
-                "ccollections\nOrderedDict\n)RtR");
-}
-
-/* How many tensors from `first` on share the level that its name opens; 1 for a plain name. */
-static int level_count(const Tensor *tensors, int first, int count, size_t level) {
-    int n = first;
-    while (n < count && strncmp(tensors[n].name, tensors[first].name, level + 1) == 0) n++;
-    return n - first;
-}
-
-/* The tensors first .. first+count as an OrderedDict, `skip` characters of their names already
- * said. */
-static void put_dict(PickleWriter *w, const Tensor *tensors, int first, int count, size_t skip) {
-    put_code(w, "ccollections\nOrderedDict\n)R(");
-    for (int i = first; i < first + count;) {
-        const char *name = tensors[i].name + skip, *slash = strchr(name, '/');
-        if (slash) {
-            const size_t level = (size_t)(slash - tensors[i].name);
-            const int n = level_count(tensors, i, first + count, level);
-            put_text(w, name, (size_t)(slash - name));
-            put_dict(w, tensors, i, n, level + 1);
-            i += n;
-        } else {
-            put_text(w, name, strlen(name));
-            put_tensor(w, &tensors[i], i);
-            i++;
-        }
-    }
-    put_code(w, "u");
-}
-
-static Status check_names(const Tensor *tensors, int count, Error *err) {
-    for (int i = 0; i < count; i++) {
-        if (!storage_class(tensors[i].type))
-            return fail(err, ERR_ARG, "torch: %s: PyTorch has no storage of %s", tensors[i].name,
-                        dtype_name(tensors[i].type));
-        if (!*tensors[i].name || strlen(tensors[i].name) >= MAX_NAME)
-            return fail(err, ERR_ARG,
-                        "torch: a tensor without a name, or with one of over %d bytes", MAX_NAME);
-        for (int j = 0; j < i; j++) {
-            if (strcmp(tensors[i].name, tensors[j].name) == 0)
-                return fail(err, ERR_ARG, "torch: two tensors are called %s", tensors[i].name);
-            const char *slash = strchr(tensors[i].name, '/');
-            const size_t level = slash ? (size_t)(slash - tensors[i].name) + 1 : 0;
-            if (slash && j < i - 1 && strncmp(tensors[i].name, tensors[j].name, level) == 0 &&
-                strncmp(tensors[i].name, tensors[i - 1].name, level) != 0)
-                return fail(err, ERR_ARG, "torch: %s stands apart from the others of its level",
-                            tensors[i].name);
-        }
-    }
-    return OK;
-}
-
-static Status write_entries(ZipWriter *zip, const char *stem, const PickleWriter *pickle,
-                            const Tensor *tensors, int count, Error *err) {
-    char *name = format_text("%s/data.pkl", stem);
-    Status st = name ? zip_add(zip, name, pickle->bytes, (int64_t)pickle->count, err) : ERR_MEMORY;
-    free(name);
-    for (int i = 0; st == OK && i < count; i++) {
-        name = format_text("%s/data/%d", stem, i);
-        st = name ? zip_add(zip, name, tensors[i].data,
-                            tensors[i].count * dtype_bytes(tensors[i].type), err)
-                  : ERR_MEMORY;
-        free(name);
-    }
-    if (st == OK) {
-        name = format_text("%s/version", stem);
-        st = name ? zip_add(zip, name, "3\n", 2, err) : ERR_MEMORY;
-        free(name);
-    }
-    return st == ERR_MEMORY ? fail(err, st, "torch: out of memory") : st;
-}
-
-Status torch_save(const char *path, const Tensor *tensors, int count, Error *err) {
-    AtomicFile file;
-    ZipWriter zip = {0};
-    PickleWriter pickle = {0};
-    Status st = check_names(tensors, count, err);
-    if (st == OK) st = atomic_open(&file, path, err);
-    if (st != OK) return st;
-    zip.stream = file.stream;
-    put_code(&pickle, "\x80\x02");
-    put_dict(&pickle, tensors, 0, count, 0);
-    put_code(&pickle, ".");
-
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path,
-               *dot = strrchr(base, '.');
-    char *stem =
-        format_text("%.*s", (int)(dot && dot > base ? (size_t)(dot - base) : strlen(base)), base);
-    if (pickle.failed || !stem) st = fail(err, ERR_MEMORY, "torch: %s: out of memory", path);
-    if (st == OK) st = write_entries(&zip, stem, &pickle, tensors, count, err);
-    if (st == OK) {
-        zip_finish(&zip);
-        st = atomic_commit(&file, err);
-    }
-    atomic_abort(&file);
-    zip_writer_free(&zip);
-    free(pickle.bytes);
-    free(stem);
     return st;
 }

@@ -16,9 +16,17 @@
 #define TURTLE_IO_ARRAYS_TORCH_FILE_H
 
 #include "io/arrays/tensor_file.h"
+#include "io/files/zip.h"
 
-/* Opens a file of any of the three kinds, checking every CRC, offset and size. On failure *out is
- * zeroed. Tensors saved on a GPU are read like any other. */
+enum { TORCH_MAX_NAME = 4096 }; /* bytes of a tensor's name, the zero byte included */
+
+/* Returns the pickle of an archive of torch.save, or NULL if the archive is none. */
+const ZipEntry *torch_pickle(const Zip *zip);
+/* Returns true if the bytes begin like a file of torch.save before PyTorch 1.6. */
+bool torch_is_legacy(const FileMap *map);
+
+/* Opens a file of any of the three kinds, checking every CRC, offset and size. Tensors that were
+ * saved on a GPU are read like any other. On failure *out is zeroed. */
 Status torch_open(TensorFile *out, const char *path, Error *err);
 
 /* Writes a zip file, atomically, that torch.load (weights_only too) reads as nested OrderedDicts:

@@ -1,13 +1,13 @@
-/* encoder_config.h - what configuration files say of an encoder that its tensors do not.
+/* encoder_config.h - facts about an encoder that its configuration file says and its tensors do not.
  *
  * One reader takes every kind of file, told apart by its keys: Hugging Face's config.json of CLIP and
  * DINOv2, its preprocessor_config.json and processor_config.json, open_clip_config.json and
- * OpenCLIP's own model files, and timm's config.json. Values that the reading library would fill in
- * are filled in as there. Names are kept as the file has them: the reader of this struct decides what
- * it can do. A NULL of Python is a value that is not said.
+ * OpenCLIP's own model files, and timm's config.json. Values that the reading library fills in are
+ * filled in here too. Names stay as the file has them: the user of this struct decides which it
+ * serves. A null is a value that is not said.
  */
-#ifndef TURTLE_IO_TEXT_ENCODER_CONFIG_H
-#define TURTLE_IO_TEXT_ENCODER_CONFIG_H
+#ifndef TURTLE_IO_CONFIG_ENCODER_CONFIG_H
+#define TURTLE_IO_CONFIG_ENCODER_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,40 +15,43 @@
 #include "io/status.h"
 
 enum { CONFIG_TEXT = 64, CONFIG_REFUSAL = 160 };
-/* Bits of ConfigTower.filled: the file is silent, the library's default stands here. */
+/* Bits of ConfigTower.filled: the file is silent and the value is the library's default. */
 enum { CONFIG_HEADS = 1, CONFIG_ACTIVATION = 2, CONFIG_EPS = 4 };
 
-/* One transformer, or the residual network. Numbers that are not said are 0, texts are "". */
+/* One transformer, or the residual network. A number that the file does not say is 0, a text "". */
 typedef struct {
     bool said; /* the file speaks of this tower */
     int64_t width, depth, heads, head_width, patch, image_size;
-    char activation[CONFIG_TEXT]; /* "quick_gelu", "gelu", "gelu_tanh", or what else stands there */
+    char activation
+        [CONFIG_TEXT]; /* "quick_gelu", "gelu", "gelu_tanh", or any other text of the file */
     double eps;
-    int gated; /* SwiGLU: 1 or 0; -1: not said */
+    int gated; /* SwiGLU: 1 or 0; -1: the file does not say */
     unsigned filled;
-    char refused[CONFIG_REFUSAL]; /* the first fact that no encoder here has; "": none */
+    char
+        refused[CONFIG_REFUSAL]; /* the first fact that no encoder here serves; "": there is none */
 } ConfigTower;
 
 typedef struct {
     /* "clip", "clip_vision_model", "dinov2" and so on (model_type), "open_clip", "timm",
-     * "preprocessor"; "unnamed" if the keys are a model's but its type is not said; "" if nothing in
-     * the file speaks of an encoder. */
+     * "preprocessor"; "unnamed" if the keys are a model's but its type is not said; "" if nothing
+     * in the file speaks of an encoder. */
     char family[CONFIG_TEXT];
     ConfigTower image, text;
-    int64_t features; /* of the space that images and texts share; 0: not said */
+    int64_t features; /* width of the space that images and texts share; 0: not said */
 
-    /* From picture to pixels: */
+    /* How a picture becomes pixels: */
     bool mean_said, std_said;
     double mean[3], std[3];
-    char fit[CONFIG_TEXT];    /* "crop", "squash", or what else stands there; "": not said */
-    char filter[CONFIG_TEXT]; /* "bicubic", "bilinear", or what else stands there; "": not said */
-    int64_t resize, side;     /* as ResizeRule's resize and crop; 0: not said */
-    bool crop_down;           /* as ResizeRule's */
+    char fit[CONFIG_TEXT]; /* "crop", "squash", or any other text of the file; "": not said */
+    char filter
+        [CONFIG_TEXT];    /* "bicubic", "bilinear", or any other text of the file; "": not said */
+    int64_t resize, side; /* resize and crop of a ResizeRule; 0: not said */
+    bool crop_down;       /* crop_down of a ResizeRule */
     char refused[CONFIG_REFUSAL];
 } EncoderConfig;
 
-/* Reads a configuration; `path` stands in messages. What is no JSON object, or has a value of another
- * type than its key asks for, is ERR_FORMAT. */
+/* Reads a configuration; `path` stands in messages. A text that is no JSON object, and a value of
+ * another type than its key asks for, are ERR_FORMAT. */
 Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes, const char *path,
                             Error *err);
 Status encoder_config_read(EncoderConfig *out, const char *path, Error *err);

@@ -1,8 +1,7 @@
-/* config_values.c - values of configuration files, as lenient as the libraries that write them. */
-#include "io/text/config_values.h"
+/* values.c - values of configuration files, as lenient as the libraries that write them. */
+#include "io/config/values.h"
 
 #include <math.h>
-#include <string.h>
 
 bool config_next_key(ConfigParser *p) {
     return json_next_key(&p->r, p->key, sizeof p->key);

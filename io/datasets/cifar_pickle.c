@@ -4,18 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/arrays/pickle.h"
+#include "io/pickle/pickle.h"
 
 enum { PIXELS = 3 * 32 * 32 };
 
-/* The value under a key of a dictionary, or NULL. */
+/* Returns the value under a key of a dictionary, or NULL. */
 static const Value *find_key(const Value *dict, const char *key) {
     for (int64_t i = 0; dict->kind == VALUE_DICT && i + 1 < dict->as.items.count; i += 2)
         if (value_is_text(dict->as.items.at[i], key)) return dict->as.items.at[i + 1];
     return NULL;
 }
 
-/* Labels are a list of ints, or an array of them. */
+/* Copies the labels, which are a list of ints or an array of them. Returns false if they are
+ * neither. */
 static bool take_labels(CifarBatch *out, const Value *labels) {
     if (labels->kind == VALUE_LIST && labels->as.items.count == out->count) {
         for (int64_t i = 0; i < out->count; i++) {
@@ -32,7 +33,7 @@ static bool take_labels(CifarBatch *out, const Value *labels) {
                         labels->as.array.swapped, out->count) == out->count;
 }
 
-/* The images are bytes, (count, 3072) or (count, 3, 32, 32). */
+/* Returns true if a value is the images: bytes, (count, 3072) or (count, 3, 32, 32). */
 static bool is_pixels(const Value *v) {
     if (!v || v->kind != VALUE_ARRAY || v->as.array.type != DTYPE_U8 || !v->as.array.at)
         return false;

@@ -10,7 +10,7 @@ static const DatasetFacts facts[] = {
     {"food101", 101, 75750, 25250},
     {"cifar10", 10, 50000, 10000},
     {"cifar100", 100, 50000, 10000},
-    {"cifar10020", 20, 50000, 10000}, /* coarse labels */
+    {"cifar10020", 20, 50000, 10000}, /* with the coarse labels */
     {"birdsnap", 500, 37221, 2500},
     {"sun397", 397, 19850, 19850},
     {"cars", 196, 8144, 8041},

@@ -10,7 +10,7 @@ typedef struct {
     int64_t train, val; /* samples, as in the published evaluation */
 } DatasetFacts;
 
-/* The row of that name, or NULL. */
+/* Returns the row of that name, or NULL. */
 const DatasetFacts *dataset_find(const char *name);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/files/grow.h"
 #include "io/text/printable.h"
 #include "io/text/split_words.h"
 
@@ -26,17 +27,12 @@ char *walk_join(const char *a, const char *b) {
 /* --- names ------------------------------------------------------------------------------------ */
 
 static Status names_take(Names *n, char *name, Error *err) {
-    if (n->count == n->capacity) {
-        const int64_t capacity = n->capacity ? 2 * n->capacity : 64;
-        char **longer = realloc(n->name, (size_t)capacity * sizeof *longer);
-        if (!longer) {
-            free(name);
-            return out_of_memory(err);
-        }
-        n->name = longer;
-        n->capacity = capacity;
+    char **longer = name ? grown(n->name, n->count, &n->capacity, sizeof *longer) : NULL;
+    if (!longer) {
+        free(name);
+        return out_of_memory(err);
     }
-    if (!name) return out_of_memory(err);
+    n->name = longer;
     n->name[n->count++] = name;
     return OK;
 }
@@ -55,11 +51,11 @@ void names_free(Names *n) {
 
 typedef struct {
     char *name;
-    unsigned char type; /* DT_REG, ... as the system knows it */
+    unsigned char type; /* the system's type: DT_REG, ... */
 } Entry;
 
 typedef struct {
-    Entry *entry; /* sorted by name: what is said first does not depend on the file system */
+    Entry *entry; /* sorted by name, so that messages do not depend on the file system */
     int64_t count, capacity;
 } Entries;
 
@@ -73,17 +69,13 @@ static void entries_free(Entries *all) {
     *all = (Entries){0};
 }
 
-/* All but . and .. of an open folder. */
+/* Reads the entries of an open folder but . and .., sorted by name. */
 static Status read_entries(Entries *all, DIR *dir, Error *err) {
     for (struct dirent *e; (e = readdir(dir));) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        if (all->count == all->capacity) {
-            const int64_t capacity = all->capacity ? 2 * all->capacity : 64;
-            Entry *longer = realloc(all->entry, (size_t)capacity * sizeof *longer);
-            if (!longer) return out_of_memory(err);
-            all->entry = longer;
-            all->capacity = capacity;
-        }
+        Entry *longer = grown(all->entry, all->count, &all->capacity, sizeof *longer);
+        if (!longer) return out_of_memory(err);
+        all->entry = longer;
         char *name = strdup(e->d_name);
         if (!name) return out_of_memory(err);
         all->entry[all->count++] = (Entry){name, e->d_type};
@@ -94,7 +86,8 @@ static Status read_entries(Entries *all, DIR *dir, Error *err) {
 
 /* --- what an entry is ------------------------------------------------------------------------- */
 
-/* Folders that file managers, NAS systems, archivers and notebooks leave among pictures. */
+/* Returns the name of a folder that file managers, NAS systems, archivers and notebooks leave among
+ * pictures; NULL for any other. */
 static const char *system_folder(const char *name) {
     static const char *const known[] = {"@eaDir",
                                         "#recycle",
@@ -112,7 +105,7 @@ static const char *system_folder(const char *name) {
     return NULL;
 }
 
-/* The nine endings of torchvision's ImageFolder. */
+/* Returns true for the nine endings of torchvision's ImageFolder. */
 static bool ending_of_image_folder(const char *name) {
     static const char *const endings[] = {"jpg", "jpeg", "png",  "ppm", "bmp",
                                           "pgm", "tif",  "tiff", "webp"};
@@ -140,7 +133,8 @@ static Status leave(Walk *w, const char *path, bool folder, LeftWhy why, const P
     return left_out_add(w->left, path, folder, w->split, why, kind, detail, err);
 }
 
-/* An image goes to `images`, any other file is left out. `path` is below root, `whole` with it. */
+/* Adds an image to `images`, and leaves out any other file. `path` is below root, `whole` includes
+ * root. */
 static Status take_file(Walk *w, const char *name, const char *path, const char *whole,
                         Names *images, Error *err) {
     const PictureKind *kind = picture_kind_of_name(name);
@@ -165,7 +159,7 @@ static Status take_file(Walk *w, const char *name, const char *path, const char 
                 printable(shown, sizeof shown, whole, false));
 }
 
-/* Whether a folder holds the one that is listed now. */
+/* Returns true if the folder holds the one that is listed now. */
 static bool is_above(const Walk *w, const struct stat *s) {
     for (int i = 0; i < w->depth; i++)
         if (w->above[i].device == s->st_dev && w->above[i].number == s->st_ino) return true;
@@ -187,7 +181,8 @@ static Status take_folder(Walk *w, const char *name, const char *path, const cha
                 printable(shown, sizeof shown, whole, false));
 }
 
-/* One entry of <root>/<inside>. A name that leads nowhere counts as a file: reading it will say so. */
+/* Takes one entry of <root>/<inside>. A name that leads nowhere counts as a file: reading it will
+ * say so. */
 static Status take_entry(Walk *w, const char *inside, const Entry *e, Names *folders, Names *images,
                          Error *err) {
     char *path = walk_join(inside, e->name);
@@ -195,7 +190,8 @@ static Status take_entry(Walk *w, const char *inside, const Entry *e, Names *fol
     struct stat s = {0};
     Status st = whole ? OK : out_of_memory(err);
     if (st == OK) {
-        const bool plain = e->type == DT_REG; /* spares a call for each of many files */
+        const bool plain =
+            e->type == DT_REG; /* a known type spares a call for each of many files */
         const bool there = plain || stat(whole, &s) == 0;
         if (!plain && there && S_ISDIR(s.st_mode))
             st = take_folder(w, e->name, path, whole, &s, folders, err);
@@ -244,7 +240,7 @@ Status walk_folder(Walk *w, const char *inside, Names *folders, Names *images, E
         w->above[w->depth].device = s.st_dev;
         w->above[w->depth++].number = s.st_ino;
         st = read_entries(&all, dir, err);
-        closedir(dir); /* before folders below are opened: files open at a time are limited */
+        closedir(dir); /* folders below are opened after this: files open at a time are limited */
         dir = NULL;
         for (int64_t i = 0; st == OK && i < all.count; i++)
             st = take_entry(w, inside, &all.entry[i], folders, images, err);
@@ -274,13 +270,9 @@ static int by_path(const void *a, const void *b) {
 }
 
 static Status tree_add(Tree *t, const char *path, Names *images, Error *err) {
-    if (t->count == t->capacity) {
-        const int64_t capacity = t->capacity ? 2 * t->capacity : 16;
-        TreeFolder *longer = realloc(t->folder, (size_t)capacity * sizeof *longer);
-        if (!longer) return out_of_memory(err);
-        t->folder = longer;
-        t->capacity = capacity;
-    }
+    TreeFolder *longer = grown(t->folder, t->count, &t->capacity, sizeof *longer);
+    if (!longer) return out_of_memory(err);
+    t->folder = longer;
     TreeFolder *folder = &t->folder[t->count];
     *folder = (TreeFolder){strdup(path), *images};
     if (!folder->path) return out_of_memory(err);
@@ -338,7 +330,8 @@ Status walk_tree(Walk *w, const char *base, const char *inside, Names *images, E
     return st;
 }
 
-/* Links are not followed here: nothing that they lead to is used. */
+/* Leaves out every file below a folder. Links are not followed: nothing that they lead to is
+ * used. */
 static Status leave_tree(Walk *w, const char *inside, int depth, LeftWhy why, const char *detail,
                          Error *err) {
     Entries all = {0};

@@ -17,38 +17,39 @@ void names_free(Names *n);
 
 enum { WALK_DEPTH = 64 };
 
-/* A walk below `root`. Links are followed, but not to a folder that holds them. */
+/* A walk below `root`. It follows links, but not to a folder that holds them. */
 typedef struct {
     const char *root;
     const ListingOptions *options;
     LeftOut *left;
-    int split;          /* of what is left out */
-    int64_t by_content; /* images without an ending, recognised by their first bytes */
-    char *content_name; /* the first of those, below root; owned */
-    char *inner_split;  /* a folder like cat/train, below root, or NULL; owned */
+    int split;          /* split to which left out entries belong: 0 train, 1 val, -1 neither */
+    int64_t by_content; /* images whose names have no ending, recognised by their first bytes */
+    char *content_name; /* the first such image, below root; owned */
+    char *inner_split;  /* a folder such as cat/train, below root, or NULL; owned */
     struct {
         dev_t device;
         ino_t number;
     } above[WALK_DEPTH + 4]; /* folders that hold the current one */
     int depth;
-    int64_t folders; /* visited */
+    int64_t folders; /* folders visited */
 } Walk;
 
-/* From now on to walk_exit, <root>/<inside> counts as a folder that holds what is listed. */
+/* Lets <root>/<inside> count, until walk_exit, as a folder that holds the listed ones. */
 void walk_enter(Walk *w, const char *inside);
 void walk_exit(Walk *w);
-/* The folders and images of <root>/<inside> ("": root itself), both sorted by code point. Every
- * other entry goes to walk->left. A folder that cannot be opened is ERR_IO. */
+/* Lists the folders and images of <root>/<inside> ("": root itself), both sorted by code point.
+ * Every other entry goes to walk->left. A folder that cannot be opened is ERR_IO. */
 Status walk_folder(Walk *w, const char *inside, Names *folders, Names *images, Error *err);
-/* All images of <root>/<inside> and of the folders below it, as paths below <root>/<base>, in the
- * order of torchvision's ImageFolder: folders sorted by their whole path, names inside each. Folders
- * that cannot be opened are left out if options->skip_bad, else ERR_IO. */
+/* Lists all images of <root>/<inside> and of the folders below it, as paths below <root>/<base>.
+ * Their order is that of torchvision's ImageFolder: folders sorted by their whole path, names
+ * inside each. A folder that cannot be opened is left out if options->skip_bad, else it is
+ * ERR_IO. */
 Status walk_tree(Walk *w, const char *base, const char *inside, Names *images, Error *err);
-/* Leaves out every file of <root>/<inside>, a folder. */
+/* Leaves out every file of the folder <root>/<inside>. */
 Status walk_leave(Walk *w, const char *inside, LeftWhy why, const char *detail, Error *err);
 void walk_close(Walk *w);
 
-/* "a/b"; "b" where a is "". Fresh memory. */
+/* Returns "a/b", or "b" where a is "", in fresh memory; NULL without memory. */
 char *walk_join(const char *a, const char *b);
 
 #endif

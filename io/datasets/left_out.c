@@ -1,9 +1,10 @@
-/* left_out.c - what a listing passes over, and why. */
+/* left_out.c - entries that a listing passes over, each with its reason. */
 #include "io/datasets/left_out.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/files/grow.h"
 #include "io/text/printable.h"
 
 static int find_reason(const LeftOut *left, LeftWhy why, const PictureKind *kind,
@@ -31,13 +32,9 @@ Status left_out_add(LeftOut *left, const char *path, bool folder, int split, Lef
         more[reason] =
             (LeftReason){.why = why, .kind = kind, .detail = detail, .first = left->count};
     }
-    if (left->count == left->capacity) {
-        const int64_t capacity = left->capacity ? 2 * left->capacity : 64;
-        LeftEntry *longer = realloc(left->entry, (size_t)capacity * sizeof *longer);
-        if (!longer) return out_of_memory(err);
-        left->entry = longer;
-        left->capacity = capacity;
-    }
+    LeftEntry *longer = grown(left->entry, left->count, &left->capacity, sizeof *longer);
+    if (!longer) return out_of_memory(err);
+    left->entry = longer;
     LeftEntry *e = &left->entry[left->count];
     *e = (LeftEntry){strdup(path), reason, (int8_t)split, folder};
     if (!e->path) return out_of_memory(err);

@@ -1,7 +1,7 @@
-/* left_out.h - what a listing passes over, and why: nothing is left out without a line.
+/* left_out.h - entries that a listing passes over, each with its reason.
  *
- * Every file of a folder is a source or stands here once, and so does every folder of which nothing
- * else would be said: empty classes, folders that cannot be opened.
+ * Every file of a folder is a source or stands here once. Folders stand here if no file speaks for
+ * them: empty classes, and folders that cannot be opened.
  */
 #ifndef TURTLE_IO_DATASETS_LEFT_OUT_H
 #define TURTLE_IO_DATASETS_LEFT_OUT_H
@@ -16,9 +16,9 @@ typedef enum {
     LEFT_KIND,    /* a kind of picture that is not read */
     LEFT_ENDING,  /* no picture by its name's ending */
     LEFT_HIDDEN,  /* a name that begins with a dot, or in a folder of such a name */
-    LEFT_SYSTEM,  /* in a folder that another program made: detail is its name */
-    LEFT_TEST,    /* of the test split, while another one is scored */
-    LEFT_BESIDE,  /* beside the folders of splits, or of a data set's classes */
+    LEFT_SYSTEM,  /* a file in a folder that another program made; detail is its name */
+    LEFT_TEST,    /* a file of the test split, while another split is scored */
+    LEFT_BESIDE,  /* a file beside the folders of splits, or of a data set's classes */
     LEFT_EMPTY,   /* a class folder without images */
     LEFT_CLOSED,  /* a folder that cannot be opened */
     LEFT_LOOP,    /* a link to a folder that holds it */
@@ -28,10 +28,10 @@ typedef enum {
 
 typedef struct {
     LeftWhy why;
-    const PictureKind *kind; /* of LEFT_KIND */
+    const PictureKind *kind; /* the kind, for LEFT_KIND */
     const char *detail;      /* static, or NULL */
-    int64_t files, folders;  /* so many entries */
-    int64_t first;           /* entry to show */
+    int64_t files, folders;  /* entries left out for this reason */
+    int64_t first;           /* index of the entry that a message shows */
 } LeftReason;
 
 typedef struct {
@@ -44,7 +44,7 @@ typedef struct {
 typedef struct {
     LeftEntry *entry; /* owned */
     int64_t count, capacity;
-    int64_t files;      /* entries that are no folders */
+    int64_t files;      /* entries that are files */
     LeftReason *reason; /* owned; one for each (why, kind, detail) that occurs */
     int reasons;
 } LeftOut;
@@ -54,8 +54,8 @@ Status left_out_add(LeftOut *left, const char *path, bool folder, int split, Lef
                     const PictureKind *kind, const char *detail, Error *err);
 void left_out_free(LeftOut *left); /* NULL and twice are fine */
 
-/* Writes what a notice says of one reason: how many, why, the first, and what to do; `folder` is the
- * folder that was listed. Returns `text`. */
+/* Writes a notice of one reason: how many entries, why, the first of them, and what to do. `folder`
+ * is the folder that was listed. Returns `text`. */
 char *left_out_line(char *text, size_t bytes, const LeftOut *left, int reason, const char *folder);
 /* Writes why an entry is left out in a few words: "WebP is not read". Returns `text`. */
 char *left_out_why(char *text, size_t bytes, const LeftReason *reason);

@@ -1,4 +1,4 @@
-/* lists_folder.c - image folders as lists of sources: which folders are splits, which are classes. */
+/* lists_folder.c - image folders as lists of sources: each folder is a split or a class. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +10,10 @@
 
 typedef struct {
     SourceSplits *out;
-    const char *folder; /* that is listed */
+    const char *folder; /* the folder that is listed */
     char shown[200];    /* its name, fit for a message */
     Walk walk;
-    Names folders, images; /* of the folder itself */
+    Names folders, images; /* entries of the folder itself */
 } Listing;
 
 static Status out_of_memory(Error *err) {
@@ -22,13 +22,13 @@ static Status out_of_memory(Error *err) {
 
 /* --- which folders are splits ----------------------------------------------------------------- */
 
-/* Folders of the listed one by what their names say. */
+/* Folders of the listed one, told by their names. */
 typedef struct {
     const char *exact[4],
-        *second[4];      /* by SplitWord: taken as they are; another of the same split */
-    const char *near[4]; /* Train, training: surely meant so, not taken */
+        *second[4];      /* folders that are taken, and others of the same split, by SplitWord */
+    const char *near[4]; /* Train, training and the like: surely a split, but not taken */
     int64_t others;
-    const char *other; /* the first of them */
+    const char *other; /* first of the others */
 } Words;
 
 static Words words_of(const Names *folders) {
@@ -54,7 +54,7 @@ static const char *any_of(const Words *w, SplitWord s) {
     return w->exact[s] ? w->exact[s] : w->near[s];
 }
 
-/* Train/ and Val/, training/ and test/: the refusal says the right names. */
+/* Refuses names such as Train/ and training/, and says the right ones. */
 static Status misspelt(const Listing *l, const Words *w, Error *err) {
     static const SplitWord all[] = {SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST};
     const char *wrong = NULL;
@@ -80,7 +80,7 @@ static Status one_split_alone(const Listing *l, const char *name, Error *err) {
                 l->shown, name, l->shown, name);
 }
 
-/* Whether a folder holds an image anywhere below, or a folder. */
+/* Finds out whether a folder holds an image anywhere below it, and whether it holds a folder. */
 static Status look_into(Listing *l, const char *inside, bool *image, bool *folder, Error *err) {
     LeftOut aside = {0};
     ListingOptions lenient = *l->walk.options;
@@ -106,8 +106,8 @@ static Status look_into(Listing *l, const char *inside, bool *image, bool *folde
     return st;
 }
 
-/* `name` is a split's word, but its partner is missing and other folders stand beside it: a class
- * called train (beside bus and car), or a split of which one half is missing? */
+/* Decides about a split's word whose partner is missing while other folders stand beside it: is it
+ * a class called train (beside bus and car), or a split without its other half? */
 static Status word_among_folders(Listing *l, const Words *w, const char *name, bool *is_class,
                                  Error *err) {
     bool image = false, folder = false, others = false;
@@ -133,7 +133,7 @@ static Status word_among_folders(Listing *l, const Words *w, const char *name, b
     return OK;
 }
 
-/* Finds the folders of the splits; both NULL: there are none. */
+/* Finds the folders of the splits. Both are NULL if there are none. */
 static Status find_splits(Listing *l, const char **train, const char **val, Error *err) {
     const Words w = words_of(&l->folders);
     const char *any_train = any_of(&w, SPLIT_TRAIN);
@@ -165,7 +165,7 @@ static Status find_splits(Listing *l, const char **train, const char **val, Erro
     return sources_note(l->out, err, "train/ stands alone: no split is scored");
 }
 
-/* An archive often unpacks into one folder that holds the splits. */
+/* Refuses a folder that holds nothing but one folder with the splits, as archives often unpack. */
 static Status check_wrapper(Listing *l, Error *err) {
     if (l->folders.count != 1 || l->images.count) return OK;
     LeftOut aside = {0};
@@ -195,7 +195,8 @@ static Status check_wrapper(Listing *l, Error *err) {
 static Status no_images(const Listing *l, const char *inside, Error *err) {
     const LeftOut *left = &l->out->left;
     char line[640] = "";
-    int most = -1; /* the reason with the most files; kinds that can be converted before others */
+    int most =
+        -1; /* most: the reason with the most files; kinds that can be converted go before others */
     for (int i = 0; i < left->reasons; i++) {
         const LeftReason *r = &left->reason[i], *m = most < 0 ? NULL : &left->reason[most];
         if (r->why == LEFT_EMPTY) continue;
@@ -213,7 +214,7 @@ static Status no_images(const Listing *l, const char *inside, Error *err) {
                 l->shown, *inside ? "/" : "", inside, *line ? "; " : "", line);
 }
 
-/* The place of `name` among the sorted first `n` of `names`, or -1. */
+/* Returns the place of `name` among the sorted first `n` of `names`, or -1. */
 static int64_t find_name(char *const *names, int64_t n, const char *name) {
     int64_t low = 0, high = n;
     while (low < high) {
@@ -224,10 +225,10 @@ static int64_t find_name(char *const *names, int64_t n, const char *name) {
     return low < n && strcmp(names[low], name) == 0 ? low : -1;
 }
 
-/* The classes of a list while its folders are read, the first `sorted` of them in order. */
+/* The classes of a list while its folders are read; the first `sorted` of them are in order. */
 typedef struct {
     Names names;
-    int64_t sorted, found; /* found: of the sorted ones, so many have an image */
+    int64_t sorted, found; /* found: sorted classes that have an image */
 } Classes;
 
 static Status leave_images(Listing *l, const char *inside, const Names *images, Error *err) {
@@ -249,13 +250,14 @@ static Status add_images(SourceList *list, const Names *images, int64_t label, E
     return st;
 }
 
-/* Whether the folder itself was left out last: it could not be opened. */
+/* Returns true if the last entry that was left out is the folder itself, which could not be
+ * opened. */
 static bool is_said(const LeftOut *left, const char *path) {
     const LeftEntry *last = left->count ? &left->entry[left->count - 1] : NULL;
     return last && last->folder && strcmp(last->path, path) == 0;
 }
 
-/* One class folder: its images get its number, which an empty folder has none of. */
+/* Adds a class folder: its images get its number. An empty folder gets none. */
 static Status add_class(Listing *l, SourceList *list, const char *inside, const char *name,
                         Classes *classes, Error *err) {
     Names images = {0};
@@ -277,7 +279,7 @@ static Status add_class(Listing *l, SourceList *list, const char *inside, const 
     return st;
 }
 
-/* The list takes the names as its classes. */
+/* Gives the names to the list as its classes. */
 static Status keep_classes(SourceList *list, Names *names, Error *err) {
     if (names->count == 0) return OK;
     char **longer = realloc(names->name, (size_t)(names->count + 1) * sizeof *longer);
@@ -310,8 +312,8 @@ static Status note_split(Listing *l, const SourceList *list, const char *inside,
     return st;
 }
 
-/* One split, <folder>/<inside>, of these folders and images. `known`: the classes of the other split,
- * or NULL. */
+/* Adds the split <folder>/<inside> with its folders and images. `known` has the classes of the
+ * other split; it may be NULL. */
 static Status add_split(Listing *l, SourceList *list, const char *inside, const Names *folders,
                         const Names *images, const SourceList *known, Error *err) {
     Classes classes = {0};
@@ -321,7 +323,8 @@ static Status add_split(Listing *l, SourceList *list, const char *inside, const 
     for (int64_t i = 0; st == OK && known && i < known->classes; i++)
         st = names_add(&classes.names, known->class_name[i], err);
     classes.sorted = classes.names.count;
-    const bool alone = l->walk.options->exact && folders->count; /* ImageFolder sees no others */
+    const bool alone = l->walk.options->exact &&
+                       folders->count; /* ImageFolder sees no images beside class folders */
     if (st == OK)
         st = alone ? leave_images(l, inside, images, err) : add_images(list, images, -1, err);
     const int64_t loose = list->count;
@@ -351,7 +354,7 @@ static Status open_split(Listing *l, int split, const char *inside, const Source
 
 /* --- a folder --------------------------------------------------------------------------------- */
 
-/* Names the entries beside the folders of the splits. */
+/* Leaves out the entries beside the folders of the splits. */
 static Status leave_others(Listing *l, const char *train, const char *val, Error *err) {
     Status st = OK;
     for (int64_t i = 0; st == OK && i < l->folders.count; i++) {
@@ -363,14 +366,6 @@ static Status leave_others(Listing *l, const char *train, const char *val, Error
                         test ? l->out->val_word : NULL, err);
     }
     return st == OK ? leave_images(l, "", &l->images, err) : st;
-}
-
-/* Another name of the same word that lives as long as the program. */
-static const char *static_word(const char *word) {
-    static const char *const words[] = {"val", "valid", "validation", "dev", "test"};
-    for (int i = 0; i < 5; i++)
-        if (word && strcmp(word, words[i]) == 0) return words[i];
-    return NULL;
 }
 
 static Status note_walk(Listing *l, Error *err) {
@@ -388,7 +383,7 @@ static Status note_walk(Listing *l, Error *err) {
     return st;
 }
 
-/* A file, or nothing, where a folder is expected. */
+/* Refuses a file, or nothing, where a folder is expected. */
 static Status check_folder(const Listing *l, Error *err) {
     struct stat s;
     const char *dot = strrchr(l->folder, '.');
@@ -420,7 +415,7 @@ Status sources_folder(SourceSplits *out, const char *folder, const ListingOption
     if (st == OK) st = walk_folder(&l.walk, "", &l.folders, &l.images, err);
     if (st == OK) st = find_splits(&l, &train, &val, err);
     if (st == OK && !train) st = check_wrapper(&l, err);
-    out->val_word = static_word(val);
+    out->val_word = split_word_kept(val);
     if (st == OK && train) {
         st = open_split(&l, 0, train, NULL, err);
         if (st == OK && val)

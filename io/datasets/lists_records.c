@@ -1,5 +1,5 @@
-/* lists_records.c - data sets that are files of raw records: MNIST's idx files, CIFAR's binary ones and
- * those for Python. */
+/* lists_records.c - data sets of raw records: MNIST's idx files, CIFAR's files, binary and for
+ * Python. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,9 @@
 #include "io/datasets/cifar_pickle.h"
 #include "io/datasets/datasets.h"
 #include "io/datasets/sources.h"
+#include "io/files/bytes.h"
 
-/* The first of <folder>/<place>/<name> that is there; places end with NULL. NULL: none is. */
+/* Returns the first of <folder>/<place>/<name> that exists, or NULL. `places` ends with NULL. */
 static char *find_file(const char *folder, const char *const *places, const char *name) {
     for (int i = 0; places[i]; i++) {
         char *path = format_text("%s/%s%s", folder, places[i], name);
@@ -24,7 +25,7 @@ static Status missing(const char *set, const char *folder, const char *name, con
                 url);
 }
 
-/* One record of a blob. */
+/* Adds one record of a blob. */
 static Status add_record(SourceList *list, int blob, int64_t i, int64_t label, int64_t classes,
                          int64_t offset, Error *err) {
     Status st = OK;
@@ -39,7 +40,7 @@ static Status add_record(SourceList *list, int blob, int64_t i, int64_t label, i
     return st;
 }
 
-/* Records first .. end of the newest blob, `stride` apart from `offset` on. */
+/* Adds records first .. end of the newest blob, `stride` bytes apart from `offset` on. */
 static Status add_records(SourceList *list, int blob, const uint8_t *labels, int64_t label_stride,
                           int64_t classes, int64_t first, int64_t end, int64_t offset,
                           int64_t stride, Error *err) {
@@ -54,19 +55,15 @@ static Status add_records(SourceList *list, int blob, const uint8_t *labels, int
 static const char *const mnist_url = "https://ossci-datasets.s3.amazonaws.com/mnist/";
 static const char *const mnist_places[] = {"", "mnist/", "digits/", "MNIST/raw/", "raw/", NULL};
 
-static int64_t big32(const uint8_t *p) {
-    return (int64_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-}
-
-/* An idx file of bytes with that many axes; its extents go to shape. */
+/* Checks that a blob is an idx file of bytes with that many axes. Their lengths go to shape. */
 static Status idx_header(const Blob *b, int axes, int64_t *shape, Error *err) {
     int64_t count = 1;
     const int64_t header = 4 + 4 * axes;
-    if (b->bytes < header || big32(b->data) != 0x800 + axes)
+    if (b->bytes < header || (int)big(b->data, 4) != 0x800 + axes)
         return fail(err, ERR_FORMAT, "idx: %s: expected an idx file of bytes with %d axes", b->name,
                     axes);
     for (int i = 0; i < axes; i++) {
-        shape[i] = big32(b->data + 4 + 4 * i);
+        shape[i] = big(b->data + 4 + 4 * i, 4);
         if (shape[i] < 1 || __builtin_mul_overflow(count, shape[i], &count)) count = -1;
     }
     if (count < 0 || b->bytes - header != count ||
@@ -91,7 +88,7 @@ static Status open_idx(SourceList *list, const char *folder, const char *name, i
     return missing("mnist", folder, name, mnist_url, err);
 }
 
-/* Images first .. end (as many as there are) of <part>-images and <part>-labels. */
+/* Adds images first .. end, or as many as there are, of <part>-images and <part>-labels. */
 static Status add_mnist(SourceList *list, const char *folder, const char *part, int64_t first,
                         int64_t end, Error *err) {
     char images_name[64], labels_name[64];
@@ -117,17 +114,17 @@ static Status add_mnist(SourceList *list, const char *folder, const char *part, 
 
 /* --- CIFAR (www.cs.toronto.edu/~kriz/cifar.html) ------------------------------------------------ */
 
-/* One way in which a data set is handed out: records behind label bytes, or pickles for Python. */
+/* One form in which a data set is handed out: records behind label bytes, or pickles for Python. */
 typedef struct {
     const char *folder;
     const char *train[6], *val;
-    const char *label_key;     /* of pickles; NULL: records */
-    int label_bytes, label_at; /* of records */
+    const char *label_key;     /* key of the labels in pickles; NULL: the form is records */
+    int label_bytes, label_at; /* bytes of labels in a record, and place of the label that counts */
 } CifarForm;
 
 typedef struct {
     const char *name, *url;
-    CifarForm form[2]; /* the first whose folder is there is taken */
+    CifarForm form[2]; /* the program takes the first whose folder is there */
     int64_t classes;
 } Cifar;
 
@@ -161,7 +158,7 @@ static const Cifar cifars[] = {
      20},
 };
 
-/* Where a file of that form is, below `folder`; NULL: nowhere. */
+/* Returns the path of a file of that form below `folder`, or NULL. */
 static char *find_cifar(const Cifar *c, const CifarForm *form, const char *folder,
                         const char *file) {
     char inside[2][96];
@@ -227,7 +224,8 @@ static Status add_cifar_splits(SourceSplits *out, const Cifar *c, const char *fo
 
 /* --- by name ---------------------------------------------------------------------------------- */
 
-/* Data sets whose own layout is read by a later version lie in <folder>/<name> as image folders. */
+/* Reads <folder>/<name> as an image folder: a data set without a reader of its own has to lie
+ * so. */
 static Status named_folder(SourceSplits *out, const char *name, const char *folder,
                            const ListingOptions *options, Error *err) {
     const ListingOptions exact = {.exact = true, .skip_bad = options && options->skip_bad};

@@ -4,17 +4,18 @@
 #include <string.h>
 #include <strings.h>
 
-#include "io/text/printable.h"
 #include "io/datasets/sources.h"
+#include "io/files/grow.h"
+#include "io/text/printable.h"
 #include "io/text/split_words.h"
 #include "io/text/text_lines.h"
 
 enum { MOST_LABEL = 1 << 24 };
 
-/* A line; texts lie in the reader. */
+/* A line of the list. Its texts lie in the reader. */
 typedef struct {
     char *split, *label, *path;
-    int64_t number; /* of the line */
+    int64_t number; /* number of the line */
     SplitWord word;
 } Row;
 
@@ -22,8 +23,8 @@ typedef struct {
     TextLines text;
     Row *row;
     int64_t count, capacity;
-    int64_t first[4];     /* line of the first row of each SplitWord; 0: none */
-    const char *val_word; /* of the validation split: a word of a row */
+    int64_t first[4];     /* line of the first row of each SplitWord; 0: there is none */
+    const char *val_word; /* word that rows use for the validation split */
     bool header;
 } Table;
 
@@ -79,13 +80,9 @@ static Status read_row(Table *t, TextLine *line, Error *err) {
     }
     const Status st = check_split(t, &r, err);
     if (st != OK) return st;
-    if (t->count == t->capacity) {
-        const int64_t capacity = t->capacity ? 2 * t->capacity : 256;
-        Row *longer = realloc(t->row, (size_t)capacity * sizeof *longer);
-        if (!longer) return out_of_memory(t, err);
-        t->row = longer;
-        t->capacity = capacity;
-    }
+    Row *longer = grown(t->row, t->count, &t->capacity, sizeof *longer);
+    if (!longer) return out_of_memory(t, err);
+    t->row = longer;
     t->row[t->count++] = r;
     return OK;
 }
@@ -104,7 +101,7 @@ static Status read_rows(Table *t, Error *err) {
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* Whether a label is written as a number, and which. */
+/* Returns true if a label is written as a number, *x. */
 static bool is_number(const char *text, double *x) {
     char *end;
     if (!*text || strspn(text, "0123456789+-.eE") != strlen(text)) return false;
@@ -116,7 +113,7 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The sorted names of classes that occur, each once; fresh memory that ends with NULL. */
+/* Returns the sorted names of classes, each once, in fresh memory that ends with NULL. */
 static char **class_names(const Table *t, int64_t *classes) {
     char **names = malloc((size_t)(t->count + 1) * sizeof *names);
     int64_t n = 0, kept = 0;
@@ -131,7 +128,7 @@ static char **class_names(const Table *t, int64_t *classes) {
     return names;
 }
 
-/* Numbers or names, not both: *named says which. */
+/* Checks that labels are all numbers or all names. *named is true for names. */
 static Status kind_of_labels(const Table *t, bool *named, Error *err) {
     int64_t number = -1, name = -1;
     for (int64_t i = 0; i < t->count; i++) {
@@ -185,7 +182,7 @@ static Status keep_names(SourceList *list, char *const *names, int64_t classes, 
     return OK;
 }
 
-/* Rows in their order; test lines are left out where there are validation lines. */
+/* Adds the rows in their order. Test lines are left out where there are validation lines. */
 static Status add_rows(SourceSplits *out, const Table *t, char *const *names, int64_t classes,
                        Error *err) {
     Status st = OK;
@@ -207,7 +204,7 @@ static int by_path_then_line(const void *a, const void *b) {
     return order ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* An image may stand twice; whoever did not mean it should know. */
+/* Notes images that stand twice, which is allowed: a user who did not mean it should know. */
 static Status note_repeated(SourceSplits *out, const Table *t, Error *err) {
     const Row **row = malloc((size_t)t->count * sizeof *row);
     const Row *first = NULL, *again = NULL;
@@ -251,7 +248,7 @@ static Status note_words(SourceSplits *out, const Table *t, bool named, int64_t 
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* Names are relative to the list's folder, and in a pipe to the current one. */
+/* Returns the folder that names are relative to: the list's own, for a pipe the current one. */
 static char *folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     if (!slash || strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
@@ -259,7 +256,7 @@ static char *folder_of(const char *path) {
     return format_text("%.*s", (int)(slash - path) + (slash == path), path);
 }
 
-/* The usual slip: paths that were written in another folder. */
+/* Refuses the usual slip: paths that were written in another folder. */
 static Status check_first(const SourceSplits *out, const Table *t, Error *err) {
     const SourceList *list = out->train.count ? &out->train : &out->val;
     const char *name = list->source[0].name;
@@ -278,13 +275,6 @@ static Status check_first(const SourceSplits *out, const Table *t, Error *err) {
                 : OK;
 }
 
-static const char *static_word(const char *word) {
-    static const char *const words[] = {"val", "valid", "validation", "dev"};
-    for (int i = 0; i < 4; i++)
-        if (word && strcmp(word, words[i]) == 0) return words[i];
-    return "test";
-}
-
 Status sources_list(SourceSplits *out, const char *path, Error *err) {
     Table t = {0};
     char **names = NULL;
@@ -297,7 +287,8 @@ Status sources_list(SourceSplits *out, const char *path, Error *err) {
     if (st == OK) st = kind_of_labels(&t, &named, err);
     out->train.folder = folder_of(path);
     out->val.folder = folder_of(path);
-    if (t.first[SPLIT_VAL] || t.first[SPLIT_TEST]) out->val_word = static_word(t.val_word);
+    if (t.first[SPLIT_VAL] || t.first[SPLIT_TEST])
+        out->val_word = split_word_kept(t.val_word ? t.val_word : "test");
     if (st == OK && named) names = class_names(&t, &classes);
     if (st == OK && (!out->train.folder || !out->val.folder || (named && !names)))
         st = out_of_memory(&t, err);

@@ -4,18 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/files/grow.h"
 #include "io/files/gzip.h"
 #include "io/text/printable.h"
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
                   Error *err) {
-    if (list->count == list->capacity) {
-        const int64_t capacity = list->capacity ? 2 * list->capacity : 256;
-        Source *longer = realloc(list->source, (size_t)capacity * sizeof *longer);
-        if (!longer) return fail(err, ERR_MEMORY, "images: out of memory");
-        list->source = longer;
-        list->capacity = capacity;
-    }
+    Source *longer = grown(list->source, list->count, &list->capacity, sizeof *longer);
+    if (!longer) return fail(err, ERR_MEMORY, "images: out of memory");
+    list->source = longer;
     Source *s = &list->source[list->count];
     *s = (Source){.name = strdup(name), .label = label, .offset = offset, .blob = blob};
     if (!s->name) return fail(err, ERR_MEMORY, "images: out of memory");

@@ -7,9 +7,9 @@
 #ifndef TURTLE_IO_DATASETS_SOURCES_H
 #define TURTLE_IO_DATASETS_SOURCES_H
 
+#include "io/datasets/left_out.h"
 #include "io/files/file.h"
 #include "io/images/image.h"
-#include "io/datasets/left_out.h"
 
 /* Raw pixels, `width` x `height` per record. */
 typedef enum {
@@ -21,7 +21,7 @@ typedef enum {
 typedef struct {
     char *name;
     FileMap map;
-    uint8_t *inflated; /* NULL: the mapping is used as it is */
+    uint8_t *inflated; /* bytes after inflating; NULL: `data` is the mapping itself */
     const uint8_t *data;
     int64_t bytes;
     PixelLayout layout;
@@ -29,60 +29,59 @@ typedef struct {
 } Blob;
 
 typedef struct {
-    char *name;     /* a path, as lists and messages show it; of a record "<file>#<number>" */
+    char *name;     /* path as lists and messages show it; a record is called "<file>#<number>" */
     int64_t label;  /* -1: unknown */
-    int64_t offset; /* of the record in its blob */
-    int blob;       /* -1: a file of its own, <folder>/<name> */
+    int64_t offset; /* place of the record in its blob */
+    int blob;       /* index of the blob; -1: the source is a file of its own, <folder>/<name> */
 } Source;
 
 typedef struct {
-    Source *source; /* all of these are owned */
+    Source *source; /* this array and all pointers below are owned */
     int64_t count, capacity;
-    char *folder; /* that names are relative to */
-    char *place;  /* of `folder` below the folder that was listed: "train", "" or NULL */
+    char *folder; /* folder that names are relative to */
+    char *place;  /* path of `folder` below the folder that was listed: "train", "" or NULL */
     Blob *blob;
     int blob_count;
-    char **class_name;  /* (classes), then NULL; or none */
+    char **class_name;  /* (classes), then NULL; NULL: classes have no names */
     int64_t classes;    /* 1 + the largest label; 0 without labels */
     int64_t unlabelled; /* sources of label -1 */
 } SourceList;
 
 typedef struct {
     SourceList train, val; /* val.count 0: there is no such split */
-    const char *val_word;  /* what the user calls it: "validation", "test", ...; static, or NULL */
-    LeftOut left;          /* of folders and lists */
-    char *notes; /* how they were understood, where another reading is possible: lines that end with
-                    a line feed; owned; NULL: nothing is to be said */
+    const char *val_word; /* word of the user for val: "validation", "test", ...; static, or NULL */
+    LeftOut left;         /* everything that the listing left out */
+    char *
+        notes; /* lines, each with a line feed, that say how the input was understood where another reading is possible; owned; NULL: there is nothing to say */
 } SourceSplits;
 
 typedef struct {
-    bool exact;          /* only the nine endings of torchvision's ImageFolder count */
-    bool magick, ffmpeg; /* pictures that image_decode() does not read but that program does are
-                            sources too */
-    bool skip_bad; /* folders that cannot be opened and names with line breaks are left out, else
-                         they are refused */
+    bool exact;          /* only files with the nine endings of torchvision's ImageFolder count */
+    bool magick, ffmpeg; /* pictures that only this program reads are sources too */
+    bool
+        skip_bad; /* folders that cannot be opened and names with line breaks are left out; else they are refused */
 } ListingOptions;
 
-/* A folder of images. `options` NULL: none is set.
+/* Lists a folder of images. NULL for `options` sets none.
  *   class folders   DIR/<class>/...: label = rank of the class among the sorted names of the folders
  *                   that hold an image; inside a class in the order of torchvision's ImageFolder
  *   flat            DIR/<image>: no labels; images beside class folders have none either and come
  *                   first
  *   split           DIR/train and DIR/val (or valid, validation, dev, or test), each of them one of
- *                   the above. Classes that only val has get the numbers behind those of train.
- * A folder that would be read wrong is refused with the way out: two validation splits, one split folder
- * alone, Train for train. Everything that is no source stands in out->left, once. */
+ *                   the above. Classes that only val has get the numbers behind the last of train.
+ * A folder that would be read wrong is refused with the way out: two validation splits, one split
+ * folder alone, Train for train. Every entry that is no source stands in out->left, once. */
 Status sources_folder(SourceSplits *out, const char *folder, const ListingOptions *options,
                       Error *err);
 
-/* A text file (io/text/text_lines.h) of lines `split<TAB>label<TAB>path`. Splits are those of folders; test
- * lines beside validation lines are left out and counted. A label is a number, `-` if unknown, or a
- * class name, if all are: names are numbered in their sorted order. Paths are relative to the list's
- * folder (of a pipe: to the current one), or absolute. Blank lines, those that begin with #, and a
- * first line `split<TAB>label<TAB>path` are passed over. */
+/* Lists the lines `split<TAB>label<TAB>path` of a text file (io/text/text_lines.h). Splits have the
+ * words of split folders; test lines beside validation lines are left out and counted. A label is a number, or
+ * `-` if unknown; or all labels are class names, numbered in their sorted order. Paths are absolute,
+ * or relative to the list's folder (for a pipe, to the current one). Blank lines, lines that begin
+ * with #, and a first line `split<TAB>label<TAB>path` are passed over. */
 Status sources_list(SourceSplits *out, const char *path, Error *err);
 
-/* A data set by name, below `folder`:
+/* Lists a data set by its name, below `folder`:
  *   mnist               idx files, plain or .gz, also in mnist/, MNIST/raw/
  *   digits              MNIST's test file alone: the first 8000 to train on, the others to score
  *   cifar10, cifar100, cifar10020 (the coarse labels)    the folders of the binary versions, else of those
@@ -97,16 +96,16 @@ void sources_close(SourceSplits *splits); /* NULL and twice are fine */
 /* Returns the path of source i in fresh memory; NULL for a record, and where memory lacks. */
 char *source_path(const SourceList *list, int64_t i);
 
-/* Source i decoded; reentrant. A failure names it. */
+/* Decodes source i; reentrant. A failure names the source. */
 Status source_image(const SourceList *list, int64_t i, Image *out, Error *err);
 
 /* --- for loaders (lists_*.c) ------------------------------------------------------------------ */
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
                   Error *err);
-/* Adds a line to out->notes. */
+/* Adds a line to out->notes, made fit for a terminal. */
 PRINTF_LIKE(3, 4) Status sources_note(SourceSplits *out, Error *err, const char *format, ...);
-/* Maps a file, inflating it if it is gzipped; *index is its number. */
+/* Maps a file, and inflates it if it is gzipped. *index is its number. */
 Status blob_open(SourceList *list, const char *path, int *index, Error *err);
 
 #endif

@@ -89,7 +89,8 @@ static int wait_for_writer(int fd, uint8_t *byte) {
         const ssize_t n = read(fd, byte, 1);
         if (n == 1) return 1;
         if (n < 0 && errno == EAGAIN) return 0;
-        if (n == 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLHUP)) return 0; /* came and left */
+        if (n == 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLHUP))
+            return 0; /* a writer came and left */
         poll(NULL, 0, 10);
     }
     return -1;
@@ -144,7 +145,7 @@ Status file_read_text(FileMap *out, const char *path, Error *err) {
         st = fail(err, ERR_IO, "file: %s: is a pipe, and nobody writes to this pipe", path);
     else if (S_ISREG(s.st_mode) && s.st_size > 0 && !dash)
         st = map_bytes(out, fd, s.st_size, path, err);
-    else /* a regular file may stand here: one of the kernel, of size 0, or standard input */
+    else /* standard input, and files of the kernel, which have size 0, are regular files too */
         st = read_to_end(out, fd, &byte, (size_t)read_already, path, err);
     close(fd);
     return st;

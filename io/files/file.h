@@ -30,32 +30,33 @@ Status file_map(FileMap *out, const char *path, Error *err);
  * its end. A pipe that no program writes to within PIPE_GRACE_MS is refused, and so is a text from
  * a pipe that is longer than FILE_TEXT_MOST bytes, a folder or another device. */
 Status file_read_text(FileMap *out, const char *path, Error *err);
-void file_unmap(FileMap *map); /* of both; NULL and twice are fine */
+void file_unmap(FileMap *map); /* frees what either of the two read; NULL and twice are fine */
 enum { PIPE_GRACE_MS = 1000, FILE_TEXT_MOST = 1 << 30 };
 
 /* A file being written. */
 typedef struct {
     FILE *stream;    /* write here; errors may be left to commit, which checks ferror */
-    char *path;      /* as the caller named it; owned */
-    char *target;    /* final name, behind links; owned */
+    char *path;      /* name that the caller gave; owned */
+    char *target;    /* final name, at the end of all links; owned */
     char *temporary; /* name until commit; NULL if direct; owned */
-    bool direct;     /* to a pipe, a device or an open descriptor: it cannot seek */
+    bool direct;     /* the stream is a pipe, a device or an open descriptor, which cannot seek */
 } AtomicFile;
 
 /* Opens the temporary file, making the missing folders of `path`. A folder, a file without write
  * permission, a socket and a pipe that nobody reads from within PIPE_GRACE_MS are ERR_IO. */
 Status atomic_open(AtomicFile *out, const char *path, Error *err);
-/* True if `path` is `-` or another name of standard output, as /dev/stdout is. */
+/* Returns true if `path` is `-` or another name of standard output, as /dev/stdout is. */
 bool file_is_stdout(const char *path);
 /* Refuses before hours of work what atomic_open would refuse after them. Touches nothing. */
 Status file_check_output(const char *path, Error *err);
-/* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary is removed; what
- * went to a pipe stays there. */
+/* Flushes, fsyncs, closes, renames and fsyncs the folder. On failure the temporary file is removed;
+ * bytes that went to a pipe stay there. */
 Status atomic_commit(AtomicFile *file, Error *err);
-/* Closes and removes the temporary; after a commit it does nothing. NULL and twice are fine. */
+/* Closes and removes the temporary file; after a commit it does nothing. NULL and twice are
+ * fine. */
 void atomic_abort(AtomicFile *file);
 
-/* `text` and a newline under `path`, atomically. */
+/* Writes `text` and a newline under `path`, atomically. */
 Status file_write_text(const char *path, const char *text, Error *err);
 /* Adds one line (a newline is appended) by one O_APPEND write, so lines of several programs never
  * mix; folders are made. */
@@ -64,7 +65,7 @@ Status file_append_line(const char *path, const char *line, Error *err);
 Status folder_make(const char *path, Error *err);
 bool file_exists(const char *path);
 
-/* printf into fresh memory (free it); NULL when there is none. Paths are built with it. */
+/* Prints into fresh memory (free it). Returns NULL without memory. Paths are built with it. */
 char *format_text(const char *format, ...) PRINTF_LIKE(1, 2);
 
 #endif

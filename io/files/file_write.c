@@ -12,7 +12,7 @@
 
 enum { MOST_LINKS = 40, MOST_TEMPORARIES = 1000, TEMPORARY_NAME = 200 };
 
-/* The folder part of a path, "." without one; fresh memory. */
+/* Returns the folder part of a path, "." without one, in fresh memory. */
 static char *parent_of(const char *path) {
     const char *slash = strrchr(path, '/');
     if (!slash) return format_text(".");
@@ -32,16 +32,17 @@ static Status make_parent(const char *path, Error *err) {
 
 /* --- where a path leads ----------------------------------------------------------------------- */
 
-/* Kinds of targets behind a path that is written to. */
+/* The end of the links of a path that is written to. */
 typedef struct {
-    char *path;      /* the path itself, or the target of its links; owned */
-    int descriptor;  /* the path stands for this open descriptor, or -1 */
-    bool there;      /* the target exists; then: */
-    struct stat now; /* what it is */
+    char *path;      /* path itself, or the target of its links; owned */
+    int descriptor;  /* open descriptor that the path stands for, or -1 */
+    bool there;      /* whether the target exists */
+    struct stat now; /* kind and mode of a target that exists */
 } Target;
 
-/* The N of /dev/fd/N and /proc/<this process>/fd/N, else -1. A link is not read there: it would say
- * "pipe:[7]", or the name of a file that another program has open and must not be replaced. */
+/* Returns the N of /dev/fd/N and /proc/<this process>/fd/N, else -1. Such a link is not read: it
+ * would say "pipe:[7]", or name a file that another program has open and that must not be
+ * replaced. */
 static int descriptor_of(const char *path) {
     char own[64];
     snprintf(own, sizeof own, "/proc/%ld/fd/", (long)getpid());
@@ -57,7 +58,7 @@ static int descriptor_of(const char *path) {
     return strcmp(path, "-") == 0 ? STDOUT_FILENO : -1;
 }
 
-/* One step along a link: fresh memory, or NULL with the reason in errno. */
+/* Returns where a link leads, in fresh memory, or NULL with the reason in errno. */
 static char *read_link(const char *path) {
     char to[PATH_MAX];
     const ssize_t n = readlink(path, to, sizeof to - 1);
@@ -70,7 +71,8 @@ static char *read_link(const char *path) {
     return whole;
 }
 
-/* Follows the links of `path`; a link whose target is missing leads to where it would be. */
+/* Follows the links of `path`. A link whose target is missing leads to where the target would
+ * be. */
 static Status follow(Target *out, const char *path, Error *err) {
     struct stat s;
     *out = (Target){.path = format_text("%s", path), .descriptor = -1};
@@ -100,7 +102,7 @@ static Status follow(Target *out, const char *path, Error *err) {
                : fail(err, ERR_IO, "file: %s: %s: nothing is open there", path, strerror(errno));
 }
 
-/* Refuses what cannot be written to, by name. */
+/* Refuses a target that cannot be written to, by its kind. */
 static Status check_target(const Target *t, const char *path, Error *err) {
     const mode_t mode = t->there ? t->now.st_mode : 0;
     const size_t n = strlen(path);
@@ -111,14 +113,14 @@ static Status check_target(const Target *t, const char *path, Error *err) {
     if (S_ISSOCK(mode) || S_ISBLK(mode))
         return fail(err, ERR_IO, "file: %s: is a %s, expected a file to write", path,
                     S_ISSOCK(mode) ? "socket" : "block device");
-    if (!(mode & 0222) || access(t->path, W_OK) != 0) /* the first says it to root, too */
+    if (!(mode & 0222) || access(t->path, W_OK) != 0) /* the mode says so to root, too */
         return fail(err, ERR_IO,
                     "file: %s: is read-only: give another name, or allow writing with chmod u+w",
                     path);
     return OK;
 }
 
-/* Follows, checks, and makes the missing folders. */
+/* Follows the links, checks the target, and makes the missing folders. */
 static Status target_open(Target *out, const char *path, Error *err) {
     Status st = follow(out, path, err);
     if (st == OK) st = check_target(out, path, err);
@@ -158,7 +160,7 @@ static bool flush_to_disk(int fd) {
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
-/* A rename is on the disk once its folder is. */
+/* Flushes the folder of `path`: a rename is on the disk once its folder is. */
 static void flush_parent(const char *path) {
     char *parent = parent_of(path);
     const int fd = parent ? open(parent, O_RDONLY | O_CLOEXEC) : -1;
@@ -169,8 +171,8 @@ static void flush_parent(const char *path) {
     free(parent);
 }
 
-/* A pipe or a device, opened without waiting for long: without a reader a pipe's open would last
- * for ever. */
+/* Opens a pipe or a device without waiting for long: open() of a pipe waits for ever where nobody
+ * reads. */
 static int open_directly(const Target *t) {
     int fd = -1;
     if (t->descriptor >= 0) return fcntl(t->descriptor, F_DUPFD_CLOEXEC, 0);
@@ -181,11 +183,11 @@ static int open_directly(const Target *t) {
     }
     const int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
     if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-    if (fd < 0) errno = ENXIO; /* which poll may have changed */
+    if (fd < 0) errno = ENXIO; /* poll may have changed it */
     return fd;
 }
 
-/* A fresh file in the target's folder, with the owner and the mode of the file that it will
+/* Opens a fresh file in the target's folder, with the owner and the mode of the file that it will
  * replace. */
 static int open_temporary(AtomicFile *out, const Target *t) {
     char *parent = parent_of(t->path);
@@ -204,7 +206,7 @@ static int open_temporary(AtomicFile *out, const Target *t) {
     free(parent);
     if (fd < 0) {
         const int why = errno;
-        free(out->temporary); /* it is not ours to remove */
+        free(out->temporary); /* the file is not ours to remove */
         out->temporary = NULL;
         errno = why;
     } else if (t->there) {

@@ -1,6 +1,7 @@
 /* inflate.c - deflate streams of any size, inflated as a whole. Section numbers are RFC 1951's.
  *
- * stb_image has an inflate too, but counts in int: arrays of 2 GiB and more are common here. */
+ * stb_image has an inflate of its own for PNG, which counts in int: arrays of 2 GiB and more are
+ * common here. */
 #include "io/files/inflate.h"
 
 #include <string.h>
@@ -12,18 +13,18 @@ enum { MAX_BITS = 15, FAST_BITS = 10, LITERALS = 288, DISTANCES = 30, END_OF_BLO
 typedef struct {
     uint16_t fast[1 << FAST_BITS]; /* symbol * 16 + length; 0: a longer code, or none */
     uint16_t count[MAX_BITS + 1];  /* codes of each length */
-    uint16_t symbol[LITERALS];     /* ordered by length, then by value */
+    uint16_t symbol[LITERALS];     /* symbols ordered by length, then by value */
 } Code;
 
 typedef struct {
     const uint8_t *at, *end;
     uint64_t bits; /* the next bits of the stream, the first one lowest */
-    int held;      /* how many of them are there */
+    int held;      /* bits that are there */
     int missing;   /* bytes behind the end that were taken as zero */
     uint8_t *out, *out_start, *out_end;
 } Stream;
 
-/* Holds at least 48 bits; behind the end there are zeros, which are counted. */
+/* Fetches bits until at least 48 are held. Zeros are fetched behind the end, and counted. */
 static void fill(Stream *s) {
     for (; s->held <= 56; s->held += 8) {
         if (s->at < s->end) s->bits |= (uint64_t)*s->at++ << s->held;
@@ -31,7 +32,7 @@ static void fill(Stream *s) {
     }
 }
 
-/* The stream ended before what was taken from it. */
+/* Returns true if more bits were taken than the stream has. */
 static bool is_overdrawn(const Stream *s) {
     return s->missing * 8 > s->held;
 }
@@ -49,8 +50,9 @@ static unsigned reversed(unsigned code, int length) {
     return x;
 }
 
-/* 3.2.2: the code whose symbols have these lengths (0: unused). False if the lengths are more than a
- * binary tree holds; fewer are taken, for a block without distances has such a code. */
+/* 3.2.2: makes the code whose symbols have these lengths (0: unused). Returns false if the
+ * lengths are more than a binary tree holds. Fewer are allowed: a block without distances has
+ * such a code. */
 static bool make_code(Code *c, const uint8_t *length, int n) {
     int room = 1;
     unsigned next[MAX_BITS + 2] = {0};
@@ -76,7 +78,7 @@ static bool make_code(Code *c, const uint8_t *length, int n) {
     return true;
 }
 
-/* The next symbol, or -1 where the bits are no code. */
+/* Takes the next symbol. Returns -1 where the bits are no code. */
 static int take_symbol(Stream *s, const Code *c) {
     const unsigned look = c->fast[s->bits & ((1 << FAST_BITS) - 1)];
     if (look) {
@@ -97,7 +99,7 @@ static int take_symbol(Stream *s, const Code *c) {
     return -1;
 }
 
-/* 3.2.5: literals, and copies of what stands `distance` bytes before. */
+/* 3.2.5: a block is literals, and copies of bytes that stand `distance` before. */
 static bool inflate_block(Stream *s, const Code *literals, const Code *distances) {
     static const uint16_t length_base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
                                              15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
@@ -130,13 +132,13 @@ static bool inflate_block(Stream *s, const Code *literals, const Code *distances
     }
 }
 
-/* 3.2.4: a length, its complement, bytes. */
+/* 3.2.4: a stored block is a length, its complement, and bytes. */
 static bool copy_stored(Stream *s) {
     take(s, s->held % 8);
     fill(s);
     const unsigned n = take(s, 16), complement = take(s, 16);
     if (is_overdrawn(s) || (n ^ complement) != 0xffff) return false;
-    s->at -= (s->held - 8 * s->missing) / 8; /* whole bytes that were held go back */
+    s->at -= (s->held - 8 * s->missing) / 8; /* whole bytes that were fetched go back */
     s->bits = 0;
     s->held = s->missing = 0;
     if (n > s->end - s->at || n > s->out_end - s->out) return false;
@@ -146,7 +148,7 @@ static bool copy_stored(Stream *s) {
     return true;
 }
 
-/* 3.2.7: the lengths of both codes, themselves Huffman-coded with runs. */
+/* 3.2.7: reads the lengths of both codes, which are Huffman-coded with runs themselves. */
 static bool read_codes(Stream *s, Code *literals, Code *distances) {
     static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
                                       11, 4,  12, 3, 13, 2, 14, 1, 15};
@@ -159,7 +161,7 @@ static bool read_codes(Stream *s, Code *literals, Code *distances) {
         fill(s);
         short_length[order[i]] = (uint8_t)take(s, 3);
     }
-    if (!make_code(literals, short_length, 19)) return false; /* its place is free until the end */
+    if (!make_code(literals, short_length, 19)) return false; /* `literals` is free until the end */
     for (int i = 0; i < n;) {
         fill(s);
         const int symbol = take_symbol(s, literals);
@@ -180,7 +182,7 @@ static bool read_codes(Stream *s, Code *literals, Code *distances) {
            make_code(distances, length + n_literals, n_distances);
 }
 
-/* 3.2.6 */
+/* 3.2.6: makes the codes of a block that brings none. */
 static bool fixed_codes(Code *literals, Code *distances) {
     uint8_t length[LITERALS];
     for (int i = 0; i < LITERALS; i++) length[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;

@@ -15,8 +15,8 @@
 
 enum { TEXT = 400, MOST_TRIES = 100 };
 
-/* A lock of the open file where the system has it: one of the process would end when any of its
- * descriptors of the file is closed, and would not keep two threads apart. */
+/* We lock the open file where the system can. A lock of the process would end with any of its
+ * descriptors of the file, and would not keep two threads apart. */
 #ifdef F_OFD_SETLK
 #define SET_LOCK F_OFD_SETLK
 #else
@@ -50,7 +50,8 @@ static void write_holder(int fd) {
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n || fsync(fd) != 0) return;
 }
 
-/* Where nothing can be locked: the process that the file names runs on this machine. */
+/* Tells, where nothing can be locked, whether the process that the file names runs on this
+ * machine. */
 static bool still_runs(const char *holder) {
     char host[128] = "", named[128];
     long pid;
@@ -60,8 +61,8 @@ static bool still_runs(const char *holder) {
            (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
-/* The descriptor is still that of the file under the path: who held the lock may have removed it
- * between our open and our lock. */
+/* Returns true if the descriptor is still that of the file under the path: the last holder may have
+ * removed the file between our open and our lock. */
 static bool still_there(int fd, const char *path) {
     struct stat open_one, named;
     return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&

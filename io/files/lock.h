@@ -11,14 +11,14 @@
 
 typedef struct {
     int descriptor; /* valid if path is not NULL */
-    char *path;     /* of the lock file; owned. NULL: nothing is locked */
+    char *path;     /* path of the lock file; owned; NULL: nothing is locked */
 } Lock;
 
 /* Locks `path`, a file beside what it guards, in a folder that exists, and writes process, machine
- * and time into it. If another process, or another Lock of this one, holds it, ERR_ARG says of
- * `guarded` who is at work there, and since when. A process that was stopped holds it still. On a
- * file system without locks, a running process of this machine that the file names counts as its
- * holder. On failure *out is zeroed. */
+ * and time into it. If another process, or another Lock of this one, holds it, ERR_ARG says who is
+ * at work in `guarded`, and since when. A stopped process still holds its lock. On a file system
+ * without locks, the process that the file names is the holder while it runs on this machine. On
+ * failure *out is zeroed. */
 Status lock_open(Lock *out, const char *path, const char *guarded, Error *err);
 /* Removes the file and gives the lock back. NULL and twice are fine. */
 void lock_close(Lock *lock);

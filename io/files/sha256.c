@@ -6,7 +6,7 @@
 
 enum { BLOCK = 64, ROUNDS = 64, LENGTH_BYTES = 8 };
 
-/* The first 32 bits of the fractions of the cube roots of the first 64 primes (section 4.2.2). */
+/* Fractions of the cube roots of the first 64 primes, 32 bits each (section 4.2.2). */
 static const uint32_t constants[ROUNDS] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -21,7 +21,7 @@ static uint32_t rotate(uint32_t x, int by) {
     return x >> by | x << (32 - by);
 }
 
-/* One block into the state (section 6.2.2). */
+/* Adds one block to the state (section 6.2.2). */
 static void absorb(uint32_t state[8], const uint8_t *block) {
     uint32_t w[ROUNDS], s[8];
     for (int t = 0; t < 16; t++)

@@ -12,12 +12,12 @@
 
 typedef struct {
     char *name;            /* owned */
-    const uint8_t *data;   /* inside the mapping; NULL: compressed */
-    int64_t bytes;         /* of the entry itself, as the directory says */
-    const uint8_t *packed; /* as it lies in the archive */
+    const uint8_t *data;   /* bytes of the entry in the mapping; NULL: they are compressed */
+    int64_t bytes;         /* length of the entry itself, as the directory says */
+    const uint8_t *packed; /* the entry as it lies in the archive */
     int64_t packed_bytes;
     int method;   /* 0: stored, 8: deflated; zip_inflate refuses any other */
-    uint32_t crc; /* of the entry itself */
+    uint32_t crc; /* checksum of the entry itself */
 } ZipEntry;
 
 typedef struct {
@@ -25,27 +25,30 @@ typedef struct {
     int64_t count;
 } Zip;
 
-/* True if the bytes begin like a zip archive. */
+/* Returns true if the bytes begin like a zip archive. */
 bool zip_is(const FileMap *map);
-/* `path` is for messages. On failure *out is zeroed. The mapping must outlive *out. */
+/* Reads the directory and checks every stored entry. `path` is for messages. The mapping must
+ * outlive *out. On failure *out is zeroed. */
 Status zip_open(Zip *out, const FileMap *map, const char *path, Error *err);
 void zip_close(Zip *zip); /* NULL and twice are fine */
-/* The entry of that name, or NULL. */
+/* Returns the entry of that name, or NULL. */
 const ZipEntry *zip_find(const Zip *zip, const char *name);
-/* A deflated entry as fresh memory (free it) of entry->bytes bytes; its length and CRC-32 are
- * checked. `path` is for messages. On failure *out is NULL. */
+/* Inflates a deflated entry into fresh memory (free it) of entry->bytes bytes. Length and CRC-32
+ * are checked. `path` is for messages. On failure *out is NULL. */
 Status zip_inflate(uint8_t **out, const ZipEntry *entry, const char *path, Error *err);
 
-/* CRC-32 of zip and PNG (ISO 3309), continued from `crc` (0 at first). */
-uint32_t crc32_update(uint32_t crc, const uint8_t *data, int64_t bytes);
+/* An entry that was written, for the directory. */
+typedef struct {
+    char *name;            /* owned */
+    int64_t bytes, offset; /* offset of its local header in the archive */
+    uint32_t crc;
+} ZipWritten;
 
 /* An archive being written, entry after entry, into a stream. */
 typedef struct {
     FILE *stream;
     int64_t at; /* bytes written */
-    ZipEntry *entry;
-    uint32_t *crc;
-    int64_t *offset;
+    ZipWritten *entry;
     int64_t count, capacity;
 } ZipWriter;
 

@@ -1,28 +1,13 @@
-/* image.c - which reader a file belongs to, and what all files are checked for. */
+/* image.c - finds the reader of a file, and checks it before that reader runs. */
 #include "io/images/image.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
+#include "io/files/known.h"
 #include "io/images/image_reader.h"
 
 const char image_no_memory[] = "out of memory";
-
-/* Files that are brought as pictures and are none, by their first bytes. */
-static const char *mistaken_for(const Look *f) {
-    if (begins(f, 0, "version https://git-lfs")) return "a pointer of git-lfs: run `git lfs pull`";
-    if (begins(f, 0, "<!DOCTYPE") || begins(f, 0, "<!doctype") || begins(f, 0, "<html") ||
-        begins(f, 0, "<HTML"))
-        return "a web page: its download failed";
-    if (begins(f, 0, "%PDF")) return "a PDF";
-    if (begins(f, 0, "%!PS")) return "PostScript";
-    if (begins(f, 0, "PK\3\4")) return "a zip archive: unpack it";
-    if (begins(f, 0, "\x1f\x8b")) return "a gzip file: unpack it";
-    if (begins(f, 0, "\x93NUMPY")) return "a numpy array";
-    if (f->bytes >= 4 && memcmp(f->data, "\0\5\26\7", 4) == 0)
-        return "a resource fork of macOS (._ files)";
-    return NULL;
-}
 
 static const ImageReader *reader_of(const Look *f) {
     static const char space[] = " \t\r\n\v\f#";
@@ -35,7 +20,7 @@ static const ImageReader *reader_of(const Look *f) {
     return pnm && f->data[2] && strchr(space, f->data[2]) ? &pnm_reader : NULL;
 }
 
-/* Whether nothing but zeros begins it, as where a disk or a copy failed. */
+/* Returns true if a file begins with nothing but zeros, as where a disk or a copy failed. */
 static bool is_zero(const Look *f) {
     for (int64_t i = 0; i < f->bytes && i < 64; i++)
         if (f->data[i]) return false;
@@ -43,24 +28,30 @@ static bool is_zero(const Look *f) {
 }
 
 static Status no_picture(const Look *f, const char *name, Error *err) {
-    const char *what = mistaken_for(f);
-    if (is_zero(f)) what = "zeros from its beginning on: damaged";
-    return fail(err, ERR_FORMAT, "image: %s: %s%s%s", name, what ? "no image but " : "not an image",
-                what ? what : "", what ? "" : ": expected JPEG, PNG, BMP, PNM or GIF");
+    static const char expected[] = "expected JPEG, PNG, BMP, PNM or GIF";
+    const KnownFile *other = known_file(f->data, f->bytes);
+    if (is_zero(f))
+        return fail(err, ERR_FORMAT, "image: %s: holds zeros from its beginning on: damaged", name);
+    if (begins(f, 0, "PK\3\4"))
+        return fail(err, ERR_FORMAT, "image: %s: is a zip archive; %s: unpack it", name, expected);
+    return fail(err, ERR_FORMAT, "image: %s: %s%s; %s%s%s", name, other ? "is " : "not an image",
+                other ? other->is : "", expected, other && other->advice ? ": " : "",
+                other && other->advice ? other->advice : "");
 }
 
-/* The kind of a file that no reader takes, or NULL. Some kinds have no first bytes of their own, or
- * those of TIFF; the name tells them. */
+/* Returns the kind of a file that no reader takes, or NULL. Some kinds have no first bytes of their
+ * own, or those of TIFF: the name tells them. */
 static const PictureKind *unread_kind(const Look *f, const char *name) {
     const PictureKind *content = picture_kind_of_bytes(f->data, f->bytes),
                       *named = picture_kind_of_name(name);
     const bool open = !content || strcmp(content->name, "TIFF") == 0;
-    if (open && named && named->by_name && !mistaken_for(f) && !is_zero(f)) return named;
+    const bool other = known_file(f->data, f->bytes) || begins(f, 0, "PK\3\4") || is_zero(f);
+    if (open && named && named->by_name && !other) return named;
     return content && !content->read ? content : NULL;
 }
 
-/* Checks a file. Returns its reader, or NULL: with a failure in *st, or where f->unread and *kind
- * say what is not read. */
+/* Checks a file. Returns its reader, or NULL: either *st has a failure, or f->unread and *kind say
+ * what is not read. */
 static const ImageReader *open_reader(Look *f, const PictureKind **kind, const char *name,
                                       Status *st, Error *err) {
     const ImageReader *reader = reader_of(f);

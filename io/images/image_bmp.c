@@ -1,22 +1,22 @@
 /* image_bmp.c - Windows and OS/2 bitmaps: palettes, 16 to 32 bits with any masks, run lengths.
  *
- * Headers of 12 bytes (OS/2 1.x), 16 to 64 (OS/2 2.x) and 40, 52, 56, 108, 124 (Windows). An index
- * beyond the palette is black; what run lengths leave out has index 0; alpha is dropped.
+ * Headers have 12 bytes (OS/2 1.x), 16 to 64 (OS/2 2.x) or 40, 52, 56, 108, 124 (Windows). An index
+ * beyond the palette is black; pixels that run lengths leave out have index 0; alpha is dropped.
  */
 #include "io/images/image_reader.h"
 
 enum { FILE_HEADER = 14, COLOURS = 256 };
 enum { PLAIN, RLE8, RLE4, MASKS, JPEG_INSIDE, PNG_INSIDE, ALPHA_MASKS }; /* compression */
 
-/* A header's fields, read afresh by look and decode. */
+/* Fields of a header, which bmp_look and bmp_decode each read afresh. */
 typedef struct {
     int64_t header, pixels_at, palette_at, width, height;
-    int64_t colours;              /* in the palette */
-    int bits, compression, entry; /* entry: bytes of a colour */
+    int64_t colours;              /* colours in the palette */
+    int bits, compression, entry; /* entry: bytes of a colour in the palette */
     bool top_first;
 } Bmp;
 
-/* The n bytes at `at` of the header; 0 where the header is shorter. */
+/* Returns the n bytes at `at` of the header, or 0 where the header is shorter. */
 static uint32_t field(const Look *f, int64_t header, int at, int n) {
     return at + n <= header ? little(f->data + FILE_HEADER + at, n) : 0;
 }
@@ -61,7 +61,7 @@ static const char *unread_coding(const Bmp *b) {
     return b->compression > ALPHA_MASKS ? "BMP of CMYK or an unknown compression" : NULL;
 }
 
-/* Whether depth and compression go together. */
+/* Returns true if depth and compression go together. */
 static bool is_known(const Bmp *b) {
     const int n = b->bits;
     if (b->compression == RLE8) return n == 8;
@@ -124,7 +124,7 @@ static void draw_indices(Image *out, const Look *f, const Bmp *b) {
 
 /* --- run lengths ------------------------------------------------------------------------------ */
 
-/* A pen that moves over the picture; what it would draw outside is lost. */
+/* A pen that moves over the picture. Pixels outside the picture are lost. */
 typedef struct {
     Image *out;
     const Bmp *b;
@@ -138,7 +138,7 @@ static void put_index(Pen *p, int index) {
     p->x++;
 }
 
-/* n indices from packed bytes, or over and over from one byte. */
+/* Puts n indices from packed bytes, or from one byte over and over. */
 static void put_run(Pen *p, const uint8_t *from, int n, bool one_byte) {
     for (int i = 0; i < n; i++) {
         if (p->b->compression == RLE8) put_index(p, from[one_byte ? 0 : i]);
@@ -146,8 +146,9 @@ static void put_run(Pen *p, const uint8_t *from, int n, bool one_byte) {
     }
 }
 
-/* A pair that begins with 0: the end of a row (0) or of the picture (1), a move (2), or n indices
- * that follow. Returns the bytes that it takes; 0: the picture ends; -1: the file does. */
+/* Takes a pair that begins with 0: the end of a row (0) or of the picture (1), a move (2), or n
+ * indices that follow. Returns the bytes that it takes; 0 at the end of the picture; -1 at the end
+ * of the file. */
 static int64_t escape(Pen *p, const uint8_t *at, int64_t left) {
     const int n = at[1];
     if (n == 1) return 0;
@@ -188,7 +189,7 @@ static Fault draw_runs(Image *out, const Look *f, const Bmp *b) {
 
 /* --- 16 to 32 bits ---------------------------------------------------------------------------- */
 
-/* The bits of a pixel that make one colour. */
+/* Bits of a pixel that make one colour. */
 typedef struct {
     uint32_t most; /* the mask, shifted to the right; 0: the colour is not stored */
     int shift;

@@ -23,7 +23,8 @@ int exif_orientation(const uint8_t *tiff, int64_t bytes) {
 }
 
 int exif_orientation_of_file(const uint8_t *data, int64_t bytes) {
-    static const uint8_t before[] = "Exif\0"; /* some writers leave what JPEG has there */
+    static const uint8_t before[] =
+        "Exif\0"; /* some writers keep the bytes that JPEG has before EXIF */
     if (bytes < 12 || memcmp(data, "RIFF", 4) != 0 || memcmp(data + 8, "WEBP", 4) != 0)
         return exif_orientation(data, bytes);
     for (int64_t at = 12; at + 8 <= bytes;) {
@@ -37,8 +38,8 @@ int exif_orientation_of_file(const uint8_t *data, int64_t bytes) {
     return 1;
 }
 
-/* The eight orientations are made of three flips: 5 to 8 swap rows and columns, 2 3 6 7 mirror
- * the result's columns, 3 4 7 8 its rows. */
+/* The eight orientations are made of three flips: 5 to 8 swap rows and columns; 2, 3, 6 and 7
+ * mirror the result's columns; 3, 4, 7 and 8 mirror its rows. */
 Status image_orient(Image *image, int orientation, Error *err) {
     if (orientation < 2 || orientation > 8) return OK;
     const bool swap = orientation >= 5;

@@ -1,8 +1,8 @@
 /* image_gif.c - the first picture of a GIF (CompuServe, GIF89a).
  *
- * As Pillow's convert("RGB") has it: the canvas grows to hold the picture; what the picture leaves
- * has the colour of the transparent index, else of index 0; transparent pixels keep their colour;
- * an index beyond the palette is black; without any palette an index is a grey.
+ * We follow Pillow's convert("RGB"): the canvas grows to hold the picture; its other pixels have the
+ * colour of the transparent index, else of index 0; transparent pixels keep their colour; an index
+ * beyond the palette is black; without any palette an index is a grey.
  */
 #include <stdlib.h>
 
@@ -11,13 +11,13 @@
 enum { SCREEN = 13, DESCRIPTOR = 10, COLOURS = 256 };
 enum { PALETTE_AT, PALETTE_COLOURS, PICTURE_AT, FILL }; /* Look.detail */
 
-/* Past the sub-blocks at `at`, or -1 where the file ends first. */
+/* Returns the place behind the sub-blocks at `at`, or -1 where the file ends first. */
 static int64_t after_blocks(const Look *f, int64_t at) {
     while (at < f->bytes && f->data[at]) at += 1 + f->data[at];
     return at < f->bytes ? at + 1 : -1;
 }
 
-/* Returns how many colours the flags of a screen or picture announce, 0: none. */
+/* Returns how many colours the flags of a screen or picture announce; 0 if there are none. */
 static int palette_colours(int flags) {
     return flags & 0x80 ? 2 << (flags & 7) : 0;
 }
@@ -28,7 +28,8 @@ static void look_picture(Look *f, int64_t at) {
                   bottom = (int64_t)little(p + 3, 2) + little(p + 7, 2);
     if (right > f->width) f->width = right;
     if (bottom > f->height) f->height = bottom;
-    if (little(p + 5, 2) == 0 || little(p + 7, 2) == 0) f->width = 0; /* refused as a size */
+    if (little(p + 5, 2) == 0 || little(p + 7, 2) == 0)
+        f->width = 0; /* an empty picture is refused as a size */
     const int own = palette_colours(p[9]);
     if (own) {
         f->detail[PALETTE_AT] = (uint64_t)at + DESCRIPTOR;
@@ -76,11 +77,11 @@ typedef struct {
     const Look *f;
     int64_t at;    /* next byte */
     int left;      /* bytes of the current sub-block */
-    uint32_t bits; /* not yet taken, lowest first */
+    uint32_t bits; /* bits not yet taken, lowest first */
     int count;
 } Bits;
 
-/* The next code of `size` bits, or -1 at the end. */
+/* Returns the next code of `size` bits, or -1 at the end. */
 static int next_code(Bits *b, int size) {
     while (b->count < size) {
         if (b->left == 0) {
@@ -148,7 +149,7 @@ static int64_t inflate_lzw(uint8_t *out, int64_t n, Bits *bits, int least, Strin
 
 /* --- pixels ----------------------------------------------------------------------------------- */
 
-/* The row of the picture that is stored as the i-th of `height`. */
+/* Returns the row of the picture that is stored as the i-th of `height`. */
 static int interlaced_row(int i, int height) {
     static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2};
     for (int pass = 0; pass < 4; pass++) {

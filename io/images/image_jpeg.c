@@ -7,12 +7,12 @@ enum { DRI = 0xdd, APP0 = 0xe0, APP1 = 0xe1, APP14 = 0xee, COM = 0xfe, TEM = 0x0
 /* --- segments --------------------------------------------------------------------------------- */
 
 typedef struct {
-    int marker;     /* EOI: the last one */
-    int64_t at, n;  /* from the segment's length on; of SOS with the entropy-coded data */
-    int64_t header; /* bytes of that before entropy-coded data */
+    int marker;     /* EOI for the last segment */
+    int64_t at, n;  /* bytes from the segment's length on; SOS includes the entropy-coded data */
+    int64_t header; /* bytes before the entropy-coded data */
 } Segment;
 
-static bool is_frame(int marker) { /* SOF0 .. SOF15 without DHT, JPG and DAC */
+static bool is_frame(int marker) { /* SOF0 .. SOF15, but for DHT, JPG and DAC */
     return marker >= SOF0 && marker <= SOF15 && marker != DHT && marker != 0xc8 && marker != 0xcc;
 }
 
@@ -20,7 +20,7 @@ static bool has_segment(int marker) {
     return marker >= SOF0 && marker != SOI && !(marker >= RST0 && marker <= RST7);
 }
 
-/* The marker that ends the entropy-coded data at `at`; f->bytes if none does. */
+/* Returns the place of the marker that ends the entropy-coded data at `at`, or f->bytes. */
 static int64_t after_scan(const Look *f, int64_t at) {
     for (; at + 1 < f->bytes; at++) {
         const uint8_t *p = memchr(f->data + at, 0xff, (size_t)(f->bytes - at - 1));
@@ -48,8 +48,8 @@ static bool next_segment(Segment *s, const Look *f, int64_t *at) {
     return true;
 }
 
-/* True if the n bytes of a DHT segment are whole Huffman tables of at most 256 codes: the decoder
- * trusts the counts (stb_image 2.27 writes past its tables otherwise). */
+/* Returns true if the n bytes of a DHT segment are whole Huffman tables of at most 256 codes. The
+ * decoder trusts the counts: stb_image 2.27 writes past its tables otherwise. */
 static bool are_huffman_tables(const uint8_t *at, int64_t n) {
     enum { HEAD = 17, CODES = 256 };
     while (n > 0) {
@@ -64,8 +64,8 @@ static bool are_huffman_tables(const uint8_t *at, int64_t n) {
 
 /* --- which tables there are ------------------------------------------------------------------- */
 
-/* The Huffman tables of T.81, K.3.3, as a DHT segment from its length on. Frames of Motion JPEG, as
- * cameras send and store them, leave them out. */
+/* Huffman tables of T.81, K.3.3, as a DHT segment from its length on. Cameras that send Motion JPEG
+ * leave them out of their frames. */
 /* clang-format off */
 static const uint8_t standard_tables[] = {
     0x01, 0xa2, /* 418 bytes, these two included */
@@ -127,8 +127,8 @@ static void note_tables(Tables *t, int marker, const uint8_t *at, int64_t n) {
     }
 }
 
-/* Returns what is wrong if a scan needs a table that the file has not brought: the decoder would take
- * one of zeros. */
+/* Returns a fault if a scan needs a table that the file has not brought: the decoder would take one
+ * of zeros. */
 static Fault look_scan(const Tables *t, const uint8_t *p, int64_t n) {
     const int count = n >= 6 ? p[2] : 0;
     if (count < 1 || n < 6 + 2 * count) return "its scan header is too short: damaged";
@@ -150,7 +150,7 @@ static Fault look_scan(const Tables *t, const uint8_t *p, int64_t n) {
 
 /* --- what the header says --------------------------------------------------------------------- */
 
-enum { JFIF = 1, ADOBE = 2 }; /* Look.detail[0]: which application segments there are */
+enum { JFIF = 1, ADOBE = 2 }; /* bits of Look.detail[0]: application segments that there are */
 
 static const char *unread_coding(int marker) {
     if (marker <= 0xc2) return NULL;
@@ -159,7 +159,7 @@ static const char *unread_coding(int marker) {
     return marker < 0xc8 || marker > 0xcb ? "hierarchical JPEG" : "lossless arithmetic-coded JPEG";
 }
 
-/* Sampling factors that do not divide the largest ones. */
+/* Returns true if a sampling factor does not divide the largest one. */
 static bool is_fractional(const uint8_t *component, int count) {
     int h = 1, v = 1;
     for (int k = 0; k < count; k++) {
@@ -243,7 +243,7 @@ static void jpeg_look(Look *f) {
 
 /* --- decoding --------------------------------------------------------------------------------- */
 
-/* libjpeg's choice: JFIF and Adobe's segment say, else the components' names. */
+/* Returns libjpeg's choice: JFIF's and Adobe's segments decide, else the components' names. */
 static JpegColour colour_of(const Look *f) {
     const int transform = (int)f->detail[3];
     const bool adobe = f->detail[0] & ADOBE;

@@ -1,15 +1,15 @@
-/* image_jpeg.h - what the two files of the JPEG reader share. */
+/* image_jpeg.h - planes and colours, which the two files of the JPEG reader share. */
 #ifndef TURTLE_IO_IMAGES_IMAGE_JPEG_H
 #define TURTLE_IO_IMAGES_IMAGE_JPEG_H
 
 #include "io/images/image_reader.h"
-#include "io/files/stb.h"
+#include "io/images/stb.h"
 
-/* How the components of a JPEG make colours. */
+/* Colours that the components of a JPEG make. */
 typedef enum { JPEG_GREY, JPEG_RGB, JPEG_YCC, JPEG_CMYK, JPEG_YCCK } JpegColour;
 
-/* Fills in the pixels of `out` from the planes, scaled up and converted as libjpeg's default does, CMYK to
- * RGB as Pillow does. */
+/* Fills in the pixels of `out` from the planes, scaled up and converted as libjpeg does by default.
+ * CMYK becomes RGB as in Pillow. */
 Fault jpeg_pixels(Image *out, const StbPlane *planes, JpegColour colour);
 
 #endif

@@ -22,7 +22,7 @@ static void repeat_row(uint8_t *out, const uint8_t *in, int width, int across) {
         for (int i = 0; i < across; i++) out[x * across + i] = in[x];
 }
 
-/* 2:1 across alone. */
+/* Doubles the width of a row. */
 static void widen_row(uint8_t *out, const uint8_t *in, int width) {
     const int last = width - 1;
     out[0] = in[0];
@@ -35,12 +35,13 @@ static void widen_row(uint8_t *out, const uint8_t *in, int width) {
     out[2 * last + 1] = in[last];
 }
 
-/* 2:1 down alone: the nearer row counts thrice. */
+/* Mixes two rows for a picture of twice the height: the nearer row counts thrice. */
 static void mix_rows(uint8_t *out, const uint8_t *near, const uint8_t *far, int width, int bias) {
     for (int x = 0; x < width; x++) out[x] = (uint8_t)((3 * near[x] + far[x] + bias) >> 2);
 }
 
-/* 2:1 in both directions; sum (width) holds the rows mixed 3 to 1. */
+/* Mixes two rows for a picture of twice the size in both directions. sum (width) holds the rows
+ * mixed 3 to 1. */
 static void mix_and_widen(uint8_t *out, uint16_t *sum, const uint8_t *near, const uint8_t *far,
                           int width) {
     const int last = width - 1;
@@ -55,9 +56,9 @@ static void mix_and_widen(uint8_t *out, uint16_t *sum, const uint8_t *near, cons
     out[2 * last + 1] = (uint8_t)((4 * sum[last] + 7) >> 4);
 }
 
-/* Row y of the picture in one component: in place, or scaled up into `out`. */
+/* Returns row y of the picture in one component: in place, or scaled up into `out`. */
 static const uint8_t *scaled_row(const StbPlane *p, int y, uint8_t *out, uint16_t *sum) {
-    const bool upper = y % 2 == 0; /* of the two rows that a sample covers at 2:1 */
+    const bool upper = y % 2 == 0; /* the upper of the two rows that a sample covers at 2:1 */
     const int own = y / p->down, other = upper ? own - 1 : own + 1;
     const uint8_t *near = row_of(p, own);
     if (p->across == 1 && p->down == 1) return near;
@@ -76,15 +77,15 @@ static uint8_t clamp(int x) {
     return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
 }
 
-/* JFIF's equations in 16 bits of fraction, rounded as libjpeg rounds them: what each chroma adds.
- * From tables a pixel takes 1.5 ns, by multiplication 3 (1600 columns, Xeon, SSE2). */
+/* What each chroma adds by JFIF's equations in 16 bits of fraction, rounded as libjpeg rounds them.
+ * A pixel takes 1.5 ns from tables, 3 ns by multiplication (1600 columns, Xeon, SSE2). */
 typedef struct {
     int red[256], blue[256];
     int green_b[256], green_r[256]; /* times 2^16 */
 } Chroma;
 
 static void chroma_tables(Chroma *t) {
-    enum { ABOVE = 256 }; /* keeps what is shifted positive */
+    enum { ABOVE = 256 }; /* keeps the shifted number positive */
     for (int i = 0; i < 256; i++) {
         const int x = i - 128;
         t->red[i] = ((91881 * x + 32768 + (ABOVE << 16)) >> 16) - ABOVE;
@@ -103,14 +104,14 @@ static void ycc_row(uint8_t *restrict rgb, const uint8_t *const in[4], int width
     }
 }
 
-/* a b / 255, rounded, as Pillow has it. */
+/* Returns a b / 255, rounded as Pillow does. */
 static int product(int a, int b) {
     const int x = a * b + 128;
     return ((x >> 8) + x) >> 8;
 }
 
-/* Ink taken off white paper. Values are stored as 255 - ink, with an Adobe segment or without one:
- * Pillow reads all CMYK so. rgb holds what is stored for C, M and Y. */
+/* Takes the ink off white paper. Values are stored as 255 - ink, with an Adobe segment or without
+ * one: Pillow reads all CMYK so. `rgb` holds the stored C, M and Y. */
 static void cmyk_row(uint8_t *rgb, const uint8_t *black, int width) {
     for (int x = 0; x < width; x++)
         for (int c = 0; c < 3; c++)

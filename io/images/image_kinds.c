@@ -1,4 +1,4 @@
-/* image_kinds.c - the table of kinds of pictures, and how they are recognised. */
+/* image_kinds.c - the table of kinds of pictures, and how to recognise them. */
 #include "io/images/image_kinds.h"
 
 #include <stdio.h>
@@ -90,7 +90,7 @@ static const Sign signs[] = {
     SIGN(6, "HEAPCCDR", RAW),
     SIGN(0, "II*\0", TIFF),
     SIGN(0, "MM\0*", TIFF),
-    SIGN(0, "II+\0", TIFF), /* of more than 4 GiB */
+    SIGN(0, "II+\0", TIFF), /* BigTIFF, for more than 4 GiB */
     SIGN(0, "MM\0+", TIFF),
     SIGN(4, "ftypavi", AVIF), /* avif, avis */
     SIGN(4, "ftyphe", HEIC),  /* heic heix heim heis hevc hevx */
@@ -120,7 +120,8 @@ static const Sign signs[] = {
     SIGN(128, "DICM", DICOM),
 };
 
-/* "P6" and white space or a comment; a text that begins with P1 alone is none. */
+/* Returns the kind of "P6" with white space or a comment behind it, or NULL: a text that begins
+ * with P1 alone is none. */
 static const PictureKind *pnm_or_none(const uint8_t *p) {
     const bool header = p[2] == '#' || p[2] == ' ' || (p[2] >= '\t' && p[2] <= '\r');
     if (p[0] != 'P' || !header) return NULL;
@@ -128,11 +129,12 @@ static const PictureKind *pnm_or_none(const uint8_t *p) {
     return p[1] == 'F' || p[1] == 'f' ? &kinds[PFM] : NULL;
 }
 
-/* An <svg element near the beginning, behind declarations and comments. */
+/* Returns true if an <svg element stands near the beginning, behind declarations and comments. */
 static bool is_svg(const uint8_t *data, int64_t bytes) {
     const int64_t near = bytes < 4096 ? bytes : 4096;
     int64_t first = 0;
-    while (first < near && (data[first] <= ' ' || data[first] >= 0x80)) first++; /* and a BOM */
+    while (first < near && (data[first] <= ' ' || data[first] >= 0x80))
+        first++; /* a byte order mark too */
     if (first == near || data[first] != '<') return false;
     for (int64_t i = first; i + 4 < near; i++)
         if (memcmp(data + i, "<svg", 4) == 0) return true;
@@ -153,7 +155,7 @@ const PictureKind *picture_kind_of_bytes(const uint8_t *data, int64_t bytes) {
 
 /* --- what to do ------------------------------------------------------------------------------- */
 
-/* The folder as a shell takes it: in quotes where it holds more than plain characters. */
+/* Writes the folder as a shell takes it: in quotes where it holds more than plain characters. */
 static void quoted(char *out, size_t bytes, const char *folder) {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+,:@%=-";
@@ -166,7 +168,7 @@ static void quoted(char *out, size_t bytes, const char *folder) {
     else snprintf(out, bytes, "'%s'", folder);
 }
 
-/* The -iname of find for one ending of `length` bytes. */
+/* Adds the -iname of find for one ending of `length` bytes. */
 static void add_pattern(char *text, size_t bytes, const char *ending, size_t length) {
     const size_t at = strlen(text);
     snprintf(text + at, bytes - at, "%s-iname '*.%.*s'", at ? " -o " : "", (int)length, ending);

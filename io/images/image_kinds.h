@@ -1,4 +1,4 @@
-/* image_kinds.h - the kinds of pictures that folders hold: which are read, and what to do with the others.
+/* image_kinds.h - kinds of pictures that folders hold; some are read, others have to be converted.
  *
  * One table row per kind serves the listing of folders (by name), the decoder (by content) and the
  * children of --decoder (by what other programs call the kind).
@@ -11,13 +11,14 @@
 #include <stdint.h>
 
 typedef struct {
-    const char *name;       /* as a message shows it: "WebP" */
+    const char *name;       /* name in messages: "WebP" */
     const char *extensions; /* lower case, between single blanks: "tif tiff" */
-    bool read;              /* whether image_decode() reads it */
-    bool film;              /* many pictures in a file: frames have to be chosen */
-    bool by_name;           /* first bytes do not show it, or show a TIFF: its name tells */
-    const char *magick;     /* ImageMagick's name of the format, or NULL: not by that program */
-    const char *ffmpeg; /* ffmpeg's name of the decoder, "mov": of the demuxer; or NULL likewise */
+    bool read;              /* image_decode() reads it */
+    bool film;              /* a film: many pictures in a file, so that frames have to be chosen */
+    bool by_name;       /* first bytes do not show the kind, or show a TIFF: the name tells it */
+    const char *magick; /* ImageMagick's name of the format; NULL: it does not read the kind */
+    const char *
+        ffmpeg; /* ffmpeg's name of the decoder, or of the demuxer for "mov"; NULL: it does not read the kind */
 } PictureKind;
 
 /* Returns the kind that the ending of a file's name stands for, in any case, or NULL. */

@@ -2,13 +2,14 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "io/files/crc32.h"
 #include "io/images/image_reader.h"
-#include "io/files/stb.h"
-#include "io/files/zip.h"
+#include "io/images/stb.h"
 
 enum { SIGNATURE = 8, AROUND = 12, HEADER = 13, PALETTE = 256 };
 
-/* A chunk: its name and data behind `at`, n bytes of data. Returns false where the file ends. */
+/* Takes the next chunk: its name and n bytes of data stand at *chunk. Returns false where the file
+ * ends. */
 static bool next_chunk(const Look *f, int64_t *at, const uint8_t **chunk, int64_t *n) {
     if (f->bytes - *at < AROUND) return false;
     *n = big(f->data + *at, 4);
@@ -33,7 +34,8 @@ static void look_header(Look *f, const uint8_t *header, int64_t n) {
         return;
     }
     const int depth = header[8], type = header[9];
-    const bool packed = depth == 1 || depth == 2 || depth == 4; /* grey and palettes only */
+    const bool packed =
+        depth == 1 || depth == 2 || depth == 4; /* only grey and palettes may be packed */
     f->width = big(header, 4);
     f->height = big(header + 4, 4);
     f->detail[0] = (uint64_t)depth;
@@ -91,9 +93,9 @@ static void put_chunk(uint8_t **to, const char *name, const uint8_t *data, int64
     *to += 4;
 }
 
-/* The file as stb_image should see it: what it draws wrong or trips over is taken out. A palette is
- * filled up with black, for stb_image takes what lies in memory for the colours that are missing.
- * Alpha is dropped, so transparency (tRNS) is too. Returns the bytes. */
+/* Writes the file as stb_image should see it: chunks that it draws wrong or trips over are taken
+ * out. A palette is filled up with black, for stb_image would take missing colours from
+ * uninitialised memory. Alpha is dropped, so transparency (tRNS) is too. Returns the length. */
 static int64_t rewrite(uint8_t *to, const Look *f) {
     const uint8_t *first = to, *chunk;
     uint8_t palette[3 * PALETTE] = {0};
@@ -115,8 +117,9 @@ static int64_t rewrite(uint8_t *to, const Look *f) {
     return to - first;
 }
 
-/* Rows that inflate to more than the header says are not inflated to the end: twice the size is
- * room for the seven passes of an interlaced file and for stb_image's growing buffers. */
+/* Returns the largest block that stb_image may take, so that rows that inflate to more than the
+ * header says are not inflated to the end. Twice the size is room for the seven passes of an
+ * interlaced file and for growing buffers. */
 static int64_t most_memory(const Look *f) {
     enum { ROOM = 1 << 16 };
     const int64_t bits = (int64_t)f->detail[0] * channels((int)f->detail[1]),

@@ -1,11 +1,15 @@
 /* image_pnm.c - portable anymaps: P1 to P6 and P7 (PAM), text and binary, any maximum.
  *
- * A sample v of maximum m is the byte 255 v / m, rounded. A binary sample above the maximum is white,
- * as Pillow has it; a text sample above it is refused.
+ * A sample v of maximum m becomes the byte 255 v / m, rounded. A binary sample above the maximum is
+ * white, as in Pillow; a text sample above it is refused.
  */
 #include "io/images/image_reader.h"
 
-enum { DATA_AT, MOST, CHANNELS }; /* Look.detail: where samples begin, the maximum, per pixel */
+enum {
+    DATA_AT,
+    MOST,
+    CHANNELS
+}; /* Look.detail: place of the samples, their maximum, samples of a pixel */
 
 static bool is_space(int c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -15,8 +19,8 @@ static void skip_line(const Look *f, int64_t *at) {
     while (*at < f->bytes && f->data[*at] != '\n' && f->data[*at] != '\r') ++*at;
 }
 
-/* A whole number behind white space and comments; -1 if there is none. Beyond 2^24 only
- * its first digits count: it is refused. */
+/* Takes a whole number behind white space and comments. Returns -1 if there is none. A number
+ * beyond 2^24, which is refused later, loses its last digits. */
 static int64_t number(const Look *f, int64_t *at) {
     for (; *at < f->bytes; ++*at) {
         if (f->data[*at] == '#') skip_line(f, at);
@@ -28,7 +32,7 @@ static int64_t number(const Look *f, int64_t *at) {
     return x;
 }
 
-/* The lines "WIDTH 12" of a PAM up to ENDHDR. */
+/* Takes the lines "WIDTH 12" of a PAM up to ENDHDR. */
 static void look_pam(Look *f, int64_t *at) {
     static const char *const names[] = {"WIDTH", "HEIGHT", "DEPTH", "MAXVAL"};
     int64_t value[4] = {-1, -1, -1, -1};
@@ -58,7 +62,7 @@ static bool is_bitmap(const Look *f) {
     return f->data[1] == '1' || f->data[1] == '4';
 }
 
-/* The least number of bytes that the samples can take. */
+/* Returns the least number of bytes that the samples can take. */
 static int64_t least_bytes(const Look *f) {
     const int64_t samples = f->width * f->height * (int64_t)f->detail[CHANNELS];
     if (f->data[1] == '4') return (f->width + 7) / 8 * f->height;
@@ -78,7 +82,7 @@ static void pnm_look(Look *f) {
         f->detail[MOST] = most > 0 ? (uint64_t)most : 0;
         f->detail[CHANNELS] = kind == '3' || kind == '6' ? 3 : 1;
     }
-    f->detail[DATA_AT] = (uint64_t)at + 1; /* behind one white space */
+    f->detail[DATA_AT] = (uint64_t)at + 1; /* samples begin behind one white space */
     if (f->width < 1 || f->height < 1 || f->detail[CHANNELS] < 1)
         f->fault = "its header is not one of a PNM: damaged";
     else if (f->detail[MOST] < 1 || f->detail[MOST] > 65535)
@@ -97,7 +101,7 @@ typedef struct {
     Fault fault;
 } Samples;
 
-/* One digit of a P1, whose digits need no white space between them. */
+/* Takes one digit of a P1, whose digits need no white space between them. */
 static int bit_of_text(Samples *s) {
     const Look *f = s->f;
     for (; s->at < f->bytes && f->data[s->at] != '0' && f->data[s->at] != '1'; s->at++) {
@@ -110,7 +114,7 @@ static int bit_of_text(Samples *s) {
     return 0;
 }
 
-/* The next sample as a byte. */
+/* Returns the next sample as a byte. */
 static uint8_t next_sample(Samples *s) {
     int64_t v;
     if (s->text) {

@@ -1,8 +1,8 @@
-/* resize.c - Pillow's bicubic and bilinear resize in fixed point (Pillow, src/libImaging/Resample.c, for the
- * arithmetic; torchvision, transforms/functional.py, for sizes and crop).
+/* resize.c - Pillow's bicubic and bilinear resize in fixed point. The arithmetic is that of Pillow,
+ * src/libImaging/Resample.c; sizes and crop are those of torchvision, transforms/functional.py.
  *
- * Cost     across: crop x rows x taps x 3 products, rows being the input rows that the crop needs;
- *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more; of bilinear half.
+ * Cost     across: crop x rows x taps x 3 products, where the crop needs `rows` input rows;
+ *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more; bilinear takes half.
  * Mapping  across: a pixel's taps are summed with its three channels side by side. down: whole rows
  *          of the crop, so that a vector holds neighbouring bytes.
  * History  v1: the channels of a pixel as three scalars: 620 images/s with decoding (500 x 375 to
@@ -17,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRECISION = 32 - 8 - 2 }; /* bits behind the point: 8 for a byte, 2 for overshoot */
+enum { PRECISION = 32 - 8 - 2 }; /* bits behind the point: a byte takes 8 of 32, overshoot 2 */
 
 /* --- which input pixels, with which weights --------------------------------------------------- */
 
 /* The taps of one axis for outputs first .. first+count. */
 typedef struct {
-    int32_t *weight; /* (count, taps) fixed point; zeros behind an output's last tap */
+    int32_t *weight; /* (count, taps) in fixed point; zeros behind an output's last tap */
     int *from;       /* (count) first input of each output */
     int *used;       /* (count) taps of each output */
     int taps;        /* room per output */
@@ -43,7 +43,7 @@ static double triangle(double x) {
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* Half the width of a filter, in output pixels. */
+/* Returns half the width of a filter, in output pixels. */
 static double reach(ResizeFilter filter) {
     return filter == RESIZE_BILINEAR ? 1.0 : 2.0;
 }
@@ -93,7 +93,7 @@ static inline uint8_t to_byte(int32_t sum) {
 typedef int32_t Pixel __attribute__((vector_size(16))); /* r, g, b and the neighbour's r */
 typedef uint32_t PixelBits __attribute__((vector_size(16)));
 
-/* One line: out (count,3) from line (in,3), behind which one more byte may be read. */
+/* Makes one line: out (count,3) from line (in,3), behind which one more byte may be read. */
 INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
     const int32_t half = 1 << (PRECISION - 1);
     const PixelBits shift = {0, 8, 16, 24}; /* little-endian; the test of pixels would tell */
@@ -111,7 +111,7 @@ INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int co
     }
 }
 
-/* One output row of `bytes` bytes from `used` input rows. */
+/* Makes one output row of `bytes` bytes from `used` input rows. */
 INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
                       int used) {
     enum { RUN = 192 };
@@ -127,7 +127,8 @@ INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const in
     }
 }
 
-/* The same arithmetic for any processor of the family, and where it has them for AVX2's vectors. */
+/* Both passes, compiled for any processor of the family, or for AVX2's vectors where it has them.
+ * The arithmetic is the same. */
 typedef struct {
     void (*across)(uint8_t *out, const uint8_t *line, const Taps *t, int count);
     void (*down)(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used);
@@ -163,14 +164,15 @@ static Passes passes(void) {
 
 /* --- sizes and crop --------------------------------------------------------------------------- */
 
-/* Half of size - crop: rounded down, or to the even one as Python's round does. */
+/* Returns half of size - crop, rounded down, or to the even number as Python's round does. */
 static int crop_offset(int size, int crop, bool crop_down) {
     const int twice = size - crop, down = twice / 2;
     if (twice % 2 == 0 || crop_down) return down;
     return down % 2 == 0 ? down : down + 1;
 }
 
-/* One axis of the crop: outputs first .. first+count of `size` go to `place` of the crop. */
+/* One axis of the crop: outputs first .. first+count of `size` outputs go to `place` of the
+ * crop. */
 typedef struct {
     int in, size, first, count, place;
     ResizeFilter filter;
@@ -180,7 +182,7 @@ static Axis axis_of(int in, int size, const ResizeRule *rule) {
     const int crop = rule->crop;
     if (size >= crop)
         return (Axis){in, size, crop_offset(size, crop, rule->crop_down), crop, 0, rule->filter};
-    /* padded: the left pad is the smaller */
+    /* the crop is padded, and the left pad is the smaller one */
     return (Axis){in, size, 0, size, (crop - size) / 2, rule->filter};
 }
 
@@ -221,8 +223,8 @@ void resizer_free(Resizer *r) {
     *r = (Resizer){0};
 }
 
-/* The rows lowest .. end of the input, across; (rows, count, 3). A pass that changes no size is
- * left out, as Pillow does. `padded` holds one line and a byte. */
+/* Resizes rows lowest .. end of the input across, into (rows, count, 3). Without a change of size
+ * it copies, as Pillow does. `padded` holds one line and a byte. */
 static void across(uint8_t *to, const Image *in, const Axis *x, const Taps *taps, int lowest,
                    int end, uint8_t *padded, Passes pass) {
     const size_t bytes = 3 * (size_t)in->width;
@@ -232,7 +234,8 @@ static void across(uint8_t *to, const Image *in, const Axis *x, const Taps *taps
             memcpy(to, line + 3 * (int64_t)x->first, 3 * (size_t)x->count);
             continue;
         }
-        if (y == in->height - 1) line = memcpy(padded, line, bytes); /* the byte behind is ours */
+        if (y == in->height - 1)
+            line = memcpy(padded, line, bytes); /* the byte behind the line is ours */
         pass.across(to, line, taps, x->count);
     }
 }

@@ -27,20 +27,20 @@ typedef struct {
 
 typedef enum { RESIZE_BICUBIC, RESIZE_BILINEAR } ResizeFilter;
 
-/* How a picture becomes the square that an encoder sees. */
+/* The rule by which a picture becomes the square that an encoder sees. */
 typedef struct {
-    int resize;  /* the short side is scaled to it, the long one in proportion, truncated */
-    int crop;    /* side of the square in the middle; what it has beyond the picture is black */
+    int resize;  /* size of the short side; the long one follows in proportion, truncated */
+    int crop;    /* side of the square in the middle, black beyond the picture */
     bool squash; /* both sides are scaled to `resize` */
-    /* Where the crop begins if an odd number of pixels is cut off: at their half rounded down
-     * (Hugging Face's processors), else to the even one (torchvision). */
+    /* Place of the crop if an odd number of pixels is cut off: half of them, rounded down (Hugging
+     * Face's processors), else to the even number (torchvision). */
     bool crop_down;
     ResizeFilter filter;
 } ResizeRule;
 
-/* Writes out (crop,crop,3) as the rule says. */
+/* Writes out (crop,crop,3) as the rule says. ERR_ARG if a size is not positive or too long. */
 Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err);
-/* The published rule: bicubic, short side, torchvision's crop. */
+/* Writes out (crop,crop,3) by the published rule: bicubic, short side, torchvision's crop. */
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
 void resizer_free(Resizer *r); /* NULL and twice are fine */
 

@@ -1,9 +1,9 @@
 /* stb.c - the implementation of stb_image, compiled once, and its JPEG decoder opened up.
  *
  * Memory is zeroed: version 2.27 decodes with whatever lay in the tables that a damaged JPEG refers
- * to but never defines. Assertions are off: bytes from outside must not abort the program; what they
- * would have found is refused before or, by zeroed tables, harmless (fuzzed under the sanitizers:
- * tests/cpu/io/image_test.c, tests/support/fuzz.c). */
+ * to but never defines. Assertions are off: bytes from outside must not abort the program. A fault
+ * that they would find is refused before, or made harmless by zeroed tables; fuzzing under the
+ * sanitizers shows it (tests/cpu/io/image_test.c, tests/support/fuzz.c). */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static void *reallocate(void *memory, size_t bytes);
 #define STBI_FREE(memory) free(memory)
 #define STBI_ASSERT(x) ((void)0)
 #define STBI_MAX_DIMENSIONS 65500 /* IMAGE_MAX_SIDE */
-#include "io/files/stb.h"
+#include "io/images/stb.h"
 
 static void *allocate(size_t bytes) {
     return bytes <= most_memory ? calloc(1, bytes) : NULL;
@@ -50,8 +50,8 @@ StbJpeg *stb_jpeg_open(void) {
     return j;
 }
 
-/* After its last restart interval stb_image leaves the scan without a word where the next restart
- * marker is missing; what it left then holds restart markers. */
+/* Returns true if stb_image read the whole scan. After the last restart interval it leaves silently
+ * where the next restart marker is missing; then restart markers are left over. */
 static bool is_all_read(const StbJpeg *j) {
     const stbi_uc *p = j->bytes.img_buffer, *end = j->bytes.img_buffer_end;
     while (p + 1 < end && (p = memchr(p, 0xff, (size_t)(end - p - 1))) != NULL) {
@@ -64,13 +64,15 @@ static bool is_all_read(const StbJpeg *j) {
 static int invent(void *context, char *to, int n) {
     StbJpeg *j = context;
     j->invented += n;
-    j->bytes.img_buffer_original = j->bytes.img_buffer; /* what was read is counted from there */
+    j->bytes.img_buffer_original =
+        j->bytes.img_buffer; /* bytes that were read are counted from here */
     memset(to, 0, (size_t)n);
     return n;
 }
 
-/* stb_image decodes zeros where a scan ends early. It may want the last bits of a picture so, but not
- * more; bits that it fetched and did not take are no matter. */
+/* Returns true if the scan had enough bits. stb_image decodes zeros where a scan ends early: the
+ * last bits of a picture may be such zeros, but not more. Bits that it fetched and did not take do
+ * not count. */
 static bool is_enough(const StbJpeg *j) {
     enum { LAST_BITS = 64 };
     const int64_t left = j->invented ? j->bytes.img_buffer_end - j->bytes.img_buffer : 0;

@@ -5,42 +5,42 @@
  * names that rebuild tensors and containers and one of names that hold a training's settings, which
  * are passed over; any other global or opcode is refused by name.
  */
-#ifndef TURTLE_IO_ARRAYS_PICKLE_H
-#define TURTLE_IO_ARRAYS_PICKLE_H
+#ifndef TURTLE_IO_PICKLE_PICKLE_H
+#define TURTLE_IO_PICKLE_PICKLE_H
 
 #include "io/dtype.h"
 #include "io/status.h"
 
 typedef enum {
     VALUE_NONE,
-    VALUE_INT, /* bools too; beyond int64: VALUE_NONE */
+    VALUE_INT, /* also a bool; a number beyond int64 is VALUE_NONE */
     VALUE_REAL,
-    VALUE_TEXT,   /* str and bytes */
-    VALUE_LIST,   /* tuples and sets too */
-    VALUE_DICT,   /* items: key, value, key, value, ... */
-    VALUE_OBJECT, /* an instance of a TorchScript class: items like a dict's */
+    VALUE_TEXT,   /* a str or bytes */
+    VALUE_LIST,   /* also a tuple or a set */
+    VALUE_DICT,   /* its items are key, value, key, value, ... */
+    VALUE_OBJECT, /* an instance of a TorchScript class; its items are like a dictionary's */
     VALUE_GLOBAL,
     VALUE_STORAGE,
     VALUE_TENSOR,
-    VALUE_ARRAY,   /* of numpy, in C order; at NULL: its state never came */
-    VALUE_DTYPE,   /* of numpy: the type and `swapped` of as.array */
-    VALUE_IGNORED, /* an object of a known class that holds no tensors for us; what is put into it is
-                      dropped */
+    VALUE_ARRAY, /* an array of numpy in C order; `at` is NULL if its state never came */
+    VALUE_DTYPE, /* a type of numpy: `type` and `swapped` of as.array */
+    VALUE_IGNORED, /* an object of a known class that holds no tensors for us; items put into it are dropped */
 } ValueKind;
 
 typedef struct Value Value;
+struct Global;
 
 enum { PICKLE_MAX_AXES = 8 };
 
 struct Value {
     ValueKind kind;
-    bool open; /* being walked: a second visit is a cycle */
+    bool open; /* the value is being walked: a second visit is a cycle */
     union {
         int64_t integer;
         double real;
-        int global; /* index of the list of known globals */
+        const struct Global *global;
         struct {
-            const char *at; /* not terminated; inside the pickle */
+            const char *at; /* text inside the pickle, without a zero byte */
             int64_t bytes;
         } text;
         struct {
@@ -49,34 +49,34 @@ struct Value {
         } items;
         struct {
             DType type;
-            const Value *key;     /* text */
-            int64_t first, count; /* elements of it that are meant; all from 0 but in old views */
+            const Value *key;     /* its name, a text */
+            int64_t first, count; /* elements that are meant; all from 0 on but in old views */
         } storage;
         struct {
             const Value *storage;
-            int64_t offset; /* elements */
+            int64_t offset; /* in elements */
             int axes;
             int64_t shape[PICKLE_MAX_AXES], stride[PICKLE_MAX_AXES];
         } tensor;
         struct {
             DType type;
-            bool swapped; /* big-endian */
+            bool swapped; /* the bytes are big-endian */
             int axes;
             int64_t shape[PICKLE_MAX_AXES];
-            const char *at; /* exactly the bytes that the shape needs; inside the pickle */
+            const char *at; /* exactly the bytes that the shape needs, inside the pickle */
         } array;
     } as;
 };
 
-/* All values of a file live and die together. */
+/* Memory of values: all values of a file live and die together. */
 typedef struct PickleBlock PickleBlock;
 typedef struct {
     PickleBlock *blocks;
 } PickleArena;
 void pickle_free(PickleArena *arena); /* NULL and twice are fine */
 
-/* Reads one pickle from the first `bytes` bytes of `data`. *used receives its length; pickles may
- * follow one another. `path` is for messages. The bytes must outlive the values. */
+/* Reads one pickle from the first `bytes` bytes of `data`. *used receives its length, for pickles
+ * may follow one another. `path` is for messages. The bytes must outlive the values. */
 Status pickle_read(PickleArena *arena, const uint8_t *data, int64_t bytes, const char *path,
                    Value **out, int64_t *used, Error *err);
 

@@ -17,7 +17,7 @@ static bool is_invalid(uint32_t c) {
            (c >= 0x7f && c <= 0x9f) || (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
 }
 
-/* The characters of a numeric reference: 0 or 1 of them. */
+/* Writes the characters of a numeric reference. Returns how many there are: 0 or 1. */
 static int numeric(uint32_t out[MAX_CODES], uint64_t code) {
     static const uint16_t windows_1252[32] = {
         0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
@@ -38,7 +38,7 @@ static int digit_of(uint32_t c, int base) {
     return value;
 }
 
-/* A reference behind "&#": how many characters it has, 0 if it is none. */
+/* Reads a reference behind "&#". Returns how many characters it has, 0 if it is none. */
 static int64_t read_number(const uint32_t *text, int64_t n, uint32_t out[MAX_CODES], int *codes) {
     const int base = n > 0 && (text[0] == 'x' || text[0] == 'X') ? 16 : 10;
     const int64_t first = base == 16;
@@ -53,10 +53,11 @@ static int64_t read_number(const uint32_t *text, int64_t n, uint32_t out[MAX_COD
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* The line of the sorted table that begins with exactly this name; NULL if there is none. */
+/* Returns the line of the sorted table that begins with exactly this name, behind the name; NULL if
+ * there is none. */
 static const char *find_name(const char *name, size_t length) {
     const char *table = (const char *)embedded_entities.data;
-    int64_t low = 0, high = embedded_entities.bytes; /* begins of lines in [low, high) */
+    int64_t low = 0, high = embedded_entities.bytes; /* beginnings of lines in [low, high) */
     while (low < high) {
         int64_t at = low + (high - low) / 2;
         while (at > low && table[at - 1] != '\n') at--;
@@ -71,7 +72,8 @@ static const char *find_name(const char *name, size_t length) {
     return NULL;
 }
 
-/* A reference behind "&": its longest known prefix. */
+/* Reads a reference behind "&": its longest known prefix. Returns how many characters it has, 0 if
+ * it is none. */
 static int64_t read_name(const uint32_t *text, int64_t n, uint32_t out[MAX_CODES], int *codes) {
     char name[MAX_NAME];
     int64_t length = 0;

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* n code points into fresh memory; never longer than twice the text. NULL: out of memory. */
+/* Replaces the references of n code points. Returns fresh memory, never longer than twice the text,
+ * or NULL without memory. */
 uint32_t *html_unescape(const uint32_t *text, int64_t n, int64_t *count);
 
 #endif

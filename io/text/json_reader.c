@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/text/utf8.h"
+
 enum { MAX_DEPTH = 64 };
 
 JsonReader json_reader(const void *text, int64_t bytes) {
@@ -65,7 +67,7 @@ static bool hex4(JsonReader *r, uint32_t *code) {
     return true;
 }
 
-/* \uXXXX, as two of them beyond the basic plane. */
+/* Takes XXXX of \uXXXX; beyond the basic plane two such escapes make one character. */
 static bool escaped_code(JsonReader *r, uint32_t *code) {
     uint32_t low;
     if (!hex4(r, code)) return false;
@@ -78,15 +80,8 @@ static bool escaped_code(JsonReader *r, uint32_t *code) {
     return true;
 }
 
-static int utf8_of(uint32_t code, char out[4]) {
-    const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
-    for (int i = more; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 0x3f));
-    out[0] = (char)(lead[more] | code);
-    return more + 1;
-}
-
-/* The next character, unescaped, as 1 to 4 bytes; 0 at the closing quote, -1 if it is bad. */
+/* Takes the next character, unescaped, as 1 to 4 bytes. Returns how many; 0 at the closing quote,
+ * -1 if it is bad. */
 static int text_piece(JsonReader *r, char out[4]) {
     static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
     if (r->at >= r->end || (uint8_t)*r->at < 0x20) return bad(r), -1;
@@ -97,7 +92,7 @@ static int text_piece(JsonReader *r, char out[4]) {
     if (c != '\\') return 1;
     if (r->at >= r->end) return bad(r), -1;
     const char e = *r->at++, *known = e ? strchr(escapes, e) : NULL;
-    if (e == 'u') return escaped_code(r, &code) ? utf8_of(code, out) : -1;
+    if (e == 'u') return escaped_code(r, &code) ? utf8_encode(out, code) : -1;
     if (!known) return bad(r), -1;
     out[0] = meant[known - escapes];
     return 1;
@@ -143,14 +138,14 @@ static bool skip_text(JsonReader *r) {
     return n == 0;
 }
 
-/* true, false, null or a number, whose form is not checked: nobody uses what is skipped. */
+/* Skips true, false, null or a number, whose form is not checked: nobody uses it. */
 static bool skip_word(JsonReader *r) {
     const char *first = r->at;
     while (r->at < r->end && *r->at && !strchr(" \t\r\n,]}:\"[{", *r->at)) r->at++;
     return r->at > first || bad(r);
 }
 
-/* The word that comes next, of less than `bytes`. */
+/* Takes the word that comes next, of less than `bytes`. */
 static bool word_value(JsonReader *r, char *word, size_t bytes) {
     json_peek(r);
     const char *first = r->at;

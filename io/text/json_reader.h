@@ -21,22 +21,23 @@ typedef struct {
 } JsonReader;
 
 JsonReader json_reader(const void *text, int64_t bytes);
-/* Past white space: the next character, 0 at the end. */
+/* Passes white space. Returns the next character, or 0 at the end. */
 char json_peek(JsonReader *r);
-/* Into an object '{' or array '['. */
+/* Enters an object '{' or array '['. */
 bool json_enter(JsonReader *r, char open);
-/* To the next member; false at the end, which is passed. Keys longer than `bytes` - 1 are bad. */
+/* Goes to the next member. Returns false at the end, which is passed. A key longer than `bytes` - 1
+ * is bad. */
 bool json_next_key(JsonReader *r, char *key, int64_t bytes);
 bool json_next(JsonReader *r);
 
-/* Values. Texts come out as UTF-8 with a zero byte behind; longer than `bytes` - 1 is bad, and so is
- * one that holds a zero byte (\u0000). */
+/* Take a value. Texts become UTF-8 with a zero byte behind. A text longer than `bytes` - 1 is bad,
+ * and so is one that holds a zero byte (\u0000). */
 bool json_text_value(JsonReader *r, char *text, int64_t bytes);
 bool json_integer_value(JsonReader *r, int64_t *value); /* fractions and exponents are bad */
 bool json_real_value(JsonReader *r, double *value);     /* null is NaN */
 bool json_bool_value(JsonReader *r, bool *value);
-bool json_skip(JsonReader *r); /* any value, nested 64 deep at most */
-/* True if all was well and nothing but white space is left. */
+bool json_skip(JsonReader *r); /* passes any value, nested 64 deep at most */
+/* Returns true if all was well and nothing but white space is left. */
 bool json_finished(JsonReader *r);
 
 #endif

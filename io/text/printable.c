@@ -5,43 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/text/utf8.h"
+
 enum { MOST = 16 }; /* bytes that one character becomes at most, and a zero */
 
-int utf8_length(const char *text, int64_t n, uint32_t *code) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t *p = (const uint8_t *)text;
-    const int length = p[0] < 0x80             ? 1
-                       : (p[0] & 0xe0) == 0xc0 ? 2
-                       : (p[0] & 0xf0) == 0xe0 ? 3
-                       : (p[0] & 0xf8) == 0xf0 ? 4
-                                               : 0;
-    if (length == 0 || length > n) return 0;
-    uint32_t c = length == 1 ? p[0] : p[0] & (0x7fu >> length);
-    for (int i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0;
-    if (code) *code = c;
-    return length;
-}
-
-int64_t utf8_prefix(const char *text, int64_t n) {
-    int64_t at = 0;
-    for (int length; at < n; at += length) {
-        length = utf8_length(text + at, n - at, NULL);
-        if (!length) break;
-    }
-    return at;
-}
-
-/* Marks, overrides and isolates of direction, and separators of lines. */
+/* Returns true for marks, overrides and isolates of direction, and for separators of lines. */
 static bool turns(uint32_t c) {
     return c == 0x061c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
            (c >= 0x2066 && c <= 0x2069);
 }
 
-/* One character of n > 0 bytes as it is shown, a text into `to`. Returns the bytes it takes. */
+/* Writes one character of n > 0 bytes as it is shown. Returns the bytes that it takes in `text`. */
 static int show_one(char to[MOST], const char *text, int64_t n, bool lines) {
     uint32_t code = 0;
     const int length = utf8_length(text, n, &code);
@@ -62,7 +36,7 @@ static int show_one(char to[MOST], const char *text, int64_t n, bool lines) {
 
 char *printable(char *to, int64_t capacity, const char *text, bool lines) {
     const int64_t n = (int64_t)strlen(text);
-    int64_t used = 0, cut = 0; /* cut: where "..." still fits */
+    int64_t used = 0, cut = 0; /* cut: place where "..." still fits */
     for (int64_t at = 0; at < n;) {
         char shown[MOST];
         at += show_one(shown, text + at, n - at, lines);

@@ -16,7 +16,7 @@ static void texts_free(PromptTexts *t) {
     *t = (PromptTexts){0};
 }
 
-/* Room for all texts in so many bytes, the shortest of which are one character and its end. */
+/* Makes room for all texts in so many bytes; the shortest texts are one character and its end. */
 static bool texts_alloc(PromptTexts *t, int64_t bytes) {
     *t = (PromptTexts){.bytes = malloc((size_t)bytes + 1),
                        .item = malloc(((size_t)bytes / 2 + 1) * sizeof *t->item)};
@@ -25,7 +25,7 @@ static bool texts_alloc(PromptTexts *t, int64_t bytes) {
     return false;
 }
 
-/* `text` (n bytes) becomes the next one; *used bytes are taken. */
+/* Adds `text` (n bytes) as the next text; *used counts the bytes taken. */
 static void texts_add(PromptTexts *t, int64_t *used, const char *text, size_t n) {
     char *to = t->bytes + *used;
     memcpy(to, text, n);
@@ -38,7 +38,7 @@ static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* The line [*at, newline), without white space around it, into [from, from + n). */
+/* Takes the next line. *from and the length returned leave out white space around it. */
 static size_t next_line(const char **from, const char **at, const char *end) {
     const char *newline = memchr(*at, '\n', (size_t)(end - *at)), *first = *at;
     const char *last = newline ? newline : end;
@@ -51,7 +51,7 @@ static size_t next_line(const char **from, const char **at, const char *end) {
 
 /* --- classes ---------------------------------------------------------------------------------- */
 
-/* One class: its names, separated by tabs. False if one is empty. */
+/* Adds one class: its names, separated by tabs. Returns false if one is empty. */
 static bool add_class(Prompts *p, int64_t *used, const char *line, size_t n) {
     const char *end = line + n;
     p->begin[p->classes++] = p->names.count;
@@ -89,7 +89,7 @@ void prompts_free(Prompts *p) {
 
 /* --- the lists of data sets ------------------------------------------------------------------- */
 
-/* Whether `name` is one of the words behind "= ". */
+/* Returns true if `name` is one of the words behind "= ". */
 static bool names_set(const char *line, size_t n, const char *name) {
     const size_t length = strlen(name);
     for (const char *end = line + n, *word = line + 2; word < end;) {
@@ -101,7 +101,7 @@ static bool names_set(const char *line, size_t n, const char *name) {
     return false;
 }
 
-/* The lines of a set: from behind its "= name" to the next, or NULL. */
+/* Returns the lines of a set, from behind its "= name" to *set_end, or NULL. */
 static const char *find_set(const char *name, const char **set_end) {
     const char *at = (const char *)embedded_prompts.data, *end = at + embedded_prompts.bytes;
     const char *found = NULL, *line;
@@ -141,13 +141,13 @@ Status prompts_find(Prompts *out, const char *dataset, Error *err) {
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* Names of classes from a file, sorted by what the tokenizer sees of them. */
+/* A name of a class in a file, in the form that sorts equal names together. */
 typedef struct {
-    char *seen;     /* small letters, single blanks; owned */
-    int64_t number; /* of its line */
+    char *seen;     /* the name as the tokenizer sees it: small letters, single blanks; owned */
+    int64_t number; /* number of its line */
 } SeenName;
 
-/* The tokenizer takes small letters and single blanks: "Sea  Lion" and "sea lion" are one name. */
+/* Returns a name as the tokenizer sees it: "Sea  Lion" and "sea lion" are one name. */
 static char *as_seen(const char *name) {
     char *seen = strdup(name), *to = seen;
     for (const char *c = name; seen && *c; c++)
@@ -162,8 +162,8 @@ static int by_name_then_line(const void *a, const void *b) {
     return order ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* Two classes of one name have the same vector: the second would never be found. `line` (classes)
- * are the numbers of their lines. */
+/* Refuses two classes of one name: they would have the same vector, and the second would never be
+ * found. `line` (classes) holds the numbers of their lines. */
 static Status check_names_differ(const Prompts *p, const int64_t *line, const TextLines *t,
                                  Error *err) {
     SeenName *seen = calloc((size_t)p->names.count + 1, sizeof *seen);
@@ -185,7 +185,7 @@ static Status check_names_differ(const Prompts *p, const int64_t *line, const Te
     return st;
 }
 
-/* One line of a file of names: a class, or nothing behind the last one. */
+/* Reads one line of a file of names: a class, or a blank line behind the last one. */
 static Status read_class(Prompts *p, int64_t *used, int64_t *line_of, int64_t *first_blank,
                          const TextLines *t, TextLine *line, Error *err) {
     if (line->blank) {

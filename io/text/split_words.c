@@ -8,7 +8,7 @@
 static const struct {
     const char *word;
     SplitWord split;
-    bool taken; /* written exactly so */
+    bool taken; /* a folder or a line with exactly this word is taken */
 } words[] = {
     {"train", SPLIT_TRAIN, true},         {"val", SPLIT_VAL, true},
     {"valid", SPLIT_VAL, true},           {"validation", SPLIT_VAL, true},
@@ -46,4 +46,10 @@ SplitWord split_word(const char *word, bool *exact) {
         }
     *exact = false;
     return SPLIT_NONE;
+}
+
+const char *split_word_kept(const char *word) {
+    for (size_t i = 0; word && i < sizeof words / sizeof *words; i++)
+        if (words[i].taken && strcmp(word, words[i].word) == 0) return words[i].word;
+    return NULL;
 }

@@ -6,8 +6,12 @@
 
 typedef enum { SPLIT_NONE, SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST } SplitWord;
 
-/* train; val, valid, validation, dev; test: *exact is true. Words that surely mean a split but are
- * not taken (Train, training, Val, eval, Testing, test_images, ...): *exact is false. */
+/* Returns the split that a word means. *exact is true for the words that are taken: train; val,
+ * valid, validation, dev; test. It is false for words that surely mean a split but are not taken
+ * (Train, training, eval, Testing, test_images, ...). */
 SplitWord split_word(const char *word, bool *exact);
+/* Returns a text equal to `word`, a word that is taken, which lives as long as the program; NULL for
+ * NULL and for any other word. */
+const char *split_word_kept(const char *word);
 
 #endif

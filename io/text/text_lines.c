@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/files/file.h"
-#include "io/text/printable.h"
+#include "io/text/utf8.h"
 
 static const char utf8_mark[] = "\xef\xbb\xbf";
 
@@ -19,14 +19,14 @@ Status text_line_bad(const TextLines *t, int64_t number, Error *err, const char 
                 text);
 }
 
-/* The number of the line that holds byte `at`. */
+/* Returns the number of the line that holds byte `at`. */
 static int64_t line_of(const TextLines *t, int64_t at) {
     int64_t number = 1;
     for (int64_t i = 0; i < at; i++) number += t->text[i] == t->line_end;
     return number;
 }
 
-/* Name of an encoding other than UTF-8 that the first bytes announce, or NULL. */
+/* Returns the name of an encoding other than UTF-8 that the first bytes announce, or NULL. */
 static const char *other_encoding(const uint8_t *data, int64_t bytes) {
     static const struct {
         const char *name, *mark;
@@ -41,7 +41,8 @@ static const char *other_encoding(const uint8_t *data, int64_t bytes) {
     return NULL;
 }
 
-/* Whether every second byte of the beginning is zero, as in UTF-16 text of a western language. */
+/* Returns true if every second byte of the beginning is zero, as in UTF-16 text of a western
+ * language. */
 static bool like_utf16(const char *text, int64_t bytes) {
     int64_t zeros[2] = {0}, n = bytes < 64 ? bytes / 2 * 2 : 64;
     for (int64_t i = 0; i < n; i++) zeros[i & 1] += text[i] == '\0';

@@ -1,8 +1,8 @@
 /* tokenizer.c - CLIP's byte-pair encoding.
  *
- * Symbols are numbers: 0..255 the bytes in the vocabulary's order, 256..511 the same at a word's
- * end, then one per merge, then start and end. A table from pairs of symbols to the merged one is
- * all that encoding needs: the smaller the merged symbol, the earlier the pair was learned.
+ * Symbols are numbers: 0..255 are the bytes in the vocabulary's order, 256..511 are bytes at the end
+ * of a word, then comes one per merge, then start and end. Encoding needs only a table from pairs of
+ * symbols to the merged one: the smaller the merged symbol, the earlier the pair was learned.
  */
 #include "io/text/tokenizer.h"
 
@@ -14,12 +14,13 @@
 #include "io/files/gzip.h"
 #include "io/text/html.h"
 #include "io/text/unicode.h"
+#include "io/text/utf8.h"
 
 enum {
     BYTES = 256,
     MERGES = 48894,
     SYMBOLS = 2 * BYTES + MERGES,
-    SLOTS = 1 << 17, /* of both hash tables, over twice the entries */
+    SLOTS = 1 << 17, /* slots of either hash table, over twice the entries */
     VOCABULARY_BYTES = 1 << 23
 };
 _Static_assert((int)SYMBOLS == (int)TOKEN_START, "start and end follow the merges");
@@ -47,14 +48,14 @@ static uint64_t pair_of(int32_t first, int32_t second) {
     return (uint64_t)first << 32 | (uint32_t)second;
 }
 
-/* The slot that holds this pair, or the empty one where it belongs. */
+/* Returns the slot that holds this pair, or the empty one where it belongs. */
 static int64_t slot_of(const Tokenizer *t, uint64_t pair) {
     int64_t slot = (int64_t)(hash64(pair) % SLOTS);
     while (t->merge[slot].merged && t->merge[slot].pair != pair) slot = (slot + 1) % SLOTS;
     return slot;
 }
 
-/* What two neighbours merge into; INT32_MAX if they do not. */
+/* Returns the symbol that two neighbours merge into, or INT32_MAX. */
 static int32_t merged_of(const Tokenizer *t, int32_t first, int32_t second) {
     const int32_t merged = t->merge[slot_of(t, pair_of(first, second))].merged;
     return merged ? merged : INT32_MAX;
@@ -86,8 +87,8 @@ static bool name_add(Name *names, const char *text, int64_t length, int32_t symb
     return true;
 }
 
-/* The character that the vocabulary writes for each byte: itself if it is printable, else one from
- * U+0100 on; bytes in the order of their symbols go to `order`. */
+/* Finds the character that the vocabulary writes for each byte, the byte itself if it is printable,
+ * else one from U+0100 on; and the symbol of each byte. */
 static void byte_characters(uint32_t character[BYTES], int32_t symbol[BYTES]) {
     int32_t next = 0;
     uint32_t replacement = BYTES;
@@ -118,7 +119,7 @@ static bool add_byte_names(Name *names, char texts[2 * BYTES][BYTE_NAME], const 
     return good;
 }
 
-/* Lines 1 .. MERGES, "first second", each a merge into one more symbol. */
+/* Reads lines 1 .. MERGES, "first second": each merges two symbols into one more. */
 static bool add_merges(Tokenizer *t, Name *names, char *joined, const char *text) {
     const char *line = strchr(text, '\n');
     for (int32_t i = 0; i < MERGES; i++) {
@@ -181,7 +182,8 @@ void tokenizer_close(Tokenizer *t) {
 
 /* --- cleaning --------------------------------------------------------------------------------- */
 
-/* White space collapsed to single blanks, none at the ends; in place. */
+/* Collapses white space to single blanks, with none at the ends, in place. Returns the new
+ * length. */
 static int64_t collapse_space(const Unicode *u, uint32_t *text, int64_t n) {
     int64_t count = 0;
     bool pending = false;
@@ -197,7 +199,7 @@ static int64_t collapse_space(const Unicode *u, uint32_t *text, int64_t n) {
     return count;
 }
 
-/* The cleaned text as code points; fresh memory. */
+/* Cleans a text and decodes it into code points, in fresh memory. */
 static Status clean(const Tokenizer *t, const char *utf8, uint32_t **out, int64_t *n, Error *err) {
     uint32_t *stage[4] = {NULL};
     Status st = utf8_decode(&stage[0], n, utf8, err);
@@ -228,8 +230,9 @@ static bool is_other(const Unicode *u, uint32_t c) {
            !unicode_is(u, UNICODE_NUMBER, c);
 }
 
-/* Characters of the word at `text` (n > 0): a marker, a contraction's end, letters, one digit, or a
- * run of other signs; white space counts as a word of its own and is passed over. */
+/* Returns how many characters the word at `text` (n > 0) has: a marker, a contraction's end,
+ * letters, one digit, or a run of other signs. White space counts as a word of its own, which the
+ * caller passes over. */
 static int64_t word_length(const Unicode *u, const uint32_t *text, int64_t n) {
     static const char *const fixed[] = {
         "<|startoftext|>", "<|endoftext|>", "'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
@@ -245,11 +248,11 @@ static int64_t word_length(const Unicode *u, const uint32_t *text, int64_t n) {
 
 /* --- merging ---------------------------------------------------------------------------------- */
 
-/* A word being merged: symbols in a chain, and the pairs of neighbours that could merge in a heap,
- * earliest merge first, leftmost first among equals. */
+/* A word being merged: symbols in a chain, and a heap of the pairs of neighbours that could merge.
+ * Earlier merges come first, then pairs further left. */
 typedef struct {
     int32_t merged;
-    int32_t at; /* the left symbol; the pair is stale if it merges into something else by now */
+    int32_t at; /* left symbol; the pair is stale if it merges into something else by now */
 } Candidate;
 
 typedef struct {
@@ -327,7 +330,8 @@ static bool word_reserve(Word *w, int64_t symbols) {
     return w->capacity > 0;
 }
 
-/* The bytes of `length` characters as symbols, the last one at the word's end; how many. */
+/* Writes the bytes of `length` characters as symbols, the last one at the word's end. Returns how
+ * many. */
 static int32_t word_symbols(const Tokenizer *t, Word *w, const uint32_t *text, int64_t length) {
     int32_t n = 0;
     for (int64_t i = 0; i < length; i++) {
@@ -345,7 +349,7 @@ static int32_t word_symbols(const Tokenizer *t, Word *w, const uint32_t *text, i
 
 typedef struct {
     int32_t *ids;
-    int64_t context, count; /* count may pass the context: the rest is not kept */
+    int64_t context, count; /* count may pass the context; ids beyond are not kept */
 } Ids;
 
 static void put_id(Ids *out, int32_t id) {

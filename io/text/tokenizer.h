@@ -21,9 +21,9 @@ typedef struct Tokenizer Tokenizer; /* never changes once open: threads may shar
 Status tokenizer_open(Tokenizer **out, Error *err);
 void tokenizer_close(Tokenizer *t); /* NULL is fine */
 
-/* ids (context): start, the text's tokens, end, zeros. A text of more than `context` tokens, start
- * and end counted, is ERR_ARG; with `truncate` it is cut and its last id is the end. *count: ids
- * used, start and end included. Text that is not UTF-8 is ERR_FORMAT. */
+/* Writes ids (context): start, the text's tokens, end, zeros. *count receives the ids used, start
+ * and end included. A text of more than `context` tokens is ERR_ARG; with `truncate` it is cut and
+ * its last id is the end. Text that is not UTF-8 is ERR_FORMAT. */
 Status tokenizer_encode(const Tokenizer *t, const char *text, bool truncate, int32_t *ids,
                         int64_t context, int64_t *count, Error *err);
 

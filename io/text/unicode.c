@@ -71,64 +71,17 @@ bool unicode_is(const Unicode *u, UnicodeClass c, uint32_t code) {
     return low < u->ranges[c] && code >= u->range[c][low].first;
 }
 
-/* --- UTF-8 (RFC 3629) ------------------------------------------------------------------------- */
-
-/* One character at `at`, whose bytes end with a zero: its length, 0 if it is not well-formed. */
-static int decode_one(uint32_t *code, const uint8_t *at) {
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    const int more = at[0] < 0x80   ? 0
-                     : at[0] < 0xc0 ? -1
-                     : at[0] < 0xe0 ? 1
-                     : at[0] < 0xf0 ? 2
-                     : at[0] < 0xf8 ? 3
-                                    : -1;
-    if (more < 0) return 0;
-    *code = more ? at[0] & (0x3fu >> more) : at[0];
-    for (int i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-        *code = *code << 6 | (at[i] & 0x3fu);
-    }
-    if (*code < least[more] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff)) return 0;
-    return more + 1;
-}
-
-Status utf8_decode(uint32_t **out, int64_t *count, const char *text, Error *err) {
-    const uint8_t *at = (const uint8_t *)text;
-    *out = malloc((strlen(text) + 1) * sizeof **out);
-    *count = 0;
-    if (!*out) return fail(err, ERR_MEMORY, "text: out of memory");
-    while (*at) {
-        const int n = decode_one(*out + *count, at);
-        if (n == 0) {
-            free(*out);
-            *out = NULL;
-            return fail(err, ERR_FORMAT, "text: byte %lld (0x%02x) is not UTF-8: '%.40s'",
-                        (long long)(at - (const uint8_t *)text), *at, text);
-        }
-        at += n;
-        ++*count;
-    }
-    return OK;
-}
-
-int utf8_encode(char out[4], uint32_t code) {
-    static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
-    const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    for (int i = more; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 0x3f));
-    out[0] = (char)(lead[more] | code);
-    return more + 1;
-}
-
 /* --- lower case ------------------------------------------------------------------------------- */
 
 static uint32_t lower_one(const Unicode *u, uint32_t code) {
-    int low = 0, high = u->runs; /* the last run that begins at or before the code */
+    int low = 0,
+        high = u->runs; /* the search finds the last run that begins at or before the code */
     while (low < high) {
         const int middle = (low + high) / 2;
         if (u->run[middle].first <= code) low = middle + 1;
         else high = middle;
     }
-    /* runs of step 2 interleave: the run before may hold it too */
+    /* runs of step 2 interleave: the run before may hold the code too */
     for (int i = low - 1; i >= 0 && i >= low - 2; i--) {
         const LowerRun *r = &u->run[i];
         if (code <= r->last && (code - r->first) % (uint32_t)r->step == 0)
@@ -137,8 +90,8 @@ static uint32_t lower_one(const Unicode *u, uint32_t code) {
     return code;
 }
 
-/* A capital sigma at i is final behind a cased letter and not in front of one, characters that case
- * ignores aside (Unicode, section 3.13, Final_Sigma). */
+/* Returns true if a capital sigma at i is final: it stands behind a cased letter and not in front
+ * of one, characters that case ignores aside (Unicode, section 3.13, Final_Sigma). */
 static bool is_final_sigma(const Unicode *u, const uint32_t *text, int64_t n, int64_t i) {
     int64_t before = i - 1, after = i + 1;
     while (before >= 0 && unicode_is(u, UNICODE_IGNORABLE, text[before])) before--;

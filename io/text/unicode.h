@@ -12,7 +12,7 @@ typedef enum {
     UNICODE_LETTER,    /* general category L */
     UNICODE_NUMBER,    /* general category N */
     UNICODE_SPACE,     /* White_Space */
-    UNICODE_CASED,     /* these two decide which small sigma is meant */
+    UNICODE_CASED,     /* this class and the next decide which small sigma is meant */
     UNICODE_IGNORABLE, /* Case_Ignorable */
     UNICODE_CLASSES
 } UnicodeClass;
@@ -38,12 +38,8 @@ Status unicode_open(Unicode *out, Error *err);
 void unicode_close(Unicode *u); /* NULL and twice are fine */
 bool unicode_is(const Unicode *u, UnicodeClass c, uint32_t code);
 
-/* Code points of UTF-8 text; fresh memory. Anything but well-formed UTF-8 is ERR_FORMAT. */
-Status utf8_decode(uint32_t **out, int64_t *count, const char *text, Error *err);
-/* 1 to 4 bytes; returns how many. */
-int utf8_encode(char out[4], uint32_t code);
-
-/* str.lower(): n code points into fresh memory; the result may be longer. NULL: out of memory. */
+/* Returns n code points in lower case as str.lower() has them, in fresh memory; there may be more.
+ * NULL: out of memory. */
 uint32_t *unicode_lower(const Unicode *u, const uint32_t *text, int64_t n, int64_t *count);
 
 #endif

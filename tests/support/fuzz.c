@@ -12,20 +12,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "host/images/earlier_rows.h"
 #include "host/encode/encoder.h"
+#include "host/images/earlier_rows.h"
 #include "host/inputs/label_file.h"
 #include "host/tell/made.h"
-#include "io/text/encoder_config.h"
 #include "io/arrays/foreign.h"
-#include "io/images/image.h"
-#include "io/files/inflate.h"
 #include "io/arrays/npy.h"
-#include "io/arrays/pickle.h"
-#include "io/text/prompts.h"
-#include "io/datasets/sources.h"
 #include "io/arrays/tensor_file.h"
+#include "io/config/encoder_config.h"
+#include "io/datasets/sources.h"
+#include "io/files/crc32.h"
+#include "io/files/inflate.h"
 #include "io/files/zip.h"
+#include "io/images/image.h"
+#include "io/pickle/pickle.h"
+#include "io/text/prompts.h"
 
 static void read_image(const uint8_t *data, size_t bytes) {
     Image image;
@@ -36,7 +37,7 @@ static void read_image(const uint8_t *data, size_t bytes) {
     image_free(&image);
 }
 
-/* A PNG is read once more with right checksums: a changed one gets no further than these. */
+/* Reads a PNG once more with right checksums: a changed checksum stops any reader at once. */
 static void fuzz_image(const uint8_t *data, size_t bytes) {
     read_image(data, bytes);
     if (bytes < 20 || memcmp(data, "\x89PNG", 4) != 0) return;
@@ -54,7 +55,7 @@ static void fuzz_image(const uint8_t *data, size_t bytes) {
     free(copy);
 }
 
-/* The path of a file in memory that holds the bytes; *fd is to be closed. */
+/* Returns the path of a file in memory that holds the bytes; the caller closes *fd. */
 static const char *file_of(char path[64], int *fd, const uint8_t *data, size_t bytes) {
     *fd = memfd_create("fuzz", 0);
     if (*fd < 0 || write(*fd, data, bytes) != (ssize_t)bytes) abort();
@@ -75,7 +76,7 @@ static void fuzz_names(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
-/* Rows that an earlier call left, their names, and what they were made with. */
+/* Reads rows that an earlier call left, their names, and the facts that they were made with. */
 static void fuzz_rows(const uint8_t *data, size_t bytes) {
     char path[64], text[MADE_TEXT];
     int fd;
@@ -93,7 +94,7 @@ static void fuzz_rows(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
-/* An index of shards or a file of weights of any kind; an index finds no shard beside it. */
+/* Opens an index of shards, or a file of weights of any kind. An index finds no shard beside it. */
 static void fuzz_shards(const uint8_t *data, size_t bytes) {
     char path[64];
     int fd;
@@ -105,7 +106,8 @@ static void fuzz_shards(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
-/* The names of a file's tensors, without their wrappers, and what network they are of. */
+/* Reads the names of a file's tensors without their wrappers, and the network that they
+ * describe. */
 static void fuzz_weights(const uint8_t *data, size_t bytes) {
     char path[64], text[160];
     int fd;
@@ -129,7 +131,7 @@ static void fuzz_list(const uint8_t *data, size_t bytes) {
     close(fd);
 }
 
-/* A configuration file of any library. */
+/* Reads a configuration file of any library. */
 static void fuzz_config(const uint8_t *data, size_t bytes) {
     EncoderConfig config;
     Error err;
@@ -149,7 +151,7 @@ static void fuzz_npy(const uint8_t *data, size_t bytes) {
     npy_close(&npy);
 }
 
-/* Every member of an archive, as .npy where it is one. */
+/* Reads every member of an archive as .npy. */
 static void fuzz_npz(const uint8_t *data, size_t bytes) {
     const FileMap map = {.data = data, .bytes = (int64_t)bytes};
     Zip zip;
@@ -166,7 +168,7 @@ static void fuzz_npz(const uint8_t *data, size_t bytes) {
     zip_close(&zip);
 }
 
-/* Into as many bytes as the first two say. */
+/* Inflates into as many bytes as the first two say. */
 static void fuzz_inflate(const uint8_t *data, size_t bytes) {
     if (bytes < 2) return;
     const int64_t most = data[0] | data[1] << 8;
@@ -190,7 +192,7 @@ static void fuzz_foreign(const uint8_t *data, size_t bytes) {
     (void)foreign_refuse(&map, "fuzz.dat", &err);
 }
 
-/* The first byte says how many samples there are. */
+/* Reads labels of as many samples as the first byte says. */
 static void fuzz_labels(const uint8_t *data, size_t bytes) {
     char path[64];
     int fd;

@@ -15,8 +15,8 @@
 
 #include "kernels/ops.h"
 #include "kernels/philox.h"
-#include "tests/support/check.h"
 #include "tests/gpu/device_memory.h"
+#include "tests/support/check.h"
 
 enum { GUARD = 16, MAX_OUTPUTS = 8, MAX_ARRAYS = 64, PARTY = 3 };
 static const int party[PARTY] = {1, 2, 7}; /* threads that must give the same bits */

@@ -1,9 +1,9 @@
-/* encoder_config_test.c - what tensors do not say: configuration files, flags and assumptions against
- * what open_clip and transformers computed; what is refused and what is said; hostile JSON; pictures
- * resized as Pillow does (tests/goldens/encoder_config/MANIFEST). */
+/* encoder_config_test.c - facts beside the tensors: configuration files, flags and assumptions
+ * against the features that open_clip and transformers computed; refusals and notices; hostile
+ * JSON; pictures resized as Pillow does (tests/goldens/encoder_config/MANIFEST). */
 #include "host/encode/encoder.h"
 #include "host/encode/text.h"
-#include "io/text/encoder_config.h"
+#include "io/config/encoder_config.h"
 #include "io/files/gzip.h"
 #include "io/images/image.h"
 #include "kernels/philox.h"
@@ -20,7 +20,7 @@ typedef struct {
     char *weights; /* <folder>/model.safetensors */
 } Bench;
 
-/* The recorded weights in an empty folder. */
+/* Makes a folder that holds nothing but the recorded weights. */
 static Bench bench_open(const char *name) {
     Bench b;
     Error err;
@@ -73,7 +73,8 @@ static void recorded(const Bench *b, const char *from, const char *name) {
 
 enum { MOST = 4 };
 
-/* Features of the pictures, resized by the encoder's own rule; `said` gets its notices. */
+/* Computes features of the pictures, resized by the encoder's own rule. `said` receives its
+ * notices. */
 static Status encode(const Bench *b, const TurtleEncoder *given, const Image *pictures, int n,
                      float *features, char said[2048], Error *err) {
     Encoder *e;
@@ -129,8 +130,9 @@ static void expect_features(const Bench *b, const TurtleEncoder *given, const ch
     cr_expect(*says ? strstr(said, says) != NULL : !*said, "expected '%s', got: %s", says, said);
 }
 
-/* Heads of 80, QuickGELU and a squashed picture, from each kind of file and from flags alone. An
- * element differs from the original's by 15 times its own float32 from float64 (MANIFEST: 1e-6). */
+/* The network has heads of 80, QuickGELU and a squashed picture; each kind of file says so, or
+ * flags alone. An element may differ from the original's by 15 times the difference of its own
+ * float32 from float64 (MANIFEST: 1e-6). */
 Test(encoder_config, openclip_features_are_the_recorded_ones, .timeout = 60) {
     const TurtleEncoder none = {0}, squash = {.resize = "squash"},
                         flags = {.heads = 2,
@@ -181,7 +183,8 @@ Test(encoder_config, openclip_texts_are_the_recorded_ones, .timeout = 60) {
     bench_close(&b);
 }
 
-/* Pictures of 28 x 28 and one block: nothing is resized, CLIP's mean and std are assumed and said. */
+/* With pictures of 28 x 28 and one block nothing is resized; CLIP's mean and std are assumed, and
+ * said. */
 Test(encoder_config, hugging_face_features_are_the_recorded_ones, .timeout = 60) {
     static const char *const names[] = {"hf_gelu", "hf_heads_of_32"};
     for (int i = 0; i < 2; i++) {
@@ -214,7 +217,7 @@ Test(encoder_config, hugging_face_features_are_the_recorded_ones, .timeout = 60)
 
 /* --- which file is believed ------------------------------------------------------------------- */
 
-/* Facts of the image tower as text, each "name value (source)"; or the refusal. */
+/* Writes the facts of the image tower as text, each "name value (source)", or the refusal. */
 static void facts_of(const Bench *b, const TurtleEncoder *given, char out[4096]) {
     Weights w;
     Error err;
@@ -255,7 +258,7 @@ Test(encoder_config, files_are_believed_in_order) {
     expect_facts(&b, &none,
                  WORDS("heads 2 of 80 (config.json)", "image_size 40 (config.json)",
                        "mean 0.4814547,0.4578275,0.4082107 (assumed"));
-    /* tensors in OpenCLIP's naming: its own configuration first, and its pictures */
+    /* for tensors in OpenCLIP's naming its own configuration comes first, with its pictures */
     beside(&b, "open_clip_config.json",
            "{\"model_cfg\": {\"vision_cfg\": {\"width\": 160, \"head_width\": 40}},"
            " \"preprocess_cfg\": {\"mean\": 0.5, \"std\": [0.25, 0.5, 1], "
@@ -280,7 +283,7 @@ Test(encoder_config, files_are_believed_in_order) {
     bench_close(&b);
 }
 
-/* As in a hub's cache: the weights are a link into a folder of blobs, the configuration lies beside
+/* In a hub's cache the weights are a link into a folder of blobs, and the configuration lies beside
  * the link. */
 Test(encoder_config, configurations_lie_beside_the_link) {
     Bench b = bench_open("openclip_h");
@@ -400,7 +403,7 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
         beside(&b, "config.json", cases[i].config);
         expect_facts(&b, &(TurtleEncoder){0}, WORDS("refused: ", cases[i].words));
     }
-    /* a flag stands in for the fact that cannot be done, and says so */
+    /* a flag stands in for a fact that is not served, and says so */
     beside(&b, "config.json",
            HF("\"num_attention_heads\": 3, \"hidden_act\": \"relu\", "
               "\"resample\": 1, \"do_resize\": false"));
@@ -447,7 +450,8 @@ static EncoderConfig parsed(const char *text) {
 }
 
 Test(encoder_config, every_kind_of_file_is_read) {
-    /* an old file of transformers: <section>_dict is believed; what it leaves out is the default */
+    /* in an old file of transformers <section>_dict is believed; its missing members have
+     * defaults */
     EncoderConfig c = parsed(
         "\xef\xbb\xbf{\"model_type\": \"clip\", \"projection_dim\": 768,\r\n \"vision_config\": "
         "{\"hidden_act\": \"gelu\", \"num_attention_heads\": 4}, \"vision_config_dict\": "
@@ -527,7 +531,7 @@ Test(encoder_config, every_processor_is_read) {
     cr_expect(!*parsed("{\"image_processor_type\": \"X\", \"name\": \"y\"}").family);
 }
 
-/* Whatever the bytes are, parsing ends with a result or with an error that names the file. */
+/* Parsing ends with a result, or with an error that names the file, for any bytes. */
 Test(encoder_config, hostile_bytes_are_refused, .timeout = 60) {
     static const char *const names[] = {"openclip_h_config.json",
                                         "openclip_h_open_clip_config.json",
@@ -539,7 +543,8 @@ Test(encoder_config, hostile_bytes_are_refused, .timeout = 60) {
         snprintf(path, sizeof path, FOLDER "%s", names[f]);
         read_text(text, sizeof text, path);
         const int64_t n = (int64_t)strlen(text);
-        char *bytes = malloc((size_t)n); /* exactly as long: a sanitizer sees what is read beyond */
+        char *bytes =
+            malloc((size_t)n); /* the copy is exactly as long: a sanitizer sees a read beyond it */
         for (int64_t cut = 0; cut < n - 1; cut++) {
             char *head = malloc((size_t)cut + 1);
             memcpy(head, text, (size_t)cut);

@@ -1,9 +1,9 @@
-/* folders_test.c - which folders are splits and classes, and that every file has one fate. */
-#include "io/images/image_kinds.h"
+/* folders_test.c - folders are taken as splits and classes, and every file has one fate. */
 #include "io/arrays/npy.h"
-#include "io/text/printable.h"
 #include "io/datasets/sources.h"
+#include "io/images/image_kinds.h"
 #include "io/text/text_lines.h"
+#include "io/text/utf8.h"
 #include "tests/support/check.h"
 
 /* --- trees ------------------------------------------------------------------------------------ */
@@ -27,7 +27,8 @@ static char *tree(const char *paths) {
     return folder;
 }
 
-/* "train: a/1.png 0, b/1.png 1; val: a/1.png 0 (validation)". */
+/* Returns how a listing was understood: "train: a/1.png 0, b/1.png 1; val: a/1.png 0
+ * (validation)". */
 static char *understood(const SourceSplits *s) {
     char *text = strdup("");
     for (int split = 0; split < 2; split++) {
@@ -48,7 +49,7 @@ static char *understood(const SourceSplits *s) {
     return longer;
 }
 
-/* Notes and what is left out, a line each. */
+/* Returns the notes and the notices of left out entries, a line each. */
 static char *said(const SourceSplits *s) {
     char *text = format_text("%s", s->notes ? s->notes : ""), line[1024];
     for (int i = 0; i < s->left.reasons; i++) {
@@ -64,7 +65,7 @@ static int regular_files(const char *folder) {
     return count_files(folder, "");
 }
 
-/* A tree is read so, or refused so; what is said holds `says`. */
+/* Expects a tree to be read as `expected`, or refused with it; the notes hold `says`. */
 static void check_tree(const char *paths, const char *expected, const char *says) {
     char *folder = tree(paths);
     SourceSplits s;
@@ -182,7 +183,7 @@ Test(folders, folders_of_other_programs_are_no_classes) {
                "train: cat/1.png 0", "left out 2 files: hidden (first cat/.");
 }
 
-/* Recorded: ImageFolder.samples of torchvision 0.17.1 (tests/goldens/folders). */
+/* The order is recorded from ImageFolder.samples of torchvision 0.17.1 (tests/goldens/folders). */
 Test(folders, order_and_labels_are_those_of_image_folder, .timeout = 60) {
     char *folder = temporary_folder(), *link = format_text("%s/Z/link", folder);
     TextLines t;
@@ -240,7 +241,7 @@ Test(folders, endings_and_contents) {
     cr_expect(s.train.count + s.left.files == regular_files(folder));
     free(found), free(words);
     sources_close(&s);
-    /* what another program decodes is a source then; a film is not */
+    /* a picture that another program decodes is a source then; a film is not */
     ASSERT_OK(sources_folder(&s, folder, &(ListingOptions){.magick = true}, &err), err);
     cr_expect(s.train.count == 10 && s.left.files == 4, "%d %d", (int)s.train.count,
               (int)s.left.files);
@@ -358,8 +359,8 @@ Test(folders, line_breaks_in_names_are_refused_or_left_out) {
 #define VIT "data/demo/checkpoints/demo_vit.pth"
 #define PICTURES "tests/goldens/images"
 
-/* Lines of the file of fates by fate. Its paths, sorted and without their escapes, must be those of
- * the folder, each once: `other` takes what diff finds. */
+/* Counts the lines of the file of fates by fate. Its paths, sorted and without escapes, must be
+ * those of the folder, each once: `other` receives the differences. */
 static void count_fates(const char *path, int *used, int *left, char other[512],
                         const char *folder) {
     char command[2048], line[64] = "";
@@ -377,8 +378,8 @@ static void count_fates(const char *path, int *used, int *left, char other[512],
     pclose(f);
 }
 
-/* Some 370 files as people keep them: kinds, endings, classes, splits, odd names, damage. Every file
- * is used or left out, and says so once. */
+/* The folder holds some 370 files as people keep them: kinds, endings, classes, splits, odd names,
+ * damage. Every file is used or left out, and says so once. */
 Test(folders, each_of_370_files_has_one_fate, .timeout = 120) {
     static const char *const good[] = {PICTURES "/square150.jpg", PICTURES "/grey150x113.jpg",
                                        PICTURES "/line64x1.png", PICTURES "/exif6_161x110.jpg",

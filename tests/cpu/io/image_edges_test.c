@@ -1,5 +1,5 @@
 /* image_edges_test.c - every variety of every format against Pillow's pixels
- * (tests/goldens/images_edges/MANIFEST), and what is refused for what it is. */
+ * (tests/goldens/images_edges/MANIFEST); unread kinds are refused by name. */
 #include "io/images/image.h"
 #include "io/images/image_kinds.h"
 #include "kernels/philox.h"
@@ -91,7 +91,8 @@ Test(image_edges, jpeg_pixels_are_within_three_of_libjpegs_to_the_last_column) {
     cr_expect(cases == 39, "%d cases", cases);
 }
 
-/* A sample v of maximum m is 255 v / m, rounded: every magic number, maxima of one and two bytes. */
+/* A sample v of maximum m becomes 255 v / m, rounded, for every magic number and for maxima of one
+ * and two bytes. */
 Test(image_edges, pnm_of_any_maximum_is_scaled) {
     static const int maxima[] = {1, 2, 15, 100, 254, 255, 256, 1023, 4095, 65534, 65535};
     enum { W = 7, H = 5, LONGEST = 4096 };
@@ -211,7 +212,8 @@ static int64_t without(uint8_t *b, int64_t n, uint8_t marker) {
     return n;
 }
 
-/* Frames of Motion JPEG leave out the standard Huffman tables; no decoder can do without others. */
+/* Frames of Motion JPEG leave out the standard Huffman tables. No decoder can do without other
+ * tables. */
 Test(image_edges, jpeg_tables_that_are_left_out) {
     int64_t n;
     Image whole, bare;
@@ -233,7 +235,7 @@ Test(image_edges, jpeg_tables_that_are_left_out) {
     b = edge_bytes("baseline_28.jpg", &n);
     int64_t at = 0;
     while (b[at] != 0xff || b[at + 1] != 0xda) at++;
-    b[at + 6] = 0x22; /* the first component's tables: two that nobody has brought */
+    b[at + 6] = 0x22; /* the first component names two tables that no segment has brought */
     expect_words(b, n, "a Huffman table");
     free(b);
 }
@@ -271,7 +273,7 @@ Test(image_edges, png_chunks_are_checked) {
 Test(image_edges, what_is_brought_as_a_picture_and_is_none_is_named) {
     static const struct {
         const char *bytes, *words;
-    } cases[] = {{"version https://git-lfs.github.com/spec/v1\noid", "git-lfs"},
+    } cases[] = {{"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"},
                  {"<!DOCTYPE html><html><head>", "web page"},
                  {"%PDF-1.7 ............", "a PDF"},
                  {"PK\3\4................", "zip"},
@@ -313,7 +315,7 @@ Test(image_edges, kinds_are_known_by_name_in_any_case) {
               text);
     picture_kind_command(text, sizeof text, picture_kind_of_name("x.NEF"), "-d", "x.NEF");
     cr_expect(strstr(text, "FOLDER -iname '*.NEF' -exec") != NULL, "%s", text);
-    /* kinds that first bytes do not show: the name lets --decoder have them */
+    /* first bytes do not show these kinds: the name lets --decoder have them */
     static const char *const named[][2] = {{"x.pcx", "PCX"}, {"x.TGA", "TGA"}};
     for (int i = 0; i < 2; i++) {
         Image image;
@@ -349,7 +351,7 @@ Test(image_edges, huge_and_empty_sizes_are_refused) {
     expect_words(bmp, sizeof bmp, "2147483648");
 }
 
-/* A progressive JPEG that announces 60000 x 4000 pixels and repeats its last scan. */
+/* The progressive JPEG announces 60000 x 4000 pixels and repeats its last scan. */
 Test(image_edges, a_jpeg_of_scans_without_end_is_refused) {
     enum { COPIES = 40 };
     int64_t n, scan = 0;
@@ -368,7 +370,7 @@ Test(image_edges, a_jpeg_of_scans_without_end_is_refused) {
     free(longer);
 }
 
-/* A PNG of 8 x 8 pixels whose data inflate to 256 MiB of zeros: what is inflated stays near what the
+/* The data of a PNG of 8 x 8 pixels inflate to 256 MiB of zeros: the memory stays near what the
  * header announces. */
 Test(image_edges, a_png_that_inflates_without_end_is_refused) {
     enum { COPIES = 1000, MATCHES = 1030 };
@@ -410,8 +412,9 @@ Test(image_edges, a_png_that_inflates_without_end_is_refused) {
     free(png);
 }
 
-/* Files of every format, cut at every length and with bytes changed: no crash, no hang (under the
- * sanitizers too). What is cut is refused, except behind the last thing that a reader needs. */
+/* Files of every format, cut at every length or with bytes changed, cause no crash and no hang,
+ * under the sanitizers too. A cut file is refused, unless the cut lies behind the last byte that a
+ * reader needs. */
 Test(image_edges, cut_and_changed_files_do_no_harm, .timeout = 60) {
     static const char *const files[] = {"runs4_mixed.bmp", "runs8_short.bmp",  "masks_rgba.bmp",
                                         "short4.bmp",      "interlaced.gif",   "animated.gif",
@@ -425,7 +428,8 @@ Test(image_edges, cut_and_changed_files_do_no_harm, .timeout = 60) {
         for (int round = 0; round < ROUNDS; round++) {
             const Philox p = philox_at(6, i, round, 0, 0);
             const int64_t keep = round % 2 ? n : (int64_t)(p.word[0] % (uint32_t)n);
-            uint8_t *copy = malloc((size_t)keep + 1); /* of its own size: overruns are seen */
+            uint8_t *copy =
+                malloc((size_t)keep + 1); /* memory of the file's own size shows overruns */
             memcpy(copy, bytes, (size_t)keep);
             for (uint32_t k = 0; keep && k < (uint32_t)(round % 4); k++) {
                 const Philox q = philox_at(6, i, round, 1, k);
@@ -448,7 +452,8 @@ Test(image_edges, cut_and_changed_files_do_no_harm, .timeout = 60) {
 
 /* --- EXIF ------------------------------------------------------------------------------------- */
 
-/* A JPEG with an APP1 segment of `n` bytes of EXIF put behind its first marker. */
+/* Returns the orientation of a JPEG with an APP1 segment of `n` bytes of EXIF behind its first
+ * marker. */
 static int orientation_of_jpeg(const uint8_t *exif, int64_t n) {
     int64_t size;
     uint8_t *b = edge_bytes("h2v1_6.jpg", &size), *with = malloc((size_t)(size + n + 10));

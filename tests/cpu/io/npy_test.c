@@ -91,12 +91,8 @@ Test(npy, shapes_of_no_one_and_two_axes) {
 Test(npy, what_is_not_read_is_named) {
     static const struct {
         const char *name, *says;
-    } refused[] = {{"complex", "<c8"},
-                   {"structured", "structured"},
-                   {"text", "<U2"},
-                   {"object", "|O"},
-                   {"missing", "No such file"},
-                   {"", "folder"}};
+    } refused[] = {{"complex", "<c8"}, {"structured", "structured"}, {"text", "<U2"},
+                   {"object", "|O"},   {"missing", "No such file"},  {"", "folder"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char path[128];
         Npy npy;

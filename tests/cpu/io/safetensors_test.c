@@ -1,7 +1,7 @@
 /* safetensors_test.c - .safetensors written here byte by byte, and headers that lie; the JSON reader
  * underneath. */
-#include "io/text/json_reader.h"
 #include "io/arrays/safetensors.h"
+#include "io/text/json_reader.h"
 #include "tests/support/check.h"
 
 /* Opens a file of this header and n data bytes 0, 1, 2, ... The first 8 bytes say `length`; -1

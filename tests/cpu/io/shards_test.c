@@ -265,7 +265,8 @@ Test(shards, damaged_indices_come_back, .timeout = 60) {
             cr_expect(st == OK || st == ERR_FORMAT || st == ERR_IO);
             fine += st == OK;
         }
-    cr_expect(fine < 200, "%d flips are not noticed", fine); /* such bits lie in the metadata and in white space */
+    cr_expect(fine < 200, "%d flips are not noticed",
+              fine); /* such bits lie in the metadata and in white space */
     remove_folder(folder);
 }
 

@@ -247,8 +247,8 @@ Test(sources, lists_written_elsewhere_are_named) {
     char *folder = temporary_folder();
     SourceSplits s;
     Error err;
-    expect_refused(read_list(&s, folder, "# x\ntrain\t0\ttests/cpu/io/sources_test.c\n", &err), &err,
-                   ERR_FORMAT, "line 2: 'tests/cpu/io/sources_test.c' is not below /");
+    expect_refused(read_list(&s, folder, "# x\ntrain\t0\ttests/cpu/io/sources_test.c\n", &err),
+                   &err, ERR_FORMAT, "line 2: 'tests/cpu/io/sources_test.c' is not below /");
     remove_folder(folder);
 }
 

@@ -1,9 +1,11 @@
 /* text_lines_test.c - the reader of text files, and bytes made fit to be shown. */
 #include "io/text/printable.h"
 #include "io/text/text_lines.h"
+#include "io/text/utf8.h"
 #include "tests/support/check.h"
 
-/* "1:cat|2!|3:dog": numbers and texts, ! for blank lines, ~ behind a line without an end. */
+/* Expects these lines: "1:cat|2!|3:dog" are numbers and texts, with ! for blank lines and ~ behind
+ * a line without an end. */
 static void expect_lines(const char *bytes, size_t n, const char *expected) {
     char *folder = temporary_folder(), *path = format_text("%s/t.txt", folder), text[512] = "";
     TextLines t;

@@ -6,6 +6,7 @@
 #include "io/text/json_reader.h"
 #include "io/text/tokenizer.h"
 #include "io/text/unicode.h"
+#include "io/text/utf8.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 
@@ -66,7 +67,7 @@ Test(tokenizer, ids_are_the_recorded_ones) {
     cr_expect(cases == 208 && too_long > 5, "%d cases, %d too long", cases, too_long);
 }
 
-/* The prompts of the recorded zero-shot weights, as a JSON file has them. */
+/* The prompts are those of the recorded zero-shot weights, in a JSON file. */
 Test(tokenizer, prompts_are_the_recorded_rows) {
     static const char *const models[] = {"clip_vit_tiny", "clip_rn_tiny"};
     Tokenizer *t = opened();
@@ -130,7 +131,7 @@ Test(tokenizer, bad_and_long_texts) {
     tokenizer_close(t);
 }
 
-/* One word of a megabyte must not take quadratic time: at n^2 this would be minutes. */
+/* A word of a megabyte must not take quadratic time, which would be minutes. */
 Test(tokenizer, a_megabyte_is_encoded_in_seconds, .timeout = 60) {
     enum { N = 1 << 20 };
     Tokenizer *t = opened();
@@ -159,7 +160,7 @@ static void expect_codes(const char *what, const uint32_t *found, int64_t n, con
     cr_expect(strcmp(text, expected) == 0, "%s: '%s', expected '%s'", what, text, expected);
 }
 
-/* Expected: what the rules of the HTML standard say (WATWG HTML, 13.2.5.72 to 13.2.5.80). */
+/* The expected texts follow the rules of the HTML standard (WATWG HTML, 13.2.5.72 to 13.2.5.80). */
 Test(tokenizer, character_references_follow_the_standard) {
     static const char *const cases[][2] = {{"&amp;lt;", "&lt;"},
                                            {"&lt", "<"},
@@ -189,7 +190,7 @@ Test(tokenizer, character_references_follow_the_standard) {
     }
 }
 
-/* Expected: SpecialCasing.txt and UnicodeData.txt. */
+/* The expected texts follow SpecialCasing.txt and UnicodeData.txt. */
 Test(tokenizer, lower_case_follows_unicode) {
     static const char *const cases[][2] = {
         {"ABC xyz", "abc xyz"},

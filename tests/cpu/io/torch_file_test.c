@@ -1,7 +1,8 @@
 /* torch_file_test.c - files written by PyTorch, hostile ones, and ones written here. */
-#include "io/arrays/pickle.h"
 #include "io/arrays/torch_file.h"
+#include "io/files/crc32.h"
 #include "io/files/zip.h"
+#include "io/pickle/pickle.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 
@@ -85,7 +86,7 @@ Test(torch_file, numbers_are_read_as_asked) {
     tensor_file_close(&file);
 }
 
-/* Settings that a training leaves beside its tensors, pickled by CPython. */
+/* CPython pickled these settings, which a training leaves beside its tensors. */
 Test(torch_file, settings_beside_tensors_are_passed_over) {
     static const char *const paths[] = {"tests/goldens/torch/args_2.pt",
                                         "tests/goldens/torch/args_4.pt"};
@@ -113,7 +114,7 @@ static Status open_bytes(const char *folder, const void *bytes, size_t n, Error 
     return st;
 }
 
-/* A zip file whose data.pkl is the given pickle. */
+/* Opens a zip file whose data.pkl is the given pickle. */
 static Status open_pickle(const char *folder, const char *pickle, size_t n, Error *err) {
     char *path = format_text("%s/y.pt", folder);
     AtomicFile out;
@@ -260,7 +261,7 @@ Test(torch_file, passed_over_objects_are_no_way_in) {
     remove_folder(folder);
 }
 
-/* A storage of 8 bytes: float32 (offset 0, size 2) is all it holds. */
+/* A tensor of a storage of 8 bytes, which holds no more than float32 (offset 0, size 2). */
 #define TENSOR(offset, sizes, strides)                                                         \
     "ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" \
     "0X\x03\0\0\0cpuK\x02tQ" offset "(" sizes "t(" strides "t\x89"                             \
@@ -300,7 +301,7 @@ Test(torch_file, tensors_beyond_their_storage_are_refused) {
     "\x80\x02}(X\x01\0\0\0xctorch._tensor\n_rebuild_from_type_v2\n(c" function \
     "\nctorch.nn.parameter\nParameter\n" arguments "}tRu."
 
-/* A tensor with attributes of its own is saved as its type, and how it is rebuilt. */
+/* A tensor with attributes of its own is saved as its type and the call that rebuilds it. */
 Test(torch_file, tensors_of_subclasses_are_read) {
     static const char typed[] = TYPED("torch._utils\n_rebuild_tensor_v2",
                                       "((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
@@ -315,7 +316,7 @@ Test(torch_file, tensors_of_subclasses_are_read) {
     remove_folder(folder);
 }
 
-/* Where a tensor lived when it was saved means nothing here. */
+/* The device of a tensor that was saved means nothing here. */
 Test(torch_file, tensors_saved_on_a_gpu_are_read) {
     static const char pickle[] =
         "\x80\x02}(X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage"
@@ -363,8 +364,8 @@ Test(torch_file, pickles_that_never_end_are_refused, .timeout = 30) {
     remove_folder(folder);
 }
 
-/* Cut anywhere or with any bit flipped, a file is refused or reads as something harmless; under the
- * sanitizers this is the test of all bounds. */
+/* A file that is cut anywhere, or has any bit flipped, is refused or reads as something harmless.
+ * Under the sanitizers this is the test of all bounds. */
 static void damage(const char *path, bool crc_guards) {
     char *folder = temporary_folder();
     FileMap map;
@@ -383,8 +384,8 @@ static void damage(const char *path, bool crc_guards) {
         cr_expect(st == OK || st == ERR_FORMAT, "%s: byte %d: %s", path, (int)i, err.text);
         undetected += st == OK;
     }
-    /* zip: every payload and the pickle are under a CRC; what remains are dates, padding,
-     * attributes */
+    /* in a zip file every payload and the pickle have a CRC; dates, padding and attributes have
+     * none */
     if (crc_guards)
         cr_expect(undetected < map.bytes * 3 / 4, "%s: %d undetected", path, undetected);
     free(bytes);
@@ -429,7 +430,7 @@ Test(torch_file, a_wrong_crc_is_named) {
 
 /* --- what is written here --------------------------------------------------------------------- */
 
-/* The check value of CRC-32/ISO-HDLC, and continuing equals doing it at once. */
+/* The checksum is that of CRC-32/ISO-HDLC; in two pieces it is the same as at once. */
 Test(zip, crc_is_the_standards) {
     const uint8_t *text = (const uint8_t *)"123456789";
     cr_expect(crc32_update(0, text, 9) == 0xCBF43926u);

@@ -1,0 +1,138 @@
+/* towers.c - the transformers that a configuration describes, as Hugging Face and OpenCLIP do. */
+#include "io/config/towers.h"
+
+#include <string.h>
+
+/* --- facts with one value that is served ------------------------------------------------------ */
+
+static const OneValue hugging_face_values[] = {
+    {"num_channels", "3"}, {"quantization_config", "null"}, {0}};
+static const OneValue open_clip_values[] = {{"timm_model_name", "null"},
+                                            {"hf_model_name", "null"},
+                                            {"attentional_pool", "false"},
+                                            {"no_ln_pre", "false"},
+                                            {"final_ln_after_pool", "false"},
+                                            {"ls_init_value", "null"},
+                                            {"no_causal_mask", "false"},
+                                            {"embed_cls", "false"},
+                                            {"proj_bias", "false"},
+                                            {"proj_type", "linear"},
+                                            {"block_type", "default"},
+                                            {"qk_norm", "false"},
+                                            {"scaled_cosine_attn", "false"},
+                                            {"scale_heads", "false"},
+                                            {"scale_attn_inner", "false"},
+                                            {"scale_attn", "false"},
+                                            {"scale_fc", "false"},
+                                            {0}};
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+bool section_take_member(ConfigParser *p, Section *s) {
+    ConfigTower *t = &s->tower;
+    bool gated = false;
+    if (config_is(p, "model_type")) config_text(p, s->model_type);
+    else if (config_is(p, "hidden_size")) config_integer(p, &t->width);
+    else if (config_is(p, "num_hidden_layers")) config_integer(p, &t->depth);
+    else if (config_is(p, "num_attention_heads")) config_integer(p, &t->heads);
+    else if (config_is(p, "image_size")) config_side(p, &t->image_size, t->refused);
+    else if (config_is(p, "patch_size")) config_side(p, &t->patch, t->refused);
+    else if (config_is(p, "hidden_act")) config_text(p, t->activation);
+    else if (config_is(p, "layer_norm_eps")) config_real(p, &t->eps);
+    else if (config_is(p, "use_swiglu_ffn")) {
+        config_bool(p, &gated);
+        t->gated = gated;
+    } else return config_one_value(p, hugging_face_values, t->refused);
+    return true;
+}
+
+void section_take(ConfigParser *p, Section *s) {
+    if (config_is_null(p)) return;
+    if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
+    s->tower = (ConfigTower){.said = true, .gated = -1};
+    json_enter(&p->r, '{');
+    while (config_next_key(p))
+        if (!section_take_member(p, s)) json_skip(&p->r);
+}
+
+/* Takes {"eps": 1e-6} or {"approximate": "tanh"}. */
+static void take_kwargs(ConfigParser *p, ConfigTower *t) {
+    char approximate[CONFIG_TEXT] = "";
+    if (config_is_null(p)) return;
+    if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
+    json_enter(&p->r, '{');
+    while (config_next_key(p)) {
+        if (config_is(p, "eps")) {
+            config_real(p, &t->eps);
+        } else if (config_is(p, "approximate")) {
+            config_text(p, approximate);
+            snprintf(t->activation, sizeof t->activation, "%s",
+                     !strcmp(approximate, "tanh") ? "gelu_tanh" : "gelu");
+        } else {
+            char value[CONFIG_TEXT] = "", key[48];
+            snprintf(key, sizeof key, "%.40s", p->key);
+            config_any(p, value);
+            config_refuse(t->refused, "%s is %s: not known here", key, value);
+        }
+    }
+}
+
+void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
+    double layers[4] = {0};
+    char pool_type[CONFIG_TEXT] = "";
+    *t = (ConfigTower){.said = true, .gated = -1};
+    if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
+    json_enter(&p->r, '{');
+    while (config_next_key(p)) {
+        if (config_is(p, "width")) config_integer(p, &t->width);
+        else if (config_is(p, "head_width")) config_integer(p, &t->head_width);
+        else if (config_is(p, "heads")) config_integer(p, &t->heads);
+        else if (config_is(p, "patch_size")) config_side(p, &t->patch, t->refused);
+        else if (config_is(p, "image_size")) config_side(p, &t->image_size, t->refused);
+        else if (config_is(p, "norm_kwargs") || config_is(p, "act_kwargs")) take_kwargs(p, t);
+        else if (config_is(p, "pool_type")) {
+            config_text(p, pool_type);
+            if (*pool_type && strcmp(pool_type, pool) != 0)
+                config_refuse(t->refused, "pool_type is %s: expected %s", pool_type, pool);
+        } else if (config_is(
+                       p,
+                       "layers")) { /* a residual network has the blocks of its four stages here */
+            const int n = config_numbers(p, layers, 4);
+            double sum = 0.0;
+            for (int i = 0; i < n; i++) sum += layers[i];
+            if (!(sum >= 1 && sum <= 65536)) config_wrong(p, "1 to 65536 layers");
+            else t->depth = (int64_t)sum;
+        } else if (!config_one_value(p, open_clip_values, t->refused)) {
+            json_skip(&p->r);
+        }
+    }
+}
+
+void tower_fill_hugging_face(ConfigTower *t, const char *act, double eps, int64_t heads) {
+    if (!t->said) return;
+    if (!*t->activation) {
+        snprintf(t->activation, sizeof t->activation, "%s", act);
+        t->filled |= CONFIG_ACTIVATION;
+    }
+    if (t->eps == 0.0) {
+        t->eps = eps;
+        t->filled |= CONFIG_EPS;
+    }
+    if (!t->heads) {
+        t->heads = heads;
+        t->filled |= CONFIG_HEADS;
+    }
+}
+
+void tower_fill_open_clip(ConfigTower *t, bool quick_gelu) {
+    if (!t->said) return;
+    if (quick_gelu || !*t->activation) {
+        if (!quick_gelu) t->filled |= CONFIG_ACTIVATION;
+        if (quick_gelu && *t->activation) config_refuse(t->refused, "quick_gelu with act_kwargs");
+        snprintf(t->activation, sizeof t->activation, "%s", quick_gelu ? "quick_gelu" : "gelu");
+    }
+    if (t->eps == 0.0) {
+        t->eps = 1e-5;
+        t->filled |= CONFIG_EPS;
+    }
+}
