@@ -11,6 +11,7 @@
 #include "host/train/run.h"
 #include "host/train/run_dir.h"
 #include "host/train/train.h"
+#include "host/train/train_state.h"
 #include "host/train/watch.h"
 
 void turtle_train_defaults(TurtleTrainOptions *o) {

@@ -3,6 +3,7 @@
 #include "host/train/checkpoint.h"
 #include "host/train/predict.h"
 #include "host/train/train.h"
+#include "host/train/train_state.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 #include "tests/support/operation.h"

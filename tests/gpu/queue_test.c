@@ -1,6 +1,7 @@
 /* queue_test.c - the CUDA backend as a device: opening, copies, marks, replay, features, profile,
  * training. Which program this is, tests-emu or tests-cuda, the output of `make test` says. */
 #include "host/train/train.h"
+#include "host/train/train_state.h"
 #include "io/arrays/npy.h"
 #include "tests/support/check.h"
 #include "tests/gpu/device_memory.h"
