@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/tell/report.h"
+#include "host/tell/clock.h"
 
 enum {
     PIECE = 4096,          /* samples that kmeans_apply looks at together; changes no bit */

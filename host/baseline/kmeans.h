@@ -22,7 +22,7 @@
 #define TURTLE_HOST_BASELINE_KMEANS_H
 
 #include "kernels/ops.h"
-#include "host/train/predict.h"
+#include "host/score/predictions.h"
 #include "host/turtle.h"
 
 typedef struct {

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "host/baseline/kmeans.h"
+#include "host/inputs/inputs_json.h"
 #include "host/score/metrics.h"
-#include "host/tell/report.h"
-#include "host/train/run_dir.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
 
 void turtle_kmeans_defaults(TurtleKmeansOptions *o) {
     *o = (TurtleKmeansOptions){.common = common_defaults(),

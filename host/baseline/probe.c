@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/score/logreg.h"
-#include "host/tell/report.h"
+#include "host/inputs/inputs_json.h"
 #include "host/inputs/rng.h"
+#include "host/score/logreg.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
 
 void turtle_probe_defaults(TurtleProbeOptions *o) {
     *o = (TurtleProbeOptions){.common = common_defaults(),

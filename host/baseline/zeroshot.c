@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/text/tokenizer.h"
-#include "host/inputs/label_names.h"
 #include "host/encode/models.h"
-#include "host/tell/report.h"
-#include "host/train/run_dir.h"
+#include "host/inputs/inputs_json.h"
+#include "host/inputs/label_names.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
+#include "host/train/predict.h"
+#include "io/text/tokenizer.h"
 
 enum { TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
 

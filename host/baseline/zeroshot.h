@@ -4,7 +4,7 @@
 #define TURTLE_HOST_BASELINE_ZEROSHOT_H
 
 #include "io/text/prompts.h"
-#include "host/train/predict.h"
+#include "host/score/predictions.h"
 #include "host/encode/text.h"
 #include "host/turtle.h"
 

@@ -6,7 +6,7 @@
 
 #include "io/files/file.h"
 #include "host/encode/phi_hint.h"
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 #define CLIP_URL "https://openaipublic.azureedge.net/clip/models/"
 

@@ -10,18 +10,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
 
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "host/tell/clock.h"
 
 /* --- the child, between fork and exec: only calls that are safe there -------------------------- */
 
@@ -102,7 +97,7 @@ static Status start(Child *c, const char *const *argv, const char *const *enviro
     fcntl(said[0], F_SETFL, O_NONBLOCK);
     c->out = out[0];
     c->err = said[0];
-    c->end = seconds_now() + limits->seconds;
+    c->end = now_seconds() + limits->seconds;
     return OK;
 }
 
@@ -175,7 +170,7 @@ static bool listen_to(Child *c, ChildResult *r, int64_t most) {
         if (ready > 0 && p[1].revents) take_words(c, r);
         if (ready <= 0 && (ended || !open) && has_ended(c)) return true;
         if (ready <= 0) ended = has_ended(c);
-        if (seconds_now() > c->end) return false;
+        if (now_seconds() > c->end) return false;
     }
     return false;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/text/text_lines.h"
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 /* --- notices ---------------------------------------------------------------------------------- */
 

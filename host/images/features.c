@@ -3,17 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/files/lock.h"
-#include "io/arrays/npy.h"
-#include "host/tell/digest.h"
 #include "host/encode/encoder.h"
+#include "host/encode/models.h"
 #include "host/images/fates.h"
 #include "host/images/feature_file.h"
 #include "host/images/loader.h"
-#include "host/encode/models.h"
-#include "host/tell/report.h"
-#include "host/tell/shard.h"
 #include "host/images/unread.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/digest.h"
+#include "host/tell/notify.h"
+#include "host/tell/shard.h"
+#include "io/arrays/npy.h"
+#include "io/files/lock.h"
 
 enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
 

@@ -2,10 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/images/fates.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
 #include "io/arrays/npy.h"
 #include "io/text/text_lines.h"
-#include "host/images/fates.h"
-#include "host/tell/report.h"
 
 void turtle_labels_defaults(TurtleLabelsOptions *o) {
     *o = (TurtleLabelsOptions){.common = common_defaults()};

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 void unread_count(Unread *u, const Loaded *loaded, const char *path) {
     enum { MOST = sizeof u->item / sizeof *u->item };

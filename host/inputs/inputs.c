@@ -8,7 +8,7 @@
 
 #include "io/datasets/datasets.h"
 #include "host/encode/phi_hint.h"
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 /* --- features --------------------------------------------------------------------------------- */
 

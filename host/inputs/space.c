@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 static Status no_memory(const Space *s, Error *err) {
     return fail(err, ERR_MEMORY, "features: %s: out of memory", s->path);

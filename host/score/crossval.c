@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "host/score/logreg.h"
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
+#include "host/tell/clock.h"
 #include "host/inputs/rng.h"
 
 int crossval_iterations(const char *dataset) {

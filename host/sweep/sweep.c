@@ -10,13 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/datasets/datasets.h"
-#include "io/text/json_reader.h"
 #include "host/inputs/prior.h"
-#include "host/tell/report.h"
+#include "host/tell/clock.h"
+#include "host/tell/json.h"
+#include "host/tell/notify.h"
+#include "host/tell/shard.h"
+#include "host/train/predict.h"
 #include "host/train/run.h"
 #include "host/train/run_dir.h"
-#include "host/tell/shard.h"
+#include "io/datasets/datasets.h"
+#include "io/text/json_reader.h"
 
 void turtle_sweep_defaults(TurtleSweepOptions *o) {
     TurtleTrainOptions t;

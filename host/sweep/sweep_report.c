@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/tell/report.h"
 #include "host/sweep/sweep.h"
+#include "host/tell/common.h"
 
 /* One column of a table: its name and its value. */
 typedef struct {

@@ -7,7 +7,7 @@
 
 #include "io/files/file.h"
 #include "io/files/sha256.h"
-#include "host/tell/report.h"
+#include "host/tell/notify.h"
 
 /* The line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
 static void state_line(char line[160], const char *hex, const struct stat *s) {

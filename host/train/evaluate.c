@@ -3,9 +3,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host/inputs/inputs_json.h"
+#include "host/score/result.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
 #include "host/train/probability_file.h"
-#include "host/tell/report.h"
-#include "host/train/run_dir.h"
 
 void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
     *o = (TurtleEvaluateOptions){.common = common_defaults()};

@@ -63,25 +63,6 @@ void predictor_close(Predictor *p) {
     *p = (Predictor){0};
 }
 
-Status predictions_alloc(Predictions *out, int64_t n, Error *err) {
-    predictions_free(out);
-    out->n = n;
-    out->cluster = malloc((size_t)n * sizeof *out->cluster);
-    out->confidence = malloc((size_t)n * sizeof *out->confidence);
-    out->margin = malloc((size_t)n * sizeof *out->margin);
-    if (out->cluster && out->confidence && out->margin) return OK;
-    predictions_free(out);
-    return fail(err, ERR_MEMORY, "predictions: out of memory for %lld samples", (long long)n);
-}
-
-void predictions_free(Predictions *p) {
-    if (!p) return;
-    free(p->cluster);
-    free(p->confidence);
-    free(p->margin);
-    *p = (Predictions){0};
-}
-
 /* Enqueues samples first .. first+n, n <= chunk: Y's argmax into p->index[0..n], each P_k's into
  * p->index[(1 + k) n ..]. */
 static void enqueue_chunk(Predictor *p, Queue *q, const Features *features, int64_t first,

@@ -2,16 +2,9 @@
 #ifndef TURTLE_HOST_TRAIN_PREDICT_H
 #define TURTLE_HOST_TRAIN_PREDICT_H
 
-#include "kernels/ops.h"
+#include "host/score/predictions.h"
 #include "host/train/checkpoint.h"
-
-typedef struct {
-    int64_t n;
-    int64_t *cluster;       /* (n) argmax_c Y; owned */
-    float *confidence;      /* (n) max_c Y; owned */
-    float *margin;          /* (n) distance to the second largest; owned */
-    double space_agreement; /* least over k of the share where argmax P_k = argmax Y; NaN, K = 1 */
-} Predictions;
+#include "kernels/ops.h"
 
 /* Buffers for one shape, reused from call to call. */
 typedef struct {
@@ -49,7 +42,5 @@ Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *feat
  * reach() returns. */
 Status predictor_clusters(Predictor *p, Queue *queue, float *const *task, const Features *features,
                           int64_t n, int32_t *cluster);
-Status predictions_alloc(Predictions *out, int64_t n, Error *err); /* replaces *out */
-void predictions_free(Predictions *p);                             /* NULL and twice are fine */
 
 #endif

@@ -3,14 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/score/crossval.h"
+#include "host/inputs/inputs_json.h"
 #include "host/inputs/prior.h"
-#include "host/train/probability_file.h"
+#include "host/score/crossval.h"
+#include "host/score/result.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
 #include "host/tell/profile.h"
-#include "host/tell/report.h"
+#include "host/train/probability_file.h"
 #include "host/train/run.h"
 #include "host/train/run_dir.h"
-#include "host/train/train.h"
 #include "host/train/train_state.h"
 #include "host/train/watch.h"
 

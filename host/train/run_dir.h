@@ -14,7 +14,6 @@
 #include "io/files/lock.h"
 #include "host/inputs/inputs.h"
 #include "host/tell/made.h"
-#include "host/train/predict.h"
 
 typedef struct {
     char *folder;
@@ -50,12 +49,5 @@ Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
 /* The lock of a folder of results, as run_dir_open takes it. */
 Status run_dir_lock(Lock *out, const char *folder, Error *err);
 void run_dir_close(RunDir *dir); /* NULL and twice are fine */
-
-/* path,cluster,confidence,margin: the path is the line of the image list beside the features
- * (<stem>.txt), or the row number where there is none. */
-Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err);
-/* path,class,name,confidence,margin: what is predicted are classes that have names. */
-Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
-                               const char *const *names, Error *err);
 
 #endif

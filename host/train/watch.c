@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "host/tell/report.h"
+#include "host/score/result.h"
+#include "host/tell/clock.h"
 
 /* --- matching --------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "host/train/predict.h"
 #include "host/train/run_dir.h"
 #include "host/train/train.h"
 

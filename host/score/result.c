@@ -1,43 +1,12 @@
-/* report.c - what a finished call tells: scores, sizes, one JSON object. */
-#include "host/tell/report.h"
+/* result.c - the scores of a labelling as a call's result. */
+#include "host/score/result.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "io/files/file.h"
-#include "io/text/json_reader.h"
 #include "host/score/metrics.h"
-
-void notice(const TurtleHooks *hooks, const char *format, ...) {
-    if (!hooks->notice) return;
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    hooks->notice(hooks->context, line);
-}
-
-void notices(const TurtleHooks *hooks, const char *lines) {
-    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
-        notice(hooks, "%.*s", (int)(end - lines), lines);
-}
-
-TurtleCommon common_defaults(void) {
-    const char *root = getenv("TURTLE_DATA");
-    return (TurtleCommon){.root_dir = root && *root ? root : "data",
-                          .device = "auto",
-                          .precision = "auto",
-                          .seed = 42};
-}
-
-double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "host/tell/notify.h"
 
 void result_clear(TurtleResult *r) {
     *r = (TurtleResult){.clusters_found = -1,
@@ -65,18 +34,6 @@ void turtle_result_free(TurtleResult *r) {
 }
 
 /* --- scores ----------------------------------------------------------------------------------- */
-
-int64_t count_clusters(const Predictions *p, int64_t C) {
-    bool *seen = calloc((size_t)C, sizeof *seen);
-    if (!seen) return -1;
-    int64_t found = 0;
-    for (int64_t i = 0; i < p->n; i++) {
-        found += !seen[p->cluster[i]];
-        seen[p->cluster[i]] = true;
-    }
-    free(seen);
-    return found;
-}
 
 Status score_accuracy(double *cluster_acc, const Split *split, const Predictions *p, Error *err) {
     *cluster_acc = NAN;
@@ -164,69 +121,7 @@ char *result_line(const TurtleResult *r, const Inputs *in) {
                        in->dataset, in->phis, (long long)r->clusters_found, r->cluster_acc);
 }
 
-/* --- JSON ------------------------------------------------------------------------------------- */
-
-const char *precision_used(const TurtleCommon *common) {
-    return strcmp(common->precision, "auto") == 0 ? "fp32" : common->precision;
-}
-
-void json_common(Json *j, const char *command, const TurtleCommon *common, const char *device,
-                 const char *precision) {
-    json_text(j, "command", command);
-    json_text(j, "version", turtle_version());
-    json_integer(j, "seed", (int64_t)common->seed);
-    json_text(j, "device", device);
-    json_text(j, "precision", precision);
-}
-
-/* The members `images` and `image_list` of features that `turtle features` made: the folder that names
- * are relative to, as <stem>.json beside the matrix has it, and <stem>.txt. */
-static void json_images(Json *j, const char *features) {
-    const size_t n = strlen(features),
-                 stem = n > 4 && strcmp(features + n - 4, ".npy") == 0 ? n - 4 : n;
-    char *record = format_text("%.*s.json", (int)stem, features),
-         *list = format_text("%.*s.txt", (int)stem, features), key[64], folder[4096] = "";
-    FileMap map;
-    if (record && stem < n && file_map(&map, record, NULL) == OK) {
-        JsonReader r = json_reader(map.data, map.bytes);
-        json_enter(&r, '{');
-        while (json_next_key(&r, key, sizeof key))
-            if (strcmp(key, "images") == 0 && json_peek(&r) == '"')
-                json_text_value(&r, folder, sizeof folder);
-            else json_skip(&r);
-        if (r.bad) folder[0] = '\0';
-        file_unmap(&map);
-    }
-    json_text(j, "images", *folder ? folder : NULL);
-    json_text(j, "image_list", list && stem < n && file_exists(list) ? list : NULL);
-    free(record);
-    free(list);
-}
-
-static void json_split(Json *j, const Split *split, int K) {
-    for (int k = 0; split->N && k < K; k++) {
-        const Space *s = &split->space[k];
-        json_open(j, NULL);
-        json_text(j, "split", split->name);
-        json_text(j, "file", s->path);
-        json_open_array(j, "shape");
-        json_integer(j, NULL, s->features.N);
-        json_integer(j, NULL, s->features.d);
-        json_close_array(j);
-        json_text(j, "type", dtype_name(s->features.type));
-        json_images(j, s->path);
-        json_close(j);
-    }
-}
-
-void json_inputs(Json *j, const Inputs *in) {
-    json_text(j, "dataset", in->dataset);
-    json_text(j, "phis", in->phis);
-    json_open_array(j, "inputs");
-    json_split(j, &in->train, in->K);
-    json_split(j, &in->val, in->K);
-    json_close_array(j);
-}
+/* --- JSON    ---------------------------------------------------------------------------------- */
 
 void json_result(Json *j, const TurtleResult *r) {
     json_real(j, "seconds", r->seconds);
@@ -249,15 +144,5 @@ void json_result(Json *j, const TurtleResult *r) {
     json_text(j, "checkpoint", r->checkpoint);
     json_open_array(j, "cluster_sizes");
     for (int64_t c = 0; c < r->classes; c++) json_integer(j, NULL, r->cluster_sizes[c]);
-    json_close_array(j);
-}
-
-void json_files(Json *j, const char *lines) {
-    json_open_array(j, "files");
-    for (const char *line = lines; line && *line; line = strchr(line, '\n') + 1) {
-        char *path = strndup(line, (size_t)(strstr(line, "  (") - line));
-        json_text(j, NULL, path);
-        free(path);
-    }
     json_close_array(j);
 }
