@@ -1,27 +1,9 @@
-/* models.h - the published encoders: their names as representations, files and origins. */
+/* models.h - the networks of the published encoders, and where the weights of an encoder lie. */
 #ifndef TURTLE_HOST_ENCODE_MODELS_H
 #define TURTLE_HOST_ENCODE_MODELS_H
 
 #include "host/encode/encoder.h"
-
-typedef struct {
-    const char *phi;   /* "clipvitL14" */
-    const char *model; /* as encoder_describe says it */
-    const char *file;  /* below <root>/checkpoints/ */
-    const char *url;
-    int parameters; /* millions */
-    int bytes_each; /* of most parameters in the file */
-} PublishedModel;
-
-/* The SHA-256 digest that the source states, which for CLIP's files is a part of the address; NULL where
- * the source states none. Writes it to `hex`. */
-const char *model_digest(char hex[65], const PublishedModel *model);
-
-/* The row of that phi, or NULL. */
-const PublishedModel *model_find(const char *phi);
-/* The rows one after the other; NULL behind the last. */
-const PublishedModel *model_first(void);
-const PublishedModel *model_next(const PublishedModel *model);
+#include "host/inputs/published.h"
 
 /* Facts of a published network that its tensors do not say. */
 typedef struct {

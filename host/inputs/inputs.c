@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "io/datasets/datasets.h"
-#include "host/encode/phi_hint.h"
+#include "host/inputs/phi_hint.h"
 #include "host/tell/notify.h"
 
 /* --- features --------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* phi_hint.h - what to do where a representation is not there: another spelling, or the call that makes it. */
-#ifndef TURTLE_HOST_ENCODE_PHI_HINT_H
-#define TURTLE_HOST_ENCODE_PHI_HINT_H
+#ifndef TURTLE_HOST_INPUTS_PHI_HINT_H
+#define TURTLE_HOST_INPUTS_PHI_HINT_H
 
 #include "io/status.h"
 

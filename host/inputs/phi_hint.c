@@ -1,5 +1,5 @@
 /* phi_hint.c - what to do where a representation is not there: another spelling, or the call that makes it. */
-#include "host/encode/phi_hint.h"
+#include "host/inputs/phi_hint.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "io/datasets/datasets.h"
 #include "io/files/file.h"
-#include "host/encode/models.h"
+#include "host/inputs/published.h"
 #include "host/tell/words.h"
 
 void phi_nearest(char name[PHI_NAME], const char *root, const char *phi) {

@@ -1,0 +1,39 @@
+/* environment.c - every environment variable that the program or its tests read, and what it means. */
+#include "host/tell/environment.h"
+
+#include <stdlib.h>
+
+#include "host/tell/lines.h"
+
+const Variable environment[] = {
+    {"TURTLE_DATA", "the default of --root_dir", false},
+    {"TURTLE_ISA", "the instruction set of the CPU backend, one that `turtle info` names", false},
+    {"TURTLE_KERNELS", "naive: a GPU runs the readable kernel of each operation", false},
+    {"TURTLE_REPLAY", "0: a GPU replays no graph, every launch is made anew", false},
+    {"TURTLE_RESIDENT", "0: features stay in host memory although they fit a GPU", false},
+    {"TURTLE_WAIT_SECONDS", "seconds after which waiting blocks give up, in the GPU tests", false},
+    {"NO_COLOR", "not empty: the progress bar has no colour", false},
+    {"TERM", "dumb: the progress is lines, not a bar", true},
+    {"PATH", "folders in which --decoder looks for its program", true},
+    {"EMU_DEVICE", "the chip that the emulator imitates: tiny, slice, h200, a100 or ada", false},
+    {"EMU_DEVICES", "how many devices the emulator has; 1", false},
+    {"EMU_MEMORY", "bytes of memory of an emulated device", false},
+    {"EMU_SEED", "draws the order in which emulated threads and streams run; 1", false},
+    {"REQUIRE_GPU", "set: tests that find no GPU fail instead of being skipped", false},
+    {"TURTLE_TEST_FULL", "set: tests run all recorded runs and sizes (make test-full)", false},
+    {"TURTLE_TEST_SMALL", "set: tests run small shapes only", false},
+    {"TURTLE_TEST_SHOW", "set: tests print what they measured beside its limit", false},
+    {"FUZZ_TARGET", "the reader that `make fuzz` feeds", false},
+    {"TMPDIR", "where tests make their folders; /tmp", true},
+    {0}};
+
+void environment_tell(char **text, Json *j) {
+    json_open(j, "environment");
+    for (const Variable *v = environment; v->name; v++) {
+        const char *value = v->everyday ? NULL : getenv(v->name);
+        if (!value) continue;
+        add_line(text, "environment   %s=%s: %s\n", v->name, value, v->meaning);
+        json_text(j, v->name, value);
+    }
+    json_close(j);
+}
