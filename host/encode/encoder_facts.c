@@ -1,12 +1,9 @@
 /* encoder_facts.c - the facts of an encoder that its tensors do not say. */
 #include "host/encode/encoder_facts.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "host/encode/config_files.h"
-#include "host/encode/models.h"
+#include "host/encode/fact_sources.h"
 
 /* --- facts as words --------------------------------------------------------------------------- */
 
@@ -29,13 +26,6 @@ const char *fact_flag(Fact fact) {
     return facts_table[fact].flag;
 }
 
-static const struct {
-    const char *text, *flag; /* as people and as --activation call it */
-    Activation activation;
-} activations[] = {{"QuickGELU", "quickgelu", ACT_QUICK_GELU},
-                   {"GELU", "gelu", ACT_GELU},
-                   {"GELU (tanh)", "gelu_tanh", ACT_GELU_TANH}};
-
 void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
     const ResizeRule *rule = &f->rule;
     *text = '\0';
@@ -45,9 +35,9 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
                  (long long)(f->heads ? f->width / f->heads : 0));
         break;
     case FACT_ACTIVATION:
-        for (int i = 0; i < 3; i++)
-            if (activations[i].activation == f->activation)
-                snprintf(text, 96, "%s", activations[i].text);
+        for (int i = 0; i < ACTIVATIONS; i++)
+            if (activation_names[i].activation == f->activation)
+                snprintf(text, 96, "%s", activation_names[i].text);
         break;
     case FACT_EPS: snprintf(text, 96, "%g", f->eps); break;
     case FACT_MEAN: snprintf(text, 96, "%.7g,%.7g,%.7g", f->mean[0], f->mean[1], f->mean[2]); break;
@@ -66,38 +56,8 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-typedef struct {
-    EncoderFacts *out;
-    const EncoderShape *shape;
-    Tower tower;
-    Weights *w;
-    const FactOptions *options;
-    ConfigFiles files;
-    bool assumed[FACTS];
-    char refused[FACTS][300]; /* why the value that stands there cannot be used; "": it can */
-    char like[80];            /* "CLIP ViT-B/32 of OpenAI": what assumptions follow */
-} Search;
-
-PRINTF_LIKE(3, 4)
-static void set_source(Search *s, Fact fact, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->out->source[fact], sizeof s->out->source[fact], format, args);
-    va_end(args);
-    s->assumed[fact] = false;
-    s->refused[fact][0] = '\0';
-}
-
-PRINTF_LIKE(3, 4)
-static void refuse(Search *s, Fact fact, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->refused[fact], sizeof s->refused[fact], format, args);
-    va_end(args);
-}
-
 /* Facts that this tower has. */
-static void choose_used(Search *s) {
+static void choose_used(FactSearch *s) {
     const EncoderShape *shape = s->shape;
     const bool text = s->tower == TOWER_TEXT;
     const bool residual = !text && shape->kind == ENCODER_CLIP_RESNET;
@@ -107,286 +67,9 @@ static void choose_used(Search *s) {
     s->out->width = text ? shape->text_width : shape->width;
 }
 
-/* Facts of the published network of these widths, or of the one whose layout this is: an assumption,
- * unless the file itself is known. */
-static void assume(Search *s) {
-    static const float means[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
-                                      {0.485f, 0.456f, 0.406f}};              /* ImageNet */
-    static const float stds[2][3] = {{0.26862954f, 0.26130258f, 0.27577711f},
-                                     {0.229f, 0.224f, 0.225f}};
-    EncoderFacts *f = s->out;
-    const EncoderShape *shape = s->shape;
-    const bool dino = shape->kind == ENCODER_DINOV2;
-    const PublishedShape *p = published_shape(shape);
-    const int64_t head = s->tower == TOWER_TEXT ? HEAD_DIM
-                         : p                    ? p->head_width
-                                                : published_head_width(shape->kind, f->width);
-    /* Released DINOv2 (37 x 37 positions, trained at 518): short side 256, crop 224, as TURTLE. */
-    const bool released = dino && shape->patch == 14 && shape->grid == 37;
-    const int native = (int)(shape->grid * shape->patch);
-    snprintf(s->like, sizeof s->like, "%s of %s",
-             p      ? p->name
-             : dino ? "DINOv2"
-                    : "CLIP",
-             p      ? p->origin
-             : dino ? "Meta"
-                    : "OpenAI");
-    f->heads = f->width % head ? 0 : f->width / head;
-    f->activation = p ? p->activation : dino ? ACT_GELU : ACT_QUICK_GELU;
-    f->eps = dino ? 1e-6 : 1e-5;
-    memcpy(f->mean, means[dino], sizeof f->mean);
-    memcpy(f->std, stds[dino], sizeof f->std);
-    f->rule = (ResizeRule){.resize = released ? 256 : native, .crop = released ? 224 : native};
-    for (int i = 0; i < FACTS; i++) {
-        set_source(s, (Fact)i, "assumed: as %s", s->like);
-        s->assumed[i] = true;
-    }
-    if (!released) set_source(s, FACT_SIZE, "the tensors");
-    const bool archive = !dino && weights_has(s->w, "input_resolution");
-    for (int i = 0; i < FACTS && (archive || s->options->published); i++)
-        if (s->assumed[i]) set_source(s, (Fact)i, "%s", archive ? "OpenAI's archive" : "published");
-    if (!f->heads)
-        refuse(s, FACT_HEADS,
-               "weights: %s: how many heads of what width a tower of width %lld has is not known: "
-               "expected --heads N, or --config FILE, or config.json or open_clip_config.json "
-               "beside it",
-               s->w->path, (long long)f->width);
-}
-
-/* --- configuration files ---------------------------------------------------------------------- */
-
-static bool find_activation(Activation *out, const char *name) {
-    static const struct {
-        const char *name;
-        Activation activation;
-    } names[] = {{"quick_gelu", ACT_QUICK_GELU},
-                 {"quickgelu", ACT_QUICK_GELU},
-                 {"gelu", ACT_GELU},
-                 {"gelu_python", ACT_GELU},
-                 {"gelu_tanh", ACT_GELU_TANH},
-                 {"gelu_new", ACT_GELU_TANH},
-                 {"gelu_pytorch_tanh", ACT_GELU_TANH},
-                 {"gelu_fast", ACT_GELU_TANH},
-                 {"gelu_accurate", ACT_GELU_TANH}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i].name, name) == 0) {
-            *out = names[i].activation;
-            return true;
-        }
-    return false;
-}
-
-static void set_config(Search *s, Fact fact, const char *name, bool filled) {
-    set_source(s, fact, filled ? "%s, which leaves it at its default" : "%s", name);
-}
-
-static Status take_tower(Search *s, const ConfigFile *file, Error *err) {
-    EncoderFacts *f = s->out;
-    const ConfigTower *t = s->tower == TOWER_TEXT ? &file->config.text : &file->config.image;
-    if (!t->said) return OK;
-    if (*t->refused)
-        return fail(err, ERR_FORMAT, "config: %s: %s: not served", file->name, t->refused);
-    const int64_t heads = t->heads ? t->heads : t->head_width ? f->width / t->head_width : 0;
-    if (heads || t->head_width) {
-        f->heads = heads;
-        set_config(s, FACT_HEADS, file->name, t->filled & CONFIG_HEADS);
-        if (!t->heads && f->width % t->head_width)
-            refuse(s, FACT_HEADS,
-                   "config: %s: head_width %lld does not divide the width %lld: name the number "
-                   "with --heads",
-                   file->name, (long long)t->head_width, (long long)f->width);
-    }
-    if (*t->activation) {
-        set_config(s, FACT_ACTIVATION, file->name, t->filled & CONFIG_ACTIVATION);
-        if (!find_activation(&f->activation, t->activation))
-            refuse(s, FACT_ACTIVATION,
-                   "config: %s: the activation %s is not served: expected quick_gelu, gelu or "
-                   "gelu_pytorch_tanh (--activation overrules it)",
-                   file->name, t->activation);
-    }
-    if (t->eps > 0.0) {
-        f->eps = t->eps;
-        set_config(s, FACT_EPS, file->name, t->filled & CONFIG_EPS);
-    }
-    return OK;
-}
-
-/* Size of the picture and how it gets there. */
-static void take_size(Search *s, const ConfigFile *file) {
-    const EncoderConfig *c = &file->config;
-    ResizeRule *rule = &s->out->rule;
-    const bool clip = s->shape->kind != ENCODER_DINOV2;
-    /* DINOv2's image_size is that of its positions, not of the pictures */
-    const int64_t side = c->side ? c->side : clip ? c->image.image_size : 0;
-    if (side && !*s->refused[FACT_SIZE]) {
-        rule->crop = (int)side;
-        rule->resize = (int)(c->side && c->resize ? c->resize : side);
-        set_source(s, FACT_SIZE, "%s", file->name);
-    }
-}
-
-/* Takes from `file` the facts of pictures that no earlier file has. */
-static Status take_pictures(Search *s, const ConfigFile *file, bool seen[FACTS], Error *err) {
-    const EncoderConfig *c = &file->config;
-    EncoderFacts *f = s->out;
-    if (*c->refused) return fail(err, ERR_FORMAT, "config: %s: %s", file->name, c->refused);
-    for (int i = 0; i < 3 && c->mean_said && !seen[FACT_MEAN]; i++) f->mean[i] = (float)c->mean[i];
-    for (int i = 0; i < 3 && c->std_said && !seen[FACT_STD]; i++) f->std[i] = (float)c->std[i];
-    if (c->mean_said && !seen[FACT_MEAN]) set_source(s, FACT_MEAN, "%s", file->name);
-    if (c->std_said && !seen[FACT_STD]) set_source(s, FACT_STD, "%s", file->name);
-    if (*c->filter && !seen[FACT_FILTER]) {
-        const bool bilinear = strcmp(c->filter, "bilinear") == 0;
-        f->rule.filter = bilinear ? RESIZE_BILINEAR : RESIZE_BICUBIC;
-        set_source(s, FACT_FILTER, "%s", file->name);
-        if (!bilinear && strcmp(c->filter, "bicubic") != 0)
-            refuse(s, FACT_FILTER,
-                   "config: %s: interpolation %s is not served: expected bicubic or bilinear "
-                   "(--interpolation overrules it)",
-                   file->name, c->filter);
-    }
-    if (*c->fit && !seen[FACT_FIT]) {
-        f->rule.squash = strcmp(c->fit, "squash") == 0;
-        f->rule.crop_down = c->crop_down;
-        set_source(s, FACT_FIT, "%s", file->name);
-        if (!f->rule.squash && strcmp(c->fit, "crop") != 0)
-            refuse(s, FACT_FIT,
-                   "config: %s: pictures fitted by %s are not served: expected crop or squash "
-                   "(--resize overrules it)",
-                   file->name, c->fit);
-    }
-    if (!seen[FACT_SIZE]) take_size(s, file);
-    seen[FACT_MEAN] |= c->mean_said;
-    seen[FACT_STD] |= c->std_said;
-    seen[FACT_FILTER] |= *c->filter != 0;
-    seen[FACT_FIT] |= *c->fit != 0;
-    seen[FACT_SIZE] |= c->side != 0; /* image_size gives way to what a processor says */
-    return OK;
-}
-
-static Status take_configs(Search *s, Error *err) {
-    bool seen[FACTS] = {false};
-    Status st = config_files_read(&s->files, s->shape, s->w, s->options->given.config, err);
-    if (st == OK && s->files.model >= 0) st = take_tower(s, &s->files.file[s->files.model], err);
-    for (int i = 0; st == OK && s->tower == TOWER_IMAGE && i < s->files.count; i++)
-        st = take_pictures(s, &s->files.file[i], seen, err);
-    return st;
-}
-
-/* --- flags ------------------------------------------------------------------------------------ */
-
-/* R,G,B, or one number for the three. */
-static Status parse_colour(float out[3], const char *flag, const char *text, bool positive,
-                           Error *err) {
-    int n = 0;
-    for (const char *at = text; n < 3; n++) {
-        char *end = NULL;
-        const double x = strtod(at, &end);
-        if (end == at || !isfinite(x) || (positive && !((float)x > 0.0f))) break;
-        out[n] = (float)x;
-        if (!*end && (n == 0 || n == 2)) {
-            if (n == 0) out[1] = out[2] = out[0];
-            return OK;
-        }
-        if (*end != ',') break;
-        at = end + 1;
-    }
-    return fail(err, ERR_USAGE, "%s: '%s': expected R,G,B or one number%s", flag, text,
-                positive ? ", above 0" : "");
-}
-
-/* Which flags are given. */
-static void choose_given(bool given[FACTS], const FactOptions *o) {
-    const TurtleEncoder *g = &o->given;
-    const bool flags[FACTS] = {
-        g->heads != 0,  g->activation != NULL, g->norm_eps != 0.0,       g->mean != NULL,
-        g->std != NULL, g->resize != NULL,     g->interpolation != NULL, o->image_size != 0};
-    memcpy(given, flags, sizeof flags);
-}
-
-static Status set_flag(Search *s, Fact fact, Error *err) {
-    const TurtleEncoder *g = &s->options->given;
-    EncoderFacts *f = s->out;
-    ResizeRule *rule = &f->rule;
-    switch (fact) {
-    case FACT_HEADS: f->heads = g->heads; break;
-    case FACT_ACTIVATION:
-        for (int i = 0; i < 3; i++)
-            if (strcmp(activations[i].flag, g->activation) == 0) {
-                f->activation = activations[i].activation;
-                return OK;
-            }
-        return fail(err, ERR_USAGE, "--activation: '%s': expected quickgelu, gelu or gelu_tanh",
-                    g->activation);
-    case FACT_EPS:
-        f->eps = g->norm_eps;
-        if (!(f->eps > 0.0 && f->eps <= 1.0))
-            return fail(err, ERR_USAGE, "--norm_eps: %g: expected a number above 0, up to 1",
-                        f->eps);
-        break;
-    case FACT_MEAN: return parse_colour(f->mean, "--mean", g->mean, false, err);
-    case FACT_STD: return parse_colour(f->std, "--std", g->std, true, err);
-    case FACT_FIT:
-        if (strcmp(g->resize, "squash") != 0 && strcmp(g->resize, "crop") != 0)
-            return fail(err, ERR_USAGE, "--resize: '%s': expected crop or squash", g->resize);
-        if (rule->squash || *s->refused[FACT_FIT] || *g->resize == 's') rule->resize = rule->crop;
-        rule->squash = *g->resize == 's';
-        break;
-    case FACT_FILTER:
-        if (strcmp(g->interpolation, "bicubic") != 0 && strcmp(g->interpolation, "bilinear") != 0)
-            return fail(err, ERR_USAGE, "--interpolation: '%s': expected bicubic or bilinear",
-                        g->interpolation);
-        rule->filter = strcmp(g->interpolation, "bicubic") ? RESIZE_BILINEAR : RESIZE_BICUBIC;
-        break;
-    case FACT_SIZE: {
-        const int64_t side = s->options->image_size;
-        if (side < 1 || side > 4096)
-            return fail(err, ERR_ARG, "--image_size %lld: expected 1 to 4096", (long long)side);
-        rule->resize = (int)((side * rule->resize + rule->crop / 2) / rule->crop);
-        rule->crop = (int)side;
-        break;
-    }
-    case FACTS: break;
-    }
-    return OK;
-}
-
-/* Flags overrule what a configuration or a published file says, and that is said. */
-static Status take_flags(Search *s, Error *err) {
-    static const Fact order[FACTS] = {FACT_HEADS, FACT_ACTIVATION, FACT_EPS,    FACT_MEAN,
-                                      FACT_STD,   FACT_SIZE,       FACT_FILTER, FACT_FIT};
-    bool given[FACTS];
-    Status st = OK;
-    choose_given(given, s->options);
-    for (int i = 0; st == OK && i < FACTS; i++) {
-        const Fact fact = order[i];
-        char before[96], after[96], source[200];
-        if (!given[fact]) continue;
-        if (!s->out->used[fact] && s->tower == TOWER_IMAGE)
-            return fail(err, ERR_USAGE, "%s: %s has no such choice: %s", fact_flag(fact),
-                        s->w->path,
-                        s->shape->kind == ENCODER_CLIP_RESNET
-                            ? "it is a residual network, with ReLU and batch norms"
-                            : "its MLPs are SwiGLU");
-        fact_text(before, s->out, fact);
-        snprintf(source, sizeof source, "%s", s->out->source[fact]);
-        const bool known = !s->assumed[fact], refused = *s->refused[fact] != 0;
-        st = set_flag(s, fact, err);
-        fact_text(after, s->out, fact);
-        if (st == OK && known && fact != FACT_SIZE && (refused || strcmp(before, after) != 0))
-            weights_say(s->w, "encoder: %s %s overrules %s%s%s", fact_flag(fact), after, source,
-                        refused ? "" : ", which says ", refused ? "" : before);
-        if (st == OK && known && fact == FACT_SIZE && strcmp(before, after) != 0 &&
-            strcmp(source, "the tensors") != 0 && !s->options->published)
-            weights_say(s->w, "encoder: %s %s overrules %s, which says %s", fact_flag(fact), after,
-                        source, before);
-        set_source(s, fact, "%s", fact_flag(fact));
-    }
-    return st;
-}
-
 /* --- all of them ------------------------------------------------------------------------------ */
 
-static Status check_heads(const Search *s, Error *err) {
+static Status check_heads(const FactSearch *s, Error *err) {
     const EncoderFacts *f = s->out;
     const int64_t n = f->heads, width = n > 0 && f->width % n == 0 ? f->width / n : 0;
     if (width > 0 && width <= MAX_HEAD_DIM && width % HEAD_MULTIPLE == 0) return OK;
@@ -403,7 +86,7 @@ static Status check_heads(const Search *s, Error *err) {
 
 /* Neither mean nor std can be larger for pixels of 0 to 1; those of 0 to 255 would make every picture
  * black. */
-static Status check_colours(const Search *s, Error *err) {
+static Status check_colours(const FactSearch *s, Error *err) {
     const EncoderFacts *f = s->out;
     for (int i = 0; i < 3; i++) {
         const bool mean = !(f->mean[i] >= 0.0f && f->mean[i] <= 1.0f);
@@ -419,7 +102,7 @@ static Status check_colours(const Search *s, Error *err) {
     return OK;
 }
 
-static Status check_size(const Search *s, Error *err) {
+static Status check_size(const FactSearch *s, Error *err) {
     const int64_t side = s->out->rule.crop, patch = s->shape->patch, grid = s->shape->grid;
     if (side < patch || side % patch || side > 4096)
         return fail(err, ERR_ARG,
@@ -438,7 +121,7 @@ static Status check_size(const Search *s, Error *err) {
 }
 
 /* One line of what was assumed, and the flags that say otherwise. */
-static void say_assumed(const Search *s) {
+static void say_assumed(const FactSearch *s) {
     static const char *const before[FACTS] = {
         [FACT_HEADS] = "heads ", [FACT_EPS] = "norm eps ", [FACT_SIZE] = "image size "};
     const bool dino = s->shape->kind == ENCODER_DINOV2;
@@ -464,16 +147,16 @@ static void say_assumed(const Search *s) {
 
 Status encoder_facts(EncoderFacts *out, const EncoderShape *shape, Tower tower, Weights *w,
                      const FactOptions *options, Error *err) {
-    Search s = {.out = out, .shape = shape, .tower = tower, .w = w, .options = options};
+    FactSearch s = {.out = out, .shape = shape, .tower = tower, .w = w, .options = options};
     *out = (EncoderFacts){0};
     if (w->status != OK) return w->status;
     if (options->given.heads < 0)
         return fail(err, ERR_USAGE, "--heads: %lld: expected a number above 0",
                     (long long)options->given.heads);
     choose_used(&s);
-    assume(&s);
-    Status st = options->published && !options->given.config ? OK : take_configs(&s, err);
-    if (st == OK) st = take_flags(&s, err);
+    facts_assume(&s);
+    Status st = options->published && !options->given.config ? OK : facts_from_configs(&s, err);
+    if (st == OK) st = facts_from_flags(&s, err);
     for (int i = 0; st == OK && i < FACTS; i++)
         if (out->used[i] && *s.refused[i]) st = fail(err, ERR_ARG, "%s", s.refused[i]);
     if (st == OK) st = check_heads(&s, err);

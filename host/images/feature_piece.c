@@ -1,0 +1,277 @@
+/* feature_piece.c - one split of images under one encoder: decoded, encoded and written batch by batch. */
+#include "host/images/feature_piece.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/images/feature_file.h"
+#include "host/tell/clock.h"
+#include "host/tell/notify.h"
+#include "io/arrays/npy.h"
+
+/* One split under the current encoder. */
+typedef struct {
+    const SourceList *list;
+    const char *name;
+    int64_t first, end; /* of the shard */
+    FeatureFile file;
+    AtomicFile dump;
+    char *dump_path, *skipped_path;
+    char *skipped; /* lines "name<TAB>reason" */
+    char *stem, *shard_lock, *record;
+    Made made;
+    uint8_t *pixels;
+    Loaded *loaded;
+    float *features;
+} Piece;
+
+static Status out_of_memory(Error *err) {
+    return fail(err, ERR_MEMORY, "features: out of memory");
+}
+
+static Status add_text(char **text, const char *line, Error *err) {
+    char *longer = format_text("%s%s\n", *text ? *text : "", line);
+    free(*text);
+    *text = longer;
+    return longer ? OK : out_of_memory(err);
+}
+
+static Status add_file(FeatureCall *c, const char *path, int64_t rows, int64_t columns, Error *err) {
+    char *line = format_text("%s  (%lld, %lld)", path, (long long)rows, (long long)columns);
+    const Status st = line ? add_text(&c->result->files, line, err) : out_of_memory(err);
+    free(line);
+    return st;
+}
+
+char *feature_piece_stem(const FeatureCall *c, const char *split) {
+    char *stem = representation_stem(c->options->common.root_dir, c->phi, c->in.name, split);
+    if (!stem || c->shard.pieces == 1) return stem;
+    char *numbered =
+        format_text("%s.%lldof%lld", stem, (long long)c->shard.number, (long long)c->shard.pieces);
+    free(stem);
+    return numbered;
+}
+
+char *feature_lock_path(const FeatureCall *c, const char *phi, const char *ending) {
+    return format_text("%s/representations/%s/.%s%s", c->options->common.root_dir, phi, c->in.name,
+                       ending);
+}
+
+void feature_piece_range(const FeatureCall *c, const SourceList *list, int64_t *first, int64_t *end) {
+    *first = list->count * (c->shard.number - 1) / c->shard.pieces;
+    *end = list->count * c->shard.number / c->shard.pieces;
+}
+
+/* --- pixels that the encoder sees ------------------------------------------------------------- */
+
+/* FILE.npy of the training split, FILE_val.npy of the other. */
+static Status dump_open(Piece *p, const char *path, Error *err) {
+    if (!path) return OK;
+    const char *dot = strrchr(path, '.');
+    const size_t stem = dot && strcmp(dot, ".npy") == 0 ? (size_t)(dot - path) : strlen(path);
+    char header[NPY_MAX_HEADER] = "";
+    p->dump_path = format_text("%.*s%s.npy", (int)stem, path, strcmp(p->name, "val") ? "" : "_val");
+    if (!p->dump_path) return out_of_memory(err);
+    const Status st = atomic_open(&p->dump, p->dump_path, err);
+    if (st == OK && p->dump.direct)
+        return fail(err, ERR_ARG,
+                    "features: --dump %s: is no regular file: expected one, for its first bytes "
+                    "are written last",
+                    p->dump_path);
+    if (st == OK) fwrite(header, 1, 128, p->dump.stream);
+    return st;
+}
+
+static Status dump_commit(FeatureCall *c, Piece *p, Error *err) {
+    char header[NPY_MAX_HEADER];
+    const int64_t shape[] = {feature_file_rows(&p->file), c->loading.rule.crop,
+                             c->loading.rule.crop, 3};
+    if (!p->dump_path) return OK;
+    if (npy_header(header, DTYPE_U8, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
+        fwrite(header, 1, 128, p->dump.stream) != 128)
+        return fail(err, ERR_IO, "features: %s: cannot be written", p->dump_path);
+    return atomic_commit(&p->dump, err);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Reports a source that could not be decoded; an error unless those are skipped. */
+static Status bad_image(FeatureCall *c, Piece *p, int64_t i, Error *err) {
+    const Loaded *bad = &p->loaded[i];
+    if (!c->options->skip_bad || bad->status == ERR_MEMORY) {
+        error_write(err, "%.400s (--skip_bad leaves such images out)", bad->err.text);
+        return bad->status;
+    }
+    c->result->skipped++;
+    notice(c->hooks, "skipped: %s", bad->err.text);
+    return add_text(&p->skipped, bad->err.text, err);
+}
+
+/* Sources from .. from+n: decoded, the bad ones taken out, encoded, written. */
+static Status run_batch(FeatureCall *c, Piece *p, int64_t from, int64_t n, Error *err) {
+    const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop,
+                  d = p->file.plan.d;
+    int64_t good = 0;
+    Status st = OK;
+    load_images(p->pixels, p->loaded, p->list, from, n, &c->loading);
+    for (int64_t i = 0; st == OK && i < n; i++) {
+        if (c->first_phi) unread_count(&c->unread, &p->loaded[i], p->list->source[from + i].name);
+        if (p->loaded[i].status != OK) {
+            st = bad_image(c, p, i, err);
+        } else {
+            if (good < i) memcpy(p->pixels + good * bytes, p->pixels + i * bytes, (size_t)bytes);
+            good++;
+        }
+    }
+    if (st == OK && good) st = encoder_run(c->encoder, p->features, p->pixels, good, err);
+    for (int64_t i = 0, row = 0; st == OK && i < n; i++)
+        if (p->loaded[i].status == OK)
+            feature_file_add(&p->file, p->features + row++ * d, from + i);
+    for (int64_t i = 0; st == OK && i < good * d; i++)
+        if (!isfinite(p->features[i]))
+            st = fail(err, ERR_FORMAT,
+                      "features: %s: not finite for an image of the %s split: are "
+                      "these weights whole?",
+                      c->weights, p->name);
+    if (st == OK && p->dump_path) fwrite(p->pixels, (size_t)bytes, (size_t)good, p->dump.stream);
+    if (st == OK) st = feature_file_flush(&p->file, err);
+    c->encoded += n;
+    return st;
+}
+
+/* Encodes the sources that no earlier call did. */
+static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
+    const int64_t batch = c->encoder_options.batch;
+    int64_t n, done = p->end - p->first - p->file.missing;
+    Status st = OK;
+    for (int64_t i = p->first; st == OK; i += n) {
+        i = feature_file_next(&p->file, i, batch, &n);
+        if (n == 0) break;
+        st = run_batch(c, p, i, n, err);
+        done += n;
+        c->progress.iteration += n;
+        c->progress.seconds = now_seconds() - c->started;
+        if (st == OK && c->hooks->progress) c->hooks->progress(c->hooks->context, &c->progress);
+        if (st == OK && c->hooks->stop && *c->hooks->stop && done < p->end - p->first)
+            st = fail(err, ERR_STOPPED,
+                      "features: stopped after %lld of %lld images of the %s split, kept in %s: "
+                      "continue with --resume",
+                      (long long)done, (long long)(p->end - p->first), p->name, p->file.part);
+    }
+    return st;
+}
+
+/* --- a piece ------------------------------------------------------------------------------------*/
+
+/* Everything that a row depends on but its image: weights and options. */
+static void rows_made_with(Made *m, const FeatureCall *c) {
+    const EncoderOptions *o = &c->encoder_options;
+    encoder_made(c->encoder, m);
+    made_add(m, "--feature", "%s", c->options->feature);
+    made_add(m, "--normalize", "%s", o->normalize ? "yes" : "no");
+    made_add(m, "--orient", "%s", c->options->orient);
+    made_add(m, "--decoder", "%s", c->options->decoder ? c->options->decoder : "none");
+}
+
+/* The object beside the rows. */
+static char *rows_record(const FeatureCall *c, const Piece *p) {
+    Json j = {0};
+    /* absolute: reports read it from wherever they are made */
+    char *whole = p->list->folder ? realpath(p->list->folder, NULL) : NULL;
+    json_open(&j, NULL);
+    json_text(&j, "command", "features");
+    json_text(&j, "version", turtle_version());
+    json_text(&j, "command_line", c->options->common.command_line);
+    json_text(&j, "phi", c->phi);
+    json_text(&j, "weights", c->weights);
+    json_text(&j, "images", whole ? whole : p->list->folder);
+    json_text(&j, "split", p->name);
+    made_json(&j, &p->made);
+    json_close(&j);
+    free(whole);
+    return json_take(&j);
+}
+
+/* Looks at what is there of the piece. */
+static Status piece_open(FeatureCall *c, Piece *p, Error *err) {
+    p->stem = feature_piece_stem(c, p->name);
+    p->skipped_path = p->stem ? format_text("%s.skipped.txt", p->stem) : NULL;
+    p->shard_lock = feature_lock_path(c, c->phi, "");
+    rows_made_with(&p->made, c);
+    p->record = rows_record(c, p);
+    if (!p->stem || !p->skipped_path || !p->shard_lock || !p->record) return out_of_memory(err);
+    const FeaturePlan plan = {.stem = p->stem,
+                              .shard_lock = c->shard.pieces == 1 ? p->shard_lock : NULL,
+                              .d = encoder_features(c->encoder),
+                              .made = &p->made,
+                              .record = p->record,
+                              .resume = c->options->resume,
+                              .join = !c->options->dump, /* rows that are taken have no pixels */
+                              .list = p->list,
+                              .first = p->first,
+                              .end = p->end};
+    return feature_file_open(&p->file, &plan, err);
+}
+
+/* Memory for batches, and the files that are written. */
+static Status piece_begin(FeatureCall *c, Piece *p, Error *err) {
+    const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
+    p->pixels = malloc((size_t)(batch * 3 * c->loading.rule.crop * c->loading.rule.crop));
+    p->loaded = calloc((size_t)batch, sizeof *p->loaded);
+    p->features = malloc((size_t)(batch * d) * sizeof *p->features);
+    if (!p->pixels || !p->loaded || !p->features) return out_of_memory(err);
+    const Status st = feature_file_begin(&p->file, err);
+    return st == OK ? dump_open(p, c->options->dump, err) : st;
+}
+
+static void piece_close(Piece *p, bool keep) {
+    feature_file_close(&p->file, keep);
+    atomic_abort(&p->dump);
+    free(p->dump_path);
+    free(p->skipped_path);
+    free(p->skipped);
+    free(p->stem), free(p->shard_lock), free(p->record);
+    free(p->pixels);
+    free(p->loaded);
+    free(p->features);
+}
+
+/* Writes the final names of the images, and the list of those that were skipped. */
+static Status piece_finish(FeatureCall *c, Piece *p, Error *err) {
+    const int64_t rows = feature_file_rows(&p->file);
+    if (rows == 0)
+        return fail(err, ERR_FORMAT, "features: none of the %lld images of the %s split is good",
+                    (long long)(p->end - p->first), p->name);
+    Status st = dump_commit(c, p, err);
+    if (st == OK) st = feature_file_commit(&p->file, err);
+    if (st == OK) st = add_file(c, p->file.path, rows, p->file.plan.d, err);
+    if (st != OK) return st;
+    c->result->images += rows;
+    if (p->file.joined)
+        notice(c->hooks, "features: %s: put together from %d shards, which nobody needs any more",
+               p->file.path, p->file.joined);
+    remove(p->skipped_path); /* of an earlier call */
+    return p->skipped ? file_write_text(p->skipped_path, p->skipped, err) : OK;
+}
+
+Status feature_piece_run(FeatureCall *c, const SourceList *list, const char *name, Error *err) {
+    Piece p = {.list = list, .name = name};
+    feature_piece_range(c, list, &p.first, &p.end);
+    if (p.first == p.end) return OK;
+    Status st = piece_open(c, &p, err);
+    if (st == OK) {
+        c->progress.iteration += p.end - p.first - p.file.missing;
+        c->progress.first += p.end - p.first - p.file.missing;
+    }
+    if (st == OK && feature_file_finished(&p.file)) {
+        notice(c->hooks, "finished before: %s.npy", p.stem);
+    } else if (st == OK) {
+        st = piece_begin(c, &p, err);
+        if (st == OK) st = run_batches(c, &p, err);
+        if (st == OK) st = piece_finish(c, &p, err);
+    }
+    /* rows of an earlier call stay whatever happens to this one */
+    piece_close(&p, st == ERR_STOPPED || p.file.part_bank >= 0);
+    return st;
+}
