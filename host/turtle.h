@@ -1,10 +1,11 @@
-/* turtle.h - TURTLE as a library: the public header, the only one the command line uses.
+/* turtle.h - TURTLE as a library: the public header, the only one that a caller needs.
  *
  * TURTLE (Gadetsky, Jiang, Brbic: Let Go of Your Labels with Unsupervised Transfer, ICML 2024)
  * finds the human labelling of a data set from features of frozen foundation models and the number
  * of classes, without a label. Every call takes a struct of options whose defaults come from its
  * *_defaults function, returns a status, writes one line into `err` where it fails, and prints
- * nothing. All functions are reentrant.
+ * nothing. All functions are reentrant. Every name that this header defines begins with turtle_,
+ * Turtle or TURTLE_; it compiles as C11 and as C++.
  */
 #ifndef TURTLE_H
 #define TURTLE_H
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "io/status.h"
+#include "io/turtle_status.h"
 
 #if defined(__GNUC__)
 #define TURTLE_API __attribute__((visibility("default")))
@@ -21,19 +22,23 @@
 #define TURTLE_API
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A list of texts. */
 typedef struct {
-    const char **item; /* owned by the caller */
+    const char **item; /* (count), owned by the caller */
     int count;
 } TurtleTexts;
 
 /* --- what a running call tells ---------------------------------------------------------------- */
 
 typedef struct {
-    const char *unit; /* what is counted: "it" (outer iterations), "images" */
-    /* done before this call, done, in all */
-    int64_t first, iteration, iterations;
-    double seconds;       /* since counting began */
-    double loss, entropy; /* of the last outer iteration, nats; see TurtleResult */
+    const char *unit;                     /* what is counted: "it" (outer iterations), "images" */
+    int64_t first, iteration, iterations; /* units done before this call, done now, in all */
+    double seconds;                       /* since counting began */
+    double loss, entropy; /* values of the last outer iteration, in nats; see TurtleResult */
     int64_t clusters_found, classes;
     double cluster_acc; /* 0..1; NaN without labels */
 } TurtleProgress;
@@ -44,19 +49,19 @@ typedef struct {
                                                         which device was taken and why; or NULL */
     void *context;
     const volatile sig_atomic_t *stop; /* non-zero: finish the iteration, save the state, return
-                                          ERR_STOPPED; or NULL */
+                                          TURTLE_ERR_STOPPED; or NULL */
 } TurtleHooks;
 
 /* --- options shared by all calls -------------------------------------------------------------- */
 
 typedef struct {
-    const char *root_dir;     /* "data", or the environment variable TURTLE_DATA */
-    const char *device;       /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision;    /* of training: "auto" (fp32 on the CPU, fp16 on a GPU), "fp32";
+    const char *root_dir;  /* "data", or the environment variable TURTLE_DATA */
+    const char *device;    /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
+    const char *precision; /* operands in training: "auto" (fp32 on the CPU, fp16 on a GPU), "fp32";
                                  "fp16": batches of float16, products of them on a GPU; "bf16":
                                  products of bfloat16; "tf32": on a GPU */
-    uint64_t seed;            /* 42 */
-    int threads;              /* 0: every core the process may use; results do not depend on it */
+    uint64_t seed;         /* 42 */
+    int threads;           /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */
     TurtleHooks hooks;        /* none */
 } TurtleCommon;
@@ -67,10 +72,11 @@ typedef struct {
     TurtleTexts phis;         /* names of the representations, one per space */
     TurtleTexts features;     /* (N,d) of the training split, one per space: .npy, .npz, .pt,
                                  .safetensors, or file:name (io/arrays/array_file.h) */
-    TurtleTexts val_features; /* the same of the validation split, or none */
-    const char *labels; /* of the training split, one per sample, .npy or text: numbers or names,
+    TurtleTexts val_features; /* (N,d) of the validation split, one per space, or none */
+    const char
+        *labels; /* labels of the training split, one per sample, .npy or text: numbers, names,
                                  -1, NaN or nothing where unknown (host/inputs/label_file.h); NULL: none */
-    const char *val_labels; /* of the validation split */
+    const char *val_labels; /* labels of the validation split */
     int64_t classes;        /* C; 0: the data set's own */
 } TurtleInputs;
 
@@ -79,25 +85,25 @@ typedef struct {
 typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
-    double gamma;       /* 10: weight of the entropy term */
-    int64_t T;          /* 6000 outer iterations */
-    int64_t M;          /* 10 inner steps in each */
-    double inner_lr;    /* 0.001 */
-    double outer_lr;    /* 0.001 */
-    int64_t batch_size; /* 10000; clipped to the number of samples */
-    bool warm_start;    /* false: fresh heads in every outer iteration */
-    const char *prior;  /* "uniform"; "power:A", class c has a share ~ (c+1)^-A; or a file of C
+    double gamma;            /* 10: weight of the entropy term */
+    int64_t T;               /* 6000 outer iterations */
+    int64_t M;               /* 10 inner steps in each */
+    double inner_lr;         /* 0.001 */
+    double outer_lr;         /* 0.001 */
+    int64_t batch_size;      /* 10000; clipped to the number of samples */
+    bool warm_start;         /* false: fresh heads in every outer iteration */
+    const char *prior;       /* "uniform"; "power:A", class c has a share ~ (c+1)^-A; or a file of C
                            positive numbers: how large the classes are expected to be */
-    const char *rng;    /* "philox", or "torch": the published implementation's streams */
-    int64_t eval_every; /* 20 iterations; 0: only at the end */
-    int64_t save_every; /* 500 iterations between states that `resume` can continue; 0: none */
-    bool resume;        /* continue an unfinished run, bit-identical to an uninterrupted one */
-    bool restart;       /* throw an unfinished run away */
-    bool cross_val;     /* at the end compute generalization_score */
-    const char *out;    /* run directory; NULL: root_dir/task_checkpoints/... */
-    const char *predictions,
-        *probabilities;        /* as in TurtleEvaluateOptions, of the validation split,
-                                                else of the training split; NULL: do not */
+    const char *rng;         /* "philox", or "torch": the published implementation's streams */
+    int64_t eval_every;      /* 20 iterations; 0: only at the end */
+    int64_t save_every;      /* 500 iterations between states that `resume` can continue; 0: none */
+    bool resume;             /* continue an unfinished run, bit-identical to an uninterrupted one */
+    bool restart;            /* throw an unfinished run away */
+    bool cross_val;          /* at the end compute generalization_score */
+    const char *out;         /* run directory; NULL: root_dir/task_checkpoints/... */
+    const char *predictions; /* a file as in TurtleEvaluateOptions, of the validation split, else
+                                  of the training split; NULL: do not write it */
+    const char *probabilities; /* a file as in TurtleEvaluateOptions, of that split */
     const char *inner;         /* "auto"; "unfused", "fused", "mega": the inner loop on a GPU */
     bool profile;              /* time every kernel: TurtleResult.profile */
     const char *profile_range; /* "A:B": a profiler records iterations A to B; or NULL */
@@ -108,10 +114,12 @@ typedef struct {
 typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
-    const char *ckpt_path;   /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
-    const char *predictions; /* write path,cluster,confidence,margin here, or where the name ends in
-                                  .npy the clusters, int64 (N); NULL: do not */
-    const char *probabilities; /* write the soft labels here, .npy, float32 (N,C); NULL: do not */
+    const char *ckpt_path; /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
+    const char
+        *predictions; /* a file of lines path,cluster,confidence,margin, or where the name ends
+                                  in .npy of the clusters, int64 (N); NULL: do not write it */
+    const char
+        *probabilities; /* a file of the soft labels, .npy, float32 (N,C); NULL: do not write it */
 } TurtleEvaluateOptions;
 
 /* What training and evaluation found. NaN or -1 where unknown. */
@@ -122,7 +130,7 @@ typedef struct {
     int64_t *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
     double cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
     double loss;    /* last outer cross-entropy, summed over spaces, nats */
-    double entropy; /* of the batch-mean label, summed over spaces, nats */
+    double entropy; /* entropy of the batch-mean label, summed over spaces, nats */
     /* least share of samples on which one space's own labelling is the joint one: low is a
      * label-free sign of a bad run; NaN for one space */
     double space_agreement;
@@ -133,17 +141,22 @@ typedef struct {
     double seconds;
     char device[16];
     char *checkpoint;  /* path; owned */
-    char *predictions; /* of a training, paths of its CSV files, a line each; else NULL; owned */
+    char *predictions; /* paths of CSV files that a training wrote, a line each; or NULL; owned */
     char *line;        /* the line the published implementation prints; owned */
     char *profile;     /* table of kernels, if asked for; owned */
     char *json;        /* everything above and the options, one JSON object; owned */
 } TurtleResult;
 
 TURTLE_API void turtle_train_defaults(TurtleTrainOptions *options);
-TURTLE_API Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err);
+/* Trains from features to a checkpoint, predictions and scores, all in the run directory.
+ * TURTLE_ERR_STOPPED: the state is saved, and `resume` continues it; TURTLE_ERR_DIVERGED: a loss is
+ * not finite. */
+TURTLE_API TurtleStatus turtle_train(const TurtleTrainOptions *options, TurtleResult *out,
+                                     TurtleError *err);
 TURTLE_API void turtle_evaluate_defaults(TurtleEvaluateOptions *options);
-TURTLE_API Status turtle_evaluate(const TurtleEvaluateOptions *options, TurtleResult *out,
-                                  Error *err);
+/* Scores a checkpoint on labelled samples, or applies it to samples without labels. */
+TURTLE_API TurtleStatus turtle_evaluate(const TurtleEvaluateOptions *options, TurtleResult *out,
+                                        TurtleError *err);
 TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
 
 /* --- linear probe ----------------------------------------------------------------------------- */
@@ -157,17 +170,20 @@ typedef struct {
     double Crange;       /* 6 */
     double share;        /* 0.2, the samples that train_test_split(random_state=seed) holds back */
     int64_t max_iter;    /* 1000 */
-    double tol;          /* 1e-8 of the mean loss's gradient; the rule stands in host/score/logreg.h */
+    double tol; /* 1e-8 of the mean loss's gradient; the rule stands in host/score/logreg.h */
 } TurtleProbeOptions;
 
 typedef struct {
     double train_acc, val_acc; /* NaN without a labelled validation split */
-    double validation_acc;     /* of the chosen C on the samples held back; NaN: not asked for */
+    double
+        validation_acc; /* accuracy of the chosen C on the samples held back; NaN: not asked for */
     int64_t unlabelled, val_unlabelled; /* samples without a known label: not learnt, not scored */
-    double C, objective,
-        gradient_norm;           /* sum of cross-entropies + |W|^2/(2C), largest derivative */
-    bool converged;              /* the last fit ended at its tolerance, not at max_iter */
-    int64_t iterations, classes; /* of the last fit; that occur in the training split */
+    double C;
+    double objective;     /* sum of cross-entropies + |W|^2/(2C) */
+    double gradient_norm; /* largest derivative of the objective */
+    bool converged;       /* the last fit ended at its tolerance, not at max_iter */
+    int64_t iterations;   /* iterations of the last fit */
+    int64_t classes;      /* classes that occur in the training split */
     double seconds;
     char device[16];
     char *line; /* the line that the published implementation appends to its results; owned */
@@ -175,10 +191,10 @@ typedef struct {
 } TurtleProbeResult;
 
 TURTLE_API void turtle_probe_defaults(TurtleProbeOptions *options);
-/* Multinomial logistic regression on the features; with --dataset a line is added to
+/* Fits a multinomial logistic regression to the features; with a data set it adds a line to
  * root_dir/results/linear_probe.txt. */
-TURTLE_API Status turtle_probe(const TurtleProbeOptions *options, TurtleProbeResult *out,
-                               Error *err);
+TURTLE_API TurtleStatus turtle_probe(const TurtleProbeOptions *options, TurtleProbeResult *out,
+                                     TurtleError *err);
 TURTLE_API void turtle_probe_result_free(TurtleProbeResult *result); /* NULL and twice are fine */
 
 /* --- k-means, a baseline ----------------------------------------------------------------------- */
@@ -189,9 +205,9 @@ typedef struct {
     int64_t n_init;          /* 10 restarts; the one of least inertia counts */
     const char *init;        /* "kmeans++"; "random": distinct samples */
     bool spherical;          /* samples and centres of length 1: clusters by cosine */
-    int64_t max_iter;        /* 1000, of each restart */
+    int64_t max_iter;        /* 1000 iterations of each restart at most */
     double tol;              /* 1e-4: stops when sum |c - c_before|^2 <= tol x mean variance */
-    const char *predictions; /* as in TurtleEvaluateOptions; NULL: do not */
+    const char *predictions; /* a file as in TurtleEvaluateOptions; NULL: do not write it */
 } TurtleKmeansOptions;
 
 typedef struct {
@@ -201,15 +217,15 @@ typedef struct {
 
 typedef struct {
     int64_t samples, classes, clusters_found; /* of the training split */
-    int64_t *cluster_sizes;                   /* (classes) of the training split; owned */
+    int64_t *cluster_sizes;                   /* (classes) samples of the training split; owned */
     double train_acc, val_acc;                /* 0..1; NaN without labels or split */
-    const char *split;                        /* "val" or "train": of nmi, ari and predictions */
-    double nmi, ari;                          /* NaN without labels */
-    int64_t unlabelled;                       /* samples of `split` that no score counts */
-    double inertia;                           /* of the best restart */
-    int64_t iterations;                       /* of the best restart */
-    TurtleKmeansRestart *restart;             /* (restarts); owned */
-    int64_t restarts, best;                   /* how many, and which was the best */
+    const char *split;            /* "val" or "train": the split of nmi, ari, predictions */
+    double nmi, ari;              /* NaN without labels */
+    int64_t unlabelled;           /* samples of `split` that no score counts */
+    double inertia;               /* inertia of the best restart */
+    int64_t iterations;           /* iterations of the best restart */
+    TurtleKmeansRestart *restart; /* (restarts); owned */
+    int64_t restarts, best;       /* how many, and which was the best */
     double seconds;
     char device[16];
     char *line; /* the line the published baseline writes; owned */
@@ -218,29 +234,29 @@ typedef struct {
 
 TURTLE_API void turtle_kmeans_defaults(TurtleKmeansOptions *options);
 /* Clusters the training split, labels both splits, appends a line to root_dir/results/kmeans.txt. */
-TURTLE_API Status turtle_kmeans(const TurtleKmeansOptions *options, TurtleKmeansResult *out,
-                                Error *err);
+TURTLE_API TurtleStatus turtle_kmeans(const TurtleKmeansOptions *options, TurtleKmeansResult *out,
+                                      TurtleError *err);
 TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL and twice are fine */
 
 /* --- images to features ----------------------------------------------------------------------- */
 
 /* Where images come from: exactly one of dataset, images and list. */
 typedef struct {
-    const char *dataset; /* root_dir/datasets/... */
+    const char *dataset; /* a data set below root_dir/datasets */
     const char
         *images;      /* a folder: DIR/<class>/<image>, DIR/<image>, or train/ and val/ of those */
     const char *list; /* a file of lines split<TAB>label<TAB>path */
-    const char *name; /* of the outputs; NULL: the data set's, folder's or list's */
+    const char *name; /* name of the outputs; NULL: the data set's, folder's or list's */
 } TurtleImages;
 
 /* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the
  * published network of its widths (host/encode/encoder_facts.h); what is given here overrules both. */
 typedef struct {
     const char *config;        /* a configuration file, or a folder with some */
-    int64_t heads;             /* of every block */
+    int64_t heads;             /* attention heads of every block */
     const char *activation;    /* "quickgelu", "gelu", "gelu_tanh" */
-    double norm_eps;           /* of the layer norms */
-    const char *mean, *std;    /* "R,G,B" of pixels in 0..1 */
+    double norm_eps;           /* epsilon of the layer norms */
+    const char *mean, *std;    /* "R,G,B" for pixels in 0..1 */
     const char *resize;        /* "crop": the short side, then the middle; "squash": both sides */
     const char *interpolation; /* "bicubic", "bilinear" */
 } TurtleEncoder;
@@ -248,9 +264,9 @@ typedef struct {
 typedef struct {
     TurtleCommon common;
     TurtleImages images;
-    TurtleEncoder encoder;  /* facts of the one phi */
+    TurtleEncoder encoder;  /* facts that the caller knows, where there is one phi */
     TurtleTexts phis;       /* names of encoders: clipvitL14, ..., dinov2, or a file's stem */
-    const char *weights;    /* file of the one phi; NULL: root_dir/checkpoints/... */
+    const char *weights;    /* weights, where there is one phi; NULL: root_dir/checkpoints/... */
     const char *batch_size; /* "auto" or a number: images encoded at a time */
     int64_t image_size;     /* 0: as the encoder's configuration says, or it was published */
     const char *feature;    /* "cls", "patchmean", "cls+mean" */
@@ -266,29 +282,29 @@ typedef struct {
 } TurtleFeaturesOptions;
 
 typedef struct {
-    int64_t images, skipped; /* over all encoders and splits */
-    int64_t decoded;         /* images that --decoder's program read, over all splits */
-    int64_t left_out;        /* files of the folder, lines of the list that were no sources */
+    int64_t images, skipped; /* images over all encoders and splits */
+    int64_t decoded;         /* images that the program of `decoder` read, over all splits */
+    int64_t left_out;        /* files of the folder or lines of the list that are no images */
     double seconds, images_per_s;
     char *files; /* one line per file written; owned */
     char *json;  /* owned */
 } TurtleFilesResult;
 
 TURTLE_API void turtle_features_defaults(TurtleFeaturesOptions *options);
-/* root_dir/representations/<phi>/<name>_{train,val}.npy, and the list of images as .txt beside. */
-TURTLE_API Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *out,
-                                  Error *err);
+/* Writes root_dir/representations/<phi>/<name>_{train,val}.npy, and the list of images as .txt beside. */
+TURTLE_API TurtleStatus turtle_features(const TurtleFeaturesOptions *options,
+                                        TurtleFilesResult *out, TurtleError *err);
 
 typedef struct {
     TurtleCommon common;
     TurtleImages images;
-    const char *phi; /* only the images in this representation's list; NULL: all */
+    const char *phi; /* a representation in whose list the images are to be; NULL: all images */
 } TurtleLabelsOptions;
 
 TURTLE_API void turtle_labels_defaults(TurtleLabelsOptions *options);
-/* root_dir/labels/<name>_{train,val}.npy, int64. */
-TURTLE_API Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out,
-                                Error *err);
+/* Writes root_dir/labels/<name>_{train,val}.npy, int64. */
+TURTLE_API TurtleStatus turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out,
+                                      TurtleError *err);
 TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and twice are fine */
 
 /* --- sweeps ----------------------------------------------------------------------------------- */
@@ -297,7 +313,7 @@ TURTLE_API void turtle_files_result_free(TurtleFilesResult *result); /* NULL and
  * numbers; whole ones also ranges, 20..50 or 20..50..5. An empty list is the default's one value. */
 typedef struct {
     TurtleCommon common;                   /* its seed is not used */
-    TurtleInputs inputs;                   /* its classes: where the list is empty */
+    TurtleInputs inputs;                   /* its classes count where the list is empty */
     TurtleTexts classes;                   /* the data set's own number */
     TurtleTexts seeds;                     /* 42 43 44 */
     TurtleTexts starts;                    /* cold; "cold", "warm" */
@@ -319,16 +335,15 @@ typedef struct {
     bool warm_start;
     double inner_lr, outer_lr, gamma;
     uint64_t seed;
-    char name[160]; /* of its run directory, below the sweep's folder */
+    char name[160]; /* name of its run directory, below the sweep's folder */
     char *failed;   /* why it has no results; NULL: it has; owned */
     double generalization_score;
     double corrected_score; /* (score - chance) / (1 - chance), chance = sum of squared shares */
     double space_agreement; /* on the training split */
     double stability;       /* mean ARI with the runs that differ by the seed alone */
-    double size_entropy;    /* of the clusters' sizes, over ln classes */
-    double
-        quality; /* corrected_score * space_agreement * stability, those that are known; NaN: none
-                       is, and the run is not ranked */
+    double size_entropy;    /* entropy of the clusters' sizes, over ln classes */
+    double quality; /* product of corrected_score, space_agreement and stability, as far as they are
+                       known; NaN: none is, and the run is not ranked */
     int64_t clusters_found;
     double loss, entropy, cluster_acc, seconds;
 } TurtleSweepRun;
@@ -355,8 +370,9 @@ typedef struct {
 } TurtleSweepResult;
 
 TURTLE_API void turtle_sweep_defaults(TurtleSweepOptions *options);
-TURTLE_API Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out,
-                               Error *err);
+/* Trains every combination of the lists and ranks the runs. A run that diverges is a result. */
+TURTLE_API TurtleStatus turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out,
+                                     TurtleError *err);
 TURTLE_API void turtle_sweep_result_free(TurtleSweepResult *result); /* NULL and twice are fine */
 
 /* --- names -------------------------------------------------------------------------------------- */
@@ -364,18 +380,18 @@ TURTLE_API void turtle_sweep_result_free(TurtleSweepResult *result); /* NULL and
 /* CLIP's zero-shot classification: classes from their names alone; and names for found clusters. */
 typedef struct {
     TurtleCommon common;
-    TurtleInputs inputs;        /* features of a CLIP image encoder; with `clusters` those of the
-                                   checkpoint's spaces, and behind them CLIP's if it is not one */
-    const char *weights;        /* the CLIP file with the text encoder; NULL: the phi's own below
+    TurtleInputs inputs;   /* features of a CLIP image encoder; with `clusters` the features of the
+                                   checkpoint's spaces, and CLIP's behind them if it is not one */
+    const char *weights;   /* the CLIP file with the text encoder; NULL: the phi's own below
                                    root_dir/checkpoints */
-    TurtleEncoder encoder;      /* config, heads, activation and norm_eps of the text encoder */
-    const char *names;          /* a file of own classes, one per line; NULL: the data set's list */
-    const char *templates;      /* a file of own templates with {} in them; NULL: the data set's */
+    TurtleEncoder encoder; /* config, heads, activation, norm_eps: facts of the text encoder */
+    const char *names;     /* a file of own classes, one per line; NULL: the data set's list */
+    const char *templates; /* a file of own templates with {} in them; NULL: the data set's */
     bool default_template_only; /* "A photo of a {}." */
     bool truncate;              /* cut prompts that are too long; false: refuse them */
     const char *clusters;       /* a task checkpoint whose clusters are to be named; NULL: none */
-    const char *predictions; /* write path,class,name,confidence,margin here, or where the name ends
-                                   in .npy the classes, int64 (N); NULL: do not */
+    const char *predictions; /* a file of lines path,class,name,confidence,margin, or where the name
+                                   ends in .npy of the classes, int64 (N); NULL: do not write it */
     int64_t batch_size;      /* prompts encoded at a time, at most 64; 0: 64; changes no bit */
 } TurtleZeroshotOptions;
 
@@ -383,7 +399,7 @@ typedef struct {
     int64_t cluster, samples;
     /* the class that most samples of the cluster are nearest to, and the next; NULL: no samples */
     char *name, *runner_up;
-    double share, runner_up_share; /* of the samples */
+    double share, runner_up_share; /* shares of the cluster's samples */
     char *mean_name; /* the class nearest to the mean feature: another one is a sign of doubt */
 } TurtleClusterName;
 
@@ -403,34 +419,40 @@ typedef struct {
 } TurtleZeroshotResult;
 
 TURTLE_API void turtle_zeroshot_defaults(TurtleZeroshotOptions *options);
-TURTLE_API Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResult *out,
-                                  Error *err);
-TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result);
+/* Classifies samples by the names of classes, or names the clusters of a checkpoint. */
+TURTLE_API TurtleStatus turtle_zeroshot(const TurtleZeroshotOptions *options,
+                                        TurtleZeroshotResult *out, TurtleError *err);
+TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result); /* NULL is fine */
 
 /* --- information ------------------------------------------------------------------------------ */
 
-/* Version, commit, compiler, devices and environment; or, with a file, what it holds (.npy, weights,
- * checkpoints).
- * *text is for people, *json one object; both are fresh memory for free(). */
-TURTLE_API Status turtle_info(const char *file, char **text, char **json, Error *err);
-/* Opens the text encoder of weights to which some facts are given. */
-TURTLE_API Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder,
-                                      int64_t image_size, char **text, char **json, Error *err);
+/* Tells version, commit, compiler, devices and environment; or, with a file, what it holds (.npy,
+ * weights, checkpoints). *text is for people, *json one object; both are fresh memory for free(). */
+TURTLE_API TurtleStatus turtle_info(const char *file, char **text, char **json, TurtleError *err);
+/* Tells the same of weights to which some facts are given: what `features` would make of them. */
+TURTLE_API TurtleStatus turtle_info_encoder(const char *file, const TurtleEncoder *encoder,
+                                            int64_t image_size, char **text, char **json,
+                                            TurtleError *err);
 
-/* The layout of the persistent kernel of the inner loop on a GPU, and the predicted time of each phase
- * of an outer iteration: what a model says, not a measurement. */
 typedef struct {
     const char *device;    /* "auto": the first GPU of this machine, "h200" without one; "h200",
                               "a100", "rtx4090", "tiny" */
     const char *precision; /* "fp16" */
-    TurtleTexts dims;      /* of each space; none: 768 */
+    TurtleTexts dims;      /* dimension of each space; none: 768 */
     int64_t batch_size, classes, M; /* 10000, 10, 10 */
 } TurtlePlanOptions;
 TURTLE_API void turtle_plan_defaults(TurtlePlanOptions *options);
-TURTLE_API Status turtle_plan(const TurtlePlanOptions *options, char **text, char **json,
-                              Error *err);
-/* {"error": "..."}: what a caller that promised JSON prints on failure; fresh memory for free(). */
-TURTLE_API char *turtle_error_json(const Error *err);
-TURTLE_API const char *turtle_version(void); /* "0.7.0 (commit, compiler, CUDA)" */
+/* Tells the layout of the persistent kernel of the inner loop on a GPU, and the predicted time of each
+ * phase of an outer iteration: what a model says, not a measurement. *text and *json as turtle_info. */
+TURTLE_API TurtleStatus turtle_plan(const TurtlePlanOptions *options, char **text, char **json,
+                                    TurtleError *err);
+/* Returns {"error": "..."}, which a caller that promised JSON prints on failure; fresh memory for free(). */
+TURTLE_API char *turtle_error_json(const TurtleError *err);
+/* Returns "0.8.0 (commit, compiler, CUDA)". */
+TURTLE_API const char *turtle_version(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,4 +1,4 @@
-/* status.h - how every function says that it failed: a status to branch on, a line to print. */
+/* status.h - the status and message of every function, by the short names that we use inside. */
 #ifndef TURTLE_IO_STATUS_H
 #define TURTLE_IO_STATUS_H
 
@@ -6,22 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum {
-    OK = 0,
-    ERR_ARG,     /* the caller's values cannot be served: shapes, options */
-    ERR_USAGE,   /* the command line cannot be understood (exit status 2) */
-    ERR_FORMAT,  /* bytes from outside are not what they should be */
-    ERR_IO,      /* the operating system refused: no file, no space, no permission */
-    ERR_MEMORY,  /* out of memory; the message says what to lower */
-    ERR_DEVICE,  /* no such device, or it failed */
-    ERR_STOPPED, /* asked to stop (a signal); the state is saved */
-    ERR_DIVERGED /* a training left the finite numbers */
-} Status;
+#include "io/turtle_status.h"
 
-/* One line, lower case, no newline: `module: subject: expected, got, what to do`. */
-typedef struct {
-    char text[512];
-} Error;
+typedef TurtleStatus Status;
+typedef TurtleError Error;
+
+#define OK TURTLE_OK
+#define ERR_ARG TURTLE_ERR_ARG
+#define ERR_USAGE TURTLE_ERR_USAGE
+#define ERR_FORMAT TURTLE_ERR_FORMAT
+#define ERR_IO TURTLE_ERR_IO
+#define ERR_MEMORY TURTLE_ERR_MEMORY
+#define ERR_DEVICE TURTLE_ERR_DEVICE
+#define ERR_STOPPED TURTLE_ERR_STOPPED
+#define ERR_DIVERGED TURTLE_ERR_DIVERGED
 
 #if defined(__GNUC__)
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
@@ -29,7 +27,7 @@ typedef struct {
 #define PRINTF_LIKE(text, first)
 #endif
 
-/* Writes the message; err may be NULL. One that is too long, for it holds a long path, loses its
+/* Writes the message; err may be NULL. A message that is too long, for it holds a long path, loses its
  * middle: the reason stands at the end. */
 PRINTF_LIKE(2, 3)
 static inline void error_write(Error *err, const char *format, ...) {
@@ -49,7 +47,7 @@ static inline void error_write(Error *err, const char *format, ...) {
 
 /* Writes the message and is the status, so that a failing branch is one line:
  *     return fail(err, ERR_FORMAT, "npy: %s: truncated", path);
- * A macro, so that compilers and analysers see which status a branch ends with. */
+ * It is a macro, so that compilers and analysers see which status a branch ends with. */
 #define fail(err, status, ...) (error_write((err), __VA_ARGS__), (status))
 
 #endif

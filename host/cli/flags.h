@@ -11,6 +11,7 @@
 
 #include "host/turtle.h"
 #include "host/tell/words.h"
+#include "io/status.h"
 
 typedef enum {
     FLAG_SWITCH,   /* bool: present or not */

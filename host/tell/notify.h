@@ -3,6 +3,7 @@
 #define TURTLE_HOST_TELL_NOTIFY_H
 
 #include "host/turtle.h"
+#include "io/status.h"
 
 /* Gives one line to the hook, formatted; at most 1023 characters. A hook of NULL hears nothing. */
 void notice(const TurtleHooks *hooks, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -119,7 +119,7 @@ Status run_shared(const TurtleTrainOptions *options, const RunShared *shared, Tu
     run.options = &run.resolved;
     result_clear(out);
     Status st = run_open(&run, err);
-    if (st == OK) st = run_record(&run, NULL, err);
+    if (st == OK) st = run_record(&run, err);
     if (st == OK) st = train_loop(&run, err);
     if (st == OK) st = run_finish(&run, out, err);
     if (st != OK) turtle_result_free(out);

@@ -55,8 +55,8 @@ static Status write_run_json(const Run *run, const char *json, Error *err) {
     return st;
 }
 
-Status run_record(const Run *run, const TurtleResult *result, Error *err) {
-    char *json = run_json(run, result);
+Status run_record(const Run *run, Error *err) {
+    char *json = run_json(run, NULL);
     const Status st = write_run_json(run, json, err);
     free(json);
     return st;

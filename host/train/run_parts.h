@@ -40,8 +40,8 @@ typedef struct {
 Status run_open(Run *run, Error *err);
 void run_close(Run *run);
 
-/* run_finish.c: writes run.json of a run that begins, or with a result, of one that is finished. */
-Status run_record(const Run *run, const TurtleResult *result, Error *err);
+/* run_finish.c: writes run.json of a run that begins: its options and inputs. */
+Status run_record(const Run *run, Error *err);
 /* Writes the checkpoint, predictions and results of a run that is trained, and fills *result in. */
 Status run_finish(Run *run, TurtleResult *result, Error *err);
 
