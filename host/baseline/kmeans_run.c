@@ -84,6 +84,17 @@ static Status score_split(const TurtleKmeansOptions *o, Kmeans *m, const Split *
     return st;
 }
 
+/* Says what a number cannot hold: the inertia of features that were divided by 2^exponent. */
+static void tell_inertia(const TurtleHooks *hooks, double scaled, int unit) {
+    const double inertia = ldexp(scaled, unit);
+    if (isfinite(inertia) && (inertia > 0.0 || scaled == 0.0)) return;
+    notice(
+        hooks,
+        "k-means: the inertia is %g x 2^%d, which no number of 64 bits holds: it is given as %s; "
+        "clusters do not depend on it",
+        scaled, unit, isfinite(inertia) ? "0" : "infinite");
+}
+
 /* Restarts, then both splits under the best centres. */
 static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs *in,
                       TurtleKmeansResult *r, Error *err) {
@@ -113,6 +124,7 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
             r->restart[i] =
                 (TurtleKmeansRestart){ldexp(restart[i].inertia, unit), restart[i].iterations};
         r->inertia = r->restart[r->best].inertia;
+        tell_inertia(&o->common.hooks, restart[r->best].inertia, unit);
         r->iterations = restart[r->best].iterations;
         r->clusters_found = 0;
         r->split = in->val.N ? in->val.name : in->train.name;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "host/encode/models.h"
 #include "host/inputs/inputs_json.h"
@@ -127,6 +128,33 @@ typedef struct {
     Predictions classes, clusters; /* of the samples */
 } Call;
 
+static int by_text(const void *a, const void *b) {
+    return strcasecmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Says that a template stands twice, for its prompts count twice in the vector of every class. Templates
+ * that differ by capital letters alone are the same to the tokenizer. */
+static Status tell_repeated(const Call *c, Error *err) {
+    const PromptTexts *t = &c->prompts.templates;
+    const char **sorted = malloc((size_t)(t->count + 1) * sizeof *sorted), *first = NULL;
+    int64_t repeated = 0;
+    if (!sorted) return out_of_memory(err);
+    for (int64_t i = 0; i < t->count; i++) sorted[i] = t->item[i];
+    qsort(sorted, (size_t)t->count, sizeof *sorted, by_text);
+    for (int64_t i = 1; i < t->count; i++) {
+        if (strcasecmp(sorted[i - 1], sorted[i]) != 0) continue;
+        if (repeated++ == 0) first = sorted[i];
+    }
+    if (repeated)
+        notice(
+            c->hooks,
+            "templates: %s: %lld of %lld stand there already, as '%.80s': each counts again in the "
+            "vector of every class",
+            c->options->templates, (long long)repeated, (long long)t->count, first);
+    free(sorted);
+    return OK;
+}
+
 static Status open_prompts(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
     const char *dataset = o->inputs.dataset;
@@ -139,6 +167,7 @@ static Status open_prompts(Call *c, Error *err) {
     if (o->names && (st == ERR_ARG || !dataset)) st = prompts_default_template(&c->prompts, err);
     if (st == OK && o->names) st = prompts_read_names(&c->prompts, o->names, err);
     if (st == OK && o->templates) st = prompts_read_templates(&c->prompts, o->templates, err);
+    if (st == OK && o->templates) st = tell_repeated(c, err);
     if (st == OK && o->default_template_only) st = prompts_default_template(&c->prompts, err);
     if (st == OK && o->inputs.classes > 0 && o->inputs.classes != c->prompts.classes)
         st = fail(err, ERR_USAGE,

@@ -7,6 +7,8 @@
 #include "host/tell/info.h"
 #include "host/tell/lines.h"
 #include "io/arrays/array_file.h"
+#include "io/arrays/foreign.h"
+#include "io/arrays/safetensors.h"
 #include "io/files/zip.h"
 
 static void json_array(Json *j, const char *name, DType type, const int64_t *shape, int axes) {
@@ -39,7 +41,13 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
     return OK;
 }
 
-typedef enum { HOLDS_TENSORS, HOLDS_AN_ARRAY, HOLDS_ARRAYS } Holding;
+typedef enum { HOLDS_TENSORS, HOLDS_AN_ARRAY, HOLDS_ARRAYS, HOLDS_NEITHER } Holding;
+
+/* Whether the bytes may be those of weights: a zip archive, .safetensors, an index, JSON, a pickle. */
+static bool may_be_weights(const FileMap *map) {
+    const uint8_t first = map->bytes ? map->data[0] : 0;
+    return zip_is(map) || safetensors_is(map) || first == '{' || first == 0x80;
+}
 
 /* Looks at the first bytes of a file; a file that cannot be opened is left to whoever reads it. */
 static Holding holding(const char *path) {
@@ -48,6 +56,7 @@ static Holding holding(const char *path) {
     Zip zip;
     if (file_map(&map, path, NULL) != OK) return ends_with(path, ".npy") ? HOLDS_AN_ARRAY : is;
     if (npy_is(map.data, map.bytes) || ends_with(path, ".npy")) is = HOLDS_AN_ARRAY;
+    else if (!may_be_weights(&map)) is = HOLDS_NEITHER;
     if (zip_is(&map) && zip_open(&zip, &map, path, NULL) == OK) {
         for (int64_t i = 0; i < zip.count; i++)
             if (ends_with(zip.entry[i].name, ".npy")) is = HOLDS_ARRAYS;
@@ -59,7 +68,17 @@ static Holding holding(const char *path) {
     return is;
 }
 
-/* One member of .npz; one that is not read is named with the reason. */
+/* Returns ERR_FORMAT: what the file is, and the line that makes an array of it. */
+static Status info_foreign(const char *path, Error *err) {
+    FileMap map;
+    Status st = file_map(&map, path, err);
+    if (st != OK) return st;
+    st = foreign_refuse(&map, path, err);
+    file_unmap(&map);
+    return st;
+}
+
+/* Tells one member of .npz; one that is not read is named with the reason. */
 static Status info_member(const char *path, const char *entry, char **text, Json *j, Error *err) {
     ArrayFile a;
     Error why;
@@ -227,6 +246,7 @@ Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder, int64
         switch (holding(file)) {
         case HOLDS_AN_ARRAY: st = info_npy(file, text, &j, err); break;
         case HOLDS_ARRAYS: st = info_npz(file, text, &j, err); break;
+        case HOLDS_NEITHER: st = info_foreign(file, err); break;
         case HOLDS_TENSORS: st = info_tensors(file, &options, text, &j, err); break;
         }
     }

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/text/text_lines.h"
-#include "io/files/crc32.h"
 #include "host/tell/json.h"
+#include "io/files/crc32.h"
+#include "io/text/text_lines.h"
 
-/* So that pi of float32 stays positive and finite beside the other classes. */
+/* A share this large stays positive and finite in float32 beside the other classes. */
 #define LEAST_SHARE 1e-30
 
 void prior_free(Prior *p) {
@@ -18,7 +18,7 @@ void prior_free(Prior *p) {
     *p = (Prior){0};
 }
 
-/* pi = weight / sum of all. */
+/* Sets pi = weight / sum of all weights. */
 static Status normalise(Prior *out, const double *weight, int64_t C, const char *text, Error *err) {
     double sum = 0.0;
     for (int64_t c = 0; c < C; c++) sum += weight[c];
@@ -49,7 +49,7 @@ static bool separates(char c) {
     return c == ' ' || c == '\t' || c == ',';
 }
 
-/* The numbers of a line; the first C of all go to weight, *count is how many there are. */
+/* Takes the numbers of a line; the first C of all go to weight, *count is how many there are. */
 static Status parse_line(double *weight, int64_t *count, const TextLines *t, const TextLine *line,
                          int64_t C, Error *err) {
     for (const char *text = line->text;; ++*count) {
@@ -66,18 +66,23 @@ static Status parse_line(double *weight, int64_t *count, const TextLines *t, con
     }
 }
 
-static Status read_numbers(double *weight, const char *path, int64_t C, Error *err) {
+/* Reads all numbers of a file; *blank is the first blank line that stands in front of one, or 0. */
+static Status read_numbers(double *weight, int64_t *blank, const char *path, int64_t C,
+                           Error *err) {
     TextLines t;
     TextLine line;
-    int64_t count = 0;
+    int64_t count = 0, seen = 0;
     Status st = text_lines_open(&t, "prior", path, err);
     if (st != OK && strcmp(path, "-") != 0 && !file_exists(path))
         st = fail(
             err, ERR_IO,
             "--prior: '%s': no such file: expected uniform, power:A, or a file of %lld numbers",
             path, (long long)C);
-    while (st == OK && text_lines_next(&t, &line))
+    while (st == OK && text_lines_next(&t, &line)) {
+        if (line.blank && !seen) seen = line.number;
+        if (!line.blank) *blank = seen;
         st = parse_line(weight, &count, &t, &line, C, err);
+    }
     text_lines_close(&t);
     if (st == OK && count != C)
         st = fail(err, ERR_FORMAT, "prior: %s: expected %lld numbers, one per class, got %lld",
@@ -93,8 +98,8 @@ Status prior_open(Prior *out, const char *text, int64_t C, Error *err) {
     Status st = weight && out->pi ? OK : fail(err, ERR_MEMORY, "prior: out of memory");
     const bool power = strncmp(text, "power:", 6) == 0;
     if (st == OK)
-        st =
-            power ? power_law(weight, out->name, text, C, err) : read_numbers(weight, text, C, err);
+        st = power ? power_law(weight, out->name, text, C, err)
+                   : read_numbers(weight, &out->blank, text, C, err);
     if (st == OK) st = normalise(out, weight, C, text, err);
     if (st == OK && !power)
         snprintf(out->name, sizeof out->name, "file:%08x",

@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_TRAIN_PROBABILITY_FILE_H
 #define TURTLE_HOST_TRAIN_PROBABILITY_FILE_H
 
-#include "io/files/file.h"
 #include "host/train/predict.h"
+#include "io/files/file.h"
 
 typedef struct {
     AtomicFile file;

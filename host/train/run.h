@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_TRAIN_RUN_H
 #define TURTLE_HOST_TRAIN_RUN_H
 
-#include "kernels/ops.h"
 #include "host/inputs/inputs.h"
+#include "kernels/ops.h"
 
 /* What the runs of a sweep share: read by all, changed by none. */
 typedef struct {

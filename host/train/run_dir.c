@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/text/text_lines.h"
-#include "host/tell/json.h"
-#include "host/tell/common.h"
 #include "host/inputs/inputs.h"
+#include "host/tell/common.h"
+#include "host/tell/json.h"
+#include "io/text/text_lines.h"
 
 /* --- paths ------------------------------------------------------------------------------------ */
 

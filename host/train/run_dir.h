@@ -11,9 +11,9 @@
 #ifndef TURTLE_HOST_TRAIN_RUN_DIR_H
 #define TURTLE_HOST_TRAIN_RUN_DIR_H
 
-#include "io/files/lock.h"
 #include "host/inputs/inputs.h"
 #include "host/tell/made.h"
+#include "io/files/lock.h"
 
 typedef struct {
     char *folder;

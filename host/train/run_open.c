@@ -216,6 +216,9 @@ Status run_open(Run *run, Error *err) {
         st = fail(err, ERR_USAGE, "training: the number of classes is not known: give --classes C");
     if (st == OK && !run->shared) st = inputs_check_classes(&run->in, run->in.C, err);
     if (st == OK) st = prior_open(&run->prior, o->prior, run->in.C, err);
+    if (st == OK && run->prior.blank)
+        notice(run->hooks, "prior: %s: line %lld is blank: it is no class and is passed over",
+               o->prior, (long long)run->prior.blank);
     if (st == OK)
         st = run_dir_open(&run->dir, o, run->ops.precision, run->prior.name, &run->in, err);
     if (st == OK) st = open_training(run, err);

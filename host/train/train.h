@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
-#include "kernels/ops.h"
 #include "host/inputs/rng.h"
+#include "kernels/ops.h"
 
 /* What is trained and how; the defaults of the paper stand in turtle.h. */
 typedef struct {
@@ -14,12 +14,13 @@ typedef struct {
     const Features *on_device; /* (K) features already on the device, owned by the caller; NULL:
                                 * train_open uploads them */
     int64_t C, B, M;           /* B <= N */
-    DType operands;            /* of matrix products: DTYPE_F32, or batches of DTYPE_F16 or DTYPE_BF16
+    DType operands; /* of matrix products: DTYPE_F32, or batches of DTYPE_F16 or DTYPE_BF16
                                 * (kernels/matrix.h) */
-    int exponent[MAX_SPACES];  /* power of two that scales float16 batches on a GPU: Batch.exponent */
-    bool tf32;                 /* products of float32 in tf32, on GPUs alone */
-    InnerTier tier;            /* implementation of the inner loop (kernels/train.h) */
-    int beside;                /* trainings like this one at a time on the device; 0: one */
+    int exponent
+        [MAX_SPACES]; /* power of two that scales float16 batches on a GPU: Batch.exponent */
+    bool tf32;        /* products of float32 in tf32, on GPUs alone */
+    InnerTier tier;   /* implementation of the inner loop (kernels/train.h) */
+    int beside;       /* trainings like this one at a time on the device; 0: one */
     double gamma, inner_lr, outer_lr;
     const float *prior; /* (C) expected share of each class, sums to 1; NULL: equal shares */
     bool warm_start;
@@ -56,15 +57,16 @@ typedef struct {
     int64_t *rows;       /* (B) rows of the batch */
     Batch Z[MAX_SPACES]; /* (B,d_k) features of the batch */
     bool at_once;        /* the device has one operation for labels, heads and task step */
-    bool ahead; /* features come over a bus: the next batch is gathered beside this one's training */
+    bool
+        ahead; /* features come over a bus: the next batch is gathered beside this one's training */
     Batch next_Z[MAX_SPACES]; /* (B,d_k) the next batch, if `ahead`; then `rows` are its rows */
     int64_t *drawn;           /* (1) batches drawn; `iteration` itself unless `ahead` */
     bool begun;               /* the first batch has been gathered ahead */
     float *W;                 /* (C,d_max) weight-normalised task weight, to be read */
-    float *P, *Y;        /* (K,B,C) (B,C) soft labels and their mean; gradients use them up */
-    float *P_bar;        /* (K,C) mean of P over the batch */
-    float *prior;        /* (C), or NULL: uniform */
-    float *inner_losses; /* (M) before each inner step, summed over spaces */
+    float *P, *Y;             /* (K,B,C) (B,C) soft labels and their mean; gradients use them up */
+    float *P_bar;             /* (K,C) mean of P over the batch */
+    float *prior;             /* (C), or NULL: uniform */
+    float *inner_losses;      /* (M) before each inner step, summed over spaces */
     void *scratch;
 
     /* torch's and numpy's streams, drawn on the host (train_random.h) */

@@ -376,6 +376,13 @@ Test(zeroshot, constructed_rows_get_their_classes, .timeout = 60) {
     run_call(&ran, folder, features, "");
     cr_expect(ran.status == 0 && strstr(ran.out, "5 classes, 15 prompts, 20 train samples"), "%s",
               ran.out);
+    cr_expect(!strstr(ran.err, "stand there already"), "%s", ran.err);
+    char *templates = format_text("%s/templates.txt", folder);
+    static const char twice[] = "a photo of a {}.\nitap of the {}.\nA photo of a {}.\n";
+    write_bytes(templates, twice, sizeof twice - 1);
+    run_call(&ran, folder, features, "");
+    cr_expect(ran.status == 0 && strstr(ran.err, "1 of 3 stand there already"), "%s", ran.err);
+    free(templates);
     free(features);
     free(csv);
     free(more);

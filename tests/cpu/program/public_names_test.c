@@ -4,6 +4,7 @@
 /* A caller's own names, all of which we use inside; the values differ from ours. */
 static const char caller[] =
     "#include \"%s\"\n"
+    "#include \"host/turtle.h\"\n"
     "typedef long Status;\n"
     "typedef struct { int line; } Error;\n"
     "enum { OK = 7, ERR_ARG, ERR_USAGE, ERR_FORMAT, ERR_IO, ERR_MEMORY };\n"

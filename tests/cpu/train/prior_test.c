@@ -29,6 +29,8 @@ Test(prior, the_same_numbers_in_any_text) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         ASSERT_OK(open_text(&p, texts[i], 3, &err), err);
         for (int c = 0; c < 3; c++) cr_expect(fabsf(p.pi[c] - (float)(c + 1) / 6) < 1e-6f);
+        cr_expect(p.blank == (texts[i][0] == '\n'), "text %d: blank line %lld", (int)i,
+                  (long long)p.blank);
         prior_free(&p);
     }
     cr_expect(open_bytes(&p, "1\n2\0\n3\n", 7, 3, &err) == ERR_FORMAT);
@@ -40,6 +42,24 @@ Test(prior, the_same_numbers_in_any_text) {
     cr_expect(strstr(err.text, "UTF-16LE"), "%s", err.text);
     cr_expect(open_text(&p, "1\n\n2\nthree\n", 3, &err) == ERR_FORMAT);
     cr_expect(strstr(err.text, "line 4: number 3: 'three'"), "%s", err.text);
+}
+
+/* A blank line may be a class that somebody forgot: it is said. At the end it is none. */
+Test(prior, a_blank_line_is_said, .timeout = 60) {
+    static const char *const texts[] = {"3\n2\n\n1\n", "3\n2\n1\n\n"};
+    char *folder = temporary_folder(), *file = format_text("%s/p.txt", folder);
+    Ran ran;
+    for (int i = 0; i < 2; i++) {
+        write_bytes(file, texts[i], strlen(texts[i]));
+        run_turtle(&ran,
+                   "train --features " DEMO "/representations/patches/mnist_val.npy --classes 3 "
+                   "--T 1 --M 1 --prior %s --out %s/run --restart",
+                   file, folder);
+        cr_assert(ran.status == 0, "%s", ran.err);
+        cr_expect(!strstr(ran.err, "line 3 is blank") == i, "%s", ran.err);
+    }
+    free(file);
+    remove_folder(folder);
 }
 
 Test(prior, shares_sum_to_one_and_follow_the_law) {
