@@ -66,7 +66,7 @@ typedef struct {
     TurtleHooks hooks;        /* none */
 } TurtleCommon;
 
-/* Where features come from: a data set under root_dir, or files. */
+/* Source of the features: a data set under root_dir, or files. */
 typedef struct {
     const char *dataset;      /* representations/<phi>/<dataset>_{train,val}.npy, labels/... */
     TurtleTexts phis;         /* names of the representations, one per space */
@@ -122,7 +122,7 @@ typedef struct {
         *probabilities; /* a file of the soft labels, .npy, float32 (N,C); NULL: do not write it */
 } TurtleEvaluateOptions;
 
-/* What training and evaluation found. NaN or -1 where unknown. */
+/* Findings of training and evaluation; NaN or -1 where unknown. */
 typedef struct {
     const char *split; /* "val" or "train": which samples were scored */
     int64_t samples, classes, clusters_found;
@@ -240,7 +240,7 @@ TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL a
 
 /* --- images to features ----------------------------------------------------------------------- */
 
-/* Where images come from: exactly one of dataset, images and list. */
+/* Source of the images: exactly one of dataset, images and list. */
 typedef struct {
     const char *dataset; /* a data set below root_dir/datasets */
     const char

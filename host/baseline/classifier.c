@@ -49,7 +49,7 @@ void classifier_close(Classifier *c) {
     *c = (Classifier){0};
 }
 
-/* logits (n,classes) of rows first .. first+n. */
+/* Computes c->logits (n,classes) of rows first .. first+n. */
 static void run_logits(Classifier *c, const Features *features, int64_t first, int64_t n) {
     const Ops *ops = c->ops;
     const Batch Z = batch_f32(c->Z, c->d);
@@ -105,7 +105,7 @@ Status classifier_run(Classifier *c, const Features *features, const char *path,
 
 /* --- names of clusters ------------------------------------------------------------------------ */
 
-/* Sums over members of their normalised features, cluster by cluster; sums (C,d) is zero. */
+/* Adds up the normalised features of each cluster's members; sums (C,d) is zero at first. */
 static Status sum_members(double *sums, Classifier *c, const Features *features,
                           const int64_t *cluster, Error *err) {
     const int64_t d = c->d;
@@ -123,7 +123,7 @@ static Status sum_members(double *sums, Classifier *c, const Features *features,
     return OK;
 }
 
-/* Whether class a names a cluster better than class b. */
+/* Returns whether class a names a cluster better than class b. */
 static bool better(const int64_t *votes, const float *similarity, int64_t a, int64_t b) {
     return votes[a] != votes[b] ? votes[a] > votes[b] : similarity[a] > similarity[b];
 }
@@ -153,7 +153,7 @@ static Status name_one(TurtleClusterName *out, const int64_t *votes, const float
                : fail(err, ERR_MEMORY, "zeroshot: out of memory");
 }
 
-/* Samples in the order of their clusters: those of cluster k from begin[k] to begin[k + 1]. */
+/* Orders the samples by their clusters: cluster k has order[begin[k]] to order[begin[k + 1] - 1]. */
 static void sort_by_cluster(int64_t *order, int64_t *begin, const int64_t *cluster, int64_t N,
                             int64_t C) {
     memset(begin, 0, (size_t)(C + 2) * sizeof *begin);

@@ -82,7 +82,8 @@ void kmeans_close(Kmeans *m) {
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* Rows first .. first+n of every space's features, side by side from row `at` of Z on, scaled. */
+/* Gathers rows first .. first+n of every space's features, side by side from row `at` of Z on, and
+ * scales them. */
 static Status fill(Kmeans *m, const Batch *Z, int64_t at, const Features *features, int64_t first,
                    int64_t n, Error *err) {
     const Ops *ops = m->ops;
@@ -103,7 +104,8 @@ static Status fill(Kmeans *m, const Batch *Z, int64_t at, const Features *featur
     return ops->mem.wait(q, err);
 }
 
-/* Lengths of all samples: the largest decides the grid of the sums, their sum the variance. */
+/* Measures all samples: the largest length decides the grid of the sums, the sum of squares the
+ * variance. */
 static Status measure(Kmeans *m, Error *err) {
     float *norm2 = malloc((size_t)m->N * sizeof *norm2);
     if (!norm2) return fail(err, ERR_MEMORY, "k-means: out of memory");
@@ -192,7 +194,7 @@ static bool stop_asked(const TurtleHooks *hooks) {
     return hooks && hooks->stop && *hooks->stop;
 }
 
-/* k-means++ for the restarts first .. first+R, side by side. */
+/* Draws the k-means++ starts of the restarts first .. first+R, side by side. */
 static void draw_starts(Kmeans *m, int64_t first, int64_t R) {
     const ClusterOps *ops = &m->ops->cluster;
     const int64_t C = m->config.C;
@@ -244,7 +246,8 @@ static void assign(Kmeans *m, bool fresh) {
                              m->scratch);
 }
 
-/* Sums and centres of the labels as they are; how many labels changed, how far centres moved. */
+/* Computes sums and centres of the labels as they are; count_host[C] is how many labels changed,
+ * *shift2 how far centres moved. */
 static Status update(Kmeans *m, bool fresh, double *shift2, Error *err) {
     const Ops *ops = m->ops;
     ops->cluster.update_sums(m->queue, m->sums, m->count, m->before, fresh, m->label, &m->samples,
@@ -375,7 +378,7 @@ Status kmeans_run(Kmeans *m, KmeansRestart *restart, int64_t *best, const Turtle
 
 /* --- any samples ------------------------------------------------------------------------------ */
 
-/* n <= PIECE samples from `first` on. */
+/* Finds the nearest centres of n <= PIECE samples from `first` on. */
 static Status apply_piece(Kmeans *m, const Features *features, int64_t first, int64_t n,
                           Predictions *out, int32_t *label, float *second, Error *err) {
     const Ops *ops = m->ops;

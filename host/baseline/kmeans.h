@@ -75,21 +75,22 @@ Status kmeans_open(Kmeans *out, const Ops *ops, const KmeansConfig *config, int 
                    const Features *const *features, Error *err);
 void kmeans_close(Kmeans *m); /* NULL and twice are fine */
 
-/* All restarts, one after the other; restart (n_init), or NULL. Afterwards m->centers are the best
- * one's. `hooks` may be NULL; asked to stop it returns ERR_STOPPED. *best is its index. */
+/* Runs all restarts one after the other; restart is (n_init) or NULL. Afterwards m->centers are
+ * those of restart *best. `hooks` may be NULL; asked to stop, the function returns ERR_STOPPED. */
 Status kmeans_run(Kmeans *m, KmeansRestart *restart, int64_t *best, const TurtleHooks *hooks,
                   Error *err);
 
-/* The parts of kmeans_run: the start of restart r, or given centres (C,d) in the samples' own
- * place, mean not yet subtracted; Lloyd from there. step (max_iter) or NULL receives the inertia of
- * every iteration's labels and their new centres, at the price of a pass each. */
+/* kmeans_run consists of these parts. kmeans_start draws the start of restart r; kmeans_start_at
+ * takes given centres (C,d) in the samples' own place, mean not yet subtracted; kmeans_lloyd
+ * iterates from there. step (max_iter) or NULL receives the inertia of every iteration's labels and
+ * their new centres, at the price of a pass each. */
 Status kmeans_start(Kmeans *m, int64_t r, Error *err);
 Status kmeans_start_at(Kmeans *m, const float *centers, Error *err);
 Status kmeans_lloyd(Kmeans *m, KmeansRestart *out, double *step, const TurtleHooks *hooks,
                     Error *err);
 
-/* Nearest centres of n samples of the same spaces. With distances d1 <= d2 to the nearest two,
- * confidence = d2/(d1 + d2), margin = (d2 - d1)/(d1 + d2): half and 0 on a border. */
+/* Finds the nearest centres of n samples of the same spaces. With distances d1 <= d2 to the nearest
+ * two, confidence = d2/(d1 + d2) and margin = (d2 - d1)/(d1 + d2): half and 0 on a border. */
 Status kmeans_apply(Kmeans *m, const Features *const *features, int64_t n, Predictions *out,
                     Error *err);
 

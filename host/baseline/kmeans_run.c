@@ -57,7 +57,8 @@ static Status check_options(const TurtleKmeansOptions *o, Error *err) {
 
 /* --- scores ----------------------------------------------------------------------------------- */
 
-/* The clusters of one split: its accuracy, and of the one that is reported everything else. */
+/* Clusters and scores one split: its accuracy, and all other scores if it is the one that is
+ * reported. */
 static Status score_split(const TurtleKmeansOptions *o, Kmeans *m, const Split *split,
                           bool reported, double *acc, TurtleKmeansResult *r, Error *err) {
     const Features *features[MAX_SPACES];
@@ -95,7 +96,7 @@ static void tell_inertia(const TurtleHooks *hooks, double scaled, int unit) {
         scaled, unit, isfinite(inertia) ? "0" : "infinite");
 }
 
-/* Restarts, then both splits under the best centres. */
+/* Runs the restarts, then labels both splits by the best centres. */
 static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs *in,
                       TurtleKmeansResult *r, Error *err) {
     const KmeansConfig config = {.C = in->C,
@@ -138,8 +139,8 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
 
 /* --- what it leaves --------------------------------------------------------------------------- */
 
-/* The published baseline's line, its trailing space included; what is not known is left out, what
- * it does not have and changes the result is added. */
+/* Returns the published baseline's line, its trailing space included. What is not known is left
+ * out; options that the baseline lacks are added where they change the result. */
 static char *result_text(const TurtleKmeansOptions *o, const Inputs *in,
                          const TurtleKmeansResult *r) {
     char number[REAL_TEXT], train[48] = "", val[48] = "";

@@ -88,7 +88,7 @@ static Status check_classes(const Probe *p, const Split *split, Error *err) {
     return OK;
 }
 
-/* Classes of the validation split that nothing was learnt of are not left unsaid. */
+/* Says how many samples of the validation split have a class that nothing was learnt of. */
 static Status tell_strangers(const Probe *p, Error *err) {
     const Split *train = &p->in.train, *val = &p->in.val;
     int64_t strangers = 0, known = 0, first = -1;
@@ -137,7 +137,7 @@ static Status open_inputs(Probe *p, Error *err) {
     return st == OK && val->y_true ? tell_strangers(p, err) : st;
 }
 
-/* Fresh numbers of the samples whose label is known; NULL: out of memory. */
+/* Returns the numbers of the samples whose label is known, in fresh memory; NULL: out of memory. */
 static int64_t *known_rows(const Split *split, int64_t *count) {
     int64_t *rows = malloc((size_t)split->N * sizeof *rows);
     *count = 0;
@@ -146,7 +146,7 @@ static int64_t *known_rows(const Split *split, int64_t *count) {
     return rows;
 }
 
-/* The training split on the device: as it lies, or in the order that train_test_split draws. */
+/* Copies the training split to the device: as it lies, or in the order that train_test_split draws. */
 static Status open_samples(Probe *p, Error *err) {
     const Split *train = &p->in.train;
     const char *why = NULL;
@@ -204,7 +204,7 @@ static double C_of_trial(const TurtleProbeOptions *o, int64_t i) {
     return pow(10.0, o->Crange * (2.0 * at - 1.0));
 }
 
-/* The C of the highest accuracy on the samples held back, the least one of equals. */
+/* Finds the C of the highest accuracy on the samples held back, the least one of equals. */
 static Status choose_C(Probe *p, double *best, double *best_acc, Error *err) {
     const TurtleProbeOptions *o = p->options;
     const int64_t N = p->samples, held = (int64_t)ceil(o->share * (double)N);

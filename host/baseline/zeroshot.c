@@ -43,7 +43,7 @@ static Status out_of_memory(Error *err) {
 
 /* --- class vectors ---------------------------------------------------------------------------- */
 
-/* Prompts of the classes first .. , as many as fill TEXTS, of one class at least. */
+/* Returns the end of the classes first .. whose prompts fill TEXTS, of one class at least. */
 static int64_t group_end(const Prompts *p, int64_t first, int64_t *prompts) {
     int64_t c = first + 1;
     *prompts = prompts_of(p, first);
@@ -205,8 +205,8 @@ static Status open_inputs(Call *c, Error *err) {
     return st == OK ? split_check_dimensions(c->split, c->task.K, c->task.d, o->clusters, err) : st;
 }
 
-/* The file of the text encoder and the space that it belongs to; *space -1: the first of its
- * dimension. Fresh memory. */
+/* Finds the file of the text encoder, in fresh memory, and the space that it belongs to; *space -1
+ * means the first one of its dimension. */
 static Status find_weights(const Call *c, char **path, int *space, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
     const char *root = o->common.root_dir;
@@ -227,7 +227,7 @@ static Status find_weights(const Call *c, char **path, int *space, Error *err) {
                 "FILE, or one more space behind those of the checkpoint");
 }
 
-/* The space of dimension d that the texts share. */
+/* Chooses the space of dimension d that the texts share. */
 static Status choose_space(Call *c, int space, const char *path, int64_t d, Error *err) {
     for (int k = 0; space < 0 && k < c->in.K; k++)
         if (c->split->space[k].features.d == d) space = k;
@@ -239,7 +239,7 @@ static Status choose_space(Call *c, int space, const char *path, int64_t d, Erro
                 c->space->path, (long long)c->space->features.d, path, (long long)d);
 }
 
-/* Memory is there for TEXTS prompts: more are never at hand. */
+/* Returns how many prompts are encoded at a time: more than TEXTS are never at hand. */
 static int64_t texts_at_a_time(const TurtleZeroshotOptions *o) {
     return o->batch_size && o->batch_size < TEXTS ? o->batch_size : TEXTS;
 }
@@ -279,7 +279,7 @@ static Status open_text(Call *c, Error *err) {
     return st;
 }
 
-/* The clusters of all samples under the checkpoint. */
+/* Finds the clusters of all samples under the checkpoint. */
 static Status find_clusters(Call *c, Error *err) {
     Features features[MAX_SPACES] = {{0}};
     Predictor predictor = {0};
@@ -297,7 +297,8 @@ static Status find_clusters(Call *c, Error *err) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* Shares of samples whose label is known, and of those of each class that occurs, whose class was found. */
+/* Computes the share of samples with a known label whose class was found, and the mean of these
+ * shares over the classes that occur. */
 static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
     const int64_t *y = c->split->y_true, C = c->prompts.classes;
     if (!y) return OK;
@@ -324,7 +325,7 @@ static Status score(const Call *c, TurtleZeroshotResult *out, Error *err) {
     return whole ? OK : out_of_memory(err);
 }
 
-/* How many samples were given each name. */
+/* Counts how many samples were given each name. */
 static Status count_names(const Call *c, TurtleZeroshotResult *out, Error *err) {
     const Prompts *p = &c->prompts;
     out->class_sizes = calloc((size_t)p->classes, sizeof *out->class_sizes);
@@ -348,7 +349,7 @@ static Status name_clusters(Call *c, TurtleZeroshotResult *out, Error *err) {
                          c->clusters.cluster, c->classes.cluster, &c->prompts, err);
 }
 
-/* path,class,name,confidence,margin; names are the first of each class. */
+/* Writes path,class,name,confidence,margin; the names are the first of each class. */
 static Status write_predictions(const Call *c, Error *err) {
     const Prompts *p = &c->prompts;
     const char **names = malloc((size_t)p->classes * sizeof *names);
@@ -399,7 +400,7 @@ static char *zeroshot_json(const Call *c, const TurtleZeroshotResult *r) {
     return json_take(&j);
 }
 
-/* The published line, in <root>/results/zeroshot.txt. */
+/* Appends the published line to <root>/results/zeroshot.txt. */
 static Status append_line(const Call *c, const TurtleZeroshotResult *r, Error *err) {
     if (!c->options->inputs.dataset || isnan(r->top1)) return OK;
     char *path = format_text("%s/results/zeroshot.txt", c->options->common.root_dir);

@@ -8,8 +8,8 @@
 #include "host/encode/text.h"
 #include "host/turtle.h"
 
-/* out (classes,d), d = text_features(text): the class vectors, of length 1. A prompt that does not
- * fit the context is ERR_ARG, or cut. Host memory. */
+/* Computes the class vectors, of length 1, into out (classes,d) in host memory; d =
+ * text_features(text). A prompt that does not fit the context is ERR_ARG, or is cut if `truncate`. */
 Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
                         const TurtleHooks *hooks, Error *err);
 
@@ -30,14 +30,14 @@ enum { CLASSIFIER_ROWS = 256 }; /* at a time: bounds the memory, does not change
 Status classifier_open(Classifier *out, const Ops *ops, const float *weights, int64_t classes,
                        int64_t d, Error *err);
 void classifier_close(Classifier *c); /* NULL and twice are fine */
-/* The class of every row: `cluster` of *out, with its probability and margin. A row of zeros is
- * ERR_FORMAT, naming `path`. *out is replaced; free it with predictions_free. */
+/* Finds the class of every row: `cluster` of *out, with its probability and margin. A row of zeros
+ * is ERR_FORMAT, naming `path`. *out is replaced; free it with predictions_free. */
 Status classifier_run(Classifier *c, const Features *features, const char *path, Predictions *out,
                       Error *err);
 
-/* Names of clusters: the class that most members of a cluster are nearest to, among equals the one
- * nearest to their mean; and the next. `cluster` and `nearest` hold the cluster and the class of
- * every row of `features`. out (C); clusters without members have no name. */
+/* Names clusters out (C). A name is the class that most members are nearest to, among equals the
+ * one nearest to their mean; the runner-up is the next. `cluster` and `nearest` hold the cluster
+ * and the class of every row of `features`. Clusters without members have no name. */
 Status clusters_name(TurtleClusterName *out, int64_t C, Classifier *c, const Features *features,
                      const int64_t *cluster, const int64_t *nearest, const Prompts *p, Error *err);
 

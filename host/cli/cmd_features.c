@@ -42,7 +42,7 @@ static const Flag features_flags[] = {
      "continue an interrupted call"},
     {0}};
 
-/* Where a fact is not given: host/encode/encoder_facts.h. */
+/* Facts that are not given come from host/encode/encoder_facts.h. */
 const Flag encoder_flags[] = {
     {"config", FLAG_TEXT, offsetof(TurtleEncoder, config), "FILE",
      "config.json, open_clip_config.json or a folder; else beside the weights"},

@@ -3,7 +3,7 @@
 
 #include "host/cli/command.h"
 
-/* Results for people: what was found, how good it is, how the restarts went. */
+/* Prints for people what was found, how good it is, how the restarts went. */
 static void print_and_free(TurtleKmeansResult *r, const CommandFlags *flags) {
     command_hooks_end();
     if (flags->json) {

@@ -4,7 +4,7 @@
 
 #include "host/cli/command.h"
 
-/* Results for people: what was found, how good it is, where it is. */
+/* Prints for people what was found, how good it is, where it is. */
 static void print_result(const TurtleResult *r) {
     printf("%s\n", r->line);
     printf("classes found    %lld of %lld on %lld %s samples\n", (long long)r->clusters_found,

@@ -46,7 +46,7 @@ static void print_clusters(const TurtleZeroshotResult *r) {
     }
 }
 
-/* Without labels nothing is scored: how many samples each name was given. */
+/* Prints how many samples each name was given: without labels there is no score. */
 static void print_sizes(const TurtleZeroshotResult *r) {
     printf("%8s  %s\n", "samples", "name");
     for (int64_t k = 0; k < r->classes; k++)

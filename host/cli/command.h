@@ -34,8 +34,8 @@ Status command_parse(const Command *command, const FlagTable *tables, int count,
 Status command_default_phis(const TurtleInputs *inputs, TurtleTexts *phis, const char *first,
                             const char *second, const CommandFlags *flags, Error *err);
 
-/* Hooks that show progress on stderr unless --quiet or --json, and notices unless --quiet; stop on
- * SIGINT and SIGTERM. */
+/* Sets hooks that show progress on stderr unless --quiet or --json, give notices unless --quiet,
+ * and stop on SIGINT and SIGTERM. */
 void command_hooks(TurtleCommon *common, const CommandFlags *flags);
 void command_hooks_end(void);
 const char *command_line(void); /* as it was typed */

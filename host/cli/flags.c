@@ -102,7 +102,7 @@ static bool is_flag(const char *argument) {
     return (argument[0] == '-' && argument[1] == '-' && argument[2]) || strcmp(argument, "-h") == 0;
 }
 
-/* True if `name` is one of the words of `list`, which may be NULL. */
+/* Returns whether `name` is one of the words of `list`, which may be NULL. */
 static bool is_listed(const char *list, const char *name) {
     const size_t n = strlen(name);
     for (const char *at = list; at && (at = strstr(at, name)); at += n)
@@ -120,7 +120,7 @@ PRINTF_LIKE(2, 3) static void say(Error *said, const char *format, ...) {
     va_end(args);
 }
 
-/* All arguments up to the next flag; returns how many. */
+/* Takes all arguments up to the next flag. Returns how many. */
 static int take_texts(TurtleTexts *out, int argc, char **argv) {
     int n = 0;
     while (n < argc && !is_flag(argv[n])) n++;

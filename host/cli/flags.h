@@ -48,7 +48,7 @@ Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, co
                    const char **positional, Error *said, Error *err);
 void flags_free(const FlagTable *tables, int count);
 
-/* The list of flags with their defaults, for --help. */
+/* Prints the list of flags with their defaults, for --help. */
 void flags_help(FILE *out, const FlagTable *tables, int count, const char *ignored);
 
 #endif

@@ -23,7 +23,8 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static volatile sig_atomic_t stop_signal;
 
-/* The first asks to stop; a second one ends at once: files under final names are whole anyway. */
+/* The first signal asks to stop; a second one ends at once: files under final names are whole
+ * anyway. */
 static void on_signal(int signal_number) {
     if (stop_signal) _exit(128 + signal_number);
     stop_signal = signal_number;
@@ -84,7 +85,7 @@ static bool names_output(const Flag *flag) {
     return strcmp(flag->name, "predictions") == 0 || strcmp(flag->name, "probabilities") == 0;
 }
 
-/* Whether `input`, which may be FILE:NAME, is the regular file that `output` names. */
+/* Returns whether `input`, which may be FILE:NAME, is the regular file that `output` names. */
 static bool same_file(const char *input, const char *output) {
     struct stat in, out;
     if (!input || stat(output, &out) != 0 || !S_ISREG(out.st_mode)) return false;

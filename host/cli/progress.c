@@ -73,7 +73,7 @@ int progress_line(char *line, int bytes, const TurtleProgress *p, int columns) {
     return used;
 }
 
-/* Columns of the terminal that stderr is; 80 where it does not say. */
+/* Returns the columns of the terminal that stderr is; 80 where it does not say. */
 static int terminal_columns(void) {
     struct winsize size;
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;

@@ -12,11 +12,11 @@ typedef struct {
 
 /* Looks at stderr and at NO_COLOR. */
 void progress_open(ProgressView *view);
-/* A TurtleHooks.progress and .notice whose context is the view. */
+/* These are a TurtleHooks.progress and .notice; their context is the view. */
 void progress_show(void *view, const TurtleProgress *progress);
 void progress_notice(void *view, const char *line);
-/* How far it is in at most `columns` characters, the most wanted part first: what does not fit is left
- * out. Returns the length of the line. */
+/* Writes how far the call is in at most `columns` characters, the most wanted part first: what does
+ * not fit is left out. Returns the length of the line. */
 int progress_line(char *line, int bytes, const TurtleProgress *progress, int columns);
 /* Ends the line of the bar. */
 void progress_close(ProgressView *view);

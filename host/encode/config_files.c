@@ -50,8 +50,8 @@ static Status read_one(ConfigFiles *out, Weights *w, const char *path, const cha
     return st;
 }
 
-/* The files of one folder, in order; `stem` (or NULL) names one more. With `pictures` only those of
- * picture processors. */
+/* Reads the files of one folder, in order; `stem` (or NULL) names one more. With `pictures` it
+ * reads only the files of picture processors. */
 static Status read_folder(ConfigFiles *out, const EncoderShape *shape, Weights *w,
                           const char *folder, const char *stem, bool pictures, Error *err) {
     const bool hf = shape->hugging_face;
@@ -73,7 +73,7 @@ static Status read_folder(ConfigFiles *out, const EncoderShape *shape, Weights *
     return st;
 }
 
-/* Beside the weights, by the path that was given. */
+/* Reads the files beside the weights, under the path by which these were named. */
 static Status read_beside(ConfigFiles *out, const EncoderShape *shape, Weights *w, bool pictures,
                           Error *err) {
     const char *slash = strrchr(w->path, '/'), *name = slash ? slash + 1 : w->path;
@@ -142,7 +142,7 @@ static Status check_number(const ConfigFile *f, const Weights *w, const char *wh
                 f->name, what, (long long)said, w->path, (long long)found);
 }
 
-/* Sizes that both the configuration and the tensors say. */
+/* Compares the sizes that both the configuration and the tensors say. */
 static Status check_sizes(const ConfigFile *f, const EncoderShape *s, const Weights *w,
                           Error *err) {
     const ConfigTower *image = &f->config.image, *text = &f->config.text;

@@ -13,7 +13,7 @@ typedef struct {
     char name[120]; /* as it is called in messages and notices */
 } ConfigFile;
 
-/* In the order in which they are believed. */
+/* The files of one search, in the order in which they are believed. */
 typedef struct {
     ConfigFile file[MAX_CONFIG_FILES];
     int count;

@@ -156,7 +156,7 @@ void encoder_image_size(const Encoder *e, int *resize, int *side) {
     *side = e->facts.rule.crop;
 }
 
-/* features = network(images), both on the device, and back to the host. */
+/* Computes features = network(images) on the device and copies them to the host. */
 static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
     const int64_t d = encoder_features(e);
     float *on_device = e->features.data;

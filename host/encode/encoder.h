@@ -33,7 +33,7 @@ typedef struct EncoderShape {
 
 /* Reads the shape; a file of anything else is ERR_FORMAT. */
 Status encoder_shape(EncoderShape *out, Weights *w);
-/* "CLIP ViT-L/14", "DINOv2 ViT-g/14 with 4 registers", or the shape in words. */
+/* Writes "CLIP ViT-L/14", "DINOv2 ViT-g/14 with 4 registers", or the shape in words. */
 void encoder_describe(char text[160], const EncoderShape *shape);
 
 typedef enum { FEATURE_CLS, FEATURE_PATCHMEAN, FEATURE_CLS_MEAN } FeatureKind;
@@ -60,14 +60,15 @@ int64_t encoder_features(const Encoder *e); /* numbers per image */
 void encoder_made(const Encoder *e, Made *made);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *encoder_said(const Encoder *e);
-/* Facts of the network that its tensors do not say. */
+/* Returns the facts of the network that its tensors do not say. */
 const EncoderFacts *encoder_known(const Encoder *e);
-/* Sizes of the rule by which a picture becomes the encoder's (encoder_known: rule). */
+/* Returns in *resize and *side the sizes of the rule by which a picture becomes the encoder's. */
 void encoder_image_size(const Encoder *e, int *resize, int *side);
 
-/* features (B,encoder_features) of pixels (B,side,side,3) uint8 RGB; B <= batch. Host memory. */
+/* Computes features (B,encoder_features) of pixels (B,side,side,3) uint8 RGB, both in host memory;
+ * B <= batch. */
 Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err);
-/* Features of images (B,side,side,3) that are normalised already. */
+/* Computes the features of images (B,side,side,3) that are normalised already. */
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
 
 /* --- one kind each: vit.c, resnet.c ----------------------------------------------------------- */
@@ -90,12 +91,13 @@ typedef struct {
 } NetworkKind;
 extern const NetworkKind vit_network, resnet_network;
 
-/* position.c: the side of the grid that a table of 1 + grid^2 positions is for; any other number of
- * rows is a failure of the weights. */
+/* position.c: returns the side of the grid that a table of 1 + grid^2 positions is for. Any other
+ * number of rows is a failure that sticks to the weights. */
 int64_t position_grid(Weights *w, int64_t rows);
-/* A (from,from,d) table of positions for a grid of to x to, by bicubic interpolation.
- * The two published ways: DINOv2 without registers samples at the scale (to + 0.1) / from with
- * a = -0.75 and no antialiasing; with registers at to / from with a = -0.5, antialiased. */
+/* Interpolates a (from,from,d) table of positions for a grid of to x to, bicubically, by one of the
+ * two published rules. POSITION_OFFSET, of DINOv2 without registers, samples at the scale (to +
+ * 0.1) / from with a = -0.75 and no antialiasing. POSITION_ANTIALIAS, of DINOv2 with registers,
+ * samples at to / from with a = -0.5, antialiased. */
 typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS } PositionRule;
 void position_resize(float *out, int64_t to, const float *in, int64_t from, int64_t d,
                      PositionRule rule);

@@ -56,7 +56,7 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-/* Facts that this tower has. */
+/* Marks the facts that this tower has. */
 static void choose_used(FactSearch *s) {
     const EncoderShape *shape = s->shape;
     const bool text = s->tower == TOWER_TEXT;
@@ -120,7 +120,7 @@ static Status check_size(const FactSearch *s, Error *err) {
     return OK;
 }
 
-/* One line of what was assumed, and the flags that say otherwise. */
+/* Says in one line what was assumed, and which flags say otherwise. */
 static void say_assumed(const FactSearch *s) {
     static const char *const before[FACTS] = {
         [FACT_HEADS] = "heads ", [FACT_EPS] = "norm eps ", [FACT_SIZE] = "image size "};

@@ -29,7 +29,7 @@ typedef enum {
 
 typedef enum { TOWER_IMAGE, TOWER_TEXT } Tower;
 
-/* Where facts may come from beside files. Zeros: from nowhere else. */
+/* Sources of facts beside files; zeros mean that there is no other. */
 typedef struct {
     TurtleEncoder given; /* the flags */
     int64_t image_size;  /* 0: not given */
@@ -53,10 +53,10 @@ typedef struct {
 Status encoder_facts(EncoderFacts *out, const struct EncoderShape *shape, Tower tower, Weights *w,
                      const FactOptions *options, Error *err);
 
-/* "heads", "norm eps"; as a member's name "heads", "norm_eps". */
+/* Returns the name of the fact, "heads" or "norm_eps", as notices and JSON members have it. */
 const char *fact_name(Fact fact);
 const char *fact_flag(Fact fact); /* "--norm_eps" */
-/* The value in words: "12 of 64", "QuickGELU", "224 x 224 of a short side of 256". */
+/* Writes the value in words: "12 of 64", "QuickGELU", "224 of 256". */
 void fact_text(char text[96], const EncoderFacts *facts, Fact fact);
 
 #endif

@@ -133,7 +133,7 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
     return OK;
 }
 
-/* Size of the picture and how it gets there. */
+/* Takes the size of the picture and how it gets there. */
 static void take_size(FactSearch *s, const ConfigFile *file) {
     const EncoderConfig *c = &file->config;
     ResizeRule *rule = &s->out->rule;
@@ -196,7 +196,7 @@ Status facts_from_configs(FactSearch *s, Error *err) {
 
 /* --- flags ------------------------------------------------------------------------------------ */
 
-/* R,G,B, or one number for the three. */
+/* Reads R,G,B, or one number for the three. */
 static Status parse_colour(float out[3], const char *flag, const char *text, bool positive,
                            Error *err) {
     int n = 0;
@@ -216,7 +216,7 @@ static Status parse_colour(float out[3], const char *flag, const char *text, boo
                 positive ? ", above 0" : "");
 }
 
-/* Which flags are given. */
+/* Marks the flags that are given. */
 static void choose_given(bool given[FACTS], const FactOptions *o) {
     const TurtleEncoder *g = &o->given;
     const bool flags[FACTS] = {

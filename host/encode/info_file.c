@@ -43,7 +43,7 @@ static Status info_npy(const char *path, char **text, Json *j, Error *err) {
 
 typedef enum { HOLDS_TENSORS, HOLDS_AN_ARRAY, HOLDS_ARRAYS, HOLDS_NEITHER } Holding;
 
-/* Whether the bytes may be those of weights: a zip archive, .safetensors, an index, JSON, a pickle. */
+/* Returns whether the bytes may be those of weights: a zip archive, .safetensors, JSON or a pickle. */
 static bool may_be_weights(const FileMap *map) {
     const uint8_t first = map->bytes ? map->data[0] : 0;
     return zip_is(map) || safetensors_is(map) || first == '{' || first == 0x80;
@@ -161,7 +161,7 @@ static void info_facts(Weights *w, const EncoderShape *s, Tower tower, const Fac
     json_close(j);
 }
 
-/* What the network is, if the tensors are those of an encoder. */
+/* Tells what the network is, if the tensors are those of an encoder. */
 static void info_encoder(Weights *w, const FactOptions *options, char **text, Json *j) {
     EncoderShape s;
     char name[160];

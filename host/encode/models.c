@@ -47,7 +47,7 @@ int64_t published_head_width(EncoderKind kind, int64_t width) {
     return HEAD_DIM;
 }
 
-/* <root>/checkpoints/<phi> with the first ending under which a file is there. */
+/* Returns <root>/checkpoints/<phi> with the first ending under which a file is there, or NULL. */
 static char *own_file(const char *root, const char *phi) {
     static const char *const endings[] = {".pth", ".pt", ".safetensors"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
@@ -58,7 +58,7 @@ static char *own_file(const char *root, const char *phi) {
     return NULL;
 }
 
-/* "at least 302 MB": what the parameters take. */
+/* Writes what the parameters take: "at least 302 MB". */
 static const char *size_text(char text[32], const PublishedModel *m) {
     const int megabytes = m->parameters * m->bytes_each;
     if (megabytes < 1000) snprintf(text, 32, "at least %d MB", megabytes);

@@ -20,13 +20,14 @@ const PublishedShape *published_shape(const EncoderShape *shape);
 /* Returns the width of a head in every published CLIP of this width, else 64. */
 int64_t published_head_width(EncoderKind kind, int64_t width);
 
-/* Where the weights of `phi` lie; fresh memory. `weights` NULL: the published place of a published
- * model, else <root>/checkpoints/<phi>.{pth,pt,safetensors}. A missing file is ERR_IO, with what to
- * get from where. */
+/* Finds the weights of `phi`; *path is fresh memory. With `weights` NULL they lie in the published
+ * place of a published model, else at <root>/checkpoints/<phi>.{pth,pt,safetensors}. A missing file
+ * is ERR_IO, with what to get from where. */
 Status model_weights(char **path, const char *root, const char *phi, const char *weights,
                      Error *err);
-/* Whether the weights of all `phis` are below `root`. Where several are missing, each is said through the
- * notice hook: how large it is, the line that fetches it, its digest where the source states one. */
+/* Returns OK if the weights of all `phis` are below `root`, else ERR_IO. Where several are missing,
+ * a notice for each says how large it is, the line that fetches it, and its digest where the source
+ * states one. */
 Status models_present(const char *root, const TurtleTexts *phis, const TurtleHooks *hooks,
                       Error *err);
 

@@ -15,7 +15,7 @@ int64_t position_grid(Weights *w, int64_t rows) {
     return grid;
 }
 
-/* The cubic convolution kernel (Keys 1981). */
+/* Returns the cubic convolution kernel at x (Keys 1981). */
 static double cubic(double x, double a) {
     x = fabs(x);
     if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
@@ -23,14 +23,14 @@ static double cubic(double x, double a) {
     return 0.0;
 }
 
-/* Which cells one output cell is a mean of. */
+/* The cells that one output cell is a mean of. */
 typedef struct {
     int64_t cell[MAX_TAPS];
     double weight[MAX_TAPS];
     int count;
 } Taps;
 
-/* Four cells, clamped at the border, whose weights need no normalisation. */
+/* Finds four cells, clamped at the border, whose weights need no normalisation. */
 static void taps_offset(Taps *t, int64_t i, int64_t to, int64_t from) {
     const double scale = (double)from / ((double)to + 0.1);
     const double at = ((double)i + 0.5) * scale - 0.5, first = floor(at);
@@ -42,7 +42,7 @@ static void taps_offset(Taps *t, int64_t i, int64_t to, int64_t from) {
     }
 }
 
-/* All cells within the kernel, which is as wide as an output cell where that is the larger. */
+/* Finds all cells within the kernel, which is as wide as an output cell where that is the larger. */
 static void taps_antialias(Taps *t, int64_t i, int64_t to, int64_t from) {
     const double scale = (double)from / (double)to, wide = scale > 1.0 ? scale : 1.0;
     const double centre = scale * ((double)i + 0.5), support = 2.0 * wide;

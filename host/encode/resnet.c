@@ -47,7 +47,7 @@ static void resnet_shape(EncoderShape *s, Weights *w) {
                          w->path, (long long)s->width);
 }
 
-/* The convolution <conv>weight and the batch norm <norm>* behind it. */
+/* Loads the convolution <conv>weight and the batch norm <norm>* behind it. */
 static Layer load_conv(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *prefix,
                        const char *conv, const char *norm) {
     const double eps = 1e-5;
@@ -205,8 +205,8 @@ static void halve(const Run *r, float *out, const float *in, int64_t side, int64
     r->ops->encode.avg_pool(r->queue, out, in, r->B, side, side, channels, 2);
 }
 
-/* x (B,side,side,in) becomes (B,side/stride,side/stride,4 planes) in *x; *y is free before and
- * after. */
+/* Runs a block: *x (B,side,side,in) becomes (B,side/stride,side/stride,4 planes); *y is free before
+ * and after. */
 static void run_block(const Run *r, const Bottleneck *b, float **x, float **y, int64_t side) {
     float *a = r->net->a.data, *c = r->net->b.data;
     const int64_t out_side = side / b->stride;
@@ -231,7 +231,7 @@ static void run_block(const Run *r, const Bottleneck *b, float **x, float **y, i
     conv(r, *x, c, &b->conv3, out_side, 1, true, ACT_RELU);
 }
 
-/* Attention of one query, the mean, over the mean and all positions. */
+/* Computes the attention of one query, the mean, over the mean and all positions. */
 static void pool(const Run *r, float *features, const float *x, float *tokens, int64_t n) {
     const Network *net = r->net;
     const EncodeOps *e = &r->ops->encode;

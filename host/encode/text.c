@@ -165,7 +165,7 @@ const char *text_said(const TextEncoder *t) {
     return weights_said(&t->weights);
 }
 
-/* Where the first of the largest ids is: the end token, which no other id exceeds. */
+/* Returns where the first of the largest ids is: the end token, which no other id exceeds. */
 static int64_t end_token(const int32_t *ids, int64_t T) {
     int64_t end = 0;
     for (int64_t i = 1; i < T; i++)

@@ -4,9 +4,10 @@
 
 #include "host/encode/encoder.h"
 
-/* Depth, width, vocabulary and context of the text encoder into *shape; zeros if there is none. */
+/* Reads depth, width, vocabulary and context of the text encoder into *shape; they are zeros if
+ * there is none. */
 void text_shape(EncoderShape *shape, Weights *w);
-/* Its tensors belong into the file of an image encoder. */
+/* Passes over the text encoder's tensors, which belong into the file of an image encoder. */
 void text_pass_over(Weights *w, const EncoderShape *shape);
 
 typedef struct TextEncoder TextEncoder;
@@ -23,12 +24,12 @@ int64_t text_context(const TextEncoder *t);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
 const char *text_said(const TextEncoder *t);
 
-/* features (B,text_features) of ids (B,context): the projected state at the end token, which has
- * the largest id. Any B. Host memory. */
+/* Computes features (B,text_features) of ids (B,context), both in host memory: the projected state
+ * at the end token, which has the largest id. B may be any number. */
 Status text_run(TextEncoder *t, float *features, const int32_t *ids, int64_t B, Error *err);
 
-/* One class vector from its prompts: each feature normalised, their mean, normalised again
- * (Radford et al. 2021, section 3.1.4). */
+/* Makes one class vector from its prompts: each feature is normalised, their mean is taken and
+ * normalised again (Radford et al. 2021, section 3.1.4). */
 void text_class_vector(float *out, const float *features, int64_t prompts, int64_t d);
 
 #endif

@@ -52,7 +52,7 @@ bool transformer_gated(const Weights *w, const BlockNames *names, const char *bl
     return names->gate_in && weights_has(w, "%s0.%sweight", blocks, names->gate_in);
 }
 
-/* A linear layer whose output is scaled: scale (W x + b) = scale (W x) + scale b. */
+/* Loads a linear layer whose output is scaled: scale (W x + b) = scale (W x) + scale b. */
 static Layer scaled_linear(Weights *w, int64_t out, int64_t in, const char *block, const char *name,
                            const char *scale_name) {
     if (!scale_name) return weights_linear(w, out, in, "%s%s", block, name);
@@ -125,7 +125,7 @@ int64_t transformer_wide(const Transformer *t) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* x += s1 * proj(attention(norm1(x))); rows are `kept` of every sequence's T. */
+/* Computes x += s1 * proj(attention(norm1(x))) for `kept` rows of every sequence's T. */
 static void attend(const Transformer *t, const Block *b, const Ops *ops, Queue *queue,
                    const TransformerSpace *s, int64_t B, int64_t T, int64_t kept) {
     const EncodeOps *e = &ops->encode;
@@ -142,7 +142,7 @@ static void attend(const Transformer *t, const Block *b, const Ops *ops, Queue *
               s->scratch);
 }
 
-/* x += s2 * mlp(norm2(x)) */
+/* Computes x += s2 * mlp(norm2(x)). */
 static void transform(const Transformer *t, const Block *b, const Ops *ops, Queue *queue,
                       const TransformerSpace *s, int64_t B, int64_t T, int64_t kept) {
     const EncodeOps *e = &ops->encode;

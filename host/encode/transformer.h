@@ -9,7 +9,7 @@
 
 #include "host/encode/weights.h"
 
-/* What the tensors of a block are called, behind "<blocks><number>." and before "weight", "bias". */
+/* Names of the tensors of a block, behind "<blocks><number>." and before "weight", "bias". */
 typedef struct {
     const char *norm1, *qkv; /* packed; or NULL: query, key and value each */
     const char *query, *key, *value, *proj, *scale1;
@@ -44,19 +44,20 @@ typedef struct {
     void *scratch;
 } TransformerSpace;
 
-/* Blocks called "<blocks>0.", "<blocks>1.", ... as many as there are. `width` is known; heads,
- * activation, eps and causal stand in *out already. Failures stick to *w. */
+/* Loads the blocks called "<blocks>0.", "<blocks>1.", ... as many as there are. `width` is known;
+ * heads, activation, eps and causal stand in *out already. Failures stick to *w. */
 void transformer_load(Transformer *out, Weights *w, const BlockNames *names, const char *blocks,
                       int64_t width);
 void transformer_free(Transformer *t); /* NULL and twice are fine */
-/* Blocks in the file, and whether their MLP is SwiGLU's. */
+/* transformer_depth returns the number of blocks in the file, transformer_gated whether their MLP
+ * is SwiGLU's. */
 int64_t transformer_depth(const Weights *w, const BlockNames *names, const char *blocks);
 bool transformer_gated(const Weights *w, const BlockNames *names, const char *blocks);
-/* Widest row that a block needs: q, k, v or the MLP's. */
+/* Returns the width of the widest row that a block needs: q, k, v or the MLP's. */
 int64_t transformer_wide(const Transformer *t);
 
-/* All blocks over space->x. With `first_only` only row 0 of every sequence is wanted, so the last
- * block computes no other; those bits are the same. */
+/* Runs all blocks over space->x. With `first_only` only row 0 of every sequence is wanted, so the
+ * last block computes no other; its bits are the same. */
 void transformer_run(const Transformer *t, const Ops *ops, Queue *queue,
                      const TransformerSpace *space, int64_t B, int64_t T, bool first_only);
 

@@ -10,7 +10,7 @@
 
 #include "host/encode/encoder.h"
 
-/* What the tensors around the blocks are called. */
+/* Names of the tensors around the blocks. */
 typedef struct {
     const char *first, *position, *patch, *norm_pre, *blocks, *norm_post, *projection;
     const char *registers, *unused;
@@ -102,8 +102,8 @@ static void vit_shape(EncoderShape *s, Weights *w) {
     s->gated = transformer_gated(w, names->block, names->blocks);
 }
 
-/* The class token with its position and the registers, which have none; positions of the patches,
- * interpolated to the grid of this image size. */
+/* Loads the class token with its position, the registers, which have none, and the positions of the
+ * patches, interpolated to the grid of this image size. */
 static void load_positions(Network *v, Weights *w, const VitNames *names,
                            const EncoderShape *shape) {
     const int64_t d = shape->width, cells = shape->grid * shape->grid, grid = v->side / v->patch;
@@ -206,7 +206,7 @@ static void vit_release(Network *v, const Ops *ops) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Pooled tokens (B,d) to their columns of the features, projected if there is a projection. */
+/* Writes pooled tokens (B,d) to their columns of the features, projected if there is a projection. */
 static void emit(const Network *v, const Ops *ops, Queue *queue, float *columns,
                  const float *pooled, int64_t B) {
     const Weight *projection = &v->projection.weight;

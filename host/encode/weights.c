@@ -169,7 +169,8 @@ Status weights_finish(Weights *w) {
 
 /* --- shapes ----------------------------------------------------------------------------------- */
 
-/* The tensor of that name if it has floats and this shape; axes of extent 1 do not count. */
+/* Returns the tensor of that name if it has floats and this shape, axes of extent 1 aside; else
+ * NULL and a failure. */
 static const Tensor *find_shaped(Weights *w, const int64_t *shape, int axes, const char *name) {
     const Tensor *t = find(w, name);
     char expected[64], got[128];

@@ -51,27 +51,30 @@ void weights_say(Weights *w, const char *format, ...) PRINTF_LIKE(2, 3);
  * weights_say or weights_close. */
 const char *weights_said(const Weights *w);
 
-/* Names are given as printf formats. */
+/* Returns whether the file has the tensor; this name and those below are printf formats. */
 bool weights_has(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
-/* The extent of an axis, a negative one counted from the last; 0 and a failure if the tensor is missing or has fewer axes. */
+/* Returns the extent of an axis, a negative one counted from the last. A tensor that is missing or
+ * has fewer axes is 0 and a failure. */
 int64_t weights_extent(Weights *w, int axis, const char *name, ...) PRINTF_LIKE(3, 4);
-/* The tensor is needed by nobody here, but belongs into such a file. */
+/* Marks tensors that begin so: nobody here needs them, but they belong into such a file. */
 void weights_pass_over(Weights *w, const char *prefix);
 
-/* A vector of n floats (axes of extent 1 aside) on the device. */
+/* Returns a vector of n floats (axes of extent 1 aside) on the device. */
 const float *weights_vector(Weights *w, int64_t n, const char *name, ...) PRINTF_LIKE(3, 4);
-/* A (rows,n) table in host memory; the caller frees it. A vector has one row. */
+/* Returns a (rows,n) table in host memory; the caller frees it. A vector has one row. */
 float *weights_read(Weights *w, int64_t rows, int64_t n, const char *name, ...) PRINTF_LIKE(4, 5);
-/* n floats of the host on the device. */
+/* Copies n floats of the host to the device. Returns where they are. */
 const float *weights_place(Weights *w, const float *values, int64_t n);
 
-/* Stored (out,in); weights_transposed: stored (in,out); weights_kernel: (out,in,kernel,kernel). */
+/* Returns a matrix that is stored as (out,in); weights_transposed: as (in,out); weights_kernel: as
+ * (out,in,kernel,kernel). */
 Weight weights_matrix(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
 Weight weights_transposed(Weights *w, int64_t out, int64_t in, const char *name, ...)
     PRINTF_LIKE(4, 5);
 Weight weights_kernel(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *name, ...)
     PRINTF_LIKE(5, 6);
-/* <name>weight (out,in) and <name>bias (out); <name>weight and <name>bias (d) of a norm. */
+/* Returns the layer of <name>weight (out,in) and <name>bias (out), or the norm of <name>weight and
+ * <name>bias (d). */
 Layer weights_linear(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
 Norm weights_norm(Weights *w, int64_t d, const char *name, ...) PRINTF_LIKE(3, 4);
 

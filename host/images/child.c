@@ -149,7 +149,7 @@ static void take_words(Child *c, ChildResult *r) {
     }
 }
 
-/* Whether the child has ended; it stays a zombie, so that its group can still be named. */
+/* Returns whether the child has ended; it stays a zombie, so that its group can still be named. */
 static bool has_ended(const Child *c) {
     siginfo_t info = {0};
     const int st = waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT);

@@ -19,8 +19,8 @@ static const int64_t most_output = 3 * (int64_t)IMAGE_MAX_PIXELS + 64;
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* The program's absolute path, fresh memory; NULL if no folder of PATH holds it. Folders that are
- * named relative to the working folder are passed over: it may hold anything. */
+/* Returns the program's absolute path in fresh memory; NULL if no folder of PATH holds it. Folders
+ * that are named relative to the working folder are passed over: that one may hold anything. */
 static char *find_program(const char *name) {
     const char *path = getenv("PATH");
     for (const char *from = path ? path : "/usr/local/bin:/usr/bin:/bin"; *from;) {
@@ -35,8 +35,8 @@ static char *find_program(const char *name) {
     return NULL;
 }
 
-/* Variables that children keep of this program's environment, and those that are set: one thread each, for several
- * run at once, messages in English, and ImageMagick's own limits. */
+/* Returns the variables that children keep of this program's environment, and those that are set:
+ * one thread each, for several run at once, messages in English, and ImageMagick's own limits. */
 static char **make_environment(void) {
     static const char *const kept[] = {"PATH=", "HOME=", "TMPDIR=", "LD_LIBRARY_PATH=", "MAGICK_"};
     static const char *const set[] = {"LC_ALL=C", "OMP_NUM_THREADS=1", "MAGICK_THREAD_LIMIT=1",
@@ -96,13 +96,14 @@ bool decoder_takes(const Decoder *d, const PictureKind *kind) {
 
 enum { MOST_ARGUMENTS = 32, LONGEST = 32 };
 
-/* Kinds that are turned here: the programs turn a TIFF or WebP by its EXIF in some versions only. */
+/* Returns whether pictures of this kind are turned here: the programs turn a TIFF or WebP by its
+ * EXIF in some versions only. */
 static bool is_turned_here(const PictureKind *kind) {
     return strcmp(kind->name, "WebP") == 0 || strcmp(kind->name, "TIFF") == 0;
 }
 
-/* The command line; `input` holds the argument that is made up. Alpha is dropped, not mixed with a
- * colour, as our own readers do. */
+/* Writes the command line; `input` holds the argument that is made up. Alpha is dropped, not mixed
+ * with a colour, as our own readers do. */
 static void command_line(const char **argv, char input[LONGEST], const Decoder *d,
                          const PictureKind *kind) {
     int n = 0;
@@ -136,7 +137,7 @@ static void command_line(const char **argv, char input[LONGEST], const Decoder *
     argv[n] = NULL;
 }
 
-/* The program's own words, without the path that it may begin with. */
+/* Returns the program's own words. */
 static const char *words_of(const ChildResult *r) {
     return r->said[0] ? r->said : "it said nothing";
 }

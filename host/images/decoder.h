@@ -22,7 +22,7 @@ typedef struct {
 /* Finds the program `name`, "magick" or "ffmpeg", in PATH; NULL stands for none. A program that is not
  * installed is ERR_IO, with what to install. On failure *out is zeroed. */
 Status decoder_open(Decoder *out, const char *name, bool orient, Error *err);
-/* Whether the program is asked for pictures of `kind`. */
+/* Returns whether the program is asked for pictures of `kind`. */
 bool decoder_takes(const Decoder *decoder, const PictureKind *kind);
 /* Decodes the file `path`, of the kind that `facts` name; for many threads at a time. On failure *out is zeroed. */
 Status decoder_image(const Decoder *decoder, Image *out, const ImageFacts *facts, const char *path,

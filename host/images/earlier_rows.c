@@ -110,7 +110,7 @@ static uint64_t hash(const char *name, size_t n) {
 
 enum { ROW_BITS = 40 };
 
-/* The slot of a name: its own, or the empty one where it would stand. */
+/* Returns the slot of a name: its own, or the empty one where it would stand. */
 static int64_t find_slot(const EarlierRows *e, const char *name, size_t n) {
     int64_t i = (int64_t)(hash(name, n) & (uint64_t)(e->slots - 1));
     for (; e->slot[i] >= 0; i = (i + 1) & (e->slots - 1)) {

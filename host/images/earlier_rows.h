@@ -46,7 +46,7 @@ Status earlier_add_part(EarlierRows *e, const char *rows, const char *names, int
  * counts. */
 Status earlier_index(EarlierRows *e, Error *err);
 
-/* Where a row lies; bank -1: nowhere. */
+/* The place of a row; bank -1: nowhere. */
 typedef struct {
     int32_t bank;
     int64_t row;

@@ -9,7 +9,7 @@
 
 /* --- notices ---------------------------------------------------------------------------------- */
 
-/* How many classes have an image. */
+/* Returns how many classes have an image. */
 static int64_t classes_that_occur(const SourceList *list) {
     bool *seen = calloc((size_t)list->classes + 1, sizeof *seen);
     int64_t found = 0;
@@ -30,7 +30,7 @@ static int64_t left_of_split(const LeftOut *left, int split) {
     return files;
 }
 
-/* "train 20 images of 2 classes". */
+/* Writes "train 20 images of 2 classes". */
 static void split_text(char *text, size_t bytes, const SourceList *list, const char *name,
                        const char *word) {
     char classes[64] = " without labels";
@@ -94,7 +94,7 @@ void fates_json(Json *j, const ImageInputs *in) {
 
 /* --- the file of fates ------------------------------------------------------------------------ */
 
-/* A column: it must not end the column or the line. */
+/* Writes a column, which must not end the column or the line. */
 static void write_text(FILE *f, const char *text) {
     for (const char *c = text; *c; c++) {
         if (*c == '\\') fputs("\\\\", f);
@@ -123,7 +123,7 @@ static void write_source(FILE *f, const SourceList *list, int64_t i, const char 
     fputc('\n', f);
 }
 
-/* The next line that is not blank, or NULL. */
+/* Returns the next line that is not blank, or NULL. */
 static const char *next_text(TextLines *t) {
     TextLine line;
     while (t->path && text_lines_next(t, &line))
@@ -131,8 +131,8 @@ static const char *next_text(TextLines *t) {
     return NULL;
 }
 
-/* Both lists are in the order of the sources: <stem>.txt has those that were used, and
- * <stem>.skipped.txt a reason for each of the others. */
+/* Writes a split. Both lists are in the order of the sources: <stem>.txt has those that were used,
+ * and <stem>.skipped.txt a reason for each of the others. */
 static Status write_split(FILE *f, const FateSplit *s, Error *err) {
     TextLines used = {0}, skipped = {0};
     char *used_path = s->stem ? format_text("%s.txt", s->stem) : NULL,

@@ -40,7 +40,8 @@ static Status compare(bool *same, const FeatureFile *f, const char *rows, const 
     return fail(err, ERR_ARG, "features: %s: was made with %s: %s", rows, text, way_out);
 }
 
-/* The list and the record have their final names already if a call was killed while it gave them. */
+/* Returns the name that is there: list and record have their final names already if a call was
+ * killed while it gave them. */
 static const char *either(const char *part, const char *final) {
     return file_exists(part) ? part : final;
 }
@@ -75,7 +76,7 @@ static Status look_at_final(FeatureFile *f, Error *err) {
     return st;
 }
 
-/* Length of ".<I>of<N>" in front of ".npy" or ".npy.part", or 0. */
+/* Returns the length of ".<I>of<N>" in front of ".npy" or ".npy.part", or 0. */
 static size_t shard_ending(const char *text, bool *part) {
     size_t n = 1, digits = strspn(text + 1, "0123456789");
     if (text[0] != '.' || !digits) return 0;
@@ -88,7 +89,7 @@ static size_t shard_ending(const char *text, bool *part) {
     return digits && (*part || strcmp(text + n, ".npy") == 0) ? n : 0;
 }
 
-/* The rows of one shard, unless a call is at work on it. */
+/* Adds the rows of one shard, unless a call is at work on it. */
 static Status add_shard(FeatureFile *f, const char *ending, size_t n, bool part, Error *err) {
     const char *more = part ? ".part" : "";
     char *rows = format_text("%s%.*s.npy%s", f->plan.stem, (int)n, ending, more);
@@ -181,7 +182,7 @@ Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err) 
     return st;
 }
 
-/* True if the rows are those of the finished file, in its order, and all of them. */
+/* Returns whether the rows are those of the finished file, in its order, and all of them. */
 static bool as_final(const FeatureFile *f) {
     int64_t row = 0;
     if (f->final_bank < 0) return false;
@@ -214,7 +215,7 @@ static bool write_record(const FeatureFile *f) {
     return fclose(file) == 0 && good;
 }
 
-/* Whole rows with names, and nothing else. */
+/* Cuts the parts to whole rows with names, and nothing else. */
 static bool continue_part(const FeatureFile *f) {
     const RowBank *b = &f->earlier.bank[f->part_bank];
     const char *last = b->count ? b->name[b->count - 1] : NULL;
@@ -274,7 +275,7 @@ static bool finish(FILE **file) {
     return good && closed;
 }
 
-/* True if the part is the whole result: all of its rows, in the order of the list. */
+/* Returns whether the part is the whole result: all of its rows, in the order of the list. */
 static bool part_is_whole(const FeatureFile *f) {
     int64_t row = 0;
     for (int64_t i = 0; i < f->plan.end - f->plan.first; i++) {
@@ -284,7 +285,7 @@ static bool part_is_whole(const FeatureFile *f) {
     return row == f->count;
 }
 
-/* The parts become the result. */
+/* Makes the parts the result. */
 static Status rename_parts(FeatureFile *f, const char *header, Error *err) {
     if (fseeko(f->rows, 0, SEEK_SET) != 0 || fwrite(header, 1, HEADER, f->rows) != HEADER)
         return cannot_write(f, err);
@@ -295,7 +296,7 @@ static Status rename_parts(FeatureFile *f, const char *header, Error *err) {
     return OK;
 }
 
-/* Rows of several files in the order of the list. */
+/* Writes rows of several files in the order of the list. */
 static void write_rows(const FeatureFile *f, const uint8_t *part, FILE *rows, FILE *names) {
     const int64_t bytes = f->plan.d * (int64_t)sizeof(float);
     for (int64_t i = f->plan.first; i < f->plan.end; i++) {
@@ -307,7 +308,7 @@ static void write_rows(const FeatureFile *f, const uint8_t *part, FILE *rows, FI
     }
 }
 
-/* The result is put together from the part and files of earlier calls. */
+/* Puts the result together from the part and files of earlier calls. */
 static Status assemble(FeatureFile *f, const char *header, Error *err) {
     AtomicFile rows = {0}, names = {0};
     FileMap part = {0};

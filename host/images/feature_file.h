@@ -49,14 +49,14 @@ typedef struct {
  * plan->resume is not set, or what is there was made with something else, which is named; or another
  * call is at work on a shard. */
 Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err);
-/* True if an earlier call finished just this file. */
+/* Returns whether an earlier call finished just this file. */
 bool feature_file_finished(const FeatureFile *f);
 /* Opens the parts, behind the whole rows of earlier calls. */
 Status feature_file_begin(FeatureFile *f, Error *err);
 /* Returns the first source from `from` on that lacks a row, or plan.end; *n is the number of those
  * that follow each other there, at most `most`. */
 int64_t feature_file_next(const FeatureFile *f, int64_t from, int64_t most, int64_t *n);
-/* The row of source i: features (d). Write errors are found by flush and commit. */
+/* Adds the row of source i: features (d). Write errors are found by flush and commit. */
 void feature_file_add(FeatureFile *f, const float *features, int64_t i);
 Status feature_file_flush(FeatureFile *f, Error *err);
 /* Returns the number of rows that the finished file has. */

@@ -65,7 +65,7 @@ void feature_piece_range(const FeatureCall *c, const SourceList *list, int64_t *
 
 /* --- pixels that the encoder sees ------------------------------------------------------------- */
 
-/* FILE.npy of the training split, FILE_val.npy of the other. */
+/* Opens FILE.npy for the training split, FILE_val.npy for the other. */
 static Status dump_open(Piece *p, const char *path, Error *err) {
     if (!path) return OK;
     const char *dot = strrchr(path, '.');
@@ -108,7 +108,7 @@ static Status bad_image(FeatureCall *c, Piece *p, int64_t i, Error *err) {
     return add_text(&p->skipped, bad->err.text, err);
 }
 
-/* Sources from .. from+n: decoded, the bad ones taken out, encoded, written. */
+/* Decodes sources from .. from+n, takes the bad ones out, encodes and writes the others. */
 static Status run_batch(FeatureCall *c, Piece *p, int64_t from, int64_t n, Error *err) {
     const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop,
                   d = p->file.plan.d;
@@ -164,7 +164,7 @@ static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
 
 /* --- a piece ------------------------------------------------------------------------------------*/
 
-/* Everything that a row depends on but its image: weights and options. */
+/* Lists everything that a row depends on but its image: weights and options. */
 static void rows_made_with(Made *m, const FeatureCall *c) {
     const EncoderOptions *o = &c->encoder_options;
     encoder_made(c->encoder, m);
@@ -174,7 +174,7 @@ static void rows_made_with(Made *m, const FeatureCall *c) {
     made_add(m, "--decoder", "%s", c->options->decoder ? c->options->decoder : "none");
 }
 
-/* The object beside the rows. */
+/* Returns the object that is written beside the rows. */
 static char *rows_record(const FeatureCall *c, const Piece *p) {
     Json j = {0};
     /* absolute: reports read it from wherever they are made */
@@ -214,7 +214,7 @@ static Status piece_open(FeatureCall *c, Piece *p, Error *err) {
     return feature_file_open(&p->file, &plan, err);
 }
 
-/* Memory for batches, and the files that are written. */
+/* Allocates memory for batches, and opens the files that are written. */
 static Status piece_begin(FeatureCall *c, Piece *p, Error *err) {
     const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
     p->pixels = malloc((size_t)(batch * 3 * c->loading.rule.crop * c->loading.rule.crop));

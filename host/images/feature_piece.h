@@ -12,7 +12,7 @@
 #include "host/tell/shard.h"
 #include "io/files/lock.h"
 
-/* What all pieces of a call share. */
+/* Things that all pieces of a call share. */
 typedef struct {
     const TurtleFeaturesOptions *options;
     const TurtleHooks *hooks;
@@ -39,7 +39,8 @@ typedef struct {
  * hooks asked to stop; the rows so far are kept for --resume. */
 Status feature_piece_run(FeatureCall *c, const SourceList *list, const char *name, Error *err);
 
-/* The sources first .. end - 1 of a list belong to this call's shard. */
+/* Returns in *first and *end the sources first .. end - 1 of a list that belong to this call's
+ * shard. */
 void feature_piece_range(const FeatureCall *c, const SourceList *list, int64_t *first,
                          int64_t *end);
 /* Returns <root>/representations/<phi>/<name>_<split>, with a shard's number behind it, in fresh memory;

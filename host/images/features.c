@@ -54,8 +54,8 @@ static Status out_of_memory(Error *err) {
 
 /* --- splits and encoders ---------------------------------------------------------------------- */
 
-/* No other call may write this piece of a representation. Its folder is made if `make`; else a folder
- * that is missing needs no lock yet. */
+/* Locks this piece of a representation: no other call may write it. Its folder is made if `make`;
+ * else a folder that is missing needs no lock yet. */
 static Status lock_phi(const FeatureCall *c, Lock *lock, const char *phi, bool make, Error *err) {
     char ending[56] = ".lock";
     if (c->shard.pieces > 1)
@@ -81,8 +81,8 @@ static Status check_model(const FeatureCall *c, Error *err) {
                 c->phi, m->model, found);
 }
 
-/* <root>/representations/<phi>/<name>_files.tsv; of a shard its own sources, and of the first one
- * what the listing left out. */
+/* Writes <root>/representations/<phi>/<name>_files.tsv; a shard lists its own sources, and the
+ * first one also what the listing left out. */
 static Status write_fates(const FeatureCall *c, Error *err) {
     const SourceList *lists[] = {&c->in.splits.train, &c->in.splits.val};
     char *stem = representation_stem(c->options->common.root_dir, c->phi, c->in.name, NULL);
@@ -137,7 +137,7 @@ static Status run_phi(FeatureCall *c, Lock *lock, Error *err) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-/* Names of encoders: --phis, or the stem of --weights. */
+/* Checks which encoders are named: --phis, or *own, the stem of --weights. */
 static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) {
     *own = NULL;
     if (o->phis.count == 0 && !o->weights)
@@ -199,14 +199,14 @@ static Status call_open(FeatureCall *c, Error *err) {
     return st;
 }
 
-/* Where text k stands first: a phi that is named twice has one lock. */
+/* Returns where text k stands first: a phi that is named twice has one lock. */
 static int first_of(const TurtleTexts *texts, int k) {
     int first = 0;
     while (strcmp(texts->item[first], texts->item[k]) != 0) first++;
     return first;
 }
 
-/* All of them before hours of work, not after. */
+/* Locks all representations before hours of work, not after. */
 static Status lock_phis(const FeatureCall *c, Error *err) {
     Status st = OK;
     for (int k = 0; st == OK && k < c->phis.count; k++)

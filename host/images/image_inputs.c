@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last part of a path without its ending; of ".", ".." and "/" that of the folder they are. */
+/* Returns the last part of a path without its ending; for ".", ".." and "/" that of the folder they
+ * are. */
 static char *stem_of(const char *given, bool cut_ending) {
     char *whole = realpath(given, NULL);
     const size_t n = strlen(given);

@@ -17,8 +17,8 @@ Status image_inputs_open(ImageInputs *out, const TurtleImages *wanted, const cha
                          const ListingOptions *options, Error *err);
 void image_inputs_close(ImageInputs *in); /* NULL and twice are fine */
 
-/* <root>/representations/<phi>/<name>_<split>, without an ending, and without _<split> where that is
- * NULL; fresh memory or NULL. */
+/* Returns <root>/representations/<phi>/<name>_<split> without an ending, and without _<split> where
+ * that is NULL, in fresh memory; NULL: out of memory. */
 char *representation_stem(const char *root, const char *phi, const char *name, const char *split);
 
 #endif

@@ -13,8 +13,8 @@ void turtle_labels_defaults(TurtleLabelsOptions *o) {
     *o = (TurtleLabelsOptions){.common = common_defaults()};
 }
 
-/* The labels of the images that a representation's list names, which are some of `list` in its
- * order. */
+/* Finds the labels of the images that a representation's list names, which are some of `list` in
+ * its order. */
 static Status labels_of_list(int64_t *labels, int64_t *count, const SourceList *list,
                              const char *path, Error *err) {
     TextLines names;
@@ -77,7 +77,7 @@ static Status write_split(const TurtleLabelsOptions *o, const ImageInputs *in,
     return st;
 }
 
-/* <root>/labels/<name>_files.tsv. */
+/* Writes <root>/labels/<name>_files.tsv. */
 static Status write_fates(const TurtleLabelsOptions *o, const ImageInputs *in, Error *err) {
     const char *root = o->common.root_dir;
     const SourceList *lists[] = {&in->splits.train, &in->splits.val};
@@ -99,7 +99,7 @@ static Status write_fates(const TurtleLabelsOptions *o, const ImageInputs *in, E
     return st;
 }
 
-/* Whether a representation's list names a picture that another program decoded. */
+/* Returns whether a representation's list names a picture that another program decoded. */
 static bool names_unread(const char *root, const char *phi, const char *name, const char *split) {
     TextLines names = {0};
     TextLine line;
@@ -131,7 +131,8 @@ static Status open_inputs(ImageInputs *in, const TurtleLabelsOptions *o, Error *
     return image_inputs_open(in, &o->images, root, &listing, err);
 }
 
-/* Labels of one split suffice: those of the other one are then written as unknown. */
+/* Returns whether any label is known. Labels of one split suffice: those of the other one are then
+ * written as unknown. */
 static bool any_known(const SourceSplits *splits) {
     bool known = false;
     for (int64_t i = 0; i < splits->train.count; i++) known |= splits->train.source[i].label >= 0;

@@ -14,7 +14,7 @@ typedef struct {
     atomic_llong next;
 } Load;
 
-/* A file's pixels, made by our readers or by the other program. */
+/* Makes a file's pixels, by our readers or by the other program. */
 static Status file_image(Loaded *loaded, Image *out, const char *path, const Loading *how) {
     FileMap map;
     ImageFacts facts;

@@ -6,7 +6,7 @@
 #include "io/datasets/sources.h"
 #include "host/images/decoder.h"
 
-/* What became of one source. */
+/* The fate of one source. */
 typedef struct {
     Status status;
     Error err;
@@ -22,8 +22,8 @@ typedef struct {
     int threads;
 } Loading;
 
-/* Sources first .. first+n of `list` as pixels (n,crop,crop,3); loaded (n) says which are good. The
- * others' pixels are undefined. */
+/* Loads sources first .. first+n of `list` as pixels (n,crop,crop,3); loaded (n) says which are
+ * good. The pixels of the others are undefined. */
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
                  const Loading *how);
 

@@ -21,8 +21,8 @@ void unread_count(Unread *u, const Loaded *loaded, const char *path) {
     k->count++;
 }
 
-/* A folder can be converted whole where the names of its files tell the kind; else every file that
- * is a picture would be. */
+/* Writes the command. A folder can be converted whole where the names of its files tell the kind;
+ * else every file that is a picture would be. */
 static void how_to_convert(char *text, size_t bytes, const UnreadKind *k, const char *folder) {
     const PictureKind *kind = picture_kind_of_name(k->first);
     if (kind && strcmp(kind->name, k->kind) == 0)

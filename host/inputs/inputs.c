@@ -12,11 +12,12 @@
 
 /* --- features --------------------------------------------------------------------------------- */
 
-/* What float16 holds; and what of it a power of two is taken of (Batch.exponent): beyond, weights, which
- * products multiply by it, would come near its end too. */
+/* float16 holds magnitudes up to MOST_FLOAT16. A power of two (Batch.exponent) brings features up
+ * to MOST_SCALED there: beyond, weights, which products multiply by it, would come near the end of
+ * float16 too. */
 static const float MOST_FLOAT16 = 65504.0f, MOST_SCALED = 0x1p25f;
 
-/* The first space of the training split that has more, or NULL. */
+/* Returns the first space of the training split that has a larger magnitude, or NULL. */
 static const Space *beyond(const Inputs *in, float most) {
     for (int k = 0; k < in->K; k++)
         if (in->train.space[k].most > most) return &in->train.space[k];
@@ -149,7 +150,7 @@ static void paths_free(SplitPaths *paths) {
     *paths = (SplitPaths){0};
 }
 
-/* <root>/representations/<phi>/<dataset>_<split>.npy and <root>/labels/<dataset>_<split>.npy */
+/* Names <root>/representations/<phi>/<dataset>_<split>.npy and <root>/labels/<dataset>_<split>.npy. */
 static bool dataset_paths(SplitPaths *out, const TurtleInputs *w, const char *root,
                           const char *split) {
     bool ok = (out->labels = format_text("%s/labels/%s_%s.npy", root, w->dataset, split));
@@ -166,7 +167,7 @@ static bool given_paths(SplitPaths *out, const TurtleTexts *features, const char
     return ok;
 }
 
-/* Characters of a file's name without the ending that array_file.h reads. */
+/* Returns the characters of a file's name without the ending that array_file.h reads. */
 static size_t stem_of(const char *name) {
     static const char *const endings[] = {".npy", ".npz", ".pt", ".pth", ".safetensors"};
     const size_t n = strlen(name);
@@ -197,7 +198,7 @@ static char *space_name(const char *text) {
     return whole;
 }
 
-/* The names of the spaces joined by '_': the phis, or the stems of the files. */
+/* Returns the names of the spaces joined by '_': the phis, or the stems of the files. */
 static char *join_names(const TurtleTexts *texts) {
     char *joined = format_text("%s", "");
     for (int k = 0; joined && k < texts->count; k++) {

@@ -53,16 +53,16 @@ Status inputs_open(Inputs *out, const TurtleInputs *wanted, const TurtleCommon *
                    Error *err);
 void inputs_close(Inputs *in); /* NULL and twice are fine */
 
-/* What --precision auto is for these features on a device whose own is `device`: just that, but tf32 in
- * place of fp16 where a feature of the training split is beyond 2^25. */
+/* Returns what --precision auto is for these features on a device whose own precision is `device`:
+ * just that, but tf32 in place of fp16 where a feature of the training split is beyond 2^25. */
 const char *inputs_precision(const Inputs *in, const char *device);
-/* Refuses such features where fp16 was asked for; where the device `scales` none by a power of two, those
- * beyond float16. */
+/* Refuses features beyond 2^25 where fp16 was asked for; where the device `scales` none by a power
+ * of two, those beyond float16. */
 Status inputs_check_float16(const Inputs *in, bool scales, Error *err);
 
-/* C classes for this data: 2 <= C <= N of the training split. */
+/* Refuses C unless 2 <= C <= N of the training split. */
 Status inputs_check_classes(const Inputs *in, int64_t C, Error *err);
-/* Every space's dimension is what the model of K spaces wants. */
+/* Refuses a split in which a space's dimension is not what the model of K spaces wants. */
 Status split_check_dimensions(const Split *split, int K, const int64_t *d, const char *model,
                               Error *err);
 

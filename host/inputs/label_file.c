@@ -35,15 +35,16 @@ static Status out_of_memory(const Reader *r, Error *err) {
 
 enum { NUMBER_TEXT = 32 };
 
-/* A double as a label's text: whole ones as decimals as far as int64 reaches. */
+/* Writes a double as a label's text: whole ones as decimals as far as int64 reaches. */
 static void double_text(char text[NUMBER_TEXT], double x, int digits) {
     if (floor(x) == x && fabs(x) < 0x1p63)
         snprintf(text, NUMBER_TEXT, "%lld", (long long)x); /* -0.0 becomes 0 */
     else snprintf(text, NUMBER_TEXT, "%.*g", digits, x);
 }
 
-/* A text that is a decimal number, as the label of that number; false: it is no such text, or one
- * of more digits than fit. "nan" and "inf" are no numbers here, nor are hexadecimal digits. */
+/* Writes a text that is a decimal number as the label of that number. Returns false where it is no
+ * such text, or one of more digits than fit. "nan" and "inf" are no numbers here, nor are
+ * hexadecimal digits. */
 static bool number_of_text(char text[NUMBER_TEXT], const char *label) {
     char *end;
     if (!*label || strspn(label, "0123456789+-.eE") != strlen(label)) return false;
@@ -88,7 +89,8 @@ static Status take_label(Reader *r, int64_t i, const char *text, bool number, Er
 
 /* --- .npy of numbers -------------------------------------------------------------------------- */
 
-/* Element i of a float array, in its own precision. Returns the digits that tell it from others. */
+/* Reads element i of a float array, in its own precision. Returns the digits that tell it from
+ * others. */
 static int float_element(double *x, const Npy *npy, int64_t i) {
     const uint8_t *from = (const uint8_t *)npy->data + i * dtype_bytes(npy->type);
     if (npy->type != DTYPE_F64) {
@@ -123,7 +125,7 @@ static void element_text(char text[NUMBER_TEXT], const Npy *npy, int64_t i) {
     snprintf(text, NUMBER_TEXT, "%llu", (unsigned long long)beyond);
 }
 
-/* One axis may be long: (N,), (N,1), (1,N). */
+/* Refuses shapes with more than one long axis: (N,), (N,1) and (1,N) are served. */
 static Status check_shape(const Reader *r, int axes, const int64_t *shape, int64_t count,
                           Error *err) {
     int long_axes = 0;
@@ -153,7 +155,7 @@ static bool unknown_text(const char *text) {
     return !*text || strcmp(text, "-") == 0 || strcasecmp(text, "nan") == 0;
 }
 
-/* N texts: numbers if all that are known are. */
+/* Takes N texts, as numbers if all that are known are numbers. */
 static Status take_texts(Reader *r, char *const *item, Error *err) {
     char text[NUMBER_TEXT];
     Status st = OK;
@@ -209,7 +211,7 @@ static Status read_lines(Reader *r, const FileMap *bytes, Error *err) {
 
 /* --- which of them ---------------------------------------------------------------------------- */
 
-/* Files that begin with these bytes are of other kinds, in which people do save labels. */
+/* Refuses other kinds of files, in which people do save labels, by their first bytes. */
 static Status refuse_others(const Reader *r, const FileMap *f, Error *err) {
     static const struct {
         const char *magic;
@@ -231,7 +233,7 @@ static Status refuse_others(const Reader *r, const FileMap *f, Error *err) {
     return OK;
 }
 
-/* The bytes of a .npy file. */
+/* Reads the bytes of a .npy file. */
 static Status read_npy(Reader *r, const uint8_t *data, int64_t bytes, Error *err) {
     NpyText texts;
     Npy npy;
@@ -245,7 +247,7 @@ static Status read_npy(Reader *r, const uint8_t *data, int64_t bytes, Error *err
     return st;
 }
 
-/* .npz, .pt, .safetensors: one array of them. */
+/* Reads one array of a .npz, .pt or .safetensors file. */
 static Status read_container(Reader *r, Error *err) {
     ArrayFile a;
     Status st = array_open_raw(&a, r->path, err);

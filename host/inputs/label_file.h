@@ -23,8 +23,8 @@ typedef struct {
     char header[64];        /* the first line, taken as the name of the column; or "" */
 } LabelFacts;
 
-/* y (N): the number in `table` of each sample's label, or LABEL_UNKNOWN. Refuses, naming the file,
- * what does not hold N labels; `samples_of` is the file of the samples. */
+/* Reads y (N), the number in `table` of each sample's label, or LABEL_UNKNOWN. Refuses, naming the
+ * file, what does not hold N labels; `samples_of` is the file of the samples. */
 Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samples_of,
                        LabelTable *table, LabelFacts *facts, Error *err);
 

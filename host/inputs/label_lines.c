@@ -27,7 +27,7 @@ static char *strip(char *text) {
     return text;
 }
 
-/* Columns that commas outside of quotes part. */
+/* Returns the number of columns that commas outside of quotes part. */
 static int64_t columns(const char *line) {
     int64_t n = 1;
     bool quoted = false;
@@ -38,8 +38,8 @@ static int64_t columns(const char *line) {
     return n;
 }
 
-/* Commas part columns in a .csv, and where all lines have as many of them; tabs always. A name of a
- * class may hold commas, a label may not be a whole row. */
+/* Refuses several columns. Commas part columns in a .csv, and where all lines have as many of them;
+ * tabs always do. A name of a class may hold commas, a label may not be a whole row. */
 static Status check_columns(const LabelLines *l, const char *path, Error *err) {
     const size_t n = strlen(path);
     const bool csv = n >= 4 && strcasecmp(path + n - 4, ".csv") == 0;

@@ -16,7 +16,7 @@ static bool same_name(const char *a, const char *b) {
     return !*a && !*b;
 }
 
-/* The class that has this name, or -1. */
+/* Returns the class that has this name, or -1. */
 static int64_t find_name(const Prompts *p, const char *name) {
     int64_t close = -1;
     for (int64_t c = 0; c < p->classes; c++)
@@ -27,7 +27,8 @@ static int64_t find_name(const Prompts *p, const char *name) {
     return close;
 }
 
-/* Smallest and largest label that occurs, of whole numbers; false: there is none. */
+/* Finds the smallest and the largest label that occurs, of whole numbers. Returns false if there is
+ * none. */
 static bool find_range(const LabelTable *t, int64_t *least, int64_t *most) {
     bool any = false;
     for (int64_t i = 0; i < t->count; i++) {

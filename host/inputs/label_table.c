@@ -11,7 +11,7 @@ static Status out_of_memory(Error *err) {
     return fail(err, ERR_MEMORY, "labels: out of memory for their distinct values");
 }
 
-/* FNV-1a, its high bits folded in: short decimals differ in few bits. */
+/* Returns FNV-1a with its high bits folded in: short decimals differ in few bits. */
 static uint64_t hash(const char *text, int64_t n) {
     uint64_t h = UINT64_C(14695981039346656037);
     for (int64_t i = 0; i < n; i++) h = (h ^ (uint8_t)text[i]) * UINT64_C(1099511628211);
@@ -22,7 +22,7 @@ const char *label_table_text(const LabelTable *t, int64_t number) {
     return t->text + t->at[number];
 }
 
-/* The slot of a text: its own, or the free one where it belongs. */
+/* Returns the slot of a text: its own, or the free one where it belongs. */
 static int64_t find_slot(const LabelTable *t, const char *text, int64_t n) {
     int64_t s = (int64_t)(hash(text, n) & (uint64_t)(t->slots - 1));
     for (; t->slot[s] >= 0; s = (s + 1) & (t->slots - 1)) {

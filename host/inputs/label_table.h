@@ -20,12 +20,12 @@ typedef struct {
     int64_t slots; /* a power of two, at most half full; 0 at first */
 } LabelTable;
 
-/* The number of the label text[0 .. n-1], a new one if the table does not have it; the text has no
- * zero byte. A table of zeros is empty. */
+/* Finds the number of the label text[0 .. n-1], a new one if the table does not have it; the text
+ * has no zero byte. A table of zeros is empty. */
 Status label_table_number(LabelTable *t, const char *text, int64_t n, int64_t *number, Error *err);
-/* The text of label `number`. */
+/* Returns the text of label `number`. */
 const char *label_table_text(const LabelTable *t, int64_t number);
-/* Whether a text is a whole number as label_table_number wants it, and which. */
+/* Returns whether a text is a whole number as label_table_number wants it; *value receives it. */
 bool label_whole(const char *text, int64_t *value);
 
 /* Orders the labels, whole numbers by value before all other texts: labels 0 .. C-1 keep their

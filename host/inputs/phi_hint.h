@@ -7,8 +7,8 @@
 /* Longest name that is suggested, with its zero. */
 enum { PHI_NAME = 64 };
 
-/* The name nearest to `phi` among the published ones and the folders of root_dir/representations; "" if
- * none is near, or `phi` itself is there. */
+/* Writes the name nearest to `phi` among the published ones and the folders of
+ * root_dir/representations; "" if none is near, or `phi` itself is there. */
 void phi_nearest(char name[PHI_NAME], const char *root, const char *phi);
 
 /* Returns ERR_IO: the features at `path`, of `phi` for `dataset`, are not there. */

@@ -16,7 +16,7 @@ void mt19937_seed(Mt19937 *rng, uint64_t seed) {
     rng->next = N;
 }
 
-/* The new word in the place of `word`: its top bit and the other bits of the next, mixed. */
+/* Returns the new word in the place of `word`: its top bit and the other bits of the next, mixed. */
 static inline uint32_t twisted(uint32_t word, uint32_t next, uint32_t shifted) {
     const uint32_t y = (word & 0x80000000u) | (next & 0x7fffffffu);
     return shifted ^ y >> 1 ^ ((y & 1) ? 0x9908b0dfu : 0);
@@ -55,7 +55,8 @@ uint32_t mt19937_next(Mt19937 *rng) {
 
 /* --- torch ------------------------------------------------------------------------------------ */
 
-/* [0, 1) in steps of 2^-24: exact, the integer has no more bits than a float. */
+/* Returns a number of [0, 1) in steps of 2^-24; it is exact, for the integer has no more bits than
+ * a float. */
 static inline float unit(uint32_t word) {
     return (float)(int32_t)(tempered(word) & 0xffffffu) * 0x1p-24f;
 }
@@ -84,7 +85,7 @@ void torch_linear(Mt19937 *rng, float *weight, float *bias, int64_t C, int64_t d
 
 /* --- numpy ------------------------------------------------------------------------------------ */
 
-/* All bits up to the highest of max. */
+/* Returns all bits up to the highest of max. */
 static uint64_t mask_of(uint64_t max) {
     for (int shift = 1; shift < 64; shift *= 2) max |= max >> shift;
     return max;
@@ -108,10 +109,10 @@ static inline void swap(int64_t *a, int64_t *b) {
     *b = t;
 }
 
-/* Fisher and Yates from the end: a[i] changes places with a[numpy_interval(i)]. The draws do not
- * depend on the array, so a block of them is made first: then the rejections, over a quarter of all
- * draws, mispredict no branch, and the swaps' cache misses overlap. n = 10^6: 4 ns an element
- * (EPYC, 2.6 GHz), where numpy takes 37. */
+/* Shuffles as Fisher and Yates, from the end: a[i] changes places with a[numpy_interval(i)]. The
+ * draws do not depend on the array, so a block of them is made first: then the rejections, over a
+ * quarter of all draws, mispredict no branch, and the swaps' cache misses overlap. n = 10^6 takes 4
+ * ns an element (EPYC, 2.6 GHz), where numpy takes 37. */
 void numpy_permutation(Mt19937 *rng, int64_t *out, int64_t n) {
     enum { BLOCK = 512 };
     uint32_t pick[BLOCK];

@@ -21,15 +21,15 @@ typedef struct {
 void mt19937_seed(Mt19937 *rng, uint64_t seed);
 uint32_t mt19937_next(Mt19937 *rng);
 
-/* torch's float32 uniform_(low, high): n values, one output each: fmaf(x, high - low, low) with x
- * the low 24 bits of the output over 2^24. */
+/* Draws as torch's float32 uniform_(low, high): n values, one output each, fmaf(x, high - low, low)
+ * with x the low 24 bits of the output over 2^24. */
 void torch_uniform(Mt19937 *rng, float *out, int64_t n, double low, double high);
-/* torch.nn.Linear(d, C): weight (C,d) row-major, then bias (C), in this order of draws. */
+/* Draws as torch.nn.Linear(d, C): weight (C,d) row-major, then bias (C). */
 void torch_linear(Mt19937 *rng, float *weight, float *bias, int64_t C, int64_t d);
 
-/* numpy's random_interval: one of 0 .. max. Draws nothing for max = 0. */
+/* Returns one of 0 .. max, as numpy's random_interval. Draws nothing for max = 0. */
 uint64_t numpy_interval(Mt19937 *rng, uint64_t max);
-/* numpy.random.permutation(n): all of 0 .. n-1, shuffled. Draws nothing for n < 2. */
+/* Writes all of 0 .. n-1, shuffled as numpy.random.permutation(n). Draws nothing for n < 2. */
 void numpy_permutation(Mt19937 *rng, int64_t *out, int64_t n);
 
 #endif

@@ -18,7 +18,8 @@ static void drop_axis(ArrayFile *a, int axis) {
     a->axes--;
 }
 
-/* (N,1,d), (N,d,1,1), (1,N,d) -> (N,d): the last axes first, the samples' axis at the very end. */
+/* Makes (N,1,d), (N,d,1,1) and (1,N,d) to (N,d): the last axes go first, the samples' axis at the
+ * very end. */
 static void drop_axes_of_one(ArrayFile *a) {
     for (int i = a->axes - 1; i >= 0; i--)
         if (a->axes > 2 && a->shape[i] == 1) drop_axis(a, i);
@@ -59,7 +60,8 @@ static Status check_shape(Space *s, const TurtleHooks *hooks, Error *err) {
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* Largest magnitude of a row; *finite: all are. 0 x is 0 for finite x only, and NaN stays. */
+/* Returns the largest magnitude of a row; *finite: all are finite. 0 x is 0 for finite x only, and
+ * NaN stays. */
 static double largest_f32(const float *row, int64_t d, bool *finite) {
     float spread = 0.0f, most = 0.0f;
     for (int64_t j = 0; j < d; j++) {
@@ -118,7 +120,7 @@ static Status check_values(Space *s, int64_t *inexact, Error *err) {
     return st;
 }
 
-/* The features as float32, times 2^-exponent, in place of the file. */
+/* Puts the features into memory as float32, times 2^-exponent, in place of the file. */
 static Status to_memory(Space *s, int exponent, Error *err) {
     const Features *f = &s->features;
     const double unit = exponent > -1000 ? ldexp(1.0, -exponent) : 0x1p1000;
@@ -174,10 +176,10 @@ void space_close(Space *s) {
 
 /* --- range ------------------------------------------------------------------------------------ */
 
-/* Between these, squares of features, of their differences too, are well inside float32. */
+/* Squares of features between these, and of their differences, are well inside float32. */
 static const double LEAST_SQUARED = 0x1p-40, MOST_SQUARED = 0x1p40;
-/* Between these, squares of gradients are: a gradient is at most as large as the largest feature, and much
- * smaller near the end of a training. */
+/* Squares of gradients are inside float32 for features between these: a gradient is at most as
+ * large as the largest feature, and much smaller near the end of a training. */
 static const double LEAST_GRADIENT = 0x1p-40, MOST_GRADIENT = 0x1p60;
 /* Features that encoders make lie between these. */
 static const double LEAST_USUAL = 0x1p-10, MOST_USUAL = 0x1p14;

@@ -22,8 +22,8 @@ typedef struct {
 Status space_open(Space *out, const char *path, const TurtleHooks *hooks, Error *err);
 void space_close(Space *s); /* NULL and twice are fine */
 
-/* The power of two that brings the largest magnitude to 1 .. 2, where squares of features would leave
- * float32; 0 where they do not. */
+/* Returns the power of two that brings the largest magnitude to 1 .. 2, where squares of features
+ * would leave float32; 0 where they do not. */
 int space_unit_exponent(const Space *s);
 /* Divides every feature by 2^exponent, in memory: exact but for what falls below 2^-149. */
 Status space_scale(Space *s, int exponent, Error *err);
@@ -37,8 +37,8 @@ typedef enum {
  * for gradients a notice tells of a range that is far from 1. */
 Status space_check_range(const Space *s, SpaceUse use, const TurtleHooks *hooks, Error *err);
 
-/* The power of two by which features of a space are divided, so that float16 holds the largest: 0 where it
- * does anyway. */
+/* Returns the power of two by which features of a space are divided so that float16 holds the
+ * largest; 0 where it does anyway. */
 int space_exponent(const Space *space);
 
 #endif

@@ -17,7 +17,8 @@ int crossval_iterations(const char *dataset) {
     return 1000;
 }
 
-/* Fold f of N samples, numpy.array_split's: the first N mod 10 are one longer. */
+/* Returns the first sample of fold f of N, as numpy.array_split cuts: the first N mod 10 folds are
+ * one longer. */
 static int64_t fold_first(int f, int64_t N) {
     const int64_t longer = N % CROSSVAL_FOLDS;
     return f * (N / CROSSVAL_FOLDS) + (f < longer ? f : longer);
@@ -53,7 +54,7 @@ static Status fit_fold(Logreg *r, LogregOptions options, LogregResult *fit, floa
     return logreg_fit(r, &options, head, fit, err);
 }
 
-/* Mean accuracy over the folds of one space, whose samples lie in the permuted order. */
+/* Computes the mean accuracy over the folds of one space, whose samples lie in the permuted order. */
 static Status score_space(Logreg *r, int max_iter, Told *told, double *score, Error *err) {
     float *head = calloc((size_t)linear_size(r->C, r->Z.d), sizeof *head);
     LogregResult fit = {0};

@@ -15,15 +15,16 @@
 
 enum { CROSSVAL_FOLDS = 10, CROSSVAL_SEED = 42 };
 
-/* Iterations of each fit, as published: 400 for imagenet, pcam and kinetics700, else 1000. */
+/* Returns the published number of iterations of each fit: 400 for imagenet, pcam and kinetics700,
+ * else 1000. */
 int crossval_iterations(const char *dataset); /* NULL: no known data set */
 
-/* features: (N,d_k) of the K spaces, on the device of `ops` (features_open); labels: (N) in [0, C),
- * host memory. A class that no sample of the other nine folds has is never predicted; one class in
- * all of them is predicted everywhere. ERR_ARG: fewer samples than folds, a label out of range.
- * Shows its progress in fits and a notice per space; ERR_STOPPED where hooks say stop. hooks may be
- * NULL.
- * Beside the features it needs a copy of one space, 4 N d bytes (2 of float16 features). */
+/* Computes the score. features are (N,d_k) of the K spaces, on the device of `ops` (features_open);
+ * labels are (N) in [0, C), in host memory. A class that no sample of the other nine folds has is
+ * never predicted; one class in all of them is predicted everywhere. ERR_ARG: fewer samples than
+ * folds, a label out of range. Progress is told in fits, with a notice per space; ERR_STOPPED where
+ * hooks, which may be NULL, say stop. Beside the features it needs a copy of one space, 4 N d bytes
+ * (2 of float16 features). */
 Status generalization_score(const Ops *ops, int K, const Features features[], const int64_t *labels,
                             int64_t C, int max_iter, const TurtleHooks *hooks, double *score,
                             Error *err);

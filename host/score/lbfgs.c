@@ -13,7 +13,8 @@ enum { MAX_TRIALS = 20 };
 
 /* --- vectors ---------------------------------------------------------------------------------- */
 
-/* Sums in LANES interleaved parts, which compilers turn into vectors without changing an order. */
+/* Sums are made of LANES interleaved parts, which compilers turn into vectors without changing an
+ * order. */
 enum { LANES = 16 };
 
 static double sum_lanes(const double part[LANES]) {
@@ -37,7 +38,7 @@ static double largest(const float *a, int64_t n) {
     return most;
 }
 
-/* out = a + scale b */
+/* Computes out = a + scale b. */
 static void add_scaled(float *out, const float *a, double scale, const float *b, int64_t n) {
     const float by = (float)scale;
     for (int64_t i = 0; i < n; i++) out[i] = a[i] + by * b[i];
@@ -87,7 +88,7 @@ static Status evaluate(State *s, const float *x, double *f, float *gradient) {
 
 /* --- direction: algorithm 7.4, two-loop recursion --------------------------------------------- */
 
-/* direction = -H gradient, H from the stored pairs and H0 = (s'y / y'y) I. */
+/* Computes direction = -H gradient, with H from the stored pairs and H0 = (s'y / y'y) I. */
 static void find_direction(State *s) {
     const int64_t n = s->n, m = s->problem->history, oldest = s->pairs > m ? s->pairs - m : 0;
     float *q = s->direction;
@@ -140,7 +141,8 @@ static Status try_step(State *s, double step, Point *out) {
     return OK;
 }
 
-/* Minimiser of the cubic through both values and slopes (eq. 3.59); NaN where it has none. */
+/* Returns the minimiser of the cubic through both values and slopes (eq. 3.59); NaN where it has
+ * none. */
 static double cubic_minimum(Point a, Point b) {
     const double d1 = a.slope + b.slope - 3.0 * (a.f - b.f) / (a.step - b.step);
     const double d2 = copysign(sqrt(d1 * d1 - a.slope * b.slope), b.step - a.step);
@@ -151,12 +153,12 @@ static bool long_enough(Point p, Point start) { /* strong Wolfe's curvature cond
     return fabs(p.slope) <= -C2 * start.slope;
 }
 
-/* Too high: no sufficient decrease, what rounding hides left aside. */
+/* Returns whether the decrease is not sufficient, what rounding hides left aside. */
 static bool too_high(Point p, Point start, double rounding) {
     return !(p.f <= start.f + C1 * p.step * start.slope + rounding);
 }
 
-/* A step between two that enclose one (algorithm 3.6); the last point tried is the one found. */
+/* Finds a step between two that enclose one (algorithm 3.6); the last point tried is the one found. */
 static Status zoom(State *s, Point start, Point low, Point high, int trials, bool *found,
                    double rounding) {
     for (; trials < MAX_TRIALS; trials++) {
@@ -182,7 +184,7 @@ static Status zoom(State *s, Point start, Point low, Point high, int trials, boo
     return try_step(s, low.step, &low);
 }
 
-/* A step along the direction that satisfies the strong Wolfe conditions (algorithm 3.5). */
+/* Finds a step along the direction that satisfies the strong Wolfe conditions (algorithm 3.5). */
 static Status line_search(State *s, double step, bool *found) {
     const double rounding = s->problem->rounding * fabs(s->f);
     const Point start = {0.0, s->f, dot(s->gradient, s->direction, s->n)};
@@ -209,7 +211,7 @@ static Status line_search(State *s, double step, bool *found) {
 
 /* --- iterations ------------------------------------------------------------------------------- */
 
-/* One step; *moved is false where none lowers f. */
+/* Makes one step; *moved is false where none lowers f. */
 static Status iterate(State *s, bool *moved) {
     find_direction(s);
     const double first = s->pairs > 0 ? 1.0 : 1.0 / sqrt(dot(s->direction, s->direction, s->n));
@@ -228,7 +230,7 @@ static Status iterate(State *s, bool *moved) {
     return OK;
 }
 
-/* Whether to stop at iteration k, and why. */
+/* Returns whether to stop at iteration k; the result says why. */
 static bool finished(State *s, int k) {
     const LbfgsProblem *p = s->problem;
     const double before = s->past[k % LBFGS_PAST];

@@ -21,7 +21,7 @@ enum { LBFGS_PAST = 5 };
 
 typedef enum { LBFGS_GRADIENT, LBFGS_DECREASE, LBFGS_ITERATIONS, LBFGS_ROUNDING } LbfgsReason;
 
-/* *f and gradient (n) at x (n). A status other than OK ends the minimisation with it. */
+/* Computes *f and gradient (n) at x (n). A status other than OK ends the minimisation with it. */
 typedef Status LbfgsFunction(void *context, const float *x, double *f, float *gradient, Error *err);
 
 typedef struct {
@@ -40,7 +40,7 @@ typedef struct {
     LbfgsReason reason;
 } LbfgsResult;
 
-/* From x to a local minimum, in place. ERR_ARG: f is not finite at the start. */
+/* Goes from x to a local minimum, in place. ERR_ARG: f is not finite at the start. */
 Status lbfgs_minimise(const LbfgsProblem *problem, float *x, LbfgsResult *out, Error *err);
 const char *lbfgs_reason(LbfgsReason reason); /* for people */
 

@@ -24,14 +24,14 @@ static int64_t batch_bytes(const Batch *Z, int64_t rows) {
     return aligned(rows * Z->row * dtype_bytes(Z->type));
 }
 
-/* The batch from sample `first` on. */
+/* Returns the batch from sample `first` on. */
 static Batch batch_from(const Batch *Z, int64_t first) {
     Batch rest = *Z;
     rest.data = (char *)Z->data + first * Z->row * dtype_bytes(Z->type);
     return rest;
 }
 
-/* In pieces: their row numbers take a megabyte, not eight bytes a sample. */
+/* Gathers in pieces: their row numbers take a megabyte, not eight bytes a sample. */
 static Status gather_rows(Logreg *r, const Features *features, const int64_t *rows, Error *err) {
     enum { PIECE = 1 << 17 };
     const DeviceOps *mem = &r->ops->mem;
@@ -101,7 +101,7 @@ typedef struct {
     int64_t first, n;
 } Range;
 
-/* Without ops->train.head_grad: rows whose logits and one-hot labels are kept at a time. */
+/* Rows whose logits and one-hot labels are kept at a time without ops->train.head_grad. */
 enum { CHUNK = 8192 };
 
 typedef struct {
@@ -150,7 +150,7 @@ static int64_t lay_out(Fit *f, char *base) {
     return used;
 }
 
-/* Loss and gradient of both ranges. */
+/* Computes loss and gradient of both ranges. */
 static Status fused_grad(Fit *f, double *loss, float *gradient, Error *err) {
     Logreg *r = f->r;
     const Ops *ops = r->ops;
@@ -173,8 +173,8 @@ static Status fused_grad(Fit *f, double *loss, float *gradient, Error *err) {
     return ops->mem.wait(r->queue, err);
 }
 
-/* The same of n samples from `first` on, from operations that every backend has: classes become
- * one-hot rows, means become sums, which the host adds. */
+/* Adds loss and gradient of n samples from `first` on, by operations that every backend has:
+ * classes become one-hot rows, means become sums, which the host adds. */
 static Status composed_chunk(Fit *f, int64_t first, int64_t n, double *loss, float *gradient,
                              Error *err) {
     Logreg *r = f->r;
@@ -210,7 +210,7 @@ static Status composed_grad(Fit *f, double *loss, float *gradient, Error *err) {
     return st;
 }
 
-/* F and its gradient: what L-BFGS minimises. */
+/* Computes F and its gradient, which L-BFGS minimises. */
 static Status objective(void *context, const float *x, double *value, float *gradient, Error *err) {
     Fit *f = context;
     const Ops *ops = f->r->ops;
@@ -262,7 +262,7 @@ static Status allocate(Fit *f, Error *err) {
     return st;
 }
 
-/* Between the head of all C classes and the variables, those of the classes that occur. */
+/* Copies the classes that occur from the head of all C classes into the variables. */
 static void start_from_head(Fit *f, const float *head) {
     const int64_t C = f->r->C, d = f->r->Z.d;
     for (int64_t c = 0; c < C; c++) {

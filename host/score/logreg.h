@@ -35,8 +35,8 @@ typedef struct {
     Buffer memory;
 } Logreg;
 
-/* Sample i is row rows[i] of the features (on the device of `ops`), its class labels[rows[i]], in
- * [0, C); rows and labels are host memory. On failure *out is zeroed. */
+/* Opens N samples. Sample i is row rows[i] of the features (on the device of `ops`), its class
+ * labels[rows[i]], in [0, C); rows and labels are host memory. On failure *out is zeroed. */
 Status logreg_open(Logreg *out, const Ops *ops, const Features *features, const int64_t *rows,
                    int64_t N, const int64_t *labels, int64_t C, Error *err);
 void logreg_close(Logreg *r); /* NULL and twice are fine */
@@ -57,10 +57,11 @@ typedef struct {
     LbfgsReason reason;
 } LogregResult;
 
-/* head: linear_size(C,d) floats of host memory, weight then bias. */
+/* Fits head: linear_size(C,d) floats of host memory, weight then bias. ERR_ARG: options that cannot
+ * be served; ERR_STOPPED: the hooks asked to stop. */
 Status logreg_fit(Logreg *r, const LogregOptions *options, float *head, LogregResult *out,
                   Error *err);
-/* How many of the samples first .. first+n `head` gives their class (argmax, the first maximum). */
+/* Counts the samples first .. first+n that `head` gives their class (argmax, the first maximum). */
 Status logreg_correct(Logreg *r, const float *head, int64_t first, int64_t n, int64_t *correct,
                       Error *err);
 

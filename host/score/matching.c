@@ -49,7 +49,7 @@ static Reached heap_pop(Search *s) {
     return least;
 }
 
-/* Row r is reached after `dist`: what lies behind it. */
+/* Looks at what lies behind row r, which is reached after `dist`. */
 static void expand(Search *s, int64_t r, int64_t dist) {
     s->row[s->searched] = r;
     s->row_dist[s->searched++] = dist;

@@ -14,10 +14,10 @@ typedef struct {
     const int64_t *weight; /* (entries) above 0; their sum stays below 2^62 */
 } SparseTable;
 
-/* The one-to-one matching of rows and columns with the greatest sum of weights, as hungarian_i64
- * finds with `maximize`, in memory that follows the entries instead of rows x cols. A row that
- * gains nothing stays unmatched: its col_of_row (rows) is -1. Time is O(rows x entries) at worst;
- * on contingency tables, where searches end early, it is far less. */
+/* Finds the one-to-one matching of rows and columns with the greatest sum of weights, as
+ * hungarian_i64 with `maximize`, in memory that follows the entries instead of rows x cols. A row
+ * that gains nothing stays unmatched: its col_of_row (rows) is -1. Time is O(rows x entries) at
+ * worst; on contingency tables, where searches end early, it is far less. */
 Status matching_greatest(const SparseTable *table, int64_t *col_of_row, Error *err);
 
 #endif

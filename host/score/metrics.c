@@ -57,7 +57,7 @@ static Status count_dense(Metrics *m, const int64_t *clusters, const int64_t *cl
     return st;
 }
 
-/* Samples in the order of ids, equal ones in the order that `from` has (NULL: 0, 1, ...). */
+/* Orders samples by ids, equal ones in the order that `from` has (NULL: 0, 1, ...). */
 static void sort_by(int64_t *order, int64_t *begin, const int64_t *ids, int64_t count,
                     const int64_t *from, const int64_t *classes, int64_t n) {
     memset(begin, 0, (size_t)(count + 1) * sizeof *begin);
@@ -70,7 +70,7 @@ static void sort_by(int64_t *order, int64_t *begin, const int64_t *ids, int64_t 
     }
 }
 
-/* The entries that are not zero, from samples sorted by class, then by cluster. */
+/* Lists the entries that are not zero, from samples sorted by class, then by cluster. */
 static Status count_sparse(Metrics *m, const int64_t *clusters, const int64_t *classes, int64_t n,
                            Error *err) {
     const int64_t ids = m->clusters > m->classes ? m->clusters : m->classes;
@@ -114,7 +114,7 @@ static Status match_sparse(Metrics *m, Error *err) {
 
 /* --- scores ----------------------------------------------------------------------------------- */
 
-/* The accuracies of the matching in class_of. */
+/* Computes the accuracies of the matching in class_of. */
 static void score_matching(Metrics *m, const int64_t *class_sizes) {
     double shares = 0;
     m->matched = 0;
@@ -128,7 +128,7 @@ static void score_matching(Metrics *m, const int64_t *class_sizes) {
     m->mean_class_acc = shares / (double)m->classes_found;
 }
 
-/* H = sum_i p_i ln(1 / p_i), nats. */
+/* Returns H = sum_i p_i ln(1 / p_i), in nats. */
 static double entropy(const int64_t *sizes, int64_t D, double n) {
     double H = 0;
     for (int64_t i = 0; i < D; i++)
@@ -164,8 +164,9 @@ static double sum_of_squares(const int64_t *sizes, int64_t count) {
     return sum;
 }
 
-/* From the pairs of samples that both labellings join (tp), both part (tn), or only one joins; each
- * counted in both orders. Sums are exact below 2^53, for n up to 94 million. */
+/* Returns the index from the pairs of samples that both labellings join (tp), both part (tn), or
+ * only one joins; each pair is counted in both orders. Sums are exact below 2^53, for n up to 94
+ * million. */
 static double adjusted_rand_index(const Metrics *m, const int64_t *cluster_sizes,
                                   const int64_t *class_sizes) {
     double in_both = 0;

@@ -38,10 +38,10 @@ typedef struct {
     double ari;            /* adjusted Rand index (Hubert & Arabie 1985) */
 } Metrics;
 
-/* clusters, classes: (n) ids from 0 up; a class below 0 is not known. A cluster below 0, an id from
- * METRICS_MAX_IDS up and n < 1 are ERR_ARG. Where several matchings are the best, class_of and with
- * it mean_class_acc are of one of them. Memory is O(n + the largest ids), whatever their product.
- * On failure *out is zeroed. */
+/* Compares clusters and classes, (n) ids from 0 up; a class below 0 is not known. A cluster below
+ * 0, an id from METRICS_MAX_IDS up and n < 1 are ERR_ARG. Where several matchings are the best,
+ * class_of and with it mean_class_acc are of one of them. Memory is O(n + the largest ids),
+ * whatever their product. On failure *out is zeroed. */
 Status metrics_compute(Metrics *out, const int64_t *clusters, const int64_t *classes, int64_t n,
                        Error *err);
 void metrics_free(Metrics *m); /* NULL and twice are fine */

@@ -57,8 +57,8 @@ static Status image_list_read(TextLines *out, char **path, int64_t *images, cons
     return st;
 }
 
-/* The image list of a split, or nothing. A list of another length than the features is refused: its
- * lines would name the wrong images. */
+/* Opens the image list of a split, if there is one. A list of another length than the features is
+ * refused: its lines would name the wrong images. */
 static Status image_list_open(TextLines *out, char **path, const Split *split, Error *err) {
     int64_t images = 0;
     Status st = image_list_read(out, path, &images, split, err);
@@ -70,7 +70,7 @@ static Status image_list_open(TextLines *out, char **path, const Split *split, E
     return text_lines_open(out, "predictions", *path, err);
 }
 
-/* One CSV field (RFC 4180): quoted where it must be. */
+/* Writes one CSV field (RFC 4180), quoted where it must be. */
 static void write_field(FILE *f, const char *text, size_t n) {
     bool plain = true;
     for (size_t i = 0; plain && i < n; i++) plain = !strchr(",\"\r\n", text[i]);

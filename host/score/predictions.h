@@ -12,7 +12,7 @@ typedef struct {
     double space_agreement; /* least over k of the share where argmax P_k = argmax Y; NaN, K = 1 */
 } Predictions;
 
-/* Memory for n samples, in place of what *out held. On failure *out is zeroed. */
+/* Allocates memory for n samples, in place of what *out held. On failure *out is zeroed. */
 Status predictions_alloc(Predictions *out, int64_t n, Error *err);
 void predictions_free(Predictions *p); /* NULL and twice are fine */
 

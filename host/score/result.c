@@ -45,7 +45,7 @@ Status score_accuracy(double *cluster_acc, const Split *split, const Predictions
     return st;
 }
 
-/* "812 3 0 ..." : as many sizes as fit a line. */
+/* Writes "812 3 0 ...", as many sizes as fit a line. */
 static void sizes_text(char *text, size_t bytes, const int64_t *sizes, int64_t C) {
     size_t used = 0;
     text[0] = '\0';
@@ -65,8 +65,8 @@ static int descending(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* Samples of few classes, or fewer samples than clusters, use few clusters however good the run is:
- * `classes` is how many occur in them, or -1. */
+/* Warns that few clusters are used. Samples of few classes, or fewer samples than clusters, use few
+ * clusters however good the run is: `classes` is how many occur in them, or -1. */
 static void warn_of_collapse(const TurtleResult *r, int64_t classes, const TurtleHooks *hooks) {
     if (2 * r->clusters_found >= r->classes || r->samples < r->classes) return;
     if (classes >= 0 && classes <= r->clusters_found) return;

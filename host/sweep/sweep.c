@@ -101,7 +101,7 @@ static double size_entropy(const int64_t *cluster, int64_t N, int64_t C, int64_t
     return H / log((double)C);
 }
 
-/* The clusters of the training split, from the checkpoint that a run left. */
+/* Finds the clusters of the training split, by the checkpoint that a run left. */
 static Status label_run(Sweep *s, int64_t r, Error *err) {
     TurtleSweepRun *run = &s->result->run[r];
     TaskEncoder task = {0};
@@ -129,7 +129,7 @@ static Status label_run(Sweep *s, int64_t r, Error *err) {
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-/* The folder of the sweep. */
+/* Returns the folder of the sweep in fresh memory. */
 static char *sweep_folder(const Sweep *s) {
     const TurtleSweepOptions *o = s->options;
     return o->out ? format_text("%s", o->out)
@@ -137,7 +137,8 @@ static char *sweep_folder(const Sweep *s) {
                                 s->in.K, s->in.phis, s->in.dataset);
 }
 
-/* The runs of this piece: every N-th of the grid, so that pieces take about as long as each other. */
+/* Lists the runs of this piece: every N-th of the grid, so that pieces take about as long as each
+ * other. */
 static Status open_grid(Sweep *s, Error *err) {
     TurtleSweepResult *out = s->result;
     int64_t all, kept = 0;
@@ -170,9 +171,9 @@ static Status open_device(Sweep *s, Error *err) {
     return st;
 }
 
-/* As many trainings side by side as fill the device: a CPU is filled by one thread per training (B
- * 10000, C 10, d 768 on two EPYC cores: two threads are 1.74 times as fast as one, README), a GPU by as
- * many as its plan says (kernels/plan/plan.h). */
+/* Returns how many trainings side by side fill the device. A CPU is filled by one thread per
+ * training: for B 10000, C 10, d 768 on two EPYC cores, two threads are 1.74 times as fast as one
+ * (README). A GPU takes as many as its plan says (kernels/plan/plan.h). */
 static int jobs_of(const Sweep *s) {
     const RunShared shared = {.in = &s->in, .ops = &s->ops};
     int most = 1;
@@ -186,7 +187,7 @@ static int jobs_of(const Sweep *s) {
     return most;
 }
 
-/* The features, once for all. */
+/* Opens the features once for all runs. */
 static Status open_features(Sweep *s, Error *err) {
     const int threads = s->ops.threads;
     int64_t todo = 0;

@@ -40,10 +40,10 @@ char *sweep_run_path(const Sweep *s, int64_t r, const char *file);
 /* Returns the training options of run r; `folder` is its directory. */
 TurtleTrainOptions sweep_train_options(const Sweep *s, int64_t r, const char *folder);
 
-/* sweep_grid.c: the runs that the lists stand for, in the order classes, start, learning rates,
- * gamma, seed; the last changes fastest. `known_classes` serves where no list of classes is given; 0:
- * none. Entries of lists are numbers and, for whole numbers, ranges 20..50 or 20..50..5. *runs is
- * fresh memory, zeroed but for the options. */
+/* sweep_grid.c: makes the runs that the lists stand for, in the order classes, start, learning
+ * rates, gamma, seed; the last changes fastest. `known_classes` serves where no list of classes is
+ * given; 0: none is known. Entries of lists are numbers and, for whole numbers, ranges 20..50 or
+ * 20..50..5. *runs is fresh memory, zeroed but for the options. */
 Status sweep_grid(TurtleSweepRun **runs, int64_t *count, const TurtleSweepOptions *options,
                   int64_t known_classes, Error *err);
 

@@ -13,14 +13,14 @@ static Status out_of_memory(Error *err) {
 
 enum { MOST_OPTIONS = 4096 };
 
-/* What run.json says. */
+/* Facts that run.json holds. */
 typedef struct {
     bool finished, scored;
     int64_t T;
     char options[MOST_OPTIONS];
 } Saved;
 
-/* The member as it was written, for run_options_json writes the same options in the same way. */
+/* Keeps the member as it was written, for run_options_json writes the same options in the same way. */
 static void read_options(Saved *saved, JsonReader *r) {
     if (json_peek(r) != '{') r->bad = true;
     const char *from = r->at;
@@ -29,7 +29,7 @@ static void read_options(Saved *saved, JsonReader *r) {
     else r->bad = true;
 }
 
-/* Whether the options that a run was made with are those of these lines. */
+/* Returns whether the options that a run was made with are those of these lines. */
 static bool same_options(const Saved *saved, const char *lines) {
     Json j = {0};
     json_open(&j, NULL);
@@ -68,7 +68,7 @@ static bool read_saved(Saved *saved, TurtleSweepRun *run, const FileMap *map) {
     return json_finished(&r);
 }
 
-/* A run that diverged left the reason in failed.txt. */
+/* Reads the reason that a run which diverged left in failed.txt. */
 static Status read_failure(Sweep *s, int64_t r, Error *err) {
     FileMap map;
     char *path = sweep_run_path(s, r, "failed.txt");
@@ -87,7 +87,7 @@ static Status read_failure(Sweep *s, int64_t r, Error *err) {
     return st;
 }
 
-/* The results of a run that is finished. */
+/* Reads the results of a run that is finished. */
 static Status read_run(Sweep *s, int64_t r, Error *err) {
     TurtleSweepRun *run = &s->result->run[r];
     Saved saved = {0};
@@ -155,7 +155,7 @@ static bool run_has(const Sweep *s, int64_t r, const char *file) {
     return has;
 }
 
-/* Which runs are finished; what is there without --resume or --restart is an error. */
+/* Finds the finished runs; what is there without --resume or --restart is an error. */
 Status sweep_look_back(Sweep *s, Error *err) {
     const TurtleSweepOptions *o = s->options;
     char *table = format_text("%s/sweep%s.json", s->result->folder, s->piece);

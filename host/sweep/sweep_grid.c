@@ -33,7 +33,7 @@ static Status bad_entry(const char *flag, const char *text, const char *expected
     return fail(err, ERR_USAGE, "--%s: '%s': expected %s", flag, text, expected);
 }
 
-/* Digits alone, up to 2^53. */
+/* Reads digits alone, up to 2^53. */
 static bool whole(const char **at, int64_t *x) {
     char *end;
     errno = 0;
@@ -43,7 +43,7 @@ static bool whole(const char **at, int64_t *x) {
     return errno == 0 && *x <= (int64_t)1 << 53;
 }
 
-/* "7", "20..50" or "20..50..5". */
+/* Adds "7", "20..50" or "20..50..5". */
 static Status add_whole(List *list, const char *text, const char *flag, Error *err) {
     const char *at = text, *const expected = "a whole number, or a range 20..50 or 20..50..5";
     int64_t first, last, step = 1;

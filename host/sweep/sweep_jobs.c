@@ -14,7 +14,7 @@ static Status out_of_memory(Error *err) {
 
 /* --- one run ---------------------------------------------------------------------------------- */
 
-/* What the hooks of a run know. */
+/* Facts that the hooks of a run know. */
 typedef struct {
     Sweep *sweep;
     const TurtleSweepRun *run;
@@ -36,7 +36,7 @@ static void on_progress(void *context, const TurtleProgress *p) {
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Warnings are passed on, and all lines of the first run: what they say is true of the others too. */
+/* Passes warnings on, and all lines of the first run: what they say is true of the others too. */
 static void on_notice(void *context, const char *line) {
     const Job *job = context;
     Sweep *s = job->sweep;
@@ -47,7 +47,7 @@ static void on_notice(void *context, const char *line) {
     pthread_mutex_unlock(&s->lock);
 }
 
-/* A diverged run is a result, not the end of the sweep. */
+/* Keeps the reason of a run that diverged: it is a result, not the end of the sweep. */
 static Status keep_failure(Sweep *s, int64_t r, const Error *why, Error *err) {
     char *path = sweep_run_path(s, r, "failed.txt");
     s->result->run[r].failed = strdup(why->text);
@@ -94,7 +94,7 @@ static Status train_run(Sweep *s, int64_t r, Error *err) {
 
 /* --- side by side ----------------------------------------------------------------------------- */
 
-/* The next run that is to be trained; the number of runs when there is none. */
+/* Returns the next run that is to be trained; the number of runs when there is none. */
 static int64_t next_run(Sweep *s) {
     pthread_mutex_lock(&s->lock);
     if (s->hooks->stop && *s->hooks->stop) s->stop = 1;

@@ -12,7 +12,7 @@ static bool same_setting(const TurtleSweepRun *a, const TurtleSweepRun *b) {
            a->inner_lr == b->inner_lr && a->outer_lr == b->outer_lr && a->gamma == b->gamma;
 }
 
-/* stability: the mean ARI of a run with those that differ from it by the seed alone. */
+/* Computes stability: the mean ARI of a run with those that differ from it by the seed alone. */
 static Status measure_stability(TurtleSweepResult *r, int64_t *const *cluster, int64_t N,
                                 Error *err) {
     int64_t *others = calloc((size_t)r->runs, sizeof *others);
@@ -37,8 +37,8 @@ static Status measure_stability(TurtleSweepResult *r, int64_t *const *cluster, i
     return st;
 }
 
-/* (score - chance) / (1 - chance): with fewer classes more is right by luck. Chance is the share
- * that a guess by the sizes of the clusters gets right. */
+/* Returns (score - chance) / (1 - chance): with fewer classes more is right by luck. Chance is the
+ * share that a guess by the sizes of the clusters gets right. */
 static double correct_for_chance(double score, const int64_t *cluster, int64_t N, int64_t C) {
     int64_t *size = calloc((size_t)C, sizeof *size);
     double chance = 0.0;
@@ -57,9 +57,9 @@ static double known_or_one(double x) {
     return isnan(x) ? 1.0 : x;
 }
 
-/* Linear classifiers learn the labelling, the spaces find it each for itself, other seeds find it
- * too: each a share of samples beyond chance, and a good labelling has all three. NaN where none of the
- * three is known: such a run has no rank. */
+/* Returns the quality of a run. Linear classifiers learn its labelling, each space finds it alone,
+ * and other seeds find it too: a good labelling has all three, each a share of samples beyond
+ * chance. NaN where none of the three is known: such a run has no rank. */
 static double run_quality(const TurtleSweepRun *run) {
     if (run->failed) return -INFINITY;
     if (isnan(run->corrected_score) && isnan(run->space_agreement) && isnan(run->stability))
@@ -68,8 +68,8 @@ static double run_quality(const TurtleSweepRun *run) {
            known_or_one(run->stability);
 }
 
-/* The best first, then those without a rank, then those that failed; among equals by name, so that the
- * order is one. */
+/* Orders runs: the best first, then those without a rank, then those that failed; equals by name,
+ * so that there is one order. */
 static int compare_runs(const void *x, const void *y) {
     const TurtleSweepRun *a = x, *b = y;
     const double of_a = isnan(a->quality) ? -DBL_MAX : a->quality,
@@ -92,7 +92,7 @@ static TurtleSweepClasses *find_classes(TurtleSweepResult *r, int64_t C) {
     return &r->classes[r->class_counts++];
 }
 
-/* Means over the runs that did not fail, and the quality of the best. */
+/* Averages over the runs that did not fail, and finds the quality of the best. */
 static Status average(TurtleSweepResult *r, Error *err) {
     r->classes = calloc((size_t)(r->runs > 0 ? r->runs : 1), sizeof *r->classes);
     if (!r->classes) return fail(err, ERR_MEMORY, "sweep: out of memory");

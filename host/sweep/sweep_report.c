@@ -44,7 +44,7 @@ static void class_columns(Column out[CLASS_COLUMNS], const TurtleSweepClasses *c
 
 /* --- CSV -------------------------------------------------------------------------------------- */
 
-/* ",name" or ",value"; what is unknown is empty. */
+/* Writes ",name" or ",value"; what is unknown is empty. */
 static void csv_columns(FILE *f, const Column *columns, int n, bool names) {
     for (int i = 0; i < n; i++) {
         if (names) fprintf(f, ",%s", columns[i].name);

@@ -9,13 +9,13 @@
 #include "io/files/sha256.h"
 #include "host/tell/notify.h"
 
-/* The line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
+/* Writes the line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
 static void state_line(char line[160], const char *hex, const struct stat *s) {
     snprintf(line, 160, "%s %lld %lld.%09ld", hex, (long long)s->st_size,
              (long long)s->st_mtim.tv_sec, s->st_mtim.tv_nsec);
 }
 
-/* The digest that was found for exactly this file before, or false. */
+/* Finds the digest that was computed for exactly this file before. Returns false if there is none. */
 static bool remembered(char hex[SHA256_HEX + 1], const char *note, const struct stat *s) {
     FileMap map;
     char line[160];

@@ -28,8 +28,8 @@ static void append_text(Json *j, const char *text) {
     append(j, text, strlen(text));
 }
 
-/* RFC 8259: valid UTF-8 whatever `text` holds. U+FFFD stands for each byte that is none; control
- * characters are escaped, also those of 0x7f to 0x9f, which some terminals obey. */
+/* Appends valid UTF-8 (RFC 8259), whatever `text` holds. U+FFFD stands for each byte that is none;
+ * control characters are escaped, also those of 0x7f to 0x9f, which some terminals obey. */
 static void append_quoted(Json *j, const char *text) {
     const int64_t n = (int64_t)strlen(text);
     append(j, "\"", 1);
@@ -53,7 +53,7 @@ static void append_quoted(Json *j, const char *text) {
     append(j, "\"", 1);
 }
 
-/* What precedes a value: a comma after an earlier one, and the key. */
+/* Appends what precedes a value: a comma after an earlier one, and the key. */
 static void begin_value(Json *j, const char *key) {
     const char last = j->length ? j->text[j->length - 1] : '{';
     if (last != '{' && last != '[') append_text(j, ", ");

@@ -25,12 +25,12 @@ void json_real(Json *j, const char *key, double value);      /* NaN, infinite: n
 void json_integer(Json *j, const char *key, int64_t value);
 void json_bool(Json *j, const char *key, bool value);
 void json_null(Json *j, const char *key);
-/* The finished text, fresh memory for free(); NULL if memory ran out. */
+/* Returns the finished text in fresh memory for free(); NULL if memory ran out. */
 char *json_take(Json *j);
 
 enum { REAL_TEXT = 32 };
-/* The shortest decimal that reads back as the same double, written as Python's repr does ("10.0",
- * "0.001", "1e-05"): file names of the published implementation hold such numbers. */
+/* Writes the shortest decimal that reads back as the same double, as Python's repr does ("10.0",
+ * "0.001", "1e-05"): file names of the published implementation hold such numbers. Returns `text`. */
 char *format_real(char text[REAL_TEXT], double value);
 
 #endif

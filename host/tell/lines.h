@@ -4,8 +4,8 @@
 
 #include "io/status.h"
 
-/* Appends to *text, fresh memory or NULL at first; NULL when memory ran out. At most 1023 characters a
- * call. */
+/* Appends to *text, which is fresh memory, or NULL at first. It becomes NULL when memory runs out.
+ * One call appends at most 1023 characters. */
 PRINTF_LIKE(2, 3) void add_line(char **text, const char *format, ...);
 
 #endif

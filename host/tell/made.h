@@ -24,7 +24,7 @@ PRINTF_LIKE(3, 4) void made_add(Made *m, const char *name, const char *format, .
 /* Adds "<what>, CRC-32 1a2b3c4d" of the bytes: of all of them up to 16 MiB, else of 1024 blocks
  * spread evenly, so that a file of weights costs no second reading. */
 void made_add_bytes(Made *m, const char *name, const char *what, const void *data, int64_t bytes);
-/* The member "made_with". */
+/* Adds the member "made_with". */
 void made_json(Json *j, const Made *m);
 
 /* Content of a JSON file of made_with. */
@@ -35,7 +35,7 @@ typedef struct {
     Made made;
 } MadeFile;
 
-/* Reads it. A file that is damaged or no such object is ERR_FORMAT. */
+/* Reads made_with of a JSON file. A file that is damaged or no such object is ERR_FORMAT. */
 Status made_read(MadeFile *out, const char *path, Error *err);
 
 /* Writes "--gamma 10.0 (now 5.0), --T ..." of at most three items that differ. Returns their

@@ -15,7 +15,7 @@ void turtle_plan_defaults(TurtlePlanOptions *o) {
         .device = "auto", .precision = "fp16", .batch_size = 10000, .classes = 10, .M = 10};
 }
 
-/* What the plan is for: a device of the table, or the first usable GPU here. */
+/* Chooses the device of the plan: one of the table, or the first usable GPU here. */
 static Status choose_device(PlanDevice *out, const char *name, Error *err) {
     const PlanDevice *known = plan_device(strcmp(name, "auto") == 0 ? "h200" : name);
     CudaDevice devices[CUDA_MAX_DEVICES];
@@ -45,7 +45,7 @@ static Status read_type(ModelRun *run, const char *name, Error *err) {
     return fail(err, ERR_USAGE, "plan: precision %s: expected fp32, tf32, fp16 or bf16", name);
 }
 
-/* A job for every space. */
+/* Makes a job for every space. */
 static Status read_jobs(PlanJob jobs[PLAN_MAX_JOBS], int *n, const TurtlePlanOptions *o,
                         Error *err) {
     if (o->dims.count > PLAN_MAX_JOBS)

@@ -26,14 +26,15 @@ static Rows *read_rows(const Ops *ops) {
     return r;
 }
 
-/* A rate per second as text: "-" where nothing was counted or took no time. */
+/* Returns a rate per second as text: "-" where nothing was counted or took no time. */
 static const char *rate(char text[24], double amount, double ms, double unit) {
     if (!(amount > 0) || !(ms > 0)) return "-";
     snprintf(text, 24, "%.4g", amount / unit / (1e-3 * ms));
     return text;
 }
 
-/* A launch names its kernel as the source does, perhaps in parentheses or cut at a comma. */
+/* Writes the name of a kernel. A launch has it as the source does, perhaps in parentheses or cut at
+ * a comma. */
 static void kernel_name(char text[64], const char *launched) {
     snprintf(text, 64, "%s", launched + (launched[0] == '('));
     if (launched[0] == '(' && strlen(text)) text[strlen(text) - 1] = '\0';

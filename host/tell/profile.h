@@ -5,9 +5,9 @@
 #include "kernels/ops.h"
 #include "host/tell/json.h"
 
-/* Of a device whose launches were timed. Fresh memory; NULL: out of memory. */
+/* Returns the table of a device whose launches were timed, in fresh memory; NULL: out of memory. */
 char *profile_table(const Ops *ops);
-/* "profile": [{"kernel": ..., "calls": ..., ...}] */
+/* Adds "profile": [{"kernel": ..., "calls": ..., ...}]. */
 void json_profile(Json *j, const Ops *ops);
 
 #endif

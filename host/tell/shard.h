@@ -10,7 +10,7 @@ typedef struct {
     int64_t number, pieces; /* the first of `pieces` is number 1 */
 } Shard;
 
-/* text NULL: the one piece that is everything. */
+/* Reads "I/N". Text of NULL means the one piece that is everything. ERR_USAGE: it cannot be read. */
 Status shard_parse(Shard *out, const char *text, Error *err);
 
 #endif

@@ -10,7 +10,7 @@ char word_plain(char c) {
     return c == '-' ? '_' : c;
 }
 
-/* Levenshtein distance, one row at a time. */
+/* Returns the Levenshtein distance, computed one row at a time. */
 static int edit_distance(const char *a, const char *b) {
     int row[MAX_WORD + 1];
     const int n = (int)strlen(b);

@@ -2,9 +2,10 @@
 #ifndef TURTLE_HOST_TELL_WORDS_H
 #define TURTLE_HOST_TELL_WORDS_H
 
-/* The character, with '-' for '_': both mean the same in names of flags. */
+/* Returns the character, with '_' for '-': both mean the same in names of flags. */
 char word_plain(char c);
-/* The candidate nearest to a misspelt word (edit distance, '_' = '-'), or NULL if none is near. */
+/* Returns the candidate nearest to a misspelt word (edit distance, '_' = '-'), or NULL if none is
+ * near. */
 const char *nearest_word(const char *word, const char *const *candidates, int count);
 
 #endif

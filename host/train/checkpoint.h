@@ -15,12 +15,13 @@ typedef struct {
     float *linear[MAX_SPACES]; /* weight (C,d), then bias (C); owned */
 } TaskEncoder;
 
-/* Memory for K layers. On failure *out is zeroed. */
+/* Allocates memory for K layers. On failure *out is zeroed. */
 Status task_encoder_alloc(TaskEncoder *out, int K, int64_t C, const int64_t *d, Error *err);
 void task_encoder_free(TaskEncoder *task); /* NULL and twice are fine */
 
 Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err);
-/* Refuses, naming the tensor, what is not such a checkpoint. On failure *out is zeroed. */
+/* Reads a checkpoint. Refuses, naming the tensor, what is none (ERR_FORMAT). On failure *out is
+ * zeroed. */
 Status checkpoint_load(TaskEncoder *out, const char *path, Error *err);
 
 #endif

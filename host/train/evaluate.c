@@ -19,8 +19,8 @@ static bool is_folder(const char *path) {
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-/* The checkpoint itself: the file given, or in a folder the run's checkpoint.pt or the authors'
- * {1space,2space}/<phis>/<dataset>.pt. Fresh memory. */
+/* Finds the checkpoint: the file given, or in a folder the run's checkpoint.pt or the authors'
+ * {1space,2space}/<phis>/<dataset>.pt. *out is fresh memory. */
 static Status find_checkpoint(char **out, const TurtleEvaluateOptions *o, const Inputs *in,
                               Error *err) {
     *out = NULL;

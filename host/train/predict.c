@@ -23,7 +23,7 @@ static int64_t lay_out(Predictor *p, char *base) {
     return used;
 }
 
-/* Every piece of a split is gathered by the same list of rows, from where it begins. */
+/* Makes the list of rows by which every piece of a split is gathered, from where the piece begins. */
 static Status make_rows(Predictor *p, Error *err) {
     const int64_t bytes = p->chunk * (int64_t)sizeof(int64_t);
     const DeviceOps *mem = &p->ops->mem;
@@ -85,7 +85,7 @@ static void enqueue_chunk(Predictor *p, Queue *q, const Features *features, int6
     ops->matrix.argmax(q, p->index, p->confidence, p->margin, p->Y, n, p->C);
 }
 
-/* One piece, into *out; `index` (K+1, n) as enqueue_chunk. */
+/* Runs one piece, into *out; `index` is (K+1, n) as in enqueue_chunk. */
 static Status run_chunk(Predictor *p, const Features *features, int64_t first, int64_t n,
                         int32_t *index, Predictions *out, Error *err) {
     const DeviceOps *mem = &p->ops->mem;
@@ -97,7 +97,7 @@ static Status run_chunk(Predictor *p, const Features *features, int64_t first, i
     return mem->wait(q, err);
 }
 
-/* The soft labels of the piece that was run last, to whoever takes them. */
+/* Gives the soft labels of the piece that was run last to whoever takes them. */
 static Status give_soft_labels(Predictor *p, float *soft, int64_t n, Error *err) {
     p->ops->mem.to_host(p->queue, soft, p->Y, n * p->C * (int64_t)sizeof *soft);
     const Status st = p->ops->mem.wait(p->queue, err);

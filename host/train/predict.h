@@ -24,16 +24,16 @@ typedef struct {
     void *take_context;
 } Predictor;
 
-/* Takes its memory from `borrowed` (device memory that nobody reads between two calls of
- * predictor_run, or while what predictor_clusters enqueued runs) where that is large enough, else
- * its own; NULL: its own. */
+/* Opens a predictor. It takes its memory from `borrowed` where that is large enough, else its own;
+ * NULL: its own. Nobody else may read borrowed memory between two calls of predictor_run, or while
+ * what predictor_clusters enqueued runs. */
 Status predictor_open(Predictor *out, const Ops *ops, int K, int64_t C, const int64_t *d,
                       const Buffer *borrowed, Error *err);
 void predictor_close(Predictor *p); /* NULL and twice are fine */
 
-/* Samples 0 .. n of the split whose features (on the device of `ops`) are given, under `task`.
- * *out is replaced; free it with predictions_free. The result does not depend on how the samples
- * are cut into pieces. */
+/* Predicts samples 0 .. n of the split whose features (on the device of `ops`) are given, under
+ * `task`. *out is replaced; free it with predictions_free. The result does not depend on how the
+ * samples are cut into pieces. */
 Status predictor_run(Predictor *p, const TaskEncoder *task, const Features *features, int64_t n,
                      Predictions *out, Error *err);
 

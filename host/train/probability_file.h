@@ -18,8 +18,8 @@ Status probability_file_check(const char *path, Error *err);
  * and commit or abort, predictor_run is to be called once. */
 Status probability_file_open(ProbabilityFile *out, Predictor *predictor, const char *path,
                              int64_t N, Error *err);
-/* The file is whole afterwards, or was never there; both let go of the predictor, and do nothing where
- * no file is open. */
+/* Commits or aborts: the file is whole afterwards, or was never there. Both let go of the
+ * predictor, and do nothing where no file is open. */
 Status probability_file_commit(ProbabilityFile *p, Error *err);
 void probability_file_abort(ProbabilityFile *p);
 

@@ -40,7 +40,7 @@ static Status keep_pace(Run *run, Error *err) {
     return st;
 }
 
-/* Before iteration t, counted from 1: a profiler begins to record, or no longer does. */
+/* Lets a profiler begin or end to record before iteration t, counted from 1. */
 static Status profile_range(Run *run, int64_t t, Error *err) {
     const bool on = t >= run->profile_first && t <= run->profile_last && t <= run->options->T;
     if (on == run->profiled) return OK;
@@ -56,13 +56,13 @@ static void tell_progress(Run *run) {
     if (run->hooks->progress) run->hooks->progress(run->hooks->context, p);
 }
 
-/* All that is enqueued is done and logged; then the state is saved. */
+/* Finishes and logs all that is enqueued, then saves the state. */
 static Status save(Run *run, Error *err) {
     const Status st = watch_finish(&run->watch, err);
     return st == OK ? train_save(&run->train, run->dir.resume, run->dir.options, err) : st;
 }
 
-/* One iteration, and what follows it. */
+/* Runs one iteration, and what follows it. */
 static Status advance(Run *run, Error *err) {
     const TurtleTrainOptions *o = run->options;
     Status st = profile_range(run, run->iteration + 1, err);

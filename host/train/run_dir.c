@@ -14,9 +14,10 @@
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-/* turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_priorpower0.5][_rngtorch][_bf16].pt:
- * the published name; what the published implementation lacks is appended where not default. The
- * default random numbers are ours (philox), so a name with `_rngtorch` holds the published ones. */
+/* Returns the published name,
+ * turtle_<phis>_innerlr0.001_outerlr0.001_T6000_M10_coldstart_gamma10.0_bs10000_seed42[_priorpower0.5][_rngtorch][_bf16].pt;
+ * what the published implementation lacks is appended where not default. The default random numbers
+ * are ours (philox), so a name with `_rngtorch` holds the published ones. */
 static char *checkpoint_name(const TurtleTrainOptions *o, const char *usual, const char *prior,
                              const char *phis) {
     const char *precision = precision_used(&o->common);
@@ -57,7 +58,8 @@ char *run_options(const TurtleTrainOptions *o, const Inputs *in, const char *pri
     return text;
 }
 
-/* A number, or a text where it is none. A seed beyond 63 bits stays a text, for no digit may be lost. */
+/* Adds a number, or a text where it is none. A seed beyond 63 bits stays a text, for no digit may
+ * be lost. */
 static void json_option(Json *j, const char *name, const char *value) {
     char *end;
     errno = 0;
@@ -107,7 +109,7 @@ static bool decide_paths(RunDir *out, const TurtleTrainOptions *o, const char *u
     return out->checkpoint && out->resume && out->options;
 }
 
-/* The features of a split. */
+/* Adds the features of a split. */
 static void split_made(Made *m, const char *prefix, const Split *split, int K) {
     char name[MADE_NAME], what[96];
     for (int k = 0; split->N && k < K; k++) {
@@ -193,7 +195,8 @@ static Status check_finished(const RunDir *dir, const TurtleTrainOptions *o, Err
                 dir->folder, text);
 }
 
-/* The state has the options, but not the features that it was made of. */
+/* Refuses other features than the unfinished run's: the state has the options, but not what it was
+ * made of. */
 static Status check_continued(const RunDir *dir, Error *err) {
     char text[MADE_TEXT], *path = format_text("%s/run.json", dir->folder);
     if (!path) return fail(err, ERR_MEMORY, "training: out of memory");
@@ -259,7 +262,7 @@ void run_dir_close(RunDir *dir) {
 
 /* --- log -------------------------------------------------------------------------------------- */
 
-/* Bytes of the log that belong to the first `iterations` iterations. */
+/* Returns the bytes of the log that belong to the first `iterations` iterations. */
 static int64_t log_kept(const FileMap *map, int64_t iterations) {
     int64_t kept = 0;
     while (kept < map->bytes) {

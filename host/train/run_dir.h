@@ -33,20 +33,20 @@ typedef struct {
  * unfinished run. */
 Status run_dir_open(RunDir *out, const TurtleTrainOptions *options, const char *usual,
                     const char *prior, const Inputs *in, Error *err);
-/* Everything that an interrupted run and its continuation must share but T, as `name value` lines;
- * fresh memory. */
+/* Returns everything but T that an interrupted run and its continuation must share, as `name value`
+ * lines in fresh memory. */
 char *run_options(const TurtleTrainOptions *options, const Inputs *in, const char *prior);
 /* Writes the lines of run_options as the member "options", an object of numbers and texts. */
 void run_options_json(Json *j, const char *lines);
-/* The features of the training split, which a run that is continued must share, too. */
+/* Lists the features of the training split, which a run that is continued must share, too. */
 void run_features_made(Made *m, const Inputs *in);
-/* Whether the features that run.json records are others than those of `now`, which may have more
- * items; text says which. A file that is missing or damaged, or has no record, tells nothing. */
+/* Returns whether the features that run.json records are others than those of `now`, which may have
+ * more items; text says which. A file that is missing or damaged, or has no record, tells nothing. */
 bool run_features_differ(char text[MADE_TEXT], const char *run_json, const Made *now);
 /* Opens the log; with `iterations` > 0 keeps the lines up to that iteration. */
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err);
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err);
-/* The lock of a folder of results, as run_dir_open takes it. */
+/* Locks a folder of results, as run_dir_open does. */
 Status run_dir_lock(Lock *out, const char *folder, Error *err);
 void run_dir_close(RunDir *dir); /* NULL and twice are fine */
 

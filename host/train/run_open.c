@@ -37,7 +37,7 @@ static Status check_options(const TurtleTrainOptions *o, Error *err) {
     return OK;
 }
 
-/* "A:B", 1 <= A <= B. */
+/* Reads "A:B", 1 <= A <= B. */
 static Status parse_range(Run *run, Error *err) {
     const char *text = run->options->profile_range;
     long long first, last;
@@ -86,7 +86,7 @@ static InnerTier inner_tier(const char *name) {
                                           : INNER_AUTO;
 }
 
-/* "1.9 GB of 141 GB on cuda:0: ..." where the device has memory of its own. */
+/* Says "1.9 GB of 141 GB on cuda:0: ..." where the device has memory of its own. */
 static void tell_memory(const Run *run) {
     MemoryUse use;
     char used[24], total[24], resident[24], arrays[24], left[24], remote[24];
@@ -167,7 +167,7 @@ static Status open_training(Run *run, Error *err) {
     return st;
 }
 
-/* `auto` becomes what the device has for these features. */
+/* Replaces `auto` by what the device has for these features. */
 static void settle_precision(Run *run) {
     TurtleCommon *common = &run->resolved.common;
     if (strcmp(common->precision, "auto") != 0) return;

@@ -24,8 +24,8 @@ static void gather_ahead(Train *r, Queue *q) {
     r->ops->mem.count(q, r->drawn, 1);
 }
 
-/* Features that come over a bus were gathered beside the iteration before; this iteration takes them,
- * and the next ones are gathered beside it. */
+/* Takes the features that were gathered beside the iteration before, for they come over a bus; the
+ * next ones are gathered beside this iteration. */
 static void take_batch(Train *r, Queue *q) {
     for (int k = 0; k < r->config.K; k++)
         r->ops->mem.copy(q, r->Z[k].data, r->next_Z[k].data,
@@ -77,7 +77,7 @@ static Status end_iteration(Train *r) {
     return r->ops->mem.count(r->queue, r->iteration, 1);
 }
 
-/* One outer iteration, enqueued. What changes from one to the next is in device memory, so that a
+/* Enqueues one outer iteration. What changes from one to the next is in device memory, so that a
  * queue may record this once and replay it. */
 static Status outer_iteration(void *run) {
     Train *r = run;
@@ -116,8 +116,8 @@ static Status outer_iteration(void *run) {
     return end_iteration(r);
 }
 
-/* The same five steps up to rounding, for a GPU that has steps 1, 2, 4 and 5 as one launch: one space
- * and few classes. */
+/* Enqueues the five steps of outer_iteration, up to rounding, for a GPU that has steps 1, 2, 4 and
+ * 5 as one launch: one space and few classes. */
 static Status iteration_at_once(void *run) {
     Train *r = run;
     const TrainConfig *c = &r->config;

@@ -83,7 +83,7 @@ static void lay_out_ahead(Train *r, Arena *a) {
     r->drawn = take(a, 1, sizeof(int64_t));
 }
 
-/* Memory of the host, where it draws the random numbers. */
+/* Allocates memory of the host, where it draws the random numbers. */
 static Status allocate_host(Train *r, Error *err) {
     int64_t head_max = 0;
     for (int k = 0; k < r->config.K; k++)

@@ -6,7 +6,7 @@
 
 /* --- weights ---------------------------------------------------------------------------------- */
 
-/* A fresh linear layer of space k: weight (C,d), then bias (C), uniform in +-1/sqrt(d). */
+/* Draws a fresh linear layer of space k: weight (C,d), then bias (C), uniform in +-1/sqrt(d). */
 static void draw_linear(Train *r, float *linear, int k, int stream) {
     const int64_t C = r->config.C, d = r->d[k];
     if (r->config.torch_rng) {
@@ -28,7 +28,7 @@ void train_draw_heads(Train *r) {
     }
 }
 
-/* Weight norm starts at the drawn weight itself: v = W, g = |v| row by row. */
+/* Draws theta_k. Weight norm starts at the drawn weight itself: v = W, g = |v| row by row. */
 static Status draw_task(Train *r, int k, Error *err) {
     const int64_t C = r->config.C, d = r->d[k];
     const int64_t bytes = C * d * (int64_t)sizeof(float);

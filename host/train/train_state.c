@@ -85,7 +85,7 @@ out:
     return st;
 }
 
-/* ERR_ARG where two texts of options differ; the message has the first line that does. */
+/* Returns ERR_ARG where two texts of options differ; the message has the first line that does. */
 static Status options_differ(const char *path, const char *saved, int64_t length, const char *now,
                              Error *err) {
     const char *end = saved + length;

@@ -94,8 +94,8 @@ void watch_close(Watch *w) {
 
 /* --- the host's side -------------------------------------------------------------------------- */
 
-/* The oldest evaluation on its way has come back: its losses are finite, or the run ends; then it
- * is to be matched. */
+/* Takes the oldest evaluation on its way, which has come back: its losses are finite, or the run
+ * ends; then it is to be matched. */
 static Status check_next(Watch *w, Error *err) {
     Evaluation *e = &w->ring[w->checked % EVALUATIONS];
     const int K = w->train->config.K;
@@ -116,7 +116,7 @@ static Status check_next(Watch *w, Error *err) {
     return OK;
 }
 
-/* Waits until `matched` evaluations are done; the thread's first failure. */
+/* Waits until `matched` evaluations are done. Returns the thread's first failure. */
 static Status wait_matched(Watch *w, int64_t matched, Error *err) {
     pthread_mutex_lock(&w->lock);
     while (w->matched < matched) pthread_cond_wait(&w->changed, &w->lock);

@@ -51,7 +51,8 @@ typedef struct {
     TurtleProgress latest; /* of the last matched one: loss to cluster_acc */
 } Watch;
 
-/* The fields of the caller are set; all others zero. On failure *w can still be closed. */
+/* Opens a watch whose fields of the caller are set, all others zero. On failure *w can still be
+ * closed. */
 Status watch_open(Watch *w, Error *err);
 /* Matches what has been checked, and ends the thread. NULL and twice are fine. */
 void watch_close(Watch *w);
@@ -61,9 +62,10 @@ Status watch_evaluate(Watch *w, int64_t iteration, Error *err);
 /* Takes what has come back, without waiting. ERR_ARG: a loss is not finite, the message names its
  * iteration; or the first failure of the thread. */
 Status watch_look(Watch *w, Error *err);
-/* The same for all that is enqueued, until it is logged. */
+/* Takes all evaluations that are enqueued and waits until they are logged; fails as watch_look
+ * does. */
 Status watch_finish(Watch *w, Error *err);
-/* Loss, entropy, clusters_found and cluster_acc of the last matched evaluation. */
+/* Writes loss, entropy, clusters_found and cluster_acc of the last matched evaluation. */
 void watch_progress(Watch *w, TurtleProgress *out);
 
 #endif
