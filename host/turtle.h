@@ -73,9 +73,9 @@ typedef struct {
     TurtleTexts features;     /* (N,d) of the training split, one per space: .npy, .npz, .pt,
                                  .safetensors, or file:name (io/arrays/array_file.h) */
     TurtleTexts val_features; /* (N,d) of the validation split, one per space, or none */
-    const char
-        *labels; /* labels of the training split, one per sample, .npy or text: numbers, names,
-                                 -1, NaN or nothing where unknown (host/inputs/label_file.h); NULL: none */
+    /* Labels of the training split, one per sample, .npy or text: numbers or names; -1, NaN or nothing
+     * where unknown (host/inputs/label_file.h). NULL: none. */
+    const char *labels;
     const char *val_labels; /* labels of the validation split */
     int64_t classes;        /* C; 0: the data set's own */
 } TurtleInputs;
@@ -115,11 +115,11 @@ typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
     const char *ckpt_path; /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
-    const char
-        *predictions; /* a file of lines path,cluster,confidence,margin, or where the name ends
-                                  in .npy of the clusters, int64 (N); NULL: do not write it */
-    const char
-        *probabilities; /* a file of the soft labels, .npy, float32 (N,C); NULL: do not write it */
+    /* A file of lines path,cluster,confidence,margin, or where the name ends in .npy of the clusters,
+     * int64 (N). NULL: do not write it. */
+    const char *predictions;
+    /* A file of the soft labels, .npy, float32 (N,C). NULL: do not write it. */
+    const char *probabilities;
 } TurtleEvaluateOptions;
 
 /* Findings of training and evaluation; NaN or -1 where unknown. */
@@ -175,8 +175,7 @@ typedef struct {
 
 typedef struct {
     double train_acc, val_acc; /* NaN without a labelled validation split */
-    double
-        validation_acc; /* accuracy of the chosen C on the samples held back; NaN: not asked for */
+    double validation_acc;     /* the chosen C on the samples held back; NaN: not asked for */
     int64_t unlabelled, val_unlabelled; /* samples without a known label: not learnt, not scored */
     double C;
     double objective;     /* sum of cross-entropies + |W|^2/(2C) */
@@ -243,10 +242,9 @@ TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL a
 /* Source of the images: exactly one of dataset, images and list. */
 typedef struct {
     const char *dataset; /* a data set below root_dir/datasets */
-    const char
-        *images;      /* a folder: DIR/<class>/<image>, DIR/<image>, or train/ and val/ of those */
-    const char *list; /* a file of lines split<TAB>label<TAB>path */
-    const char *name; /* name of the outputs; NULL: the data set's, folder's or list's */
+    const char *images; /* a folder DIR/<class>/<image>, DIR/<image>, or train/ and val/ of these */
+    const char *list;   /* a file of lines split<TAB>label<TAB>path */
+    const char *name;   /* name of the outputs; NULL: the data set's, folder's or list's */
 } TurtleImages;
 
 /* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the
@@ -320,9 +318,8 @@ typedef struct {
     TurtleTexts inner_lr, outer_lr, gamma; /* 0.001, 0.001, 10 */
     int64_t T, M, batch_size, save_every;  /* as in TurtleTrainOptions */
     const char *prior, *rng;
-    bool
-        no_score; /* rank without the generalisation score, which costs 10 fits per space and run */
-    int jobs;     /* trainings side by side; 0: as many as fill the device; changes no result */
+    bool no_score; /* rank without the generalisation score: 10 fits per space and run */
+    int jobs;      /* trainings side by side; 0: as many as fill the device; changes no result */
     const char *shard; /* "I/N": only the I-th of N pieces of the grid; or NULL */
     bool resume;       /* keep the finished runs in `out`, continue the unfinished ones */
     bool restart;      /* throw away what is in `out` */

@@ -9,7 +9,7 @@
 
 enum {
     PIECE = 4096,          /* samples that kmeans_apply looks at together; changes no bit */
-    START_BYTES = 1 << 28, /* of candidates' distances, where there are more than one restart's */
+    START_BYTES = 1 << 28, /* most memory for candidates' distances of several restarts */
 };
 
 /* --- memory ----------------------------------------------------------------------------------- */

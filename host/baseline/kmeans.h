@@ -21,9 +21,9 @@
 #ifndef TURTLE_HOST_BASELINE_KMEANS_H
 #define TURTLE_HOST_BASELINE_KMEANS_H
 
-#include "kernels/ops.h"
 #include "host/score/predictions.h"
 #include "host/turtle.h"
+#include "kernels/ops.h"
 
 typedef struct {
     int64_t C, n_init, max_iter;
@@ -65,7 +65,7 @@ typedef struct {
     int64_t together, candidates; /* restarts drawn side by side; candidates of each */
     double grid, variance, apart2;
     int64_t *count_host;      /* (C+1) */
-    const TurtleHooks *hooks; /* of kmeans_run: a start that is stopped is incomplete */
+    const TurtleHooks *hooks; /* hooks of kmeans_run: a start that is stopped is incomplete */
     int64_t drawn;            /* restarts whose start stands in `seeds` end here */
 } Kmeans;
 

@@ -125,7 +125,7 @@ typedef struct {
     const Space *space; /* the CLIP space */
     float *weights;     /* (classes,d) */
     Classifier classifier;
-    Predictions classes, clusters; /* of the samples */
+    Predictions classes, clusters; /* classes and clusters of the samples */
 } Call;
 
 static int by_text(const void *a, const void *b) {
@@ -193,7 +193,7 @@ static Status open_inputs(Call *c, Error *err) {
                                    "zeroshot: expected one space, a CLIP encoder's, "
                                    "got %d",
                                    c->in.K);
-    char *run = format_text("%s/checkpoint.pt", o->clusters); /* of a run's folder */
+    char *run = format_text("%s/checkpoint.pt", o->clusters); /* --clusters may be a run's folder */
     st = run ? checkpoint_load(&c->task, file_exists(run) ? run : o->clusters, err)
              : fail(err, ERR_MEMORY, "zeroshot: out of memory");
     free(run);

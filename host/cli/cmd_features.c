@@ -1,8 +1,8 @@
 /* cmd_features.c - the commands `features` and `labels`: a flag table and a call each. */
 #include <stdlib.h>
 
-#include "io/text/printable.h"
 #include "host/cli/command.h"
+#include "io/text/printable.h"
 
 static const Flag image_flags[] = {
     {"dataset", FLAG_TEXT, offsetof(TurtleImages, dataset), "NAME",
@@ -12,14 +12,15 @@ static const Flag image_flags[] = {
     {"list", FLAG_TEXT, offsetof(TurtleImages, list), "FILE",
      "or: lines split<TAB>label<TAB>path, label - if unknown; - is stdin"},
     {"name", FLAG_TEXT, offsetof(TurtleImages, name), "NAME",
-     "of the outputs; else the data set's, folder's or list's"},
+     "name of the outputs; else the data set's, folder's or list's"},
     {0}};
 
 static const Flag features_flags[] = {
     {"phis", FLAG_TEXTS, offsetof(TurtleFeaturesOptions, phis), "PHI...",
      "encoders: clipvitL14, clipRN50, ..., dinov2, or a file's stem"},
     {"weights", FLAG_TEXT, offsetof(TurtleFeaturesOptions, weights), "FILE",
-     "weights of the one encoder: a file, an index of shards, a folder; else below root_dir/checkpoints"},
+     "weights of the one encoder: a file, an index of shards, a folder; else below "
+     "root_dir/checkpoints"},
     {"batch_size", FLAG_TEXT, offsetof(TurtleFeaturesOptions, batch_size), "N",
      "images encoded at a time; changes no bit"},
     {"image_size", FLAG_INTEGER, offsetof(TurtleFeaturesOptions, image_size), "N",
@@ -47,17 +48,17 @@ const Flag encoder_flags[] = {
     {"config", FLAG_TEXT, offsetof(TurtleEncoder, config), "FILE",
      "config.json, open_clip_config.json or a folder; else beside the weights"},
     {"heads", FLAG_INTEGER, offsetof(TurtleEncoder, heads), "N",
-     "of attention; 0: as its configuration says"},
+     "attention heads; 0: as its configuration says"},
     {"activation", FLAG_TEXT, offsetof(TurtleEncoder, activation), "quickgelu|gelu|gelu_tanh",
-     "of the MLPs"},
+     "activation of the MLPs"},
     {"norm_eps", FLAG_REAL, offsetof(TurtleEncoder, norm_eps), "X",
-     "of the layer norms; 0: as its configuration says"},
+     "epsilon of the layer norms; 0: as its configuration says"},
     {"mean", FLAG_TEXT, offsetof(TurtleEncoder, mean), "R,G,B", "subtracted from pixels of 0 to 1"},
-    {"std", FLAG_TEXT, offsetof(TurtleEncoder, std), "R,G,B", "then divided by"},
+    {"std", FLAG_TEXT, offsetof(TurtleEncoder, std), "R,G,B", "what pixels are then divided by"},
     {"resize", FLAG_TEXT, offsetof(TurtleEncoder, resize), "crop|squash",
      "the middle of the resized picture, or all of it made square"},
     {"interpolation", FLAG_TEXT, offsetof(TurtleEncoder, interpolation), "bicubic|bilinear",
-     "of the resizing"},
+     "how pictures are resized"},
     {0}};
 
 static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {

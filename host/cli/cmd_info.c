@@ -1,8 +1,8 @@
 /* cmd_info.c - the command `info`. */
 #include <stdlib.h>
 
-#include "io/text/printable.h"
 #include "host/cli/command.h"
+#include "io/text/printable.h"
 
 typedef struct {
     bool plan;
@@ -18,10 +18,10 @@ static const Flag info_flags[] = {
      "features of each space; 768 if not given"},
     {"batch_size", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", "rows of a batch"},
     {"B", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", NULL},
-    {"classes", FLAG_INTEGER, offsetof(InfoFlags, of.classes), "C", "how many"},
+    {"classes", FLAG_INTEGER, offsetof(InfoFlags, of.classes), "C", "number of classes"},
     {"M", FLAG_INTEGER, offsetof(InfoFlags, of.M), "M", "inner steps"},
     {"precision", FLAG_TEXT, offsetof(InfoFlags, of.precision), "fp32|tf32|fp16|bf16",
-     "of the operands of products"},
+     "type of the operands of products"},
     {"device", FLAG_TEXT, offsetof(InfoFlags, of.device), "auto|h200|a100|rtx4090|tiny",
      "auto: this machine's GPU, h200 without one"},
     {0}};

@@ -6,12 +6,13 @@
 #define FIELD(name) offsetof(TurtleSweepOptions, name)
 static const Flag feature_flags[] = {
     {"dataset", FLAG_TEXT, FIELD(inputs.dataset), "NAME", "data set below root_dir"},
-    {"phis", FLAG_TEXTS, FIELD(inputs.phis), "P...", "its representation spaces"},
+    {"phis", FLAG_TEXTS, FIELD(inputs.phis), "P...", "representation spaces of the data set"},
     {"features", FLAG_TEXTS, FIELD(inputs.features), "FILE...",
      "or: .npy, .npz, .pt, .safetensors, FILE:NAME"},
-    {"val_features", FLAG_TEXTS, FIELD(inputs.val_features), "FILE...", "the validation split's"},
+    {"val_features", FLAG_TEXTS, FIELD(inputs.val_features), "FILE...",
+     "features of the validation split"},
     {"labels", FLAG_TEXT, FIELD(inputs.labels), "FILE", "only told, never used to rank"},
-    {"val_labels", FLAG_TEXT, FIELD(inputs.val_labels), "FILE", "the validation split's"},
+    {"val_labels", FLAG_TEXT, FIELD(inputs.val_labels), "FILE", "labels of the validation split"},
     {0}};
 
 static const Flag sweep_flags[] = {
@@ -19,7 +20,8 @@ static const Flag sweep_flags[] = {
     {"seeds", FLAG_TEXTS, FIELD(seeds), "N...", "42 50..59; else 42 43 44"},
     {"starts", FLAG_TEXTS, FIELD(starts), "cold warm", "fresh heads, kept ones; else cold"},
     {"inner_lr", FLAG_TEXTS, FIELD(inner_lr), "X...", "learning rates of heads; else 0.001"},
-    {"outer_lr", FLAG_TEXTS, FIELD(outer_lr), "X...", "of the task encoder; else 0.001"},
+    {"outer_lr", FLAG_TEXTS, FIELD(outer_lr), "X...",
+     "learning rates of the task encoder; else 0.001"},
     {"gamma", FLAG_TEXTS, FIELD(gamma), "X...", "weights of the entropy term; else 10"},
     {"T", FLAG_INTEGER, FIELD(T), "N", "outer iterations"},
     {"M", FLAG_INTEGER, FIELD(M), "N", "inner steps in each"},

@@ -71,7 +71,7 @@ static const Flag train_flags[] = {
     {"out", FLAG_TEXT, offsetof(TurtleTrainOptions, out), "DIR",
      "everything goes there; else below root_dir"},
     {"predictions", FLAG_TEXT, offsetof(TurtleTrainOptions, predictions), "FILE",
-     "also write these, of the val split, else of train; .npy: clusters, int64"},
+     "also write clusters of the val split, else of train; .npy: int64"},
     {"probabilities", FLAG_TEXT, offsetof(TurtleTrainOptions, probabilities), "FILE.npy",
      "soft labels of that split, float32 (samples, classes)"},
     {"inner", FLAG_TEXT, offsetof(TurtleTrainOptions, inner), "auto|unfused|fused|mega",

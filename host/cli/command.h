@@ -16,7 +16,7 @@ extern const Flag encoder_flags[]; /* fields of TurtleEncoder */
 
 typedef struct {
     const char *name, *summary;
-    const char *usage; /* what follows the name: "--dataset NAME --phis P... [flags]" */
+    const char *usage; /* text behind the name: "--dataset NAME --phis P... [flags]" */
     /* Parses argv (what follows the name) and runs. flags->json is valid even on failure. */
     Status (*run)(int argc, char **argv, CommandFlags *flags, Error *err);
     const char *ignored; /* flags of its tables that change nothing: flags_parse; NULL: none */
@@ -38,6 +38,6 @@ Status command_default_phis(const TurtleInputs *inputs, TurtleTexts *phis, const
  * and stop on SIGINT and SIGTERM. */
 void command_hooks(TurtleCommon *common, const CommandFlags *flags);
 void command_hooks_end(void);
-const char *command_line(void); /* as it was typed */
+const char *command_line(void); /* returns the line as it was typed */
 
 #endif

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/files/file.h"
-#include "io/text/printable.h"
 #include "host/cli/command.h"
 #include "host/cli/progress.h"
+#include "io/files/file.h"
+#include "io/text/printable.h"
 
 static const Command *const commands[] = {&command_features, &command_labels,   &command_train,
                                           &command_evaluate, &command_sweep,    &command_probe,
@@ -55,7 +55,7 @@ const Flag common_flags[] = {
     {"device", FLAG_TEXT, offsetof(TurtleCommon, device), "DEVICE", "auto, cpu, cuda or cuda:N"},
     {"precision", FLAG_TEXT, offsetof(TurtleCommon, precision), "auto|fp32|tf32|fp16|bf16",
      "type of matrix operands in training; sums are always fp32"},
-    {"seed", FLAG_UNSIGNED, offsetof(TurtleCommon, seed), "N", "of all random numbers"},
+    {"seed", FLAG_UNSIGNED, offsetof(TurtleCommon, seed), "N", "seed of all random numbers"},
     {"threads", FLAG_COUNT, offsetof(TurtleCommon, threads), "N",
      "0: every core; results do not depend on it"},
     {0}};
@@ -63,11 +63,12 @@ const Flag common_flags[] = {
 const Flag input_flags[] = {
     {"dataset", FLAG_TEXT, offsetof(TurtleInputs, dataset), "NAME",
      "representations/<phi>/NAME_{train,val}.npy, labels/NAME_..."},
-    {"phis", FLAG_TEXTS, offsetof(TurtleInputs, phis), "P...", "its representation spaces"},
+    {"phis", FLAG_TEXTS, offsetof(TurtleInputs, phis), "P...",
+     "representation spaces of the data set"},
     {"features", FLAG_TEXTS, offsetof(TurtleInputs, features), "FILE...",
      "or: (samples, dimension) in .npy, .npz, .pt, .safetensors, FILE:NAME"},
     {"val_features", FLAG_TEXTS, offsetof(TurtleInputs, val_features), "FILE...",
-     "the same of the validation split"},
+     "features of the validation split"},
     {"labels", FLAG_TEXT, offsetof(TurtleInputs, labels), "FILE",
      "classes of --features, .npy or text: to score; probe learns them"},
     {"val_labels", FLAG_TEXT, offsetof(TurtleInputs, val_labels), "FILE",

@@ -34,7 +34,7 @@ static Status read_one(ConfigFiles *out, Weights *w, const char *path, const cha
     Status st = encoder_config_read(&f->config, path, err);
     if (st != OK) return st;
     const size_t n = strlen(name),
-                 most = sizeof f->name - 1; /* of a long path its end tells more */
+                 most = sizeof f->name - 1; /* the end of a long path tells more */
     snprintf(f->name, sizeof f->name, "%s%s", n > most ? "..." : "",
              n > most ? name + n - (most - 3) : name);
     if (*f->config.family) {

@@ -3,14 +3,14 @@
 #ifndef TURTLE_HOST_ENCODE_CONFIG_FILES_H
 #define TURTLE_HOST_ENCODE_CONFIG_FILES_H
 
-#include "io/config/encoder_config.h"
 #include "host/encode/encoder.h"
+#include "io/config/encoder_config.h"
 
 enum { MAX_CONFIG_FILES = 9 }; /* four of a named folder, five beside the weights */
 
 typedef struct {
     EncoderConfig config;
-    char name[120]; /* as it is called in messages and notices */
+    char name[120]; /* name in messages and notices */
 } ConfigFile;
 
 /* The files of one search, in the order in which they are believed. */

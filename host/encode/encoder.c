@@ -60,8 +60,8 @@ struct Encoder {
     const Ops *ops;
     Queue *queue;
     EncoderFacts facts;
-    int side;                       /* of its images */
-    Buffer bytes, images, features; /* of one batch */
+    int side;                       /* side of its images */
+    Buffer bytes, images, features; /* memory of one batch */
 };
 
 static Status open_network(Encoder *e, const char *path, Error *err) {

@@ -9,9 +9,9 @@
 #ifndef TURTLE_HOST_ENCODE_ENCODER_FACTS_H
 #define TURTLE_HOST_ENCODE_ENCODER_FACTS_H
 
-#include "io/images/resize.h"
-#include "host/turtle.h"
 #include "host/encode/weights.h"
+#include "host/turtle.h"
+#include "io/images/resize.h"
 
 struct EncoderShape;
 
@@ -37,10 +37,10 @@ typedef struct {
 } FactOptions;
 
 typedef struct {
-    int64_t width; /* of the tower */
+    int64_t width; /* width of the tower */
     int64_t heads;
-    Activation activation; /* of the blocks' MLPs */
-    double eps;            /* of their norms */
+    Activation activation; /* activation of the blocks' MLPs */
+    double eps;            /* epsilon of the blocks' norms */
     float mean[3], std[3];
     ResizeRule rule;
     bool used[FACTS]; /* a residual network has no norm, SwiGLU no activation, a text no picture */

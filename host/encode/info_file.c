@@ -187,7 +187,7 @@ static void info_encoder(Weights *w, const FactOptions *options, char **text, Js
                  (long long)s.text_depth, (long long)s.text_width, (long long)s.vocabulary,
                  (long long)s.context);
         FactOptions of_text = *options;
-        of_text.given.heads = 0; /* of the image tower, where both are shown */
+        of_text.given.heads = 0; /* the flag is the image tower's where both are shown */
         info_facts(w, &s, TOWER_TEXT, &of_text, text, j);
     }
 }

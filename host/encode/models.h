@@ -8,11 +8,11 @@
 /* Facts of a published network that its tensors do not say. */
 typedef struct {
     EncoderKind kind;
-    int64_t width, depth, patch; /* of exactly these */
+    int64_t width, depth, patch; /* sizes, which a file must have exactly */
     const char *name;            /* "CLIP ViT-B/32" */
-    const char *origin;          /* whose weights the facts below are true of */
+    const char *origin;          /* owner of the weights that have the facts below */
     int64_t head_width;
-    Activation activation; /* of both towers' blocks */
+    Activation activation; /* activation of both towers' blocks */
 } PublishedShape;
 
 /* Returns the published network of exactly this shape, or NULL. */

@@ -24,8 +24,8 @@ struct Network {
     Layer stem[3];
     Bottleneck *block; /* owned */
     int64_t blocks, side, width;
-    int64_t heads;                /* of the attention pooling */
-    Layer query, key, value, out; /* of the attention pooling */
+    int64_t heads;                /* heads of the attention pooling */
+    Layer query, key, value, out; /* layers of the attention pooling */
     const float *position;        /* (1 + n, channels) */
     Buffer x, y, a, b, scratch;   /* a block's input and output, and what lies between */
 };

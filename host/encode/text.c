@@ -10,7 +10,7 @@
 typedef struct {
     const char *table, *position, *blocks, *norm, *projection;
     bool projection_transposed; /* stored (in,out) */
-    const char *const *others;  /* what else lies beside the text encoder, ending with NULL */
+    const char *const *others;  /* tensors beside the text encoder, ending with NULL */
     const BlockNames *block;
 } TextNames;
 

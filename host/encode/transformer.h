@@ -28,7 +28,7 @@ typedef struct {
 
 typedef struct {
     int64_t width, depth, heads;
-    int64_t hidden; /* of the MLP, behind the gate */
+    int64_t hidden; /* width of the MLP, behind the gate */
     bool gated, causal;
     Activation activation;
     double eps;

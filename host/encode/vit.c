@@ -152,8 +152,8 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
     v->patch = shape->patch;
     v->prefix = 1 + shape->registers;
     v->n = grid * grid;
-    v->transformer = (Transformer){
-        .heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
+    v->transformer =
+        (Transformer){.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
     v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
     if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
     load_positions(v, w, names, shape);
@@ -239,7 +239,7 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     if (v->feature != FEATURE_PATCHMEAN) {
         e->layer_norm(queue, pooled, space.x, T * d, post->weight, post->bias, eps, B, d);
         emit(v, ops, queue, features, pooled, B);
-        features += token_features(v); /* of the next columns */
+        features += token_features(v); /* the next columns */
     }
     if (v->feature != FEATURE_CLS) {
         e->layer_norm(queue, space.normed, space.x, d, post->weight, post->bias, eps, B * T, d);

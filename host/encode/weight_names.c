@@ -36,7 +36,7 @@ enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
 /* A network in the file: names that begin with the first `length` characters of `name`. */
 typedef struct {
-    char *name; /* of its anchor in the file; owned */
+    char *name; /* name of its anchor in the file; owned */
     size_t length;
     const Layout *layout;
     int rank; /* the lowest is read */

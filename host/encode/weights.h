@@ -14,11 +14,11 @@ typedef struct ParameterChunk ParameterChunk;
 
 typedef struct {
     TensorFile file;  /* mapped; matrices are read where they lie */
-    const char *path; /* of the file; where a folder was given, of the file found there */
-    char *own_path;   /* that path, if it is owned */
+    const char *path; /* path of the file; of the one found where a folder was given */
+    char *own_path;   /* `path` again, if it is owned */
     char **name;      /* (file.count) as networks ask for them; NULL: passed over. Owned */
-    char *front; /* what stood in front of them in the file; NULL until weights_unwrap. Owned */
-    bool *used;  /* (file.count) */
+    char *front;      /* text in front of the names in the file; NULL until weights_unwrap; owned */
+    bool *used;       /* (file.count) */
     const Ops *ops;
     Queue *queue;
     ParameterChunk *chunks; /* vectors, on the device */

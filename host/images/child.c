@@ -67,8 +67,8 @@ _Noreturn static void become(const char *const *argv, const char *const *environ
 
 typedef struct {
     pid_t pid;
-    int out, err; /* what it writes, read here; -1: closed */
-    double end;   /* of its time */
+    int out, err; /* our ends of its output and error; -1: closed */
+    double end;   /* clock at which its time is over */
     int64_t capacity, said;
     bool seen; /* said holds its first whole line */
     bool flooded, no_memory;

@@ -28,7 +28,7 @@ typedef enum {
 typedef struct {
     ChildEnd end;
     int code;
-    uint8_t *output; /* what it wrote to standard output; owned */
+    uint8_t *output; /* bytes that it wrote to standard output; owned */
     int64_t bytes;
     char said[200]; /* the first line on standard error, only printable characters */
 } ChildResult;

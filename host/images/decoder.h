@@ -13,8 +13,8 @@ typedef enum { DECODER_NONE, DECODER_MAGICK, DECODER_FFMPEG } DecoderProgram;
 
 typedef struct {
     DecoderProgram program;
-    char *path;         /* of the program; owned */
-    char **environment; /* of its children, NULL at the end; owned */
+    char *path;         /* path of the program; owned */
+    char **environment; /* environment of its children, NULL at the end; owned */
     bool orient;        /* pictures are turned as EXIF says */
     double seconds;     /* for one picture; 30 */
 } Decoder;

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/files/lock.h"
 #include "io/arrays/npy.h"
+#include "io/files/lock.h"
 
-enum { HEADER = 128 };               /* of every (N,d) float32 .npy; until then it holds words */
+enum {
+    HEADER = 128
+}; /* bytes of the header of every (N,d) float32 .npy; until commit it holds words */
 enum { NOWHERE = -1, IN_PART = -2 }; /* instead of a bank's number */
 
 static Status out_of_memory(Error *err) {
@@ -166,7 +168,7 @@ Status feature_file_open(FeatureFile *out, const FeaturePlan *plan, Error *err) 
                     ? OK
                     : out_of_memory(err);
     if (st == OK) st = look_at_part(f, err);
-    if (st == OK && plan->resume && f->part_bank < 0) { /* of a call killed at its very end */
+    if (st == OK && plan->resume && f->part_bank < 0) { /* a call was killed at its very end */
         remove(f->names_part);
         remove(f->record_part);
     }

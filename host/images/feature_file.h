@@ -18,31 +18,31 @@
 /* Describes the file that is to be written. The caller owns all of it until feature_file_close. */
 typedef struct {
     const char *stem; /* <root>/representations/<phi>/<name>_<split>[.<I>of<N>] */
-    const char
-        *shard_lock; /* lock files of shards begin so and end with ".<I>of<N>.lock"; NULL: this
-                               is a shard itself, and none is looked for */
-    int64_t d;       /* numbers per row */
+    /* Lock files of shards begin so and end with ".<I>of<N>.lock". NULL: this is a shard itself, and no
+     * other is looked for. */
+    const char *shard_lock;
+    int64_t d; /* numbers per row */
     const Made *made;
     const char *record; /* JSON object with the member made_with, without line feed at its end */
     bool resume;
-    bool
-        join; /* without resume, too, finished shards made with the same are taken where the file itself is
-                  not there */
+    /* Without resume, too, finished shards that were made with the same are taken where the file itself
+     * is not there. */
+    bool join;
     const SourceList *list;
     int64_t first, end; /* sources of the list */
 } FeaturePlan;
 
 typedef struct {
     FeaturePlan plan;
-    char *path, *names_path, *record_path; /* final */
+    char *path, *names_path, *record_path; /* final names */
     char *part, *names_part, *record_part;
     FILE *rows, *names;
     int64_t count; /* rows in the part */
     EarlierRows earlier;
-    int part_bank, final_bank,
-        joined;      /* banks of the part and of the finished file, or -1; shards */
-    RowPlace *place; /* (end - first) where the row of each source lies */
-    int64_t missing; /* sources that had no row when the file was opened */
+    int part_bank, final_bank; /* banks of the part and of the finished file, or -1 */
+    int joined;                /* shards that were put together */
+    RowPlace *place;           /* (end - first) where the row of each source lies */
+    int64_t missing;           /* sources that had no row when the file was opened */
 } FeatureFile;
 
 /* Looks at what earlier calls left; no row is written yet. ERR_ARG: an unfinished part is there and

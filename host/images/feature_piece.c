@@ -14,7 +14,7 @@
 typedef struct {
     const SourceList *list;
     const char *name;
-    int64_t first, end; /* of the shard */
+    int64_t first, end; /* sources of the shard */
     FeatureFile file;
     AtomicFile dump;
     char *dump_path, *skipped_path;
@@ -37,7 +37,8 @@ static Status add_text(char **text, const char *line, Error *err) {
     return longer ? OK : out_of_memory(err);
 }
 
-static Status add_file(FeatureCall *c, const char *path, int64_t rows, int64_t columns, Error *err) {
+static Status add_file(FeatureCall *c, const char *path, int64_t rows, int64_t columns,
+                       Error *err) {
     char *line = format_text("%s  (%lld, %lld)", path, (long long)rows, (long long)columns);
     const Status st = line ? add_text(&c->result->files, line, err) : out_of_memory(err);
     free(line);
@@ -58,7 +59,8 @@ char *feature_lock_path(const FeatureCall *c, const char *phi, const char *endin
                        ending);
 }
 
-void feature_piece_range(const FeatureCall *c, const SourceList *list, int64_t *first, int64_t *end) {
+void feature_piece_range(const FeatureCall *c, const SourceList *list, int64_t *first,
+                         int64_t *end) {
     *first = list->count * (c->shard.number - 1) / c->shard.pieces;
     *end = list->count * c->shard.number / c->shard.pieces;
 }
@@ -251,7 +253,7 @@ static Status piece_finish(FeatureCall *c, Piece *p, Error *err) {
     if (p->file.joined)
         notice(c->hooks, "features: %s: put together from %d shards, which nobody needs any more",
                p->file.path, p->file.joined);
-    remove(p->skipped_path); /* of an earlier call */
+    remove(p->skipped_path); /* an earlier call left it */
     return p->skipped ? file_write_text(p->skipped_path, p->skipped, err) : OK;
 }
 

@@ -163,7 +163,8 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
     while (first > 0 && o->weights[first - 1] != '/') first--;
     *own = strndup(o->weights + first, end - first);
     if (!*own) return out_of_memory(err);
-    char *index = strstr(*own, ".index.json"); /* of shards: named as one file would be */
+    char *index =
+        strstr(*own, ".index.json"); /* an index of shards is named as one file would be */
     if (index && !index[strlen(".index.json")]) *index = '\0';
     char *dot = strrchr(*own, '.');
     if (dot && dot > *own) *dot = '\0';

@@ -2,13 +2,13 @@
 #ifndef TURTLE_HOST_IMAGES_IMAGE_INPUTS_H
 #define TURTLE_HOST_IMAGES_IMAGE_INPUTS_H
 
-#include "io/datasets/sources.h"
 #include "host/turtle.h"
+#include "io/datasets/sources.h"
 
 typedef struct {
     SourceSplits splits;
-    char *name;       /* of the outputs; owned */
-    const char *from; /* what the user gave: folder, list or data set; not owned */
+    char *name;       /* name of the outputs; owned */
+    const char *from; /* the folder, list or data set that the user gave; not owned */
 } ImageInputs;
 
 /* Opens what `wanted` names, which must be exactly one thing. `options` NULL: none is set. On failure

@@ -6,7 +6,7 @@
 #include "host/turtle.h"
 
 typedef struct {
-    const char *kind; /* as ImageFacts.unread names it */
+    const char *kind; /* name of the kind, from ImageFacts.unread */
     int64_t count;
     char first[256]; /* the path of its first picture */
 } UnreadKind;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/datasets/datasets.h"
 #include "host/inputs/phi_hint.h"
 #include "host/tell/notify.h"
+#include "io/datasets/datasets.h"
 
 /* --- features --------------------------------------------------------------------------------- */
 
@@ -337,7 +337,7 @@ Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *commo
             st = given_split_open(&out->train, &w->features, w->labels, &out->labels,
                                   &common->hooks, err);
     }
-    if (st == OK && out->train.N && out->val.N) { /* the same encoders for both */
+    if (st == OK && out->train.N && out->val.N) { /* both have the same encoders */
         int64_t d[MAX_SPACES];
         for (int k = 0; k < out->K; k++) d[k] = out->train.space[k].features.d;
         st = split_check_dimensions(&out->val, out->K, d, "the training split", err);

@@ -2,11 +2,11 @@
 #ifndef TURTLE_HOST_INPUTS_INPUTS_H
 #define TURTLE_HOST_INPUTS_INPUTS_H
 
-#include "io/arrays/npy.h"
-#include "kernels/train.h"
 #include "host/inputs/label_file.h"
 #include "host/inputs/space.h"
 #include "host/turtle.h"
+#include "io/arrays/npy.h"
+#include "kernels/train.h"
 
 /* The samples of a training or a validation split. */
 typedef struct {
@@ -16,8 +16,8 @@ typedef struct {
     int64_t *y_true; /* (N) number of each sample's label in Inputs.labels, or LABEL_UNKNOWN; NULL
                           where no label is known; owned */
     int64_t unlabelled; /* samples of a file of labels whose label is not known */
-    char *labels_path;  /* that file, or NULL; owned */
-    LabelFacts labels;  /* what its labels are */
+    char *labels_path;  /* the file of labels, or NULL; owned */
+    LabelFacts labels;  /* facts of the file of labels */
 } Split;
 
 typedef struct {
@@ -27,8 +27,7 @@ typedef struct {
     char *phis;    /* names of the spaces, joined by '_'; owned */
     int exponent;  /* features were divided by 2^exponent, the same one in all spaces and splits */
     Split train, val;
-    LabelTable
-        labels; /* the distinct labels of both splits; their number has nothing to do with C */
+    LabelTable labels; /* distinct labels of both splits; C does not depend on their number */
 } Inputs;
 
 enum {

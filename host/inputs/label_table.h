@@ -13,7 +13,7 @@
 
 typedef struct {
     int64_t count; /* distinct labels */
-    char *text;    /* of all of them, each with a zero byte; owned */
+    char *text;    /* texts of all labels, each with a zero byte; owned */
     int64_t used, room;
     int64_t *at;   /* where the text of a label begins; owned */
     int64_t *slot; /* (slots) number of the label that hashes there, or -1; owned */

@@ -5,11 +5,11 @@
 
 typedef struct {
     const char *phi;   /* "clipvitL14" */
-    const char *model; /* as encoder_describe says it */
+    const char *model; /* name of the network, as encoder_describe writes it */
     const char *file;  /* below <root>/checkpoints/ */
     const char *url;
     int parameters; /* millions */
-    int bytes_each; /* of most parameters in the file */
+    int bytes_each; /* bytes of most parameters in the file */
 } PublishedModel;
 
 /* Writes the SHA-256 digest that the source states to `hex`, and returns it; for CLIP's files it is a

@@ -5,7 +5,7 @@
 
 /* --- the generator ---------------------------------------------------------------------------- */
 
-enum { N = MT19937_WORDS, M = 397 }; /* as the paper calls them */
+enum { N = MT19937_WORDS, M = 397 }; /* the paper's names */
 
 void mt19937_seed(Mt19937 *rng, uint64_t seed) {
     uint32_t word = (uint32_t)seed;

@@ -25,6 +25,18 @@ static void drop_axes_of_one(ArrayFile *a) {
         if (a->axes > 2 && a->shape[i] == 1) drop_axis(a, i);
 }
 
+/* Returns what to do with so many axes to make a matrix of them; NULL: they are a matrix. */
+static const char *shape_advice(int axes) {
+    if (axes == 2) return NULL;
+    if (axes < 2)
+        return "one row a sample; x.reshape(-1, 1) if one number is all that is known of each";
+    if (axes == 3)
+        return "one vector a sample; of tokens take the mean, x.mean(1), or the class token, "
+               "x[:, 0]";
+    return "of images make features first (turtle features), or flatten them: x.reshape(len(x), "
+           "-1)";
+}
+
 static Status check_shape(Space *s, const TurtleHooks *hooks, Error *err) {
     ArrayFile *a = &s->file;
     char found[128], taken[128];
@@ -32,26 +44,12 @@ static Status check_shape(Space *s, const TurtleHooks *hooks, Error *err) {
     const int axes = a->axes;
     drop_axes_of_one(a);
     array_shape_text(taken, sizeof taken, a);
-    if (a->count == 0)
+    const bool empty = a->count == 0;
+    const char *advice = empty ? "" : shape_advice(a->axes);
+    if (advice)
         return fail(err, ERR_FORMAT,
-                    "features: %s: expected a non-empty (samples, dimension) matrix, got %s",
-                    s->path, found);
-    if (a->axes < 2)
-        return fail(
-            err, ERR_FORMAT,
-            "features: %s: expected a (samples, dimension) matrix, got %s: one row a sample; "
-            "x.reshape(-1, 1) if one number is all that is known of each",
-            s->path, found);
-    if (a->axes == 3)
-        return fail(err, ERR_FORMAT,
-                    "features: %s: expected a (samples, dimension) matrix, got %s: one vector a "
-                    "sample; of tokens take the mean, x.mean(1), or the class token, x[:, 0]",
-                    s->path, found);
-    if (a->axes > 2)
-        return fail(err, ERR_FORMAT,
-                    "features: %s: expected a (samples, dimension) matrix, got %s: of images make "
-                    "features first (turtle features), or flatten them: x.reshape(len(x), -1)",
-                    s->path, found);
+                    "features: %s: expected a %s(samples, dimension) matrix, got %s%s%s", s->path,
+                    empty ? "non-empty " : "", found, empty ? "" : ": ", advice);
     if (axes > 2) notice(hooks, "features: %s: %s is taken as %s", s->path, found, taken);
     if (a->reordered)
         notice(hooks, "features: %s: is in Fortran order: reordered in memory", s->path);
@@ -100,7 +98,7 @@ static Status check_values(Space *s, int64_t *inexact, Error *err) {
     const ArrayFile *a = &s->file;
     const int64_t N = a->shape[0], d = a->shape[1];
     const bool narrow = dtype_is_float(a->type) && a->type != DTYPE_F64;
-    void *room = malloc((size_t)d * sizeof(double)); /* of one row, as float or double */
+    void *room = malloc((size_t)d * sizeof(double)); /* one row, as float or double */
     const float *floats = room;
     const double *row = room;
     Status st = room ? OK : no_memory(s, err);

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/score/logreg.h"
-#include "host/tell/notify.h"
-#include "host/tell/clock.h"
 #include "host/inputs/rng.h"
+#include "host/score/logreg.h"
+#include "host/tell/clock.h"
+#include "host/tell/notify.h"
 
 int crossval_iterations(const char *dataset) {
     static const char *const large[] = {"imagenet", "pcam", "kinetics700"};
@@ -28,7 +28,7 @@ typedef struct {
     const TurtleHooks *hooks;
     TurtleProgress progress;
     double started;
-    int64_t iterations;   /* of all fits of a space */
+    int64_t iterations;   /* iterations of all fits of a space */
     double gradient_norm; /* the largest at an end of one */
 } Told;
 

@@ -205,7 +205,7 @@ static Status line_search(State *s, double step, bool *found) {
         before = p;
         step = longer >= 2.0 * step && longer <= 10.0 * step ? longer : 2.0 * step;
     }
-    *found = true; /* it falls without end: as far as this */
+    *found = true; /* f falls without end: this is as far as we go */
     return OK;
 }
 

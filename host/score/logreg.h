@@ -18,9 +18,9 @@
 #ifndef TURTLE_HOST_SCORE_LOGREG_H
 #define TURTLE_HOST_SCORE_LOGREG_H
 
-#include "kernels/ops.h"
 #include "host/score/lbfgs.h"
 #include "host/turtle.h"
+#include "kernels/ops.h"
 
 #define LOGREG_DECREASE 1e-8
 
@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
     double objective, gradient_norm; /* F and |grad F|_inf, of sums */
     int iterations, evaluations;
-    int64_t classes; /* that occur */
+    int64_t classes; /* classes that occur */
     LbfgsReason reason;
 } LogregResult;
 

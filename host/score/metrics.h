@@ -19,8 +19,8 @@ typedef struct {
  * All agree with scikit-learn and SciPy (linear_sum_assignment on the rectangular table) on the
  * samples whose class is known. */
 typedef struct {
-    int64_t samples;    /* whose class is known */
-    int64_t unlabelled; /* whose class is not; they count nowhere else */
+    int64_t samples;    /* samples whose class is known */
+    int64_t unlabelled; /* samples whose class is not known; they count nowhere else */
     int64_t clusters;   /* 1 + the largest cluster id of a sample whose class is known */
     int64_t classes;    /* 1 + the largest class id */
     MetricsCell *cell;  /* (cells) the table, by cluster, then by class; owned */

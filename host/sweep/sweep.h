@@ -16,7 +16,7 @@ typedef struct {
     TurtleSweepResult *result;
     Shard shard;
     Inputs in;
-    Made features; /* those of the runs, where earlier ones are kept */
+    Made features; /* features of the runs, where earlier ones are kept */
     Ops ops;
     Features train[MAX_SPACES], val[MAX_SPACES]; /* on the device */
     bool *done;                                  /* (runs) finished before */
@@ -25,7 +25,7 @@ typedef struct {
     char piece[48]; /* ".2of8" in the names of its files, or "" */
     Lock alone;     /* no other call works on this piece */
 
-    pthread_mutex_t lock; /* of all below, and of the hooks */
+    pthread_mutex_t lock; /* guards all below, and the hooks */
     int64_t next;         /* run that the next free thread takes */
     TurtleProgress progress;
     double started;

@@ -7,8 +7,8 @@
 #ifndef TURTLE_HOST_TELL_MADE_H
 #define TURTLE_HOST_TELL_MADE_H
 
-#include "io/status.h"
 #include "host/tell/json.h"
+#include "io/status.h"
 
 enum { MADE_MOST = 64, MADE_NAME = 40, MADE_VALUE = 160, MADE_TEXT = 360 };
 
@@ -30,7 +30,7 @@ void made_json(Json *j, const Made *m);
 /* Content of a JSON file of made_with. */
 typedef struct {
     bool there;    /* the file exists */
-    bool finished; /* its member of that name; true without one */
+    bool finished; /* the member `finished`; true without one */
     bool known;    /* it has a member made_with */
     Made made;
 } MadeFile;

@@ -9,12 +9,12 @@
 /* Buffers for one shape, reused from call to call. */
 typedef struct {
     const Ops *ops;
-    Queue *queue; /* of predictor_run */
+    Queue *queue; /* queue of predictor_run */
     int K;
     int64_t C, d[MAX_SPACES];
     int64_t chunk; /* rows at a time: bounds the memory, does not change a bit */
     Buffer own;    /* memory of `rows`: 0, 1, ... chunk - 1 */
-    Buffer memory; /* of what follows; no data: borrowed */
+    Buffer memory; /* memory of what follows; no data: it is borrowed */
     int64_t *rows;
     float *linear[MAX_SPACES], *Z, *P, *Y, *confidence, *margin; /* Z: of one space at a time */
     int32_t *index;

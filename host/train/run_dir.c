@@ -80,7 +80,7 @@ void run_options_json(Json *j, const char *lines) {
         const size_t n = strcspn(at, "\n"), name = strcspn(at, " ");
         char key[64], value[256];
         snprintf(key, sizeof key, "%.*s", (int)name, at);
-        if (strcmp(key, "dimension") == 0) /* of each space in turn */
+        if (strcmp(key, "dimension") == 0) /* each space has one, in turn */
             snprintf(key, sizeof key, "dimension_%d", ++dimension);
         snprintf(value, sizeof value, "%.*s", (int)(n - name - 1), at + name + 1);
         json_option(j, key, value);

@@ -14,13 +14,11 @@ typedef struct {
     const Features *on_device; /* (K) features already on the device, owned by the caller; NULL:
                                 * train_open uploads them */
     int64_t C, B, M;           /* B <= N */
-    DType operands; /* of matrix products: DTYPE_F32, or batches of DTYPE_F16 or DTYPE_BF16
-                                * (kernels/matrix.h) */
-    int exponent
-        [MAX_SPACES]; /* power of two that scales float16 batches on a GPU: Batch.exponent */
-    bool tf32;        /* products of float32 in tf32, on GPUs alone */
-    InnerTier tier;   /* implementation of the inner loop (kernels/train.h) */
-    int beside;       /* trainings like this one at a time on the device; 0: one */
+    DType operands;            /* type of batches in products: DTYPE_F32, DTYPE_F16 or DTYPE_BF16 */
+    int exponent[MAX_SPACES];  /* power of two that scales float16 on a GPU: Batch.exponent */
+    bool tf32;                 /* products of float32 in tf32, on GPUs alone */
+    InnerTier tier;            /* implementation of the inner loop (kernels/train.h) */
+    int beside;                /* trainings like this one at a time on the device; 0: one */
     double gamma, inner_lr, outer_lr;
     const float *prior; /* (C) expected share of each class, sums to 1; NULL: equal shares */
     bool warm_start;
@@ -43,7 +41,7 @@ typedef struct {
     int64_t N, d[MAX_SPACES];
     Features features[MAX_SPACES]; /* readable on the device */
 
-    /* what the next iteration depends on: saved and restored (train_state.h) */
+    /* state that the next iteration depends on: saved and restored (train_state.h) */
     float *task[MAX_SPACES]; /* v (C,d), bias (C), g (C): theta_k */
     float *task_m1[MAX_SPACES], *task_m2[MAX_SPACES];
     float *head[MAX_SPACES]; /* weight (C,d), bias (C): W_k */
@@ -54,11 +52,10 @@ typedef struct {
     float *entropy;     /* (K) entropy of the batch-mean label, per space */
 
     /* within an iteration */
-    int64_t *rows;       /* (B) rows of the batch */
-    Batch Z[MAX_SPACES]; /* (B,d_k) features of the batch */
-    bool at_once;        /* the device has one operation for labels, heads and task step */
-    bool
-        ahead; /* features come over a bus: the next batch is gathered beside this one's training */
+    int64_t *rows;            /* (B) rows of the batch */
+    Batch Z[MAX_SPACES];      /* (B,d_k) features of the batch */
+    bool at_once;             /* the device has one operation for labels, heads and task step */
+    bool ahead;               /* features come over a bus: the next batch is gathered meanwhile */
     Batch next_Z[MAX_SPACES]; /* (B,d_k) the next batch, if `ahead`; then `rows` are its rows */
     int64_t *drawn;           /* (1) batches drawn; `iteration` itself unless `ahead` */
     bool begun;               /* the first batch has been gathered ahead */
@@ -91,7 +88,7 @@ void train_close(Train *r); /* NULL and twice are fine */
 Status train_iteration(Train *r, Error *err);
 
 typedef struct {
-    double loss, entropy; /* of the last iteration, summed over spaces */
+    double loss, entropy; /* values of the last iteration, summed over spaces */
 } TrainLosses;
 /* Waits for what is enqueued and reads the losses. */
 Status train_losses(Train *r, TrainLosses *out, Error *err);

@@ -26,7 +26,7 @@ typedef struct {
 enum { EVALUATIONS = 8 }; /* on their way at once; more would wait for the oldest */
 
 typedef struct {
-    /* of the caller */
+    /* set by the caller */
     Train *train;
     Predictor *predictor;
     const Split *split;       /* the samples that are scored, */
@@ -40,15 +40,15 @@ typedef struct {
     int32_t *clusters;         /* their memory; owned */
     int64_t enqueued, checked; /* the host's: how many */
 
-    pthread_mutex_t lock; /* of all below */
+    pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     pthread_t thread;
     bool threaded, ends;
     int64_t to_match, matched;
-    Predictions predictions; /* of the one being matched */
-    Status status;           /* of the thread's first failure */
+    Predictions predictions; /* clusters of the evaluation that is being matched */
+    Status status;           /* status of the thread's first failure */
     Error error;
-    TurtleProgress latest; /* of the last matched one: loss to cluster_acc */
+    TurtleProgress latest; /* loss to cluster_acc of the last matched evaluation */
 } Watch;
 
 /* Opens a watch whose fields of the caller are set, all others zero. On failure *w can still be
