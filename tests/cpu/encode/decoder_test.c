@@ -8,7 +8,7 @@
 #include "host/images/decoder.h"
 #include "tests/support/check.h"
 
-/* A folder with a program `name` of these shell lines, first in PATH. */
+/* Makes a folder with a program `name` of these shell lines, first in PATH. Returns it. */
 static char *fake(const char *name, const char *lines) {
     char *folder = temporary_folder(), *path = format_text("%s/%s", folder, name);
     char *text = format_text("#!/bin/sh\n%s\n", lines), *with;
@@ -20,7 +20,7 @@ static char *fake(const char *name, const char *lines) {
     return folder;
 }
 
-/* A WebP, as far as its first bytes tell, below `folder`; fresh memory. */
+/* Writes a WebP, as far as its first bytes tell, below `folder`. Returns its path in fresh memory. */
 static char *webp(const char *folder) {
     char *path = format_text("%s/-x y.webp", folder);
     write_bytes(path, "RIFF\x10\0\0\0WEBPVP8 ....", 20);
@@ -182,7 +182,7 @@ Test(decoder, the_child_gets_nothing_that_it_was_not_given) {
     close(leak);
 }
 
-/* A program that leaves another behind: the group is killed, and the call does not wait for it. */
+/* A program leaves another behind: the group is killed, and the call does not wait for it. */
 Test(decoder, grandchildren_end_with_the_call) {
     char *folder = temporary_folder();
     char *lines = format_text("sleep 47 & echo $! >'%s/pid'; echo done", folder);

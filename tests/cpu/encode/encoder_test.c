@@ -28,7 +28,7 @@ static void bench_close(Bench *b) {
     remove_folder(b->folder);
 }
 
-/* (B,3,side,side) as recorded -> (B,side,side,3). */
+/* Returns (B,side,side,3) of (B,3,side,side) as recorded. */
 static float *channels_last(const float *from, int64_t B, int64_t side) {
     float *to = malloc((size_t)(B * side * side * 3) * sizeof *to);
     for (int64_t b = 0; b < B; b++)
@@ -40,7 +40,7 @@ static float *channels_last(const float *from, int64_t B, int64_t side) {
 
 static const EncoderOptions plain = {.batch = 4};
 
-/* Features of recorded images; fresh memory. */
+/* Returns the features of recorded images in fresh memory. */
 static float *features_of(const Ops *ops, const char *path, const EncoderOptions *options,
                           const float *nchw, int64_t B, int64_t *d) {
     Encoder *e;
@@ -206,7 +206,7 @@ Test(encoder, clip_text_features_and_class_vectors_are_the_recorded_ones, .timeo
     on_every_set(clip_texts);
 }
 
-/* logits_per_image: exp(logit_scale) times the cosines of images and texts. */
+/* logits_per_image are exp(logit_scale) times the cosines of images and texts. */
 Test(encoder, clip_logits_are_the_recorded_ones, .timeout = 60) {
     enum { ROWS = 20, D = 48, CONTEXT = 77 };
     Bench b = bench_open("portable", 2);

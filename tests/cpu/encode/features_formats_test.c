@@ -47,7 +47,7 @@ static Data make_data(void) {
     return data;
 }
 
-/* k-means on the features; its stdout is JSON. */
+/* Runs k-means on the features; its stdout is JSON. */
 static void run_kmeans(Ran *ran, const Data *data, const char *name, const char *more) {
     run_turtle(ran,
                "kmeans --root_dir %s --features '%s/%s' --labels %s/y.npy --classes 3 --n_init 2 "
@@ -70,7 +70,7 @@ static void write_fortran(const Data *data) {
     free(path);
 }
 
-/* numpy.savez: x as feat.npy, and where asked for y. */
+/* Writes as numpy.savez does: x as feat.npy, and where asked for y. */
 static void write_npz(const Data *data, const char *name, bool both) {
     char *path = path_in(data, name);
     ZipWriter zip = {.stream = fopen(path, "wb")};
@@ -320,7 +320,7 @@ Test(features_formats, any_scale_clusters_or_says_why_not, .timeout = 60) {
 
 /* --- what is written -------------------------------------------------------------------------- */
 
-/* Column `column` of a CSV of predictions; the first is 0. */
+/* Reads column `column` of a CSV of predictions; the first is 0. */
 static void read_column(double *out, const char *path, int column) {
     char line[256];
     FILE *f = fopen(path, "r");

@@ -9,7 +9,7 @@
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE * 3 }; /* of the demo's encoder */
 
-/* The n pictures that the encoder saw, of a --dump. */
+/* Returns the n pictures that the encoder saw, of a --dump. */
 static const uint8_t *dumped(const char *path, int64_t n) {
     Npy npy = {0};
     Error err;
@@ -67,7 +67,7 @@ Test(features_pictures, photographs_are_turned_only_when_asked, .timeout = 60) {
     remove_folder(root);
 }
 
-/* Two WebPs, one under another name, a 12-bit JPEG and a good PNG. */
+/* Lists two WebPs, one under another name, a 12-bit JPEG and a good PNG. */
 static char *mixed_list(const char *root) {
     char *list = format_text("%s/l.txt", root), here[1024];
     cr_assert(getcwd(here, sizeof here));
@@ -106,7 +106,8 @@ Test(features_pictures, what_is_not_read_is_told_once_per_kind, .timeout = 60) {
     remove_folder(root);
 }
 
-/* A program of ours under ImageMagick's name: it makes one red pixel of a WebP and fails on the rest. */
+/* A program of ours stands under ImageMagick's name: it makes one red pixel of a WebP and fails on
+ * the rest. */
 Test(features_pictures, another_program_decodes_what_is_not_read, .timeout = 60) {
     static const char lines[] = "#!/bin/sh\ncase $1 in webp:*) printf 'P6 1 1 255 \\377\\0\\0';; "
                                 "*) echo no such depth >&2; exit 1;; esac\n";

@@ -60,8 +60,9 @@ Test(features, demo_encoders_give_their_recorded_features, .timeout = 120) {
     ops_close(&ops);
 }
 
-/* From pictures to classes, as `make demo`; the accuracies of the published implementation on these
- * encoders' features, seed 42, T 1000 (data/README.md), within one point. */
+/* The way from pictures to classes is that of `make demo`. The accuracies are those of the
+ * published implementation on these encoders' features, seed 42, T 1000 (data/README.md), within
+ * one point. */
 Test(features, demo_finds_the_digits, .timeout = 600) {
     static const struct {
         const char *phis;
@@ -92,7 +93,7 @@ Test(features, demo_finds_the_digits, .timeout = 600) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-/* Features of the demo's transformer for the golden images, of `folder`/<name>. */
+/* Makes features of the golden images with the demo's transformer, into `folder`/<name>. */
 static void run_features(Ran *ran, const char *root, const char *more) {
     run_turtle(ran, "features --root_dir %s --images " IMAGES " --weights " VIT " %s", root, more);
 }

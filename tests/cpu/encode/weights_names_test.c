@@ -38,7 +38,7 @@ typedef struct {
     char *said; /* fresh memory */
 } Outcome;
 
-/* The lines without those of encoder_facts, "encoder: ...", which are another test's. */
+/* Returns the lines without those of encoder_facts, "encoder: ...", which are another test's. */
 static char *said_of_weights(const char *lines) {
     char *kept = format_text("%s", "");
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1) {
@@ -50,7 +50,7 @@ static char *said_of_weights(const char *lines) {
     return kept;
 }
 
-/* Features of one picture of pseudo-random pixels, by the encoder of that file. */
+/* Computes features of one picture of pseudo-random pixels, by the encoder of that file. */
 static Status encode(const Bench *b, const char *path, Outcome *out, Error *err) {
     Encoder *e;
     uint8_t pixels[PIXELS];
@@ -83,7 +83,8 @@ static char *write_set(const Bench *b, const char *name, TensorSet *set) {
     return path;
 }
 
-/* The file holds the plain file's network, and of each of `says` there is a line; "" none at all. */
+/* The file must hold the plain file's network, and there must be a line for each of `says`; ""
+ * means no line at all. */
 static void expect_same(const Bench *b, TensorSet *set, const char *name, const char *plain,
                         const char *const *says) {
     char *path = write_set(b, name, set);
@@ -101,7 +102,7 @@ static void expect_same(const Bench *b, TensorSet *set, const char *name, const 
     set_free(set);
 }
 
-/* The file is refused with all of the words. */
+/* The file must be refused with all of the words. */
 static void expect_refused(const Bench *b, TensorSet *set, const char *name,
                            const char *const *words) {
     char *path = write_set(b, name, set);

@@ -297,8 +297,8 @@ Test(cli, a_collapse_is_warned_of, .timeout = 60) {
     remove_folder(f.folder);
 }
 
-/* The published places and names: a checkpoint, a run directory, one line of results; image lists
- * name the predictions. */
+/* Everything goes to the published places under the published names: a checkpoint, a run directory,
+ * one line of results. Image lists name the predictions. */
 Test(cli, a_data_set_goes_to_the_published_places, .timeout = 60) {
     char *root = temporary_folder();
     Fixture f = {.folder = format_text("%s/representations/p1", root)};
@@ -487,7 +487,7 @@ Test(cli, info_tells_how_a_gpu_would_run_an_iteration) {
 
 /* --- numbers and words ------------------------------------------------------------------------ */
 
-/* What Python 3 prints for these doubles. */
+/* Python 3 prints these doubles so. */
 Test(json, numbers_are_written_as_python_writes_them) {
     static const struct {
         double x;

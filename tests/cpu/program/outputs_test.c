@@ -314,7 +314,8 @@ Test(outputs, a_finished_run_is_replaced_by_the_same_call_alone, .timeout = 300)
     remove_folder(folder);
 }
 
-/* Other values in the same file, a damaged record, and the checkpoint of another program. */
+/* A run is not replaced by one of other values in the same file, where its record is damaged, or
+ * where the checkpoint is another program's. */
 Test(outputs, a_run_of_other_inputs_is_not_replaced, .timeout = 120) {
     enum { N = 64, D = 3 };
     char *folder = temporary_folder(), said[4096], *x = format_text("%s/x.npy", folder);
@@ -404,7 +405,8 @@ Test(outputs, a_run_of_other_features_is_not_continued, .timeout = 120) {
     "features --images $D/p --weights " VIT \
     " --root_dir $D/r --device cpu --batch_size 2 --quiet --skip_bad"
 
-/* A folder that grows, shrinks and is stopped; shards of it; each time what one call would make. */
+/* A folder grows, shrinks and is stopped, and shards of it are made; each time the result is what
+ * one call would make. */
 Test(outputs, features_take_the_rows_that_are_there, .timeout = 300) {
     char *folder = temporary_folder(), said[4096];
     static const struct {
@@ -536,7 +538,8 @@ Test(outputs, features_of_other_options_or_weights_are_not_continued, .timeout =
     remove_folder(folder);
 }
 
-/* Killed at any time: no half file under a final name, and --resume ends with one call's bits. */
+/* A call may be killed at any time: no half file has a final name, and --resume ends with one
+ * call's bits. */
 Test(outputs, killed_calls_leave_whole_files, .timeout = 300) {
     char *folder = temporary_folder(), said[4096];
     cr_assert(shell(said, sizeof said, folder, "$T " FEATURES " --root_dir $D/once >/dev/null") ==

@@ -49,7 +49,7 @@ Test(progress, a_line_keeps_what_is_wanted_most) {
 
 /* --- terminals -------------------------------------------------------------------------------- */
 
-/* All that the program writes to a terminal of so many columns. */
+/* Returns all that the program writes to a terminal of so many columns. */
 static char *on_terminal(const char *const *arguments, int columns) {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
@@ -79,7 +79,7 @@ static char *on_terminal(const char *const *arguments, int columns) {
     return text;
 }
 
-/* Characters of a line that take a column, and whether it has a bar. */
+/* Returns the characters of a line that take a column, and whether it has a bar. */
 static int width_of(const char *at, const char *end, bool *bar) {
     int width = 0;
     for (; at < end; at++) {

@@ -12,7 +12,7 @@
 static const char *const isas[] = {"portable", "avx2"};
 #define FOR_EACH_ISA(i) for (size_t i = 0; i < 2 && !setenv("TURTLE_ISA", isas[i], 1); i++)
 
-/* min(rows, cols) pairs within the matrix, no column twice. */
+/* Returns whether there are min(rows, cols) pairs within the matrix, no column twice. */
 static bool is_matching(const int64_t *col_of_row, int64_t rows, int64_t cols) {
     bool *used = calloc((size_t)cols, sizeof *used);
     int64_t pairs = 0;
@@ -53,9 +53,9 @@ static double real_cost(int64_t kind, int64_t u) {
     }
 }
 
-/* Integer optima must be equal. Real ones: both programs add n costs in their own order, each sum
- * within n u of the sum of |costs|, u = 2^-53; that both found the same assignment, or one as good
- * to the last bit, is what the test asks. */
+/* Integer optima must be equal. With real ones both programs add n costs in their own order, each
+ * sum within n u of the sum of |costs|, u = 2^-53. The test asks that both found the same
+ * assignment, or one as good to the last bit. */
 Test(hungarian, recorded_optima) {
     enum { CASES = 24, SEED = 0, ROWS, COLS, KIND, MAXIMIZE, CRC, FIELDS };
     const int64_t *cases = golden("hungarian/cases.npy", DTYPE_I64, CASES * FIELDS);
@@ -102,7 +102,7 @@ Test(hungarian, recorded_optima) {
 
 /* --- all permutations ------------------------------------------------------------------------- */
 
-/* The best total over the rows from `row` on, some of which may stay free if rows > cols. */
+/* Returns the best total over the rows from `row` on, some of which may stay free if rows > cols. */
 static int64_t best_total(const int64_t *cost, int rows, int cols, int row, unsigned used,
                           int pairs) {
     if (pairs == 0) return 0;

@@ -16,7 +16,7 @@ enum { TRAIN = 8000, VAL = 2000 };
 static const char *const spaces[] = {"patches", "gabor"};
 static const char *const sets[] = {"patches", "gabor", "both"}; /* of features, as recorded */
 
-/* The demo's features of a recorded set. */
+/* Opens the demo's features of a recorded set. */
 static int demo_features(Features *f, int set, const char *split) {
     int K = 0;
     for (int k = 0; k < 2; k++) {
@@ -68,8 +68,9 @@ static double accuracy(Kmeans *m, int set, const char *split, int64_t *clusters)
 
 enum { SET, SEED, INERTIA, ITERATIONS, TRAIN_ACC, VAL_ACC, NMI, ARI, COLUMNS };
 
-/* Other random numbers than scikit-learn's, so: no recorded run is more than 0.5 % better, and the
- * accuracies are within a point of the recorded run that came nearest in inertia. */
+/* Our random numbers are others than scikit-learn's. So no recorded run may be more than 0.5 %
+ * better, and the accuracies must be within a point of the recorded run that came nearest in
+ * inertia. */
 Test(kmeans, as_good_as_recorded_runs, .timeout = 120) {
     const double *runs = golden("baselines/kmeans_runs.npy", DTYPE_F64, 9 * COLUMNS);
     Ops ops;
@@ -146,7 +147,7 @@ Test(kmeans, recorded_centres_give_recorded_clusters, .timeout = 120) {
         }
 }
 
-/* All that a run leaves, as bits. */
+/* Everything that a run leaves, as bits. */
 typedef struct {
     int32_t label[TRAIN];
     float centers[10 * 192];
@@ -177,7 +178,7 @@ static void trace_run(Trace *t, const char *isa, int threads, bool all_distances
     ops_close(&ops);
 }
 
-/* The same bits with 1, 2 and 7 threads, and whether bounds pass over samples or not. */
+/* The bits are the same with 1, 2 and 7 threads, and whether bounds pass over samples or not. */
 Test(kmeans, threads_and_bounds_change_no_bit, .timeout = 240) {
     const char *isa[CPU_MAX_SETS + 1];
     static Trace expected, found;
@@ -195,9 +196,10 @@ Test(kmeans, threads_and_bounds_change_no_bit, .timeout = 240) {
     }
 }
 
-/* Inertia of every iteration's labels and new centres: never more than the one before. A label that
- * rounding chose wrongly could cost 2E of its sample (kernels/cpu/cluster/nearest.c), E about 4e-5 |z|^2 at
- * worst and sqrt(d) times less in fact; near a border only: 1e-7 of the whole is allowed. */
+/* The inertia of every iteration's labels and new centres is never more than the one before. A
+ * label that rounding chose wrongly could cost 2E of its sample (kernels/cpu/cluster/nearest.c), E
+ * about 4e-5 |z|^2 at worst and sqrt(d) times less in fact, and only near a border: 1e-7 of the
+ * whole is allowed. */
 Test(kmeans, inertia_never_grows, .timeout = 300) {
     Ops ops;
     open_cpu(&ops, 2);
@@ -270,8 +272,8 @@ Test(kmeans, ends_in_a_fixed_point, .timeout = 60) {
     ops_close(&ops);
 }
 
-/* Four samples on a line, centres at 0, 1 and far away: the third loses all, and takes the sample
- * farthest from its centre. */
+/* Four samples lie on a line, centres at 0, 1 and far away: the third loses all, and takes the
+ * sample farthest from its centre. */
 Test(kmeans, empty_cluster_takes_the_farthest) {
     static const float x[] = {-1.0f, 0.0f, 1.0f, 2.0f, 30.0f, 40.0f}, at[] = {0.0f, 35.0f, 900.0f};
     const Features f = {x, 6, 1, DTYPE_F32, false};
@@ -294,7 +296,8 @@ Test(kmeans, empty_cluster_takes_the_farthest) {
     ops_close(&ops);
 }
 
-/* Fewer distinct samples than clusters: each is a cluster, the others stay empty, nothing loops. */
+/* There are fewer distinct samples than clusters: each is a cluster, the others stay empty, nothing
+ * loops. */
 Test(kmeans, fewer_distinct_samples_than_clusters, .timeout = 30) {
     enum { N = 60, D = 5 };
     float x[N * D];
@@ -347,7 +350,7 @@ Test(kmeans, stops_when_asked) {
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-/* Features (rows,4): kind 0 varied, 1 constant, 2 with a NaN, 3 too large to square. */
+/* Writes features (rows,4): kind 0 is varied, 1 constant, 2 has a NaN, 3 is too large to square. */
 static char *features_file(const char *folder, int64_t rows, int kind) {
     char *path = format_text("%s/kind%d_%d.npy", folder, kind, (int)rows);
     float *x = malloc((size_t)(rows * 4) * sizeof *x);
@@ -409,7 +412,8 @@ Test(kmeans, constant_features_are_one_cluster, .timeout = 30) {
     remove_folder(folder);
 }
 
-/* The published line and place, JSON, predictions; the same twice; other flags. */
+/* The call leaves the published line in its place, JSON and predictions; twice the same; and obeys
+ * other flags. */
 Test(kmeans, command_leaves_what_it_promises, .timeout = 120) {
     static const char *const files = "--features " DEMO "/representations/patches/mnist_train.npy "
                                      "--labels " DEMO "/labels/mnist_train.npy --val_features " DEMO

@@ -10,7 +10,7 @@ static int group_of(int64_t i) {
     return (int)(i * 7 % GROUPS);
 }
 
-/* x.npy (N,D), and v.npy, which holds `val` samples of the same groups. */
+/* Makes a folder of x.npy (N,D) and v.npy, which holds `val` samples of the same groups. */
 static char *sample_folder(int64_t val) {
     char *folder = temporary_folder();
     float x[N * D];
@@ -27,7 +27,7 @@ static char *sample_folder(int64_t val) {
     return folder;
 }
 
-/* Labels as the text of a file: names[group] of each sample. */
+/* Writes labels as the text of a file: names[group] of each sample. */
 static void write_labels(const char *folder, const char *file, const char *const *names,
                          int64_t count) {
     char *path = format_text("%s/%s", folder, file);

@@ -76,7 +76,7 @@ static uint32_t draw(uint32_t *state) {
     return *state >> 8;
 }
 
-/* The sparse solver against the dense one, which has its own recorded goldens. */
+/* The sparse solver is held against the dense one, which has its own recorded goldens. */
 Test(labels, sparse_matching_is_as_good_as_the_dense_one, .timeout = 60) {
     uint32_t state = 7;
     for (int round = 0; round < 300; round++) {
@@ -159,7 +159,7 @@ Test(labels, one_labelling_however_it_was_saved) {
     }
 }
 
-/* The labels of a text, as "name name ?"; the error if it is refused. */
+/* Returns the labels of a text, as "name name ?"; the error if it is refused. */
 static const char *read_text_labels(char *text, size_t bytes, const char *name, const char *content,
                                     size_t n, int64_t N) {
     char *folder = temporary_folder(), *path = format_text("%s/%s", folder, name);
@@ -261,7 +261,7 @@ Test(labels, arrays_of_another_shape_are_refused) {
     free(path);
 }
 
-/* Every beginning of a file of texts, and headers that lie about sizes. */
+/* Every beginning of a file of texts is refused, as are headers that lie about sizes. */
 Test(labels, damaged_arrays_of_texts_are_refused) {
     static const char *const headers[] = {
         "{'descr': '<U99999999999999999999', 'fortran_order': False, 'shape': (3,), }",
@@ -352,7 +352,7 @@ Test(labels, a_hundred_thousand_distinct_labels, .timeout = 60) {
 
 /* --- where labels index names ----------------------------------------------------------------- */
 
-/* Labels of a text under the names cat, dog and sea lion: their indices, or the refusal. */
+/* Returns the indices of a text's labels under the names cat, dog and sea lion, or the refusal. */
 static const char *apply_names(char *text, size_t bytes, const char *labels, int64_t N) {
     char *folder = temporary_folder(), *y = format_text("%s/y.txt", folder),
          *n = format_text("%s/names.txt", folder);

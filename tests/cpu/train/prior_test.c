@@ -110,7 +110,7 @@ Test(prior, bad_ones_are_refused) {
 
 /* --- training --------------------------------------------------------------------------------- */
 
-/* The first n0 / (c + 1) samples of every class c of the demo's recorded features. */
+/* Tests use the first n0 / (c + 1) samples of every class c of the demo's recorded features. */
 enum { K = 2, CLASSES = 10, MOST = 4000 };
 
 static int64_t imbalanced_rows(int64_t *rows, int64_t *y, int64_t n0) {

@@ -39,8 +39,9 @@ Test(probe, writes_json_and_the_published_line, .timeout = 120) {
     remove_folder(root);
 }
 
-/* One value, C = 1, on the samples that scikit-learn's train_test_split holds back: its accuracy
- * there, recorded. Then several: the best of them is taken and fitted again on all. */
+/* With one value, C = 1, the accuracy on the samples that scikit-learn's train_test_split holds
+ * back is the recorded one. With several, the best of them is taken and fitted again on all
+ * samples. */
 Test(probe, a_fit_that_has_not_converged_is_said, .timeout = 60) {
     Ran ran;
     run_turtle(&ran, "probe " PATCHES "--max_iter 2 --quiet");
@@ -130,7 +131,7 @@ Test(probe, bad_use_gets_one_line, .timeout = 60) {
     remove_folder(root);
 }
 
-/* One class, and NaN, from files. */
+/* Files may hold one class alone, or a NaN. */
 Test(probe, one_class_and_nan_from_files, .timeout = 60) {
     enum { N = 30, D = 3 };
     char *folder = temporary_folder();
@@ -180,7 +181,8 @@ Test(probe, train_tells_the_generalization_score, .timeout = 300) {
     remove_folder(folder);
 }
 
-/* Stopped while the folds are fitted: the trained state is kept, and --resume only fits them. */
+/* A call is stopped while the folds are fitted: the trained state is kept, and --resume only fits
+ * them. */
 Test(probe, a_stop_in_cross_validation_keeps_the_training, .timeout = 300) {
     char *folder = temporary_folder();
     static const char *const train =

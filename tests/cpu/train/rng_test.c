@@ -27,7 +27,7 @@ Test(rng, mt19937_matches_recorded_outputs) {
     }
 }
 
-/* The 10000th output of seed 5489: the C++ standard states it for std::mt19937 ([rand.predef]). */
+/* The C++ standard states the 10000th output of seed 5489 for std::mt19937 ([rand.predef]). */
 Test(rng, mt19937_matches_the_cxx_standard) {
     Mt19937 rng;
     mt19937_seed(&rng, 5489);
@@ -64,14 +64,14 @@ Test(rng, uniform_matches_torch) {
     }
 }
 
-/* One rounding of x * span + low, where `rng` is about to give x. */
+/* Returns x * span + low, rounded once, where `rng` is about to give x. */
 static float uniform_by_fma(Mt19937 *rng, double low, double high) {
     const float x = (float)(mt19937_next(rng) & 0xffffffu) * 0x1p-24f;
     return fmaf(x, (float)high - (float)low, (float)low);
 }
 
-/* The multiplication that stands for the FMA when low = -high, against libm's fmaf; and bounds for
- * which it may not stand in: nearly symmetric, zero, reversed, overflowing, subnormal. */
+/* The multiplication that stands for the FMA when low = -high is held against libm's fmaf, with
+ * bounds for which it may not stand in: nearly symmetric, zero, reversed, overflowing, subnormal. */
 Test(rng, uniform_rounds_as_one_fma) {
     static const double bounds[][2] = {{-0.07216878364870322, 0.07216878364870322},
                                        {-0.5773502691896258, 0.5773502691896258},

@@ -10,7 +10,7 @@
 enum { RUNS = 13, COLUMNS = 11 };
 enum { SPACES, ITERATIONS, WARM, SEED, VAL_ACC, TRAIN_ACC, NMI, ARI, LOSS, ENTROPY, FOUND };
 
-/* The checkpoint's name and the line evaluate.py printed, of run i. */
+/* Reads the checkpoint's name and the line that evaluate.py printed, of run i. */
 static void recorded_line(int i, char *checkpoint, char *line, size_t bytes) {
     char text[1024];
     FILE *f = fopen("tests/goldens/turtle/evaluate_lines.txt", "r");
@@ -37,7 +37,7 @@ static void set_demo_inputs(TurtleInputs *in, int K, const char **train, const c
                          .val_labels = DEMO "/labels/mnist_val.npy"};
 }
 
-/* How far the soft labels of two checkpoints differ on the validation split. */
+/* Measures how far the soft labels of two checkpoints differ on the validation split. */
 static void compare_labels(const char *a, const char *b, int K, double *largest, int *predictions) {
     Error err;
     Ops ops;
@@ -73,7 +73,7 @@ static void compare_labels(const char *a, const char *b, int K, double *largest,
     for (int k = 0; k < K; k++) npy_close(&file[k]);
 }
 
-/* Recorded run i again, into `folder`. */
+/* Trains recorded run i again, into `folder`. */
 static void train_again(const double *run, const char *precision, const char *folder,
                         TurtleResult *r) {
     const char *train[2], *val[2];
@@ -91,10 +91,10 @@ static void train_again(const double *run, const char *precision, const char *fo
     ASSERT_OK(turtle_train(&o, r, &err), err);
 }
 
-/* Limits. Accuracy: 0.01, the promise. Soft labels: the published program itself, run again with
- * another BLAS, moved them by 2.2e-6 with one space, T = 600, and by 1.0e-3 with two, T = 1000
- * (its recorded sensitivity, three runs of seed 42). Growth with T is exponential at worst, other
- * seeds were not tried: ten times that. */
+/* Accuracy may differ by 0.01, the promise. The published program itself, run again with another
+ * BLAS, moved its soft labels by 2.2e-6 with one space, T = 600, and by 1.0e-3 with two, T = 1000
+ * (its recorded sensitivity, three runs of seed 42). Growth with T is exponential at worst and
+ * other seeds were not tried: soft labels may differ by ten times that. */
 static void repeat_run(int i) {
     const double *run =
         (const double *)golden("turtle/full_runs.npy", DTYPE_F64, RUNS * COLUMNS) + i * COLUMNS;
@@ -121,8 +121,8 @@ static void repeat_run(int i) {
     remove_folder(folder);
 }
 
-/* 16 bits change the run, not what it finds: the accuracies recorded for float32 within the 0.01
- * that float32 is held to. */
+/* 16 bits change the run, not what it finds: the accuracies recorded for float32 hold within the
+ * 0.01 that float32 is held to. */
 static void repeat_in_16_bits(int i) {
     static const char *const precisions[] = {"fp16", "bf16"};
     const double *run =
@@ -238,7 +238,7 @@ static bool same_in(const char *a, const char *b, const char *name) {
     return same;
 }
 
-/* The log without its times. */
+/* Returns the log without its times. */
 static char *log_without_seconds(const char *folder) {
     char *command = format_text("sed 's/, \"seconds\".*//' %s/log.jsonl", folder);
     char *text = calloc(1, 8192);
@@ -324,7 +324,7 @@ Test(run, a_signal_saves_the_state, .timeout = 60) {
 
 /* --- evaluations while it trains ------------------------------------------------------------- */
 
-/* One number of a line of the log. */
+/* Returns one number of a line of the log. */
 static double number_of(const char *line, const char *name) {
     char key[64];
     snprintf(key, sizeof key, "\"%s\": ", name);
@@ -425,8 +425,8 @@ Test(run, threads_do_not_change_a_bit, .timeout = 120) {
     for (int i = 0; i < 3; i++) remove_folder(folder[i]);
 }
 
-/* Beside the features' own pages: at most 3 batches per space and 64 MiB. A file of N x d float16
- * features stands for a large data set: copying it would show. */
+/* Beside the features' own pages a run takes at most 3 batches per space and 64 MiB. A file of N x
+ * d float16 features stands for a large data set: copying it would show. */
 Test(run, memory_is_bounded_by_the_batch, .timeout = 120) {
 #if defined(__SANITIZE_ADDRESS__)
     cr_skip_test("the address sanitizer's own memory would be measured");

@@ -132,7 +132,7 @@ Test(sweep, judgement_is_what_the_formulas_say) {
     turtle_sweep_result_free(&r);
 }
 
-/* One space, one seed, no score: a rank would mean nothing. */
+/* With one space, one seed and no score a rank would mean nothing. */
 Test(sweep, runs_of_which_nothing_is_known_are_not_ranked, .timeout = 60) {
     TurtleSweepResult r = {.runs = 2};
     int64_t none[4] = {0, 0, 1, 1}, *cluster[] = {none, none};
@@ -163,7 +163,7 @@ Test(sweep, runs_of_which_nothing_is_known_are_not_ranked, .timeout = 60) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-/* 60 samples around four points, in two spaces of 6 and 9 dimensions. */
+/* There are 60 samples around four points, in two spaces of 6 and 9 dimensions. */
 enum { N = 60 };
 
 static void save_space(const char *folder, const char *name, int64_t d, int stream) {
@@ -201,7 +201,7 @@ static void run_sweep(Ran *ran, const char *folder, const char *out, const char 
 
 #define LISTS "--classes 3..5 --seeds 1 2 --starts cold warm "
 
-/* A CSV without its last column, which is the seconds that a run took; fresh memory. */
+/* Returns a CSV without its last column, which is the seconds that a run took, in fresh memory. */
 static char *without_seconds(const char *folder, const char *out) {
     char *path = format_text("%s/%s/runs.csv", folder, out), *text = malloc(1 << 16);
     read_text(text, 1 << 16, path);
@@ -304,7 +304,7 @@ Test(sweep, what_is_finished_is_not_repeated, .timeout = 120) {
     remove_folder(folder);
 }
 
-/* Stopped by a signal in the middle, and killed; each resumed until it is done. */
+/* Sweeps are stopped by a signal in the middle, or killed; each is resumed until it is done. */
 Test(sweep, interrupted_ones_end_as_others, .timeout = 300) {
     static const char *const signals[] = {"INT", "KILL"};
     Ran ran;
