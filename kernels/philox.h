@@ -8,11 +8,7 @@
 
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define HOST_DEVICE __host__ __device__
-#else
-#define HOST_DEVICE
-#endif
+#include "io/sizes.h"
 
 typedef struct {
     uint32_t word[4];

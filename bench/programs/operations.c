@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/inputs/rng.h"
-#include "kernels/ops.h"
 #include "bench/programs/bench.h"
 #include "bench/programs/gpu.h"
+#include "host/inputs/rng.h"
+#include "io/sizes.h"
+#include "kernels/ops.h"
 
 enum { SPACES = 2, STEPS = 10, SAMPLES = 50000, PERMUTED = 1000000, ARRAYS = 13 };
 
@@ -108,10 +109,6 @@ static void prepare(Bench *b) {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 static void lay_out(Bench *b) {
     const int64_t B = b->B, C = b->C, d = b->d, task = task_size(C, d);
     const Array arrays[ARRAYS] = {{B * b->Z.row, b->Z.type},
@@ -124,7 +121,7 @@ static void lay_out(Bench *b) {
                                   {task, DTYPE_F32},
                                   {task, DTYPE_F32},
                                   {task, DTYPE_F32},
-                                  {SPACES * C + SPACES + larger(B, STEPS), DTYPE_F32},
+                                  {SPACES * C + SPACES + most(B, STEPS), DTYPE_F32},
                                   {B, DTYPE_I32},
                                   {B, DTYPE_I64}};
     memcpy(b->arrays, arrays, sizeof arrays);
@@ -140,17 +137,17 @@ static Status allocate(Bench *b, const Features *host, Error *err) {
                                      (void **)&b->grad,   (void **)&b->m1,     (void **)&b->m2,
                                      (void **)&b->W,      (void **)&b->small,  (void **)&b->index,
                                      (void **)&b->rows};
-    const int64_t scratch = larger(b->ops.train.scratch_bytes(b->Z.type, SPACES, b->B, b->C, b->d),
-                                   b->ops.matrix.matmul_scratch_bytes(MATMUL_NT, b->B, b->C, b->d));
+    const int64_t scratch = most(b->ops.train.scratch_bytes(b->Z.type, SPACES, b->B, b->C, b->d),
+                                 b->ops.matrix.matmul_scratch_bytes(MATMUL_NT, b->B, b->C, b->d));
     int64_t bytes = scratch + 512;
     lay_out(b);
-    for (int i = 0; i < ARRAYS; i++) bytes += (array_bytes(&b->arrays[i]) + 255) / 256 * 256;
+    for (int i = 0; i < ARRAYS; i++) bytes += round_up(array_bytes(&b->arrays[i]), 256);
     Status st = b->ops.mem.alloc(b->ops.device, &b->memory, bytes, err);
     if (st != OK) return st;
     char *at = b->memory.data;
     for (int i = 0; i < ARRAYS; i++) {
         b->data[i] = *pointers[i] = at;
-        at += (array_bytes(&b->arrays[i]) + 255) / 256 * 256;
+        at += round_up(array_bytes(&b->arrays[i]), 256);
     }
     b->iteration = (int64_t *)at;
     b->scratch = at + 256;

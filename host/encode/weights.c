@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/sizes.h"
+
 enum { MAX_NAME = 256, MAX_NOTICE = 1000, CHUNK_FLOATS = 1 << 20 };
 
 /* Vectors lie one after the other in a few large buffers. */
@@ -212,7 +214,7 @@ float *weights_read(Weights *w, int64_t rows, int64_t n, const char *format, ...
 
 const float *weights_place(Weights *w, const float *values, int64_t n) {
     enum { ALIGN_FLOATS = 16 };
-    const int64_t room = (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    const int64_t room = round_up(n, ALIGN_FLOATS);
     ParameterChunk *chunk = w->chunks;
     if (w->status != OK) return NULL;
     if (!chunk || chunk->floats - chunk->used < room) {

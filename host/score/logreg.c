@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/sizes.h"
+
 #define NEVER (-1e30f) /* the bias of a class that does not occur */
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
 static int64_t aligned(int64_t bytes) {
-    return (bytes + 63) / 64 * 64;
+    return round_up(bytes, 64);
 }
 
 static int64_t batch_bytes(const Batch *Z, int64_t rows) {
@@ -120,10 +122,6 @@ typedef struct {
     void *scratch;
 } Fit;
 
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 static int64_t lay_out(Fit *f, char *base) {
     const Ops *ops = f->r->ops;
     const bool fused = ops->train.head_grad;
@@ -133,10 +131,10 @@ static int64_t lay_out(Fit *f, char *base) {
     for (int i = 0; i < 2; i++) {
         const int64_t rows = fused ? f->part[i].n : CHUNK;
         if (rows > 0)
-            scratch = larger(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, rows, f->P, d));
+            scratch = most(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, rows, f->P, d));
     }
     if (!fused)
-        scratch = larger(scratch, ops->matrix.matmul_scratch_bytes(MATMUL_NT, CHUNK, f->P, d));
+        scratch = most(scratch, ops->matrix.matmul_scratch_bytes(MATMUL_NT, CHUNK, f->P, d));
 #define TAKE(field, bytes) \
     (f->field = (void *)(base ? base + used : NULL), used += aligned((int64_t)(bytes)))
     TAKE(loss, sizeof(double));

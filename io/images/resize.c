@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/sizes.h"
+
 enum { PRECISION = 32 - 8 - 2 }; /* bits behind the point: a byte takes 8 of 32, overshoot 2 */
 
 /* --- which input pixels, with which weights --------------------------------------------------- */
@@ -192,7 +194,7 @@ static int axis_taps(const Axis *a) {
 
 static void *take(uint8_t **at, int64_t bytes) {
     void *p = *at;
-    *at += (bytes + 63) / 64 * 64;
+    *at += round_up(bytes, 64);
     return p;
 }
 
@@ -245,13 +247,13 @@ Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int cr
 }
 
 Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err) {
-    const int w = in->width, h = in->height, least = w < h ? w : h, resize = rule->resize,
+    const int w = in->width, h = in->height, side = w < h ? w : h, resize = rule->resize,
               crop = rule->crop;
     if (w < 1 || h < 1 || resize < 1 || crop < 1)
         return fail(err, ERR_ARG, "resize: %d x %d to %d, crop %d: expected positive sizes", w, h,
                     resize, crop);
-    const int64_t wide = least == w || rule->squash ? resize : (int64_t)resize * w / h,
-                  high = least == h || rule->squash ? resize : (int64_t)resize * h / w;
+    const int64_t wide = side == w || rule->squash ? resize : (int64_t)resize * w / h,
+                  high = side == h || rule->squash ? resize : (int64_t)resize * h / w;
     if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
         return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
     const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);

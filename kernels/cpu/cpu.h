@@ -10,8 +10,9 @@
 #ifndef TURTLE_KERNELS_CPU_H
 #define TURTLE_KERNELS_CPU_H
 
-#include "kernels/ops.h"
+#include "io/sizes.h"
 #include "kernels/cpu/threads.h"
+#include "kernels/ops.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -103,17 +104,12 @@ static inline int64_t group_first(int64_t group, int64_t groups, int64_t rows) {
 
 /* Runs of ELEMENT_RUN elements, the last one shorter, that n elements are. */
 static inline int64_t element_runs(int64_t n) {
-    return (n + ELEMENT_RUN - 1) / ELEMENT_RUN;
+    return ceil_div(n, ELEMENT_RUN);
 }
 
 /* Groups that a thread takes at a time where all of them have `elements` numbers: see LOOP_RUN. */
 static inline int64_t groups_run(int64_t elements) {
-    return elements > LOOP_RUN ? (ROW_GROUPS * (int64_t)LOOP_RUN + elements - 1) / elements
-                               : ROW_GROUPS;
-}
-
-static inline int64_t round_up(int64_t n, int64_t to) {
-    return (n + to - 1) / to * to;
+    return elements > LOOP_RUN ? ceil_div(ROW_GROUPS * (int64_t)LOOP_RUN, elements) : ROW_GROUPS;
 }
 
 #endif

@@ -12,10 +12,10 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d)
                                   cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */
-    int64_t most = 0;
+    int64_t bytes = 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
-        if (candidates[i] > most) most = candidates[i];
-    return most;
+        bytes = most(bytes, candidates[i]);
+    return bytes;
 }
 
 static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d, int64_t C,
@@ -23,10 +23,10 @@ static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d,
     const int64_t candidates[] = {cpu_nearest_scratch(device, C, d), cpu_update_sums_scratch(N, C),
                                   cpu_weighted_scratch(N, R), cpu_seed_scratch(N, d, R * L),
                                   ROW_GROUPS * (int64_t)sizeof(double)}; /* own_distances */
-    int64_t most = 0;
+    int64_t bytes = 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
-        if (candidates[i] > most) most = candidates[i];
-    return most;
+        bytes = most(bytes, candidates[i]);
+    return bytes;
 }
 
 void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster) {

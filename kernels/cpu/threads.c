@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "io/sizes.h"
+
 #if defined(__x86_64__) || defined(__i386__)
 #define PAUSE() __builtin_ia32_pause()
 #elif defined(__aarch64__)
@@ -74,7 +76,7 @@ static void run_parts(Loop *l, int thread) {
             const int64_t first =
                 atomic_fetch_add_explicit(&part->next, l->run, memory_order_relaxed);
             if (first >= part->end) break;
-            const int64_t end = first + l->run < part->end ? first + l->run : part->end;
+            const int64_t end = least(first + l->run, part->end);
             l->body(l->loop, first, end, thread);
         }
     }
@@ -181,7 +183,7 @@ void threads_loop(Threads *pool, int64_t passes, int64_t run, LoopBody *body, co
     Loop *l = runs > 1 && pool->count > 1 ? take_place(pool) : NULL;
     if (!l) { /* run by run, as in a pool: where a body treats a run's end otherwise, bits are the same */
         for (int64_t first = 0; first < passes; first += run)
-            body(loop, first, passes - first < run ? passes : first + run, 0);
+            body(loop, first, least(passes, first + run), 0);
         return;
     }
     if (!atomic_load(&pool->started)) start_helpers(pool);
@@ -191,7 +193,7 @@ void threads_loop(Threads *pool, int64_t passes, int64_t run, LoopBody *body, co
     l->parts = runs < pool->count ? (int)runs : pool->count;
     for (int i = 0; i < l->parts; i++) {
         const int64_t end = runs * (i + 1) / l->parts * run;
-        l->part[i].end = end < passes ? end : passes;
+        l->part[i].end = least(end, passes);
         atomic_store_explicit(&l->part[i].next, runs * i / l->parts * run, memory_order_relaxed);
     }
     post(pool, l);
@@ -203,7 +205,7 @@ void threads_loop(Threads *pool, int64_t passes, int64_t run, LoopBody *body, co
 /* --- pools ------------------------------------------------------------------------------------ */
 
 Status threads_open(Threads **out, int count, Error *err) {
-    Threads *pool = *out = aligned_alloc(LINE, (sizeof *pool + LINE - 1) / LINE * LINE);
+    Threads *pool = *out = aligned_alloc(LINE, (size_t)round_up(sizeof *pool, LINE));
     if (!pool) return fail(err, ERR_MEMORY, "threads: out of memory");
     *pool = (Threads){.count = count};
     pthread_mutex_init(&pool->mutex, NULL);

@@ -1,6 +1,7 @@
 /* model.c - a model of the time of one outer iteration on a GPU. */
 #include "kernels/plan/model.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What a kernel of rows has beside its bytes: filling and draining the pipeline of each tile. An
@@ -26,12 +27,6 @@ static double up(double n, double to) {
 }
 static double tiles(double n, double of) {
     return up(n, of) / of;
-}
-static double most(double a, double b) {
-    return a > b ? a : b;
-}
-static double least(double a, double b) {
-    return a < b ? a : b;
 }
 
 /* Classes that the mma tiles compute. */
@@ -64,7 +59,7 @@ static void add(Model *m, const Problem *p, double rate, ModelPhase phase) {
     phase.bound = "";
     for (int i = 0; i < 7; i++) {
         if (parts[i].seconds > largest) largest = parts[i].seconds, phase.bound = parts[i].name;
-        if (i < 4) link = most(link, parts[i].seconds);
+        if (i < 4) link = fmax(link, parts[i].seconds);
         else phase.seconds += parts[i].seconds;
     }
     phase.seconds += link;
@@ -105,8 +100,8 @@ static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
 static double gradient_sums(const Problem *p) {
     const double rows = gradient_rows(p->C), cols = gradient_cols(p->C);
     const double all = tiles(p->C, rows) * tiles(p->S, cols);
-    const double wave = least(2.0 * p->device->sms, MOST_WAVE);
-    const double splits = most(1.0, least(MOST_SPLITS, (double)(int64_t)(wave / all)));
+    const double wave = fmin(2.0 * p->device->sms, MOST_WAVE);
+    const double splits = fmax(1.0, fmin(MOST_SPLITS, (double)(int64_t)(wave / all)));
     return 8.0 * splits * all * rows * cols;
 }
 
@@ -139,7 +134,7 @@ static SlabStep slab_step(const Problem *p) {
         s.stream += count * left * d * p->e;
         if (j->passes > 1)
             s.again += count * left * d * p->e; /* else one visit serves both phases */
-        s.visits = plan->side_by_side ? most(s.visits, pieces) : s.visits + pieces;
+        s.visits = plan->side_by_side ? fmax(s.visits, pieces) : s.visits + pieces;
         s.sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
     }
     return s;
@@ -198,7 +193,7 @@ static ModelPhase wide_gradient(const Problem *p, const char *name, int64_t time
 /* Its partial sums, written and read: of the classes that there are. */
 static double wide_sums(const Problem *p) {
     const double all = tiles(p->C, 128.0) * tiles(p->S, WGMMA_COLS);
-    return 8.0 * most(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
+    return 8.0 * fmax(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
 }
 
 /* Logits of all rows by clusters of CTAs of 128 rows (wide_logits.cuh). Those that split the classes load Z
@@ -311,7 +306,7 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     *out = (Model){0};
     for (int k = 0; k < plan->jobs; k++) {
         p.S += (double)plan->job[k].d;
-        p.B = most(p.B, (double)plan->job[k].B);
+        p.B = fmax(p.B, (double)plan->job[k].B);
         p.C = (double)plan->job[k].C;
     }
     p.rounds = run->type != DTYPE_F32;
@@ -319,7 +314,7 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     p.rate = p.rounds    ? device->mma_flops_16
              : run->tf32 ? device->mma_flops_tf32
                          : device->simt_flops;
-    p.best = p.rounds ? most(p.rate, device->wgmma_flops_16) : p.rate;
+    p.best = p.rounds ? fmax(p.rate, device->wgmma_flops_16) : p.rate;
     const double labels = p.K * p.B * p.C, weights = p.C * p.S, mean = p.B * p.C;
 
     out->flops_floor_s = (4.0 * (double)run->M + 6.0) * p.B * p.C * p.S / p.best;

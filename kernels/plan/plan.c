@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "io/sizes.h"
+
 /* --- devices ---------------------------------------------------------------------------------- */
 
 /* Sources. ds: the maker's data sheet; meas: measured, by others, on that part or a near one (H100 for
@@ -61,20 +63,7 @@ PlanDevice plan_part(const PlanDevice *device, int sms) {
     return p;
 }
 
-/* --- small ------------------------------------------------------------------------------------ */
-
-static int64_t ceil_div(int64_t n, int64_t by) {
-    return (n + by - 1) / by;
-}
-static int64_t round_up(int64_t n, int64_t to) {
-    return ceil_div(n, to) * to;
-}
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
+/* --- names ------------------------------------------------------------------------------------ */
 
 const char *plan_form_name(PlanForm form) {
     static const char *const names[] = {"slab", "tiled", "wgmma"};

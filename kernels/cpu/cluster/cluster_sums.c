@@ -71,7 +71,7 @@ static void update_slices(const void *loop, int64_t begin, int64_t end, int thre
     (void)thread;
     for (int64_t piece = begin; piece < end; piece++) {
         const int64_t c = piece / u->slices, column = piece % u->slices * COLUMNS,
-                      columns = d - column < COLUMNS ? d - column : COLUMNS;
+                      columns = least(d - column, COLUMNS);
         double *sum = u->sums + c * d + column;
         if (u->fresh) memset(sum, 0, (size_t)columns * sizeof *sum);
         add_changes(sum, u->change + u->first[c], u->first[c + 1] - u->first[c], u->s, column,
@@ -90,7 +90,7 @@ Status cpu_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, 
         REQUIRE(q, label[n] >= 0 && label[n] < C && (fresh || (before[n] >= 0 && before[n] < C)),
                 "update_sums");
     int64_t *first = scratch, *change = first + C + 1;
-    const int64_t d = s->Z.d, slices = (d + COLUMNS - 1) / COLUMNS;
+    const int64_t d = s->Z.d, slices = ceil_div(d, COLUMNS);
     count[C] = sort_changes(first, change, before, fresh, label, s->N, C);
     for (int64_t c = 0; c < C; c++) {
         if (fresh) count[c] = 0;

@@ -37,10 +37,6 @@
 
 enum { RUN = 4 * PANEL }; /* samples whose bounds are looked at together */
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* What moved: the two largest movements and whose the largest is. */
 typedef struct {
     float most, other;

@@ -16,8 +16,8 @@
  */
 #include <string.h>
 
-#include "kernels/cpu/gemm/bf16.h"
 #include "kernels/cpu/cluster/nearest.h"
+#include "kernels/cpu/gemm/bf16.h"
 
 #define LENGTH 32700.0f
 /* Squared lengths that are served: factors and errors stay far from what float32 can hold. */
@@ -28,10 +28,6 @@ enum {
     LINE = 16, /* floats, or pairs of integers, of a cache line */
     AHEAD = 2, /* samples: rounding them is as fast as they come from memory */
 };
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 /* x (d) times unit to the nearest integers, zeros behind them up to `depth`. Adding 1.5 x 2^23
  * leaves no fraction, and the integer in the low bits. */

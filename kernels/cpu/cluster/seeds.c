@@ -10,12 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/philox.h"
 #include "kernels/cpu/cluster/cluster.h"
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
+#include "kernels/philox.h"
 
 /* --- drawing ---------------------------------------------------------------------------------- */
 
@@ -130,8 +126,8 @@ static void seed_panel(double *sum, const Step *t, const Samples *s, int64_t n0,
             x[m] = d2 > 0.0f ? d2 : 0.0f;
         }
         for (int64_t r = 0; r < R; r++) {
-            const float most = closest ? closest[(n0 + i) * R + r] : INFINITY;
-            for (int64_t m = r * L; m < (r + 1) * L; m++) sum[m] += x[m] < most ? x[m] : most;
+            const float now = closest ? closest[(n0 + i) * R + r] : INFINITY;
+            for (int64_t m = r * L; m < (r + 1) * L; m++) sum[m] += x[m] < now ? x[m] : now;
         }
     }
 }

@@ -50,7 +50,7 @@ INLINE void pack_keys(float *to, const float *k, int64_t row, int64_t keys, int6
 INLINE void pack_values(float *to, const float *v, int64_t row, int64_t keys, int64_t width) {
     for (int64_t i = 0; i < width; i += TILE_COLS)
         for (int64_t t = 0; t < keys; t++, to += TILE_COLS) {
-            const int64_t n = width - i < TILE_COLS ? width - i : TILE_COLS;
+            const int64_t n = least(width - i, TILE_COLS);
             for (int64_t j = 0; j < n; j++) to[j] = v[t * row + i + j];
             for (int64_t j = n; j < TILE_COLS; j++) to[j] = 0.0f;
         }
@@ -77,15 +77,14 @@ INLINE void query_block(float *out, int64_t out_row, const float *q, int64_t q_r
     float inverse[QUERY_BLOCK];
     for (int64_t j = 0; j < seen; j += TILE_COLS)
         for (int64_t i = 0; i < n; i += TILE_ROWS)
-            gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS, TILE_COLS, width,
-                      (Operand){q + i * q_row, q_row, 1}, strip_of(packed_k + j * width),
-                      scores + i * ld + j, ld, false, nothing_ahead(packed_k));
+            gemm_tile(least(n - i, TILE_ROWS), TILE_COLS, width, (Operand){q + i * q_row, q_row, 1},
+                      strip_of(packed_k + j * width), scores + i * ld + j, ld, false,
+                      nothing_ahead(packed_k));
     for (int64_t i = 0; i < n; i++)
         inverse[i] = softmax_row(scores + i * ld, causal ? first + i + 1 : keys, seen);
     for (int64_t j = 0; j < width; j += TILE_COLS)
         for (int64_t i = 0; i < n; i += TILE_ROWS)
-            gemm_tile(n - i < TILE_ROWS ? n - i : TILE_ROWS,
-                      width - j < TILE_COLS ? width - j : TILE_COLS, seen,
+            gemm_tile(least(n - i, TILE_ROWS), least(width - j, TILE_COLS), seen,
                       (Operand){scores + i * ld, ld, 1}, strip_of(packed_v + j * keys),
                       out + i * out_row + j, out_row, false, nothing_ahead(packed_v));
     for (int64_t i = 0; i < n; i++)
@@ -112,8 +111,7 @@ INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width
         for (int64_t t = 0; t < queries; t += QUERY_BLOCK)
             query_block(a->out.data + b * a->out.image + t * a->out.row + h, a->out.row,
                         a->q.data + b * a->q.image + t * a->q.row + h, a->q.row, packed_k, packed_v,
-                        scores, t, queries - t < QUERY_BLOCK ? queries - t : QUERY_BLOCK, keys,
-                        width, a->causal);
+                        scores, t, least(queries - t, QUERY_BLOCK), keys, width, a->causal);
     }
 }
 

@@ -11,10 +11,6 @@
 #include "kernels/cpu/encode/encode.h"
 #include "kernels/cpu/gemm/product.h"
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static bool is_weight(const Weight *w) {
     return w && w->data && w->out >= 1 && w->in >= 1 && w->taps >= 1 && dtype_is_float(w->type);
 }
@@ -100,5 +96,5 @@ Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const 
 
 int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys) {
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
-    return a > b ? a : b;
+    return most(a, b);
 }

@@ -126,13 +126,13 @@ void bf16_product_amx(float *out, int64_t out_row, bool accumulate, const uint16
     TileConfig config_now = two_by_two(TILE, TILE);
     tile_config(&config_now);
     for (int64_t i = 0; i < rows; i += SIDE) {
-        const int64_t n = rows - i < SIDE ? rows - i : SIDE;
+        const int64_t n = least(rows - i, SIDE);
         if (n < SIDE) {
             config_now = two_by_two(n < TILE ? (int)n : TILE, n > TILE ? (int)n - TILE : 0);
             tile_config(&config_now);
         }
         for (int64_t j = 0; j < cols; j += SIDE) {
-            const int64_t width = cols - j < SIDE ? cols - j : SIDE;
+            const int64_t width = least(cols - j, SIDE);
             const uint16_t *a_at = a + i * a_row, *b_at = b + 2 * j;
             float *to = out + i * out_row + j, edge[SIDE * SIDE];
             if (width == SIDE) {

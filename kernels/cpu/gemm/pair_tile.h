@@ -45,8 +45,7 @@ void PAIR_PRODUCT(ELEMENT *out, int64_t out_row, bool accumulate, const uint16_t
         for (int64_t i = 0; i < rows; i += TILE_ROWS)
             for (int64_t j = 0; j < cols; j += TILE_COLS) {
                 const int64_t pairs = depth / 2 - k < PAIR_RUN ? depth / 2 - k : PAIR_RUN;
-                const int64_t n = rows - i < TILE_ROWS ? rows - i : TILE_ROWS,
-                              vecs = (cols - j + VEC_FLOATS - 1) / VEC_FLOATS;
+                const int64_t n = least(rows - i, TILE_ROWS), vecs = ceil_div(cols - j, VEC_FLOATS);
                 const uint16_t *a_at = a + i * a_row + 2 * k, *b_at = b + 2 * (k * BF16_COLS + j);
                 ELEMENT *to = out + i * out_row + j;
                 const bool add = accumulate || k;

@@ -6,10 +6,6 @@
 #include <immintrin.h>
 #endif
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* A sample of float16, exactly. */
 static void widen(float *to, const uint16_t *from, int64_t n) {
     int64_t i = 0;
@@ -67,7 +63,7 @@ static void pack_strips(const void *loop, int64_t begin, int64_t end, int thread
 }
 
 void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool) {
-    const int64_t strips = (packed_classes(C) + TILE_COLS - 1) / TILE_COLS;
+    const int64_t strips = ceil_div(packed_classes(C), TILE_COLS);
     if (type == DTYPE_BF16) bf16_pack_weight(packed, W, C, d, pool);
     else
         threads_loop(pool, strips, rows_run(TILE_COLS * d), pack_strips,
@@ -78,8 +74,7 @@ void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d,
 static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64_t n, int64_t C,
                        int64_t d) {
     const float *at = Z.at;
-    const int64_t first = packed_classes(C), rest = C - first,
-                  groups = (rest + DOT_COLS - 1) / DOT_COLS;
+    const int64_t first = packed_classes(C), rest = C - first, groups = ceil_div(rest, DOT_COLS);
     for (int64_t g = 0; g < groups; g++)
         for (int64_t i = 0; i < n; i += DOT_ROWS) {
             const int64_t c = first + g * rest / groups, end = first + (g + 1) * rest / groups;
@@ -120,7 +115,7 @@ static Classes tile_classes(int64_t t, int64_t tiles, int64_t C) {
 /* [tiles][n][TILE_ROWS]: a tile's residuals one after the other. What lies beyond its classes is
  * not read. */
 static void pack_residual(float *packed, const float *residual, int64_t ld, int64_t n, int64_t C) {
-    const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t tiles = ceil_div(C, TILE_ROWS);
     for (int64_t t = 0; t < tiles; t++) {
         const Classes c = tile_classes(t, tiles, C);
         const bool inside = c.first + TILE_ROWS <= C;
@@ -138,7 +133,7 @@ enum { PACK_TILES = 3 }; /* columns of Z are packed when more tiles than this re
 static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
                             Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {
     const float *at = Z.at;
-    const int64_t tiles = (C + TILE_ROWS - 1) / TILE_ROWS, strips = (d + TILE_COLS - 1) / TILE_COLS,
+    const int64_t tiles = ceil_div(C, TILE_ROWS), strips = ceil_div(d, TILE_COLS),
                   fetched = Z.bytes / (strips * tiles * n) + 1; /* bytes for every step of a tile */
     _Alignas(64) float strip[PANEL * TILE_COLS];
     pack_residual(packed, residual, ld, n, C);
@@ -180,7 +175,7 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
 }
 
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d) {
-    const int64_t panels = (B + panel_rows(type) - 1) / panel_rows(type),
+    const int64_t panels = ceil_div(B, panel_rows(type)),
                   bytes = linear_size(C, d) * (int64_t)sizeof(float);
     int64_t groups = ROW_GROUPS;
     while (groups > 1 && (groups > panels || groups * bytes > (groups > 16 ? 4 : 16) << 20))

@@ -10,10 +10,6 @@
 
 enum { SQUARE = 16 }; /* words that are transposed at a time: lines of sixteen */
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static uint32_t pair(float first, float second) {
     return bf16_from_f32(first) | (uint32_t)bf16_from_f32(second) << 16;
 }
@@ -50,7 +46,7 @@ static void pack_strips(const void *loop, int64_t first, int64_t end, int thread
 void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, Threads *pool) {
     const Packing p = {(uint32_t *)(void *)packed, W, C, d};
     memset(packed, 0, (size_t)bf16_weight_bytes(C, d));
-    threads_loop(pool, (C + BF16_COLS - 1) / BF16_COLS, rows_run(BF16_COLS * d), pack_strips, &p);
+    threads_loop(pool, ceil_div(C, BF16_COLS), rows_run(BF16_COLS * d), pack_strips, &p);
 }
 
 void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n,

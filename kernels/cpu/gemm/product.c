@@ -26,10 +26,6 @@ enum {
     PACK_RUN = 128, /* weights of one output channel that are converted at a time */
 };
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 int64_t product_scratch(int64_t cols, int64_t depth) {
     return depth * least(round_up(cols, TILE_COLS), COL_BLOCK) * (int64_t)sizeof(float);
 }
@@ -186,7 +182,7 @@ static void run_pieces(const void *loop, int64_t first, int64_t last, int thread
     (void)thread;
     for (int64_t piece = first; piece < last; piece++) {
         const int64_t block = piece / b->strips, strip = piece % b->strips;
-        const int64_t width = round_up((b->cols + b->strips - 1) / b->strips, TILE_COLS),
+        const int64_t width = round_up(ceil_div(b->cols, b->strips), TILE_COLS),
                       i = block * b->tiles / b->blocks * TILE_ROWS,
                       end = least((block + 1) * b->tiles / b->blocks * TILE_ROWS, b->out->rows),
                       j = strip * width, j_end = least(j + width, b->cols);
@@ -200,15 +196,15 @@ void product(Output out, const Left *left, const Weight *w, const Epilogue *e, v
              Threads *pool) {
     /* blocks of rows as even as tiles allow, so that threads finish together; where there are fewer
      * than threads, strips of columns too */
-    const int64_t tiles = (out.rows + TILE_ROWS - 1) / TILE_ROWS;
-    const int64_t most = ROW_BLOCK / TILE_ROWS;
+    const int64_t tiles = ceil_div(out.rows, TILE_ROWS);
+    const int64_t high = ROW_BLOCK / TILE_ROWS; /* tiles of a block, at most */
     const int64_t threads = threads_count(pool);
-    const int64_t blocks = round_up((tiles + most - 1) / most, least(threads, tiles));
-    Block b = {&out, left, w, e, scratch, 0, 0, tiles, blocks, (threads + blocks - 1) / blocks};
+    const int64_t blocks = round_up(ceil_div(tiles, high), least(threads, tiles));
+    Block b = {&out, left, w, e, scratch, 0, 0, tiles, blocks, ceil_div(threads, blocks)};
     const int64_t depth = w->in * w->taps, run = rows_run(depth * TILE_COLS);
     for (; b.j0 < w->out; b.j0 += COL_BLOCK) {
         b.cols = least(w->out - b.j0, COL_BLOCK);
-        threads_loop(pool, (b.cols + TILE_COLS - 1) / TILE_COLS, run, pack_strips, &b);
+        threads_loop(pool, ceil_div(b.cols, TILE_COLS), run, pack_strips, &b);
         threads_loop(pool, b.blocks * b.strips, 1, run_pieces, &b);
     }
 }

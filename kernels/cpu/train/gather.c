@@ -13,7 +13,7 @@ static void narrow_row(uint16_t *to, const Batch *out, const uint8_t *from, cons
     enum { RUN = 256 };
     float run[RUN];
     for (int64_t j = 0; j < f->d; j += RUN) {
-        const int64_t n = f->d - j < RUN ? f->d - j : RUN;
+        const int64_t n = least(f->d - j, RUN);
         if (!dtype_to_f32(run, from + j * dtype_bytes(f->type), f->type, f->swapped, n))
             return; /* never: cpu_gather refused such a type */
         if (out->type == DTYPE_BF16)

@@ -21,8 +21,8 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/operations.h"
 #include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/operations.h"
 
 /* Pieces of the scratch memory. */
 typedef struct {
@@ -99,15 +99,15 @@ static double cross_entropy_sum(const RowLosses *s, int64_t n) {
 /* The gradient and loss of one group of panels. */
 static void run_group(const Device *device, const HeadGrad *in, const Scratch *s, int64_t g) {
     const Batch *Z = &in->Z;
-    const int64_t B = in->B, C = in->C, most = panel_rows(Z->type), panels = (B + most - 1) / most;
-    float *grad = s->grad + g * linear_size(C, Z->d), *logits = s->logits + g * most * s->ld;
+    const int64_t B = in->B, C = in->C, height = panel_rows(Z->type), panels = ceil_div(B, height);
+    float *grad = s->grad + g * linear_size(C, Z->d), *logits = s->logits + g * height * s->ld;
     double loss = 0.0;
     RowLosses losses;
-    memset(logits, 0, (size_t)(most * s->ld) * sizeof *logits);
+    memset(logits, 0, (size_t)(height * s->ld) * sizeof *logits);
     const int64_t begin = group_first(g, s->groups, panels),
                   end = group_first(g + 1, s->groups, panels);
     for (int64_t p = begin; p < end; p++) {
-        const int64_t first = p * most, n = B - first < most ? B - first : most;
+        const int64_t first = p * height, n = least(B - first, height);
         const Panel panel = panel_features(device, Z, first, n, s->features + g * panel_buffer(Z));
         panel_logits(logits, s->ld, panel, s->packed_W, in->head, n, C, Z->d);
         for (int64_t i = 0; i < n; i++)
@@ -142,7 +142,7 @@ static void add_groups(const void *loop, int64_t begin, int64_t end, int thread)
     for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < size;
          first += ELEMENT_RUN) {
         float run[ELEMENT_RUN], *grad = l->grad + first;
-        const int64_t n = size - first < ELEMENT_RUN ? size - first : ELEMENT_RUN;
+        const int64_t n = least(size - first, ELEMENT_RUN);
         const bool add = l->add;
         sum_groups(run, s->grad, s->groups, size, first, n);
         SIMD()

@@ -45,8 +45,8 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/operations.h"
 #include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/operations.h"
 
 /* Pieces of the scratch memory. */
 typedef struct {
@@ -124,19 +124,19 @@ static double cross_entropy_sum(const RowSums *s, int64_t n) {
 static void run_group(const Device *device, const InnerSteps *in, const InnerSpace *space,
                       const Scratch *s, int64_t g) {
     const DType type = space->Z.type;
-    const int64_t B = in->B, C = in->C, d = space->Z.d, most = panel_rows(type),
-                  panels = (B + most - 1) / most;
-    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * most * s->ld;
+    const int64_t B = in->B, C = in->C, d = space->Z.d, height = panel_rows(type),
+                  panels = ceil_div(B, height);
+    float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * height * s->ld;
     float *labels = s->labels + g * s->width, *features = s->features + g * panel_buffer(&space->Z);
     const float scale = 1.0f / (float)B;
     double loss = 0.0;
     RowSums sums;
-    memset(logits, 0, (size_t)(most * s->ld) * sizeof *logits);
+    memset(logits, 0, (size_t)(height * s->ld) * sizeof *logits);
     memset(labels, 0, (size_t)s->width * sizeof *labels);
     const int64_t begin = group_first(g, s->groups, panels),
                   end = group_first(g + 1, s->groups, panels);
     for (int64_t p = begin; p < end; p++) {
-        const int64_t first = p * most, n = B - first < most ? B - first : most;
+        const int64_t first = p * height, n = least(B - first, height);
         const Panel Z = panel_features(device, &space->Z, first, n, features);
         panel_logits(logits, s->ld, Z, s->packed_W, space->head, n, C, d);
         for (int64_t i = 0; i < n; i++) {
@@ -177,7 +177,7 @@ static void reduce_and_step(const void *loop, int64_t begin, int64_t end, int th
     for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
          first += ELEMENT_RUN) {
         float grad[ELEMENT_RUN];
-        const int64_t count = n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN;
+        const int64_t count = least(n - first, ELEMENT_RUN);
         float *head = space->head + first, *m1 = space->m1 + first, *m2 = space->m2 + first;
         sum_groups(grad, s->grad, s->groups, n, first, count);
         SIMD()

@@ -16,8 +16,8 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/operations.h"
 #include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */
@@ -106,13 +106,13 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
 
 static void run_groups(const void *loop, int64_t begin, int64_t end, int thread) {
     const LabelGrad *l = loop;
-    const int64_t B = l->in->B, groups = l->s->groups, panels = (B + PANEL - 1) / PANEL;
+    const int64_t B = l->in->B, groups = l->s->groups, panels = ceil_div(B, PANEL);
     (void)thread;
     for (int64_t g = begin; g < end; g++) {
         for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
         for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
              p++)
-            run_panel(l, g, p * PANEL, B - p * PANEL < PANEL ? B - p * PANEL : PANEL);
+            run_panel(l, g, p * PANEL, least(B - p * PANEL, PANEL));
     }
 }
 

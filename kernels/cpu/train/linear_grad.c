@@ -48,15 +48,15 @@ static void run_groups(const void *loop, int64_t first_group, int64_t end_group,
     const LinearGrad *l = loop;
     const Scratch *s = l->s;
     const Batch *Z = l->Z;
-    const int64_t B = l->B, C = l->C, n = linear_size(C, Z->d), most = panel_rows(Z->type),
-                  panels = (B + most - 1) / most;
+    const int64_t B = l->B, C = l->C, n = linear_size(C, Z->d), height = panel_rows(Z->type),
+                  panels = ceil_div(B, height);
     (void)thread;
     for (int64_t g = first_group; g < end_group; g++) {
         float *own = s->grad + g * n;
         const int64_t begin = group_first(g, s->groups, panels),
                       end = group_first(g + 1, s->groups, panels);
         for (int64_t p = begin; p < end; p++) {
-            const int64_t first = p * most, rows = B - first < most ? B - first : most;
+            const int64_t first = p * height, rows = least(B - first, height);
             panel_gradient(
                 own, p > begin, l->grad_logits + first * C, C,
                 panel_features(l->device, Z, first, rows, s->features + g * panel_buffer(Z)), rows,
@@ -73,7 +73,7 @@ static void add_groups(const void *loop, int64_t begin, int64_t end, int thread)
     for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
          first += ELEMENT_RUN)
         sum_groups(l->grad + first, l->s->grad, l->s->groups, n, first,
-                   n - first < ELEMENT_RUN ? n - first : ELEMENT_RUN);
+                   least(n - first, ELEMENT_RUN));
 }
 
 Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,

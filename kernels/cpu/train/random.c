@@ -5,8 +5,8 @@
  *          per row.
  * Mapping  elements over threads: every number is a function of its index.
  */
-#include "kernels/philox.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/philox.h"
 
 /* A block of weights and a row take as long as so many elements of other loops (LOOP_RUN). */
 enum { WEIGHT_COST = 32, ROW_COST = 128 };
@@ -36,7 +36,7 @@ Status cpu_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t s
     const int64_t n = linear_size(C, d);
     const float bound = (float)(1.0 / sqrt((double)d));
     const Weights w = {head, n, *iteration, bound, seed, stream, k};
-    threads_loop(q->device->pool, (n + 3) / 4, rows_run(WEIGHT_COST), draw_weights, &w);
+    threads_loop(q->device->pool, ceil_div(n, 4), rows_run(WEIGHT_COST), draw_weights, &w);
     return OK;
 }
 

@@ -22,10 +22,9 @@ int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
                              cpu_label_grad_scratch(type, K, C, d),
                              cpu_linear_grad_scratch(type, B, C, d),
                              C * (int64_t)sizeof(float)}; /* task_grad */
-    int64_t most = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i] > most) most = parts[i];
-    return between(C, d) + most;
+    int64_t bytes = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes = most(bytes, parts[i]);
+    return between(C, d) + bytes;
 }
 
 static int64_t largest_d(const TaskSteps *s) {

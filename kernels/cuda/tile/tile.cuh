@@ -12,6 +12,7 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
+#include "io/sizes.h"
 #include "kernels/cuda/tile/ptx.cuh"
 
 #if defined(__CUDACC__)
@@ -35,13 +36,6 @@ template <typename T> __device__ __forceinline__ T *shared_mem(int offset = 0) {
     return reinterpret_cast<T *>(dynamic_shared + offset);
 }
 #endif
-
-__host__ __device__ constexpr int64_t ceil_div(int64_t n, int64_t by) {
-    return (n + by - 1) / by;
-}
-__host__ __device__ constexpr int64_t round_up(int64_t n, int64_t to) {
-    return ceil_div(n, to) * to;
-}
 
 /* The sum or maximum over each group of LANES neighbouring lanes (a power of two), in every lane of
  * the group. Butterfly: the same order in every run, and the same bits in every lane (a + b = b + a).
