@@ -13,6 +13,7 @@
 #include "io/sizes.h"
 #include "kernels/cpu/threads.h"
 #include "kernels/ops.h"
+#include "kernels/pieces.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)

@@ -93,18 +93,15 @@ typedef struct {
     int64_t columns;
 } Step;
 
-static int64_t lay_out(Step *step, char *base, int64_t N, int64_t d, int64_t M) {
-    int64_t used = 0;
-#define TAKE(field, bytes) \
-    (step->field = (void *)(base ? base + used : NULL), used += round_up(bytes, 64))
+static int64_t lay_out(Step *step, void *scratch, int64_t N, int64_t d, int64_t M) {
+    Pieces pieces = {scratch, 0};
     step->columns = round_up(M, VEC_FLOATS);
-    TAKE(at, M * d * (int64_t)sizeof(float));
-    TAKE(packed, packed_bytes(DTYPE_F32, M, d));
-    TAKE(norm2, M * (int64_t)sizeof(float));
-    TAKE(distance2, N * step->columns * (int64_t)sizeof(float));
-    TAKE(sum, ROW_GROUPS * M * (int64_t)sizeof(double));
-#undef TAKE
-    return used + 64;
+    step->at = take_f32(&pieces, M * d);
+    step->packed = take(&pieces, packed_bytes(DTYPE_F32, M, d));
+    step->norm2 = take_f32(&pieces, M);
+    step->distance2 = take_f32(&pieces, N * step->columns);
+    step->sum = take_f64(&pieces, ROW_GROUPS * M);
+    return pieces.bytes + 64; /* the caller's memory may begin within a cache line */
 }
 
 int64_t cpu_seed_scratch(int64_t N, int64_t d, int64_t candidates) {

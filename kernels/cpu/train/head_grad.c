@@ -24,7 +24,7 @@
 #include "kernels/cpu/gemm/vec_math.h"
 #include "kernels/cpu/operations.h"
 
-/* Pieces of the scratch memory. */
+/* The pieces of the scratch memory. */
 typedef struct {
     int64_t groups, ld, width; /* width: classes in whole vectors; ld: floats between rows */
     char *packed_W;            /* as pack_weight lays it */
@@ -34,24 +34,22 @@ typedef struct {
     float *logits;             /* (groups, panel_rows, ld) */
     char *residual;            /* (groups, residual_bytes) */
     double *loss;              /* (groups) */
-    int64_t bytes;
+    int64_t bytes; /* of all pieces */
 } Scratch;
 
-static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
+static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
     Scratch s = {.groups = gradient_groups(Z->type, B, C, Z->d),
                  .ld = batch_row(DTYPE_F32, C),
                  .width = round_up(C, VEC_FLOATS)};
-#define TAKE(field, count)                             \
-    (s.field = (void *)(base ? base + s.bytes : NULL), \
-     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
-    TAKE(packed_W, packed_bytes(Z->type, C, Z->d));
-    TAKE(bias, s.width);
-    TAKE(grad, s.groups * linear_size(C, Z->d));
-    TAKE(features, s.groups * panel_buffer(Z));
-    TAKE(logits, s.groups * panel_rows(Z->type) * s.ld);
-    TAKE(residual, s.groups * residual_bytes(Z->type, C));
-    TAKE(loss, s.groups);
-#undef TAKE
+    Pieces pieces = {scratch, 0};
+    s.packed_W = take(&pieces, packed_bytes(Z->type, C, Z->d));
+    s.bias = take_f32(&pieces, s.width);
+    s.grad = take_f32(&pieces, s.groups * linear_size(C, Z->d));
+    s.features = take_f32(&pieces, s.groups * panel_buffer(Z));
+    s.logits = take_f32(&pieces, s.groups * panel_rows(Z->type) * s.ld);
+    s.residual = take(&pieces, s.groups * residual_bytes(Z->type, C));
+    s.loss = take_f64(&pieces, s.groups);
+    s.bytes = pieces.bytes;
     return s;
 }
 

@@ -26,25 +26,23 @@ typedef struct {
     float *logits;   /* (groups, PANEL, ld) */
     float *grad;     /* (groups, PANEL, ld) */
     double *loss;    /* (groups, K) */
-    int64_t bytes;
+    int64_t bytes; /* of all pieces */
 } Scratch;
 
-static Scratch lay_out(char *base, int K, const InnerSpace *space, int64_t C) {
+static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
     Scratch s = {.ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
     while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
-#define TAKE(field, count)                             \
-    (s.field = (void *)(base ? base + s.bytes : NULL), \
-     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
+    Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
-        TAKE(packed_W[k], packed_bytes(space[k].Z.type, C, space[k].Z.d));
-        if (panel_buffer(&space[k].Z) > s.buffer) s.buffer = panel_buffer(&space[k].Z);
+        s.packed_W[k] = take(&pieces, packed_bytes(space[k].Z.type, C, space[k].Z.d));
+        s.buffer = most(s.buffer, panel_buffer(&space[k].Z));
     }
-    TAKE(features, s.groups * s.buffer);
-    TAKE(logits, s.groups * PANEL * s.ld);
-    TAKE(grad, s.groups * PANEL * s.ld);
-    TAKE(loss, s.groups * K);
-#undef TAKE
+    s.features = take_f32(&pieces, s.groups * s.buffer);
+    s.logits = take_f32(&pieces, s.groups * PANEL * s.ld);
+    s.grad = take_f32(&pieces, s.groups * PANEL * s.ld);
+    s.loss = take_f64(&pieces, s.groups * K);
+    s.bytes = pieces.bytes;
     return s;
 }
 

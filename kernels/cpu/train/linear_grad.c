@@ -10,24 +10,22 @@
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/operations.h"
 
-/* Pieces of the scratch memory. */
+/* The pieces of the scratch memory. */
 typedef struct {
     int64_t groups;
     float *grad;     /* (groups, linear_size) */
     float *features; /* (groups, panel_buffer) */
     char *residual;  /* (groups, residual_bytes) */
-    int64_t bytes;
+    int64_t bytes; /* of all pieces */
 } Scratch;
 
-static Scratch lay_out(char *base, const Batch *Z, int64_t B, int64_t C) {
+static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
     Scratch s = {.groups = gradient_groups(Z->type, B, C, Z->d)};
-#define TAKE(field, count)                             \
-    (s.field = (void *)(base ? base + s.bytes : NULL), \
-     s.bytes = round_up(s.bytes + (int64_t)(count) * (int64_t)sizeof *s.field, 64))
-    TAKE(grad, s.groups * linear_size(C, Z->d));
-    TAKE(features, s.groups * panel_buffer(Z));
-    TAKE(residual, s.groups * residual_bytes(Z->type, C));
-#undef TAKE
+    Pieces pieces = {scratch, 0};
+    s.grad = take_f32(&pieces, s.groups * linear_size(C, Z->d));
+    s.features = take_f32(&pieces, s.groups * panel_buffer(Z));
+    s.residual = take(&pieces, s.groups * residual_bytes(Z->type, C));
+    s.bytes = pieces.bytes;
     return s;
 }
 

@@ -12,9 +12,20 @@
 
 #include "kernels/cpu/operations.h"
 
-/* Bytes in front of the parts' own scratch: the weight or the gradient of one task encoder. */
-static int64_t between(int64_t C, int64_t d) {
-    return round_up(task_size(C, d) * (int64_t)sizeof(float), 64);
+/* The pieces of the scratch memory. */
+typedef struct {
+    float *linear; /* (task_size) the weight, then the gradient of one task encoder */
+    void *work;    /* of one part at a time */
+    int64_t bytes; /* of all pieces */
+} Scratch;
+
+static Scratch lay_out(void *scratch, int64_t C, int64_t d, int64_t work) {
+    Scratch s = {0};
+    Pieces pieces = {scratch, 0};
+    s.linear = take_f32(&pieces, task_size(C, d));
+    s.work = take(&pieces, work);
+    s.bytes = pieces.bytes;
+    return s;
 }
 
 int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
@@ -22,50 +33,50 @@ int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
                              cpu_label_grad_scratch(type, K, C, d),
                              cpu_linear_grad_scratch(type, B, C, d),
                              C * (int64_t)sizeof(float)}; /* task_grad */
-    int64_t bytes = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) bytes = most(bytes, parts[i]);
-    return between(C, d) + bytes;
+    int64_t work = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) work = most(work, parts[i]);
+    return lay_out(NULL, C, d, work).bytes;
 }
 
 static int64_t largest_d(const TaskSteps *s) {
     int64_t d = 0;
     for (int k = 0; k < s->K; k++)
-        if (s->space[k].Z.d > d) d = s->space[k].Z.d;
+        d = most(d, s->space[k].Z.d);
     return d;
 }
 
 Status cpu_task_labels(Queue *q, const TaskSteps *s) {
     REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
     const int64_t B = s->B, C = s->C;
-    float *W = s->scratch;
-    void *work = (char *)s->scratch + between(C, largest_d(s));
+    const Scratch scratch = lay_out(s->scratch, C, largest_d(s), 0);
+    float *W = scratch.linear;
     for (int k = 0; k < s->K; k++) {
         const TaskSpace *space = &s->space[k];
         float *P = s->P + k * B * C;
         const int64_t d = space->Z.d;
         cpu_weight_norm(q, W, space->task, C, d);
-        cpu_matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, work);
+        cpu_matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, scratch.work);
         cpu_softmax(q, P, P, B, C);
     }
     cpu_label_mean(q, s->Y, s->P, s->K, B, C);
-    return cpu_batch_entropy(q, s->P_bar, s->entropy, s->P, s->K, B, C, work);
+    return cpu_batch_entropy(q, s->P_bar, s->entropy, s->P, s->K, B, C, scratch.work);
 }
 
 Status cpu_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
     REQUIRE(q, tasks_complete(s, batch_servable) && heads_match(s, heads), "task_step");
     const int64_t B = s->B, C = s->C;
-    float *grad = s->scratch;
-    void *work = (char *)s->scratch + between(C, largest_d(s));
+    const Scratch scratch = lay_out(s->scratch, C, largest_d(s), 0);
+    float *grad = scratch.linear;
     InnerSteps in = *heads;
     in.Y = s->Y;
-    in.scratch = work;
+    in.scratch = scratch.work;
     cpu_label_grad(q, s->loss, s->Y, &in); /* grad_Y takes the place of Y */
     for (int k = 0; k < s->K; k++) {
         const TaskSpace *space = &s->space[k];
         float *grad_logits = s->P + k * B * C; /* takes the place of P_k */
         const int64_t d = space->Z.d;
-        cpu_task_grad(q, grad_logits, s->Y, s->P_bar + k * C, s->K, s->gamma, B, C, work);
-        cpu_linear_grad(q, grad, grad_logits, &space->Z, B, C, work);
+        cpu_task_grad(q, grad_logits, s->Y, s->P_bar + k * C, s->K, s->gamma, B, C, scratch.work);
+        cpu_linear_grad(q, grad, grad_logits, &space->Z, B, C, scratch.work);
         cpu_weight_norm_grad(q, grad, grad, space->task, C, d);
         cpu_adam(q, space->task, grad, space->m1, space->m2, task_size(C, d), s->lr, s->step);
     }

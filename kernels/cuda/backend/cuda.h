@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "kernels/ops.h"
+#include "kernels/pieces.h"
 }
 #include "kernels/cuda/backend/profile.h"
 #include "kernels/cuda/tile/tile.cuh"
@@ -90,20 +91,6 @@ static inline void cost(Queue *queue, double flops, double bytes) {
     queue->flops = flops;
     queue->bytes = bytes;
 }
-
-/* --- scratch ---------------------------------------------------------------------------------- */
-
-/* Hands out pieces of a caller's scratch, each at a multiple of 64 bytes; of NULL it only counts. */
-struct Pieces {
-    void *scratch;
-    int64_t bytes; /* so far */
-
-    template <class T = char> T *take(int64_t size) {
-        char *piece = scratch ? (char *)scratch + bytes : NULL;
-        bytes += round_up(size, 64);
-        return (T *)piece;
-    }
-};
 
 /* --- launch ----------------------------------------------------------------------------------- */
 

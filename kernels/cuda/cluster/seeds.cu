@@ -236,11 +236,11 @@ static SeedScratch lay_out(void *scratch, int64_t N, int64_t d, int64_t R, int64
     SeedScratch s = {};
     const int64_t M = R * L;
     Pieces pieces = {scratch, 0};
-    s.at = pieces.take<float>(M * d * 4);
-    s.norm2 = pieces.take<float>(M * 4);
-    s.distance2 = pieces.take<float>(N * M * 4);
-    s.partial = pieces.take<double>(ceil_div(N, SEED_ROWS) * M * 8);
-    s.best = pieces.take<int64_t>(R * 8);
+    s.at = take_f32(&pieces, M * d);
+    s.norm2 = take_f32(&pieces, M);
+    s.distance2 = take_f32(&pieces, N * M);
+    s.partial = take_f64(&pieces, ceil_div(N, SEED_ROWS) * M);
+    s.best = take_i64(&pieces, R);
     s.bytes = pieces.bytes;
     return s;
 }

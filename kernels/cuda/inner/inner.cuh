@@ -79,13 +79,13 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
     const int size = dtype_bytes(type);
     Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
-        s.space[k].W = pieces.take(type == DTYPE_F32 ? 0 : converted_bytes(C, d));
-        s.space[k].R = pieces.take(B * round_up(C, 8) * size);
-        s.space[k].logits = pieces.take<float>(C > ResidualTile128::COLS ? B * C * 4 : 0);
-        s.space[k].loss_partial = pieces.take<double>(residual_blocks(B) * 8);
+        s.space[k].W = (char *)take(&pieces, type == DTYPE_F32 ? 0 : converted_bytes(C, d));
+        s.space[k].R = (char *)take(&pieces, B * round_up(C, 8) * size);
+        s.space[k].logits = take_f32(&pieces, C > ResidualTile128::COLS ? B * C : 0);
+        s.space[k].loss_partial = take_f64(&pieces, residual_blocks(B));
     }
-    s.arrived = pieces.take<unsigned>(sizeof *s.arrived);
-    s.gradient = pieces.take(any_gradient_scratch(type, K, B, C, d));
+    s.arrived = take_u32(&pieces, 1);
+    s.gradient = take(&pieces, any_gradient_scratch(type, K, B, C, d));
     s.bytes = pieces.bytes;
     return s;
 }

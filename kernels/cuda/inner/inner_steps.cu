@@ -45,17 +45,15 @@ struct UnfusedScratch {
     int64_t bytes;
 };
 static UnfusedScratch lay_out_unfused(void *scratch, DType type, int64_t B, int64_t C, int64_t d) {
-    char *base = (char *)scratch;
-    UnfusedScratch s = {(int64_t *)base, (float *)(base + 8), (float *)(base + 64), NULL, NULL, 0};
-    int64_t at = 64 + round_up(B * C * 4, 64);
-    s.grad = (float *)(base + at);
-    at += round_up(linear_size(C, d) * 4, 64);
-    s.work = base + at;
-    const int64_t needs[] = {cuda_matmul_scratch(MATMUL_NT, B, C, d), cuda_cross_entropy_scratch(B),
-                             cuda_linear_grad_scratch(type, B, C, d)};
-    int64_t most = 0;
-    for (int64_t bytes : needs) most = bytes > most ? bytes : most;
-    s.bytes = at + most;
+    UnfusedScratch s = {};
+    Pieces pieces = {scratch, 0};
+    s.now = take_i64(&pieces, 1);
+    s.own_loss = take_f32(&pieces, 1);
+    s.logits = take_f32(&pieces, B * C);
+    s.grad = take_f32(&pieces, linear_size(C, d));
+    int64_t work = most(cuda_matmul_scratch(MATMUL_NT, B, C, d), cuda_cross_entropy_scratch(B));
+    s.work = take(&pieces, most(work, cuda_linear_grad_scratch(type, B, C, d)));
+    s.bytes = pieces.bytes;
     return s;
 }
 

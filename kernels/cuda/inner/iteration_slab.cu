@@ -270,9 +270,9 @@ struct IterationScratch {
 static IterationScratch lay_out(void *scratch, int64_t B, int64_t C, int64_t d) {
     IterationScratch s = {};
     s.slab = lay_out_slab(scratch, 1, B, C, d);
-    Pieces pieces = {scratch, round_up(s.slab.bytes, 64)};
-    s.columns = pieces.take<float>(SLAB_MOST_BLOCKS * C * 4);
-    s.grad = pieces.take<float>(linear_size(C, d) * 4);
+    Pieces pieces = {scratch, s.slab.bytes};
+    s.columns = take_f32(&pieces, SLAB_MOST_BLOCKS * C);
+    s.grad = take_f32(&pieces, linear_size(C, d));
     s.bytes = pieces.bytes;
     return s;
 }

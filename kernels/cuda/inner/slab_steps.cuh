@@ -295,18 +295,16 @@ inline SlabScratch lay_out_slab(void *scratch, int K, int64_t B, int64_t C, int6
     SlabScratch s = {};
     Pieces pieces = {scratch, 0};
     const int64_t units = ceil_div(d, SLAB_TILE), tiles = ceil_div(B, SLAB_TILE);
-    constexpr int64_t most = SLAB_MOST_BLOCKS;
-    const int64_t blocks = tiles < most ? tiles : most;
-    const int64_t beside = K * tiles < most ? K * tiles : most;
+    const int64_t blocks = least(tiles, SLAB_MOST_BLOCKS);
+    const int64_t beside = least(K * tiles, SLAB_MOST_BLOCKS);
     const int64_t in_turn = K > 1 ? 2 * blocks : blocks;
     for (int k = 0; k < K; k++) {
-        s.space[k].W = pieces.take(C * units * SLAB_TILE * 2);
-        s.space[k].loss = pieces.take<double>(blocks * 8);
-        s.space[k].losses = pieces.take<double>(SLAB_MOST_STEPS * 8);
+        s.space[k].W = (char *)take(&pieces, C * units * SLAB_TILE * 2);
+        s.space[k].loss = take_f64(&pieces, blocks);
+        s.space[k].losses = take_f64(&pieces, SLAB_MOST_STEPS);
     }
-    s.counter = pieces.take<unsigned>((K + 1) * 4);
-    s.partial =
-        pieces.take<float>((beside > in_turn ? beside : in_turn) * slab_floats(C, units) * 4);
+    s.counter = take_u32(&pieces, K + 1);
+    s.partial = take_f32(&pieces, most(beside, in_turn) * slab_floats(C, units));
     s.bytes = pieces.bytes;
     return s;
 }

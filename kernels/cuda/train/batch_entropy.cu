@@ -161,13 +161,24 @@ __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) entropy[k] = (float)H;
 }
 
-static int64_t counter_bytes(int K, EntropyPlan p) { /* a multiple of 8: the partials follow */
-    return round_up((p.tiles + 1) * K * (int64_t)sizeof(unsigned), sizeof(double));
+struct EntropyScratch {
+    int64_t counters;
+    unsigned *counter; /* (counters): (K,tiles), then (K) */
+    double *partial;   /* (K,groups,C) */
+    int64_t bytes;
+};
+static EntropyScratch lay_out(void *scratch, int K, int64_t C, EntropyPlan p) {
+    EntropyScratch s = {};
+    Pieces pieces = {scratch, 0};
+    s.counters = (p.tiles + 1) * K;
+    s.counter = take_u32(&pieces, s.counters);
+    s.partial = take_f64(&pieces, K * p.groups * C);
+    s.bytes = pieces.bytes;
+    return s;
 }
 
 extern "C" int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C) {
-    const EntropyPlan p = entropy_plan(B, C);
-    return counter_bytes(K, p) + K * p.groups * C * (int64_t)sizeof(double);
+    return lay_out(NULL, K, C, entropy_plan(B, C)).bytes;
 }
 
 extern "C" Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K,
@@ -185,12 +196,12 @@ extern "C" Status cuda_batch_labels(Queue *q, float *Y, float *P_bar, float *ent
                       THREADS / WARP * (int)sizeof(double), P_bar, entropy, P, B, C);
     const EntropyPlan p = entropy_plan(B, C);
     REQUIRE(q, p.tiles <= UINT16_MAX && K <= UINT16_MAX, "batch_entropy"); /* grid's y and z */
-    unsigned *counters = (unsigned *)scratch;
-    double *partial = (double *)((char *)scratch + counter_bytes(K, p));
-    const cudaError_t zeroed = cudaMemsetAsync(counters, 0, (size_t)counter_bytes(K, p), q->stream);
+    const EntropyScratch s = lay_out(scratch, K, C, p);
+    const cudaError_t zeroed =
+        cudaMemsetAsync(s.counter, 0, (size_t)s.counters * sizeof *s.counter, q->stream);
     if (zeroed != cudaSuccess) return cuda_queue_error(q, "batch_entropy", zeroed);
     return launch(q, batch_entropy_v2_tickets,
                   dim3((unsigned)p.groups, (unsigned)p.tiles, (unsigned)K), THREADS,
                   THREADS * (int)sizeof(double) + (int)sizeof(unsigned), Y, P_bar, entropy, P,
-                  partial, counters, counters + K * p.tiles, B, C, p);
+                  s.partial, s.counter, s.counter + K * p.tiles, B, C, p);
 }

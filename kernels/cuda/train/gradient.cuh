@@ -174,8 +174,7 @@ inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
         using S = decltype(shape);
         const int64_t class_tiles = ceil_div(C, S::ROWS),
                       tiles = class_tiles * ceil_div(d, S::COLS);
-        int64_t blocks = tiles * MAX_SPLITS < MAX_WAVE ? tiles * MAX_SPLITS : MAX_WAVE;
-        if (blocks < tiles) blocks = tiles;
+        const int64_t blocks = most(tiles, least(tiles * MAX_SPLITS, MAX_WAVE));
         const int64_t floats = blocks * S::ROWS * S::COLS + class_tiles * MAX_SPLITS * S::ROWS + 32;
         return K * (round_up(floats * 4, 64) + round_up(tiles * 4, 64));
     });
@@ -191,25 +190,22 @@ Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) 
         g->space[k].first_tile = (int)tiles;
         tiles += ceil_div(g->C, S::ROWS) * ceil_div(g->space[k].d, S::COLS);
     }
-    const int64_t two = 2 * (int64_t)q->device->sms, most = two < MAX_WAVE ? two : MAX_WAVE;
-    int64_t splits = (resident < most ? resident : most) / tiles;
-    if (splits > MAX_SPLITS) splits = MAX_SPLITS;
-    if (splits > depth_tiles) splits = depth_tiles;
-    if (splits < 1) splits = 1;
+    const int64_t wave = least(2 * (int64_t)q->device->sms, MAX_WAVE);
+    const int64_t wanted = least(resident, wave) / tiles;
+    const int64_t splits = most(1, least(wanted, least(MAX_SPLITS, depth_tiles)));
     g->tiles = (int)tiles;
     g->splits = (int)splits;
-    g->counter = (unsigned *)scratch;
+    Pieces pieces = {scratch, 0};
+    g->counter = take_u32(&pieces, tiles);
     g->m = 0;
-    float *at = (float *)scratch + round_up(tiles, 16);
     for (int k = 0; k < g->K; k++) {
         const int64_t floats = gradient_partial_floats<S>(g->C, g->space[k].d, splits);
         const int64_t bias = ceil_div(g->C, S::ROWS) * splits * S::ROWS;
-        g->space[k].partial = at;
-        g->space[k].bias = at + floats - bias;
-        at += round_up(floats, 16);
+        g->space[k].partial = take_f32(&pieces, floats);
+        g->space[k].bias = g->space[k].partial + floats - bias;
     }
     const cudaError_t error =
-        cudaMemsetAsync(scratch, 0, (size_t)tiles * sizeof(unsigned), q->stream);
+        cudaMemsetAsync(g->counter, 0, (size_t)tiles * sizeof(unsigned), q->stream);
     return error == cudaSuccess ? OK : cuda_queue_error(q, "gradient", error);
 }
 

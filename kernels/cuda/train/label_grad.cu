@@ -19,12 +19,13 @@ struct LabelGradScratch {
     int64_t bytes;
 };
 static LabelGradScratch lay_out(void *scratch, int64_t B, int64_t C, int64_t d) {
-    char *base = (char *)scratch;
-    const int64_t matrix = round_up(B * C * 4, 64);
-    LabelGradScratch s = {(float *)base, (float *)(base + matrix), base + 2 * matrix, 0};
-    const int64_t product = cuda_matmul_scratch(MATMUL_NT, B, C, d),
-                  entropy = cuda_cross_entropy_scratch(B);
-    s.bytes = 2 * matrix + (product > entropy ? product : entropy);
+    LabelGradScratch s = {};
+    Pieces pieces = {scratch, 0};
+    s.logits = take_f32(&pieces, B * C);
+    s.sum = take_f32(&pieces, B * C);
+    s.work = take(&pieces,
+                  most(cuda_matmul_scratch(MATMUL_NT, B, C, d), cuda_cross_entropy_scratch(B)));
+    s.bytes = pieces.bytes;
     return s;
 }
 int64_t cuda_label_grad_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {

@@ -82,11 +82,13 @@ struct LinearGradScratch {
     int64_t bytes;
 };
 static LinearGradScratch lay_out(void *scratch, DType type, int64_t B, int64_t C, int64_t d) {
-    char *base = (char *)scratch;
-    LinearGradScratch s = {(unsigned *)base, (float *)(base + 4), base + 64, NULL, 0};
-    const int64_t copy = type == DTYPE_F32 ? 0 : converted_bytes(B, C);
-    s.gradient = base + 64 + copy;
-    s.bytes = 64 + copy + gradient_scratch(1, C, d);
+    LinearGradScratch s = {};
+    Pieces pieces = {scratch, 0};
+    s.most = take_u32(&pieces, 1);
+    s.unscale = take_f32(&pieces, 1);
+    s.R = take(&pieces, type == DTYPE_F32 ? 0 : converted_bytes(B, C));
+    s.gradient = take(&pieces, gradient_scratch(1, C, d));
+    s.bytes = pieces.bytes;
     return s;
 }
 int64_t cuda_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {

@@ -110,9 +110,8 @@ static Status composed(Queue *q, const TaskSteps *s, void *work) {
 
 int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
     (void)type;
-    const int64_t entropy = cuda_batch_entropy_scratch(K, B, C),
-                  product = cuda_matmul_scratch(MATMUL_NT, B, C, d);
-    return weight_bytes(K, C, d) + (entropy > product ? entropy : product);
+    return weight_bytes(K, C, d) +
+           most(cuda_batch_entropy_scratch(K, B, C), cuda_matmul_scratch(MATMUL_NT, B, C, d));
 }
 
 /* False: not with these classes, or not on this device. */
@@ -137,7 +136,7 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
     TaskLabels<T> a = {};
     a.B = B;
     a.C = C;
-    char *W = (char *)s->scratch;
+    Pieces pieces = {s->scratch, 0};
     double features = 0.0;
     for (int k = 0; k < s->K; k++) {
         const Batch *Z = &s->space[k].Z;
@@ -146,10 +145,9 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
                       Z->d,
                       stride,
                       batch_unit(Z),
-                      (typename T::Element *)W,
+                      (typename T::Element *)take(&pieces, C * stride * size),
                       view<T>(Z->data, Z->row, B, Z->d),
                       s->P + k * B * C};
-        W += round_up(C * stride * size, 64);
         features += (double)Z->d;
     }
     cost(q, 3.0 * (double)C * features, (4.0 + size) * (double)C * features);

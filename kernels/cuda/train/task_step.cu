@@ -254,37 +254,46 @@ static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int6
     const bool rounds = type != DTYPE_F32;
     TaskStepScratch s = {};
     Pieces pieces = {scratch, 0};
-    s.most = pieces.take<unsigned>(4);
-    s.unscale = pieces.take<float>(4);
+    s.most = take_u32(&pieces, 1);
+    s.unscale = take_f32(&pieces, 1);
     s.pitch = rounds ? converted_bytes(B, C) / 2 : 0;
-    for (int k = 0; k < K; k++) s.W[k] = pieces.take(rounds ? converted_bytes(C, d) : 0);
+    for (int k = 0; k < K; k++) s.W[k] = (char *)take(&pieces, rounds ? converted_bytes(C, d) : 0);
     s.grad_pitch = round_up(linear_size(C, d), 16);
-    s.grad = pieces.take<float>(K * s.grad_pitch * 4);
-    s.loss_partial = pieces.take<double>(K * logit_blocks(B) * 8);
-    s.L = pieces.take<float>(K * B * C * 4);
-    s.R = pieces.take<uint16_t>(K * s.pitch * 2);
-    s.work = pieces.take(any_gradient_scratch(type, K, B, C, d));
+    s.grad = take_f32(&pieces, K * s.grad_pitch);
+    s.loss_partial = take_f64(&pieces, K * logit_blocks(B));
+    s.L = take_f32(&pieces, K * B * C);
+    s.R = (uint16_t *)take(&pieces, K * s.pitch * 2);
+    s.work = take(&pieces, any_gradient_scratch(type, K, B, C, d));
     s.bytes = pieces.bytes;
     return s;
 }
 
-/* Operation by operation: one gradient, then the most that an operation needs. */
-static int64_t composed_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t labels = cuda_label_grad_scratch(type, K, B, C, d),
-                  gradient = cuda_linear_grad_scratch(type, B, C, d);
-    return round_up(task_size(C, d) * 4, 64) + (labels > gradient ? labels : gradient);
+/* Operation by operation: the gradient of one task encoder, then what one operation needs. */
+struct ComposedScratch {
+    float *grad; /* (task_size) */
+    void *work;
+    int64_t bytes;
+};
+static ComposedScratch lay_out_composed(void *scratch, int64_t C, int64_t d, int64_t work) {
+    ComposedScratch s = {};
+    Pieces pieces = {scratch, 0};
+    s.grad = take_f32(&pieces, task_size(C, d));
+    s.work = take(&pieces, work);
+    s.bytes = pieces.bytes;
+    return s;
 }
 
 int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t spaces = lay_out(NULL, type, K, B, C, d).bytes,
-                  composed = composed_scratch(type, K, B, C, d);
-    return spaces > composed ? spaces : composed;
+    const int64_t work = most(cuda_label_grad_scratch(type, K, B, C, d),
+                              cuda_linear_grad_scratch(type, B, C, d));
+    return most(lay_out(NULL, type, K, B, C, d).bytes, lay_out_composed(NULL, C, d, work).bytes);
 }
 
 static Status composed(Queue *q, const TaskSteps *s, const InnerSteps *heads, int64_t d_most) {
     const int64_t B = s->B, C = s->C;
-    float *grad = (float *)s->scratch;
-    void *work = (char *)s->scratch + round_up(task_size(C, d_most) * 4, 64);
+    const ComposedScratch scratch = lay_out_composed(s->scratch, C, d_most, 0);
+    float *grad = scratch.grad;
+    void *work = scratch.work;
     InnerSteps in = *heads;
     in.Y = s->Y;
     in.scratch = work;
