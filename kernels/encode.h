@@ -31,20 +31,20 @@ typedef enum {
     ACT_GELU_TANH,  /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
 } Activation;
 
-/* What becomes of a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
+/* What follows a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
  * connection; `scale` is a batch norm's or LayerScale's factor. */
 typedef struct {
-    const float *scale; /* (out) or NULL: 1 */
-    const float *bias;  /* (out) or NULL: 0 */
+    const float *scale; /* (out); NULL means 1 */
+    const float *bias;  /* (out); NULL means 0 */
     bool add;
     Activation activation;
 } Epilogue;
 
 /* A square kernel over square or oblong images. */
 typedef struct {
-    int64_t height, width; /* of the input */
+    int64_t height, width; /* pixels of the input */
     int64_t kernel, stride, pad;
-    int64_t out_image; /* elements from one output image to the next; 0: they lie densely */
+    int64_t out_image; /* elements from one output image to the next; 0: images lie densely */
 } Window;
 
 static inline int64_t window_out(int64_t side, const Window *w) {
@@ -64,56 +64,70 @@ enum {
     MAX_HEAD_DIM = 128, /* ... up to this one */
 };
 
+/* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of out lie out_row, rows of in in_row elements apart, so
+ * that either may be part of a wider matrix. 2 rows out in flops. */
+typedef Status LinearOp(Queue *queue, float *out, int64_t out_row, const float *in, int64_t in_row,
+                        const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
+/* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded.
+ * 2 B OH OW out in taps flops. */
+typedef Status Conv2dOp(Queue *queue, float *out, const float *in, const Weight *w,
+                        const Window *window, const Epilogue *epilogue, int64_t B, void *scratch);
+
+/* Scaled dot-product attention per head: out = softmax(q k^T / sqrt(width) [+ causal mask]) v.
+ *   q, out (B,queries,heads * width); k, v (B,keys,heads * width); causal: query t sees keys
+ *   0..t. 4 B heads queries keys width flops; scores of a few queries exist at a time. */
+typedef Status AttentionOp(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
+                           int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
+                           void *scratch);
+
+/* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; the variance is biased.
+ * Rows of x lie x_row apart, rows of out densely. out may be x itself. */
+typedef Status LayerNormOp(Queue *queue, float *out, const float *x, int64_t x_row,
+                           const float *weight, const float *bias, double eps, int64_t rows,
+                           int64_t d);
+/* out (rows,h) = silu(x[:, :h]) * x[:, h:], x (rows,2h); silu(a) = a sigmoid(a). SwiGLU. */
+typedef Status SiluGateOp(Queue *queue, float *out, const float *x, int64_t rows, int64_t h);
+
+/* out (B,side,side,3) = (pixels / 255 - mean) / std; pixels (B,side,side,3) uint8. */
+typedef Status PixelsOp(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
+                        const float std[3], int64_t B, int64_t side);
+/* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d), `position` (n,d)
+ * is added to the others. */
+typedef Status AddTokensOp(Queue *queue, float *x, const float *first, int64_t prefix,
+                           const float *position, int64_t B, int64_t n, int64_t d);
+/* out (B,T,d) = table[ids] + position; ids (B,T) in [0, table->out). */
+typedef Status EmbedOp(Queue *queue, float *out, const int32_t *ids, const Weight *table,
+                       const float *position, int64_t B, int64_t T);
+/* out (B,1+n,d) = the mean over x (B,n,d), then x itself, plus `position` (1+n,d). CLIP's attention pooling
+ * begins with it. */
+typedef Status PoolTokensOp(Queue *queue, float *out, const float *x, const float *position,
+                            int64_t B, int64_t n, int64_t d);
+/* out (B,H/k,W/k,C) = means over k x k pixels of in (B,H,W,C); a remainder is dropped. */
+typedef Status AvgPoolOp(Queue *queue, float *out, const float *in, int64_t B, int64_t H, int64_t W,
+                         int64_t C, int64_t k);
+/* out[b] (d, rows out_row apart) = mean over x[b, first..first+n] of x (B,T,d). */
+typedef Status MeanTokensOp(Queue *queue, float *out, int64_t out_row, const float *x, int64_t B,
+                            int64_t T, int64_t first, int64_t n, int64_t d);
+/* Divides every row of x (rows,d) by its Euclidean norm. */
+typedef Status NormalizeOp(Queue *queue, float *x, int64_t rows, int64_t d);
+
+/* The operations of encoders of one backend. */
 typedef struct {
-    /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of both lie *_row elements apart, so that
-     * one may be part of a wider matrix. 2 rows out in flops. */
-    Status (*linear)(Queue *queue, float *out, int64_t out_row, const float *in, int64_t in_row,
-                     const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
-    /* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded.
-     * 2 B OH OW out in taps flops. */
-    Status (*conv2d)(Queue *queue, float *out, const float *in, const Weight *w,
-                     const Window *window, const Epilogue *epilogue, int64_t B, void *scratch);
+    LinearOp *linear;
+    Conv2dOp *conv2d;
+    AttentionOp *attention;
+    LayerNormOp *layer_norm;
+    SiluGateOp *silu_gate;
+    PixelsOp *pixels;
+    AddTokensOp *add_tokens;
+    EmbedOp *embed;
+    PoolTokensOp *pool_tokens;
+    AvgPoolOp *avg_pool;
+    MeanTokensOp *mean_tokens;
+    NormalizeOp *normalize;
 
-    /* Scaled dot-product attention per head: out = softmax(q k^T / sqrt(width) [+ causal mask]) v.
-     *   q, out (B,queries,heads * width); k, v (B,keys,heads * width); causal: query t sees keys
-     *   0..t. 4 B heads queries keys width flops; scores of a few queries exist at a time. */
-    Status (*attention)(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
-                        int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
-                        void *scratch);
-
-    /* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, variance
-     * biased. Rows of x lie x_row apart, rows of out densely. In place is fine. */
-    Status (*layer_norm)(Queue *queue, float *out, const float *x, int64_t x_row,
-                         const float *weight, const float *bias, double eps, int64_t rows,
-                         int64_t d);
-    /* out (rows,h) = silu(x[:, :h]) * x[:, h:], x (rows,2h); silu(a) = a sigmoid(a). SwiGLU. */
-    Status (*silu_gate)(Queue *queue, float *out, const float *x, int64_t rows, int64_t h);
-
-    /* out (B,side,side,3) = (pixels / 255 - mean) / std; pixels (B,side,side,3) uint8. */
-    Status (*pixels)(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
-                     const float std[3], int64_t B, int64_t side);
-    /* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d), `position` (n,d)
-     * is added to the others. */
-    Status (*add_tokens)(Queue *queue, float *x, const float *first, int64_t prefix,
-                         const float *position, int64_t B, int64_t n, int64_t d);
-    /* out (B,T,d) = table[ids] + position; ids (B,T) in [0, table->out). */
-    Status (*embed)(Queue *queue, float *out, const int32_t *ids, const Weight *table,
-                    const float *position, int64_t B, int64_t T);
-    /* out (B,1+n,d): the mean over x (B,n,d), then x; plus `position` (1+n,d). CLIP's attention
-     * pooling. */
-    Status (*pool_tokens)(Queue *queue, float *out, const float *x, const float *position,
-                          int64_t B, int64_t n, int64_t d);
-    /* out (B,H/k,W/k,C) = means over k x k pixels of in (B,H,W,C); a remainder is dropped. */
-    Status (*avg_pool)(Queue *queue, float *out, const float *in, int64_t B, int64_t H, int64_t W,
-                       int64_t C, int64_t k);
-    /* out[b] (d, rows out_row apart) = mean over x[b, first..first+n] of x (B,T,d). */
-    Status (*mean_tokens)(Queue *queue, float *out, int64_t out_row, const float *x, int64_t B,
-                          int64_t T, int64_t first, int64_t n, int64_t d);
-    /* Rows of x (rows,d) are divided by their Euclidean norms. */
-    Status (*normalize)(Queue *queue, float *x, int64_t rows, int64_t d);
-
-    /* Scratch that serves any linear of `depth` inputs, any conv2d of `depth` = inputs x taps, and
-     * attention of any width over `keys`. */
+    /* Returns the bytes of scratch that serve any linear of `depth` inputs, any conv2d of `depth` = inputs x
+     * taps, and attention of any width over `keys`. */
     int64_t (*scratch_bytes)(const Device *device, int64_t depth, int64_t keys);
 } EncodeOps;
 

@@ -13,7 +13,7 @@ const char *bytes_text(char text[24], int64_t bytes) {
     return text;
 }
 
-/* The number behind "cuda:"; -1: there is none; -2: not a number. */
+/* Returns the number behind "cuda:", -1 where there is none, or -2 where it is not a number. */
 static int ordinal_of(const char *device) {
     char *end;
     if (device[4] == '\0') return -1;
@@ -22,7 +22,7 @@ static int ordinal_of(const char *device) {
     return *end == '\0' && n < 1000 ? (int)n : -2;
 }
 
-/* The host's cores beside a GPU: one enqueues, the others may decode, draw, match. */
+/* Opens a GPU. Of the host's cores beside it one enqueues; the others may decode, draw, match. */
 static Status open_cuda(Ops *out, int ordinal, int threads, Error *err) {
     const Status st = cuda_open(out, ordinal < 0 ? 0 : ordinal, err);
     if (st != OK) return st;
@@ -41,7 +41,7 @@ static Status open_named(Ops *out, const char *device, int threads, Error *err) 
     return fail(err, st, "device: %s: %s: use --device cpu", device, reason.text);
 }
 
-/* What of a family of operations a device lacks, or NULL. */
+/* Returns why a device does not serve a family of operations, or NULL where it does. */
 static const char *lacks(const Ops *ops, OpsFamily family) {
     if (family == OPS_ENCODE && !ops->encode.linear) return "no CUDA encoders in this version";
     if (family == OPS_CLUSTER && !ops->cluster.nearest) return "no CUDA k-means in this version";

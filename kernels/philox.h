@@ -1,5 +1,5 @@
 /* philox.h - Philox4x32-10, the counter-based generator (Salmon et al.: Parallel Random Numbers: As
- * Easy as 1, 2, 3, SC 2011), and what is drawn from it. The same arithmetic on every backend.
+ * Easy as 1, 2, 3, SC 2011), and what is drawn from it. Every backend runs this arithmetic.
  *
  * A random number is a function of (seed; stream, k, iteration, index): any order, any number of
  * threads, no state. Counter words: index low, index high and stream and k packed, iteration. */
@@ -28,7 +28,7 @@ HOST_DEVICE static inline Philox philox4x32_10(Philox counter, uint64_t seed) {
     return counter;
 }
 
-/* The four words at `index` of a stream. index < 2^40, stream < 16, k < 256; iterations below
+/* Returns the four words at `index` of a stream. index < 2^40, stream < 16, k < 256; iterations below
  * 2^32. */
 HOST_DEVICE static inline Philox philox_at(uint64_t seed, int stream, int k, int64_t iteration,
                                            int64_t index) {
@@ -39,7 +39,7 @@ HOST_DEVICE static inline Philox philox_at(uint64_t seed, int stream, int k, int
     return philox4x32_10(counter, seed);
 }
 
-/* 24 random bits to a float in [-bound, bound). */
+/* Returns a float in [-bound, bound) made of 24 random bits. */
 HOST_DEVICE static inline float philox_uniform(uint32_t word, float bound) {
     return ((float)(word >> 8) * 0x1p-23f - 1.0f) * bound;
 }
@@ -48,7 +48,7 @@ HOST_DEVICE static inline float philox_uniform(uint32_t word, float bound) {
  * that holds N - 1; a value outside [0, N) is encrypted again until it falls inside (cycle walking:
  * fewer than 4 rounds on average, for the network covers less than 4 N values). */
 typedef struct {
-    uint64_t N, mask; /* mask of one half */
+    uint64_t N, mask; /* values are below N; mask of one half of the bits */
     int half;         /* bits of one half */
     uint32_t key[8];
 } RowPermutation;
@@ -67,7 +67,7 @@ HOST_DEVICE static inline RowPermutation row_permutation(uint64_t N, uint64_t se
     return p;
 }
 
-/* The mixer of MurmurHash3 (Appleby), keyed: every output bit depends on every input bit. */
+/* Mixes x with the key as MurmurHash3 (Appleby) does: every output bit depends on every input bit. */
 HOST_DEVICE static inline uint32_t feistel_mix(uint32_t x, uint32_t key) {
     x = (x ^ key) * 0x85EBCA6Bu;
     x ^= x >> 13;

@@ -17,7 +17,7 @@
 
 enum { PATH_BYTES = 4096 };
 
-/* The first line of root/group/name without its newline; false where there is none. */
+/* Reads the first line of root/group/name, without its newline. Returns false where there is none. */
 static bool read_line(char *line, int bytes, const char *root, const char *group,
                       const char *name) {
     char path[PATH_BYTES];
@@ -35,7 +35,7 @@ static int cores_of(double quota, double period) {
     return whole + (quota / period > whole);
 }
 
-/* The quota of one folder in cores; 0: none. */
+/* Returns the quota of one folder in cores, or 0 where it sets none. */
 static int folder_quota(const char *root, const char *group) {
     char line[128], period[128];
     if (read_line(line, sizeof line, root, group, "cpu.max")) {
@@ -49,7 +49,7 @@ static int folder_quota(const char *root, const char *group) {
     return 0;
 }
 
-/* The least quota from the group up to the root. */
+/* Returns the least quota of the folders from the group up to the root. */
 static int least_quota(const char *root, char *group) {
     int least = 0;
     for (;;) {
@@ -87,8 +87,8 @@ int cores_of_quota(const char *membership, const char *mount) {
     return least;
 }
 
-/* Cores of the affinity mask; 0 where the system does not tell. Machines have more than the 1024 of
- * a cpu_set_t, so the mask grows until it is taken. */
+/* Returns the cores of the affinity mask, or 0 where the system does not tell. A machine may have more
+ * than the 1024 of a cpu_set_t, so the mask grows until the system takes it. */
 static int cores_of_mask(void) {
     int cores = 0;
 #if defined(__linux__)

@@ -4,8 +4,8 @@
 
 #include "kernels/ops.h" /* cpu_cores */
 
-/* The quota of the control groups named in `membership` (/proc/self/cgroup), whose folders lie below
- * `mount` (/sys/fs/cgroup), in whole cores, rounded up; 0 where there is none. */
+/* Returns the quota of the control groups named in `membership` (/proc/self/cgroup), whose folders lie
+ * below `mount` (/sys/fs/cgroup), in whole cores, rounded up; 0 where there is none. */
 int cores_of_quota(const char *membership, const char *mount);
 
 #endif

@@ -1,11 +1,11 @@
 /* cpu.h - what the files of the CPU backend share.
  *
  * The plain C of every operation is compiled once for each instruction set, with -DISA_NAME=<set>
- * and the set's flags; ISA(name) gives it a symbol of its own. dispatch.c chooses a table at run
- * time.
+ * and the set's flags; ISA(name) gives it a symbol of its own. dispatch.c chooses a table of operations
+ * at run time (kernels/README.md, "Instruction sets").
  *
  * Threads never change a bit: every sum over rows runs over a partition that depends on the shapes
- * alone (row_groups), each part by one thread in a fixed order, and the parts are added in
+ * alone (ROW_GROUPS), each part by one thread in a fixed order, and the parts are added in
  * order. */
 #ifndef TURTLE_KERNELS_CPU_H
 #define TURTLE_KERNELS_CPU_H
@@ -19,8 +19,8 @@
 #define JOIN(a, b) JOIN2(a, b)
 #define ISA(name) JOIN(name, ISA_NAME)
 
-/* Vectors are asked for by OpenMP's pragma, which needs no library (-fopenmp-simd); threads are our own
- * (threads.h). */
+/* SIMD asks the compiler for vectors by OpenMP's pragma, which needs no library (-fopenmp-simd). Threads
+ * are our own (threads.h). */
 #if defined(HAVE_OPENMP_SIMD)
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #define SIMD(...) PRAGMA(omp simd __VA_ARGS__)
@@ -40,8 +40,8 @@ typedef void Bf16Product(float *out, int64_t out_row, bool accumulate, const uin
 Bf16Product bf16_product_amx, bf16_product_amx_emulated, bf16_product_avx512bf16,
     bf16_product_avx512, bf16_product_avx2, bf16_product_portable;
 
-/* The same of 16-bit integers (two's complement), sums in 32 bits: the caller sees to it that none
- * passes them. */
+/* Products of 16-bit integers (two's complement), with the operands of Bf16Product. Sums have 32 bits, and
+ * the caller sees to it that none passes them. */
 typedef void Int16Product(int32_t *out, int64_t out_row, bool accumulate, const uint16_t *a,
                           int64_t a_row, const uint16_t *b, int64_t rows, int64_t cols,
                           int64_t depth);
@@ -49,20 +49,20 @@ Int16Product int16_product_avx512vnni, int16_product_portable;
 
 struct Device {
     Threads *pool;
-    int threads; /* of the pool */
+    int threads; /* threads of the pool */
     const char *isa;
     Bf16Product *multiply_bf16;
-    Int16Product *multiply_int16; /* NULL: not faster than float32 */
+    Int16Product *multiply_int16; /* NULL where it is not faster than float32 */
 };
 
-/* Operations run when they are enqueued; what failed first is remembered. */
+/* Operations run when they are enqueued; the queue remembers the first failure. */
 struct Queue {
     Device *device;
     Status status;
     Error error;
 };
 
-/* What every operation begins with: nothing runs on a failed queue, and bad shapes fail it.
+/* Every operation begins with REQUIRE: nothing runs on a failed queue, and bad shapes fail it.
  *     REQUIRE(queue, Z && B >= 1, "gather"); */
 Status cpu_queue_fail(Queue *queue, const char *operation);
 #define REQUIRE(queue, condition, operation)                       \
@@ -74,18 +74,18 @@ Status cpu_queue_fail(Queue *queue, const char *operation);
 /* Sets of operations; each fills ops->matrix, ops->train, ops->encode and ops->cluster. */
 typedef void CpuTable(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster);
 CpuTable cpu_table_avx512, cpu_table_avx2, cpu_table_portable, cpu_table_reference;
-void cpu_reference_encode(EncodeOps *encode); /* parts of the last one */
+void cpu_reference_encode(EncodeOps *encode); /* parts of cpu_table_reference */
 void cpu_reference_cluster(ClusterOps *cluster);
 
-/* Memory and queues, which are the same for all (device.c). */
+/* Fills in memory and queues, which all sets share (device.c). */
 void cpu_device_ops(DeviceOps *mem);
 
 /* Elements that one thread handles in a run: the ends of runs, where a compiler may round otherwise
  * than within a vector, lie in the same places for any number of threads. */
 enum { ELEMENT_RUN = 1024 };
 
-/* Elements whose loop takes as long as waking a thread, about 10 us: a loop of fewer runs on its caller
- * alone. rows_run: as many rows of that length, at least one. */
+/* Elements whose loop takes as long as waking a thread, about 10 us: a loop with fewer runs on its caller
+ * alone. rows_run returns how many rows of that length make a run, at least one. */
 enum { LOOP_RUN = 16 * ELEMENT_RUN };
 static inline int64_t rows_run(int64_t length) {
     return length < LOOP_RUN ? LOOP_RUN / length : 1;
@@ -103,12 +103,13 @@ static inline int64_t group_first(int64_t group, int64_t groups, int64_t rows) {
     return group * rows / groups;
 }
 
-/* Runs of ELEMENT_RUN elements, the last one shorter, that n elements are. */
+/* Returns into how many runs of ELEMENT_RUN elements n elements are cut; the last one is shorter. */
 static inline int64_t element_runs(int64_t n) {
     return ceil_div(n, ELEMENT_RUN);
 }
 
-/* Groups that a thread takes at a time where all of them have `elements` numbers: see LOOP_RUN. */
+/* Returns how many row groups a thread takes at a time where all groups together have `elements` numbers
+ * (see LOOP_RUN). */
 static inline int64_t groups_run(int64_t elements) {
     return elements > LOOP_RUN ? ceil_div(ROW_GROUPS * (int64_t)LOOP_RUN, elements) : ROW_GROUPS;
 }

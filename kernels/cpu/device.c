@@ -50,7 +50,7 @@ static void memory(Device *device, MemoryUse *out) {
 static Status features_open(Device *device, Features *out, const Features *host, Error *err) {
     (void)device;
     (void)err;
-    *out = *host; /* read where they lie */
+    *out = *host; /* features are read where they lie */
     return OK;
 }
 
@@ -107,7 +107,7 @@ static Status count(Queue *queue, int64_t *counter, int64_t by) {
     return OK;
 }
 
-/* All that was enqueued is done. */
+/* A mark is reached at once, for all that was enqueued is done. */
 static Status mark(Queue *queue, int64_t *out) {
     *out = 0;
     return queue->status;

@@ -1,4 +1,5 @@
-/* dispatch.c - which instruction set serves: the best that this processor has, or TURTLE_ISA. */
+/* dispatch.c - which instruction set serves: the best that this processor has, or TURTLE_ISA
+ * (kernels/README.md, "Instruction sets"). */
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +49,7 @@ static bool has_amx(void) {
 #endif
 #endif
 
-/* Best first; what follows avx512 in the first three serves --precision bf16 and k-means (VNNI: 16-bit
- * integers) alone. `amx-emulated` executes both in C, so that the code is tested where no processor
- * has them; `reference` is the plain code that judges the others: one thread, no blocking. */
+/* The sets, best first. */
 static const struct {
     const char *name;
     bool (*usable)(void);
@@ -81,7 +80,7 @@ void cpu_instruction_sets(const char *names[CPU_MAX_SETS + 1]) {
     names[n] = NULL;
 }
 
-/* Index of the set to use, or -1: `forced` names none that is usable here. */
+/* Returns the index of the set to use, or -1 where `forced` names none that is usable here. */
 static int choose(const char *forced) {
     for (int i = 0; i < SETS; i++)
         if (sets[i].usable() && (!forced || strcmp(sets[i].name, forced) == 0)) return i;

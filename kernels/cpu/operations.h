@@ -1,5 +1,5 @@
 /* operations.h - the operations of one instruction set, and Adam's arithmetic, which two of them
- * share. The formulas stand in kernels/matrix.h and kernels/train.h. */
+ * share. Signatures and formulas stand in kernels/matrix.h and kernels/train.h. */
 #ifndef TURTLE_KERNELS_CPU_OPERATIONS_H
 #define TURTLE_KERNELS_CPU_OPERATIONS_H
 
@@ -37,54 +37,44 @@
 #define cpu_weight_norm ISA(cpu_weight_norm)
 #define cpu_weight_norm_grad ISA(cpu_weight_norm_grad)
 
-Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const float *B,
-                  const float *bias, int64_t rows, int64_t cols, int64_t depth, void *scratch);
-int64_t cpu_matmul_scratch(MatmulForm form, int64_t rows, int64_t cols, int64_t depth);
-Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B);
-Status cpu_argmax(Queue *q, int32_t *index, float *top, float *margin, const float *X, int64_t rows,
-                  int64_t cols);
+MatmulOp cpu_matmul;
+MatmulScratchBytes cpu_matmul_scratch;
+GatherOp cpu_gather;
+ArgmaxOp cpu_argmax;
 
-Status cpu_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d);
-Status cpu_weight_norm_grad(Queue *q, float *grad, const float *grad_linear, const float *task,
-                            int64_t C, int64_t d);
-Status cpu_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C);
-Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C);
-Status cpu_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
-                         int64_t C, void *scratch);
+WeightNormOp cpu_weight_norm;
+WeightNormGradOp cpu_weight_norm_grad;
+SoftmaxOp cpu_softmax;
+LabelMeanOp cpu_label_mean;
+BatchEntropyOp cpu_batch_entropy;
 int64_t cpu_batch_entropy_scratch(int64_t C);
-Status cpu_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C);
-Status cpu_cross_entropy(Queue *q, float *loss, float *grad_logits, float *grad_Y, bool add_grad_Y,
-                         const float *logits, const float *Y, int64_t B, int64_t C, void *scratch);
-Status cpu_task_grad(Queue *q, float *P, const float *grad_Y, const float *P_bar, int K,
-                     double gamma, int64_t B, int64_t C, void *scratch);
-Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
-                       int64_t C, void *scratch);
+PriorRatioOp cpu_prior_ratio;
+CrossEntropyOp cpu_cross_entropy;
+TaskGradOp cpu_task_grad;
+LinearGradOp cpu_linear_grad;
 int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
-Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bool add);
+HeadGradOp cpu_head_grad;
 int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
-Status cpu_adam(Queue *q, float *parameters, const float *grad, float *m1, float *m2, int64_t n,
-                double lr, const int64_t *step);
-Status cpu_inner_steps(Queue *q, const InnerSteps *s);
+AdamOp cpu_adam;
+InnerStepsOp cpu_inner_steps;
 int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d);
-Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *heads);
+LabelGradOp cpu_label_grad;
 int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
-/* Whether K spaces, batch and labels are complete; head and moments are the caller's to check. */
+/* Returns whether K spaces, batch and labels are complete. The caller checks heads' moments. */
 static inline bool heads_complete(const InnerSteps *in) {
     if (in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1) return false;
     for (int k = 0; k < in->K; k++)
         if (!batch_servable(&in->space[k].Z) || !in->space[k].head) return false;
     return true;
 }
-Status cpu_random_linear(Queue *q, float *head, int64_t C, int64_t d, uint64_t seed, int stream,
-                         int k, const int64_t *iteration);
-Status cpu_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N, uint64_t seed,
-                       const int64_t *iteration);
-Status cpu_random_heads(Queue *q, const InnerSteps *heads, uint64_t seed, const int64_t *iteration);
-Status cpu_task_labels(Queue *q, const TaskSteps *s);
-Status cpu_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads);
+RandomLinearOp cpu_random_linear;
+RandomRowsOp cpu_random_rows;
+RandomHeadsOp cpu_random_heads;
+TaskLabelsOp cpu_task_labels;
+TaskStepOp cpu_task_step;
 int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 
-/* What Adam's t-th step multiplies with; bias corrections in double, as torch computes them. */
+/* The factors of Adam's t-th step. Bias corrections are computed in double, as in torch. */
 typedef struct {
     float step_size, root, beta1, rest1, beta2, rest2;
 } AdamStep;

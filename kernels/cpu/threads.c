@@ -18,11 +18,11 @@
 #endif
 
 enum { LOOPS = 8, LINE = 64, PAUSES = 16 /* between two looks at the clock */ };
-#define SPIN_SECONDS 20e-6 /* of the order of a wake-up, which a spin has to save */
+#define SPIN_SECONDS 20e-6 /* about as long as the wake-up that a spin has to save */
 
 /* A thread's own part of a loop, on a cache line of its own. */
 typedef struct {
-    _Alignas(LINE) _Atomic int64_t next; /* pass that nobody has taken yet */
+    _Alignas(LINE) _Atomic int64_t next; /* the first pass that nobody has taken yet */
     int64_t end;
 } Part;
 
@@ -42,11 +42,12 @@ typedef struct {
 
 struct Threads {
     int count, helpers; /* helpers: started, or 0 before the first loop */
-    atomic_uint posted; /* loops so far */
+    atomic_uint posted; /* how many loops there were so far */
     atomic_int asleep;
     atomic_bool closing;
-    pthread_mutex_t mutex;     /* of sleeping alone; loops never take it */
-    pthread_cond_t work, done; /* posted has changed; a loop that is waited for has no one inside */
+    pthread_mutex_t mutex; /* serves sleeping alone; loops never take it */
+    pthread_cond_t work,
+        done; /* work: posted has changed; done: nobody is inside a loop that is waited for */
     pthread_mutex_t starting;
     atomic_bool started;
     pthread_t *helper;
@@ -160,7 +161,7 @@ static void post(Threads *pool, Loop *l) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* Nobody comes in any more; returns when the last is out. */
+/* Closes the loop to helpers. Returns when the last one is out. */
 static void finish(Threads *pool, Loop *l) {
     atomic_store(&l->open, false);
     if (atomic_load(&l->inside) == 0) return;

@@ -28,14 +28,14 @@
 
 typedef struct Threads Threads;
 
-/* One run: passes first .. end-1 of a loop. `thread` is below the pool's count, and no two threads inside one
- * loop have the same. */
+/* Executes one run, passes first .. end-1 of a loop. `thread` is below the pool's count, and differs between
+ * the threads inside one loop. */
 typedef void LoopBody(const void *loop, int64_t first, int64_t end, int thread);
 
-/* A pool of `count` threads, its caller among them; helpers start with the first loop that needs
+/* Opens a pool of `count` threads, its caller among them. Helpers start with the first loop that needs
  * them. Fewer start where the system refuses. */
 Status threads_open(Threads **out, int count, Error *err);
-void threads_close(Threads *pool); /* NULL is fine; no loop may run */
+void threads_close(Threads *pool); /* pool may be NULL; no loop may run */
 int threads_count(const Threads *pool);
 
 /* Returns when all passes are done. What they wrote is visible to the caller. run >= 1. */

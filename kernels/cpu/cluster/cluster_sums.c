@@ -15,13 +15,14 @@ enum { COLUMNS = 256 };
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-/* Where each cluster's changes begin (C + 1), and the changes: sample * 2, + 1 where it leaves. */
+/* Returns the bytes for C + 1 numbers, where each cluster's changes begin, and for the changes: sample * 2,
+ * + 1 where the sample leaves. */
 int64_t cpu_update_sums_scratch(int64_t N, int64_t C) {
     return (C + 1 + 2 * N) * (int64_t)sizeof(int64_t);
 }
 
-/* first[c] .. first[c+1] become the range of cluster c in `change`. Returns how many samples
- * changed. */
+/* Sorts changes by cluster: first[c] .. first[c+1] become the range of cluster c in `change`. Returns how
+ * many samples changed. */
 static int64_t sort_changes(int64_t *first, int64_t *change, const int32_t *before, bool fresh,
                             const int32_t *label, int64_t N, int64_t C) {
     int64_t changed = 0, sum = 0;
@@ -64,7 +65,7 @@ typedef struct {
     bool fresh;
 } Update;
 
-/* Pieces are slices of sums: those of the first cluster, of the second, ... */
+/* Passes are slices of sums: all slices of the first cluster, then those of the second, ... */
 static void update_slices(const void *loop, int64_t begin, int64_t end, int thread) {
     const Update *u = loop;
     const int64_t d = u->s->Z.d;
@@ -104,7 +105,7 @@ Status cpu_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, 
 
 /* --- centres ---------------------------------------------------------------------------------- */
 
-/* One centre; the square of its movement. */
+/* Moves one centre. Returns the square of its movement. */
 static double move_center(float *at, const double *sum, int64_t count, int64_t d, bool spherical) {
     double length2 = 0.0, moved2 = 0.0;
     for (int64_t j = 0; j < d && spherical; j++) length2 += sum[j] * sum[j];
@@ -166,7 +167,7 @@ static double difference2(const float *a, const float *b, int64_t d) {
 
 typedef struct {
     float *distance2;
-    double *sum; /* of every group */
+    double *sum; /* (ROW_GROUPS) */
     const int32_t *label;
     const Samples *s;
     const Centers *centers;

@@ -37,25 +37,25 @@
 
 enum { RUN = 4 * PANEL }; /* samples whose bounds are looked at together */
 
-/* What moved: the two largest movements and whose the largest is. */
+/* The two largest movements, and the centre that made the largest. */
 typedef struct {
     float most, other;
     int32_t who;
 } Motion;
 
-/* What all samples are compared with. */
+/* All that samples are compared with. */
 typedef struct {
     const Device *device;
     const Samples *s;
     const Centers *centers;
-    Motion moved;           /* where there are bounds */
-    const float *packed;    /* centres, for products of float32 */
-    RoundedCenters rounded; /* for those of integers */
-    float length;           /* of the longest centre */
+    Motion moved;           /* set where there are bounds */
+    const float *packed;    /* centres for products of float32 */
+    RoundedCenters rounded; /* centres for products of integers */
+    float length;           /* length of the longest centre */
     float *panels;          /* panel_floats of each thread */
 } Search;
 
-/* The best of n <= PANEL samples. */
+/* Finds the best two scores of n <= PANEL samples. */
 static void score_panel(Best *best, const float *z, int64_t z_row, int64_t n, const Search *in) {
     const Centers *centers = in->centers;
     const int64_t d = in->s->Z.d;
@@ -135,13 +135,13 @@ static Motion motion_of(const Centers *centers) {
     return m;
 }
 
-/* Whether the computed score of the own centre is larger than any other's (see the head). */
+/* Returns whether the computed score of the own centre is larger than any other (see "Bounds" above). */
 static bool proves(float upper, float lower, float error) {
     return lower > upper && 0.5f * (lower - upper) * (lower + upper) > (1.0f + 0x1p-21f) * error;
 }
 
-/* Widens a sample's bounds by what moved; whether they still prove its label. A few roundings
- * each, u a step: 2^-21 covers them. */
+/* Widens a sample's bounds by the movement of centres. Returns whether they still prove its label. A few
+ * roundings of u each are covered by 2^-21. */
 static bool label_stays(float *upper, float *lower, int32_t label, float norm2, const Search *in) {
     const float wider = 1.0f + 0x1p-21f, narrower = 1.0f - 0x1p-21f;
     const float moved = label == in->moved.who ? in->moved.other : in->moved.most;
@@ -150,8 +150,8 @@ static bool label_stays(float *upper, float *lower, int32_t label, float norm2, 
     return *lower > *upper && proves(*upper, *lower, score_error(norm2, in->length, in->s->Z.d));
 }
 
-/* Keeps of the open samples those whose own distance, computed, does not prove their label either.
- * Another order of the product than score_panel's: score_error covers any. */
+/* Computes the own distance of each open sample. Samples whose label it does not prove stay open; returns
+ * how many. The order of the product differs from score_panel's: score_error covers any order. */
 static int64_t tighten(int64_t *open, int64_t opened, const int32_t *label, Bounds b,
                        const Search *in) {
     const Centers *centers = in->centers;
@@ -173,7 +173,7 @@ static int64_t tighten(int64_t *open, int64_t opened, const int32_t *label, Boun
 
 /* --- runs of samples -------------------------------------------------------------------------- */
 
-/* Sample i's label and, where they are kept, its bounds. error: of its squared distances. */
+/* Stores sample i's label and, where they are kept, its bounds. `error` bounds its squared distances. */
 static void settle(int32_t *label, Bounds b, int64_t i, const Best *best, float norm2,
                    float error) {
     label[i] = best->label;
@@ -183,12 +183,13 @@ static void settle(int32_t *label, Bounds b, int64_t i, const Best *best, float 
     b.lower[i] = d2 > 0.0f ? sqrtf(d2) * (1.0f - 0x1p-21f) : 0.0f;
 }
 
-/* Settles the open samples for which scores from integers prove which score of float32 is the
- * largest; the others are kept. True scores are within half an error of both. */
+/* Settles the open samples for which scores from integers prove which score of float32 is the largest. The
+ * others stay open; returns how many. True scores are within half an error of either kind. */
 static int64_t settle_by_integers(int64_t *open, int64_t opened, int32_t *label, Bounds b,
                                   const Search *in, uint16_t *buffer) {
     int64_t kept = 0, k = 0;
-    for (; k < opened && 2 * kept <= k; k += PANEL) { /* as long as they settle half of them */
+    for (; k < opened && 2 * kept <= k;
+         k += PANEL) { /* as long as integers settle half of the samples */
         const int64_t some = least(opened - k, PANEL);
         Best best[PANEL];
         float error[PANEL];
@@ -206,7 +207,7 @@ static int64_t settle_by_integers(int64_t *open, int64_t opened, int32_t *label,
     return kept;
 }
 
-/* Samples n0 .. n0+n, n <= RUN; `fresh`: of all of them, whatever bounds there are. */
+/* Labels samples n0 .. n0+n, n <= RUN; if `fresh`, all of them, whatever their bounds say. */
 static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t n, const Search *in,
                       int thread) {
     float *buffer = in->panels + thread * panel_floats(in->s->Z.d);
@@ -220,7 +221,7 @@ static void label_run(int32_t *label, Bounds b, bool fresh, int64_t n0, int64_t 
         opened = tighten(open, opened, label, b, in);
     if (in->rounded.multiply)
         opened = settle_by_integers(open, opened, label, b, in, (uint16_t *)(void *)buffer);
-    if (4 * opened > 3 * n) /* most: all of them, where they lie */
+    if (4 * opened > 3 * n) /* most are open: all are computed, where they lie */
         for (opened = 0; opened < n; opened++) open[opened] = n0 + opened;
     for (int64_t k = 0; k < opened; k += PANEL) {
         const int64_t some = least(opened - k, PANEL);
@@ -240,7 +241,7 @@ typedef struct {
     int32_t *label;
     Bounds bounds;
     bool fresh;
-    float *first, *second; /* of measure_panel */
+    float *first, *second; /* results of measure_panel */
     const Search *in;
 } Labels;
 
@@ -250,7 +251,7 @@ static void label_samples(const void *loop, int64_t n0, int64_t end, int thread)
     label_run(l->label, l->bounds, l->fresh, n0, end - n0, l->in, thread);
 }
 
-/* A panel's labels, and its distances to the nearest and the second nearest centre. */
+/* Computes a panel's labels, and its distances to the nearest and the second nearest centre. */
 static void measure_panel(const void *loop, int64_t n0, int64_t end, int thread) {
     const Labels *l = loop;
     const Samples *s = l->in->s;
@@ -270,7 +271,7 @@ static void measure_panel(const void *loop, int64_t n0, int64_t end, int thread)
 Status cpu_nearest(Queue *q, int32_t *label, float *first, float *second, const Samples *s,
                    const Centers *centers, void *scratch) {
     REQUIRE(q, label && samples_servable(s) && centers_servable(centers) && scratch, "nearest");
-    const bool distances = first || second; /* of float32 */
+    const bool distances = first || second; /* they come from products of float32 */
     const Search in = search(q->device, scratch, s, centers, !distances);
     const Labels l = {label, {NULL, NULL}, true, first, second, &in};
     if (distances) threads_loop(q->device->pool, s->N, PANEL, measure_panel, &l);

@@ -11,13 +11,13 @@
 
 enum { CENTER_BLOCK = 256 }; /* a multiple of every TILE_COLS; PANEL x 256 scores are 120 KiB */
 
-/* The two largest scores so far. */
+/* Every sample's two largest scores so far. */
 typedef struct {
     float first, second;
     int32_t label;
 } Best;
 
-/* x (n), the scores of the centres c0 .. c0+n, compete; they are used up. */
+/* Compares x (n), the scores of the centres c0 .. c0+n, with the best so far, and overwrites x. */
 static inline void compete(Best *best, float *restrict x, int64_t n, int32_t c0) {
     float top = -INFINITY, next = -INFINITY;
     int32_t at = INT32_MAX;
@@ -38,9 +38,9 @@ static inline void compete(Best *best, float *restrict x, int64_t n, int32_t c0)
     }
 }
 
-/* E: no computed |z|^2 - 2 score is farther from the true squared distance. u = 2^-24. A product of
+/* Returns E: no computed |z|^2 - 2 score is farther from the true squared distance. u = 2^-24. A product of
  * d terms in any order errs by at most d u/(1 - d u) |z||c|; norms are rounded once, u/2 |c|^2 in a
- * score; the subtraction errs by u (|z||c| + |c|^2/2). Twice their sum, and u |z|^2:
+ * score; the subtraction errs by u (|z||c| + |c|^2/2). Twice the sum of these errors, and u |z|^2, give
  *     E <= u (2(d + 2)|z||c| + 2|c|^2 + |z|^2), taken half as large again; and what
  * products below 2^-126 may lose. */
 static inline float score_error(float norm2, float length, int64_t d) {
@@ -52,22 +52,24 @@ static inline float score_error(float norm2, float length, int64_t d) {
 /* --- scores from 16-bit integers (nearest_int16.c) -------------------------------------------- */
 
 typedef struct {
-    Int16Product *multiply; /* NULL: not to be had, or centres of a length that it does not serve */
-    const uint16_t *packed; /* B of the product */
+    Int16Product
+        *multiply; /* NULL where there is none, or where it does not serve centres of this length */
+    const uint16_t *packed; /* the operand B of the product */
     const float *half;      /* |c|^2/2, infinite beyond C up to a whole BF16_COLS */
     int64_t C, d;
-    float length; /* |c| of the longest */
-    float unit;   /* integers are this much larger than the centres */
-    float apart;  /* no centre is farther than this from integers / unit */
+    float length; /* length of the longest centre */
+    float unit;   /* integers are `unit` times the centres */
+    float apart;  /* the largest distance of a centre from integers / unit */
 } RoundedCenters;
 
-/* In `memory` of rounded_bytes. words: a row of uint16_t for every thread, words_row apart. */
+/* Rounds the centres into `memory` of rounded_bytes. words: a row of uint16_t for every thread, words_row
+ * apart. */
 RoundedCenters round_centers(const Device *device, void *memory, const Centers *centers, int64_t d,
                              float length, uint16_t *words, int64_t words_row);
 int64_t rounded_bytes(int64_t C, int64_t d);
 
-/* The best of n <= PANEL samples, and an error for each as score_error has it: infinite for those
- * that are too long or too short. words: PANEL rows of uint16_t. */
+/* Finds the best two scores of n <= PANEL samples, and an error for each, as score_error defines it. The error
+ * is infinite for samples that are too long or too short. words: PANEL rows of uint16_t. */
 void int16_panel(Best *best, float *error, const RoundedCenters *centers, const Samples *s,
                  const int64_t *which, int64_t n, uint16_t *words);
 

@@ -3,7 +3,7 @@
  *
  *     z ~ z'/a,  c ~ c'/b, rounded;      <z,c> ~ <z',c'>/(a b)
  *
- * a makes |z'| LENGTH, b the longest |c'|: below 2^15, so that every element fits, and no sum of
+ * The factor a makes |z'| LENGTH, and b does so for the longest |c'|: below 2^15, so that every element fits, and no sum of
  * products passes 32 bits: |<z',c'>| <= |z'||c'| for any part of the features.
  *
  * Error    r = z' - a z, s = c' - b c:   <z',c'>/(a b) - <z,c> = <r,c>/a + <z,s>/b + <r,s>/(a b),
@@ -20,13 +20,13 @@
 #include "kernels/cpu/gemm/bf16.h"
 
 #define LENGTH 32700.0f
-/* Squared lengths that are served: factors and errors stay far from what float32 can hold. */
+/* The squared lengths that are served: factors and errors stay far from the limits of float32. */
 #define SHORTEST 0x1p-80f
 #define LONGEST 0x1p80f
 
 enum {
     LINE = 16, /* floats, or pairs of integers, of a cache line */
-    AHEAD = 2, /* samples: rounding them is as fast as they come from memory */
+    AHEAD = 2, /* samples fetched ahead: rounding is as fast as they come from memory */
 };
 
 /* x (d) times unit to the nearest integers, zeros behind them up to `depth`. Adding 1.5 x 2^23
@@ -38,7 +38,7 @@ static void round_row(uint16_t *restrict to, const float *restrict x, float unit
     for (int64_t j = d; j < depth; j++) to[j] = 0;
 }
 
-/* |words/unit - x|^2 */
+/* Returns |words/unit - x|^2. */
 static double rounding2(const uint16_t *words, const float *x, float unit, int64_t d) {
     double sum = 0.0;
     SIMD(reduction(+ : sum))
@@ -90,7 +90,7 @@ RoundedCenters round_centers(const Device *device, void *memory, const Centers *
     float *half = (float *)memory + width * depth / 2;
     RoundedCenters out = {.C = C, .d = d, .length = length, .unit = LENGTH / length};
     bool served = device->multiply_int16 && length * length >= SHORTEST;
-    for (int64_t c = 0; c < C; c++) served &= centers->norm2[c] <= LONGEST; /* no NaN */
+    for (int64_t c = 0; c < C; c++) served &= centers->norm2[c] <= LONGEST; /* false for NaN */
     if (!served) return out;
     double *each2 = (double *)(void *)(half + width), apart2 = 0.0;
     const Rounding r = {centers, d, out.unit, packed, half, each2, words, words_row};
@@ -106,7 +106,7 @@ RoundedCenters round_centers(const Device *device, void *memory, const Centers *
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* Rows of integers for n samples, how much larger they are, and what that may do to distances. */
+/* Rounds n samples to rows of integers. `unit` receives their factors, `error` the errors of distances. */
 static void round_samples(uint16_t *words, float *unit, float *error, const RoundedCenters *centers,
                           const Samples *s, const int64_t *which, int64_t n) {
     const int64_t d = centers->d, depth = bf16_depth(d), row = batch_row(DTYPE_BF16, d);

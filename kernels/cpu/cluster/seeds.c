@@ -19,7 +19,7 @@ int64_t cpu_weighted_scratch(int64_t N, int64_t R) {
     return (element_runs(N) + 1) * R * (int64_t)sizeof(double);
 }
 
-/* The first sample whose running sum passes `target`: first its run, then itself. */
+/* Returns the first sample whose running sum passes `target`; its run is found first. */
 static int64_t find_row(const double *run_sum, int64_t runs, const float *weight, int64_t N,
                         int64_t R, int64_t r, double target) {
     int64_t run = 0, last = -1;
@@ -30,7 +30,7 @@ static int64_t find_row(const double *run_sum, int64_t runs, const float *weight
         if (weight[n * R + r] > 0.0f) last = n;
         if (sum > target && last == n) return n;
     }
-    return last; /* what rounding left of the target */
+    return last; /* rounding left some of the target over */
 }
 
 typedef struct {
@@ -86,7 +86,8 @@ Status cpu_pick_rows(Queue *q, const Centers *centers, const int64_t *rows, cons
 
 /* --- k-means++ -------------------------------------------------------------------------------- */
 
-/* The candidates (M,d), packed; their lengths; distances (N,columns); a group's sums (M). */
+/* The pieces of the scratch memory: candidates (M,d), also packed, and their squared lengths; distances
+ * (N,columns); sums (ROW_GROUPS,M). */
 typedef struct {
     float *at, *packed, *norm2, *distance2;
     double *sum;
@@ -109,7 +110,8 @@ int64_t cpu_seed_scratch(int64_t N, int64_t d, int64_t candidates) {
     return lay_out(&step, NULL, N, d, candidates);
 }
 
-/* Samples n0 .. n0+n: their distances to all candidates, and what would be left of `closest`. */
+/* Computes the distances of samples n0 .. n0+n to all candidates. Adds to `sum`, for each candidate, what it
+ * would leave of `closest`. */
 static void seed_panel(double *sum, const Step *t, const Samples *s, int64_t n0, int64_t n,
                        const float *closest, int64_t R, int64_t L) {
     const Panel panel = {sample(s, n0), s->Z.row, NULL, (const char *)sample(s, n0), 0};
@@ -135,7 +137,7 @@ typedef struct {
     float *closest;
     bool fresh;
     int64_t R, L;
-    int64_t restart, best; /* of keep_closest */
+    int64_t restart, best; /* arguments of keep_closest */
 } Seeding;
 
 static void seed_groups(const void *loop, int64_t begin, int64_t last, int thread) {
@@ -152,7 +154,7 @@ static void seed_groups(const void *loop, int64_t begin, int64_t last, int threa
     }
 }
 
-/* Samples' distances to the nearest centre of one restart, the new one among them. */
+/* Updates the samples' distances to the nearest centre of one restart, which has a new one. */
 static void keep_closest(const void *loop, int64_t first, int64_t end, int thread) {
     const Seeding *in = loop;
     (void)thread;

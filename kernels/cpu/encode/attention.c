@@ -5,8 +5,8 @@
  *          that the packed q, k, v of one linear layer serve as they lie. The width is a multiple of
  *          8 up to 128; code for 64, the usual one, is compiled with that constant.
  * Cost     4 B heads queries keys width flops; exp of B heads queries keys scores. Values are padded
- *          to whole strips of TILE_COLS columns: heads of 80 cost as much as heads of 128 there
- *          where a strip has 64.
+ *          to whole strips of TILE_COLS columns: where a strip has 64, heads of 80 cost
+ *          as much there as heads of 128.
  * Mapping  one head of one image is one piece of work. A thread packs that head's keys (transposed)
  *          and values, then takes QUERY_BLOCK queries at a time:
  *
@@ -28,7 +28,7 @@ _Static_assert(QUERY_BLOCK % TILE_ROWS == 0, "blocks of queries are whole tiles"
 _Static_assert(HEAD_DIM % TILE_COLS == 0, "a head of 64 is a whole number of strips");
 #define INLINE static inline __attribute__((always_inline))
 
-/* floats of one thread: packed keys, packed values, scores */
+/* Returns the floats that one thread needs: packed keys, packed values, scores. */
 static int64_t thread_floats(int64_t keys, int64_t width) {
     return (width + round_up(width, TILE_COLS) + QUERY_BLOCK) * round_up(keys, TILE_COLS);
 }
@@ -37,7 +37,7 @@ int64_t cpu_attention_scratch(const Device *device, int64_t keys) {
     return device->threads * thread_floats(keys, MAX_HEAD_DIM) * (int64_t)sizeof(float);
 }
 
-/* [keys / TILE_COLS][width][TILE_COLS], scaled, zeros beyond the last key. */
+/* Packs keys as [keys / TILE_COLS][width][TILE_COLS], scaled, with zeros beyond the last key. */
 INLINE void pack_keys(float *to, const float *k, int64_t row, int64_t keys, int64_t width,
                       float scale) {
     for (int64_t t0 = 0; t0 < keys; t0 += TILE_COLS, to += width * TILE_COLS)
@@ -46,7 +46,7 @@ INLINE void pack_keys(float *to, const float *k, int64_t row, int64_t keys, int6
                 to[i * TILE_COLS + t] = t0 + t < keys ? k[(t0 + t) * row + i] * scale : 0.0f;
 }
 
-/* [width / TILE_COLS][keys][TILE_COLS], zeros beyond the head. */
+/* Packs values as [width / TILE_COLS][keys][TILE_COLS], with zeros beyond the head. */
 INLINE void pack_values(float *to, const float *v, int64_t row, int64_t keys, int64_t width) {
     for (int64_t i = 0; i < width; i += TILE_COLS)
         for (int64_t t = 0; t < keys; t++, to += TILE_COLS) {
@@ -56,7 +56,7 @@ INLINE void pack_values(float *to, const float *v, int64_t row, int64_t keys, in
         }
 }
 
-/* exp(x - max) over the first `seen` of n scores, zeros behind; returns their sum's inverse. */
+/* Turns the first `seen` of n scores into exp(x - max), the others into 0. Returns the inverse of their sum. */
 static float softmax_row(float *x, int64_t seen, int64_t n) {
     float max = x[0], sum = 0.0f;
     SIMD(reduction(max : max))
@@ -98,7 +98,7 @@ typedef struct {
     float *scratch;
 } Attention;
 
-/* Pieces are heads: of the first image, of the second, ... `scratch` is the thread's own. */
+/* Passes are heads: all heads of the first image, then those of the second, ... `scratch` is the thread's own. */
 INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width, float *scratch) {
     const int64_t keys = a->keys, queries = a->queries, wide = round_up(width, TILE_COLS);
     const float scale = (float)(1.0 / sqrt((double)width)); /* 1 / 8, exact, for heads of 64 */

@@ -15,7 +15,7 @@ static void norm_row(float *out, const float *x, const float *weight, const floa
     SIMD(reduction(+ : sum))
     for (int64_t j = 0; j < d; j++) sum += x[j];
     const float mean = sum / (float)d;
-    SIMD(reduction(+ : squares)) /* of the differences: no cancellation */
+    SIMD(reduction(+ : squares)) /* squares of the differences: no cancellation */
     for (int64_t j = 0; j < d; j++) squares += (x[j] - mean) * (x[j] - mean);
     const float inverse = (float)(1.0 / sqrt((double)squares / (double)d + eps));
     for (int64_t j = 0; j < d; j++) out[j] = (x[j] - mean) * inverse * weight[j] + bias[j];

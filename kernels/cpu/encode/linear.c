@@ -30,11 +30,12 @@ Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_
 
 /* --- conv2d ----------------------------------------------------------------------------------- */
 
-/* Columns from .. to of one kernel row of the window whose first pixel column is x; what lies
- * outside the image is zero. Columns count channels: kernel x channels of them. */
+/* Copies columns from .. to of one kernel row of the window whose first pixel column is x, with zeros outside
+ * the image. Columns count channels: a kernel row has kernel x channels of them. */
 static void window_row(float *to, const float *line, int64_t x, int64_t from, int64_t end,
                        int64_t width, int64_t channels) {
-    const int64_t first = x * channels; /* of the window within the line; may be negative */
+    const int64_t first =
+        x * channels; /* first element of the window in the line; may be negative */
     const int64_t left = least(end, first < 0 ? -first : 0),
                   right = least(end, width * channels - first);
     for (; from < left; from++) *to++ = 0.0f;

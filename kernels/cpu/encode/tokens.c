@@ -1,7 +1,7 @@
 /*
- * tokens.c - what stands between pixels, tokens and features (kernels/encode.h)
+ * tokens.c - the small operations between pixels, tokens and features (kernels/encode.h)
  *
- * Cost     each reads its input once and writes its output once: memory bound.
+ * Cost     each operation reads its input once and writes its output once: memory bound.
  * Mapping  images, or rows of pixels, over threads.
  */
 #include "kernels/cpu/encode/encode.h"
@@ -35,7 +35,7 @@ Status cpu_pixels(Queue *q, float *out, const uint8_t *pixels, const float mean[
     return OK;
 }
 
-/* Arguments of the operations on images of tokens; each uses those that it needs. */
+/* Arguments of the operations on images of tokens; each operation uses the ones it needs. */
 typedef struct {
     float *out;
     int64_t out_row;
@@ -80,7 +80,7 @@ Status cpu_embed(Queue *q, float *out, const int32_t *ids, const Weight *table,
     return OK;
 }
 
-/* The mean over n rows of d, summed row by row. */
+/* Computes the mean over n rows of d elements, summed row by row. */
 static void mean_row(float *out, const float *x, int64_t n, int64_t d) {
     for (int64_t j = 0; j < d; j++) out[j] = 0.0f;
     for (int64_t t = 0; t < n; t++)

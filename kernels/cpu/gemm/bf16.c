@@ -1,5 +1,5 @@
 /* bf16.c - products of bfloat16 where the processor has no instruction for them: both elements of a
- * pair are widened, exactly, and multiplied in float32. For the memory it saves, and for tests. */
+ * pair are widened, exactly, and multiplied in float32. It serves to save memory, and tests. */
 #include "kernels/cpu/gemm/bf16.h"
 
 typedef float PairVec __attribute__((vector_size(4 * VEC_FLOATS)));

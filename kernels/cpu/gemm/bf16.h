@@ -10,7 +10,7 @@
 #define bf16_pack_weight ISA(bf16_pack_weight)
 #define bf16_product ISA(bf16_product)
 
-/* W (C,d) as [C/BF16_COLS][depth/2][BF16_COLS][2], zeros beyond C and d. */
+/* The packed W (C,d) is [C/BF16_COLS][depth/2][BF16_COLS][2], with zeros beyond C and d. */
 static inline int64_t bf16_depth(int64_t d) {
     return round_up(d, BF16_RUN);
 }
@@ -19,7 +19,8 @@ static inline int64_t bf16_weight_bytes(int64_t C, int64_t d) {
 }
 void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, Threads *pool);
 
-/* As panel_logits and the weight's part of panel_gradient. transposed: bf16_residual_bytes. */
+/* They compute what panel_logits and, without the bias, panel_gradient do. transposed has
+ * bf16_residual_bytes. */
 void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n,
                  int64_t width, int64_t d);
 void bf16_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,

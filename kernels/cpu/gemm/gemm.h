@@ -57,8 +57,8 @@ static inline Operand strip_of(const float *packed) { /* a packed B */
     return (Operand){packed, 0, TILE_COLS};
 }
 
-/* Memory that is fetched into the second-level cache on the way: `step` bytes, 128 at most, for each
- * element along the depth. */
+/* Memory that a micro-kernel fetches into the second-level cache on its way: `step` bytes, 128 at most, for
+ * each element along the depth. */
 typedef struct {
     const char *at;
     int64_t step;
@@ -78,33 +78,33 @@ static inline int64_t panel_rows(DType type) {
     return type == DTYPE_BF16 ? BF16_PANEL : PANEL;
 }
 
-/* Classes that are packed into strips; the others are read where they lie. */
+/* Returns how many classes are packed into strips; the others are read where they lie. */
 static inline int64_t packed_classes(int64_t C) {
     return C % TILE_COLS <= DOT_CLASSES ? C / TILE_COLS * TILE_COLS : C;
 }
-/* Bytes that pack_weight and panel_gradient need for batches of this type. */
+/* Return the bytes that pack_weight and panel_gradient need for batches of this type. */
 int64_t packed_bytes(DType type, int64_t C, int64_t d);
 int64_t residual_bytes(DType type, int64_t C);
 
-/* W (C,d) as products with batches of this type read it: float32, the first packed_classes as
- * [.][d][TILE_COLS], zeros beyond C; or bf16_pack_weight. */
+/* Packs W (C,d) as products with batches of this type read it. For float32 the first packed_classes become
+ * [.][d][TILE_COLS], with zeros beyond C; for bfloat16 it is bf16_pack_weight. */
 void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool);
 
-/* Rows first .. first+n of a batch: where they lie, or float16 converted to float32 into `buffer`,
- * which has panel_buffer(Z) floats. */
+/* A panel is rows first .. first+n of a batch: where they lie, or float16 converted to float32 into
+ * `buffer`, which has panel_buffer(Z) floats. */
 typedef struct {
     const void *at; /* float32 or bfloat16 */
     int64_t row;
-    Bf16Product *multiply; /* NULL: products are of float32 */
-    const char *next;      /* the batch behind them, fetched while the gradient is computed */
-    int64_t bytes;         /* of as many rows there */
+    Bf16Product *multiply; /* NULL where products are of float32 */
+    const char *next;      /* rows behind the panel, fetched while the gradient is computed */
+    int64_t bytes;         /* bytes of as many rows there */
 } Panel;
 static inline int64_t panel_buffer(const Batch *Z) {
     return Z->type == DTYPE_F16 ? PANEL * batch_row(DTYPE_F32, Z->d) : 0;
 }
 Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_t n, float *buffer);
 
-/* logits (n,C), rows `ld` apart = Z (n,d) W^T, the bias not yet added. Zeros may be written beyond
+/* logits (n,C), rows `ld` apart, = Z (n,d) W^T; the bias is not yet added. Zeros may be written beyond
  * C up to round_up(C, VEC_FLOATS), never up to the next row. */
 void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, const float *W,
                   int64_t n, int64_t C, int64_t d);
@@ -114,8 +114,8 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
 void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
                     int64_t n, int64_t C, int64_t d, void *packed);
 
-/* Groups of rows with a private gradient each: a power of two from 1 to ROW_GROUPS, never more than
- * there are panels; as many as fit 16 MiB, and more than 16 only if they fit 4. */
+/* Returns how many groups of rows have a private gradient each: a power of two from 1 to ROW_GROUPS, never
+ * more than there are panels. As many as fit 16 MiB are taken, and more than 16 only if they fit 4 MiB. */
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d);
 /* sum[i] = the groups' gradients (groups,size) at first + i, added in order, 0 <= i < n. */
 void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,

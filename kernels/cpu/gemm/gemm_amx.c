@@ -13,9 +13,9 @@
 
 #include "kernels/cpu/cpu.h"
 
-enum { TILE = 16, TILE_BYTES = 64 }; /* rows; bytes, 16 float32 or 32 bfloat16, of each */
+enum { TILE = 16, TILE_BYTES = 64 }; /* rows of a tile; bytes of a row, 16 float32 or 32 bfloat16 */
 
-/* What LDTILECFG reads: rows and bytes per row of each of the eight tiles. */
+/* The memory that LDTILECFG reads: rows and bytes per row of each of the eight tiles. */
 typedef struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -71,8 +71,8 @@ static void tile_dot(int out, int a, int b) {
 #define tile_dot _tile_dpbf16ps
 #endif
 
-/* Two by two tiles whose rows are `upper` and `lower`; lower 0: the second row of tiles is unused
- * (a tile of no rows may not be named). */
+/* Returns the configuration of two by two tiles with `upper` and `lower` rows. Where lower is 0, the second
+ * row of tiles is unused (a tile of no rows may not be named). */
 static TileConfig two_by_two(int upper, int lower) {
     TileConfig c = {.palette = 1};
     for (int t = 0; t < 8; t++) {
@@ -84,7 +84,7 @@ static TileConfig two_by_two(int upper, int lower) {
     return c;
 }
 
-/* out (32 columns, rows out_row apart) = or += the rows of A that `two_by_two` was told of. */
+/* out (32 columns, rows out_row apart) = or += the rows of A that `two_by_two` configured. */
 static void block(float *out, int64_t out_row, bool accumulate, const uint16_t *a, int64_t a_row,
                   const uint16_t *b, bool lower, int64_t depth) {
     const int64_t out_bytes = out_row * (int64_t)sizeof *out, a_bytes = a_row * (int64_t)sizeof *a;

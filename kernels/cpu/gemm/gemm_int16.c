@@ -1,5 +1,5 @@
 /* gemm_int16.c - products of 16-bit integers (cpu.h, Int16Product): with AVX512-VNNI one instruction
- * multiplies and adds sixteen pairs, twice the multiply-adds of float32; for tests, in C. */
+ * multiplies and adds sixteen pairs, twice the multiply-adds of float32; tests execute it in C. */
 #define ELEMENT int32_t
 #define PAIR_PRODUCT ISA(int16_product)
 #if defined(__AVX512VNNI__)

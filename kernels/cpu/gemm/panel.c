@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #endif
 
-/* A sample of float16, exactly. */
+/* Converts a sample of float16, exactly. */
 static void widen(float *to, const uint16_t *from, int64_t n) {
     int64_t i = 0;
 #if defined(__F16C__)
@@ -103,7 +103,7 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
 
 /* --- gradient --------------------------------------------------------------------------------- */
 
-/* Classes of tile t: of even height, for a low one is slow. */
+/* The classes of tile t. Tiles have heights as even as possible, for a low one is slow. */
 typedef struct {
     int64_t first, n;
 } Classes;
@@ -112,8 +112,8 @@ static Classes tile_classes(int64_t t, int64_t tiles, int64_t C) {
     return (Classes){first, (t + 1) * C / tiles - first};
 }
 
-/* [tiles][n][TILE_ROWS]: a tile's residuals one after the other. What lies beyond its classes is
- * not read. */
+/* Packs residuals as [tiles][n][TILE_ROWS], one tile after the other. Nobody reads what lies beyond a
+ * tile's classes. */
 static void pack_residual(float *packed, const float *residual, int64_t ld, int64_t n, int64_t C) {
     const int64_t tiles = ceil_div(C, TILE_ROWS);
     for (int64_t t = 0; t < tiles; t++) {

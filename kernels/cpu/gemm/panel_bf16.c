@@ -57,7 +57,7 @@ void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, i
                    least(width - c, BF16_COLS), depth);
 }
 
-/* (n,C) to (C,depth), rounded, zeros beyond n. */
+/* Transposes (n,C) to (C,depth), rounded, with zeros beyond n. */
 static void transpose_residual(uint16_t *transposed, const float *residual, int64_t ld, int64_t n,
                                int64_t C, int64_t depth) {
     uint32_t *to = (uint32_t *)(void *)transposed, square[SQUARE][BF16_COLS];
@@ -78,7 +78,7 @@ static void transpose_residual(uint16_t *transposed, const float *residual, int6
         }
 }
 
-/* BF16_COLS columns of Z from j on, rows in pairs; zeros beyond n and d. */
+/* Packs BF16_COLS columns of Z from j on, rows in pairs, with zeros beyond n and d. */
 static void pair_rows(uint32_t *strip, Panel Z, int64_t j, int64_t cols, int64_t n, int64_t depth) {
     static const uint16_t none[BF16_COLS];
     for (int64_t i = 0; i < depth; i += 2, strip += BF16_COLS) {

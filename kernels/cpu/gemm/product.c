@@ -43,7 +43,7 @@ Left left_rows(const float *data, int64_t row) {
 
 /* --- the weight ------------------------------------------------------------------------------- */
 
-/* n elements from element `first` on, `step` apart, as float32, times `scale`. */
+/* Converts n elements from element `first` on, `step` apart, to float32, times `scale`. */
 static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n,
                     float scale) {
     const uint8_t *from = (const uint8_t *)w->data + first * dtype_bytes(w->type);
@@ -83,8 +83,8 @@ static void transpose_run(float *to, const Run run[TILE_COLS], int64_t n) {
         for (int c = 0; c < TILE_COLS; c++) to[k * TILE_COLS + c] = run[c][k];
 }
 
-/* Output channels first .. first+TILE_COLS as [depth][TILE_COLS]; depth runs over taps, then input
- * channels: the order in which channels-last pixels lie. Zeros beyond the last channel. */
+/* Packs output channels first .. first+TILE_COLS as [depth][TILE_COLS], with zeros beyond the last channel.
+ * Depth runs over taps, then input channels: the order in which channels-last pixels lie. */
 static void pack_strip(float *to, const Weight *w, const float *scale, int64_t first) {
     const int64_t cols = least(w->out - first, TILE_COLS);
     Run run[TILE_COLS];
@@ -132,7 +132,7 @@ static float *out_at(const Output *o, int64_t row) {
     return o->out + row / o->image_rows * o->out_image + row % o->image_rows * o->out_row;
 }
 
-/* Rows from `row` on that lie evenly: up to `n`, not past their image. */
+/* Returns how many rows from `row` on lie evenly: up to `n`, not past their image. */
 static int64_t even_rows(const Output *o, int64_t row, int64_t n) {
     return least(n, o->image_rows - row % o->image_rows);
 }

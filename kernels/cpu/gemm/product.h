@@ -2,21 +2,21 @@
 #ifndef TURTLE_KERNELS_CPU_GEMM_PRODUCT_H
 #define TURTLE_KERNELS_CPU_GEMM_PRODUCT_H
 
-#include "kernels/encode.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/encode.h"
 
 #define product ISA(product)
 #define left_rows ISA(left_rows)
 #define product_scratch ISA(product_scratch)
 
-/* The left operand, piece by piece: rows i .. i+n and depth k .. k+deep, into a panel whose rows lie
- * PANEL_ROW apart. */
+/* The left operand. `fill` copies rows i .. i+n and depth k .. k+deep into a panel whose rows lie PANEL_ROW
+ * apart. */
 typedef struct Left {
     void (*fill)(const struct Left *left, float *panel, int64_t i, int64_t n, int64_t k,
                  int64_t deep);
     const float *data;
-    int64_t row;          /* linear layer: elements between rows */
-    const Window *window; /* convolution */
+    int64_t row;          /* elements between rows of a linear layer's input */
+    const Window *window; /* the window of a convolution */
     int64_t channels, out_height, out_width;
 } Left;
 

@@ -23,7 +23,7 @@ static inline void store(ELEMENT *p, Vec v) {
     memcpy(p, &v, sizeof v);
 }
 
-/* The first `cols` of a row of sums, stored or added. */
+/* Stores or adds the first `cols` of a row of sums. */
 static inline void store_row(ELEMENT *to, const Vec sum[VECS], int64_t cols, bool accumulate) {
     for (int v = 0; v < VECS && cols > 0; v++, to += VEC_FLOATS, cols -= VEC_FLOATS) {
         if (cols >= VEC_FLOATS) {

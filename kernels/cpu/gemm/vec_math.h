@@ -5,7 +5,7 @@
 
 #include "io/dtype.h"
 
-/* 2^n for -126 <= n <= 127, by writing the exponent field. */
+/* Returns 2^n for -126 <= n <= 127, by writing the exponent field. */
 static inline float exp2_whole(int32_t n) {
     return f32_from_bits((uint32_t)(n + 127) << 23);
 }
@@ -16,7 +16,7 @@ static inline int32_t bits_of(float x) {
     return bits;
 }
 
-/* exp(x) for x <= 88, within 2 units in the last place (measured over float32s in [-87, 88]:
+/* Returns exp(x) for x <= 88, within 2 units in the last place (measured over float32s in [-87, 88]:
  * tests/both/ops_test.c); gradual underflow below -87 and exactly 0 below -104. NaN stays NaN.
  * x = n ln 2 + r, |r| <= ln 2 / 2 (Cody & Waite 1980: ln 2 in two parts); exp(r) by its Taylor
  * series, whose next term is below 2^-27; 2^n in two factors, so that subnormal results round
@@ -34,12 +34,13 @@ static inline float exp_f32(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t whole = bits_of(shifted) - bits_of(shift), /* no cast: one of NaN is undefined */
-        half = ((whole + 512) >> 1) - 256;                   /* no negative is shifted */
+    const int32_t whole = bits_of(shifted) -
+                          bits_of(shift),  /* no cast, for a cast of NaN is undefined */
+        half = ((whole + 512) >> 1) - 256; /* + 512, so that no negative number is shifted */
     return p * exp2_whole(half) * exp2_whole(whole - half);
 }
 
-/* ln x of a normal positive x, within 2e-7 |ln x| + 2^-25 (tests/both/ops_test.c). x = m 2^n with m in
+/* Returns ln x of a normal positive x, within 2e-7 |ln x| + 2^-25 (tests/both/ops_test.c). x = m 2^n with m in
  * [sqrt(1/2), sqrt 2), ln m = 2 artanh(s), s = (m - 1)/(m + 1), whose series ends below 2^-29. */
 static inline float log_f32(float x) {
     const int32_t n = (bits_of(x) - 0x3f3504f3) >> 23; /* bits of sqrt(1/2) */
@@ -53,7 +54,7 @@ static inline float log_f32(float x) {
     return (float)n * 0x1.62e430p-1f + 2.0f * s * p;
 }
 
-/* ln(1 + u) for finite u >= 0, within 4e-7 of it (tests/cpu/train/logreg_test.c): log_f32 with m - 1 = u where
+/* Returns ln(1 + u) for finite u >= 0, within 4e-7 of it (tests/cpu/train/logreg_test.c): log_f32 with m - 1 = u where
  * n is 0, before the sum rounds it away. NaN stays NaN. */
 static inline float log1p_f32(float u) {
     const float x = 1.0f + u;
@@ -68,12 +69,12 @@ static inline float log1p_f32(float u) {
     return (float)n * 0x1.62e430p-1f + 2.0f * s * p + 0.0f * u;
 }
 
-/* 1 / (1 + exp(-x)); 0 and 1 far out, where the exponential underflows. */
+/* Returns 1 / (1 + exp(-x)); 0 and 1 far out, where the exponential underflows. */
 static inline float sigmoid_f32(float x) {
     return 1.0f / (1.0f + exp_f32(x < -88.0f ? 88.0f : -x));
 }
 
-/* The distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2, within 3e-7
+/* Returns the distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2, within 3e-7
  * (tests/cpu/kernels/encode_test.c). With z = |x| / sqrt 2 and t = 1 / (1 + 0.3 z), exp(z^2) erfc(z) / 2 is a
  * polynomial in t (fitted to scipy's erfcx over z in [0, 10], relative error 2e-8); no constant
  * term, so that it vanishes at infinity. */

@@ -1,15 +1,16 @@
 /* reference.c - every operation in the plainest code: the judge of the shipped ones, and the place
- * to read what an operation computes. TURTLE_ISA=reference runs the whole program on it.
+ * to read what an operation computes. README.md in this folder has the equations. TURTLE_ISA=reference
+ * runs the whole program on it.
  *
- * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
+ * There is one thread and no blocking; every sum is in double and rounded to float32 once, at its end. */
 #include <math.h>
 
-#include "kernels/philox.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/philox.h"
 
 /* --- matrix ----------------------------------------------------------------------------------- */
 
-/* Element j of row i. */
+/* Returns element j of row i. */
 static float at(const Batch *Z, int64_t i, int64_t j) {
     float x;
     dtype_to_f32(&x, (const uint8_t *)Z->data + (i * Z->row + j) * dtype_bytes(Z->type), Z->type,
@@ -17,7 +18,7 @@ static float at(const Batch *Z, int64_t i, int64_t j) {
     return x;
 }
 
-/* What multiplies an element of the batch: rounded where products are of bfloat16. */
+/* Returns x as it multiplies an element of the batch: rounded where products are of bfloat16. */
 static double factor(const Batch *Z, float x) {
     return Z->type == DTYPE_BF16 ? f32_from_bf16(bf16_from_f32(x)) : x;
 }
@@ -127,7 +128,7 @@ static Status weight_norm_grad(Queue *q, float *grad, const float *grad_linear, 
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* The largest logit, and sum_c exp(x_c - it): the maximum taken out, exp cannot overflow. */
+/* Returns sum_c exp(x_c - top), where *top receives the largest logit: so exp cannot overflow. */
 static double exp_sum(const float *x, int64_t C, double *top) {
     double sum = 0.0;
     *top = x[0];

@@ -1,13 +1,13 @@
 /* reference_cluster.c - every operation of k-means in the plainest code: the judge of the shipped
  * ones, and the place to read what an operation computes (TURTLE_ISA=reference).
  *
- * One thread, no blocking, no bounds; sums and differences in double, one rounding to float32 at
- * the end of each. */
+ * There is one thread, no blocking and no bounds. Sums and differences are in double and rounded to
+ * float32 once, at their end. */
 #include <math.h>
 #include <string.h>
 
-#include "kernels/philox.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/philox.h"
 
 static const float *row_of(const Batch *Z, int64_t n) {
     return (const float *)Z->data + n * Z->row;

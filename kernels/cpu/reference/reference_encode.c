@@ -1,7 +1,7 @@
 /* reference_encode.c - every operation of encoders in the plainest code: the judge of the shipped
  * ones, and the place to read what an operation computes (TURTLE_ISA=reference).
  *
- * One thread, no blocking, sums in double, one rounding to float32 at the end of each. */
+ * There is one thread and no blocking; every sum is in double and rounded to float32 once, at its end. */
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
@@ -46,7 +46,7 @@ static Status linear(Queue *q, float *out, int64_t out_row, const float *in, int
     return OK;
 }
 
-/* The product of one window with one output channel; (y,x) is the window's corner. */
+/* Returns the product of one window with one output channel; (y,x) is the window's corner. */
 static double correlate(const float *image, const Weight *w, const Window *win, int64_t y,
                         int64_t x, int64_t o) {
     double sum = 0.0;

@@ -3,7 +3,7 @@
  *
  *     entropy = -sum_c P_bar ln P_bar,  0 ln 0 = 0
  *
- * The entropy of the mean label, not the mean of the entropies.
+ * It is the entropy of the mean label, not the mean of the entropies.
  *
  * Cost     4KBC bytes read once.
  * Mapping  row groups over threads, their sums in double, added in order.
@@ -15,7 +15,7 @@ int64_t cpu_batch_entropy_scratch(int64_t C) {
     return ROW_GROUPS * C * (int64_t)sizeof(double);
 }
 
-/* sums[c] of rows first .. last, in double. */
+/* Computes sums[c] over rows first .. last, in double. */
 static void column_sums(double *restrict sums, const float *restrict P, int64_t first, int64_t last,
                         int64_t C) {
     for (int64_t c = 0; c < C; c++) sums[c] = 0.0;

@@ -8,8 +8,8 @@
  * Mapping  row groups over threads, a loss in double each, added in order.
  * Needs    scratch: ROW_GROUPS doubles.
  */
-#include "kernels/cpu/operations.h"
 #include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     double *losses; /* (ROW_GROUPS) */
@@ -19,7 +19,7 @@ typedef struct {
     int64_t B, C;
 } CrossEntropy;
 
-/* The loss of one row; its gradients go where they are wanted. */
+/* Returns the loss of one row, and writes its gradients where they are asked for. */
 static double row_loss(const CrossEntropy *in, int64_t b) {
     const int64_t C = in->C;
     const float scale = 1.0f / (float)in->B;

@@ -7,15 +7,15 @@
  */
 #include "kernels/cpu/operations.h"
 
-/* One sample in 16 bits, rounded to the nearest; zeros up to the end of its row, which products of
- * bfloat16 read. */
+/* Writes one sample in 16 bits, rounded to the nearest, then zeros up to the end of its row, which products
+ * of bfloat16 read. */
 static void narrow_row(uint16_t *to, const Batch *out, const uint8_t *from, const Features *f) {
     enum { RUN = 256 };
     float run[RUN];
     for (int64_t j = 0; j < f->d; j += RUN) {
         const int64_t n = least(f->d - j, RUN);
         if (!dtype_to_f32(run, from + j * dtype_bytes(f->type), f->type, f->swapped, n))
-            return; /* never: cpu_gather refused such a type */
+            return; /* never reached: cpu_gather refuses such a type */
         if (out->type == DTYPE_BF16)
             for (int64_t i = 0; i < n; i++) to[j + i] = bf16_from_f32(run[i]);
         else

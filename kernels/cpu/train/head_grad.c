@@ -6,16 +6,16 @@
  *     loss = sum_b -log softmax(logits_b)[y_b],    grad = (R^T Z, column sums of R)
  *
  * Shapes   Z (B,d), y (B), head (C,d) then (C) in; loss (1), grad like head out.
- * Cost     4BCd flops and one pass over Z, as one of inner_steps (inner_steps.c, whose pieces these
- *          are): a panel's logits become its residual and its gradient while the panel is in cache,
- *          and neither logits nor labels of (B,C) exist.
+ * Cost     4BCd flops and one pass over Z, as a step of inner_steps.c, whose pieces serve here: a
+ *          panel's logits become its residual and its gradient while the panel is in cache, and
+ *          neither logits nor labels of (B,C) exist.
  * Mapping  rows cut into groups with a private gradient each, groups over threads; groups are added
  *          in order.
  * Needs    scratch (cpu_head_grad_scratch). Same bits for any number of threads.
  *
  * The label's own class is left out of the sum of exponentials: its residual p - 1 is minus the
  * others' share, and the loss of a row that is well classified is log(1 + their sum), both without
- * cancellation. Near a minimum that separates the classes nothing else is left of them.
+ * cancellation. Near a minimum that separates the classes the difference is all that is left.
  */
 #include <math.h>
 #include <string.h>
@@ -34,7 +34,7 @@ typedef struct {
     float *logits;             /* (groups, panel_rows, ld) */
     char *residual;            /* (groups, residual_bytes) */
     double *loss;              /* (groups) */
-    int64_t bytes; /* of all pieces */
+    int64_t bytes;             /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
@@ -63,7 +63,7 @@ typedef struct {
     float below[BF16_PANEL];  /* x_y - top */
 } RowLosses;
 
-/* Row i: its logits (without bias) become its residual. */
+/* Turns the logits of row i (without bias) into its residual. */
 static void residual_row(RowLosses *losses, int64_t i, float *restrict x, int32_t y,
                          const float *restrict bias, int64_t width) {
     float top = -INFINITY, others = 0.0f;
@@ -94,7 +94,7 @@ static double cross_entropy_sum(const RowLosses *s, int64_t n) {
     return loss;
 }
 
-/* The gradient and loss of one group of panels. */
+/* Computes the gradient and loss of one group of panels. */
 static void run_group(const Device *device, const HeadGrad *in, const Scratch *s, int64_t g) {
     const Batch *Z = &in->Z;
     const int64_t B = in->B, C = in->C, height = panel_rows(Z->type), panels = ceil_div(B, height);

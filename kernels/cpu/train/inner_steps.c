@@ -59,7 +59,7 @@ typedef struct {
     char *residual;            /* (groups, residual_bytes) */
     float *labels;             /* (groups, width) one row of Y, zeros beyond C */
     double *loss;              /* (groups) */
-    int64_t bytes; /* of all pieces */
+    int64_t bytes;             /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
@@ -83,12 +83,12 @@ int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d) {
     return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
 }
 
-/* What the cross-entropy of a row is made of: -sum_c y (x - top - ln sum) = mass ln sum - dot. */
+/* The parts of each row's cross-entropy: -sum_c y (x - top - ln sum) = mass ln sum - dot. */
 typedef struct {
     float sum[BF16_PANEL], mass[BF16_PANEL], dot[BF16_PANEL];
 } RowSums;
 
-/* Row i: its logits (without bias) become its residual. */
+/* Turns the logits of row i (without bias) into its residual. */
 static void residual_row(RowSums *sums, int64_t i, float *restrict x, const float *restrict y,
                          const float *restrict bias, int64_t width, float scale) {
     float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
@@ -118,7 +118,7 @@ static double cross_entropy_sum(const RowSums *s, int64_t n) {
     return loss;
 }
 
-/* The gradient and loss of one group of panels. */
+/* Computes the gradient and loss of one group of panels. */
 static void run_group(const Device *device, const InnerSteps *in, const InnerSpace *space,
                       const Scratch *s, int64_t g) {
     const DType type = space->Z.type;
@@ -164,7 +164,7 @@ static void run_groups(const void *loop, int64_t first, int64_t end, int thread)
         run_group(step->device, step->in, step->space, step->s, g);
 }
 
-/* gradient = sum of the groups, in order; one Adam step with it. Passes are runs of elements. */
+/* Adds the groups' gradients, in order, and takes one Adam step. Passes are runs of elements. */
 static void reduce_and_step(const void *loop, int64_t begin, int64_t end, int thread) {
     const Step *step = loop;
     const InnerSpace *space = step->space;

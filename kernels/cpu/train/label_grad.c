@@ -20,13 +20,13 @@
 #include "kernels/cpu/operations.h"
 
 typedef struct {
-    int64_t ld, groups, buffer; /* buffer: the most that a panel_buffer needs */
+    int64_t ld, groups, buffer; /* buffer: the largest panel_buffer */
     char *packed_W[MAX_SPACES];
     float *features; /* (groups, buffer) */
     float *logits;   /* (groups, PANEL, ld) */
     float *grad;     /* (groups, PANEL, ld) */
     double *loss;    /* (groups, K) */
-    int64_t bytes; /* of all pieces */
+    int64_t bytes;   /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
@@ -52,7 +52,7 @@ int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d) {
     return lay_out(NULL, K, space, C).bytes;
 }
 
-/* One row of one space: grad += -scale log_softmax(x + bias); returns its cross-entropy. */
+/* Adds -scale log_softmax(x + bias) of one row of one space to grad. Returns its cross-entropy. */
 static double add_row(float *restrict grad, float *restrict x, const float *restrict y,
                       const float *restrict bias, int64_t C, float scale) {
     float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
@@ -80,7 +80,7 @@ typedef struct {
     float *grad_Y;
 } LabelGrad;
 
-/* Samples first .. first+n of group g: all spaces' losses, and what their gradient adds up to. */
+/* Computes all spaces' losses, and the sum of their gradients, for samples first .. first+n of group g. */
 static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
     const InnerSteps *in = l->in;
     const Scratch *s = l->s;

@@ -13,7 +13,7 @@
 #include "kernels/cpu/gemm/product.h"
 #include "kernels/cpu/operations.h"
 
-/* Rows of the transposed A: its columns. */
+/* Copies columns of A, which are rows of the transposed A. */
 static void fill_columns(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
                          int64_t deep) {
     for (int64_t r = 0; r < n; r++)

@@ -8,7 +8,7 @@
 #include "kernels/cpu/operations.h"
 #include "kernels/philox.h"
 
-/* A block of weights and a row take as long as so many elements of other loops (LOOP_RUN). */
+/* Drawing a block of weights, or a row, takes as long as this many elements of other loops (LOOP_RUN). */
 enum { WEIGHT_COST = 32, ROW_COST = 128 };
 
 typedef struct {

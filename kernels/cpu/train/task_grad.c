@@ -3,7 +3,7 @@
  *
  *     q = grad_Y/K + gamma (ln P_bar + 1)/B,    grad_logits = P (q - sum_c P q), in place of P
  *
- * The first term reaches P through Y, of which it is 1/K; the second is the gradient of
+ * The first term reaches P through Y, of which P is a K-th; the second is the gradient of
  * -gamma H(P_bar). Where P_bar is exactly 0, so is P in every row, and P ln P_bar has the limit 0.
  *
  * Cost     12BC bytes.
@@ -14,7 +14,7 @@
 
 typedef struct {
     float *P;
-    const float *grad_Y, *slope; /* slope: of the entropy term, the same in every row */
+    const float *grad_Y, *slope; /* slope: the entropy term, equal in every row */
     float share;
     int64_t C;
 } TaskGrad;

@@ -4,7 +4,7 @@
  *     task_labels   P_k = softmax(theta_k(Z_k)),  Y, P_bar, entropy
  *     task_step     loss, its gradient to the logits of P_k, through weight norm, Adam
  *
- * Cost     6BdC flops per space, of their parts.
+ * Cost     6BdC flops per space, in the operations that both call.
  * Mapping  the shipped operations one after the other: on a CPU a call costs nothing.
  * Needs    scratch: what stands between two parts, then the most that a part needs.
  */
@@ -15,7 +15,7 @@
 /* The pieces of the scratch memory. */
 typedef struct {
     float *linear; /* (task_size) the weight, then the gradient of one task encoder */
-    void *work;    /* of one part at a time */
+    void *work;    /* scratch of one part at a time */
     int64_t bytes; /* of all pieces */
 } Scratch;
 
@@ -40,8 +40,7 @@ int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
 
 static int64_t largest_d(const TaskSteps *s) {
     int64_t d = 0;
-    for (int k = 0; k < s->K; k++)
-        d = most(d, s->space[k].Z.d);
+    for (int k = 0; k < s->K; k++) d = most(d, s->space[k].Z.d);
     return d;
 }
 
