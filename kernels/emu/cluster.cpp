@@ -1,7 +1,7 @@
 /* cluster.cpp - clusters: their barrier, their shared memory; mbarriers.
  *
- * Shared memory is numbered as hardware does, in 32 bits: byte n of a block's is SHARED_BASE + n in its
- * own window, and the same with rank + 1 in the top byte in the window of the cluster. */
+ * Shared memory is numbered as on hardware, in 32 bits: byte n of a block is SHARED_BASE + n in its own
+ * window. In the window of the cluster the top byte of that number is rank + 1. */
 #include <stdio.h>
 #include <string.h>
 
@@ -79,7 +79,7 @@ unsigned char *shared_at(uint32_t number, size_t bytes, Block **of, const char *
         fault("%s at %s:%d: %08x names block %u of a cluster of %zu", what, file, line, number,
               window - 1, b->cluster->blocks.size());
     if (window) b = b->cluster->blocks[window - 1];
-    if (byte + bytes > run.launch->shared) /* below SHARED_BASE it is huge */
+    if (byte + bytes > run.launch->shared) /* a number below SHARED_BASE gives a huge byte */
         fault("%s at %s:%d: %zu bytes at byte %ld of the %zu of shared memory", what, file, line,
               bytes, (long)(int32_t)byte, run.launch->shared);
     if (b->live == 0)
@@ -129,7 +129,7 @@ const char *describe_mbarrier(const uint64_t *barrier) {
     return text;
 }
 
-/* Ends the phase if nothing is missing. */
+/* Stores the barrier, after ending its phase if nothing is missing. */
 static void write(uint64_t *barrier, Mbarrier m) {
     const bool over = m.pending == 0 && m.bytes == 0;
     if (over) {

@@ -56,7 +56,8 @@ unsigned char *shared_prepare(size_t i, size_t n, size_t bytes) {
 }
 
 bool shared_intact(const unsigned char *shared, size_t bytes) {
-    if (__asan_poison_memory_region) return true; /* it would have been said at once */
+    if (__asan_poison_memory_region)
+        return true; /* AddressSanitizer would have reported it at once */
     const size_t behind = (ALIGNED - bytes % ALIGNED) % ALIGNED;
     for (size_t i = 1; i <= SLACK; i++)
         if (shared[-(long)i] != 0xff) return false;
@@ -85,8 +86,8 @@ int shared_bytes() {
 
 /* --- asynchronous copies ---------------------------------------------------------------------- */
 
-/* What the destination holds until somebody waits: NaN. Not by memset, for ThreadSanitizer would see
- * the thread write it. */
+/* Fills the destination of a copy with NaN until somebody waits. It does not call memset, for ThreadSanitizer
+ * would see the thread write. */
 static void poison(void *to, int bytes) {
     for (volatile unsigned *w = (volatile unsigned *)to; bytes > 0; bytes -= 4) *w++ = 0xffffffffu;
 }
@@ -109,7 +110,7 @@ void copy_begin(void *shared, const void *global, int bytes, int size, const cha
     poison(shared, size);
     Unwatched unwatched;
     c->all.push_back({shared, global, bytes, size});
-    if (watched) { /* the bytes are written by another, who knows what this thread knows now */
+    if (watched) { /* another writer, who knows what this thread knows now, writes the bytes */
         if (!c->watch) c->watch = watch_create();
         order_release(&c->all);
         void *own = watch_enter(c->watch);
@@ -123,7 +124,7 @@ void copy_commit() {
     self->copies.ends.push_back(self->copies.all.size());
 }
 
-/* The oldest n copies and the groups that they fill land. */
+/* Lands the oldest n copies and the groups that they fill. */
 static void land(Copies *c, size_t n, size_t groups) {
     void *own = watch_enter(c->watch);
     for (size_t i = 0; i < n; i++) {

@@ -57,7 +57,8 @@ size_t device_capacity() {
 }
 
 void fence() {
-    static char all; /* a fence orders more here than on a GPU: everything before every later one */
+    static char
+        all; /* a fence orders more here than on a GPU: all before it, for every later fence */
     order_release(&all);
     order_acquire(&all);
 }
@@ -72,7 +73,7 @@ Entry::~Entry() {
     inside.unlock();
 }
 
-/* EMU_DEVICES, 1 where unset; all of them are the same chip. */
+/* All devices are the same chip. */
 int device_count() {
     const uint64_t n = number("EMU_DEVICES", 1);
     if (n >= 1 && n <= MAX_DEVICES) return (int)n;
@@ -85,7 +86,7 @@ int current_device() {
     return current;
 }
 
-/* Launches so far on each device, and from how many host threads. */
+/* How many launches each device had so far, and from how many host threads. */
 static struct {
     int64_t launches;
     std::set<pthread_t> threads;
@@ -98,7 +99,7 @@ static void count_launch() {
 
 /* --- launches --------------------------------------------------------------------------------- */
 
-constexpr int DEFAULT_SHARED = 48 << 10; /* what a kernel has without asking */
+constexpr int DEFAULT_SHARED = 48 << 10; /* shared memory that a kernel has without asking */
 static std::map<const void *, int> shared_allowed;
 
 static int allowed_shared(const void *kernel) {
@@ -106,7 +107,7 @@ static int allowed_shared(const void *kernel) {
     return found == shared_allowed.end() ? DEFAULT_SHARED : found->second;
 }
 
-/* Registers are not emulated: 128 for every thread, which leaves 512 threads on an SM. */
+/* Registers are not emulated. We assume 128 for every thread, which leaves 512 threads on an SM. */
 int occupancy(const void *kernel, int threads, size_t shared) {
     const Entry entry;
     if (threads < 1 || threads > 1024 || (int64_t)shared > allowed_shared(kernel)) return 0;
@@ -116,7 +117,7 @@ int occupancy(const void *kernel, int threads, size_t shared) {
     return by_threads < by_shared ? by_threads : by_shared;
 }
 
-/* Clusters of so many blocks that fit at once: each in one GPC, whose SMs come in pairs. */
+/* Returns how many clusters of `size` blocks fit at once, each in one GPC, whose SMs come in pairs. */
 static int64_t clusters_at_once(int per_sm, int size) {
     const Chip &c = chip();
     const int pairs = c.sms / 2;
@@ -126,7 +127,7 @@ static int64_t clusters_at_once(int per_sm, int size) {
     return sum;
 }
 
-/* Blocks of a cluster, which lie side by side in x; 0 for what no launch may ask for. */
+/* Returns the blocks of a cluster, which lie side by side in x, or 0 where no launch may ask for them. */
 static int cluster_of(const cudaLaunchConfig_t *config) {
     int size = 1;
     for (unsigned i = 0; i < config->numAttrs; i++) {
@@ -164,8 +165,8 @@ void name_launch(const char *name) {
     next_name = name;
 }
 
-/* Blocks that exist at once. Those that nothing makes wait for one another need not be many: fewer
- * stay in the cache. ThreadSanitizer knows 8128 fibers, of which a copying thread takes two. */
+/* Returns how many blocks exist at once. Where blocks do not wait for each other, few are enough, and they stay
+ * in the cache. ThreadSanitizer knows 8128 fibers, of which a copying thread takes two. */
 static int64_t resident_blocks(bool cooperative, int64_t most, int threads) {
     if (cooperative) return most;
     const int64_t few = watched ? (2048 / threads < 1 ? 1 : 2048 / threads) : 8;
@@ -187,7 +188,7 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
         if (a.id == cudaLaunchAttributeCooperative) cooperative = a.val.cooperative != 0;
     }
     if (threads == 0 || threads > 1024 || blocks == 0 || grid.x > 0x7fffffffu || grid.y > 65535 ||
-        grid.z > 65535 || block.y != 1 || block.z != 1) /* tile.cuh: numbered x only */
+        grid.z > 65535 || block.y != 1 || block.z != 1) /* tile.cuh: threads are numbered x only */
         return failed(cudaErrorInvalidConfiguration);
     if ((int64_t)config->dynamicSmemBytes > allowed_shared(kernel))
         return failed(cudaErrorInvalidValue);

@@ -1,4 +1,4 @@
-/* device.h - the emulated device: its limits, its memory, what is enqueued. */
+/* device.h - the emulated device: its limits, its memory, the work that is enqueued. */
 #ifndef TURTLE_EMU_DEVICE_H
 #define TURTLE_EMU_DEVICE_H
 
@@ -13,19 +13,20 @@ namespace emu {
 /* --- settings (device.cpp, schedule.cpp) --------------------------------------------------------- */
 
 struct Chip {
-    const char *key, *name; /* EMU_DEVICE, what the runtime calls it */
-    int sms, gpcs, major, minor; /* a cluster lies in one GPC */
+    const char *key, *name;              /* the value of EMU_DEVICE; the runtime's name */
+    int sms, gpcs, major, minor;         /* a cluster lies in one GPC */
     int shared_per_block, shared_per_sm; /* bytes */
     int threads_per_sm;
     size_t memory, l2; /* bytes */
 };
-const Chip &chip();                /* EMU_DEVICE, tiny where unset */
-size_t device_capacity();          /* EMU_MEMORY, else what the chip has */
-uint64_t seed();                   /* EMU_SEED, 1 where unset */
-void random_begin();               /* a changed EMU_SEED begins a new sequence */
-uint32_t random_below(uint32_t n); /* of the schedule */
+const Chip &chip();       /* Returns the chip that EMU_DEVICE names, tiny where it is unset. */
+size_t device_capacity(); /* Returns EMU_MEMORY, else the chip's memory, in bytes. */
+uint64_t seed();          /* Returns EMU_SEED, 1 where it is unset. */
+void random_begin();      /* Begins a new sequence if EMU_SEED has changed. */
+uint32_t random_below(uint32_t n); /* Returns a number below n from the schedule's sequence. */
 
-cudaError_t failed(cudaError_t error); /* notes it for the thread's cudaGetLastError, returns it */
+cudaError_t
+failed(cudaError_t error); /* Keeps the error for the thread's cudaGetLastError, and returns it. */
 
 /* --- host threads and their devices (device.cpp) ---------------------------------------------------- */
 
@@ -37,34 +38,36 @@ struct Entry {
     Entry &operator=(const Entry &) = delete;
 };
 constexpr int MAX_DEVICES = 8;
-int device_count();   /* EMU_DEVICES, 1 where unset */
-int current_device(); /* of the calling host thread: 0 until cudaSetDevice */
+int device_count();   /* Returns EMU_DEVICES, 1 where it is unset. */
+int current_device(); /* Returns the calling host thread's device: 0 until cudaSetDevice. */
 
 /* --- memory (memory.cpp) ------------------------------------------------------------------------ */
 
-/* While one of these lives, device memory may be touched: while an operation runs. Else touching it,
- * as the host must not, is a crash. */
+/* While an object of this type lives, during an operation, device memory may be touched. At any other time
+ * touching it, as the host must not, is a crash. */
 struct DeviceMemoryOpen {
     DeviceMemoryOpen();
     ~DeviceMemoryOpen();
     DeviceMemoryOpen(const DeviceMemoryOpen &) = delete;
     DeviceMemoryOpen &operator=(const DeviceMemoryOpen &) = delete;
 };
-/* Reports what was written beside an allocation; by whom. */
+/* Reports writes beside an allocation, as made by `who`. */
 void check_red_zones(const char *who);
-/* Whether a copy between host and device memory may be enqueued. */
+/* Returns whether a copy between host and device memory may be enqueued. */
 bool copy_fits(const void *to, const void *from, size_t bytes, cudaMemcpyKind kind);
 bool set_fits(const void *to, size_t bytes);
-/* Pinned or managed: a copy reads it when it runs; pageable memory is read at the call. */
+/* Returns whether a copy reads the memory when it runs: pinned or managed memory. Pageable memory is read at
+ * the call. */
 bool read_late(const void *host);
 
 /* --- streams (stream.cpp) ----------------------------------------------------------------------- */
 
-/* Runs in the order of its stream, or goes into the graph that captures it. */
+/* Enqueues work, which runs in the order of its stream or goes into the graph that captures the stream. */
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
-/* Everything that is enqueued, to its end. */
+/* Runs everything that is enqueued, to its end. */
 void finish_all();
-/* What may not be called while a stream is captured: then the capture is spoilt. */
+/* Functions that may not be called while a stream is captured call it: it spoils the capture and returns
+ * true if there is one. */
 bool capture_forbids();
 
 } // namespace emu

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Of whatever sanitizer the program is linked with. This file itself is compiled without
- * ThreadSanitizer: the emulator is not what is watched. */
+/* Functions of the sanitizer that the program is linked with. This file itself is compiled without
+ * ThreadSanitizer, for kernels are watched, not the emulator. */
 extern "C" {
 #define WEAK __attribute__((weak))
 void __sanitizer_start_switch_fiber(void **fake_stack, const void *bottom, size_t size) WEAK;
@@ -38,7 +38,7 @@ static size_t have;
 
 size_t fiber_stack_bytes() {
     if (asan) return 256 << 10;   /* red zones make frames large */
-    if (watched) return 32 << 10; /* all of it is forgotten after every launch */
+    if (watched) return 32 << 10; /* the whole stack is forgotten after every launch */
     return 64 << 10;
 }
 
@@ -73,8 +73,8 @@ bool fiber_overflowed(const Fiber *f) {
 
 #if defined(__x86_64__)
 
-/* void emu_switch_stacks(void **save, void *load): what a called function must preserve goes to this
- * stack, then the same comes from the other. */
+/* void emu_switch_stacks(void **save, void *load) pushes the registers that a called function must preserve
+ * on this stack, then pops them from the other. */
 asm(".text\n"
     ".globl emu_switch_stacks\n"
     ".hidden emu_switch_stacks\n"
@@ -98,10 +98,10 @@ asm(".text\n"
     ".size emu_switch_stacks, .-emu_switch_stacks\n");
 
 static void prepare_stack(Fiber *f, size_t colour, void (*entry)()) {
-    /* tops at equal places of a page would fight for the same cache sets */
+    /* stack tops at equal places of a page would fight for the same cache sets */
     uint64_t *top = (uint64_t *)(f->stack + f->bytes - colour % 61 * 64);
-    *--top = 0;               /* where entry would return to: a debugger's list of frames ends */
-    *--top = (uint64_t)entry; /* what `ret` above continues with */
+    *--top = 0;               /* entry's return address: here a debugger's list of frames ends */
+    *--top = (uint64_t)entry; /* the address at which `ret` above continues */
     for (int i = 0; i < 6; i++) *--top = 0;
     f->stack_pointer = top;
 }
@@ -111,7 +111,8 @@ static void prepare_stack(Fiber *f, size_t colour, void (*entry)()) {
 #include <ucontext.h>
 namespace emu {
 static void prepare_stack(Fiber *f, size_t, void (*entry)()) {
-    ucontext_t *c = (ucontext_t *)(f->stack + f->bytes - 4096); /* above the stack it describes */
+    ucontext_t *c = (ucontext_t *)(f->stack + f->bytes -
+                                   4096); /* the context lies above the stack that it describes */
     getcontext(c);
     c->uc_stack.ss_sp = f->stack;
     c->uc_stack.ss_size = f->bytes - 4096;
@@ -145,13 +146,13 @@ void fiber_prepare(Fiber *f, size_t i, void (*entry)()) {
     f->stack = stacks + i * f->bytes;
     f->fake_stack = NULL;
     f->tsan = watched ? __tsan_create_fiber(0) : NULL;
-    /* frames of the thread that used this stack before: it ended without returning through them */
+    /* forget frames of the last thread on this stack, which ended without returning through them */
     if (asan) __asan_unpoison_memory_region(f->stack, f->bytes);
     prepare_stack(f, i, entry);
 }
 
 /* ThreadSanitizer gives a new fiber the number of one that was destroyed, and takes both for the
- * same thread: what races between them it does not see. So they are destroyed late. */
+ * same thread: it does not see races between them. So fibers are destroyed late. */
 static void destroy(void *fiber) {
     constexpr size_t LATE = 512;
     static void *waiting[LATE];
@@ -222,7 +223,7 @@ Watched::Watched() {
 Watched::~Watched() {
     ignore();
 }
-/* Memory that is mapped anew is new to ThreadSanitizer too. */
+/* ThreadSanitizer takes memory that is mapped anew for new. */
 void watch_forget(void *memory, size_t bytes) {
     if (!watched || bytes == 0) return;
     if (mmap(memory, bytes, PROT_READ | PROT_WRITE,

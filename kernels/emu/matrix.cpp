@@ -63,7 +63,7 @@ INLINE void multiply_rows(void *const *operands, const float (*a)[DEPTH], const 
     }
 }
 
-/* Two elements of 16 bits a register. */
+/* A register holds two elements of 16 bits. */
 template <class Type> INLINE void multiply_16(void *const *operands) {
     alignas(32) uint16_t a16[16][16], b16[16][8];
     alignas(32) float a[16][16];
@@ -87,7 +87,7 @@ template <class Type> INLINE void multiply_16(void *const *operands) {
     multiply_rows<16>(operands, a, b);
 }
 
-/* One element a register, whose last 13 bits the hardware does not look at. */
+/* A register holds one element; the hardware ignores its last 13 bits. */
 INLINE void multiply_8(void *const *operands) {
     alignas(32) float a[16][8];
     Row b[8] = {};

@@ -30,7 +30,7 @@ struct Allocation {
     Kind kind;
     int device;
 };
-static std::map<char *, Allocation> allocations; /* by what the caller holds */
+static std::map<char *, Allocation> allocations; /* the key is the caller's pointer */
 static std::map<char *, size_t> registered;
 static size_t device_bytes[MAX_DEVICES];
 
@@ -38,8 +38,8 @@ static size_t device_bytes[MAX_DEVICES];
 
 static char *arena;
 static size_t arena_bytes, top;       /* nothing is allocated behind `top` */
-static size_t reach;                  /* the largest that `top` ever was */
-static std::map<size_t, size_t> gaps; /* below it: offset, bytes */
+static size_t reach;                  /* the largest value that `top` ever had */
+static std::map<size_t, size_t> gaps; /* free ranges below `top`: offset, bytes */
 static int open_count;
 
 static void protect(int how) {
@@ -59,7 +59,7 @@ static size_t padded(size_t bytes) {
     return (bytes + 2 * RED_ZONE + 255) / 256 * 256;
 }
 
-/* NULL: none left. */
+/* Returns NULL where no memory is left. */
 static char *arena_take(size_t bytes) {
     if (!arena) {
         const size_t want = (size_t)device_count() * (device_capacity() / 8 * 9 + (64 << 20));
@@ -134,7 +134,7 @@ static const char *kind_name(Kind kind) {
 }
 
 static void check_red_zone(const char *memory, const Allocation &a, const char *who) {
-    if (__asan_poison_memory_region) return; /* it would have been said at once */
+    if (__asan_poison_memory_region) return; /* AddressSanitizer would have reported it at once */
     long wrong = 0;
     bool found = false;
     for (size_t i = 0; i < RED_ZONE && !found; i++) {
@@ -158,7 +158,7 @@ void check_red_zones(const char *who) {
 static cudaError_t release_memory(void *memory, bool pinned) {
     if (!memory) return cudaSuccess;
     if (capture_forbids()) return failed(cudaErrorStreamCaptureUnsupported);
-    finish_all(); /* what is enqueued may use it */
+    finish_all(); /* enqueued work may use the memory */
     const auto found = allocations.find((char *)memory);
     if (found == allocations.end() || (found->second.kind == PINNED) != pinned)
         return failed(cudaErrorInvalidValue);
@@ -170,7 +170,7 @@ static cudaError_t release_memory(void *memory, bool pinned) {
     allocations.erase(found);
     if (a.kind != PINNED) device_bytes[a.device] -= a.bytes;
     if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(base, all);
-    memset(base, 0xff, all); /* who still reads it reads NaN */
+    memset(base, 0xff, all); /* a late reader finds NaN */
     if (a.kind != DEVICE) {
         free(base);
     } else {
@@ -180,7 +180,7 @@ static cudaError_t release_memory(void *memory, bool pinned) {
     return cudaSuccess;
 }
 
-/* The allocation that holds the byte, or end(). */
+/* Returns the allocation that holds the byte, or end(). */
 static std::map<char *, Allocation>::const_iterator find(const void *memory) {
     auto after = allocations.upper_bound((char *)memory);
     if (after == allocations.begin()) return allocations.end();
@@ -199,7 +199,7 @@ static bool in_arena(const void *memory) {
 
 /* --- what may be copied ----------------------------------------------------------------------- */
 
-/* Whether a range is memory that the device reaches; or memory that the host does. */
+/* on_device and on_host return whether the device, or the host, reaches the whole range. */
 static bool on_device(const void *memory, size_t bytes) {
     const auto a = find(memory);
     if (a == allocations.end()) return is_registered(memory);

@@ -1,5 +1,5 @@
-/* report.cpp - what is said when a kernel does what hardware leaves undefined: one line, then
- * abort(), or a line for every group of threads that a deadlock keeps. */
+/* report.cpp - reports of what hardware leaves undefined: one line, then abort(); after a deadlock, a line for
+ * every group of threads that it keeps. */
 #include <cxxabi.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ const char *running_kernel() {
     return name ? name : "kernel";
 }
 
-/* "kernel: block (x,y,z), thread t: ", or nothing while no kernel runs. */
+/* Prints "kernel: block (x,y,z), thread t: ", or nothing while no kernel runs. */
 static void say_where() {
     fflush(stdout);
     fprintf(stderr, "emulator: ");
@@ -99,13 +99,13 @@ void deadlock() {
 
 /* --- crashes ---------------------------------------------------------------------------------- */
 
-/* The program ends anyway, so that what is called here need not be safe in a signal handler. */
+/* The program ends anyway, so the functions called here need not be safe in a signal handler. */
 static void crashed(int signal, siginfo_t *info, void *) {
     const void *address = info->si_addr;
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
     sigaction(signal, &standard,
-              NULL); /* the second time, with the core and debugger it deserves */
+              NULL); /* crash once more, now with a core file or in the debugger */
     say_where();
     if (self && fiber_near(&self->fiber, address))
         fprintf(stderr, "its stack of %zu KB overflowed\n", fiber_stack_bytes() >> 10);

@@ -1,8 +1,8 @@
 /* schedule.cpp - runs the threads of a launch, each a fiber, in a random order that EMU_SEED names.
  *
  * A thread runs until it must wait: for its block's barrier, for the other lanes of a meeting, for a
- * counter. Then the next lane of its warp that can run does, and when none can, a warp drawn from
- * all that can. So a meeting of 32 lanes costs 32 switches, and warps still overtake one another in
+ * counter. Then the next lane of its warp that can run goes on, and when none can, a warp drawn from
+ * all that can run. So a meeting of 32 lanes costs 32 switches, and warps still overtake one another in
  * any order. A launch ends when all threads have returned; if none can run before that, the report
  * says who waits for what. */
 #include <stdio.h>
@@ -89,7 +89,7 @@ static void wake_counted() {
     }
 }
 
-/* Those that loop read their counters again. This may be in vain, but not for ever. */
+/* Threads that loop read their counters again. This may be in vain, but not for ever. */
 static void wake_looping() {
     if (run.vain > 100 * (uint64_t)run.live + 1000 && run.ready.empty()) deadlock();
     for (Thread *t = run.looping; t; t = t->behind) make_ready(t);
@@ -101,7 +101,7 @@ static inline Thread *lane_of(Warp *w) {
     return &w->lanes[((unsigned)__builtin_ctz(turned) + w->turn) & 31];
 }
 
-/* A lane of any warp that can run. NULL when the launch has ended. */
+/* Returns a lane of any warp that can run, or NULL when the launch has ended. */
 static Thread *next_anywhere() {
     const bool sometimes = random_below(8) == 0;
     while (run.bulk && (run.ready.empty() || random_below(8) == 0)) land_bulk();
@@ -116,7 +116,7 @@ static Thread *next_anywhere() {
     return lane_of(w);
 }
 
-/* Of this warp as long as it has one. */
+/* Returns a lane of this warp as long as it has one that can run. */
 static inline Thread *next(Warp *stay) {
     if (stay->ready) return lane_of(stay);
     unlist(stay);
@@ -295,7 +295,7 @@ void run_launch(const Launch *launch) {
         self = NULL;
         for (Block *b : run.resident) end_block(b);
     }
-    order_acquire(&run); /* not between waves: blocks of one launch are ordered by nothing */
+    order_acquire(&run); /* but not between waves, for nothing orders the blocks of one launch */
     run.launch = NULL;
 }
 

@@ -1,6 +1,6 @@
 /* stream.cpp - streams, events, and graphs captured from them.
  *
- * What is enqueued is kept; it runs when somebody waits: cudaStreamSynchronize, cudaEventSynchronize,
+ * Enqueued work is kept; it runs when somebody waits: cudaStreamSynchronize, cudaEventSynchronize,
  * blocking copies, cudaDeviceSynchronize, cudaFree; a query lets one operation run. Among streams
  * whose next operation nothing holds back, EMU_SEED draws which goes on. */
 #include <stdio.h>
@@ -19,12 +19,12 @@ using namespace emu;
 
 struct Node {
     std::function<void()> work;
-    std::vector<size_t> after; /* of the same graph, all before this one */
+    std::vector<size_t> after; /* nodes of the same graph, all before this one */
 };
 struct Capture {
     std::vector<Node> nodes;
     cudaStreamCaptureMode mode;
-    bool spoilt; /* by a call that a capture forbids */
+    bool spoilt; /* whether a call that a capture forbids was made */
     std::thread::id thread = std::this_thread::get_id();
 };
 struct EmuGraph {
@@ -35,10 +35,10 @@ struct EmuGraphExec {
 };
 
 struct EventState {
-    uint64_t recorded = 0, done = 0; /* recordings enqueued, finished */
-    double seconds = 0.0;            /* when the last one finished */
+    uint64_t recorded = 0, done = 0; /* how many recordings were enqueued, and finished */
+    double seconds = 0.0;            /* the time when the last one finished */
     std::shared_ptr<Capture> capture;
-    std::vector<size_t> after; /* recorded in this capture, behind these nodes */
+    std::vector<size_t> after; /* nodes of this capture before the recording */
 };
 struct EmuEvent {
     std::shared_ptr<EventState> state; /* kept by what is enqueued */
@@ -48,24 +48,25 @@ struct EmuEvent {
 
 struct Operation {
     std::function<void()> work;
-    std::shared_ptr<EventState> waits; /* held back until waits->done >= version; or none */
-    uint64_t version, number;          /* numbers count what was enqueued anywhere */
-    bool host;                         /* a function of the host: no device memory for it */
+    std::shared_ptr<EventState>
+        waits;                /* NULL, or the operation is held back until waits->done >= version */
+    uint64_t version, number; /* `number` counts the operations of all streams */
+    bool host; /* whether it is a function of the host, which may not touch device memory */
 };
 struct EmuStream {
     std::deque<Operation> queue;
     bool apart; /* cudaStreamNonBlocking: not ordered with the legacy stream */
-    int device; /* the current one of the thread that created it */
+    int device; /* current device of the thread that created the stream */
     std::shared_ptr<Capture> capture;
-    bool origin;               /* the capture began here */
-    std::vector<size_t> after; /* what the next captured node comes behind */
-    /* Who does its work, for ThreadSanitizer: it knows what the host knew when the stream was
-     * created, not what it knows when work begins. */
+    bool origin;               /* whether the capture began in this stream */
+    std::vector<size_t> after; /* nodes before the next captured one */
+    /* The worker of the stream, for ThreadSanitizer. It knows what the host knew when the stream was created, not
+     * what the host knows when work begins. */
     void *watch = watch_create();
-    char enqueued, finished; /* their addresses stand for these events there */
+    char enqueued, finished; /* their addresses stand for these two moments, for ThreadSanitizer */
 };
 
-/* Never destroyed: leaks are looked for after that. */
+/* The list is never destroyed, for leaks are looked for after that. */
 static auto &streams = *new std::vector<EmuStream *>;
 static EmuStream *legacy() {
     static EmuStream *s;
@@ -105,7 +106,7 @@ static void run_first(EmuStream *s) {
     s->queue.pop_front();
     void *host = watch_enter(s->watch);
     {
-        Unwatched unwatched; /* but for what kernels, copies and functions of the host do */
+        Unwatched unwatched; /* kernels, copies and functions of the host are watched again */
         order_acquire(&s->enqueued);
         if (first.waits) order_acquire(first.waits.get());
         for (const EmuStream *other : streams)
@@ -124,7 +125,7 @@ static void run_first(EmuStream *s) {
     watch_leave(host);
 }
 
-/* One operation of any stream; false: none can go on. */
+/* Runs one operation of any stream. Returns false where none can go on. */
 static bool run_one() {
     std::vector<EmuStream *> able;
     for (EmuStream *s : streams)
@@ -134,11 +135,11 @@ static bool run_one() {
     return true;
 }
 
-/* Operations of all streams, one after the other, until `done`. */
+/* Runs operations of all streams, one after the other, until `done`. */
 template <class Done> static void run_until(Done done) {
     random_begin();
     if (done()) return;
-    DeviceMemoryOpen open; /* once, not for every operation */
+    DeviceMemoryOpen open; /* opened once, not for every operation */
     while (!done())
         if (!run_one()) {
             fprintf(stderr, "emulator: streams wait for events that nobody records\n");
@@ -381,7 +382,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
     return cudaSuccess;
 }
 
-/* Whether all nodes lie before those that the stream would continue from: no fork is left over. */
+/* Returns whether all nodes lie before the ones from which the stream would continue: no fork is left over. */
 static bool all_joined(const std::vector<Node> &nodes, const std::vector<size_t> &last) {
     std::vector<bool> before(nodes.size());
     for (size_t i : last) before[i] = true;
@@ -433,7 +434,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     return cudaSuccess;
 }
 
-/* Nodes in a random order that their dependencies allow. */
+/* Runs the nodes in a random order that their dependencies allow. */
 static void run_graph(const std::vector<Node> &nodes) {
     std::vector<bool> done(nodes.size());
     for (size_t left = nodes.size(); left > 0; left--) {

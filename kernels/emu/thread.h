@@ -1,5 +1,5 @@
-/* thread.h - threads, warps and blocks of the launch that runs: what schedule.cpp, together.cpp,
- * copy.cpp and report.cpp share.
+/* thread.h - threads, warps and blocks of the launch that runs, shared by schedule.cpp, together.cpp,
+ * copy.cpp and report.cpp.
  *
  * One OS thread per process; nothing here is reentrant. */
 #ifndef TURTLE_EMU_THREAD_H
@@ -18,7 +18,7 @@ namespace emu {
 struct Warp;
 struct Block;
 
-/* What a thread waits for that is not in its warp's `ready`. */
+/* The reason why a thread is not in its warp's `ready`. */
 enum Waiting {
     NOTHING,
     AT_BARRIER,
@@ -37,34 +37,36 @@ struct Copy {
     int bytes, size;
 };
 
-/* Asynchronous copies of a thread, oldest first, until it waits for them. */
+/* A thread's asynchronous copies that it has not waited for, oldest first. */
 struct Copies {
     std::vector<Copy> all;
-    std::vector<size_t> ends; /* of committed groups, in `all` */
-    void *watch;              /* who writes their bytes, for ThreadSanitizer */
+    std::vector<size_t> ends; /* where committed groups end in `all` */
+    void *watch;              /* the writer of their bytes, for ThreadSanitizer */
 };
 
 struct Thread {
     Fiber fiber;
     Warp *warp;
-    int index, lane; /* in the block, in the warp */
+    int index, lane; /* number in the block, number in the warp */
     Waiting waiting;
-    const char *what, *file; /* it waits at */
+    const char *what, *file; /* the operation at which it waits, and where that stands */
     int line;
     const unsigned *counter;
     unsigned target;
-    Thread *behind; /* the next in the list of those that wait for the same */
+    Thread *behind; /* the next thread that waits for the same thing */
     Copies copies;
-    bool arrived;                  /* at its cluster's barrier, which it has not waited for yet */
-    unsigned cluster_phase;        /* of that barrier then */
-    bool registers_fenced;         /* wgmma may take over its accumulators */
-    std::vector<uint64_t> commits; /* of wgmma: how many products its group had begun by then */
-    /* of global memory, by run.clock: what it knows of others' stores, and what it has fenced */
+    bool arrived; /* whether it has arrived at its cluster's barrier, and not waited yet */
+    unsigned cluster_phase; /* the barrier's phase when it arrived */
+    bool registers_fenced;  /* whether wgmma may take over its accumulators */
+    std::vector<uint64_t>
+        commits; /* for each wgmma commit, how many products its group had begun */
+    /* times of run.clock: up to when it knows others' stores to global memory, and what it has fenced */
     uint64_t acquired, fenced, fence_seen;
-    bool starts_copies; /* its fences are a reader's */
+    bool starts_copies; /* whether it starts copies: then its fences are a reader's */
 };
 
-/* Lanes that meet: all of one mask at one instruction. Usually the one of the mask's lowest lane. */
+/* Lanes that meet: all lanes of one mask at one instruction. The meeting is usually that of the mask's
+ * lowest lane. */
 struct Meeting {
     unsigned mask, arrived;
     const char *what, *file;
@@ -75,18 +77,18 @@ struct Warp {
     unsigned ready;   /* lanes that can run */
     unsigned live;    /* lanes that have not returned */
     unsigned meeting; /* lanes that wait for others of a meeting */
-    unsigned turn;    /* which lane is looked at first */
-    Thread *lanes;    /* 32 of them, fewer in the last warp */
+    unsigned turn;    /* the lane that is looked at first */
+    Thread *lanes;    /* 32 threads, fewer in the last warp */
     Block *block;
-    size_t place; /* among the warps that can run; NOWHERE */
+    size_t place; /* index among the warps that can run, or NOWHERE */
     void *operands[32];
     Meeting meetings[32];
 };
 constexpr size_t NOWHERE = ~(size_t)0;
 
 struct Barrier {
-    int arrived, expected; /* expected 0: all that live */
-    int count, result;     /* of true predicates: of those that have come, of the last opening */
+    int arrived, expected; /* expected 0 means all threads that live */
+    int count, result; /* true predicates: of the threads that have come, and of the last opening */
     const char *file;
     int line;
     Thread *first;
@@ -94,9 +96,9 @@ struct Barrier {
 
 /* Blocks that run side by side and reach each other's shared memory. */
 struct Cluster {
-    std::vector<Block *> blocks; /* by rank */
-    int live, arrived;           /* threads that have not returned; those at the barrier */
-    unsigned phase;              /* how often it has opened */
+    std::vector<Block *> blocks; /* blocks by rank */
+    int live, arrived;           /* threads that have not returned; threads at the barrier */
+    unsigned phase;              /* how often the barrier has opened */
     Thread *first;
 };
 
@@ -108,8 +110,8 @@ struct Block {
     unsigned char *shared;
     Cluster *cluster;
     unsigned rank;
-    /* What asynchronous copies and products see in shared memory: ordinary stores once somebody has
-     * fenced behind them. Empty: nobody has asked yet. */
+    /* Shared memory as asynchronous copies and products see it: ordinary stores appear once somebody has
+     * fenced behind them. It is empty until somebody asks. */
     std::vector<unsigned char> async_view;
     std::vector<WarpGroup *> groups;
     std::vector<Thread> threads;
@@ -118,45 +120,45 @@ struct Block {
 };
 
 struct Launch {
-    const char *name; /* or NULL */
+    const char *name; /* the kernel's name, or NULL */
     const void *kernel;
     dim3 grid;
     int threads;
-    size_t shared;                    /* dynamic, bytes */
+    size_t shared;                    /* bytes of dynamic shared memory */
     int64_t resident;                 /* blocks that exist at once */
-    int cluster;                      /* blocks of one */
-    const std::function<void()> *one; /* what one thread does */
+    int cluster;                      /* blocks of a cluster */
+    const std::function<void()> *one; /* the code of one thread */
 };
 
 /* The launch that runs. */
 struct Run {
-    const Launch *launch; /* NULL: none */
+    const Launch *launch; /* NULL: no launch runs */
     std::vector<Block *> resident;
     std::vector<Warp *> ready;
-    Thread *counting; /* those that wait for a counter */
-    Thread *looping;  /* those that read a counter in a loop of their own */
+    Thread *counting; /* threads that wait for a counter */
+    Thread *looping;  /* threads that read a counter in a loop of their own */
     Thread *at_mbarriers;
     int live_blocks;
-    int64_t live;               /* threads */
-    uint64_t vain;              /* loops since anybody did anything else */
+    int64_t live;               /* threads that have not returned */
+    uint64_t vain;              /* loops since a thread did anything else */
     size_t bulk;                /* asynchronous copies on their way (tma.cpp) */
     uint64_t clock, last_fence; /* events that order global memory; fence_proxy_async_global */
 };
 extern Run run;
-extern Thread *self; /* that runs; NULL: the host */
+extern Thread *self; /* the thread that runs; NULL: the host */
 
 /* Runs all threads to their ends. */
 void run_launch(const Launch *launch);
-const char *running_kernel(); /* its name, for a report */
+const char *running_kernel(); /* Returns the running kernel's name, for a report. */
 
 /* --- the scheduler, for what makes threads wait ------------------------------------------------- */
 
-/* The running thread waits until make_ready() names it. Where, the caller has noted. */
+/* Makes the running thread wait until make_ready() names it. The caller has noted where. */
 void wait(Waiting why);
 void make_ready(Thread *t);
-/* Lanes of the running thread's warp. */
+/* Makes lanes of the running thread's warp ready. */
 void make_lanes_ready(unsigned lanes);
-/* A good moment to let others run: sometimes they do. */
+/* Lets other threads run, sometimes. */
 void maybe_yield();
 uint32_t random_bits();
 
@@ -170,21 +172,21 @@ static inline void note_acquire() {
     self->fence_seen = run.last_fence;
 }
 
-/* A thread has ended: nobody waits for it any more, or it was needed. */
+/* Takes a thread that has ended out of barriers and meetings; it is a fault if a meeting needs it. */
 void leave_together(Thread *t);
 void leave_cluster(Thread *t);
-/* Copies that nobody waited for land. */
+/* Lands the copies of a thread that nobody waited for. */
 void finish_copies(Thread *t);
 
-/* Shared memory of the i-th of n resident blocks, filled with 0xff; whether it is whole behind its
- * end. */
+/* shared_prepare returns the shared memory of the i-th of n resident blocks, filled with 0xff. shared_whole
+ * returns whether nobody has written behind its end. */
 unsigned char *shared_prepare(size_t i, size_t n, size_t bytes);
 bool shared_intact(const unsigned char *shared, size_t bytes);
-/* Whether a faulting address lies in shared memory's guards. */
+/* Returns whether a faulting address lies in shared memory's guards. */
 bool shared_guard(const void *address);
 
-/* The address of a byte of its block's shared memory, as hardware would number it, and back: in the
- * window of the block or in that of the cluster. Outside of the launch's bytes: a fault. */
+/* They turn the address of a byte of a block's shared memory into the number that hardware gives it, in the
+ * window of the block or of the cluster, and back. An address outside the launch's bytes is a fault. */
 uint32_t shared_number(const void *shared, const char *what, const char *file, int line);
 unsigned char *shared_at(uint32_t number, size_t bytes, Block **of, const char *what,
                          const char *file, int line);
@@ -193,23 +195,23 @@ constexpr uint32_t SHARED_BASE = 1024; /* hardware keeps the first KB to itself 
 /* --- asynchronous copies and products ----------------------------------------------------------- */
 
 unsigned char *async_view(Block *b);
-/* One of the copies on their way lands; run.bulk says how many there are. */
+/* Lands one of the run.bulk copies that are on their way. */
 void land_bulk();
-void forget_bulk(); /* a launch begins */
+void forget_bulk(); /* Forgets all copies when a launch begins. */
 void forget_groups(Block *b);
-/* `bytes` have come for an mbarrier. */
+/* Tells an mbarrier that `bytes` have come. */
 void mbarrier_bytes(uint64_t *barrier, const Block *b, unsigned bytes, const char *file, int line);
-/* "phase 0: 1 of 2 arrivals and 4096 bytes are missing" */
+/* Returns "phase 0: 1 of 2 arrivals and 4096 bytes are missing". */
 const char *describe_mbarrier(const uint64_t *barrier);
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
 [[noreturn]] void deadlock();
-/* Names block and thread of a crash inside a kernel. */
+/* Installs the handler that names block and thread of a crash inside a kernel. */
 void watch_crashes();
-/* What memory.cpp knows of an address, for such a report; NULL: nothing. */
+/* Returns what memory.cpp knows of an address, for such a report, or NULL. */
 const char *describe_address(const void *address);
-/* The name of a function, as the program's symbols give it; NULL without them. */
+/* Returns a function's name from the program's symbols, or NULL without symbols. */
 const char *symbol_name(const void *function);
 
 } // namespace emu

@@ -1,8 +1,8 @@
 /* tma.cpp - tensor maps, and copies by the TMA: into shared memory, some time after they were started.
  *
- * Until a copy lands, its destination holds 0xff; it lands at a moment that EMU_SEED draws, at the
- * latest when nobody can run. What it reads must be visible to it: ordinary stores to shared memory
- * count from a fence_proxy_async on; for global memory see check_fences. */
+ * Until a copy lands, its destination holds 0xff. It lands at a moment that EMU_SEED draws, at the latest when
+ * nobody can run. Its source must be visible to it: ordinary stores to shared memory are, once there was a
+ * fence_proxy_async; for global memory see check_fences. */
 #include <string.h>
 
 #include <memory>
@@ -20,7 +20,8 @@ namespace emu {
 struct TensorMap {
     uint64_t magic, address, width, lines, stride; /* elements, lines, bytes between lines */
     uint32_t element, box_width, box_lines, swizzle;
-    uint64_t unused[8], sum; /* of all before: a map that was overwritten is noticed */
+    uint64_t unused[8],
+        sum; /* sum of the words before it, which betrays a map that was overwritten */
 };
 static_assert(sizeof(TensorMap) == sizeof(CUtensorMap), "as large as the driver's");
 constexpr uint64_t MAGIC = 0x70616d726f736e65u;
@@ -35,11 +36,12 @@ static uint64_t sum_of(const TensorMap &m) {
 static uint32_t bytes_of(CUtensorMapDataType type) {
     return type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32 ? 4 : 2;
 }
-static uint32_t span_of(uint32_t swizzle) { /* bytes of a line that are swapped among themselves */
+static uint32_t
+span_of(uint32_t swizzle) { /* Returns the bytes of a line that are swapped among themselves. */
     return swizzle ? 16u << swizzle : 0;
 }
 
-/* The limits that the driver documents (cuTensorMapEncodeTiled), of rank 2 alone. */
+/* Checks the limits that the driver documents (cuTensorMapEncodeTiled), for rank 2 alone. */
 static bool map_allowed(const CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
                         const void *address, const cuuint64_t *dims, const cuuint64_t *strides,
                         const cuuint32_t *box, const cuuint32_t *element_strides,
@@ -102,17 +104,16 @@ void fence_async_global() {
     if (!self->starts_copies) run.last_fence = run.clock;
 }
 
-/* What copies have read from a place of global memory: its contents by a sum, and when last. */
+/* A place of global memory that copies have read: a sum of its contents, and the time of the last read. */
 struct Seen {
     uint64_t sum, at;
 };
 static std::unordered_map<uint64_t, Seen> seen;
 
-/* Contents that changed since a copy read them were stored by some thread of this launch: it must
- * have fenced before it released, and this thread, which starts the next copy, behind its acquire.
- * Who stored is not known: a fence between the two reads, of anybody who has not started copies
- * himself, passes for the writer's. What is
- * read for the first time in a launch is not judged. */
+/* Contents that changed since a copy read them were stored by some thread of this launch. That thread must have
+ * fenced before its release, and this thread, which starts the next copy, behind its acquire. We do not know who
+ * stored: a fence between the two reads counts as the writer's if its thread starts no copies. Contents that
+ * are read for the first time in a launch are not judged. */
 static void check_fences(uint64_t place, const unsigned char *bytes, size_t n, const char *what,
                          const char *file, int line) {
     uint64_t sum = 14695981039346656037u, word = 0;
@@ -124,7 +125,8 @@ static void check_fences(uint64_t place, const unsigned char *bytes, size_t n, c
     const auto found = seen.find(place);
     if (found != seen.end() && found->second.sum != sum) {
         const uint64_t before = found->second.at;
-        const bool alone = self->acquired <= before; /* nobody told it: its own stores */
+        const bool alone =
+            self->acquired <= before; /* it acquired nothing: the stores are its own */
         if ((alone ? self->fenced : self->fence_seen) <= before)
             fault("%s at %s:%d: missing fence_proxy_async_global: what it reads was stored since "
                   "the last copy from there, and not fenced before it was released",
@@ -139,18 +141,18 @@ static void check_fences(uint64_t place, const unsigned char *bytes, size_t n, c
 
 /* --- copies on their way ------------------------------------------------------------------------ */
 
-/* One line of a box: bytes inside the matrix, and zeros on either side. */
+/* One line of a box: bytes inside the matrix, with zeros on either side. */
 struct Piece {
     const unsigned char *from;
-    size_t skip, bytes; /* zeros before; what is read */
+    size_t skip, bytes; /* bytes of zeros before; bytes that are read */
 };
 struct Bulk {
     std::vector<Piece> pieces; /* line after line */
     size_t line_bytes;
-    uint32_t swizzle, to, barrier; /* byte in shared memory: of every block in the mask */
+    uint32_t swizzle, to, barrier; /* bytes in the shared memory of every block in the mask */
     unsigned mask;
     Cluster *cluster;
-    std::vector<unsigned char> started; /* with these contents */
+    std::vector<unsigned char> started; /* contents of the source when the copy started */
     const char *what, *file;
     int line;
 };
@@ -171,7 +173,7 @@ static std::vector<unsigned char> contents(const Bulk &b) {
     return all;
 }
 
-/* Bits 4 and on of the address are swapped by bits 7 and on: 1, 2 or 3 of them. */
+/* Returns the address whose 1, 2 or 3 bits from bit 4 on are swapped by those from bit 7 on. */
 static uint32_t swapped(uint32_t address, uint32_t swizzle) {
     return address ^ (address >> 3 & ((1u << swizzle) - 1) << 4);
 }
@@ -197,7 +199,7 @@ static void start(std::unique_ptr<Bulk> b) {
               b->line, n, b->to - SHARED_BASE, run.launch->shared);
     self->starts_copies = true;
     b->started = contents(*b);
-    bool reads = false; /* a box outside does not: where it would begin is another matrix */
+    bool reads = false; /* a box outside does not read: another matrix lies where it would begin */
     for (const Piece &p : b->pieces) reads |= p.bytes > 0;
     if (reads)
         check_fences((uint64_t)b->pieces[0].from * 31 + b->pieces.size() * 7 + b->line_bytes,
@@ -267,7 +269,7 @@ void load_box(void *shared, const CUtensorMap *map, int x, int y, uint64_t *barr
         if (m.magic != MAGIC || m.sum != sum_of(m) || (uintptr_t)map % 64)
             fault("load_box at %s:%d: no tensor map at %p", file, line, (const void *)map);
         auto b = bulk(shared, barrier, mask, "load_box", file, line);
-        /* documented: 128; behind that the swizzle goes by the address, wherever the box begins */
+        /* 128 is documented; beyond that the swizzle goes by the address, wherever the box begins */
         if (b->to % 128)
             fault("load_box at %s:%d: byte %u of shared memory is not aligned to 128", file, line,
                   b->to - SHARED_BASE);

@@ -86,7 +86,7 @@ static Meeting *pending(Warp *w, unsigned mask) {
           what, file, line, mask, live);
 }
 
-/* All lanes of the running thread's warp wait for each other. */
+/* Reports that all lanes of the running thread's warp wait for each other. */
 [[noreturn]] static void mismatched(const Meeting *own) {
     for (const Meeting &m : self->warp->meetings)
         if (m.arrived && &m != own)
@@ -94,7 +94,7 @@ static Meeting *pending(Warp *w, unsigned mask) {
                   "mask %08x",
                   own->what, own->file, own->line, own->mask, m.what, m.file, m.line, m.mask);
     fault("%s at %s:%d with mask %08x: lanes are missing", own->what, own->file, own->line,
-          own->mask); /* not reached: who is missing would not wait */
+          own->mask); /* not reached: a missing lane would not wait */
 }
 
 void meet(unsigned mask, const char *what, Compute *compute, void *operand, const char *file,
@@ -105,7 +105,7 @@ void meet(unsigned mask, const char *what, Compute *compute, void *operand, cons
     if (!(mask & bit) || (mask & ~w->live)) wrong_mask(mask, what, file, line);
     Meeting *m = &w->meetings[__builtin_ctz(mask)];
     if (w->meeting && !(m->arrived && m->mask == mask)) {
-        /* other masks have the lowest lane too, or this one stands elsewhere for that reason */
+        /* other masks have the same lowest lane; then a meeting may stand elsewhere */
         Meeting *same = pending(w, mask);
         if (same) m = same;
         for (int i = 0; !same && m->arrived; i++) m = &w->meetings[i];
@@ -113,7 +113,7 @@ void meet(unsigned mask, const char *what, Compute *compute, void *operand, cons
     if (!m->arrived) {
         *m = {mask, 0, what, file, line};
     } else if ((m->what != what || m->line != line) && (what != SYNCWARP || m->what != what)) {
-        /* __syncwarp alone may stand at several places: lanes that diverged come together */
+        /* only __syncwarp may stand at several places: lanes that diverged come together */
         fault("%s at %s:%d with mask %08x: lanes of it wait at %s at %s:%d", what, file, line, mask,
               m->what, m->file, m->line);
     }
@@ -143,7 +143,7 @@ void leave_together(Thread *t) {
             if (m.arrived && (m.mask >> t->lane & 1))
                 fault("returned while other lanes wait for it at %s (%s:%d), mask %08x", m.what,
                       m.file, m.line, m.mask);
-    /* as the hardware does: who has returned is not waited for */
+    /* as on hardware, nobody waits for a thread that has returned */
     if (b->arrived > 0 && b->arrived == w->block->live - 1) open_barrier(b);
 }
 

@@ -20,7 +20,7 @@ typedef float Row __attribute__((vector_size(32)));
 typedef uint32_t Words __attribute__((vector_size(32)));
 typedef uint16_t Halves __attribute__((vector_size(16)));
 
-/* As f32_from_f16 (io/dtype.h), eight at once. */
+/* Converts like f32_from_f16 (io/dtype.h), eight numbers at once. */
 struct F16 {
     INLINE void widen(Row *out, const Words &h) {
         const Words magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;

@@ -1,8 +1,8 @@
 /* wgmma.cpp - products of a warp group, from the descriptors that the hardware gets.
  *
- * The 128 threads of a group meet at each product. It is made then, or as late as the first of them
- * waits for it (EMU_SEED draws which): operands that come too late or go too early show. From the
- * first product to the wait the accumulators are NaN in each thread, and kept here. */
+ * The 128 threads of a group meet at each product. EMU_SEED draws whether it is made then or when the first of
+ * them waits for it: so operands that come too late or go too early show. From the first product to the wait
+ * the accumulators are NaN in each thread; their values are kept here. */
 #include <string.h>
 
 #include <algorithm>
@@ -15,11 +15,11 @@ namespace emu {
 
 constexpr int GROUP = 128, ROWS = 64, DEPTH = 16, MAX_COLUMNS = 256;
 
-/* d of the whole group while products add to it. */
+/* The sums d of the whole group while products add to them. */
 struct Accumulator {
-    float *d[GROUP];    /* of each thread */
-    bool held[GROUP];   /* NaN there, the values are here */
-    int columns, holds; /* how many are held */
+    float *d[GROUP];    /* the registers of each thread */
+    bool held[GROUP];   /* whether the values are here, and NaN in the thread */
+    int columns, holds; /* holds: how many threads' values are here */
     uint64_t last;      /* number of the last product that adds to it */
     alignas(32) float tile[ROWS][MAX_COLUMNS];
 };
@@ -33,13 +33,13 @@ struct Pending {
 
 struct WarpGroup {
     int arrived = 0;
-    Product product; /* of those that have arrived */
+    Product product; /* the product at which threads have arrived */
     float *d[GROUP];
     const char *file;
     int line;
-    Thread *first;                /* waits */
-    uint64_t begun = 0, done = 0; /* products */
-    std::vector<Pending> pending; /* numbers done ... begun - 1 */
+    Thread *first;                /* the first thread that waits */
+    uint64_t begun = 0, done = 0; /* how many products were begun, and made */
+    std::vector<Pending> pending; /* products number done ... begun - 1 */
     std::vector<Accumulator *> accumulators;
 };
 
@@ -60,7 +60,7 @@ static WarpGroup *own_group() {
 
 /* --- operands --------------------------------------------------------------------------------- */
 
-/* Pieces of 16 bytes, as the descriptor says where; each checked against what was fenced. */
+/* An operand: pieces of 16 bytes where the descriptor says. Each piece must have been fenced. */
 struct Operand {
     uint32_t start, leading, stride, swizzle;
     const Pending *of;
@@ -70,7 +70,8 @@ struct Operand {
         leading = (uint32_t)(descriptor >> 16 & 0x3fff) << 4;
         stride = (uint32_t)(descriptor >> 32 & 0x3fff) << 4;
         swizzle = (uint32_t)(descriptor >> 62);
-        swizzle = swizzle ? 4 - swizzle : 0; /* 1, 2, 3 are 128, 64, 32 bytes: so many bits */
+        swizzle =
+            swizzle ? 4 - swizzle : 0; /* 1, 2, 3 mean 128, 64, 32 bytes, which swap 3, 2, 1 bits */
         if (descriptor >> 49 & 7)
             fault("wgmma at %s:%d: base offset %u is not emulated", p->file, p->line,
                   (unsigned)(descriptor >> 49 & 7));
@@ -87,13 +88,13 @@ struct Operand {
                   "since the last one",
                   of->file, of->line, byte);
     }
-    /* 8 depths of a row of a (a column of b). */
+    /* Reads 8 depths of a row of a (a column of b). */
     void along(uint16_t out[8], int row, int eighth) const {
         const uint32_t r = (uint32_t)row, e = (uint32_t)eighth;
         if (swizzle) fetch(out, start + r / 8 * stride + (r % 8 << (swizzle + 4)) + 16 * e);
         else fetch(out, start + r / 8 * stride + r % 8 * 16 + e * leading);
     }
-    /* 8 rows of a (columns of b) at one depth. */
+    /* Reads 8 rows of a (columns of b) at one depth. */
     void across(uint16_t out[8], int eighth, int depth) const {
         const uint32_t e = (uint32_t)eighth, k = (uint32_t)depth, pieces = 1u << swizzle;
         if (swizzle)
@@ -101,7 +102,7 @@ struct Operand {
                            (k % 8 << (swizzle + 4)));
         else fetch(out, start + e * stride + k % 8 * 16 + k / 8 * leading);
     }
-    /* All of it: out[depth][row] with `pitch` elements between depths. */
+    /* Reads the whole operand: out[depth][row] with `pitch` elements between depths. */
     void gather(uint16_t *out, int pitch, int rows, bool mn_major) const {
         uint16_t piece[8];
         for (int k = 0; mn_major && k < DEPTH; k++)
@@ -165,7 +166,7 @@ static void run_until(WarpGroup *g, uint64_t number) {
 
 /* --- accumulators ----------------------------------------------------------------------------- */
 
-/* f(element of the tile, element of d) for all of thread t. */
+/* Calls f(element of the tile, element of d) for all elements of thread t. */
 template <class F> static void each_element(Accumulator *a, int t, F f) {
     const int row = t / 32 * 16 + t % 32 / 4, column = t % 4 * 2;
     for (int i = 0; i < a->columns / 2; i++)
@@ -181,7 +182,7 @@ static Accumulator *accumulator(WarpGroup *g) {
     return a;
 }
 
-/* Takes the values of the threads that have them, and leaves NaN. */
+/* Takes over the values from a thread that has them, and leaves NaN there. */
 static void hold(Accumulator *a, const WarpGroup *g, Thread *threads) {
     for (int t = 0; t < GROUP; t++) {
         a->d[t] = g->d[t];

@@ -1,4 +1,4 @@
-/* cuda.h - what kernels/cuda needs of the driver's interface, emulated: tensor maps. */
+/* cuda.h - the part of the driver's interface that kernels/cuda needs, emulated: tensor maps. */
 #ifndef TURTLE_EMU_CUDA_H
 #define TURTLE_EMU_CUDA_H
 
@@ -9,8 +9,8 @@ typedef uint64_t cuuint64_t;
 
 typedef enum { CUDA_SUCCESS = 0, CUDA_ERROR_INVALID_VALUE = 1 } CUresult;
 
-/* 128 bytes that only the driver and the hardware read. The driver's format is not public: ours is in
- * tma.cpp. */
+/* A tensor map: 128 bytes that only the driver and the hardware read. The driver's format is not public; ours
+ * stands in tma.cpp. */
 typedef struct alignas(128) {
     cuuint64_t opaque[16];
 } CUtensorMap;
@@ -36,7 +36,7 @@ typedef enum {
 } CUtensorMapL2promotion;
 typedef enum { CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0 } CUtensorMapFloatOOBfill;
 
-/* Found by cudaGetDriverEntryPointByVersion, as on a GPU. */
+/* cudaGetDriverEntryPointByVersion finds this function, as on a GPU. */
 CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
                                 void *address, const cuuint64_t *dims, const cuuint64_t *strides,
                                 const cuuint32_t *box, const cuuint32_t *element_strides,

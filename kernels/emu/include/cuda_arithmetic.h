@@ -1,10 +1,10 @@
 /* cuda_arithmetic.h - functions of numbers and bits that CUDA adds to C. Included by cuda_runtime.h.
  *
- * What is approximate on a GPU (__expf, ...) is the exact function here. */
+ * Functions that are approximate on a GPU (__expf, ...) are the exact ones here. */
 #ifndef TURTLE_EMU_CUDA_ARITHMETIC_H
 #define TURTLE_EMU_CUDA_ARITHMETIC_H
 
-/* The C library declares these names for itself: hence macros. */
+/* These are macros, for the C library declares their names for itself. */
 #define __expf(x) expf(x)
 #define __exp10f(x) exp10f(x)
 #define __logf(x) logf(x)
@@ -27,7 +27,7 @@ inline float __saturatef(float x) {
     return x > 0.0f ? fminf(x, 1.0f) : 0.0f; /* NaN becomes 0 */
 }
 
-/* Rounded once each and never contracted. */
+/* Each result is rounded once; nothing is contracted. */
 inline float __fmaf_rn(float a, float b, float c) {
     return fmaf(a, b, c);
 }
@@ -155,7 +155,7 @@ template <class T> constexpr T min(T a, T b) {
 template <class T> constexpr T max(T a, T b) {
     return a < b ? b : a;
 }
-/* NaN loses against a number, as fminf has it. */
+/* NaN loses against a number, as in fminf. */
 inline float min(float a, float b) {
     return fminf(a, b);
 }
@@ -192,7 +192,7 @@ inline size_t __cvta_generic_to_shared(const void *p) {
 inline void __trap(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
     emu::fault("__trap at %s:%d", file, line);
 }
-/* Counts up; what a cycle is, is left open. */
+/* Returns a number that counts up; its cycles have no fixed length. */
 long long clock64();
 
 #endif

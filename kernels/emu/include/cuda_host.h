@@ -1,8 +1,8 @@
 /* cuda_host.h - the part of the CUDA runtime that the host calls, emulated. Included by
  * cuda_runtime.h.
  *
- * Work of a stream is kept and done when somebody waits for it, in a random order among streams
- * that nothing orders: a missing wait or event shows. */
+ * The work of a stream is kept, and done when somebody waits for it. The order among streams that nothing
+ * orders is random, so a missing wait or event shows. */
 #ifndef TURTLE_EMU_CUDA_HOST_H
 #define TURTLE_EMU_CUDA_HOST_H
 
@@ -224,7 +224,7 @@ template <class T> cudaError_t cudaHostAlloc(T **out, size_t bytes, unsigned fla
 }
 
 namespace emu {
-/* What reports call the next launch; static storage. Else the symbol of the kernel is. */
+/* Gives the next launch its name in reports (static storage). Without it reports show the kernel's symbol. */
 void name_launch(const char *name);
 /* Checks the limits and keeps the launch for its stream. */
 cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,

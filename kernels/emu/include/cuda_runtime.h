@@ -1,6 +1,6 @@
-/* cuda_runtime.h - the CUDA that kernels/cuda uses, for a host compiler: every CUDA thread a fiber.
+/* cuda_runtime.h - the CUDA that kernels/cuda uses, for a host compiler: every CUDA thread is a fiber.
  *
- * Found instead of the toolkit's header of this name by the emulator's objects
+ * The emulator's objects find this header instead of the toolkit's of the same name
  * (-Ikernels/emu/include). Names and meanings are the toolkit's (CUDA C++ Programming Guide; CUDA
  * Runtime API). kernels/emu/README.md says what is poisoned and what is reported. */
 #ifndef TURTLE_EMU_CUDA_RUNTIME_H
@@ -18,7 +18,7 @@
 
 #define TURTLE_EMULATED 1
 
-#if defined(__clang__) /* a loop that UNROLL cannot unroll is no fault on a CPU */
+#if defined(__clang__) /* on a CPU it is no fault if UNROLL cannot unroll a loop */
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif
 
@@ -84,7 +84,7 @@ inline double2 make_double2(double x, double y) {
     return {x, y};
 }
 
-/* Of the thread that runs: the scheduler sets them when it switches, so that a debugger may ask for
+/* The indices of the thread that runs. The scheduler sets them when it switches, so that a debugger can print
  * them. */
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -95,10 +95,10 @@ namespace emu {
 [[noreturn]] void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void *shared_memory(int offset, size_t alignment);
-int shared_bytes(); /* dynamic shared memory of the running block */
+int shared_bytes(); /* Returns the bytes of dynamic shared memory of the running block. */
 } // namespace emu
 
-/* The block's dynamic shared memory from byte `offset` on (tile.cuh). */
+/* Returns the block's dynamic shared memory from byte `offset` on (tile.cuh). */
 template <typename T> inline T *shared_mem(int offset = 0) {
     return (T *)emu::shared_memory(offset, alignof(T));
 }

@@ -1,7 +1,7 @@
 /* cuda_threads.h - what threads do together: barriers, votes, shuffles, atomics. Included by
  * cuda_runtime.h.
  *
- * The last two parameters of each are where it was called, for reports. */
+ * The last two parameters of each function say where it was called, for reports. */
 #ifndef TURTLE_EMU_CUDA_THREADS_H
 #define TURTLE_EMU_CUDA_THREADS_H
 
@@ -9,15 +9,16 @@
 
 namespace emu {
 
-/* Waits until all live threads of the block have come; they must have come to the same line. The
- * number of true predicates. */
+/* Waits until all live threads of the block have come, to the same line. Returns the number of true
+ * predicates. */
 int block_barrier(bool predicate, const char *what, const char *file, int line);
-/* Until `threads` of the block have come to barrier `id`; one that does not wait only counts. */
+/* Waits until `threads` threads of the block have come to barrier `id`. A thread that does not wait only
+ * counts. */
 void named_barrier(int id, int threads, bool waits, const char *file, int line);
 
-/* The lanes of `mask` meet: the last to come runs compute(operands, mask) for all, operands[lane]
- * being what each brought. Lanes that name another mask or another meeting are a fault. `what` is
- * told apart by its address. */
+/* Makes the lanes of `mask` meet. The last to come runs compute(operands, mask) for all; operands[lane] is what
+ * each lane brought. A lane of the mask that names another mask or meeting is a fault. `what` is told apart by
+ * its address. */
 typedef void Compute(void *const *operands, unsigned mask);
 void meet(unsigned mask, const char *what, Compute *compute, void *operand, const char *file,
           int line);
@@ -31,14 +32,14 @@ enum Reduction { ADD, MIN_INT, MAX_INT, MIN_UNSIGNED, MAX_UNSIGNED, AND, OR, XOR
 unsigned reduce(unsigned mask, unsigned x, Reduction op, const char *what, const char *file,
                 int line);
 
-int lane();           /* of the running thread */
-unsigned live_mask(); /* lanes of its warp that have not ended */
+int lane();           /* Returns the running thread's lane. */
+unsigned live_mask(); /* Returns the lanes of its warp that have not ended. */
 
-/* Other threads may run before this one goes on. */
+/* Sometimes lets other threads run before this one goes on. */
 void maybe_yield();
-/* They do, for `counter` was not what this thread waits for. */
+/* Lets other threads run, for `counter` does not yet have the value that this thread waits for. */
 void loop_yield(const unsigned *counter, const char *file, int line);
-/* Until *counter - target >= 0. */
+/* Waits until *counter - target >= 0. */
 void wait_until(const unsigned *counter, unsigned target, const char *file, int line);
 void fence();
 
@@ -48,7 +49,7 @@ inline void check_aligned(const void *address, size_t to, const char *what, cons
         fault("%s at %s:%d: %p is not aligned to %zu bytes", what, file, line, address, to);
 }
 
-/* Any type that a shuffle carries, as 64 bits. */
+/* Shuffles any type that a shuffle carries, as 64 bits. */
 template <class T>
 T shuffle_any(unsigned mask, T x, int from, const char *what, const char *file, int line) {
     static_assert(std::is_arithmetic<T>::value && (sizeof(T) == 4 || sizeof(T) == 8),
@@ -160,7 +161,7 @@ inline void __threadfence_system() {
 
 namespace emu {
 
-/* Fibers do not preempt, so that the loop ends at once; ThreadSanitizer sees an atomic. */
+/* Fibers do not preempt, so the loop ends at once; ThreadSanitizer sees an atomic operation. */
 template <class T, class Change> T atomic(T *p, const char *what, int line, Change change) {
     typedef typename std::conditional<sizeof(T) == 4, uint32_t, uint64_t>::type Bits;
     check_aligned(p, sizeof(T), what, "atomic", line);
