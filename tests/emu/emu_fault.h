@@ -1,4 +1,4 @@
-/* emu_fault.h - kernels that are wrong, each in a child process whose last words are read. */
+/* emu_fault.h - runs wrong kernels, each in a child process, and reads its last words. */
 #ifndef TURTLE_TESTS_EMU_EMU_FAULT_H
 #define TURTLE_TESTS_EMU_EMU_FAULT_H
 
@@ -17,7 +17,7 @@ struct Words {
     char text[1 << 14];
 };
 
-/* The report of a child in which fault() ran, and how it ended. */
+/* Returns the report of a child in which fault() ran, and how the child ended. */
 static inline Words *last_words(void (*fault)()) {
     static Words words;
     int ends[2];
@@ -27,7 +27,7 @@ static inline Words *last_words(void (*fault)()) {
     const pid_t child = fork();
     cr_assert(child >= 0);
     if (child == 0) {
-        alarm(100); /* a report that does not come is none */
+        alarm(100); /* a child that hangs reports nothing */
         dup2(ends[1], 2);
         close(ends[0]);
         signal(SIGABRT, SIG_DFL);
@@ -46,7 +46,7 @@ static inline Words *last_words(void (*fault)()) {
     return &words;
 }
 
-/* Ends with a report that says `says`, and with what AddressSanitizer would say instead. */
+/* Expects that fault() ends with a report that says `says`, or what AddressSanitizer would say instead. */
 static inline void expect_fault(void (*fault)(), const char *says, const char *or_says = NULL) {
     for (const char *seed : {"1", "2", "3"}) {
         setenv("EMU_SEED", seed, 1);
@@ -57,7 +57,7 @@ static inline void expect_fault(void (*fault)(), const char *says, const char *o
     }
 }
 
-/* ThreadSanitizer finds it under any schedule; without it, nothing is claimed. */
+/* Expects that ThreadSanitizer finds a race under any schedule. Without it nothing is claimed. */
 static inline void expect_race(void (*fault)(), const char *where) {
     if (!RACE) cr_skip_test("found under CONFIG=race");
     for (const char *seed : {"1", "2", "3"}) {
@@ -67,7 +67,7 @@ static inline void expect_race(void (*fault)(), const char *where) {
                   "seed %s: no race at '%s': %s", seed, where, w->text);
     }
 }
-/* The same without the fault: nothing is reported. */
+/* Expects that a right kernel reports nothing. */
 static inline void expect_silence(void (*right)()) {
     const Words *w = last_words(right);
     cr_expect(WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0 && !w->text[0], "%s", w->text);

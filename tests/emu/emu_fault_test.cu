@@ -1,5 +1,5 @@
 /* emu_fault_test.cu - kernels that are wrong: the emulator must say so, or show it in the result.
- * Each runs in a child process whose last words are read. */
+ * Each kernel runs in a child process whose last words are read. */
 #include "tests/emu/emu_fault.h"
 
 /* --- barriers and lanes ------------------------------------------------------------------------- */
@@ -83,7 +83,7 @@ Test(emu_fault, missing_barrier, .timeout = 120) {
     expect_race([] { start(neighbour, 1, 32, 256, floats(), 0); }, "neighbour");
     expect_race([] { start(neighbour, 1, 64, 256, floats(), 2); }, "neighbour");
 }
-/* Without ThreadSanitizer the schedule shows it: some lane reads what is not written yet. */
+/* Without ThreadSanitizer the schedule shows it: some lane reads an element that is not written yet. */
 Test(emu_fault, missing_barrier_by_luck, .timeout = 60) {
     int wrong = 0;
     if (RACE) cr_skip_test("reported, rightly");
@@ -133,7 +133,7 @@ Test(emu_fault, missing_grid_barrier, .timeout = 120) {
     expect_silence([] { pass_on(1); });
     expect_race([] { pass_on(0); }, "passes_on");
 }
-/* Blocks that never exist at the same time are still ordered by nothing. */
+/* Nothing orders two blocks, even if they never exist at the same time. */
 __global__ void one_place(float *x) {
     x[0] = (float)blockIdx.x;
 }
@@ -187,7 +187,7 @@ Test(emu_fault, what_is_not_there_yet_is_nan, .timeout = 60) {
     start(uninitialised, 1, 32, 128, floats());
     cr_expect(isnan(float_at(0)) && isnan(float_at(31)), "shared memory");
     cudaMemcpy(floats() + 512, one, sizeof one, cudaMemcpyHostToDevice);
-    if (!RACE) { /* it would be reported, rightly */
+    if (!RACE) { /* ThreadSanitizer would report it, rightly */
         start(copies, 1, 32, 512, floats(), (const float *)floats() + 512, 0);
         cr_expect(isnan(float_at(0)) && isnan(float_at(31)), "a copy that nobody waited for");
     }

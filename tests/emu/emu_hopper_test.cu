@@ -1,5 +1,5 @@
-/* emu_hopper_test.cu - what the emulator says of clusters, mbarriers, copies by the TMA and products
- * of a warp group that are used wrongly; the right forms beside them are silent. */
+/* emu_hopper_test.cu - the emulator reports wrong uses of clusters, mbarriers, copies by the TMA and products of a
+ * warp group; the right uses beside them are silent. */
 #include "kernels/cuda/tile/tensor_map.cuh"
 #include "tests/emu/emu_fault.h"
 
@@ -60,7 +60,7 @@ __global__ void cluster_wrong(int what) {
     if (what == 2 && cluster_rank() == 1 && threadIdx.x < 32) barrier_sync(1, 64);
     if (what == 3) cluster_load_float4(cluster_address(s, 2));
     if (what == 4) cluster_load_float4(cluster_address(s, 0) + 64);
-    if (what == 5 && cluster_rank() == 0) { /* the other may have returned */
+    if (what == 5 && cluster_rank() == 0) { /* the other block may have returned */
         for (int i = 0; i < 1000; i++) cluster_load_float4(cluster_address(s, 1)), __syncwarp();
     }
 }
@@ -78,7 +78,7 @@ Test(emu_hopper, clusters, .timeout = 60) {
 
 /* --- mbarriers and copies --------------------------------------------------------------------- */
 
-/* Copies 64 floats and passes them on; or what = what is wrong. */
+/* Copies 64 floats and passes them on; `what` says what is wrong. */
 __global__ void copies_in_bulk(float *out, const float *in, int what) {
     float *s = shared_mem<float>();
     uint64_t *barrier = shared_mem<uint64_t>(256);

@@ -1,4 +1,4 @@
-/* emu_stream_test.cu - memory, streams, events and graphs of the emulator behave as the runtime's. */
+/* emu_stream_test.cu - memory, streams, events and graphs of the emulator behave as in the CUDA runtime. */
 #include "tests/emu/emu_test.h"
 
 static void seed(int number) {
@@ -7,7 +7,7 @@ static void seed(int number) {
     setenv("EMU_SEED", text, 1);
 }
 
-/* x = x * factor + add: shows in which order it was done. */
+/* x = x * factor + add: the result shows the order of the steps. */
 __global__ void step(int *x, int factor, int add) {
     if (threadIdx.x == 0) *x = *x * factor + add;
 }
@@ -119,7 +119,7 @@ Test(emu_stream, events_are_asked_and_timed, .timeout = 60) {
     cr_expect(cudaEventElapsedTime(&ms, begin, untimed) == cudaErrorInvalidResourceHandle);
     OKAY(cudaEventDestroy(begin));
     OKAY(cudaEventRecord(end, s));
-    OKAY(cudaEventDestroy(end)); /* while it is on its way */
+    OKAY(cudaEventDestroy(end)); /* while work on it is enqueued */
     OKAY(cudaEventDestroy(untimed));
     OKAY(cudaStreamDestroy(s));
 }
@@ -194,7 +194,7 @@ Test(emu_stream, a_graph_replays_its_forks_and_joins, .timeout = 120) {
     OKAY(cudaStreamWaitEvent(b, forked));
     OKAY(cudaStreamIsCapturing(b, &status));
     cr_expect(status == cudaStreamCaptureStatusActive);
-    OKAY(cudaMemcpyAsync(x + 1, x, 4, cudaMemcpyDeviceToDevice, b)); /* sees what was before */
+    OKAY(cudaMemcpyAsync(x + 1, x, 4, cudaMemcpyDeviceToDevice, b)); /* it sees the value from before */
     enqueue_step(b, x + 1, 1, 100);
     OKAY(cudaMemcpyAsync(x + 2, x, 4, cudaMemcpyDeviceToDevice, a));
     OKAY(cudaEventRecord(joined, b));
@@ -217,7 +217,7 @@ Test(emu_stream, a_graph_replays_its_forks_and_joins, .timeout = 120) {
                   got[2]);
     }
     OKAY(cudaGraphLaunch(replay, a));
-    OKAY(cudaGraphExecDestroy(replay)); /* while it is on its way */
+    OKAY(cudaGraphExecDestroy(replay)); /* while work on it is enqueued */
     OKAY(cudaStreamSynchronize(a));
     OKAY(cudaEventDestroy(forked));
     OKAY(cudaEventDestroy(joined));
@@ -254,7 +254,7 @@ Test(emu_stream, captures_refuse_what_the_runtime_refuses, .timeout = 60) {
     cr_expect(cudaStreamWaitEvent(a, early) == cudaErrorStreamCaptureIsolation);
     cr_expect(cudaStreamEndCapture(a, &graph) == cudaErrorStreamCaptureInvalidated);
     cr_expect(cudaEventSynchronize(e) == cudaErrorCapturedEvent);
-    /* and after all of it, streams work */
+    /* and after all this, streams work */
     enqueue_step(a, x, 1, 1);
     OKAY(cudaStreamSynchronize(a));
     cr_expect(value(x) == 1, "%d", value(x));
@@ -295,7 +295,7 @@ Test(emu_stream, devices_have_their_limits) {
     cudaGetLastError();
 }
 
-/* All 132 SMs of an H200: 50 688 threads at once, as a persistent kernel has them. */
+/* All 132 SMs of an H200 run 50 688 threads at once, as a persistent kernel does. */
 __global__ void everybody(int *count, unsigned *arrived) {
     unsigned epoch = 0;
     atomicAdd(count, 1);

@@ -1,5 +1,5 @@
 /* emu_test.cu - the emulator executes right kernels rightly, whatever the schedule: collectives,
- * layouts, copies, blocks that wait for each other, streams, graphs. Wrong ones: emu_fault_test.cu. */
+ * layouts, copies, blocks that wait for each other, streams, graphs. emu_fault_test.cu has wrong ones. */
 #include "tests/emu/emu_test.h"
 
 #define SEEDS(seed) for (int seed = set_seed(1); seed <= 5; seed = set_seed(seed + 1))
@@ -66,7 +66,7 @@ __global__ void counts(int *out) {
     const int any = __syncthreads_or(t == 77), none = __syncthreads_or(t > 1000);
     const int all = __syncthreads_and(t < 100), not_all = __syncthreads_and(t != 5);
     out[t] = n * 10000 + any * 1000 + none * 100 + all * 10 + not_all;
-    if (t >= 64) return; /* who has returned is not waited for */
+    if (t >= 64) return; /* nobody waits for a thread that has returned */
     __syncthreads();
 }
 
@@ -118,7 +118,7 @@ static void expect_shuffles(int thread, const int *own) {
         base + 7,
         base + lane / 8 * 8 + (lane + 3) % 8,
         base + (lane ^ 5),
-        base + ((lane ^ 9) / 8 <= lane / 8 ? lane ^ 9 : lane), /* only lower groups are reached */
+        base + ((lane ^ 9) / 8 <= lane / 8 ? lane ^ 9 : lane), /* a shuffle reaches only lower groups */
         base + (lane < 3 ? lane : lane - 3),
         base + (lane % 4 == 0 ? lane : lane - 1),
         base + (lane > 28 ? lane : lane + 3),
@@ -314,7 +314,7 @@ __global__ void products(float *d, const float *a, const float *b, Type type) {
     else mma_tf32(fd, fa, fb);
     for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = fd[i];
 }
-/* The same through ldmatrix: a as it lies, b stored (depth, columns) and (columns, depth). */
+/* Products whose operands come through ldmatrix: a as it lies, b stored (depth, columns) and (columns, depth). */
 __global__ void loaded_products(float *d, const float *a, const float *b) {
     uint16_t *sa = shared_mem<uint16_t>(), *sb = sa + 256, *sbt = sb + 128;
     const int lane = (int)threadIdx.x, g = lane / 4, t = lane % 4;
@@ -332,7 +332,7 @@ __global__ void loaded_products(float *d, const float *a, const float *b) {
     }
 }
 
-/* Small integers: products and sums are exact, so that the order of the sum does not matter. */
+/* Elements are small integers: products and sums are exact, so the order of the sum does not matter. */
 static void expect_product(const float *got, const float *a, const float *b, int depth,
                            const char *what) {
     for (int row = 0; row < 16; row++)
@@ -369,7 +369,7 @@ Test(emu, mma_multiplies_the_pictured_elements, .timeout = 60) {
     cudaFree(d);
 }
 
-/* What a register holds beyond the type's precision does not count; subnormals do. */
+/* Bits of a register beyond the type's precision do not count; subnormals do. */
 __global__ void edges(float *d, uint32_t a, uint32_t b, Type type) {
     uint32_t fa[4] = {a, a, a, a}, fb[2] = {b, b};
     float fd[4] = {0.0f, 0.0f, 0.0f, 0.0f};
@@ -380,15 +380,15 @@ __global__ void edges(float *d, uint32_t a, uint32_t b, Type type) {
 
 Test(emu, operands_of_mma_are_what_hardware_sees, .timeout = 60) {
     float *d = device_memory<float>(32), got[32];
-    /* 1 + 2^-11 is not of tf32: the last 13 bits are dropped, not rounded */
+    /* tf32 has no 1 + 2^-11: the last 13 bits are dropped, not rounded */
     start(edges, 1, 32, 0, d, 0x3f801fffu, 0x3f801000u, TF32);
     OKAY(cudaMemcpy(got, d, sizeof got, cudaMemcpyDeviceToHost));
     cr_expect(got[0] == 8.0f && got[31] == 8.0f, "%.9g", (double)got[0]);
-    /* float16's smallest, 2^-24, times 1, sixteen times */
+    /* the smallest float16, 2^-24, times 1, sixteen times */
     start(edges, 1, 32, 0, d, 0x00010001u, 0x3c003c00u, F16);
     OKAY(cudaMemcpy(got, d, sizeof got, cudaMemcpyDeviceToHost));
     cr_expect(got[0] == 0x1p-20f, "%a", (double)got[0]);
-    /* an infinity stays one */
+    /* an infinity stays infinite */
     start(edges, 1, 32, 0, d, 0x7c007c00u, 0x3c003c00u, F16);
     OKAY(cudaMemcpy(got, d, sizeof got, cudaMemcpyDeviceToHost));
     cr_expect(isinf(got[0]) && got[0] > 0.0f);
@@ -397,12 +397,12 @@ Test(emu, operands_of_mma_are_what_hardware_sees, .timeout = 60) {
 
 Test(emu, conversions_round_as_ptx_says) {
     cr_expect(f16_of(1.0f + 0x1p-11f) == 0x3c00 &&
-              f16_of(1.0f + 3 * 0x1p-11f) == 0x3c02); /* even */
+              f16_of(1.0f + 3 * 0x1p-11f) == 0x3c02); /* ties to even */
     cr_expect(f16_of(65520.0f) == 0x7c00 && f16_of(65519.0f) == 0x7bff && f16_of(0x1p-24f) == 1);
     cr_expect(bf16_of(1.0f + 0x1p-8f) == 0x3f80 && bf16_of(1.0f + 3 * 0x1p-8f) == 0x3f82);
     cr_expect(f32_of_bf16(0x4049) == 3.140625f && f32_of_f16(0x3c01) == 1.0f + 0x1p-10f);
     cr_expect(f16x2_of(1.0f, 2.0f) == 0x40003c00u && bf16x2_of(1.0f, 2.0f) == 0x40003f80u);
-    /* tf32: ties away from zero, either sign */
+    /* tf32 rounds ties away from zero, for either sign */
     cr_expect(tf32_of(1.0f + 0x1p-11f) == 0x3f802000u && tf32_of(-1.0f - 0x1p-11f) == 0xbf802000u);
     cr_expect(tf32_of(1.0f + 0x1p-12f) == 0x3f800000u && tf32_of(INFINITY) == 0x7f800000u);
     cr_expect(isnan(__uint_as_float(tf32_of(NAN))) && isnan(f32_of_f16(f16_of(NAN))));
@@ -419,7 +419,7 @@ __global__ void shuffles(float *x, int n) {
     for (int i = 0; i < n; i++) sum += __shfl_xor_sync(ALL_LANES, sum, 1);
     x[threadIdx.x] = sum;
 }
-/* Processor time, so that others' work beside it counts little. */
+/* Returns processor time, so that the work of other processes counts little. */
 static double seconds() {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -439,7 +439,7 @@ static double nanoseconds_a_switch(void (*kernel)(float *, int), int threads) {
     return best;
 }
 
-/* The budget: 0.1 us. A slow emulator makes slow tests of everything else. */
+/* The budget is 0.1 us: a slow emulator makes slow tests of everything else. */
 Test(emu, a_switch_is_within_its_budget, .timeout = 60) {
 #if !defined(__OPTIMIZE__) || defined(CHECK_LAUNCHES)
     cr_skip_test("of release builds");

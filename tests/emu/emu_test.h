@@ -1,4 +1,4 @@
-/* emu_test.h - what the tests of the emulator share: memory, launches, children that must fail. */
+/* emu_test.h - shared by the tests of the emulator: memory, launches, children that must fail. */
 #ifndef TURTLE_TESTS_EMU_EMU_TEST_H
 #define TURTLE_TESTS_EMU_EMU_TEST_H
 
@@ -49,7 +49,7 @@ void start_cooperative(void (*kernel)(Params...), int blocks, int threads, int s
     OKAY(try_start(true, NULL, kernel, blocks, threads, shared, args...));
 }
 
-/* Under CONFIG=race. */
+/* RACE is true under CONFIG=race. */
 #if defined(__SANITIZE_THREAD__)
 #define RACE 1
 #elif defined(__has_feature)

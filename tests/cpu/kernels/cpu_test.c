@@ -8,7 +8,7 @@
 /* --- elementary functions --------------------------------------------------------------------- */
 
 /* Every 97th float32 from -104, below which exp is 0, to 88; double exp is exact enough to judge.
- * One unit where the result is normal is 2^-23 of its power of two, below that 2^-149. */
+ * One unit is 2^-23 of the result's power of two where it is normal, and 2^-149 below that. */
 Test(cpu, log_is_as_near_as_it_says) {
     double worst = 0.0;
     for (uint32_t bits = 0x3f800000u; bits < 0x47800000u; bits += 97) { /* 1 to 65536 */
@@ -40,8 +40,8 @@ Test(cpu, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
 
 /* --- conversions ------------------------------------------------------------------------------ */
 
-/* Every number of 16 bits comes back from float32, and what lies between two goes to the nearer
- * one, from the middle to the even one. */
+/* Every number of 16 bits comes back from float32. A number between two of them goes to the nearer one, and from
+ * the middle to the even one. */
 Test(cpu, sixteen_bits_are_rounded_to_the_nearest) {
     for (uint32_t h = 0; h < 0x7f7f; h++) {
         const float a = f32_from_bf16((uint16_t)h), b = f32_from_bf16((uint16_t)(h + 1));
@@ -66,8 +66,8 @@ Test(cpu, sixteen_bits_are_rounded_to_the_nearest) {
     cr_expect((bf16_from_f32(f32_from_bits(0x7f800001)) & 0x7fff) > 0x7f80);
 }
 
-/* A batch of float16 is read as the float32s that it stands for: the same bits come out of every
- * operation, and gather leaves the file's own bits, rows batch_row apart. */
+/* A batch of float16 is read as the float32s that it stands for: every operation returns the bits that float32
+ * gives, and gather leaves the file's own bits, rows batch_row apart. */
 Test(cpu, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
     enum { B = 250, C = 37, D = 41, N = 300 };
     const char *sets[CPU_MAX_SETS + 1];
@@ -120,7 +120,7 @@ Test(cpu, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
             ASSERT_OK(ops.mem.wait(q, &err), err);
             free(Z.data), free(m1), free(m2);
         }
-        /* logits of float16 come from another blocking: to rounding, the others to the bit */
+        /* logits of float16 come from another blocking and agree to rounding, the others to the bit */
         EXPECT_CLOSE(relative_error(logits[1], logits[0], B * C), PRODUCT_LIMIT, "%s", sets[set]);
         cr_expect(!memcmp(grad[0], grad[1], HEAD * 4), "%s: linear_grad", sets[set]);
         cr_expect(!memcmp(heads[0], heads[1], HEAD * 4), "%s: inner_steps", sets[set]);

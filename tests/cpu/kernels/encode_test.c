@@ -3,12 +3,12 @@
 #include "kernels/cpu/gemm/vec_math.h"
 #include "tests/support/operation.h"
 
-/* B images or rows, C output channels, d inputs, K a case of its own. */
+/* B images or rows, C output channels, d inputs; K means something else in each test. */
 static const Shape shapes[] = {{1, 1, 1, 0},    {1, 3, 5, 1},     {5, 17, 16, 2},   {13, 16, 33, 3},
                                {95, 33, 64, 4}, {97, 129, 70, 5}, {200, 48, 259, 6}};
 
-/* Products as in ops_test.c: 4 sqrt(depth) u with depth up to 2331. Elementwise: exp (2 ulp), a
- * polynomial, a division: under 16 u. */
+/* Products err as in ops_test.c, by 4 sqrt(depth) u with depth up to 2331. Elementwise operations have an exp
+ * (2 ulp), a polynomial and a division: under 16 u. */
 #define PRODUCT_LIMIT 1.2e-5
 #define ELEMENT_LIMIT 1e-6
 
@@ -22,7 +22,7 @@ static void *encode_scratch(const Ops *ops, int64_t depth, int64_t keys) {
 
 /* --- weights ---------------------------------------------------------------------------------- */
 
-static uint16_t f16_of(float x) { /* of a normal number: truncated */
+static uint16_t f16_of(float x) { /* serves normal numbers, and truncates */
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const int exponent = (int)(bits >> 23 & 255) - 127 + 15;
@@ -30,7 +30,7 @@ static uint16_t f16_of(float x) { /* of a normal number: truncated */
     return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
 }
 
-/* Random weights of any type, one byte off every alignment. */
+/* Returns random weights of any type, one byte off every alignment. */
 static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, bool transposed) {
     const int64_t n = out * in * taps;
     float *x = numbers(n, 2);
@@ -108,7 +108,7 @@ Test(encode, conv2d, .timeout = 120) {
     judge("conv2d", run_conv, PRODUCT_LIMIT);
 }
 
-/* Channels, depth and rows beyond one block of the product. */
+/* Runs a layer with more channels, depth and rows than one block of the product. */
 static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t rows = 150 + s.B % 60, out = 500 + s.C, in = 600 + s.d;
     float *x = numbers(rows * in, 1);
@@ -124,7 +124,7 @@ Test(encode, linear_beyond_its_blocks, .timeout = 120) {
 
 /* --- attention -------------------------------------------------------------------------------- */
 
-static int64_t width = HEAD_DIM; /* of a head */
+static int64_t width = HEAD_DIM; /* width of a head */
 
 static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t B = s.K % 3 + 1, T = s.B, heads = s.K % 2 + 1, d = heads * width, row = 3 * d;

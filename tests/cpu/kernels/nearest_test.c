@@ -11,8 +11,8 @@ static uint32_t word(int64_t i, int stream) {
 
 /* --- products --------------------------------------------------------------------------------- */
 
-/* Exact, for whatever does not pass 32 bits: rows of 32767 whose sums come near it, random ones; and
- * nothing is written beside the columns. */
+/* Expects exact products where no sum passes 32 bits, for rows of 32767 whose sums come near that and for random
+ * rows; and that nothing is written beside the columns. */
 static void judge_product(Int16Product *multiply, const char *set, int64_t rows, int64_t cols,
                           int64_t depth) {
     const int64_t a_row = depth + 32, out_row = 70;
@@ -41,7 +41,7 @@ static void judge_product(Int16Product *multiply, const char *set, int64_t rows,
                 cr_assert(out[i * out_row + c] == (c < cols ? sum : 0x11111111),
                           "%s: %lld x %lld, depth %lld: %lld %lld", set, (long long)rows,
                           (long long)cols, (long long)depth, (long long)i, (long long)c);
-                /* what is added to: minus the sum leaves nothing */
+                /* the number that is added to: minus the sum, so that 0 is left */
                 if (c < cols) out[i * out_row + c] = (int32_t)-sum;
             }
         for (int64_t i = 0; add && i < rows; i++)
@@ -70,11 +70,11 @@ typedef enum {
     APART,   /* numbers without groups */
     CLOSE,   /* centres in pairs: alike, or so near that integers or even float32 err */
     ALIGNED, /* every feature of samples and centres is rounded the same way, as far as can be */
-    ODD_SAMPLES,  /* zero, tiny, huge, NaN, infinite */
-    NAN_CENTER,   /* no score: never the nearest */
-    LONG_CENTER,  /* beyond what integers serve */
-    LONGER,       /* served, but all others are rounded to nothing: little can be proved */
-    ZERO_CENTERS, /* all alike */
+    ODD_SAMPLES,  /* samples of zeros, tiny, huge, NaN, infinite */
+    NAN_CENTER,   /* a centre without a score is never the nearest */
+    LONG_CENTER,  /* longer than integers serve */
+    LONGER,       /* integers serve it, but round all others to 0: little can be proved */
+    ZERO_CENTERS, /* all centres are alike */
     KINDS
 } Kind;
 
@@ -94,7 +94,7 @@ static void put_centers(const Ops *ops, Queue *q, Problem *p, Kind kind) {
     for (int64_t i = 0; i < C * d; i++) {
         if (kind == ALIGNED) at[i] = i % d % 2 ? -1.0f : 1.0f;
         if (kind == ZERO_CENTERS) at[i] = 0.0f;
-        if (i >= d) continue; /* the first centre alone */
+        if (i >= d) continue; /* only the first centre */
         if (kind == NAN_CENTER) at[i] = NAN;
         if (kind == LONG_CENTER) at[i] *= 1e14f;
         if (kind == LONGER) at[i] *= 1e7f;
@@ -125,7 +125,7 @@ static Problem problem(const Ops *ops, Queue *q, Kind kind, Shape s) {
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-/* Scores of integers, in C, and how far they are from exact ones in units of what int16_panel allows.
+/* Scores of integers, in C, and their distance from exact ones in units of the error that int16_panel allows.
  * `swapped` counts samples whose best centre is not the one that integers find. */
 typedef struct {
     double worst;
@@ -180,8 +180,8 @@ static Judged judge_panels(Kind kind, Shape s) {
     return out;
 }
 
-/* The number of features for which LENGTH / sqrt(d), what each feature of ALIGNED becomes, lies
- * nearest below a half. */
+/* Returns the number of features for which LENGTH / sqrt(d), the value of each feature of ALIGNED, lies nearest
+ * below a half. */
 static int64_t worst_rounded(void) {
     int64_t worst = 1;
     double most = 0.0;
@@ -192,8 +192,8 @@ static int64_t worst_rounded(void) {
     return worst;
 }
 
-/* Never more than allowed; and not much less where all roundings fall the same way, so that an
- * allowance that is too small by a tenth would be found. */
+/* Errors are never larger than allowed. They are not much smaller where all roundings fall the same way, so that
+ * an allowance that is too small by a tenth would be found. */
 Test(nearest, errors_of_integers_are_bounded, .timeout = 60) {
     static const Shape shapes[] = {
         {7, 2, 1, 1}, {130, 3, 5, 1}, {130, 17, 33, 1}, {61, 300, 67, 1}, {250, 64, 192, 1}};
@@ -214,7 +214,7 @@ Test(nearest, errors_of_integers_are_bounded, .timeout = 60) {
 
 enum { ROUNDS = 3, MOST = 500 };
 
-/* Labels of a set for centres that move a little, twice. */
+/* Computes the labels of a set for centres that move a little, twice. */
 static void trace(int32_t label[ROUNDS][MOST], const char *set, int run, bool bounded, Kind kind,
                   Shape s) {
     Ops ops;
@@ -231,7 +231,7 @@ static void trace(int32_t label[ROUNDS][MOST], const char *set, int run, bool bo
             at[round % s.d] += 0.01f;
             p.centers.moved[c] = 0.0101f;
         }
-        if (round) put_centers(&ops, q, &p, APART); /* as they are now */
+        if (round) put_centers(&ops, q, &p, APART); /* the centres as they are now */
         if (bounded)
             ops.cluster.nearest_bounded(q, label[round], bounds, round == 0, &p.s, &p.centers,
                                         work);
@@ -243,7 +243,7 @@ static void trace(int32_t label[ROUNDS][MOST], const char *set, int run, bool bo
     free_arrays();
 }
 
-/* Sets that differ in nothing but the use of integers. */
+/* Returns the instruction set that differs from `set` in nothing but the use of integers. */
 static const char *without_integers(const char *set) {
     if (strcmp(set, "amx-emulated") == 0) return "portable";
     return strncmp(set, "avx512", 6) == 0 || strcmp(set, "amx") == 0 ? "avx512" : NULL;
@@ -274,8 +274,7 @@ Test(nearest, labels_are_those_of_float32, .timeout = 240) {
     }
 }
 
-/* The above can fail: of the centres in pairs, integers alone would take the wrong one for many
- * samples. */
+/* The tests above can fail: of the centres in pairs, integers alone would take the wrong one for many samples. */
 Test(nearest, integers_alone_would_err) {
     const Judged j = judge_panels(CLOSE, (Shape){250, 64, 192, 1});
     cr_expect(j.swapped > 10, "%lld of %lld samples", (long long)j.swapped, (long long)j.served);

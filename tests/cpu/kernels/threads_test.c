@@ -1,5 +1,5 @@
-/* threads_test.c - the pool: every pass once, several callers, loops inside loops; quotas of control
- * groups; and that a busy neighbour does not cost more than its share. */
+/* threads_test.c - the pool runs every pass once, for several callers and loops inside loops; quotas of control
+ * groups are read; a busy neighbour does not cost more than its share. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +18,7 @@
 
 typedef struct {
     atomic_int *seen; /* (passes) */
-    atomic_int *busy; /* (count): a thread's number may not be inside twice */
+    atomic_int *busy; /* (count) how often each thread's number is inside, which may not be twice */
     atomic_int runs, faults;
     int64_t run, passes;
     int count;
@@ -36,7 +36,7 @@ static void count_passes(const void *loop, int64_t first, int64_t end, int threa
     atomic_fetch_sub(&p->busy[thread], 1);
 }
 
-/* Passes that did not run exactly once, and what count_passes found. */
+/* Returns how many passes did not run exactly once, plus the faults that count_passes found. */
 static int64_t faults_of(Threads *pool, int64_t passes, int64_t run) {
     Passes p = {.seen = calloc((size_t)passes + 1, sizeof(atomic_int)),
                 .busy = calloc((size_t)threads_count(pool), sizeof(atomic_int)),
@@ -111,8 +111,8 @@ Test(threads, a_loop_may_stand_inside_a_loop) {
     cr_expect(atomic_load(&c.faults) == 0, "%lld faults", (long long)atomic_load(&c.faults));
 }
 
-/* A loop reads, on whatever thread, what one thread of the last loop wrote: no atomics, so that ThreadSanitizer
- * would see a missing order. */
+/* A loop reads, on any thread, data that one thread of the last loop wrote. There are no atomics, so that
+ * ThreadSanitizer would see a missing order. */
 typedef struct {
     int64_t *from, *to;
     int64_t n;
@@ -167,7 +167,7 @@ static void *train_once(void *context) {
     return NULL;
 }
 
-/* Each with a pool of its own: the losses are those of trainings one after the other. */
+/* Each training has a pool of its own; the losses equal those of trainings one after the other. */
 Test(threads, two_trainings_at_once_in_one_process, .timeout = 60) {
     enum { N = 2000, D = 24 };
     static float z[N * D];
@@ -208,8 +208,8 @@ static void put(const char *folder, const char *name, const char *text) {
     cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0, "%s", path);
 }
 
-/* cores_of_quota of a folder in which the files of `tree` (name, text, name, text, ..., NULL) lie
- * beside the membership file "cgroup". */
+/* Returns cores_of_quota of a folder in which the files of `tree` (name, text, name, text, ..., NULL) lie beside
+ * the membership file "cgroup". */
 static int quota_of(const char *const *tree) {
     char *folder = temporary_folder();
     char membership[512];
