@@ -15,10 +15,24 @@ enum { COLUMNS = 256 };
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-/* Returns the bytes for C + 1 numbers, where each cluster's changes begin, and for the changes: sample * 2,
- * + 1 where the sample leaves. */
+/* The pieces of the scratch memory. */
+typedef struct {
+    int64_t *first;  /* (C + 1) where each cluster's changes begin */
+    int64_t *change; /* (2 N) sample * 2, + 1 where the sample leaves */
+    int64_t bytes;   /* of all pieces */
+} Scratch;
+
+static Scratch lay_out(void *scratch, int64_t N, int64_t C) {
+    Scratch s = {0};
+    Pieces pieces = {scratch, 0};
+    s.first = take_i64(&pieces, C + 1);
+    s.change = take_i64(&pieces, 2 * N);
+    s.bytes = pieces.bytes;
+    return s;
+}
+
 int64_t cpu_update_sums_scratch(int64_t N, int64_t C) {
-    return (C + 1 + 2 * N) * (int64_t)sizeof(int64_t);
+    return lay_out(NULL, N, C).bytes;
 }
 
 /* Sorts changes by cluster: first[c] .. first[c+1] become the range of cluster c in `change`. Returns how
@@ -90,7 +104,8 @@ Status cpu_update_sums(Queue *q, double *sums, int64_t *count, int32_t *before, 
     for (int64_t n = 0; n < s->N; n++)
         REQUIRE(q, label[n] >= 0 && label[n] < C && (fresh || (before[n] >= 0 && before[n] < C)),
                 "update_sums");
-    int64_t *first = scratch, *change = first + C + 1;
+    const Scratch piece = lay_out(scratch, s->N, C);
+    int64_t *first = piece.first, *change = piece.change;
     const int64_t d = s->Z.d, slices = ceil_div(d, COLUMNS);
     count[C] = sort_changes(first, change, before, fresh, label, s->N, C);
     for (int64_t c = 0; c < C; c++) {

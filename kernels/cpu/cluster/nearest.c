@@ -80,40 +80,47 @@ static float distance2(float norm2, float score) {
     return x > 0.0f ? x : 0.0f; /* infinite for a score of -infinity */
 }
 
-/* --- scratch: packed centres, rounded ones, then a panel for each thread ---------------------- */
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 static int64_t panel_floats(int64_t d) {
     return PANEL * batch_row(DTYPE_F32, d);
 }
 
-static int64_t packed_floats(int64_t C, int64_t d) {
-    return round_up(packed_bytes(DTYPE_F32, C, d), 64) / (int64_t)sizeof(float);
-}
+typedef struct {
+    float *packed; /* packed_bytes: the centres as pack_weight lays them */
+    void *rounded; /* rounded_bytes, where the processor multiplies integers */
+    float *panels; /* (threads, panel_floats) */
+    int64_t bytes; /* of all pieces */
+} Scratch;
 
-static int64_t rounded_floats(const Device *device, int64_t C, int64_t d) {
-    return device->multiply_int16 ? round_up(rounded_bytes(C, d), 64) / (int64_t)sizeof(float) : 0;
+static Scratch lay_out(void *scratch, const Device *device, int64_t C, int64_t d) {
+    Scratch s = {0};
+    Pieces pieces = {scratch, 0};
+    s.packed = take(&pieces, packed_bytes(DTYPE_F32, C, d));
+    s.rounded = take(&pieces, device->multiply_int16 ? rounded_bytes(C, d) : 0);
+    s.panels = take_f32(&pieces, device->threads * panel_floats(d));
+    s.bytes = pieces.bytes;
+    return s;
 }
 
 int64_t cpu_nearest_scratch(const Device *device, int64_t C, int64_t d) {
-    return (packed_floats(C, d) + rounded_floats(device, C, d) +
-            device->threads * panel_floats(d)) *
-           (int64_t)sizeof(float);
+    return lay_out(NULL, device, C, d).bytes;
 }
 
-static Search search(const Device *device, float *scratch, const Samples *s, const Centers *centers,
+static Search search(const Device *device, void *scratch, const Samples *s, const Centers *centers,
                      bool by_integers) {
     const int64_t C = centers->C, d = s->Z.d;
-    float *rounded = scratch + packed_floats(C, d);
+    const Scratch piece = lay_out(scratch, device, C, d);
     Search in = {.device = device,
                  .s = s,
                  .centers = centers,
-                 .packed = scratch,
-                 .panels = rounded + rounded_floats(device, C, d)};
+                 .packed = piece.packed,
+                 .panels = piece.panels};
     for (int64_t c = 0; c < C; c++) in.length = fmaxf(in.length, centers->norm2[c]);
     in.length = sqrtf(in.length);
-    pack_weight(scratch, DTYPE_F32, centers->at, C, d, device->pool);
+    pack_weight(piece.packed, DTYPE_F32, centers->at, C, d, device->pool);
     if (by_integers)
-        in.rounded = round_centers(device, rounded, centers, d, in.length,
+        in.rounded = round_centers(device, piece.rounded, centers, d, in.length,
                                    (uint16_t *)(void *)in.panels, 2 * panel_floats(d));
     return in;
 }
