@@ -323,7 +323,7 @@ Test(encoder_config, a_second_file_of_other_sizes_is_passed_over) {
     bench_close(&b);
 }
 
-Test(encoder_config, what_is_no_configuration_of_this_network) {
+Test(encoder_config, configurations_of_other_networks_are_refused) {
     const TurtleEncoder heads = {.heads = 2};
     Bench b = bench_open("openclip_h");
     beside(&b, "config.json", "{\"learning_rate\": 0.1, \"epochs\": [1, 2]}");

@@ -197,7 +197,7 @@ Test(file, a_long_text_comes_whole_through_a_pipe, .timeout = 20) {
 }
 
 /* Nothing is waited for: neither a pipe without a writer nor a device without an end. */
-Test(file, what_is_no_file_is_refused_by_name, .timeout = 20) {
+Test(file, folders_pipes_and_devices_are_refused_by_name, .timeout = 20) {
     char *folder = temporary_folder(), *pipe_path = format_text("%s/9.png", folder);
     FileMap map;
     Error err = {""};

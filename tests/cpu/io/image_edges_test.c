@@ -270,7 +270,7 @@ Test(image_edges, png_chunks_are_checked) {
     free(longer);
 }
 
-Test(image_edges, what_is_brought_as_a_picture_and_is_none_is_named) {
+Test(image_edges, files_taken_for_pictures_are_named) {
     static const struct {
         const char *bytes, *words;
     } cases[] = {{"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"},

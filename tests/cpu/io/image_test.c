@@ -218,7 +218,7 @@ static void expect_refused(const void *bytes, int64_t n, const char *words) {
     image_free(&image);
 }
 
-Test(image, what_is_not_an_image_is_named) {
+Test(image, files_that_are_no_images_are_refused_by_name) {
     expect_refused("", 0, "empty");
     expect_refused("GIF89a.....", 11, "truncated");
     expect_refused("RIFF....WEBPVP8 ", 16, "WebP is not read");

@@ -88,7 +88,7 @@ Test(npy, shapes_of_no_one_and_two_axes) {
     npy_close(&scalar), npy_close(&vector), npy_close(&empty), npy_close(&column);
 }
 
-Test(npy, what_is_not_read_is_named) {
+Test(npy, arrays_that_are_not_read_are_named) {
     static const struct {
         const char *name, *says;
     } refused[] = {{"complex", "<c8"}, {"structured", "structured"}, {"text", "<U2"},

@@ -42,7 +42,7 @@ Test(recorded, every_checksum_has_its_file) {
     cr_expect(files >= 48, "only %d files", files);
 }
 
-Test(recorded, what_was_unpacked_has_the_recorded_checksums, .timeout = 60) {
+Test(recorded, unpacked_files_have_the_recorded_checksums, .timeout = 60) {
     cr_expect(system("cd build && sha256sum -c --quiet ../data/recorded.sha256 >&2") == 0);
 }
 
@@ -60,7 +60,7 @@ Test(recorded, planes_of_every_width_and_length_come_back, .timeout = 60) {
     remove_folder(root);
 }
 
-Test(recorded, nothing_is_unpacked_that_is_not_what_was_recorded, .timeout = 60) {
+Test(recorded, changed_files_are_not_unpacked, .timeout = 60) {
     static const struct {
         const char *before, *says;
     } cases[] = {

@@ -57,7 +57,7 @@ Test(text_lines, line_ends_of_every_system) {
 #undef LINES
 }
 
-Test(text_lines, what_is_no_text_is_refused_with_its_line) {
+Test(text_lines, bytes_that_are_no_text_are_refused_with_their_line) {
     static const struct {
         const char *bytes, *says;
         size_t n;

@@ -438,7 +438,7 @@ Test(zip, crc_is_the_standards) {
     cr_expect(crc32_update(0, text, 0) == 0);
 }
 
-Test(torch_file, what_is_written_is_read_back) {
+Test(torch_file, written_files_are_read_back) {
     char *folder = temporary_folder(), *path = format_text("%s/model.pt", folder);
     float f[6] = {1, 2, 3, 4, 5, 6};
     int64_t n[2] = {-1, INT64_MAX};
