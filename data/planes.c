@@ -3,8 +3,9 @@
  * usage: planes split|join WIDTH <in >out
  *
  * `split` writes every element's first byte, then every second byte, and so on; `join` undoes it.
- * Planes that hold sign and exponent of floats deflate well, planes of the mantissa do not; bytes side
- * by side in elements do not deflate at all. Any length is right: the last element may be cut short.
+ * Planes that hold sign and exponent of floats deflate well, planes of the mantissa do not. Bytes
+ * side by side in elements do not deflate at all. Any length is right: the last element may be cut
+ * short.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -21,8 +21,8 @@ static bool is_regular(const char *path) {
     return stat(path, &s) == 0 && S_ISREG(s.st_mode);
 }
 
-/* Cuts `spec` into out->path and out->name. A path that exists is the path as a whole; any other is
- * cut at the first ':' behind which a name is left and before which a file is. */
+/* Cuts `spec` into out->path and out->name. A path that exists is not cut. Any other is cut at the
+ * first ':' that has a file before it and a name behind it. */
 static Status split_spec(ArrayFile *out, const char *spec, Error *err) {
     const char *cut = NULL;
     if (!file_exists(spec)) {

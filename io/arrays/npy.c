@@ -1,9 +1,9 @@
 /* npy.c - numpy's .npy files.
  *
  * Layout (numpy/lib/format.py): "\x93NUMPY", major, minor, header length (uint16 in version 1,
- * uint32 in 2 and 3, little-endian), then the header, a Python dictionary literal with the keys
- * descr, fortran_order and shape, padded with spaces so that the data starts at a multiple of
- * 64. */
+ * uint32 in 2 and 3, little-endian), header, data. The header is a dictionary literal of Python
+ * with the keys descr, fortran_order and shape. Spaces pad it so that the data starts at a multiple
+ * of 64. */
 #include "io/arrays/npy.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* npy.h - numpy's .npy files, versions 1.0, 2.0 and 3.0 (numpy/lib/format.py documents the format).
  *
- * Read: f2 f4 f8, bool, any integer type, either byte order, any size: the file is mapped and not
- * copied, so a matrix larger than the memory can be read row by row. An array in Fortran order is
- * brought into C order in memory, for its rows do not lie together (an array with one long axis is
- * the same in both orders). Written: version 1.0, little-endian, C order.
+ * We read f2 f4 f8, bool and any integer type, in either byte order, of any size. The file is
+ * mapped and not copied, so a matrix larger than the memory can be read row by row. An array in
+ * Fortran order is brought into C order in memory, for its rows do not lie together; with one long
+ * axis both orders are the same. We write version 1.0, little-endian, in C order.
  */
 #ifndef TURTLE_IO_ARRAYS_NPY_H
 #define TURTLE_IO_ARRAYS_NPY_H

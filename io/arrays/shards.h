@@ -20,8 +20,8 @@ Status shards_open(TensorFile *out, const char *path, Error *err);
 
 /* Returns true if a file has the name of one shard of several: "...-00001-of-00002.safetensors". */
 bool shard_of(const char *path, int *number, int *count);
-/* Returns the path of the index that such a shard belongs to, in fresh memory; NULL without memory,
- * or if the name is not that of a shard. */
+/* Returns the path of the index that such a shard belongs to, in fresh memory. Returns NULL without
+ * memory, or if the name is no shard's. */
 char *shard_index(const char *path);
 
 #endif

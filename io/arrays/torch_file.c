@@ -204,8 +204,8 @@ static Status open_zip(Opening *o) {
     return st == OK ? add_tensors(o, root, 0, 0) : st;
 }
 
-/* Returns the storage of that key as a tensor that uses it names it, or NULL: only there its type
- * stands, and the size of its elements depends on the type. */
+/* Returns the storage of that key from a tensor that uses it, or NULL. Only tensors name its type,
+ * which gives the size of its elements. */
 static const Value *storage_of(const Value *v, const Value *key, int depth) {
     if (v->kind == VALUE_TENSOR) {
         const Value *own = v->as.tensor.storage->as.storage.key;

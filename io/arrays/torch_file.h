@@ -8,8 +8,8 @@
  * The pickle is read as data: nothing in it is ever executed. Only the opcodes and the globals that
  * rebuild tensors and plain containers are known; any other one is refused by name.
  *
- * Names. Levels of dictionaries are joined by '/', attributes of TorchScript modules by '.', as
- * state_dict() would: {"phi1": {"bias": t}} holds "phi1/bias"; a plain state dict holds
+ * Names. '/' joins levels of dictionaries; '.' joins attributes of TorchScript modules, as in
+ * state_dict(). {"phi1": {"bias": t}} holds "phi1/bias"; a plain state dict holds
  * "visual.conv1.weight". Values that are not tensors are passed over.
  */
 #ifndef TURTLE_IO_ARRAYS_TORCH_FILE_H
@@ -29,7 +29,7 @@ bool torch_is_legacy(const FileMap *map);
  * saved on a GPU are read like any other. On failure *out is zeroed. */
 Status torch_open(TensorFile *out, const char *path, Error *err);
 
-/* Writes a zip file, atomically, that torch.load (weights_only too) reads as nested OrderedDicts:
+/* Writes a zip file, atomically, that torch.load (weights_only too) reads as nested OrderedDicts.
  * '/' in a name opens a level; tensors of one level must stand together. `data` of each tensor is
  * contiguous, native-endian. Payloads start at multiples of 64 bytes, as PyTorch lays them. */
 Status torch_save(const char *path, const Tensor *tensors, int count, Error *err);

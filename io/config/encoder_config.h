@@ -33,8 +33,8 @@ typedef struct {
 
 typedef struct {
     /* "clip", "clip_vision_model", "dinov2" and so on (model_type), "open_clip", "timm",
-     * "preprocessor"; "unnamed" if the keys are a model's but its type is not said; "" if nothing
-     * in the file speaks of an encoder. */
+     * "preprocessor". "unnamed" stands for a model whose type is not said, "" for a file that says
+     * nothing of an encoder. */
     char family[CONFIG_TEXT];
     ConfigTower image, text;
     int64_t features; /* width of the space that images and texts share; 0: not said */

@@ -106,8 +106,8 @@ static Status look_into(Listing *l, const char *inside, bool *image, bool *folde
     return st;
 }
 
-/* Decides about a split's word whose partner is missing while other folders stand beside it: is it
- * a class called train (beside bus and car), or a split without its other half? */
+/* Decides about a split's word whose partner is missing while other folders stand beside it. Is it
+ * a class called train, beside bus and car, or a split without its other half? */
 static Status word_among_folders(Listing *l, const Words *w, const char *name, bool *is_class,
                                  Error *err) {
     bool image = false, folder = false, others = false;

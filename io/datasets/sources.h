@@ -1,8 +1,8 @@
 /* sources.h - the images of a data set as a list of (source, label), whatever they lie in.
  *
- * A source is a file to decode, or a record of raw pixels inside a larger file. Every loader only
- * makes lists, one per split and in the order of the published loaders; source_image() makes pixels
- * of any of them, for many threads at a time.
+ * A source is a file to decode, or a record of raw pixels inside a larger file. Loaders only make
+ * lists, one per split, in the order of the published loaders. source_image() makes pixels of any
+ * source, for many threads at a time.
  */
 #ifndef TURTLE_IO_DATASETS_SOURCES_H
 #define TURTLE_IO_DATASETS_SOURCES_H

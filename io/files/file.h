@@ -1,6 +1,6 @@
 /* file.h - whole files only: read-only mappings in, atomically replaced files out.
  *
- * A file written here appears under its final name complete or not at all: the bytes go to a
+ * A file written here appears under its final name complete or not at all. The bytes go to a
  * temporary name in the same folder, are flushed to the disk, and are renamed. An interrupted
  * program leaves at most a `.<name>.<pid>.tmp`, never half a result. The mode of a file that is
  * replaced stays. A link stays, too: the file that it leads to is replaced, or made. A pipe, a
@@ -27,8 +27,8 @@ typedef struct {
  * zeroed, so closing it is still safe. */
 Status file_map(FileMap *out, const char *path, Error *err);
 /* Reads a text: a regular file is mapped; `-` is standard input; a pipe or a terminal is read to
- * its end. A pipe that no program writes to within PIPE_GRACE_MS is refused, and so is a text from
- * a pipe that is longer than FILE_TEXT_MOST bytes, a folder or another device. */
+ * its end. A pipe that no program writes to within PIPE_GRACE_MS is refused. So are folders, other
+ * devices, and texts from a pipe that are longer than FILE_TEXT_MOST bytes. */
 Status file_read_text(FileMap *out, const char *path, Error *err);
 void file_unmap(FileMap *map); /* frees what either of the two read; NULL and twice are fine */
 enum { PIPE_GRACE_MS = 1000, FILE_TEXT_MOST = 1 << 30 };

@@ -61,7 +61,7 @@ static bool still_runs(const char *holder) {
            (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
-/* Returns true if the descriptor is still that of the file under the path: the last holder may have
+/* Returns true if the descriptor is still that of the file under the path. The last holder may have
  * removed the file between our open and our lock. */
 static bool still_there(int fd, const char *path) {
     struct stat open_one, named;

@@ -1,8 +1,8 @@
 /* lock.h - one call at a time in a place: a lock on a file that says who holds it.
  *
- * The lock is the operating system's, on an open file: it ends with the process that holds it,
- * however that ends, and it reaches other machines through NFS. The file's text is only for people;
- * one that a killed process left behind hinders nobody.
+ * The lock is the operating system's, on an open file. It ends with the process that holds it,
+ * however the process ends, and it reaches other machines through NFS. The file's text is only for
+ * people; one that a killed process left behind hinders nobody.
  */
 #ifndef TURTLE_IO_FILES_LOCK_H
 #define TURTLE_IO_FILES_LOCK_H

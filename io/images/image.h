@@ -1,11 +1,11 @@
 /* image.h - image files decoded to 8-bit RGB: JPEG, PNG, BMP, PNM and GIF, by content and not by name.
  *
- * We convert as the published loaders do (PIL's convert("RGB")): grey is repeated, palettes are
- * expanded, alpha is dropped, CMYK is converted, the first picture of an animation is taken. Resizing
- * comes later, as in torchvision's folder loaders. EXIF orientation is only reported, unless the
- * caller turns the picture by it. 16 bits of a PNG keep their high byte; a sample v of a PNM with
- * maximum m is 255 v / m. Two other code paths differ: CLIP's own transform resizes before it
- * converts, which changes palettes by up to 116 of 255 and alpha by up to 225; Pillow 9.4 clips
+ * We convert as the published loaders do (PIL's convert("RGB")). Grey is repeated, palettes are
+ * expanded, alpha is dropped, CMYK is converted, the first picture of an animation is taken.
+ * Resizing comes later, as in torchvision's folder loaders. EXIF orientation is only reported,
+ * unless the caller turns the picture by it. 16 bits of a PNG keep their high byte; a sample v of a
+ * PNM with maximum m is 255 v / m. Two other code paths differ. CLIP's own transform resizes before
+ * it converts, which changes palettes by up to 116 of 255 and alpha by up to 225. Pillow 9.4 clips
  * 16-bit grey to 255, so that it is nearly white.
  *
  * Damage that a decoder would silently fill in is refused before it runs: PNG checksums that do not

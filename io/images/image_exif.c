@@ -38,7 +38,7 @@ int exif_orientation_of_file(const uint8_t *data, int64_t bytes) {
     return 1;
 }
 
-/* The eight orientations are made of three flips: 5 to 8 swap rows and columns; 2, 3, 6 and 7
+/* The eight orientations are made of three flips. 5 to 8 swap rows and columns; 2, 3, 6 and 7
  * mirror the result's columns; 3, 4, 7 and 8 mirror its rows. */
 Status image_orient(Image *image, int orientation, Error *err) {
     if (orientation < 2 || orientation > 8) return OK;

@@ -1,8 +1,8 @@
 /* image_gif.c - the first picture of a GIF (CompuServe, GIF89a).
  *
- * We follow Pillow's convert("RGB"): the canvas grows to hold the picture; its other pixels have the
- * colour of the transparent index, else of index 0; transparent pixels keep their colour; an index
- * beyond the palette is black; without any palette an index is a grey.
+ * We follow Pillow's convert("RGB"). The canvas grows to hold the picture; its other pixels have
+ * the colour of the transparent index, else of index 0. Transparent pixels keep their colour. An
+ * index beyond the palette is black; without any palette an index is a grey.
  */
 #include <stdlib.h>
 

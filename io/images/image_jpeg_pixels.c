@@ -1,10 +1,10 @@
 /* image_jpeg_pixels.c - planes of a JPEG scaled up and converted to RGB, as libjpeg's default does.
  *
  * Samples lie in the middle of the pixels that they stand for. At 2:1 libjpeg mixes the two nearest
- * samples 3 to 1 in each direction ("fancy upsampling"); beyond the edge it repeats the outermost
+ * samples 3 to 1 in each direction ("fancy upsampling"). Beyond the edge it repeats the outermost
  * sample of the component's own size, never the padding of the last block. Other ratios, and
- * components of 2 columns or fewer, are repeated. The roundings below are libjpeg's: they alternate,
- * so that the mean does not drift.
+ * components of 2 columns or fewer, are repeated. The roundings below are libjpeg's: they
+ * alternate, so that the mean does not drift.
  */
 #include <stdlib.h>
 

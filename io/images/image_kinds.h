@@ -1,7 +1,7 @@
 /* image_kinds.h - kinds of pictures that folders hold; some are read, others have to be converted.
  *
- * One table row per kind serves the listing of folders (by name), the decoder (by content) and the
- * children of --decoder (by what other programs call the kind).
+ * One table row per kind serves the listing of folders, by name, and the decoder, by content. It
+ * serves the children of --decoder by the names that other programs use.
  */
 #ifndef TURTLE_IO_IMAGES_IMAGE_KINDS_H
 #define TURTLE_IO_IMAGES_IMAGE_KINDS_H

@@ -32,8 +32,8 @@ typedef struct {
     int resize;  /* size of the short side; the long one follows in proportion, truncated */
     int crop;    /* side of the square in the middle, black beyond the picture */
     bool squash; /* both sides are scaled to `resize` */
-    /* Place of the crop if an odd number of pixels is cut off: half of them, rounded down (Hugging
-     * Face's processors), else to the even number (torchvision). */
+    /* Rounding of half of the pixels that are cut off, where the crop begins: down, as Hugging
+     * Face's processors do, else to the even number, as torchvision does. */
     bool crop_down;
     ResizeFilter filter;
 } ResizeRule;

@@ -70,7 +70,7 @@ static int invent(void *context, char *to, int n) {
     return n;
 }
 
-/* Returns true if the scan had enough bits. stb_image decodes zeros where a scan ends early: the
+/* Returns true if the scan had enough bits. stb_image decodes zeros where a scan ends early. The
  * last bits of a picture may be such zeros, but not more. Bits that it fetched and did not take do
  * not count. */
 static bool is_enough(const StbJpeg *j) {

@@ -23,7 +23,7 @@ typedef struct {
     int across, down; /* pixels that one sample stands for */
 } StbPlane;
 
-/* A JPEG being decoded segment by segment: the caller finds the segments, stb_image decodes them.
+/* A JPEG being decoded segment by segment. The caller finds the segments, stb_image decodes them.
  * stb_image's own search for markers stops at stray bytes, and its own scaling differs from
  * libjpeg's. */
 typedef struct StbJpeg StbJpeg;

@@ -1,9 +1,9 @@
 /* pickle.h - Python pickles read as data (protocols 0 to 5 as far as torch.save and TorchScript use
  * them; the format is documented in CPython's Lib/pickletools.py).
  *
- * A stack machine builds a tree of values. Nothing is executed: globals are compared with a list of
- * names that rebuild tensors and containers and one of names that hold a training's settings, which
- * are passed over; any other global or opcode is refused by name.
+ * A stack machine builds a tree of values. Nothing is executed. Globals are known by name
+ * (globals.h): some rebuild tensors and containers, others hold a training's settings, which are
+ * passed over. Any other global or opcode is refused by name.
  */
 #ifndef TURTLE_IO_PICKLE_PICKLE_H
 #define TURTLE_IO_PICKLE_PICKLE_H

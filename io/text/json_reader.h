@@ -5,7 +5,7 @@
  *         if (strcmp(key, "label") == 0) json_integer_value(&r, &label);
  *         else json_skip(&r);
  *
- * The first thing that is not as asked for sets `bad`; from then on every call returns false, so
+ * The first value that is not as asked for sets `bad`. From then on every call returns false, so
  * that one question at the end is enough.
  */
 #ifndef TURTLE_IO_TEXT_JSON_READER_H

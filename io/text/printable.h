@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* Writes `text` on one line: \n, \r, \t, \xHH for other control characters and for bytes that are
- * no UTF-8, \u{HHHH} for marks that turn the direction. The result ends with a zero byte and is cut
- * to `capacity` with "...". With `lines`, line feeds and tabs stay. Returns `to`. */
+ * no UTF-8. \u{HHHH} stands for marks that turn the direction. The result ends with a zero byte and
+ * is cut to `capacity` with "...". With `lines`, line feeds and tabs stay. Returns `to`. */
 char *printable(char *to, int64_t capacity, const char *text, bool lines);
 /* Returns the whole text so written, in fresh memory; NULL without memory. */
 char *printable_copy(const char *text, bool lines);

@@ -10,8 +10,8 @@ typedef enum { SPLIT_NONE, SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST } SplitWord;
  * valid, validation, dev; test. It is false for words that surely mean a split but are not taken
  * (Train, training, eval, Testing, test_images, ...). */
 SplitWord split_word(const char *word, bool *exact);
-/* Returns a text equal to `word`, a word that is taken, which lives as long as the program; NULL for
- * NULL and for any other word. */
+/* Returns a text that equals `word`, a word that is taken, and lives as long as the program.
+ * Returns NULL for NULL and for any other word. */
 const char *split_word_kept(const char *word);
 
 #endif

@@ -1,8 +1,9 @@
 /* tokenizer.c - CLIP's byte-pair encoding.
  *
- * Symbols are numbers: 0..255 are the bytes in the vocabulary's order, 256..511 are bytes at the end
- * of a word, then comes one per merge, then start and end. Encoding needs only a table from pairs of
- * symbols to the merged one: the smaller the merged symbol, the earlier the pair was learned.
+ * Symbols are numbers. 0..255 are the bytes in the vocabulary's order, 256..511 are bytes at the
+ * end of a word; then comes one per merge, then start and end. Encoding needs only a table from
+ * pairs of symbols to the merged one: the smaller the merged symbol, the earlier the pair was
+ * learned.
  */
 #include "io/text/tokenizer.h"
 
@@ -87,8 +88,8 @@ static bool name_add(Name *names, const char *text, int64_t length, int32_t symb
     return true;
 }
 
-/* Finds the character that the vocabulary writes for each byte, the byte itself if it is printable,
- * else one from U+0100 on; and the symbol of each byte. */
+/* Finds the symbol of each byte, and the character that the vocabulary writes for it. The character
+ * is the byte itself if it is printable, else one from U+0100 on. */
 static void byte_characters(uint32_t character[BYTES], int32_t symbol[BYTES]) {
     int32_t next = 0;
     uint32_t replacement = BYTES;

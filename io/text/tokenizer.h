@@ -1,9 +1,9 @@
 /* tokenizer.h - CLIP's byte-pair encoding of text (Radford et al. 2021; Sennrich et al. 2016).
  *
- * A text is cleaned (character references of HTML replaced twice, white space collapsed, lower
- * case), cut into words, and each word's bytes are merged pair by pair in the order in which the
- * pairs were learned. The published implementation also mends encodings with ftfy first; here that
- * step is the identity, which it is for well-formed text.
+ * A text is cleaned: character references of HTML are replaced twice, white space is collapsed,
+ * letters become small. It is cut into words. Each word's bytes are merged pair by pair, in the
+ * order in which the pairs were learned. The published implementation also mends encodings with
+ * ftfy first; here that step is the identity, which it is for well-formed text.
  */
 #ifndef TURTLE_IO_TEXT_TOKENIZER_H
 #define TURTLE_IO_TEXT_TOKENIZER_H

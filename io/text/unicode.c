@@ -90,8 +90,8 @@ static uint32_t lower_one(const Unicode *u, uint32_t code) {
     return code;
 }
 
-/* Returns true if a capital sigma at i is final: it stands behind a cased letter and not in front
- * of one, characters that case ignores aside (Unicode, section 3.13, Final_Sigma). */
+/* Returns true if a capital sigma at i is final (Unicode, section 3.13, Final_Sigma): it stands
+ * behind a cased letter and not in front of one. Characters that case ignores do not count. */
 static bool is_final_sigma(const Unicode *u, const uint32_t *text, int64_t n, int64_t i) {
     int64_t before = i - 1, after = i + 1;
     while (before >= 0 && unicode_is(u, UNICODE_IGNORABLE, text[before])) before--;

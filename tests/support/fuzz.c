@@ -1,7 +1,7 @@
 /* fuzz.c - readers of bytes from outside under libFuzzer (make fuzz TARGET=name SECONDS=n).
  *
- * A target takes any bytes and must come back: with a result or with an error, never with a crash,
- * a report of a sanitizer or memory that is not given back. The table below is the list of targets;
+ * A target takes any bytes and must come back with a result or with an error. A crash, a report of
+ * a sanitizer and memory that is not given back are faults. The table below is the list of targets;
  * the environment's FUZZ_TARGET chooses one.
  */
 #include <stdint.h>

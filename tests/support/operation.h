@@ -7,9 +7,9 @@
  *     tests-cuda   "cuda" and "naive"                 three
  *
  * "naive" is the CUDA backend with the readable kernel of each operation. Arrays that operations
- * touch come from the functions below: memory of the host in tests-cpu, managed memory in the two
- * others, so that the host reads results after wait(). Outputs are filled with NaN first and lie
- * between guards. */
+ * touch come from the functions below. They are memory of the host in tests-cpu and managed memory
+ * in the two others, so that the host reads results after wait(). Outputs are filled with NaN first
+ * and lie between guards. */
 #ifndef TURTLE_TESTS_SUPPORT_OPERATION_H
 #define TURTLE_TESTS_SUPPORT_OPERATION_H
 
