@@ -1,4 +1,4 @@
-/* embedded.h - files of data/ whose bytes are compiled into the program (Makefile, EMBEDDED). */
+/* embedded.h - files of data/ whose bytes are compiled into the program (io/rules.mk). */
 #ifndef TURTLE_IO_FILES_EMBEDDED_H
 #define TURTLE_IO_FILES_EMBEDDED_H
 
