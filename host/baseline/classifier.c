@@ -4,23 +4,22 @@
 #include <string.h>
 
 #include "host/baseline/zeroshot.h"
+#include "kernels/pieces.h"
 
-static int64_t lay_out(Classifier *c, char *base) {
-    int64_t used = 0;
+/* Cuts the memory, NULL to count it. Returns its bytes. */
+static int64_t lay_out(Classifier *c, void *memory) {
+    Pieces pieces = {memory, 0};
     const int64_t n = CLASSIFIER_ROWS;
-#define TAKE(field, bytes) \
-    (c->field = (void *)(base ? base + used : NULL), used += ((int64_t)(bytes) + 63) / 64 * 64)
-    TAKE(rows, n * (int64_t)sizeof(int64_t));
-    TAKE(W, c->classes * c->d * (int64_t)sizeof(float));
-    TAKE(Z, n * c->d * (int64_t)sizeof(float));
-    TAKE(norm2, n * (int64_t)sizeof(float));
-    TAKE(logits, n * c->classes * (int64_t)sizeof(float));
-    TAKE(top, n * (int64_t)sizeof(float));
-    TAKE(margin, n * (int64_t)sizeof(float));
-    TAKE(index, n * (int64_t)sizeof(int32_t));
-    TAKE(scratch, c->ops->matrix.matmul_scratch_bytes(MATMUL_NT, n, c->classes, c->d));
-#undef TAKE
-    return used;
+    c->rows = take_i64(&pieces, n);
+    c->W = take_f32(&pieces, c->classes * c->d);
+    c->Z = take_f32(&pieces, n * c->d);
+    c->norm2 = take_f32(&pieces, n);
+    c->logits = take_f32(&pieces, n * c->classes);
+    c->top = take_f32(&pieces, n);
+    c->margin = take_f32(&pieces, n);
+    c->index = take_i32(&pieces, n);
+    c->scratch = take(&pieces, c->ops->matrix.matmul_scratch_bytes(MATMUL_NT, n, c->classes, c->d));
+    return pieces.bytes;
 }
 
 Status classifier_open(Classifier *out, const Ops *ops, const float *weights, int64_t classes,

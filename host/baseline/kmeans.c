@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/tell/clock.h"
+#include "kernels/pieces.h"
 
 enum {
     PIECE = 4096,          /* samples that kmeans_apply looks at together; changes no bit */
@@ -14,39 +15,37 @@ enum {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static int64_t lay_out(Kmeans *m, char *base) {
-    const int64_t N = m->N, C = m->config.C, row = batch_row(DTYPE_F32, m->d), R = m->together,
-                  real = sizeof(float);
-    int64_t used = 0;
-#define TAKE(field, bytes) \
-    (m->field = (void *)(base ? base + used : NULL), used += ((int64_t)(bytes) + 63) / 64 * 64)
-    TAKE(samples.Z.data, N * row * real);
-    TAKE(samples.norm2, N * real);
-    TAKE(piece.Z.data, PIECE * row * real);
-    TAKE(piece.norm2, PIECE * real);
-    TAKE(rows, PIECE * sizeof(int64_t));
-    TAKE(centers.at, C * m->d * real);
-    TAKE(centers.norm2, C * real);
-    TAKE(centers.moved, C * real);
-    TAKE(best, C * m->d * real);
-    TAKE(mean, m->d * real);
-    TAKE(label, (N > PIECE ? N : PIECE) * (int64_t)sizeof(int32_t));
-    TAKE(before, N * (int64_t)sizeof(int32_t));
-    TAKE(bounds.upper, N * real);
-    TAKE(bounds.lower, N * real);
-    TAKE(distance2, N * real);
-    TAKE(first, PIECE * real);
-    TAKE(second, PIECE * real);
-    TAKE(sums, C * m->d * (int64_t)sizeof(double));
-    TAKE(count, (C + 1) * (int64_t)sizeof(int64_t));
-    TAKE(scalar, 2 * sizeof(double));
-    TAKE(seeds, R * C * (int64_t)sizeof(int64_t));
-    TAKE(candidate, R * m->candidates * (int64_t)sizeof(int64_t));
-    TAKE(number, sizeof(int64_t));
-    TAKE(closest, N * R * real);
-    TAKE(scratch, m->ops->cluster.scratch_bytes(m->ops->device, N, m->d, C, R, m->candidates));
-#undef TAKE
-    return used;
+/* Cuts the memory, NULL to count it. Returns its bytes. */
+static int64_t lay_out(Kmeans *m, void *memory) {
+    const int64_t N = m->N, C = m->config.C, row = batch_row(DTYPE_F32, m->d), R = m->together;
+    Pieces pieces = {memory, 0};
+    m->samples.Z.data = take_f32(&pieces, N * row);
+    m->samples.norm2 = take_f32(&pieces, N);
+    m->piece.Z.data = take_f32(&pieces, PIECE * row);
+    m->piece.norm2 = take_f32(&pieces, PIECE);
+    m->rows = take_i64(&pieces, PIECE);
+    m->centers.at = take_f32(&pieces, C * m->d);
+    m->centers.norm2 = take_f32(&pieces, C);
+    m->centers.moved = take_f32(&pieces, C);
+    m->best = take_f32(&pieces, C * m->d);
+    m->mean = take_f32(&pieces, m->d);
+    m->label = take_i32(&pieces, N > PIECE ? N : PIECE);
+    m->before = take_i32(&pieces, N);
+    m->bounds.upper = take_f32(&pieces, N);
+    m->bounds.lower = take_f32(&pieces, N);
+    m->distance2 = take_f32(&pieces, N);
+    m->first = take_f32(&pieces, PIECE);
+    m->second = take_f32(&pieces, PIECE);
+    m->sums = take_f64(&pieces, C * m->d);
+    m->count = take_i64(&pieces, C + 1);
+    m->scalar = take_f64(&pieces, 2);
+    m->seeds = take_i64(&pieces, R * C);
+    m->candidate = take_i64(&pieces, R * m->candidates);
+    m->number = take_i64(&pieces, 1);
+    m->closest = take_f32(&pieces, N * R);
+    m->scratch =
+        take(&pieces, m->ops->cluster.scratch_bytes(m->ops->device, N, m->d, C, R, m->candidates));
+    return pieces.bytes;
 }
 
 static Status take_memory(Kmeans *m, Error *err) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/sizes.h"
+#include "kernels/pieces.h"
 
 #define NEVER (-1e30f) /* the bias of a class that does not occur */
 
@@ -122,12 +122,12 @@ typedef struct {
     void *scratch;
 } Fit;
 
-static int64_t lay_out(Fit *f, char *base) {
+/* Cuts the memory, NULL to count it. Returns its bytes. */
+static int64_t lay_out(Fit *f, void *memory) {
     const Ops *ops = f->r->ops;
     const bool fused = ops->train.head_grad;
-    const int64_t d = f->r->Z.d, size = linear_size(f->P, d) * (int64_t)sizeof(float),
-                  chunk = CHUNK * f->P * (int64_t)sizeof(float);
-    int64_t used = 0, scratch = 0;
+    const int64_t d = f->r->Z.d, size = linear_size(f->P, d), chunk = fused ? 0 : CHUNK * f->P;
+    int64_t scratch = 0;
     for (int i = 0; i < 2; i++) {
         const int64_t rows = fused ? f->part[i].n : CHUNK;
         if (rows > 0)
@@ -135,17 +135,15 @@ static int64_t lay_out(Fit *f, char *base) {
     }
     if (!fused)
         scratch = most(scratch, ops->matrix.matmul_scratch_bytes(MATMUL_NT, CHUNK, f->P, d));
-#define TAKE(field, bytes) \
-    (f->field = (void *)(base ? base + used : NULL), used += aligned((int64_t)(bytes)))
-    TAKE(loss, sizeof(double));
-    TAKE(head, size);
-    TAKE(grad, size);
-    TAKE(mean, sizeof(float));
-    TAKE(logits, fused ? 0 : chunk);
-    TAKE(Y, fused ? 0 : chunk);
-    TAKE(scratch, scratch);
-#undef TAKE
-    return used;
+    Pieces pieces = {memory, 0};
+    f->loss = take_f64(&pieces, 1);
+    f->head = take_f32(&pieces, size);
+    f->grad = take_f32(&pieces, size);
+    f->mean = take_f32(&pieces, 1);
+    f->logits = take_f32(&pieces, chunk);
+    f->Y = take_f32(&pieces, chunk);
+    f->scratch = take(&pieces, scratch);
+    return pieces.bytes;
 }
 
 /* Computes loss and gradient of both ranges. */

@@ -4,23 +4,25 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int64_t lay_out(Predictor *p, char *base) {
-    int64_t used = 0, d_max = 0;
-#define TAKE(field, bytes) \
-    (p->field = (void *)(base ? base + used : NULL), used += ((int64_t)(bytes) + 63) / 64 * 64)
+#include "kernels/pieces.h"
+
+/* Cuts the memory, NULL to count it. Returns its bytes. */
+static int64_t lay_out(Predictor *p, void *memory) {
+    Pieces pieces = {memory, 0};
+    int64_t d_max = 0;
     for (int k = 0; k < p->K; k++) {
-        TAKE(linear[k], linear_size(p->C, p->d[k]) * (int64_t)sizeof(float));
+        p->linear[k] = take_f32(&pieces, linear_size(p->C, p->d[k]));
         if (p->d[k] > d_max) d_max = p->d[k];
     }
-    TAKE(Z, p->chunk * batch_row(DTYPE_F32, d_max) * (int64_t)sizeof(float));
-    TAKE(P, p->K * p->chunk * p->C * (int64_t)sizeof(float));
-    TAKE(Y, p->chunk * p->C * (int64_t)sizeof(float));
-    TAKE(confidence, p->chunk * (int64_t)sizeof(float));
-    TAKE(margin, p->chunk * (int64_t)sizeof(float));
-    TAKE(index, (p->K + 1) * p->chunk * (int64_t)sizeof(int32_t));
-    TAKE(scratch, p->ops->matrix.matmul_scratch_bytes(MATMUL_NT, p->chunk, p->C, d_max));
-#undef TAKE
-    return used;
+    p->Z = take_f32(&pieces, p->chunk * batch_row(DTYPE_F32, d_max));
+    p->P = take_f32(&pieces, p->K * p->chunk * p->C);
+    p->Y = take_f32(&pieces, p->chunk * p->C);
+    p->confidence = take_f32(&pieces, p->chunk);
+    p->margin = take_f32(&pieces, p->chunk);
+    p->index = take_i32(&pieces, (p->K + 1) * p->chunk);
+    p->scratch =
+        take(&pieces, p->ops->matrix.matmul_scratch_bytes(MATMUL_NT, p->chunk, p->C, d_max));
+    return pieces.bytes;
 }
 
 /* Makes the list of rows by which every piece of a split is gathered, from where the piece begins. */

@@ -3,21 +3,7 @@
 
 #include <stdlib.h>
 
-/* Hands out 64-byte-aligned pieces of one allocation; with base NULL it only counts. */
-typedef struct {
-    char *base;
-    int64_t used;
-} Arena;
-
-static void *take(Arena *a, int64_t count, int64_t size) {
-    void *piece = a->base ? a->base + a->used : NULL;
-    a->used += (count * size + 63) / 64 * 64;
-    return piece;
-}
-
-static float *take_f32(Arena *a, int64_t count) {
-    return take(a, count, sizeof(float));
-}
+#include "kernels/pieces.h"
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
@@ -39,48 +25,48 @@ int64_t train_batch_bytes(const Batch *Z, int64_t B) {
 
 /* --- arrays ----------------------------------------------------------------------------------- */
 
-static void lay_out(Train *r, Arena *a) {
+static void lay_out(Train *r, Pieces *p) {
     const TrainConfig *c = &r->config;
     const int64_t K = c->K, B = c->B, C = c->C;
     int64_t d_max = 0;
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k], task = task_size(C, d), head = linear_size(C, d);
         if (d > d_max) d_max = d;
-        r->task[k] = take_f32(a, task);
-        r->task_m1[k] = take_f32(a, task);
-        r->task_m2[k] = take_f32(a, task);
-        r->head[k] = take_f32(a, head);
-        r->head_m1[k] = take_f32(a, head);
-        r->head_m2[k] = take_f32(a, head);
+        r->task[k] = take_f32(p, task);
+        r->task_m1[k] = take_f32(p, task);
+        r->task_m2[k] = take_f32(p, task);
+        r->head[k] = take_f32(p, head);
+        r->head_m1[k] = take_f32(p, head);
+        r->head_m2[k] = take_f32(p, head);
         r->Z[k] = train_batch(c, r->ops, k);
-        r->Z[k].data = take(a, train_batch_bytes(&r->Z[k], B), 1);
+        r->Z[k].data = take(p, train_batch_bytes(&r->Z[k], B));
     }
-    r->iteration = r->drawn = take(a, 1, sizeof(int64_t));
-    r->head_step = take(a, 1, sizeof(int64_t));
-    r->loss = take_f32(a, K);
-    r->entropy = take_f32(a, K);
-    r->rows = take(a, B, sizeof(int64_t));
-    r->W = take_f32(a, C * d_max);
-    r->P = take_f32(a, K * B * C);
-    r->Y = take_f32(a, B * C);
-    r->P_bar = take_f32(a, K * C);
-    r->prior = c->prior ? take_f32(a, C) : NULL;
-    r->inner_losses = take_f32(a, c->M);
+    r->iteration = r->drawn = take_i64(p, 1);
+    r->head_step = take_i64(p, 1);
+    r->loss = take_f32(p, K);
+    r->entropy = take_f32(p, K);
+    r->rows = take_i64(p, B);
+    r->W = take_f32(p, C * d_max);
+    r->P = take_f32(p, K * B * C);
+    r->Y = take_f32(p, B * C);
+    r->P_bar = take_f32(p, K * C);
+    r->prior = c->prior ? take_f32(p, C) : NULL;
+    r->inner_losses = take_f32(p, c->M);
 
     int64_t scratch = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
     for (int k = 0; k < c->K; k++) {
         const int64_t bytes = r->ops->train.scratch_bytes(r->Z[k].type, c->K, B, C, d_max);
         if (bytes > scratch) scratch = bytes;
     }
-    r->scratch = take(a, scratch, 1);
+    r->scratch = take(p, scratch);
 }
 
-static void lay_out_ahead(Train *r, Arena *a) {
+static void lay_out_ahead(Train *r, Pieces *p) {
     for (int k = 0; k < r->config.K; k++) {
         r->next_Z[k] = r->Z[k];
-        r->next_Z[k].data = take(a, train_batch_bytes(&r->Z[k], r->config.B), 1);
+        r->next_Z[k].data = take(p, train_batch_bytes(&r->Z[k], r->config.B));
     }
-    r->drawn = take(a, 1, sizeof(int64_t));
+    r->drawn = take_i64(p, 1);
 }
 
 /* Allocates memory of the host, where it draws the random numbers. */
@@ -98,21 +84,21 @@ static Status allocate_host(Train *r, Error *err) {
 }
 
 Status train_allocate(Train *r, Error *err) {
-    Arena arena = {0};
-    lay_out(r, &arena);
-    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory, arena.used, err);
+    Pieces pieces = {0};
+    lay_out(r, &pieces);
+    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory, pieces.bytes, err);
     if (st != OK) return st;
-    arena = (Arena){.base = r->memory.data};
-    lay_out(r, &arena);
+    pieces = (Pieces){r->memory.data, 0};
+    lay_out(r, &pieces);
     return r->config.torch_rng ? allocate_host(r, err) : OK;
 }
 
 Status train_allocate_ahead(Train *r, Error *err) {
-    Arena arena = {0};
-    lay_out_ahead(r, &arena);
-    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory_next, arena.used, err);
-    arena = (Arena){.base = r->memory_next.data};
-    if (st == OK) lay_out_ahead(r, &arena);
+    Pieces pieces = {0};
+    lay_out_ahead(r, &pieces);
+    const Status st = r->ops->mem.alloc(r->ops->device, &r->memory_next, pieces.bytes, err);
+    pieces = (Pieces){r->memory_next.data, 0};
+    if (st == OK) lay_out_ahead(r, &pieces);
     return st;
 }
 
