@@ -11,6 +11,7 @@
  *                      that never waits for a copy
  */
 #include "bench/roofs/roofs.h"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 
 #include <math.h>
 #include <stdlib.h>

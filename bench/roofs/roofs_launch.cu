@@ -10,6 +10,7 @@
  *                      block: with one block per SM, an SM outside a whole cluster stays idle
  */
 #include "bench/roofs/roofs.h"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 
 enum { THREADS = 256 };
 

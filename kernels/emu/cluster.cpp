@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kernels/cuda/tile/ptx.cuh"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/emu/thread.h"
 
 namespace emu {

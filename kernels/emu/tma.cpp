@@ -8,7 +8,7 @@
 #include <memory>
 #include <unordered_map>
 
-#include "kernels/cuda/tile/ptx.cuh"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/emu/thread.h"
 
 namespace emu {

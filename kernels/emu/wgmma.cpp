@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/tile/ptx.cuh"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/emu/thread.h"
 #include "kernels/emu/vector.h"
 

@@ -6,7 +6,7 @@
  *
  * No phase overlaps another, and within a phase everything overlaps: the truth lies between. Bytes are
  * those of the kernels as they are cut (kernels/plan/plan.h, the tiles of kernels/cuda): a matrix that is read
- * once by every block counts once for every block. Rates and times of the devices are plan.c's, with their
+ * once by every block counts once for every block. Rates and times of the devices are devices.c's, with their
  * sources. Everything that comes out of here is a prediction; bench-training prints it beside what was
  * measured. */
 #ifndef TURTLE_KERNELS_PLAN_MODEL_H

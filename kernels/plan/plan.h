@@ -26,30 +26,9 @@
 
 #include "io/dtype.h"
 #include "io/status.h"
+#include "kernels/plan/devices.h"
 
 typedef enum { PLAN_SLAB, PLAN_TILED, PLAN_WGMMA } PlanForm;
-
-/* What a layout and its time depend on. Rates are what good code reaches, where a measurement is
- * known; plan.c names the source of each. */
-typedef struct {
-    const char *name;
-    int sms, shared_per_block;      /* SMs; most dynamic shared memory of a block, bytes */
-    int wgmma;                      /* 1: compute capability 9.0 */
-    double clock_hz;                /* SMs under load */
-    double l2_bytes_s, hbm_bytes_s; /* all SMs together */
-    double barrier_s, node_s;       /* all SMs meet; from one kernel of a graph to the next */
-    double simt_flops, mma_flops_16, mma_flops_tf32, wgmma_flops_16; /* 0: it has none */
-} PlanDevice;
-
-/* "h200", "a100", "rtx4090", "tiny" (the emulator's default); NULL: not known. */
-const PlanDevice *plan_device(const char *name);
-/* All of them, in the order of the table; NULL beyond the last. */
-const PlanDevice *plan_device_at(int i);
-/* A device that is at hand: its own limits, with the rates of its nearest relative in the table,
- * those that all SMs share in proportion to their number. capability: 90 is 9.0. */
-PlanDevice plan_device_like(int sms, int shared_per_block, int capability);
-/* Of a device, so many SMs, with their share of the rates that all share. */
-PlanDevice plan_part(const PlanDevice *device, int sms);
 
 enum { PLAN_MAX_JOBS = 16 };
 enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
@@ -87,7 +66,7 @@ enum {
 enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 };
 /* CTAs that share Z in the wgmma form's gradient where it is a launch of its own: 128 classes each. */
 #define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
-/* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_mega.cu). */
+/* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_tiled.cu). */
 enum { TILED_SHARED = 46080 };
 
 /* Of one job. Rows [i rows, (i + 1) rows) are those of its i-th CTA in the slab form. In the two

@@ -1,5 +1,6 @@
 /* emu_hopper_test.cu - the emulator reports wrong uses of clusters, mbarriers, copies by the TMA and products of a
  * warp group; the right uses beside them are silent. */
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/cuda/tile/tensor_map.cuh"
 #include "tests/emu/emu_fault.h"
 

@@ -1,8 +1,9 @@
-/* cuda_layout.cu - one small kernel for each instruction of kernels/cuda/tile/ptx.cuh; layout_test.c
+/* cuda_layout.cu - one small kernel for each instruction of kernels/cuda/tile/ptx*.cuh; layout_test.c
  * judges them. Built for a GPU and for the emulator. */
 extern "C" {
 #include "tests/gpu/layout.h"
 }
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/cuda/tile/tensor_map.cuh"
 #include "kernels/cuda/tile/tile.cuh"
 
@@ -157,7 +158,7 @@ __global__ void hand_over_kernel(float *out, const float *in, unsigned *turn) {
 
 /* --- compute capability 9.0a ------------------------------------------------------------------ */
 
-/* Lines of 64 elements, swizzled as wgmma wants them (ptx.cuh). */
+/* Lines of 64 elements, swizzled as wgmma wants them (ptx_hopper.cuh). */
 __device__ static void store_lines(Byte *tile, const uint16_t *in, int lines) {
     for (int i = (int)threadIdx.x; i < lines * 64; i += 128) {
         const int r = i / 64, x = i % 64;

@@ -1,4 +1,4 @@
-/* layout.h - the instructions of kernels/cuda/tile/ptx.cuh one by one: what layout_test.c asks of
+/* layout.h - the instructions of kernels/cuda/tile/ptx*.cuh one by one: what layout_test.c asks of
  * cuda_layout.cu. */
 #ifndef TURTLE_TESTS_GPU_LAYOUT_H
 #define TURTLE_TESTS_GPU_LAYOUT_H

@@ -1,8 +1,8 @@
-/* layout_test.c - every instruction of kernels/cuda/tile/ptx.cuh against plain C: where each element of a
+/* layout_test.c - every instruction of kernels/cuda/tile/ptx*.cuh against plain C: where each element of a
  * fragment goes, which bytes a copy brings, how numbers are rounded.
  *
  * Operands are small integers, so that sums are exact in any order and every comparison is for
- * equality. On a GPU this judges ptx.cuh itself; on the emulator, the emulator. Whatever else runs
+ * equality. On a GPU this judges ptx*.cuh itself; on the emulator, the emulator. Whatever else runs
  * on either rests on it: it runs first. */
 #include <math.h>
 #include <stdio.h>

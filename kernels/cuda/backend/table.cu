@@ -1,5 +1,5 @@
 /* table.cu - the operations of the CUDA backend, in the order of matrix.h, train.h, cluster.h. */
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t candidates[] = {cuda_inner_scratch(type, K, B, C, d),

@@ -41,7 +41,7 @@ struct Device;
  * limit, 2 if it is not set. */
 void cuda_waits_open(Device *device);
 void cuda_waits_close(Device *device);
-/* "; inner_mega.cu: ..." if the record is written, else "": follows the message of a failure. */
+/* "; inner_tiled.cu: ..." if the record is written, else "": follows the message of a failure. */
 const char *cuda_wait_text(char text[240], const WaitRecord *record);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 constexpr int CLUSTER_THREADS = 256, CLUSTER_WARPS = CLUSTER_THREADS / WARP;
 

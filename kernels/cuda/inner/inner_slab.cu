@@ -3,7 +3,7 @@
  *
  *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
  *
- * Shapes   as inner_steps.cu, C <= 32, Z in 16 bits; the cut is plan.c's (PLAN_SLAB).
+ * Shapes   as inner_steps.cu, C <= 32, Z in 16 bits; the cut is plan_slab.c's (PLAN_SLAB).
  * Cost     4BCd flops per step and space, but what decides is how often the chip meets. CIFAR-10, one
  *          space of d 768, B 10000 on an H200, 125 CTAs of 80 rows, predicted us of a step:
  *
@@ -45,7 +45,7 @@
  *          W, partial sums and losses are written and read within the launch: never through const
  *          __restrict__ or __ldg.
  *          The bias's gradient is, as in gradient.cuh, the sum of the rounded residuals.
- * History  v1: inner_mega.cu, Z from the L2 cache twice a step.
+ * History  v1: inner_tiled.cu, Z from the L2 cache twice a step.
  *          Predicted and dropped: Adam in every CTA, one barrier instead of two. 125 CTAs read all
  *          partials: 125 x 125 x 30.8 KB = 481 MB = 88 us a step (535 MB on all 132 SMs).
  *          Predicted and dropped: float32 W published, rounded by its readers: 3.8 MB instead of

@@ -24,7 +24,8 @@
  * Needs    scratch (cuda_inner_scratch). Spaces of one operand type for fused; others are unfused.
  * History  see residual.cuh and gradient.cuh.
  */
-#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/inner/inner_forms.cuh"
+#include "kernels/cuda/inner/inner_phases.cuh"
 
 /* --- unfused ---------------------------------------------------------------------------------- */
 
@@ -98,7 +99,62 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
     });
 }
 
-/* --- both ------------------------------------------------------------------------------------- */
+/* --- persistent: slab, wgmma, tiled -------------------------------------------------------------- */
+
+/* What plan.h is asked of a call. */
+struct Asked {
+    PlanDevice device;
+    PlanJob jobs[PLAN_MAX_JOBS];
+    DType type;
+    bool tf32;
+};
+static Asked asked_of(const Device *device, const InnerSteps *in) {
+    const Batch &Z = in->space[0].Z;
+    const int sms = in->beside > 1 ? device->sms / in->beside : device->sms;
+    Asked a = {plan_device_like(sms > 0 ? sms : 1, device->shared_per_block, device->capability),
+               {},
+               Z.type,
+               Z.tf32};
+    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
+    return a;
+}
+
+InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
+    InnerOutlook out = {1, ""};
+    const Asked a = asked_of(device, in);
+    Plan plan;
+    Error err;
+    if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
+        plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
+        return out;
+    out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
+    if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
+        snprintf(out.note, sizeof out.note,
+                 "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
+                 "loop runs in tiles",
+                 plan.cluster);
+    return out;
+}
+
+Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
+    const Asked a = asked_of(device, in);
+    return plan_inner(out, &a.device, a.jobs, in->K, a.type, a.tf32, err);
+}
+
+/* One persistent launch, of the form that the plan says. */
+static Status persistent_steps(Queue *q, const InnerSteps *in) {
+    Plan plan;
+    const Status st = inner_plan(&plan, q->device, in, &q->error);
+    if (st != OK) return q->status = st;
+    if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
+    /* asked for by name, it fails where a device holds no cluster */
+    if (plan.form == PLAN_WGMMA && wide_sizes(in) &&
+        (in->tier == INNER_MEGA || wide_clusters(plan) >= 1))
+        return wide_steps(q, in, plan);
+    return tiled_steps(q, in);
+}
+
+/* --- all tiers -------------------------------------------------------------------------------- */
 
 int64_t cuda_inner_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t unfused = lay_out_unfused(NULL, type, B, C, d).bytes;
@@ -124,7 +180,7 @@ Status cuda_inner_steps(Queue *q, const InnerSteps *in) {
     REQUIRE(q, !asked || one_type(in),
             "inner_steps (spaces of several precisions: --inner unfused)");
     if (in->tier == INNER_UNFUSED || !one_type(in) || q->device->naive) return unfused_steps(q, in);
-    if (in->tier != INNER_FUSED) return cuda_inner_mega(q, in);
+    if (in->tier != INNER_FUSED) return persistent_steps(q, in);
     return with_type(&in->space[0].Z,
                      [&](auto type) { return fused_steps<decltype(type)>(q, in); });
 }

@@ -33,7 +33,8 @@
  *          split the classes: at C 1000 a gradient of 60 us instead of 101.
  *          To try: more rows a cluster at C 1000, so that W is loaded less often.
  */
-#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/inner/inner_forms.cuh"
+#include "kernels/cuda/inner/inner_phases.cuh"
 #include "kernels/cuda/train/wide_logits.cuh"
 
 template <class T> struct Wide {

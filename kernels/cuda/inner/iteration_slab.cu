@@ -40,6 +40,7 @@
  *          in turn, which would load every slab three times.
  *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
  */
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/residual_scale.cuh"
 #include "kernels/cuda/inner/slab_steps.cuh"
 #include "kernels/cuda/train/task_adam.cuh"

@@ -6,7 +6,9 @@
 #ifndef TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
 #define TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
 
-#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/inner/inner_forms.cuh"
+#include "kernels/cuda/train/adam.cuh"
+#include "kernels/cuda/train/residual.cuh"
 
 /* --- arguments -------------------------------------------------------------------------------- */
 

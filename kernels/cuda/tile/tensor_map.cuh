@@ -1,4 +1,4 @@
-/* tensor_map.cuh - on the host: descriptions of matrices for copies by the TMA (ptx.cuh). */
+/* tensor_map.cuh - on the host: descriptions of matrices for copies by the TMA (ptx_hopper.cuh). */
 #ifndef TURTLE_KERNELS_CUDA_TILE_TENSOR_MAP_CUH
 #define TURTLE_KERNELS_CUDA_TILE_TENSOR_MAP_CUH
 

@@ -2,7 +2,7 @@
  *
  *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 of depth a tile
  *
- * Every tile is boxes of 64 elements by 64 lines (8 KB, swizzled: ptx.cuh), two of A and COLS / 64 of
+ * Every tile is boxes of 64 elements by 64 lines (8 KB, swizzled: ptx_hopper.cuh), two of A and COLS / 64 of
  * B, four at most, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W
  * of Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
  *
@@ -21,6 +21,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/cuda/tile/tensor_map.cuh"
 
 constexpr int WIDE_STAGES = 4, WIDE_DEPTH = 64, WIDE_CONSUMERS = 256;
@@ -123,7 +124,7 @@ template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int
     __syncwarp();
 }
 
-/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx.cuh says, COLS / 2
+/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx_hopper.cuh says, COLS / 2
  * numbers a thread.
  * each_tile(box) sees the group's box of A. */
 template <class T, Major MAJOR, SharedOperand SHARED, int COLS_2, class EachTile>

@@ -1,7 +1,7 @@
 /* wgmma_descriptor.cuh - how wgmma finds its operands in shared memory: the same bits for a GPU and for
  * the emulator, which takes them apart again. Included by both; shared_address() is theirs.
  *
- * a and b are boxes of 64 elements by any number of lines, swizzled by 128 bytes (ptx.cuh). The
+ * a and b are boxes of 64 elements by any number of lines, swizzled by 128 bytes (ptx_hopper.cuh). The
  * 64 may run along the depth or across it:
  *
  *     K_MAJOR    a line is a row of a (a column of b), its elements are depths; more rows are more

@@ -20,6 +20,7 @@
  *          operations each; predicted 8 us of issue slots at n=769000 (2 x floor), 32 times that on
  *          GPUs with few double units. Kept as the readable oracle; it serves what is not aligned.
  */
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/adam.cuh"
 
 constexpr int THREADS = 256;

@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <math.h>
 
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
 struct BestTwo {

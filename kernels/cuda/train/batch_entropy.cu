@@ -30,7 +30,7 @@
  */
 #include <math.h>
 
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 constexpr int THREADS = 256;
 constexpr int TILE = 64; /* columns of a block at most: 256 bytes of every row */

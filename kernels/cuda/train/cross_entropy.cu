@@ -23,6 +23,7 @@
  */
 #include <math.h>
 
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
 /* No __restrict__ on what may be one array: logits and grad_logits. */

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <type_traits>
 
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 constexpr int THREADS = 256, WARPS = THREADS / WARP;
 constexpr int VECTOR = 8;         /* elements of a lane: 16 bytes of the narrowest type */

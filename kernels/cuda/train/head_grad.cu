@@ -21,7 +21,8 @@
  * Needs    scratch (cuda_head_grad_scratch); y in [0, C): the loss of another is infinite.
  * History  Not measured yet.
  */
-#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/backend/operations.h"
+#include "kernels/cuda/train/linear_scratch.cuh"
 
 template <class T> struct HeadResidual {
     View<T> Z, W;

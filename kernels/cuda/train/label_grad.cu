@@ -11,7 +11,7 @@
  * History  Left for the megakernel: the logits of the last inner step are these logits one Adam
  *          step earlier; only the persistent kernel has them on chip.
  */
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 struct LabelGradScratch {
     float *logits, *sum;

@@ -17,6 +17,7 @@
  *          Predicted and dropped: tiles of 128 x 128 for every shape; B 10000 at C 100 makes 79 of
  *          them for 132 SMs, 60 % busy, against 157 of 64 x 128.
  */
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/gemm.cuh"
 
 template <class T, Layout LA, Layout LB>

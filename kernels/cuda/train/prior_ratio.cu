@@ -6,7 +6,7 @@
  * Mapping  one thread per element.
  * Needs    K, C >= 1. No alignment, padding or scratch.
  */
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 constexpr int THREADS = 256;
 

@@ -19,7 +19,7 @@
  *          300 instructions saved, in a kernel that waits for its launch.
  */
 #include "kernels/philox.h"
-#include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/backend/operations.h"
 
 constexpr int THREADS = 256;
 

@@ -28,6 +28,8 @@
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_RESIDUAL_CUH
 #define TURTLE_KERNELS_CUDA_TRAIN_RESIDUAL_CUH
 
+#include <type_traits>
+
 #include "kernels/cuda/tile/gemm.cuh"
 
 template <class T> struct ResidualSpace {
@@ -49,6 +51,11 @@ using ResidualTile16 = Shape2<64, 16, 4, 1>;
 using ResidualTile64 = Shape2<64, 64, 2, 2>;
 using ResidualTile128 = Shape2<64, 128, 2, 2>;
 constexpr int RESIDUAL_ROWS = 64;
+
+/* What float16 residuals, which lie in [-1, 1], are multiplied by. */
+template <class T> __host__ __device__ constexpr float residual_scale() {
+    return std::is_same<T, Fp16>::value ? 32768.0f : 1.0f;
+}
 
 /* Sum or maximum over LANES neighbouring lanes, in each of them. */
 template <int LANES> __device__ __forceinline__ float lanes_sum(float x) {

@@ -18,6 +18,7 @@
  */
 #include <math.h>
 
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
 __global__ void softmax_v1_naive(float *P, const float *logits, int64_t rows, int64_t C) {

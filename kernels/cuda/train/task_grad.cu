@@ -26,6 +26,7 @@
  */
 #include <math.h>
 
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
 constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */

@@ -27,6 +27,7 @@
  *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
  *          27 -> 16 us (weight norm included).
  */
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/logits.cuh"
 #include "kernels/cuda/train/weight_norm.cuh"
 #include "kernels/cuda/train/wide_logits.cuh"

@@ -33,6 +33,7 @@
  *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/logits.cuh"
 #include "kernels/cuda/train/residual_scale.cuh"
 #include "kernels/cuda/tile/rows.cuh"

@@ -21,6 +21,7 @@
  */
 #include <math.h>
 
+#include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/weight_norm.cuh"
 
 __global__ void __launch_bounds__(NORM_THREADS)

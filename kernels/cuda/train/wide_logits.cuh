@@ -63,7 +63,7 @@ struct RowPart {
 };
 
 /* The place of a thread in its tile: rows `first` and first + 8, h = 0 and 1; of class0 and on the
- * classes 8j and 8j + 1, which are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx.cuh). */
+ * classes 8j and 8j + 1, which are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx_hopper.cuh). */
 template <int COLS> struct RowPlace {
     static constexpr bool SPLITS = COLS == WideTile::COLS;
     int first, t, classes; /* classes: that are left from class0 on; may be < 0 */

@@ -1,4 +1,4 @@
-/* ptx_hopper.h - of kernels/cuda/tile/ptx.cuh, emulated: clusters and mbarriers (cluster.cpp), copies
+/* ptx_hopper.h - of kernels/cuda/tile/ptx_hopper.cuh, emulated: clusters and mbarriers (cluster.cpp), copies
  * by the TMA (tma.cpp). */
 #ifndef TURTLE_KERNELS_EMU_INCLUDE_PTX_HOPPER_H
 #define TURTLE_KERNELS_EMU_INCLUDE_PTX_HOPPER_H

@@ -1,4 +1,4 @@
-/* ptx_wgmma.h - wgmma of kernels/cuda/tile/ptx.cuh, emulated: the 128 threads of a warp group meet; the
+/* ptx_wgmma.h - wgmma of kernels/cuda/tile/ptx_hopper.cuh, emulated: the 128 threads of a warp group meet; the
  * product is made then or when somebody waits for it, and until then d is NaN (wgmma.cpp). */
 #ifndef TURTLE_KERNELS_EMU_INCLUDE_PTX_WGMMA_H
 #define TURTLE_KERNELS_EMU_INCLUDE_PTX_WGMMA_H
@@ -35,7 +35,7 @@ template <int YOUNGEST, int FLOATS> inline void wgmma_wait(float (&)[FLOATS], CA
 }
 template <WgmmaType TYPE, int N, Major A, Major B>
 inline void wgmma(float (&d)[N / 2], uint64_t a, uint64_t b, CALLER) {
-    static_assert(N == 64 || N == 128 || N == 256, "what ptx.cuh spells out");
+    static_assert(N == 64 || N == 128 || N == 256, "what ptx_hopper.cuh spells out");
     emu::wgmma(d, {a, b, N, TYPE == WGMMA_BF16, A == MN_MAJOR, B == MN_MAJOR}, file, line);
 }
 

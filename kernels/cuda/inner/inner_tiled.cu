@@ -1,5 +1,5 @@
 /*
- * inner_mega.cu - the inner loop in one launch: M steps of all spaces without leaving the chip
+ * inner_tiled.cu - the inner loop in one launch for every shape: M steps of all spaces without leaving the chip
  *
  *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
  *
@@ -26,7 +26,8 @@
  * History  First version: no batch in shared memory, Z comes from the L2 cache twice a step. Where that
  *          costs most, with few classes in 16 bits, plan.h now says slab: inner_slab.cu.
  */
-#include "kernels/cuda/inner/inner.cuh"
+#include "kernels/cuda/inner/inner_forms.cuh"
+#include "kernels/cuda/inner/inner_phases.cuh"
 
 template <class T> struct Mega {
     InnerPhases<T> phases;
@@ -74,7 +75,7 @@ template <class F> auto with_residual_tile(int64_t C, F f) {
     return f(ResidualTile128(), GradientTile128());
 }
 
-template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
+template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
     const FusedScratch scratch =
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
     Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
@@ -105,54 +106,6 @@ template <class T> static Status mega_steps(Queue *q, const InnerSteps *in) {
     });
 }
 
-/* What plan.h is asked of a call. */
-struct Asked {
-    PlanDevice device;
-    PlanJob jobs[PLAN_MAX_JOBS];
-    DType type;
-    bool tf32;
-};
-static Asked asked_of(const Device *device, const InnerSteps *in) {
-    const Batch &Z = in->space[0].Z;
-    const int sms = in->beside > 1 ? device->sms / in->beside : device->sms;
-    Asked a = {plan_device_like(sms > 0 ? sms : 1, device->shared_per_block, device->capability),
-               {},
-               Z.type,
-               Z.tf32};
-    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
-    return a;
-}
-
-InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
-    InnerOutlook out = {1, ""};
-    const Asked a = asked_of(device, in);
-    Plan plan;
-    Error err;
-    if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
-        plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
-        return out;
-    out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
-    if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
-        snprintf(out.note, sizeof out.note,
-                 "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
-                 "loop runs in tiles",
-                 plan.cluster);
-    return out;
-}
-
-Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
-    const Asked a = asked_of(device, in);
-    return plan_inner(out, &a.device, a.jobs, in->K, a.type, a.tf32, err);
-}
-
-Status cuda_inner_mega(Queue *q, const InnerSteps *in) {
-    Plan plan;
-    const Status st = inner_plan(&plan, q->device, in, &q->error);
-    if (st != OK) return q->status = st;
-    if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
-    /* asked for by name, it fails where a device holds no cluster */
-    if (plan.form == PLAN_WGMMA && wide_sizes(in) &&
-        (in->tier == INNER_MEGA || wide_clusters(plan) >= 1))
-        return wide_steps(q, in, plan);
-    return with_type(&in->space[0].Z, [&](auto type) { return mega_steps<decltype(type)>(q, in); });
+Status tiled_steps(Queue *q, const InnerSteps *in) {
+    return with_type(&in->space[0].Z, [&](auto type) { return steps_of<decltype(type)>(q, in); });
 }

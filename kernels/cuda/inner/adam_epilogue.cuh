@@ -1,0 +1,57 @@
+/* adam_epilogue.cuh - Adam behind the gradient's sums: the epilogue of gradient.cuh and wide_gradient.cuh
+ * in the inner loop. */
+#ifndef TURTLE_KERNELS_CUDA_INNER_ADAM_EPILOGUE_CUH
+#define TURTLE_KERNELS_CUDA_INNER_ADAM_EPILOGUE_CUH
+
+#include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/cuda/train/adam.cuh"
+
+/* What becomes of the gradient's sums: one step of Adam, element by element. */
+template <class T> struct AdamFinish {
+    struct {
+        float *head, *m1, *m2;
+        typename T::Element *operand; /* (C, stride) the rounded W, or NULL */
+        int64_t stride;
+        float unit;                 /* the operand is W times it */
+        const double *loss_partial; /* (loss_blocks) */
+    } space[MAX_SPACES];
+    int K;
+    const int64_t *step; /* done before the call */
+    double lr;
+    float *losses; /* (M) before each step, or NULL */
+    int64_t loss_blocks;
+    double loss_scale;
+
+    /* Bias corrections take a power in double: once per block, through shared memory. Ends with a
+     * barrier. */
+    static __device__ AdamStep *shared() {
+        return shared_mem<AdamStep>(0);
+    }
+    __device__ void prepare(int64_t m) const {
+        if (threadIdx.x == 0) *shared() = adam_step(lr, *step + m);
+    }
+    __device__ void begin(int64_t m) const {
+        prepare(m);
+        __syncthreads();
+    }
+    __device__ void operator()(int k, int64_t c, int64_t j, int64_t d, int64_t i,
+                               float grad) const {
+        const auto &s = space[k];
+        float w = s.head[i], a = s.m1[i], b = s.m2[i];
+        adam_update(*shared(), w, grad, a, b);
+        s.head[i] = w, s.m1[i] = a, s.m2[i] = b;
+        if (s.operand && j < d) s.operand[c * s.stride + j] = from_float<T>(w * s.unit);
+    }
+    /* The loss before this step: the first block's first warp adds what the rows' blocks left. */
+    __device__ void end(int64_t m) const {
+        if (!losses || blockIdx.x != 0 || threadIdx.x >= WARP) return;
+        double sum = 0.0;
+        for (int k = 0; k < K; k++)
+            for (int64_t i = threadIdx.x; i < loss_blocks; i += WARP)
+                sum += space[k].loss_partial[i];
+        sum = warp_sum(sum);
+        if (threadIdx.x == 0) losses[m] = (float)(sum * loss_scale);
+    }
+};
+
+#endif

@@ -1,0 +1,13 @@
+/* plan_slab.h - between plan.c and plan_slab.c. */
+#ifndef TURTLE_KERNELS_PLAN_PLAN_SLAB_H
+#define TURTLE_KERNELS_PLAN_PLAN_SLAB_H
+
+#include "kernels/plan/plan.h"
+
+/* Lays the slab form out for the jobs of *out. Returns false where it does not fit. */
+bool plan_slab(Plan *out, const PlanDevice *device);
+
+/* plan_rows of the slab form, for the job's `own`-th CTA. */
+bool slab_rows(const PlanLayout *j, int64_t own, int64_t i, int64_t *first, int64_t *count);
+
+#endif
