@@ -96,7 +96,7 @@ static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, 
     const PlanDevice device =
         plan_device_like(devices[at].sms, devices[at].shared_per_block, devices[at].capability);
     for (int k = 0; k < config->K; k++)
-        jobs[k] = (PlanJob){0, config->B, config->C, config->features[k]->d};
+        jobs[k] = (PlanJob){config->B, config->C, config->features[k]->d};
     if (plan_inner(&plan, &device, jobs, config->K, of.type, of.tf32, NULL) != OK) return;
     model_iteration(&model, &device, &plan, &of);
     const double measured = row_median(row) / (double)r->T;

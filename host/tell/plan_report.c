@@ -64,7 +64,7 @@ static Status read_jobs(PlanJob jobs[PLAN_MAX_JOBS], int *n, const TurtlePlanOpt
         if (*end || end == text || d < 1 || d > 1 << 20)
             return fail(err, ERR_USAGE, "plan: dims: %s: expected a dimension from 1 to 1048576",
                         text);
-        jobs[k] = (PlanJob){0, o->batch_size, o->classes, d};
+        jobs[k] = (PlanJob){o->batch_size, o->classes, d};
     }
     return OK;
 }

@@ -8,9 +8,6 @@
  * estimate, in clocks. */
 static const double TILE_CLOCKS = 1500.0;
 
-/* Tiles of kernels/cuda: rows of a block of logits; widest columns; a gradient's tile of features. */
-enum { LOGIT_ROWS = 64, LOGIT_COLS = 128, WGMMA_COLS = 256, MOST_SPLITS = 64, MOST_WAVE = 512 };
-
 /* The problem, in the letters of the formulas. */
 typedef struct {
     const PlanDevice *device;
@@ -29,15 +26,9 @@ static double tiles(double n, double of) {
     return up(n, of) / of;
 }
 
-/* Classes that the mma tiles compute. */
+/* Returns the classes that the tiles of logits compute. */
 static double padded(double C) {
-    return C <= 16 ? 16 : C <= 64 ? 64 : up(C, LOGIT_COLS);
-}
-static double gradient_rows(double C) {
-    return C <= 16 ? 16 : C <= 64 ? 64 : 128;
-}
-static double gradient_cols(double C) {
-    return C <= 16 ? 128 : 64;
+    return up(C, LOGIT_COLS(C));
 }
 
 /* --- phases ----------------------------------------------------------------------------------- */
@@ -71,14 +62,14 @@ static void add(Model *m, const Problem *p, double rate, ModelPhase phase) {
 /* Blocks that a kernel of rows runs one after the other on an SM, in units of tiles of classes. */
 static double row_latency(const Problem *p) {
     const double blocks = p->K * tiles(p->B, LOGIT_ROWS);
-    return tiles(blocks, 2.0 * p->device->sms) * tiles(p->C, LOGIT_COLS) * TILE_CLOCKS /
+    return tiles(blocks, 2.0 * p->device->sms) * tiles(p->C, LOGIT_MOST_COLS) * TILE_CLOCKS /
            p->device->clock_hz;
 }
 
 /* Logits of all rows by tiles of 64 rows (task_labels.cu, task_step.cu, residual.cuh): Z once for each
  * tile of classes, W once for each block of rows; `out` bytes more. */
 static ModelPhase forward(const Problem *p, const char *name, int64_t times, double out) {
-    const double blocks = tiles(p->B, LOGIT_ROWS), wide = tiles(p->C, LOGIT_COLS);
+    const double blocks = tiles(p->B, LOGIT_ROWS), wide = tiles(p->C, LOGIT_MOST_COLS);
     return (ModelPhase){.name = name,
                         .times = times,
                         .l2 = p->e * p->S * (p->B * wide + p->C * blocks) + out,
@@ -88,7 +79,7 @@ static ModelPhase forward(const Problem *p, const char *name, int64_t times, dou
 
 /* R^T Z by tiles of classes x features, the batch cut into pieces (gradient.cuh); without the sums. */
 static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
-    const double rows = gradient_rows(p->C), cols = gradient_cols(p->C);
+    const double rows = GRADIENT_ROWS(p->C), cols = GRADIENT_COLS(p->C);
     const double class_tiles = tiles(p->C, rows);
     return (ModelPhase){.name = name,
                         .times = times,
@@ -98,10 +89,10 @@ static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
 }
 /* Its partial sums, written and read. */
 static double gradient_sums(const Problem *p) {
-    const double rows = gradient_rows(p->C), cols = gradient_cols(p->C);
+    const double rows = GRADIENT_ROWS(p->C), cols = GRADIENT_COLS(p->C);
     const double all = tiles(p->C, rows) * tiles(p->S, cols);
-    const double wave = fmin(2.0 * p->device->sms, MOST_WAVE);
-    const double splits = fmax(1.0, fmin(MOST_SPLITS, (double)(int64_t)(wave / all)));
+    const double wave = fmin(2.0 * p->device->sms, GRADIENT_MOST_BLOCKS);
+    const double splits = fmax(1.0, fmin(GRADIENT_MOST_SPLITS, (double)(int64_t)(wave / all)));
     return 8.0 * splits * all * rows * cols;
 }
 
@@ -166,7 +157,7 @@ static void slab_steps(Model *m, const Problem *p, const SlabStep *s, int64_t M)
 
 static void tiled_steps(Model *m, const Problem *p, int64_t M) {
     const double labels = p->K * p->B * p->C, weights = p->C * p->S;
-    const double waits = p->C > LOGIT_COLS ? 8.0 * labels : 0.0; /* logits out and in again */
+    const double waits = p->C > LOGIT_MOST_COLS ? 8.0 * labels : 0.0; /* logits out and in again */
     add(m, p, p->rate, forward(p, "inner: logits", M, waits));
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
@@ -183,16 +174,16 @@ static void tiled_steps(Model *m, const Problem *p, int64_t M) {
  * without the sums. */
 static ModelPhase wide_gradient(const Problem *p, const char *name, int64_t times,
                                 double together) {
-    const double rows = 128.0, groups = tiles(tiles(p->C, rows), together);
+    const double rows = WGMMA_ROWS, groups = tiles(tiles(p->C, rows), together);
     return (ModelPhase){.name = name,
                         .times = times,
-                        .l2 = p->e * p->B * (p->S * groups + p->C * tiles(p->S, WGMMA_COLS)),
-                        .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_COLS),
+                        .l2 = p->e * p->B * (p->S * groups + p->C * tiles(p->S, WGMMA_FEATURES)),
+                        .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_FEATURES),
                         .latency_s = TILE_CLOCKS / p->device->clock_hz};
 }
 /* Its partial sums, written and read: of the classes that there are. */
 static double wide_sums(const Problem *p) {
-    const double all = tiles(p->C, 128.0) * tiles(p->S, WGMMA_COLS);
+    const double all = tiles(p->C, WGMMA_ROWS) * tiles(p->S, WGMMA_FEATURES);
     return 8.0 * fmax(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
 }
 
@@ -201,12 +192,12 @@ static double wide_sums(const Problem *p) {
  * more. The cluster with most to do decides. */
 static ModelPhase wide_logits(const Problem *p, const char *name, int64_t times, double out) {
     const Plan *plan = p->plan;
-    const double rows = 128.0, sharers = plan->classes < WGMMA_COLS ? plan->cluster : 1.0;
+    const double rows = WGMMA_ROWS;
     int64_t pieces, features;
     plan_busiest(plan, &pieces, &features);
     return (ModelPhase){.name = name,
                         .times = times,
-                        .l2 = p->e * p->S * (p->B + p->C * tiles(p->B, rows * sharers)) + out,
+                        .l2 = p->e * p->S * (p->B + p->C * (double)plan_pieces(plan)) + out,
                         .flops = 2.0 * (double)features * rows * plan->classes * p->device->sms,
                         .latency_s = (double)pieces * TILE_CLOCKS / p->device->clock_hz};
 }
@@ -214,7 +205,7 @@ static ModelPhase wide_logits(const Problem *p, const char *name, int64_t times,
 /* Clusters that split the classes of logits share Z in the gradient as well. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     const Plan *plan = p->plan;
-    const bool shares = plan->classes < WGMMA_COLS;
+    const bool shares = plan->classes < WGMMA_MOST_CLASSES;
     const double labels = p->K * p->B * p->C, weights = p->C * p->S,
                  rate = p->device->wgmma_flops_16;
     add(m, p, rate, wide_logits(p, "inner: logits", M, 0.0));

@@ -24,9 +24,6 @@ static void share_all(Plan *p, int64_t rows) {
     }
 }
 
-/* kernels/cuda/train/residual.cuh: 64 rows a piece; the ring of gemm.cuh for 64 x 128 and 128 x 64 tiles, three
- * stages of 64 (or 32 ACROSS) bytes of depth, is the most of all its shapes. */
-enum { TILED_ROWS = 64, TILED_THREADS = 128, TILED_PER_SM = 2 };
 static void plan_tiled(Plan *p, const PlanDevice *device) {
     p->form = PLAN_TILED;
     p->cluster = 1;
@@ -34,19 +31,10 @@ static void plan_tiled(Plan *p, const PlanDevice *device) {
     p->shared = TILED_SHARED;
     p->blocks = device->sms *
                 (int)most(1, least(TILED_PER_SM, device->shared_per_block / (TILED_SHARED + 1024)));
-    share_all(p, TILED_ROWS);
+    share_all(p, LOGIT_ROWS);
 }
 
-/* A warp group that loads and two that multiply 128 rows. A power of two of CTAs, which load equal
- * parts of what they share for each other. */
-enum {
-    WGMMA_ROWS = 128,
-    WGMMA_CLASSES = 256,
-    WGMMA_THREADS = 384,
-    WGMMA_MOST_SPLITS = 8, /* CTAs that split the classes */
-    WGMMA_MOST_SHARES = 4  /* CTAs that share W */
-};
-
+/* Clusters have a power of two of CTAs, which load equal parts of what they share for each other. */
 static void plan_clusters(Plan *p, const PlanDevice *device, int cluster) {
     p->cluster = cluster;
     p->blocks = device->sms / cluster * cluster; /* the device may hold fewer: ask it */
@@ -60,8 +48,7 @@ static double wgmma_logits(const Plan *p, const PlanDevice *device) {
     double bytes = 0.0;
     for (int i = 0; i < p->jobs; i++) {
         const PlanLayout *j = &p->job[i];
-        bytes += 2.0 * (double)j->d *
-                 (double)(j->B + j->C * ceil_div(j->B, (int64_t)p->cluster * WGMMA_ROWS));
+        bytes += 2.0 * (double)j->d * (double)(j->B + j->C * plan_pieces(p));
     }
     const double flops = 2.0 * WGMMA_ROWS * (double)p->classes * (double)features,
                  multiplies = flops * device->sms / device->wgmma_flops_16,
@@ -82,17 +69,18 @@ static void plan_sharing(Plan *p, const PlanDevice *device) {
     plan_clusters(p, device, chosen);
 }
 
-static bool plan_wgmma(Plan *p, const PlanDevice *device, int64_t C) {
+static bool plan_wgmma(Plan *p, const PlanDevice *device) {
+    const int64_t C = p->job[0].C;
     int cluster = 1;
-    while ((int64_t)cluster * WGMMA_CLASSES < C && cluster <= WGMMA_MOST_SPLITS) cluster *= 2;
+    while ((int64_t)cluster * WGMMA_MOST_CLASSES < C && cluster <= WGMMA_MOST_SPLITS) cluster *= 2;
     if (cluster > WGMMA_MOST_SPLITS || cluster > device->sms ||
-        WGMMA_SHARED > device->shared_per_block)
-        return false;
+        WGMMA_SHARED > device->shared_per_block || p->job[0].B > INT32_MAX - 1024)
+        return false; /* the kernel counts rows in 32 bits */
     p->form = PLAN_WGMMA;
     p->threads = WGMMA_THREADS;
     p->shared = WGMMA_SHARED;
-    p->classes = C <= 64 ? 64 : C <= 128 ? 128 : WGMMA_CLASSES;
-    if (p->classes < WGMMA_CLASSES) plan_sharing(p, device);
+    p->classes = WGMMA_CLASSES(C);
+    if (p->classes < WGMMA_MOST_CLASSES) plan_sharing(p, device);
     else plan_clusters(p, device, cluster);
     return true;
 }
@@ -116,7 +104,7 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
             return fail(err, ERR_ARG,
                         "plan: job %d: B %lld, C %lld, d %lld: expected sizes, and one C for all",
                         i, (long long)j->B, (long long)j->C, (long long)j->d);
-        out->job[i] = (PlanLayout){.run = j->run, .B = j->B, .C = j->C, .d = j->d};
+        out->job[i] = (PlanLayout){.B = j->B, .C = j->C, .d = j->d};
         int at = i; /* behind all that have as many features */
         for (; at > 0 && jobs[out->order[at - 1]].d < j->d; at--)
             out->order[at] = out->order[at - 1];
@@ -124,10 +112,13 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
     }
     const int64_t C = jobs[0].C;
     if (halves && C <= SLAB_MOST_CLASSES && plan_slab(out, device)) return OK;
-    for (int i = 0; i < n; i++)
-        out->job[i] =
-            (PlanLayout){.run = jobs[i].run, .B = jobs[i].B, .C = jobs[i].C, .d = jobs[i].d};
-    if (halves && C > SLAB_MOST_CLASSES && device->wgmma && plan_wgmma(out, device, C)) return OK;
+    for (int i = 0; i < n; i++) {
+        out->job[i] = (PlanLayout){.B = jobs[i].B, .C = jobs[i].C, .d = jobs[i].d};
+        if (jobs[i].B != jobs[0].B)
+            return fail(err, ERR_ARG, "plan: job %d: B %lld: expected %lld as job 0 has", i,
+                        (long long)jobs[i].B, (long long)jobs[0].B);
+    }
+    if (halves && C > SLAB_MOST_CLASSES && device->wgmma && plan_wgmma(out, device)) return OK;
     plan_tiled(out, device);
     return OK;
 }
@@ -169,43 +160,56 @@ int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType t
 /* --- whose rows are whose ---------------------------------------------------------------------- */
 
 /* CTAs of a cluster that have rows of their own. */
-static int64_t sharers(const Plan *p) {
-    return p->form == PLAN_WGMMA && p->classes < WGMMA_CLASSES ? p->cluster : 1;
+static int sharers(const Plan *p) {
+    return p->form == PLAN_WGMMA && p->classes < WGMMA_MOST_CLASSES ? p->cluster : 1;
 }
 
-/* The number, in the list of all, of the piece that a worker has in a round. */
-static int64_t dealt(const Plan *p, int64_t worker, int64_t workers, int64_t round) {
-    const bool back = p->form == PLAN_WGMMA && round % 2 == 1;
-    return round * workers + (back ? workers - 1 - worker : worker);
+int64_t plan_pieces(const Plan *p) {
+    return row_pieces(p->job[0].B, (int)p->job[0].rows, sharers(p));
 }
 
-bool plan_rows(const Plan *p, int job, int block, int64_t i, int64_t *first, int64_t *count) {
-    const PlanLayout *j = &p->job[job];
-    const int64_t own = block - j->first;
-    if (own < 0 || own >= j->count || i < 0) return false;
-    if (p->form == PLAN_SLAB) return slab_rows(j, own, i, first, count);
-    const int64_t workers = j->count / p->cluster, worker = own / p->cluster;
-    int64_t before = 0; /* pieces of the jobs before this one */
-    for (int n = 0; n < p->jobs; n++) {
-        const int k = p->form == PLAN_WGMMA ? p->order[n] : n;
-        if (k == job) break;
-        before += ceil_div(p->job[k].B, p->job[k].rows * sharers(p));
+/* slab: the visits of a CTA's jobs, one job after the other. */
+static bool visited_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
+    for (int k = 0; k < p->jobs; k++) {
+        const PlanLayout *j = &p->job[k];
+        const int own = block - j->first;
+        if (own < 0 || own >= j->count) continue;
+        const SlabCut cut = plan_cut(j);
+        const SlabRows rows = slab_rows(cut, own, j->B);
+        const int visits = rows.stays + rows.streams;
+        if (i < visits) {
+            const SlabPiece piece = slab_piece(cut, rows, (int)i);
+            out->job = k;
+            out->first = rows.first + piece.begin;
+            out->count = least(SLAB_TILE * piece.tiles, j->B - out->first);
+            return true;
+        }
+        i -= visits;
     }
-    int64_t round = before / workers;
-    if (dealt(p, worker, workers, round) < before) round++;
-    const int64_t piece = dealt(p, worker, workers, round + i) - before;
-    *first = (piece * sharers(p) + own % p->cluster * (sharers(p) > 1)) * j->rows;
-    *count = least(j->rows, j->B - *first);
-    return *count > 0;
+    return false;
+}
+
+bool plan_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
+    if (block < 0 || block >= p->blocks || i < 0) return false;
+    if (p->form == PLAN_SLAB) return visited_rows(p, block, i, out);
+    const bool wgmma = p->form == PLAN_WGMMA;
+    const DealtPiece piece = dealt_piece(block / p->cluster, p->blocks / p->cluster, (int)i,
+                                         (int)plan_pieces(p), wgmma);
+    if (piece.place >= p->jobs) return false;
+    const int member = sharers(p) > 1 ? block % p->cluster : 0;
+    out->job = wgmma ? p->order[piece.place] : piece.place;
+    const PlanLayout *j = &p->job[out->job];
+    out->first = row_block(piece.piece, sharers(p), member) * j->rows;
+    out->count = most(0, least(j->rows, j->B - out->first));
+    return true;
 }
 
 void plan_busiest(const Plan *p, int64_t *pieces, int64_t *features) {
     *pieces = *features = 0;
     for (int block = 0; block < p->blocks; block += p->cluster) {
-        int64_t first, count, own = 0, sum = 0;
-        for (int k = 0; k < p->jobs; k++)
-            for (int64_t i = 0; plan_rows(p, k, block, i, &first, &count); i++)
-                own++, sum += p->job[k].d;
+        PlanRows rows;
+        int64_t own = 0, sum = 0;
+        for (; plan_rows(p, block, own, &rows); own++) sum += p->job[rows.job].d;
         if (sum > *features || (sum == *features && own > *pieces)) *features = sum, *pieces = own;
     }
 }

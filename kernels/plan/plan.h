@@ -27,6 +27,7 @@
 #include "io/dtype.h"
 #include "io/status.h"
 #include "kernels/plan/devices.h"
+#include "kernels/plan/plan_rows.h"
 
 typedef enum { PLAN_SLAB, PLAN_TILED, PLAN_WGMMA } PlanForm;
 
@@ -34,45 +35,12 @@ enum { PLAN_MAX_JOBS = 16 };
 enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
 
 typedef struct {
-    int run; /* which training it belongs to; the plan only passes it on */
     int64_t B, C, d;
 } PlanJob;
 
-/* --- the slab form's numbers, which its kernel shares ------------------------------------------ */
-
-enum {
-    SLAB_WARPS = 8,
-    SLAB_THREADS = 32 * SLAB_WARPS,
-    SLAB_MOST_CLASSES = 32,
-    SLAB_TILE = 16,         /* rows or features of a fragment */
-    SLAB_PAD = 8,           /* elements behind every row: ldmatrix meets all banks */
-    SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
-    SLAB_MOST_STEPS = 1024, /* of one launch: bounds the losses that wait for its end */
-    SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
-    SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
-    /* What a visit of a piece of rows costs beside its bytes: four barriers of a CTA, the latency of
-     * the first fragments, softmax of a row by two lanes. An estimate, not measured. */
-    SLAB_VISIT_CLOCKS = 1100,
-};
-/* Macros, for they are template arguments too. Classes in whole fragments; row tiles whose logits a
- * warp holds in registers at once, tiles of features of which it holds the gradient: 40 + 96 and
- * 32 + 96 accumulators a thread. */
-#define SLAB_CLASSES(C) ((C) <= 16 ? 16 : 32)
-#define SLAB_MOST_TILES(classes) ((classes) == 16 ? 5 : 2)
-#define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
-
-/* Bytes of shared memory of the wgmma form: four stages of six boxes of 8 KiB and their mbarriers, rows'
- * sums and losses twice (a static_assert of wide_logits.cuh). */
-enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 };
-/* CTAs that share Z in the wgmma form's gradient where it is a launch of its own: 128 classes each. */
-#define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
-/* Bytes of shared memory of the tiled form: its widest tiles (a static_assert of inner_tiled.cu). */
-enum { TILED_SHARED = 46080 };
-
-/* Of one job. Rows [i rows, (i + 1) rows) are those of its i-th CTA in the slab form. In the two
- * others work is dealt out in pieces of `rows`: plan_rows. */
+/* The layout of one job. In the slab form its i-th CTA has the rows [i rows, (i + 1) rows). In the two other
+ * forms work is dealt out in pieces of `rows` (plan_rows.h). */
 typedef struct {
-    int run;
     int64_t B, C, d;
     int first, count; /* CTAs of the launch that it has */
     int64_t rows;
@@ -104,8 +72,8 @@ typedef struct {
     PlanLayout job[PLAN_MAX_JOBS];
 } Plan;
 
-/* Jobs of one launch share C's form, so they are of one C here; B and d may differ. ERR_ARG where
- * there is no job, too many, or one with a size below 1. */
+/* Lays out one launch for n jobs. They have one C, which decides the form; d may differ, and in the slab form
+ * B. Returns ERR_ARG where there is no job, too many, one with a size below 1, or several B without a slab. */
 Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int n, DType type,
                   bool tf32, Error *err);
 
@@ -113,17 +81,22 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
  * the SMs (plan_part), side by side with the others. A power of two; 1 where one alone fills it. */
 int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32);
 
-/* The i-th piece of a job's rows that a CTA works on (slab: the resident pieces, then the streamed
- * ones); false: it has no more. Every row belongs to one CTA, or to one cluster that splits its classes.
- *
- * tiled: all jobs' pieces stand in one list, the n-th is of CTA n % CTAs. wgmma: the same with clusters
- * for CTAs, the longest pieces (most features) first, and every other round from the last cluster
- * to the first, so that who had a long one then has a short one:
- *
- *     clusters      0   1   2   3   4   5
- *     first round   L0  L1  L2  L3  S0  S1
- *     second        -   -   S5  S4  S3  S2     the longest has L + S; in the same order, 2 L */
-bool plan_rows(const Plan *plan, int job, int block, int64_t i, int64_t *first, int64_t *count);
+/* A piece of rows of one job's batch. */
+typedef struct {
+    int job;
+    int64_t first, count; /* count 0: the cluster's other CTAs have the last rows of the piece */
+} PlanRows;
+
+/* Finds the i-th piece of rows that a CTA works on in a step, in its order. Returns false if it has no more.
+ * Every row belongs to one CTA, or to one cluster that splits its classes. Kernels call the same functions
+ * (plan_rows.h). */
+bool plan_rows(const Plan *plan, int block, int64_t i, PlanRows *out);
+
+/* Returns the pieces into which a job's batch is cut. tiled, wgmma. */
+int64_t plan_pieces(const Plan *plan);
+
+/* Returns how the rows of a CTA of a slab job are cut. */
+SlabCut plan_cut(const PlanLayout *job);
 
 /* wgmma: pieces and their features of the cluster that has the most features. */
 void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);

@@ -5,9 +5,13 @@
 
 #include "io/sizes.h"
 
+SlabCut plan_cut(const PlanLayout *j) {
+    return (SlabCut){(int)j->rows, (int)j->resident, j->group, j->stage, j->stages};
+}
+
 int64_t plan_slab_visits(const PlanLayout *j) {
-    const int64_t pieces = ceil_div(least(j->resident, j->rows), j->group) +
-                           (j->stage ? ceil_div(j->rows - j->resident, j->stage) : 0);
+    const SlabRows rows = slab_rows(plan_cut(j), 0, j->rows);
+    const int64_t pieces = rows.stays + rows.streams;
     return j->passes == 1 ? pieces : pieces * (1 + j->passes);
 }
 
@@ -59,13 +63,13 @@ static bool slab_place(PlanLayout *j, int64_t shared) {
 
 /* The best cut of `rows` rows a CTA into resident and streamed ones: the shortest step of all that
  * fit. */
-static bool slab_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks) {
+static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks) {
     const int classes = SLAB_CLASSES(best->C), tiles = SLAB_MOST_TILES(classes);
     const int64_t units = ceil_div(best->d, SLAB_TILE);
     const int64_t passes = ceil_div(units, (int64_t)SLAB_WARPS * SLAB_MOST_UNITS(classes));
     PlanLayout j = *best;
     bool found = false;
-    if (units > 1 << 16) return false; /* far beyond any shared memory */
+    if (units > 1 << 16 || rows > INT32_MAX - 1024) return false; /* far beyond any memory */
     j.rows = rows;
     j.stride = (int)(units * SLAB_TILE + SLAB_PAD);
     j.passes = (int)passes;
@@ -109,7 +113,7 @@ static double slab_in_turn(Plan *p, const PlanDevice *device) {
     for (int i = 0; i < p->jobs; i++) {
         PlanLayout *j = &p->job[i];
         const int64_t rows = round_up(ceil_div(j->B, ctas), SLAB_TILE);
-        if (!slab_cut(j, device, rows, p->blocks)) return -1.0;
+        if (!best_cut(j, device, rows, p->blocks)) return -1.0;
         j->first = 0;
         j->count = p->blocks;
         seconds += j->step_s;
@@ -150,7 +154,7 @@ static double slab_side_by_side(Plan *p, const PlanDevice *device) {
     for (int i = 0; i < p->jobs; i++) {
         PlanLayout *j = &p->job[i];
         const int64_t rows = round_up(ceil_div(j->B, j->count), SLAB_TILE);
-        if (!slab_cut(j, device, rows, p->blocks)) return -1.0;
+        if (!best_cut(j, device, rows, p->blocks)) return -1.0;
         if (j->step_s > seconds) seconds = j->step_s;
     }
     return seconds;
@@ -168,17 +172,4 @@ bool plan_slab(Plan *out, const PlanDevice *device) {
     out->shared = 0;
     for (int i = 0; i < out->jobs; i++) out->shared = most(out->shared, out->job[i].at.end);
     return true;
-}
-
-bool slab_rows(const PlanLayout *j, int64_t own, int64_t i, int64_t *first, int64_t *count) {
-    const int64_t stay = ceil_div(j->resident, j->group),
-                  last = least(j->B - own * j->rows, j->rows);
-    const bool stays = i < stay;
-    if (!stays && !j->stage) return false;
-    const int64_t begin = stays ? i * j->group : j->resident + (i - stay) * j->stage;
-    const int64_t end =
-        least(stays ? least(begin + j->group, j->resident) : begin + j->stage, last);
-    *first = own * j->rows + begin;
-    *count = end - begin;
-    return begin < end;
 }

@@ -7,7 +7,4 @@
 /* Lays the slab form out for the jobs of *out. Returns false where it does not fit. */
 bool plan_slab(Plan *out, const PlanDevice *device);
 
-/* plan_rows of the slab form, for the job's `own`-th CTA. */
-bool slab_rows(const PlanLayout *j, int64_t own, int64_t i, int64_t *first, int64_t *count);
-
 #endif

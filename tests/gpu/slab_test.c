@@ -56,7 +56,7 @@ static Plan plan_of(Shape s) {
     PlanJob jobs[PLAN_MAX_JOBS];
     Plan plan;
     Error err;
-    for (int k = 0; k < s.K; k++) jobs[k] = (PlanJob){0, s.B, s.C, dimension(s.d, k)};
+    for (int k = 0; k < s.K; k++) jobs[k] = (PlanJob){s.B, s.C, dimension(s.d, k)};
     ASSERT_OK(plan_inner(&plan, &device, jobs, (int)s.K, variant.type, false, &err), err);
     cr_assert(plan.form == PLAN_SLAB);
     return plan;

@@ -291,7 +291,7 @@ Test(tiers, the_model_knows_every_launch, .timeout = 300) {
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         const Run *run = &some[i];
         const ModelRun of = {.M = 3, .type = run->operands, .feature_bytes = run->halves ? 2 : 4};
-        const PlanJob jobs[RUN_K] = {{0, RUN_B, RUN_C, run_d[0]}, {0, RUN_B, RUN_C, run_d[1]}};
+        const PlanJob jobs[RUN_K] = {{RUN_B, RUN_C, run_d[0]}, {RUN_B, RUN_C, run_d[1]}};
         bool found[MODEL_MAX_PHASES] = {false}, remote;
         ProfileRow rows[64];
         Plan plan;
@@ -412,7 +412,7 @@ static void expect_cut(int K, int64_t B, int64_t C, int64_t d, int classes, int 
     Plan plan;
     Error err;
     int64_t most, features;
-    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){0, B, C, wide_d(d, k)};
+    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){B, C, wide_d(d, k)};
     ASSERT_OK(plan_inner(&plan, &device, jobs, K, DTYPE_F16, false, &err), err);
     plan_busiest(&plan, &most, &features);
     cr_assert(plan.form == PLAN_WGMMA && plan.classes == classes && plan.cluster == cluster &&

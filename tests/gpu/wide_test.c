@@ -121,7 +121,7 @@ static void expect_cut(const Cut *c) {
     Plan plan;
     Error err;
     int64_t pieces, features;
-    for (int k = 0; k < c->s.K; k++) jobs[k] = (PlanJob){0, c->s.B, c->s.C, wide_d(c->s.d, k)};
+    for (int k = 0; k < c->s.K; k++) jobs[k] = (PlanJob){c->s.B, c->s.C, wide_d(c->s.d, k)};
     ASSERT_OK(plan_inner(&plan, &device, jobs, (int)c->s.K, DTYPE_F16, false, &err), err);
     plan_busiest(&plan, &pieces, &features);
     cr_assert(plan.form == PLAN_WGMMA && plan.classes == c->classes && plan.cluster == c->cluster &&

@@ -29,7 +29,7 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
     p.finish.step = in->step;
     p.finish.lr = in->lr;
     p.finish.losses = in->losses;
-    p.finish.loss_blocks = residual_blocks(B);
+    p.finish.loss_blocks = logit_blocks(B);
     p.finish.loss_scale = 1.0 / (double)B;
     for (int k = 0; k < in->K; k++) {
         const InnerSpace *space = &in->space[k];

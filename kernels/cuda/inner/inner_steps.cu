@@ -115,7 +115,7 @@ static Asked asked_of(const Device *device, const InnerSteps *in) {
                {},
                Z.type,
                Z.tf32};
-    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{0, in->B, in->C, in->space[k].Z.d};
+    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{in->B, in->C, in->space[k].Z.d};
     return a;
 }
 

@@ -39,7 +39,7 @@ template <class T, class Rows, class S>
 __global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<T> mega) {
     static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
     const InnerPhases<T> &p = mega.phases;
-    const int K = p.finish.K, blocks = (int)residual_blocks(p.residual.B);
+    const int K = p.finish.K, blocks = row_pieces(p.residual.B, LOGIT_ROWS, 1);
     const int pieces = p.gradient.tiles * p.gradient.splits;
     const Gradient<T> &gradient = p.gradient;
     unsigned epoch = 0;
@@ -47,8 +47,11 @@ __global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<
     round_heads(p);
     grid_barrier(mega.arrived, epoch);
     for (int64_t m = 0; m < mega.M; m++) {
-        for (int item = blockIdx.x; item < K * blocks; item += gridDim.x)
-            residual_rows<T, Rows>(p.residual, p.residual.space[item / blocks], item % blocks);
+        for (int round = 0;; round++) {
+            const DealtPiece rows = dealt_piece(blockIdx.x, gridDim.x, round, blocks, false);
+            if (rows.place >= K) break;
+            residual_rows<T, Rows>(p.residual, p.residual.space[rows.place], rows.piece);
+        }
         grid_barrier(mega.arrived, epoch);
 
         for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
@@ -69,10 +72,10 @@ __global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<
 
 /* --- on the host ------------------------------------------------------------------------------ */
 
-template <class F> auto with_residual_tile(int64_t C, F f) {
-    if (C <= 16) return f(ResidualTile16(), GradientTile16());
-    if (C <= 64) return f(ResidualTile64(), GradientTile64());
-    return f(ResidualTile128(), GradientTile128());
+template <class F> auto with_tiles(int64_t C, F f) {
+    if (LOGIT_COLS(C) == 16) return f(LogitTile16(), GradientTile16());
+    if (LOGIT_COLS(C) == 64) return f(LogitTile64(), GradientTile64());
+    return f(LogitTile128(), GradientTile128());
 }
 
 template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
@@ -81,18 +84,18 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
     Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
     const cudaError_t error = cudaMemsetAsync(mega.arrived, 0, sizeof *mega.arrived, q->stream);
     if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
-    return with_residual_tile(in->C, [&](auto rows, auto shape) {
+    return with_tiles(in->C, [&](auto rows, auto shape) {
         using Rows = decltype(rows);
         using S = decltype(shape);
         constexpr int forward = Gemm<T, Rows, ALONG, ALONG>::SHARED_BYTES;
         constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
         constexpr int shared = forward > backward ? forward : backward;
-        static_assert(shared <= TILED_SHARED, "plan.h says how much shared memory it may need");
+        static_assert(shared <= TILED_SHARED, "tiles.h says how much shared memory it may need");
         const auto kernel = inner_mega_v1_tiled<T, Rows, S>;
         const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
         const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
         if (st != OK) return st;
-        const int64_t rows_items = in->K * residual_blocks(in->B),
+        const int64_t rows_items = in->K * logit_blocks(in->B),
                       pieces = (int64_t)mega.phases.gradient.tiles * mega.phases.gradient.splits,
                       most = rows_items > pieces ? rows_items : pieces;
         REQUIRE(q, resident >= 1, "inner_steps (mega)");

@@ -196,9 +196,8 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     const bool splits = RowPlace<COLS>::SPLITS;
     const int together = splits ? size : 1;
     wide_plan(&wide.phases.gradient, (int64_t)clusters * size, together, scratch.gradient);
-    const int64_t row_blocks = ceil_div(in->B, WideTile::ROWS),
-                  pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
-                  rows = in->K * (splits ? row_blocks : ceil_div(row_blocks, size)) * size,
+    const int64_t pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
+                  rows = in->K * plan_pieces(&plan) * size,
                   most = round_up(rows > pieces ? rows : pieces, size),
                   blocks = (int64_t)clusters * size < most ? (int64_t)clusters * size : most;
     cudaError_t error = cudaMemsetAsync(wide.arrived, 0, sizeof *wide.arrived, q->stream);

@@ -24,7 +24,8 @@ template <class T> struct SlabJob {
     double *loss, *losses;  /* (count) of this step; (M) of the steps of this launch */
     unsigned *arrived;      /* zero at the start */
     int first, count;       /* CTAs */
-    int rows, resident, group, stage, stages, passes, stride, units;
+    SlabCut cut;
+    int passes, stride, units;
     int at_slab, at_logits, at_R, at_small; /* W lies at 0 */
 };
 
@@ -53,56 +54,14 @@ struct SlabSmall {
     AdamStep adam;
     unsigned before;
 };
-static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "plan.h counts with it");
+static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "tiles.h counts with it");
 
 /* Floats of one CTA's partial sums: a multiple of 4. */
 __host__ __device__ constexpr int64_t slab_floats(int64_t C, int64_t units) {
     return C * units * SLAB_TILE + round_up(C, 4);
 }
 
-/* --- pieces of rows --------------------------------------------------------------------------- */
-
-/* Which rows a CTA has, and how they are cut. */
-struct SlabRows {
-    int have;           /* rows, in whole tiles; those beyond the batch are zeros */
-    int resident;       /* of them */
-    int stays, streams; /* pieces of either kind */
-    int lead;           /* streamed pieces that come before the resident ones */
-    int64_t first;      /* row of the batch */
-};
-
-/* One piece: rows [begin, begin + 16 tiles) of the CTA, at `data` in shared memory. */
-struct SlabPiece {
-    int begin, tiles;
-    bool streamed;
-};
-
-template <class T>
-__device__ __forceinline__ SlabRows slab_rows(const SlabJob<T> &j, int own, int64_t B) {
-    SlabRows r;
-    r.first = (int64_t)own * j.rows;
-    const int64_t left = B - r.first;
-    r.have = left <= 0 ? 0 : left < j.rows ? (int)round_up(left, SLAB_TILE) : j.rows;
-    r.resident = j.resident < r.have ? j.resident : r.have;
-    r.stays = (r.resident + j.group - 1) / j.group;
-    r.streams = r.have > r.resident ? (r.have - r.resident + j.stage - 1) / j.stage : 0;
-    r.lead = j.stages < r.streams ? j.stages : r.streams;
-    return r;
-}
-
-/* The v-th visit: as many streamed pieces as there are slots, for those are there; the resident ones,
- * while the slots are refilled; the other streamed ones. */
-template <class T>
-__device__ __forceinline__ SlabPiece slab_piece(const SlabJob<T> &j, const SlabRows &r, int v) {
-    SlabPiece p;
-    const bool stays = v >= r.lead && v < r.lead + r.stays;
-    const int i = stays ? v - r.lead : v < r.lead ? v : v - r.stays;
-    const int size = stays ? j.group : j.stage, end = stays ? r.resident : r.have;
-    p.streamed = !stays;
-    p.begin = (stays ? 0 : r.resident) + i * size;
-    p.tiles = ((end - p.begin < size ? end - p.begin : size)) / SLAB_TILE;
-    return p;
-}
+/* --- pieces of rows (plan_rows.h says which) ------------------------------------------------------ */
 
 /* Begins the copies of rows [begin, begin + count) of the CTA, features [16 unit, 16 unit_end). A row
  * that does not exist is NaN, as gather has it. */
@@ -150,11 +109,11 @@ __device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &
     const int phases = j.passes == 1 ? 1 : 1 + j.passes;
     if (r.streams > 0 && q < steps * r.streams * phases) {
         const int at = q % (r.streams * phases), phase = at / r.streams;
-        const int begin = r.resident + at % r.streams * j.stage;
-        const int count = r.have - begin < j.stage ? r.have - begin : j.stage;
+        const int begin = r.resident + at % r.streams * j.cut.stage;
+        const int count = r.have - begin < j.cut.stage ? r.have - begin : j.cut.stage;
         slab_load(j, r, B,
                   shared_mem<typename T::Element>(j.at_slab) +
-                      (j.resident + q % j.stages * j.stage) * j.stride,
+                      (j.cut.resident + q % j.cut.stages * j.cut.stage) * j.stride,
                   begin, count, phase ? pass_begin<UNITS>(phase - 1) : 0,
                   phase ? pass_end<UNITS>(phase - 1, j.units) : j.units);
     }

@@ -20,7 +20,7 @@ template <class T, int CT> struct SlabCta {
     SlabGradient<T, CT> gradient;
 
     __device__ __forceinline__ SlabCta(const SlabJob<T> &j, int own, int C, int64_t B, int sweeps)
-        : j(j), own(own), C(C), B(B), rows(slab_rows(j, own, B)), sweeps(sweeps), streamed(0),
+        : j(j), own(own), C(C), B(B), rows(slab_rows(j.cut, own, B)), sweeps(sweeps), streamed(0),
           epoch(0) {}
     static __device__ __forceinline__ SlabSmall *small(const SlabJob<T> &j) {
         return shared_mem<SlabSmall>(j.at_small);
@@ -36,9 +36,9 @@ template <class T, int CT> __device__ __forceinline__ void slab_begin(const Slab
     auto *slab = shared_mem<typename T::Element>(j.at_slab);
     slab_load(j, s.rows, s.B, slab, 0, s.rows.resident, 0, j.units);
     cp_async_commit();
-    for (int i = 0; i < j.stages; i++)
+    for (int i = 0; i < j.cut.stages; i++)
         slab_fetch<T, SlabGradient<T, CT>::UNITS>(j, s.rows, s.B, i, s.sweeps);
-    for (int i = threadIdx.x; i < SLAB_PAD * (j.resident + j.stages * j.stage); i += SLAB_THREADS)
+    for (int i = threadIdx.x; i < SLAB_PAD * (j.cut.resident + j.cut.stages * j.cut.stage); i += SLAB_THREADS)
         slab[i / SLAB_PAD * j.stride + 16 * j.units + i % SLAB_PAD] =
             i % SLAB_PAD ? (uint16_t)0 : T::from(1.0f);
 }
@@ -75,12 +75,12 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
     if (p.ones) grad_bias[lane] = 0.0f;
     __syncwarp();
     for (int v = 0; v < visits; v++) {
-        const SlabPiece piece = slab_piece(j, s.rows, v);
+        const SlabPiece piece = slab_piece(j.cut, s.rows, v);
         const Element *Z = slab + piece.begin * j.stride;
         Element *residual = R + (j.passes == 1 ? 0 : piece.begin * (CT + 8));
         if (piece.streamed) {
-            Z = slab + (j.resident + s.streamed % j.stages * j.stage) * j.stride;
-            if (j.stages == 2) cp_async_wait<1>(); /* the other slot may be on its way */
+            Z = slab + (j.cut.resident + s.streamed % j.cut.stages * j.cut.stage) * j.stride;
+            if (j.cut.stages == 2) cp_async_wait<1>(); /* the other slot may be on its way */
             else cp_async_wait<0>();
             __syncthreads();
         }
@@ -97,7 +97,7 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
         if (p.ones) G::add_ones(j, residual, Z, piece.tiles, grad_bias);
         if (piece.streamed) {
             __syncthreads(); /* nobody reads the slot any more */
-            slab_fetch<T, G::UNITS>(j, s.rows, s.B, s.streamed + j.stages, s.sweeps);
+            slab_fetch<T, G::UNITS>(j, s.rows, s.B, s.streamed + j.cut.stages, s.sweeps);
             s.streamed++;
         }
     }
@@ -329,9 +329,8 @@ Slab<T> slab_arguments(const InnerSteps *in, const Plan &plan, const SlabScratch
         j.loss = scratch.space[k].loss, j.losses = scratch.space[k].losses;
         j.arrived = scratch.counter + k;
         j.first = l.first, j.count = l.count;
-        j.rows = (int)l.rows, j.resident = (int)l.resident;
-        j.group = l.group, j.stage = l.stage, j.stages = l.stages, j.passes = l.passes;
-        j.stride = l.stride, j.units = (int)ceil_div(j.d, SLAB_TILE);
+        j.cut = plan_cut(&l);
+        j.passes = l.passes, j.stride = l.stride, j.units = (int)ceil_div(j.d, SLAB_TILE);
         j.at_slab = l.at.slab, j.at_logits = l.at.logits, j.at_R = l.at.R;
         j.at_small = l.at.small;
         j.partial = scratch.partial + (plan.side_by_side ? beside : k % 2 * l.count * most);

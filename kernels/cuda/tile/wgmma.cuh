@@ -23,6 +23,7 @@
 #include "kernels/cuda/tile/gemm.cuh"
 #include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/cuda/tile/tensor_map.cuh"
+#include "kernels/tiles.h"
 
 constexpr int WIDE_STAGES = 4, WIDE_DEPTH = 64, WIDE_CONSUMERS = 256;
 constexpr int BOX_BYTES = 64 * WIDE_DEPTH * 2, STAGE_BYTES = 6 * BOX_BYTES;
@@ -32,9 +33,11 @@ constexpr int RING_SHARED = RING_BYTES + 2 * WIDE_STAGES * 8; /* with its mbarri
 /* A block's tile, and the threads that multiply. A group more loads: a warp alone would cost the same
  * registers, for every fourth warp shares a quarter of the file, and could not give them back. */
 struct WideTile {
-    static constexpr int ROWS = 128, COLS = 256, THREADS = WIDE_CONSUMERS;
+    static constexpr int ROWS = WGMMA_ROWS, COLS = WGMMA_MOST_CLASSES, THREADS = WIDE_CONSUMERS;
 };
-constexpr int WIDE_THREADS = WIDE_CONSUMERS + 128;
+constexpr int WIDE_THREADS = WGMMA_THREADS;
+static_assert(WIDE_THREADS == WIDE_CONSUMERS + 128, "a warp group that loads");
+static_assert((int)WGMMA_FEATURES == (int)WGMMA_MOST_CLASSES, "one tile serves logits and gradient");
 /* Of a thread that loads, that multiplies; all begin with 168. */
 constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
 static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,

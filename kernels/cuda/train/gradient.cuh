@@ -28,6 +28,7 @@
 #define TURTLE_KERNELS_CUDA_TRAIN_GRADIENT_CUH
 
 #include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/tiles.h"
 
 template <class T> struct GradientSpace {
     View<T> R, Z;   /* (B,C) (B,d) */
@@ -49,13 +50,13 @@ template <class T> struct Gradient {
 };
 
 /* A tile per block: classes x features. */
-using GradientTile16 = Shape2<16, 128, 1, 4>;
-using GradientTile64 = Shape2<64, 64, 2, 2>;
-using GradientTile128 = Shape2<128, 64, 2, 2>;
+using GradientTile16 = Shape2<GRADIENT_ROWS(16), GRADIENT_COLS(16), 1, 4>;
+using GradientTile64 = Shape2<GRADIENT_ROWS(64), GRADIENT_COLS(64), 2, 2>;
+using GradientTile128 = Shape2<GRADIENT_ROWS(128), GRADIENT_COLS(128), 2, 2>;
 
 template <class F> auto with_gradient_tile(int64_t C, F f) {
-    if (C <= 16) return f(GradientTile16());
-    if (C <= 64) return f(GradientTile64());
+    if (GRADIENT_ROWS(C) == 16) return f(GradientTile16());
+    if (GRADIENT_ROWS(C) == 64) return f(GradientTile64());
     return f(GradientTile128());
 }
 
@@ -155,18 +156,11 @@ __global__ void __launch_bounds__(S::THREADS, 3)
 
 /* --- on the host ------------------------------------------------------------------------------ */
 
-/* Most pieces into which a batch is cut: bounds the scratch. */
-constexpr int MAX_SPLITS = 64;
-
 /* Floats of one space's partial sums with so many pieces. */
 template <class S> int64_t gradient_partial_floats(int64_t C, int64_t d, int64_t splits) {
     const int64_t tiles = ceil_div(C, S::ROWS) * ceil_div(d, S::COLS);
     return tiles * splits * S::ROWS * S::COLS + ceil_div(C, S::ROWS) * splits * S::ROWS;
 }
-
-/* Most blocks of one launch that wait for each other: two per SM hide each other's latency, more
- * only add partial sums (8 C d bytes each through the L2 cache). */
-constexpr int64_t MAX_WAVE = 512;
 
 /* Bytes of scratch for K spaces of at most d: grows with d, so that a smaller one fits too. */
 inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
@@ -174,8 +168,9 @@ inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
         using S = decltype(shape);
         const int64_t class_tiles = ceil_div(C, S::ROWS),
                       tiles = class_tiles * ceil_div(d, S::COLS);
-        const int64_t blocks = most(tiles, least(tiles * MAX_SPLITS, MAX_WAVE));
-        const int64_t floats = blocks * S::ROWS * S::COLS + class_tiles * MAX_SPLITS * S::ROWS + 32;
+        const int64_t blocks = most(tiles, least(tiles * GRADIENT_MOST_SPLITS, GRADIENT_MOST_BLOCKS));
+        const int64_t floats = blocks * S::ROWS * S::COLS +
+                               class_tiles * GRADIENT_MOST_SPLITS * S::ROWS + 32;
         return K * (round_up(floats * 4, 64) + round_up(tiles * 4, 64));
     });
 }
@@ -190,9 +185,11 @@ Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) 
         g->space[k].first_tile = (int)tiles;
         tiles += ceil_div(g->C, S::ROWS) * ceil_div(g->space[k].d, S::COLS);
     }
-    const int64_t wave = least(2 * (int64_t)q->device->sms, MAX_WAVE);
+    /* two blocks per SM hide each other's latency, more only add partial sums (8 C d bytes each through the
+     * L2 cache) */
+    const int64_t wave = least(2 * (int64_t)q->device->sms, GRADIENT_MOST_BLOCKS);
     const int64_t wanted = least(resident, wave) / tiles;
-    const int64_t splits = most(1, least(wanted, least(MAX_SPLITS, depth_tiles)));
+    const int64_t splits = most(1, least(wanted, least(GRADIENT_MOST_SPLITS, depth_tiles)));
     g->tiles = (int)tiles;
     g->splits = (int)splits;
     Pieces pieces = {scratch, 0};

@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(S::THREADS) head_grad_v2_residual(const HeadRe
     using G = Gemm<T, S, ALONG, ALONG>;
     constexpr int LANES = S::COLS / 8;          /* that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
-    constexpr int SWEEPS = RESIDUAL_ROWS / AT_ONCE;
-    static_assert(RESIDUAL_ROWS % AT_ONCE == 0 && S::ROWS == RESIDUAL_ROWS, "whole sweeps");
+    constexpr int SWEEPS = LOGIT_ROWS / AT_ONCE;
+    static_assert(LOGIT_ROWS % AT_ONCE == 0 && S::ROWS == LOGIT_ROWS, "whole sweeps");
     const int64_t row = (int64_t)blockIdx.x * S::ROWS;
     const int lane = threadIdx.x % LANES, first = threadIdx.x / LANES;
     const bool waits = a.C > S::COLS;               /* logits do not fit one tile */
@@ -64,12 +64,12 @@ __global__ void __launch_bounds__(S::THREADS) head_grad_v2_residual(const HeadRe
                 most = fmaxf(most, x[c]);
                 if (c == y) own[i] = x[c];
             }
-            most = fmaxf(top[i], lanes_max<LANES>(most));
+            most = fmaxf(top[i], group_max<LANES>(most));
             for (int c = lane; c < n; c += LANES) {
                 if (c != y) total += expf(x[c] - most);
                 if (waits && b < a.B) a.logits[b * a.C + col + c] = x[c];
             }
-            others[i] = others[i] * expf(top[i] - most) + lanes_sum<LANES>(total);
+            others[i] = others[i] * expf(top[i] - most) + group_sum<LANES>(total);
             top[i] = most;
         }
     }
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(S::THREADS) head_grad_v2_residual(const HeadRe
         const bool inside = b < a.B; /* lanes of rows beyond the batch only shuffle */
         const float *x =
             waits ? a.logits + b * a.C : tile + (first + i * AT_ONCE) * S::RESULT_STRIDE;
-        const float below = lanes_max<LANES>(own[i]) - top[i], mine = expf(below);
+        const float below = group_max<LANES>(own[i]) - top[i], mine = expf(below);
         const float share = 1.0f / (others[i] + mine);
         /* mine is 1, or others holds the 1 of the largest */
         if (inside && lane == 0) loss += (double)(log1pf(others[i] + (mine - 1.0f)) - below);
@@ -136,14 +136,11 @@ static Status residual(Queue *q, const HeadGrad *in, const FusedScratch &s, View
     *R = view<T>(a.R, stride, B, C);
     cost(q, 2.0 * (double)B * (double)C * (double)d,
          (double)sizeof(typename T::Element) * ((double)B * (double)(d + C) + (double)(C * d)));
-    auto go = [&](auto shape) {
+    return with_logit_tile(C, [&](auto shape) {
         using S = decltype(shape);
-        return launch(q, (head_grad_v2_residual<T, S>), grid_of(residual_blocks(B)), S::THREADS,
-                      (Gemm<T, S, ALONG, ALONG>::SHARED_BYTES), a);
-    };
-    if (C <= 16) return go(ResidualTile16());
-    if (C <= 64) return go(ResidualTile64());
-    return go(ResidualTile128());
+        return launch(q, (head_grad_v2_residual<T, S>), grid_of(logit_blocks(B)), S::THREADS,
+                      (logit_shared<T, S>()), a);
+    });
 }
 
 extern "C" int64_t cuda_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {
@@ -167,7 +164,7 @@ extern "C" Status cuda_head_grad(Queue *q, double *loss, float *grad, const Head
         g.space[0].d = in->Z.d;
         g.space[0].unit = batch_unit(&in->Z);
         residual<T>(q, in, s, &g.space[0].Z, &g.space[0].R);
-        const int64_t blocks = residual_blocks(in->B);
+        const int64_t blocks = logit_blocks(in->B);
         cost(q, (double)blocks, 8.0 * (double)blocks);
         launch(q, head_grad_v2_loss, 1, SUM_THREADS, SUM_THREADS / WARP * (int)sizeof(double), loss,
                add, (const double *)s.space[0].loss_partial, blocks);

@@ -24,8 +24,8 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
     for (int k = 0; k < K; k++) {
         s.space[k].W = (char *)take(&pieces, type == DTYPE_F32 ? 0 : converted_bytes(C, d));
         s.space[k].R = (char *)take(&pieces, B * round_up(C, 8) * size);
-        s.space[k].logits = take_f32(&pieces, C > ResidualTile128::COLS ? B * C : 0);
-        s.space[k].loss_partial = take_f64(&pieces, residual_blocks(B));
+        s.space[k].logits = take_f32(&pieces, C > LOGIT_MOST_COLS ? B * C : 0);
+        s.space[k].loss_partial = take_f64(&pieces, logit_blocks(B));
     }
     s.arrived = take_u32(&pieces, 1);
     s.gradient = take(&pieces, any_gradient_scratch(type, K, B, C, d));

@@ -21,19 +21,19 @@
 #define TURTLE_KERNELS_CUDA_TRAIN_LOGITS_CUH
 
 #include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/tiles.h"
 
-using LogitTile16 = Shape2<64, 16, 4, 1>;
-using LogitTile64 = Shape2<64, 64, 2, 2>;
-using LogitTile128 = Shape2<64, 128, 2, 2>;
-constexpr int LOGIT_ROWS = 64;
+using LogitTile16 = Shape2<LOGIT_ROWS, 16, 4, 1>;
+using LogitTile64 = Shape2<LOGIT_ROWS, 64, 2, 2>;
+using LogitTile128 = Shape2<LOGIT_ROWS, LOGIT_MOST_COLS, 2, 2>;
 
 __host__ __device__ constexpr int64_t logit_blocks(int64_t B) {
     return ceil_div(B, LOGIT_ROWS);
 }
 
 template <class F> auto with_logit_tile(int64_t C, F f) {
-    if (C <= 16) return f(LogitTile16());
-    if (C <= 64) return f(LogitTile64());
+    if (LOGIT_COLS(C) == 16) return f(LogitTile16());
+    if (LOGIT_COLS(C) == 64) return f(LogitTile64());
     return f(LogitTile128());
 }
 

@@ -30,7 +30,7 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/cuda/train/logits.cuh"
 
 template <class T> struct ResidualSpace {
     View<T> Z, W;           /* (B,d) (C,d) */
@@ -47,37 +47,19 @@ template <class T> struct Residual {
     float residual_scale;
 };
 
-using ResidualTile16 = Shape2<64, 16, 4, 1>;
-using ResidualTile64 = Shape2<64, 64, 2, 2>;
-using ResidualTile128 = Shape2<64, 128, 2, 2>;
-constexpr int RESIDUAL_ROWS = 64;
-
 /* What float16 residuals, which lie in [-1, 1], are multiplied by. */
 template <class T> __host__ __device__ constexpr float residual_scale() {
     return std::is_same<T, Fp16>::value ? 32768.0f : 1.0f;
 }
 
-/* Sum or maximum over LANES neighbouring lanes, in each of them. */
-template <int LANES> __device__ __forceinline__ float lanes_sum(float x) {
-    UNROLL
-    for (int lane = LANES / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(ALL_LANES, x, lane);
-    return x;
-}
-template <int LANES> __device__ __forceinline__ float lanes_max(float x) {
-    UNROLL
-    for (int lane = LANES / 2; lane > 0; lane /= 2)
-        x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, lane));
-    return x;
-}
-
-/* Rows RESIDUAL_ROWS * block and on of one space. All threads of the block call it. */
+/* Rows LOGIT_ROWS * block and on of one space. All threads of the block call it. */
 template <class T, class S>
 __device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, int64_t block) {
     using G = Gemm<T, S, ALONG, ALONG>;
     constexpr int LANES = S::COLS / 8;          /* that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
-    constexpr int SWEEPS = RESIDUAL_ROWS / AT_ONCE;
-    static_assert(RESIDUAL_ROWS % AT_ONCE == 0 && S::ROWS == RESIDUAL_ROWS, "whole sweeps");
+    constexpr int SWEEPS = LOGIT_ROWS / AT_ONCE;
+    static_assert(LOGIT_ROWS % AT_ONCE == 0 && S::ROWS == LOGIT_ROWS, "whole sweeps");
     const int64_t row = block * S::ROWS;
     const int lane = threadIdx.x % LANES, first = threadIdx.x / LANES;
     const bool waits = a.C > S::COLS; /* logits do not fit one tile */
@@ -97,12 +79,12 @@ __device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, i
                 x[c] += s.bias[col + c];
                 most = fmaxf(most, x[c]);
             }
-            most = fmaxf(top[i], lanes_max<LANES>(most));
+            most = fmaxf(top[i], group_max<LANES>(most));
             for (int c = lane; c < n; c += LANES) {
                 total += expf(x[c] - most);
                 if (waits && row + r < a.B) s.logits[(row + r) * a.C + col + c] = x[c];
             }
-            sum[i] = sum[i] * expf(top[i] - most) + lanes_sum<LANES>(total);
+            sum[i] = sum[i] * expf(top[i] - most) + group_sum<LANES>(total);
             top[i] = most;
         }
     }
@@ -120,8 +102,8 @@ __device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, i
             mass += y[c];
             dot += y[c] * (x[c] - top[i]);
         }
-        mass = lanes_sum<LANES>(mass);
-        dot = lanes_sum<LANES>(dot);
+        mass = group_sum<LANES>(mass);
+        dot = group_sum<LANES>(dot);
         if (inside && lane == 0) loss += (double)(mass * logf(sum[i]) - dot);
         const float share = mass / sum[i];
         for (int64_t c = lane; inside && c < a.stride; c += LANES) {
@@ -139,10 +121,6 @@ __global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T
     residual_rows<T, S>(a, a.space[blockIdx.y], blockIdx.x);
 }
 
-__host__ __device__ constexpr int64_t residual_blocks(int64_t B) {
-    return ceil_div(B, RESIDUAL_ROWS);
-}
-
 template <class T> Status residual_launch(Queue *q, const Residual<T> &a, int K) {
     double features = 0.0;
     for (int k = 0; k < K; k++) features += (double)a.space[k].Z.width;
@@ -150,15 +128,11 @@ template <class T> Status residual_launch(Queue *q, const Residual<T> &a, int K)
          (double)sizeof(typename T::Element) *
                  ((double)a.B * (features + K * (double)a.C) + (double)a.C * features) +
              4.0 * (double)a.B * (double)a.C);
-    const dim3 grid((unsigned)residual_blocks(a.B), (unsigned)K);
-    auto go = [&](auto shape) {
+    const dim3 grid((unsigned)logit_blocks(a.B), (unsigned)K);
+    return with_logit_tile(a.C, [&](auto shape) {
         using S = decltype(shape);
-        return launch(q, (residual_v2_fused<T, S>), grid, S::THREADS,
-                      (Gemm<T, S, ALONG, ALONG>::SHARED_BYTES), a);
-    };
-    if (a.C <= 16) return go(ResidualTile16());
-    if (a.C <= 64) return go(ResidualTile64());
-    return go(ResidualTile128());
+        return launch(q, (residual_v2_fused<T, S>), grid, S::THREADS, (logit_shared<T, S>()), a);
+    });
 }
 
 #endif

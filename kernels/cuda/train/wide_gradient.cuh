@@ -189,11 +189,12 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
  * grows with d, so that a smaller one fits too. */
 constexpr int64_t WIDE_PIECES = 512;
 inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t class_tiles = ceil_div(C, 128), tiles = K * class_tiles * ceil_div(d, 256);
-    const int64_t depth = ceil_div(B, 64), most = depth < MAX_SPLITS ? depth : MAX_SPLITS;
-    int64_t pieces = tiles * most < WIDE_PIECES ? tiles * most : WIDE_PIECES;
-    if (pieces < tiles) pieces = tiles;
-    return round_up(tiles * 4, 64) + pieces * 128 * 256 * 4 + K * class_tiles * most * 128 * 4;
+    const int64_t class_tiles = ceil_div(C, WideTile::ROWS),
+                  tiles = K * class_tiles * ceil_div(d, WideTile::COLS);
+    const int64_t splits = least(ceil_div(B, WIDE_DEPTH), GRADIENT_MOST_SPLITS);
+    const int64_t pieces = most(tiles, least(tiles * splits, WIDE_PIECES));
+    return round_up(tiles * 4, 64) + pieces * WideTile::ROWS * WideTile::COLS * 4 +
+           K * class_tiles * splits * WideTile::ROWS * 4;
 }
 /* Of either kind of gradient, whichever a device takes. */
 inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
@@ -209,7 +210,7 @@ inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int
 inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64_t blocks) {
     int64_t best = 1;
     double least = INFINITY;
-    for (int64_t splits = 1; splits <= depth && splits <= MAX_SPLITS; splits++) {
+    for (int64_t splits = 1; splits <= depth && splits <= GRADIENT_MOST_SPLITS; splits++) {
         if (splits > 1 && tiles * splits > WIDE_PIECES) break;
         const double us = (double)ceil_div(computed * splits, blocks) *
                               (0.6 * (double)ceil_div(depth, splits) + 2) +

@@ -52,7 +52,7 @@ constexpr int EXCHANGE = RING_SHARED; /* (2, 128) float4: maximum, sum, label ma
 constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16; /* (2, 8) double */
 constexpr int WIDE_LOGITS_SHARED = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8;
 static_assert(EXCHANGE % 16 == 0, "float4s are aligned");
-static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "plan.h counts with it");
+static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "tiles.h counts with it");
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -223,22 +223,23 @@ __device__ __forceinline__ double finish_rows(const WideLogits &a, const End &en
     return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
 }
 
-/* All items of the rows that are this cluster's, in the order of plan_rows (plan.h). */
+/* All pieces of rows that are this cluster's (plan_rows.h). */
 template <class T, int COLS, bool LOADS, class End>
 __device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, Ring &ring) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
     constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
     const int size = (int)cluster_size(), rank = (int)cluster_rank();
-    const int blocks = (int)ceil_div(a.B, WideTile::ROWS);
-    const int groups = SPLITS ? blocks : (int)ceil_div(blocks, size); /* pieces of a space */
+    const int sharers = SPLITS ? 1 : size, member = SPLITS ? 0 : rank;
+    const int blocks = row_pieces(a.B, WideTile::ROWS, 1);
+    const int pieces = row_pieces(a.B, WideTile::ROWS, sharers);
     const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
     const int class0 = SPLITS ? rank * COLS : 0;
     bool owes = false; /* the loading group runs one exchange ahead */
     for (int round = 0;; round++) {
-        const int item = round * clusters + (round % 2 ? clusters - 1 - own : own);
-        if (item >= a.K * groups) break;
-        const int k = a.order[item / groups], group = item % groups;
-        const int block = SPLITS ? group : group * size + rank, row0 = block * WideTile::ROWS;
+        const DealtPiece piece = dealt_piece(own, clusters, round, pieces, true);
+        if (piece.place >= a.K) break;
+        const int k = a.order[piece.place];
+        const int block = row_block(piece.piece, sharers, member), row0 = block * WideTile::ROWS;
         const int turn = round % 2; /* which half of the exchange is this item's */
         const int tiles = (int)ceil_div(a.d[k], WIDE_DEPTH);
         if constexpr (LOADS) {
@@ -330,7 +331,7 @@ bool wide_logits(Queue *q, const char *name, WideLogits &a, const End &end, Kern
     PlanJob jobs[MAX_SPACES];
     Plan plan;
     Error err;
-    for (int k = 0; k < a.K; k++) jobs[k] = PlanJob{0, a.B, a.C, a.d[k]};
+    for (int k = 0; k < a.K; k++) jobs[k] = PlanJob{a.B, a.C, a.d[k]};
     if (a.B > INT32_MAX - 1024 ||
         plan_inner(&plan, &limits, jobs, a.K, DTYPE_F16, false, &err) != OK ||
         plan.form != PLAN_WGMMA)
@@ -338,8 +339,7 @@ bool wide_logits(Queue *q, const char *name, WideLogits &a, const End &end, Kern
     for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];
     return with_wide_tile(plan, [&](auto cols) {
         const auto kernel = kernel_of(cols);
-        const int64_t sharers = plan.classes < WideTile::COLS ? plan.cluster : 1,
-                      items = a.K * ceil_div(a.B, WideTile::ROWS * sharers);
+        const int64_t items = a.K * plan_pieces(&plan);
         int clusters = 0;
         if (resident_clusters(&clusters, kernel, plan.cluster, WIDE_THREADS, WIDE_LOGITS_SHARED) !=
                 cudaSuccess ||

@@ -26,7 +26,7 @@ static Model predict(const PlanDevice *device, int K, int64_t B, int64_t C, int6
                           .tf32 = precisions[precision].tf32,
                           .feature_bytes = precisions[precision].type == DTYPE_F16 ? 2 : 4,
                           .by_parts = by_parts};
-    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){0, B, C, d * (k + 1)};
+    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){B, C, d * (k + 1)};
     ASSERT_OK(plan_inner(&plan, device, jobs, K, run.type, run.tf32, &err), err);
     model_iteration(&model, device, &plan, &run);
     if (form) *form = plan.form;

@@ -7,37 +7,44 @@
 /* What goes on, for messages. */
 static char what[160];
 
-/* Every row of every job with one CTA of its own, or one cluster that splits the classes. */
+/* Every row of every job belongs to one CTA, or to one cluster that splits the classes. */
 static void expect_each_row_once(const Plan *p) {
-    static unsigned char seen[200000];
+    static unsigned char seen[PLAN_MAX_JOBS][200000];
+    const bool shares = p->form == PLAN_WGMMA && p->classes < 256;
     for (int k = 0; k < p->jobs; k++) {
-        const PlanLayout *j = &p->job[k];
-        cr_assert(j->B <= (int64_t)sizeof seen);
-        memset(seen, 0, (size_t)j->B);
-        for (int block = 0; block < p->blocks; block++) {
-            int64_t first, count;
+        cr_assert(p->job[k].B <= (int64_t)sizeof seen[k]);
+        memset(seen[k], 0, (size_t)p->job[k].B);
+    }
+    for (int block = 0; block < p->blocks; block++) {
+        PlanRows rows, leader;
+        for (int64_t i = 0; plan_rows(p, block, i, &rows); i++) {
+            const PlanLayout *j = &p->job[rows.job];
             if (p->classes == 256 && block % p->cluster) {
-                int64_t leader = -1, leader_count = -1;
-                first = count = -1;
-                const bool has = plan_rows(p, k, block, 0, &first, &count);
-                cr_assert(has == plan_rows(p, k, block / p->cluster * p->cluster, 0, &leader,
-                                           &leader_count) &&
-                              first == leader && count == leader_count,
+                cr_assert(plan_rows(p, block / p->cluster * p->cluster, i, &leader) &&
+                              rows.job == leader.job && rows.first == leader.first &&
+                              rows.count == leader.count,
                           "%s: a cluster's CTAs share its rows", what);
                 continue;
             }
-            for (int64_t i = 0; plan_rows(p, k, block, i, &first, &count); i++) {
-                cr_assert(block >= j->first && block < j->first + j->count, "%s: block %d", what,
-                          block);
-                cr_assert(first >= 0 && count >= 1 && first + count <= j->B,
-                          "%s: job %d block %d: rows %lld + %lld", what, k, block, (long long)first,
-                          (long long)count);
-                cr_assert(!memchr(seen + first, 1, (size_t)count), "%s: a row twice", what);
-                memset(seen + first, 1, (size_t)count);
-            }
+            cr_assert(block >= j->first && block < j->first + j->count, "%s: block %d", what,
+                      block);
+            if (shares && rows.count == 0 && block % p->cluster) continue;
+            cr_assert(rows.first >= 0 && rows.count >= 1 && rows.first + rows.count <= j->B,
+                      "%s: job %d block %d: rows %lld + %lld", what, rows.job, block,
+                      (long long)rows.first, (long long)rows.count);
+            cr_assert(!memchr(seen[rows.job] + rows.first, 1, (size_t)rows.count),
+                      "%s: a row twice", what);
+            memset(seen[rows.job] + rows.first, 1, (size_t)rows.count);
         }
-        cr_assert(!memchr(seen, 0, (size_t)j->B), "%s: job %d: a row without a CTA", what, k);
+        if (p->classes == 256 && block % p->cluster) {
+            int64_t i = 0;
+            while (plan_rows(p, block, i, &rows)) i++;
+            cr_assert(!plan_rows(p, block / p->cluster * p->cluster, i, &leader), "%s", what);
+        }
     }
+    for (int k = 0; k < p->jobs; k++)
+        cr_assert(!memchr(seen[k], 0, (size_t)p->job[k].B), "%s: job %d: a row without a CTA", what,
+                  k);
 }
 
 static void expect_within(const Plan *p, const PlanDevice *device) {
@@ -124,8 +131,7 @@ static void check(const PlanDevice *device, const PlanJob *jobs, int n, int prec
     ASSERT_OK(plan_inner(&p, device, jobs, n, type, precisions[precision].tf32, &err), err);
     cr_assert(p.jobs == n, "%s", what);
     for (int k = 0; k < n; k++)
-        cr_assert(p.job[k].run == jobs[k].run && p.job[k].B == jobs[k].B &&
-                      p.job[k].C == jobs[k].C && p.job[k].d == jobs[k].d,
+        cr_assert(p.job[k].B == jobs[k].B && p.job[k].C == jobs[k].C && p.job[k].d == jobs[k].d,
                   "%s", what);
     cr_assert(p.form != PLAN_SLAB || (halves && C <= SLAB_MOST_CLASSES), "%s", what);
     cr_assert((p.form == PLAN_WGMMA) == (halves && C > 32 && device->wgmma), "%s: %s", what,
@@ -154,7 +160,7 @@ Test(plan, every_shape_has_a_form_on_every_device, .timeout = 120) {
                     const int64_t B = some_B[round++ % 6];
                     PlanJob jobs[4];
                     for (int k = 0; k < K; k++)
-                        jobs[k] = (PlanJob){k, B, some_C[c], some_d[(j + 5 * k) % SOME_D]};
+                        jobs[k] = (PlanJob){B, some_C[c], some_d[(j + 5 * k) % SOME_D]};
                     for (int precision = 0; precision < 4; precision++)
                         check(plan_device_at(i), jobs, K, precision);
                 }
@@ -173,16 +179,16 @@ Test(plan, batches_of_any_size, .timeout = 120) {
                     for (int n = 1; n <= PLAN_MAX_JOBS; n += 5) {
                         PlanJob jobs[PLAN_MAX_JOBS];
                         for (int k = 0; k < n; k++)
-                            jobs[k] = (PlanJob){n - k, some_B[b], C, some_d[j]};
+                            jobs[k] = (PlanJob){some_B[b], C, some_d[j]};
                         check(plan_device_at(i), jobs, n, 2);
                     }
     /* of several sizes at once */
-    const PlanJob mixed[] = {{0, 10000, 10, 768}, {1, 300, 10, 768}, {2, 16, 10, 64}};
+    const PlanJob mixed[] = {{10000, 10, 768}, {300, 10, 768}, {16, 10, 64}};
     for (int i = 0; plan_device_at(i); i++) check(plan_device_at(i), mixed, 3, 3);
 }
 
 static Plan plan_of(const char *device, int64_t B, int64_t C, int64_t d0, int64_t d1, DType type) {
-    const PlanJob jobs[] = {{0, B, C, d0}, {0, B, C, d1}};
+    const PlanJob jobs[] = {{B, C, d0}, {B, C, d1}};
     Plan p;
     Error err;
     ASSERT_OK(plan_inner(&p, plan_device(device), jobs, d1 ? 2 : 1, type, false, &err), err);
@@ -243,17 +249,21 @@ Test(plan, bad_jobs_are_refused) {
     Error err;
     const PlanDevice *device = plan_device("h200");
     PlanJob jobs[PLAN_MAX_JOBS + 1];
-    for (int k = 0; k <= PLAN_MAX_JOBS; k++) jobs[k] = (PlanJob){k, 256, 10, 64};
+    for (int k = 0; k <= PLAN_MAX_JOBS; k++) jobs[k] = (PlanJob){256, 10, 64};
     cr_expect(plan_inner(&p, device, jobs, 0, DTYPE_F16, false, &err) == ERR_ARG);
     cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS + 1, DTYPE_F16, false, &err) == ERR_ARG);
     cr_expect(strstr(err.text, "17 jobs"), "%s", err.text);
     cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS, DTYPE_F16, false, &err) == OK);
     jobs[1].C = 11;
     cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
-    jobs[1] = (PlanJob){1, 0, 10, 64};
+    jobs[1] = (PlanJob){0, 10, 64};
     cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
-    jobs[1] = (PlanJob){1, 256, 10, 0};
+    jobs[1] = (PlanJob){256, 10, 0};
     cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    /* several batches are for the slab alone */
+    jobs[1] = (PlanJob){128, 10, 64};
+    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == OK);
+    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F32, false, &err) == ERR_ARG);
     cr_expect(!plan_device("h300") && !plan_device_at(-1) && !plan_device_at(4));
 }
 
@@ -282,7 +292,7 @@ Test(plan, trainings_that_fill_a_device) {
                 {1000, 1000, 768, DTYPE_BF16, 1}, {100, 2, 8, DTYPE_F16, PLAN_MAX_JOBS},
                 {200000, 10, 768, DTYPE_BF16, 1}};
     for (size_t i = 0; i < sizeof h200 / sizeof *h200; i++) {
-        const PlanJob job = {0, h200[i].B, h200[i].C, h200[i].d};
+        const PlanJob job = {h200[i].B, h200[i].C, h200[i].d};
         const int n = plan_trainings(plan_device("h200"), &job, 1, h200[i].type, false);
         cr_expect(n == h200[i].trainings, "case %zu: %d", i, n);
     }
@@ -290,7 +300,7 @@ Test(plan, trainings_that_fill_a_device) {
         for (int64_t B = 16; B < 20000; B = B * 5 / 3)
             for (int j = 0; j < SOME_D; j++) {
                 const PlanDevice *device = plan_device_at(i);
-                const PlanJob jobs[] = {{0, B, 10, some_d[j]}, {0, B, 10, 64}};
+                const PlanJob jobs[] = {{B, 10, some_d[j]}, {B, 10, 64}};
                 const int n = plan_trainings(device, jobs, 1 + j % 2, DTYPE_F16, false);
                 cr_assert(n >= 1 && n <= PLAN_MAX_JOBS && n <= device->sms && (n & (n - 1)) == 0);
                 if (n == 1) continue;
