@@ -33,14 +33,6 @@ static const char *rate(char text[24], double amount, double ms, double unit) {
     return text;
 }
 
-/* Writes the name of a kernel. A launch has it as the source does, perhaps in parentheses or cut at
- * a comma. */
-static void kernel_name(char text[64], const char *launched) {
-    snprintf(text, 64, "%s", launched + (launched[0] == '('));
-    if (launched[0] == '(' && strlen(text)) text[strlen(text) - 1] = '\0';
-    if (strchr(text, '<') && !strchr(text, '>')) *strchr(text, '<') = '\0';
-}
-
 char *profile_table(const Ops *ops) {
     Rows *r = read_rows(ops);
     char *text = r ? calloc((size_t)r->count + 3, LINE) : NULL;
@@ -50,10 +42,9 @@ char *profile_table(const Ops *ops) {
             "calls", "total ms", "median us", "GB/s", "TFLOP/s", "share");
         for (int i = 0; i < r->count; i++) {
             const ProfileRow *k = &r->row[i];
-            char bytes[24], flops[24], name[64];
-            kernel_name(name, k->kernel);
+            char bytes[24], flops[24];
             used += (size_t)snprintf(
-                text + used, LINE, "%-40s %8lld %10.3f %10.2f %9s %9s %5.1f%%\n", name,
+                text + used, LINE, "%-40s %8lld %10.3f %10.2f %9s %9s %5.1f%%\n", k->kernel,
                 (long long)k->calls, k->total_ms, k->median_us,
                 rate(bytes, k->bytes, k->total_ms, 1e9), rate(flops, k->flops, k->total_ms, 1e12),
                 r->total_ms > 0 ? 100.0 * k->total_ms / r->total_ms : 0.0);
@@ -69,9 +60,7 @@ void json_profile(Json *j, const Ops *ops) {
     for (int i = 0; r && i < r->count; i++) {
         const ProfileRow *k = &r->row[i];
         json_open(j, NULL);
-        char name[64];
-        kernel_name(name, k->kernel);
-        json_text(j, "kernel", name);
+        json_text(j, "kernel", k->kernel);
         json_integer(j, "calls", k->calls);
         json_real(j, "total_ms", k->total_ms);
         json_real(j, "median_us", k->median_us);

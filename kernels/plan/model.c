@@ -258,7 +258,7 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
                      .nodes = (direct ? 1.0 : 0.0) + (run->warm_start ? 0.0 : 1.0)});
     add(m, p, p->rate,
         (ModelPhase){.name = "launch, load slab",
-                     .kernels = "iteration_mega",
+                     .kernels = "iteration_slab",
                      .times = 1,
                      .hbm = direct ? s.load : 0.0,
                      .l2 = s.load,
@@ -332,7 +332,7 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
 
     const double before = out->seconds;
     add(out, &p, p.rate,
-        (ModelPhase){.name = "inner: launch", .kernels = "inner_mega", .times = 1, .nodes = 3.0});
+        (ModelPhase){.name = "inner: launch", .kernels = "inner_slab inner_tiled inner_wgmma", .times = 1, .nodes = 3.0});
     if (plan->form == PLAN_SLAB) {
         const SlabStep step = slab_step(&p);
         if (step.load > 0.0)
@@ -355,7 +355,7 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
     const bool wide = p.rounds && device->wgmma && p.C > SLAB_MOST_CLASSES;
     ModelPhase phase = wide ? wide_gradient(&p, "outer gradient", 1, WGMMA_TOGETHER(p.C))
                             : gradient(&p, "outer gradient", 1);
-    phase.kernels = "gradient_v";
+    phase.kernels = "gradient_tiled gradient_wgmma";
     phase.l2 += (wide ? wide_sums(&p) : gradient_sums(&p)) + 4.0 * weights;
     phase.barriers = 1.0;
     phase.nodes = 2.0;
@@ -371,11 +371,12 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
 /* --- beside a measurement --------------------------------------------------------------------- */
 
 int model_phase_of(const Model *m, const char *kernel) {
+    const char *end = kernel + strcspn(kernel, "<"); /* template values are not searched */
     for (int i = 0; i < m->count; i++) {
         const char *part = m->phase[i].kernels;
         while (part) {
             const size_t length = strcspn(part, " ");
-            for (const char *at = kernel; strlen(at) >= length; at++)
+            for (const char *at = kernel; at + length <= end; at++)
                 if (strncmp(at, part, length) == 0) return i;
             part = part[length] ? part + length + 1 : NULL;
         }

@@ -147,7 +147,7 @@ Test(iteration, is_one_launch, .timeout = 600) {
         const int n = ops.mem.profile_rows(ops.device, rows, 64);
         for (int i = 0; i < n && i < 64; i++) {
             all += rows[i].calls;
-            if (strstr(rows[i].kernel, "iteration_mega")) own += rows[i].calls;
+            if (strstr(rows[i].kernel, "iteration_slab")) own += rows[i].calls;
         }
         cr_expect(own == 1 && all == (how.source == GATHERED ? 2 : 1), "%d launches, %d of them",
                   (int)all, (int)own);

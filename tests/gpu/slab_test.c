@@ -241,7 +241,7 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
                 Outputs o = {.n = 0};
                 variant = types[t];
                 how.M = steps[i];
-                cr_expect(launches("inner_mega_v2_slab", (Shape){33, 5, 24, K}, &o) == 1);
+                cr_expect(launches("inner_slab", (Shape){33, 5, 24, K}, &o) == 1);
                 free_outputs(&o);
             }
     Outputs o = {.n = 0}, none = {.n = 0};
@@ -249,7 +249,7 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
     if (getenv("TURTLE_TEST_SMALL")) return;
     how.M = 1030, how.m2 = 0.0f;
     const Shape small = {3, 2, 8, 1};
-    cr_expect(launches("inner_mega_v2_slab", small, &o) == 2);
+    cr_expect(launches("inner_slab", small, &o) == 2);
     for (int64_t m = 1; m < how.M; m++)
         cr_expect(o.data[0][m] <= o.data[0][m - 1] * 1.001f && isfinite(o.data[0][m]),
                   "loss %g after %g in step %d", (double)o.data[0][m], (double)o.data[0][m - 1],
@@ -258,15 +258,41 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
     /* operands of four bytes stay with the tiled form; more classes go to wgmma, still more do not */
     variant = (Variant){"tf32", DTYPE_F32, true, INNER_MEGA};
     how.M = 2;
-    cr_expect(launches("inner_mega_v1_tiled", (Shape){33, 5, 24, 2}, &none) == 1);
+    cr_expect(launches("inner_tiled", (Shape){33, 5, 24, 2}, &none) == 1);
     free_outputs(&none);
     variant = types[1];
-    cr_expect(launches("inner_mega_v1_tiled", (Shape){3, 2049, 8, 1}, &none) == 1);
+    cr_expect(launches("inner_tiled", (Shape){3, 2049, 8, 1}, &none) == 1);
     free_outputs(&none);
 #if defined(TEST_EMULATED) /* 9.0 */
-    cr_expect(launches("inner_mega_v3_wgmma", (Shape){33, 33, 24, 2}, &none) == 1);
+    cr_expect(launches("inner_wgmma", (Shape){33, 33, 24, 2}, &none) == 1);
     free_outputs(&none);
 #endif
+}
+
+/* What --profile prints is the kernel that ran: the values of its template arguments, not their names. */
+Test(slab, a_profile_says_the_values_of_template_arguments, .timeout = 120) {
+    static const struct {
+        Variant variant;
+        int64_t C;
+        const char *kernel;
+    } cases[] = {
+        {{"fp16", DTYPE_F16, false, INNER_MEGA}, 5, "inner_slab<fp16, 16>"},
+        {{"bf16", DTYPE_BF16, false, INNER_MEGA}, 20, "inner_slab<bf16, 32>"},
+        {{"tf32", DTYPE_F32, true, INNER_MEGA},
+         5,
+         "inner_tiled<tf32, Shape2<64, 16, 4, 1>, Shape2<16, 128, 1, 4>>"},
+#if defined(TEST_EMULATED) /* 9.0 */
+        {{"fp16", DTYPE_F16, false, INNER_MEGA}, 33, "inner_wgmma<fp16, 64>"},
+        {{"bf16", DTYPE_BF16, false, INNER_MEGA}, 65, "inner_wgmma<bf16, 128>"},
+#endif
+    };
+    how.M = 1, how.lr = 0.001f, how.m2 = 1.0f, how.moments = false;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Outputs o = {.n = 0};
+        variant = cases[i].variant;
+        cr_expect(launches(cases[i].kernel, (Shape){3, cases[i].C, 8, 1}, &o) == 1);
+        free_outputs(&o);
+    }
 }
 
 #if defined(TEST_EMULATED)

@@ -234,10 +234,10 @@ Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
         for (int K = 1; K <= 3; K++)
             for (int i = 0; i < 3; i++) {
                 const int64_t M = steps[i];
-                all = launches(INNER_MEGA, types[t], K, M, "inner_mega", &own);
+                all = launches(INNER_MEGA, types[t], K, M, "inner_", &own);
                 cr_expect(own == 1 && all == 1, "mega: %d of %d launches at M %d K %d", (int)own,
                           (int)all, (int)M, K);
-                all = launches(INNER_AUTO, types[t], K, M, "inner_mega", &own);
+                all = launches(INNER_AUTO, types[t], K, M, "inner_", &own);
                 cr_expect(own == 1 && all == 1, "auto: %d of %d launches at M %d K %d", (int)own,
                           (int)all, (int)M, K);
                 all = launches(INNER_FUSED, types[t], K, M, "residual", &own);
@@ -473,8 +473,8 @@ Test(tiers, a_device_without_clusters_runs_tiles_and_says_so, .timeout = 120) {
     cr_expect(strstr(four.note, "no cluster of 4"), "%s", four.note);
     ops.train.inner_steps(q, &in);
     finish(&ops, q);
-    cr_expect(in.losses[1] > 0.0f && calls(&ops, "inner_mega_v1_tiled") == 1 &&
-              calls(&ops, "inner_mega") == 1);
+    cr_expect(in.losses[1] > 0.0f && calls(&ops, "inner_tiled") == 1 &&
+              calls(&ops, "inner_") == 1);
     in.C = 500; /* two blocks hold them */
     cr_expect(!ops.train.inner_outlook(ops.device, &in).note[0]);
     in.C = C;

@@ -78,7 +78,7 @@ static Outputs profiled(Operation *operation, int run, Shape s, const char *kern
     operation(&ops, q, s, &o);
     finish(&ops, q);
 #if defined(TEST_EMULATED) /* 9.0 */
-    cr_expect(calls(&ops, kernel) == 1 && calls(&ops, "_labels_v") == 1, "%s at C %d", kernel,
+    cr_expect(calls(&ops, kernel) == 1 && calls(&ops, "_labels_") == 1, "%s at C %d", kernel,
               (int)s.C);
 #else
     (void)kernel, (void)calls;
@@ -138,8 +138,8 @@ static void judge_cuts(const Cut *cuts, int n) {
         variant = types[i % 2];
         off_alignment = i / 2 % 2;
         expect_cut(&cuts[i]);
-        judge("task_labels_v2_wgmma", run_labels, cuts[i].s, label_limit());
-        judge("head_labels_v2_wgmma", run_step, cuts[i].s, STEP_LIMIT);
+        judge("task_labels_wgmma", run_labels, cuts[i].s, label_limit());
+        judge("head_labels_wgmma", run_step, cuts[i].s, STEP_LIMIT);
     }
     off_alignment = 0;
 }
@@ -179,8 +179,8 @@ Test(wide, stages_wrap, .timeout = 300) {
 Test(wide, a_cluster_of_eight, .timeout = 120) {
     setenv("EMU_DEVICE", "h200", 1);
     variant = (Variant){"fp16", DTYPE_F16, false, INNER_AUTO};
-    judge("task_labels_v2_wgmma", run_labels, (Shape){3, 1100, 8, 1}, label_limit());
-    judge("head_labels_v2_wgmma", run_step, (Shape){3, 1100, 8, 1}, STEP_LIMIT);
+    judge("task_labels_wgmma", run_labels, (Shape){3, 1100, 8, 1}, label_limit());
+    judge("head_labels_wgmma", run_step, (Shape){3, 1100, 8, 1}, STEP_LIMIT);
     unsetenv("EMU_DEVICE");
 }
 
@@ -199,8 +199,8 @@ Test(wide, what_it_does_not_serve_goes_by_tiles, .timeout = 120) {
         const Shape s = {3, cases[i].C, 8, 1};
         setenv("EMU_DEVICE", cases[i].device, 1);
         variant = (Variant){"tiles", cases[i].type, false, INNER_AUTO};
-        Outputs labels = profiled(run_labels, 0, s, "task_labels_v1_rows"),
-                step = profiled(run_step, 0, s, "head_labels_v1_rows");
+        Outputs labels = profiled(run_labels, 0, s, "task_labels_tiled"),
+                step = profiled(run_step, 0, s, "head_labels_tiled");
         free_outputs(&labels), free_outputs(&step);
     }
     unsetenv("EMU_DEVICE");

@@ -104,7 +104,7 @@ static inline bool aligned_16(const void *p) {
     return (uintptr_t)p % 16 == 0;
 }
 
-/* Enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
+/* launch(queue, kernel, grid, threads, shared, args...) enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
  * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
  * or the launch fails. */
 enum { COOPERATIVE = 1 };
@@ -112,9 +112,20 @@ enum { COOPERATIVE = 1 };
 static inline int clusters_of(int size) {
     return size << 8;
 }
-#define launch(queue, kernel, ...) launch_kernel(queue, 0, #kernel, kernel, __VA_ARGS__)
+#define launch(queue, kernel, ...) launch_with(queue, 0, kernel, __VA_ARGS__)
 #define launch_with(queue, flags, kernel, ...) \
-    launch_kernel(queue, flags, #kernel, kernel, __VA_ARGS__)
+    launch_kernel(queue, flags, NameOf<kernel>::name.text, kernel, __VA_ARGS__)
+
+/* A kernel and its name, where one function chooses it and another one launches it. */
+template <typename... Params> struct NamedKernel {
+    const char *name;
+    void (*kernel)(Params...);
+};
+template <typename... Params>
+NamedKernel<Params...> named_kernel(const char *name, void (*kernel)(Params...)) {
+    return {name, kernel};
+}
+#define named(kernel) named_kernel(NameOf<kernel>::name.text, kernel)
 
 /* More than 48 KiB is there for the asking. */
 template <typename... Params> cudaError_t allow_shared(void (*kernel)(Params...), int bytes) {

@@ -3,6 +3,7 @@
  * Two events around every launch; a launch's time is what lies between them, which includes a
  * microsecond or two of the events themselves. Events are kept until PENDING launches are under
  * way, then read all at once: that waits, so a profiled run is slower and its kernels are not. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,31 @@ struct Profile {
     Kernel kernels[KERNELS];
     int count;
 };
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+/* Copies the argument out of
+ *
+ *     static const char* NameOf<KERNEL>::function() [with auto KERNEL = inner_slab<Fp16, 16>]        gcc
+ *     static const char *NameOf<&inner_slab<Fp16, 16>>::function() [KERNEL = &inner_slab<Fp16, 16>]  clang
+ *
+ * with the types of operands as --precision names them. */
+KernelName::KernelName(const char *function) : text{} {
+    static const char *const types[][2] = {
+        {"Fp32", "fp32"}, {"Tf32", "tf32"}, {"Fp16", "fp16"}, {"Bf16", "bf16"}};
+    const char *from = strstr(function, "KERNEL = ");
+    from = from ? from + strlen("KERNEL = ") : function;
+    from += strspn(from, "(& ");
+    size_t length = strcspn(from, "];");
+    while (length > 0 && from[length - 1] == ')') length--;
+    if (length >= sizeof text) length = sizeof text - 1;
+    memcpy(text, from, length);
+    for (const auto &type : types)
+        for (char *at = text; (at = strstr(at, type[0])); at++)
+            if (!isalnum(at[4]) && (at == text || !isalnum(at[-1]))) memcpy(at, type[1], 4);
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
 
 Profile *profile_open(void) {
     return (Profile *)calloc(1, sizeof(Profile));

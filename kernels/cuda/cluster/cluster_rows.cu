@@ -14,14 +14,14 @@
 #include "kernels/cuda/cluster/cluster.cuh"
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    row_norms_v2_warp(float *__restrict__ norm2, const Rows Z) {
+    row_norms_warp(float *__restrict__ norm2, const Rows Z) {
     const int64_t n = row_of_warp();
     if (n >= Z.N) return; /* a whole warp leaves */
     const double length2 = warp_length2(Z.at(n), Z.d);
     if (threadIdx.x % WARP == 0) norm2[n] = (float)length2;
 }
 
-__global__ void __launch_bounds__(CLUSTER_THREADS) unit_rows_v2_warp(const Rows Z) {
+__global__ void __launch_bounds__(CLUSTER_THREADS) unit_rows_warp(const Rows Z) {
     const int64_t n = row_of_warp();
     if (n >= Z.N) return;
     float *z = Z.at(n);
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS) unit_rows_v2_warp(const Rows 
 }
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    shift_rows_v2_warp(const Rows Z, const float *__restrict__ row) {
+    shift_rows_warp(const Rows Z, const float *__restrict__ row) {
     const int64_t n = row_of_warp();
     if (n >= Z.N) return;
     float *z = Z.at(n);
@@ -41,20 +41,20 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
 extern "C" Status cuda_row_norms(Queue *q, float *norm2, const Batch *Z, int64_t N) {
     REQUIRE(q, norm2 && rows_servable(Z, N), "row_norms");
     cost(q, 2.0 * (double)N * (double)Z->d, 4.0 * (double)N * (double)Z->d);
-    return launch(q, row_norms_v2_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0, norm2,
+    return launch(q, row_norms_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0, norm2,
                   rows_of_batch(Z, N));
 }
 
 extern "C" Status cuda_unit_rows(Queue *q, const Batch *Z, int64_t N) {
     REQUIRE(q, rows_servable(Z, N), "unit_rows");
     cost(q, 3.0 * (double)N * (double)Z->d, 8.0 * (double)N * (double)Z->d);
-    return launch(q, unit_rows_v2_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0,
+    return launch(q, unit_rows_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0,
                   rows_of_batch(Z, N));
 }
 
 extern "C" Status cuda_shift_rows(Queue *q, const Batch *Z, const float *row, int64_t N) {
     REQUIRE(q, rows_servable(Z, N) && row, "shift_rows");
     cost(q, (double)N * (double)Z->d, 8.0 * (double)N * (double)Z->d);
-    return launch(q, shift_rows_v2_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0,
+    return launch(q, shift_rows_warp, grid_of(warp_blocks(N)), CLUSTER_THREADS, 0,
                   rows_of_batch(Z, N), row);
 }

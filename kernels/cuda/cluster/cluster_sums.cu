@@ -34,7 +34,7 @@ __device__ __forceinline__ void add_count(int64_t *to, int64_t by) {
 /* A warp looks at many samples, so that count[C] is added to once per warp. At least 4 blocks an SM:
  * without saying so, ptxas spills a register for more of them on 8.0. */
 __global__ void __launch_bounds__(CLUSTER_THREADS, 4)
-    update_sums_v2_atomic(double *sums, int64_t *count, int32_t *before, bool fresh,
+    update_sums_atomic(double *sums, int64_t *count, int32_t *before, bool fresh,
                           const int32_t *__restrict__ label, const Rows Z, int64_t C, double grid) {
     const int lane = threadIdx.x % WARP;
     int64_t changed = 0;
@@ -75,14 +75,14 @@ extern "C" Status cuda_update_sums(Queue *q, double *sums, int64_t *count, int32
     const int64_t blocks = warp_blocks(N) < most ? warp_blocks(N) : most;
     cost(q, fresh ? 2.0 * (double)N * (double)d : 0.0,
          8.0 * (double)N + (fresh ? 4.0 * (double)N * (double)d : 0.0));
-    return launch(q, update_sums_v2_atomic, grid_of(blocks), CLUSTER_THREADS, 0, sums, count,
+    return launch(q, update_sums_atomic, grid_of(blocks), CLUSTER_THREADS, 0, sums, count,
                   before, fresh, label, rows_of_batch(&s->Z, N), C, grid);
 }
 
 /* --- centres ---------------------------------------------------------------------------------- */
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    update_centers_v2_block(float *centers, float *norm2, float *moved,
+    update_centers_block(float *centers, float *norm2, float *moved,
                             const double *__restrict__ sums, const int64_t *__restrict__ count,
                             int64_t d, bool spherical) {
     double *slots = shared_mem<double>();
@@ -118,7 +118,7 @@ template <class F> __device__ __forceinline__ void sum_in_order(double *out, int
 }
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    update_centers_v2_shift(double *shift2, const float *moved, int64_t C) {
+    update_centers_shift(double *shift2, const float *moved, int64_t C) {
     sum_in_order(shift2, C, [&](int64_t c) { return (double)moved[c] * moved[c]; });
 }
 
@@ -129,10 +129,10 @@ extern "C" Status cuda_update_centers(Queue *q, const Centers *centers, double *
             "update_centers");
     const int64_t C = centers->C;
     cost(q, 5.0 * (double)C * (double)d, 12.0 * (double)C * (double)d);
-    launch(q, update_centers_v2_block, grid_of(C), CLUSTER_THREADS, SUM_SHARED, centers->at,
+    launch(q, update_centers_block, grid_of(C), CLUSTER_THREADS, SUM_SHARED, centers->at,
            centers->norm2, centers->moved, sums, count, d, spherical);
     cost(q, 2.0 * (double)C, 4.0 * (double)C);
-    return launch(q, update_centers_v2_shift, 1, CLUSTER_THREADS, SUM_SHARED, shift2,
+    return launch(q, update_centers_shift, 1, CLUSTER_THREADS, SUM_SHARED, shift2,
                   centers->moved, C);
 }
 
@@ -142,7 +142,7 @@ extern "C" Status cuda_update_centers(Queue *q, const Centers *centers, double *
 constexpr int OWN_ROWS = 8;
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    own_distances_v2_warp(float *distance2, double *partial, const int32_t *__restrict__ label,
+    own_distances_warp(float *distance2, double *partial, const int32_t *__restrict__ label,
                           const Rows Z, const float *__restrict__ centers, int64_t C) {
     const int lane = threadIdx.x % WARP;
     double own = 0.0; /* of the warp's samples, in lane 0 */
@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
 }
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    own_distances_v2_sum(double *inertia, const double *partial, int64_t n) {
+    own_distances_sum(double *inertia, const double *partial, int64_t n) {
     sum_in_order(inertia, n, [&](int64_t i) { return partial[i]; });
 }
 
@@ -184,10 +184,10 @@ extern "C" Status cuda_own_distances(Queue *q, float *distance2, double *inertia
             "own_distances");
     const int64_t N = s->N, blocks = own_blocks(N);
     cost(q, 3.0 * (double)N * (double)s->Z.d, 4.0 * (double)N * (double)s->Z.d);
-    launch(q, own_distances_v2_warp, grid_of(blocks), CLUSTER_THREADS, SUM_SHARED, distance2,
+    launch(q, own_distances_warp, grid_of(blocks), CLUSTER_THREADS, SUM_SHARED, distance2,
            (double *)scratch, label, rows_of_batch(&s->Z, N), (const float *)centers->at,
            centers->C);
     cost(q, (double)blocks, 8.0 * (double)blocks);
-    return launch(q, own_distances_v2_sum, 1, CLUSTER_THREADS, SUM_SHARED, inertia,
+    return launch(q, own_distances_sum, 1, CLUSTER_THREADS, SUM_SHARED, inertia,
                   (const double *)scratch, blocks);
 }

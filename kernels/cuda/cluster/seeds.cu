@@ -33,7 +33,7 @@ constexpr int QUAD = 4, RUN = QUAD * CLUSTER_THREADS; /* samples */
 
 /* run_sum (runs,R) */
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    weighted_rows_v2_sums(double *run_sum, const float *__restrict__ weight, int64_t N, int64_t R) {
+    weighted_rows_sums(double *run_sum, const float *__restrict__ weight, int64_t N, int64_t R) {
     const int64_t first = (int64_t)blockIdx.x * RUN + threadIdx.x;
     for (int64_t r = 0; r < R; r++) {
         double sum = 0.0;
@@ -66,7 +66,7 @@ __device__ __forceinline__ int64_t descend(double &sum, double target, int64_t n
 }
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    weighted_rows_v2_draw(int64_t *rows, const double *run_sum, const float *weight, int64_t N,
+    weighted_rows_draw(int64_t *rows, const double *run_sum, const float *weight, int64_t N,
                           int64_t R, int64_t L, uint64_t seed, int64_t first, int64_t step) {
     double *child = shared_mem<double>();
     int64_t *chosen = shared_mem<int64_t>(CLUSTER_THREADS * (int)sizeof(double));
@@ -121,10 +121,10 @@ extern "C" Status cuda_weighted_rows(Queue *q, int64_t *rows, const float *weigh
     double *run_sum = (double *)scratch;
     cost(q, (double)N * (double)R, 4.0 * (double)N * (double)R);
     if (weight)
-        launch(q, weighted_rows_v2_sums, grid_of(ceil_div(N, RUN)), CLUSTER_THREADS, SUM_SHARED,
+        launch(q, weighted_rows_sums, grid_of(ceil_div(N, RUN)), CLUSTER_THREADS, SUM_SHARED,
                run_sum, weight, N, R);
     cost(q, 0.0, 8.0 * (double)(R * L));
-    return launch(q, weighted_rows_v2_draw, grid_of(R * L), CLUSTER_THREADS,
+    return launch(q, weighted_rows_draw, grid_of(R * L), CLUSTER_THREADS,
                   (CLUSTER_THREADS + 1) * (int)sizeof(double), rows, (const double *)run_sum,
                   weight, N, R, L, seed, first, step);
 }
@@ -132,7 +132,7 @@ extern "C" Status cuda_weighted_rows(Queue *q, int64_t *rows, const float *weigh
 /* --- rows as centres -------------------------------------------------------------------------- */
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    pick_rows_v2_warp(float *at, float *norm2, int64_t C, const int64_t *__restrict__ rows,
+    pick_rows_warp(float *at, float *norm2, int64_t C, const int64_t *__restrict__ rows,
                       const Rows Z, const float *__restrict__ Z_norm2) {
     const int64_t c = row_of_warp();
     if (c >= C) return;
@@ -147,7 +147,7 @@ extern "C" Status cuda_pick_rows(Queue *q, const Centers *centers, const int64_t
                                  const Samples *s) {
     REQUIRE(q, centers_servable(centers) && rows && samples_servable(s), "pick_rows");
     cost(q, 0.0, 8.0 * (double)centers->C * (double)s->Z.d);
-    return launch(q, pick_rows_v2_warp, grid_of(warp_blocks(centers->C)), CLUSTER_THREADS, 0,
+    return launch(q, pick_rows_warp, grid_of(warp_blocks(centers->C)), CLUSTER_THREADS, 0,
                   centers->at, centers->norm2, centers->C, rows, rows_of_batch(&s->Z, s->N),
                   (const float *)s->norm2);
 }
@@ -164,7 +164,7 @@ struct SeedStep {
 };
 
 template <class S>
-__global__ void __launch_bounds__(S::THREADS) seed_step_v2_tiles(const SeedStep a) {
+__global__ void __launch_bounds__(S::THREADS) seed_step_tiles(const SeedStep a) {
     using G = Gemm<Fp32, S, ALONG, ALONG>;
     static_assert(S::COLS <= S::THREADS, "a thread per column for the sums");
     const int64_t row = (int64_t)blockIdx.x * S::ROWS, N = a.Z.lines, M = a.candidates.lines;
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(S::THREADS) seed_step_v2_tiles(const SeedStep 
 
 /* A block per restart; best (R) is the candidate's number among its restart's. */
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    seed_step_v2_choose(int64_t *chosen, int64_t stride, int64_t *best, const double *partial,
+    seed_step_choose(int64_t *chosen, int64_t stride, int64_t *best, const double *partial,
                         int64_t blocks, const int64_t *rows, int64_t L) {
     const int64_t r = blockIdx.x, M = gridDim.x * L;
     double least = INFINITY;
@@ -212,7 +212,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
 }
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
-    seed_step_v2_closest(float *closest, bool fresh, const float *__restrict__ distance2,
+    seed_step_closest(float *closest, bool fresh, const float *__restrict__ distance2,
                          const int64_t *__restrict__ best, int64_t N, int64_t R, int64_t L) {
     const int64_t i = (int64_t)blockIdx.x * CLUSTER_THREADS + threadIdx.x;
     if (i >= N * R) return;
@@ -272,16 +272,16 @@ extern "C" Status cuda_seed_step(Queue *q, int64_t *chosen, int64_t stride, floa
     cost(q, 2.0 * (double)N * (double)M * (double)d, 4.0 * (double)N * (double)(d + M + R));
     auto go = [&](auto shape) {
         using S = decltype(shape);
-        return launch(q, (seed_step_v2_tiles<S>), grid_of(blocks), S::THREADS,
+        return launch(q, (seed_step_tiles<S>), grid_of(blocks), S::THREADS,
                       (Gemm<Fp32, S, ALONG, ALONG>::SHARED_BYTES), a);
     };
     if (M <= 16) go(SeedTile16());
     else go(SeedTile64());
     cost(q, (double)(blocks * M), 8.0 * (double)(blocks * M));
-    launch(q, seed_step_v2_choose, grid_of(R), CLUSTER_THREADS, SUM_SHARED, chosen, stride, t.best,
+    launch(q, seed_step_choose, grid_of(R), CLUSTER_THREADS, SUM_SHARED, chosen, stride, t.best,
            (const double *)t.partial, blocks, rows, L);
     cost(q, (double)(N * R), 12.0 * (double)(N * R));
-    return launch(q, seed_step_v2_closest, grid_of(ceil_div(N * R, CLUSTER_THREADS)),
+    return launch(q, seed_step_closest, grid_of(ceil_div(N * R, CLUSTER_THREADS)),
                   CLUSTER_THREADS, 0, closest, fresh, (const float *)t.distance2,
                   (const int64_t *)t.best, N, R, L);
 }

@@ -87,7 +87,7 @@ template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabJob<T
 }
 
 template <class T, int CT>
-__global__ void __launch_bounds__(SLAB_THREADS, 1) inner_mega_v2_slab(const Slab<T> a) {
+__global__ void __launch_bounds__(SLAB_THREADS, 1) inner_slab(const Slab<T> a) {
     NO_UNROLL
     for (int k = 0; k < a.jobs; k++) {
         const SlabJob<T> &j = a.job[k];
@@ -107,7 +107,7 @@ int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
 
 template <class T, int CT>
 static Status slab_launches(Queue *q, const InnerSteps *in, const Plan &plan, Slab<T> a) {
-    const auto kernel = inner_mega_v2_slab<T, CT>;
+    const auto kernel = inner_slab<T, CT>;
     double features = 0.0;
     for (int k = 0; k < in->K; k++) features += (double)in->space[k].Z.d;
     REQUIRE(q, resident_blocks(q->device, kernel, SLAB_THREADS, (int)plan.shared) >= plan.blocks,
@@ -121,7 +121,7 @@ static Status slab_launches(Queue *q, const InnerSteps *in, const Plan &plan, Sl
         a.losses = in->losses ? in->losses + a.done : NULL;
         cost(q, 4.0 * (double)a.M * (double)in->B * (double)in->C * features,
              2.0 * (double)in->B * features);
-        launch_with(q, COOPERATIVE, (inner_mega_v2_slab<T, CT>), dim3((unsigned)plan.blocks),
+        launch_with(q, COOPERATIVE, (inner_slab<T, CT>), dim3((unsigned)plan.blocks),
                     SLAB_THREADS, (int)plan.shared, a);
     }
     return q->status;

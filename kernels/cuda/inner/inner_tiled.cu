@@ -36,7 +36,7 @@ template <class T> struct Mega {
 };
 
 template <class T, class Rows, class S>
-__global__ void __launch_bounds__(S::THREADS, 2) inner_mega_v1_tiled(const Mega<T> mega) {
+__global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega) {
     static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
     const InnerPhases<T> &p = mega.phases;
     const int K = p.finish.K, blocks = row_pieces(p.residual.B, LOGIT_ROWS, 1);
@@ -91,7 +91,7 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
         constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
         constexpr int shared = forward > backward ? forward : backward;
         static_assert(shared <= TILED_SHARED, "tiles.h says how much shared memory it may need");
-        const auto kernel = inner_mega_v1_tiled<T, Rows, S>;
+        const auto kernel = inner_tiled<T, Rows, S>;
         const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
         const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
         if (st != OK) return st;
@@ -103,7 +103,7 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
         for (int k = 0; k < in->K; k++) features += (double)in->space[k].Z.d;
         cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
              (double)sizeof(typename T::Element) * (double)in->B * features);
-        return launch_with(q, COOPERATIVE, (inner_mega_v1_tiled<T, Rows, S>),
+        return launch_with(q, COOPERATIVE, (inner_tiled<T, Rows, S>),
                            dim3((unsigned)(resident < most ? resident : most)), S::THREADS, shared,
                            mega);
     });

@@ -140,7 +140,7 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
 /* COLS: classes of a block's logits. */
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
-    inner_mega_v3_wgmma(const __grid_constant__ Wide<T> wide) {
+    inner_wgmma(const __grid_constant__ Wide<T> wide) {
 #if HAS_WGMMA
     Ring::begin();
     round_heads(wide.phases);
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
 template <class T, int COLS>
 static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     const char *what = "inner_steps (mega, clusters)";
-    const auto kernel = inner_mega_v3_wgmma<T, COLS>;
+    const auto kernel = inner_wgmma<T, COLS>;
     const int size = plan.cluster;
     const FusedScratch scratch =
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
@@ -207,7 +207,7 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     if (error != cudaSuccess) return cuda_queue_error(q, what, error);
     cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
          2.0 * (double)in->B * features);
-    return launch_with(q, COOPERATIVE | clusters_of(size), (inner_mega_v3_wgmma<T, COLS>),
+    return launch_with(q, COOPERATIVE | clusters_of(size), (inner_wgmma<T, COLS>),
                        dim3((unsigned)blocks), WIDE_THREADS, WIDE_LOGITS_SHARED, wide);
 }
 
@@ -218,7 +218,7 @@ bool wide_sizes(const InnerSteps *in) {
 int wide_clusters(const Plan &plan) {
     int clusters = 0;
     const cudaError_t asked = with_wide_tile(plan, [&](auto cols) {
-        return resident_clusters(&clusters, inner_mega_v3_wgmma<Fp16, cols()>, plan.cluster,
+        return resident_clusters(&clusters, inner_wgmma<Fp16, cols()>, plan.cluster,
                                  WIDE_THREADS, WIDE_LOGITS_SHARED);
     });
     return asked == cudaSuccess ? clusters : 0;

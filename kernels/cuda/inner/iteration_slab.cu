@@ -220,7 +220,7 @@ struct SlabGradientEnd {
 
 template <class T, int CT>
 __global__ void __launch_bounds__(SLAB_THREADS, 1)
-    iteration_mega_v1_slab(const SlabIteration<T> a) {
+    iteration_slab(const SlabIteration<T> a) {
     const SlabJob<T> &j = a.inner.job[0];
     const int C = a.inner.C, M = a.inner.M;
     SlabCta<T, CT> s(j, blockIdx.x, C, a.inner.B, M + 2);
@@ -298,7 +298,7 @@ static bool plan_iteration(Plan *plan, const Device *device, const InnerSteps *h
         inner_plan(plan, device, heads, &err) != OK || !plan_at_once(plan, heads->M))
         return false;
     return with_slab_tile(heads, [&](auto type, auto classes) {
-        return resident_blocks(device, iteration_mega_v1_slab<decltype(type), classes.value>,
+        return resident_blocks(device, iteration_slab<decltype(type), classes.value>,
                                SLAB_THREADS, (int)plan->shared) >= plan->blocks;
     });
 }
@@ -356,7 +356,7 @@ Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, con
         if (error != cudaSuccess) return cuda_queue_error(q, "iteration", error);
         const double BCd = (double)s->B * (double)s->C * (double)Z.d;
         cost(q, (4.0 * (double)heads->M + 6.0) * BCd, 2.0 * (double)s->B * (double)Z.d);
-        return launch_with(q, COOPERATIVE, (iteration_mega_v1_slab<T, classes.value>),
+        return launch_with(q, COOPERATIVE, (iteration_slab<T, classes.value>),
                            dim3((unsigned)plan.blocks), SLAB_THREADS, (int)plan.shared, a);
     });
 }

@@ -30,7 +30,7 @@ struct BestTwo {
 
 template <int LANES>
 __global__ void __launch_bounds__(ROW_THREADS)
-    argmax_v2_lanes(int32_t *__restrict__ index, float *__restrict__ top,
+    argmax_lanes(int32_t *__restrict__ index, float *__restrict__ top,
                     float *__restrict__ margin, const float *__restrict__ X, int64_t rows,
                     int64_t cols) {
     typedef RowShape<LANES, 0> Shape; /* one sweep: nothing to hold */
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(ROW_THREADS)
 template <int LANES>
 static Status start(Queue *q, int32_t *index, float *top, float *margin, const float *X,
                     int64_t rows, int64_t cols) {
-    return launch(q, argmax_v2_lanes<LANES>, grid_of(row_blocks<RowShape<LANES, 0>>(rows)),
+    return launch(q, argmax_lanes<LANES>, grid_of(row_blocks<RowShape<LANES, 0>>(rows)),
                   ROW_THREADS, 0, index, top, margin, X, rows, cols);
 }
 

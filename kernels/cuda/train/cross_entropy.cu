@@ -29,7 +29,7 @@
 /* No __restrict__ on what may be one array: logits and grad_logits. */
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
-    cross_entropy_v2_lanes(double *partial, float *grad_logits, float *grad_Y, bool add_grad_Y,
+    cross_entropy_lanes(double *partial, float *grad_logits, float *grad_Y, bool add_grad_Y,
                            const float *logits, const float *Y, int64_t B, int64_t C, float scale) {
     const RowOf<Shape> row(row_of_thread<Shape>(), B, C);
     const float *x_row = logits + row.start, *y_row = Y + row.start;
@@ -72,7 +72,7 @@ constexpr int SUM_THREADS = ROW_THREADS;
 
 /* One block: loss = sum of the n partials, in an order that n alone decides, over B. */
 __global__ void __launch_bounds__(SUM_THREADS)
-    cross_entropy_v2_sum(float *loss, const double *partial, int64_t n, double B) {
+    cross_entropy_sum(float *loss, const double *partial, int64_t n, double B) {
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < n; i += SUM_THREADS) sum += partial[i];
     sum = block_sum<SUM_THREADS>(sum, shared_mem<double>());
@@ -95,11 +95,11 @@ extern "C" Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, 
     with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
         blocks = row_blocks<Shape>(B);
-        return launch_kernel(q, 0, "cross_entropy_v2_lanes", cross_entropy_v2_lanes<Shape>,
+        return launch(q, cross_entropy_lanes<Shape>,
                              grid_of(blocks), Shape::THREADS, ROW_SHARED, partial, grad_logits,
                              grad_Y, add_grad_Y, logits, Y, B, C, 1.0f / (float)B);
     });
     cost(q, (double)blocks, 8.0 * blocks);
-    return launch(q, cross_entropy_v2_sum, 1, SUM_THREADS, ROW_SHARED, loss, partial, blocks,
+    return launch(q, cross_entropy_sum, 1, SUM_THREADS, ROW_SHARED, loss, partial, blocks,
                   (double)B);
 }

@@ -197,12 +197,12 @@ static Status start(Queue *q, void *to, const void *data, const int64_t *rows, G
                          s.row * (int64_t)sizeof(Element) % 16 == 0;
     cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
     if (vectors && !q->device->naive)
-        return launch_kernel(q, 0, "gather_v2_warp<8>", gather_v2_warp<From, To, VECTOR>, grid,
+        return launch(q, (gather_v2_warp<From, To, VECTOR>), grid,
                              THREADS, 0, out, from, rows, s);
     if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
-        return launch_kernel(q, 0, "gather_v2_warp<1>", gather_v2_warp<From, To, 1>, grid, THREADS,
+        return launch(q, (gather_v2_warp<From, To, 1>), grid, THREADS,
                              0, out, from, rows, s);
-    return launch_kernel(q, 0, "gather_v1_naive", gather_v1_naive<From, To>, grid_of(s.B), THREADS,
+    return launch(q, (gather_v1_naive<From, To>), grid_of(s.B), THREADS,
                          0, out, (const uint8_t *)data, rows, s);
 }
 

@@ -144,7 +144,7 @@ __device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Finis
 
 template <class T, class S, class Finish>
 __global__ void __launch_bounds__(S::THREADS, 3)
-    gradient_v2_split(const Gradient<T> g, const Finish finish) {
+    gradient_tiled(const Gradient<T> g, const Finish finish) {
     const Piece p = piece_at<T, S>(g, (int)blockIdx.x);
     gradient_product<T, S>(g, p);
     gradient_arrive(g, p);
@@ -207,7 +207,7 @@ Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) 
 }
 
 template <class S, class T, class Finish> int gradient_resident(const Device *device) {
-    return resident_blocks(device, gradient_v2_split<T, S, Finish>, S::THREADS,
+    return resident_blocks(device, gradient_tiled<T, S, Finish>, S::THREADS,
                            GradientGemm<T, S>::SHARED_BYTES);
 }
 
@@ -219,7 +219,7 @@ Status gradient_launch(Queue *q, const Gradient<T> &g, Finish finish) {
     cost(q, 2.0 * (double)g.B * (double)g.C * features,
          (double)sizeof(typename T::Element) * (double)g.B * (features + g.K * (double)g.C) +
              4.0 * (double)g.C * features);
-    return launch_with(q, g.splits > 1 ? COOPERATIVE : 0, gradient_v2_split<T, S, Finish>,
+    return launch_with(q, g.splits > 1 ? COOPERATIVE : 0, (gradient_tiled<T, S, Finish>),
                        dim3((unsigned)(g.tiles * g.splits)), S::THREADS, shared, g, finish);
 }
 

@@ -12,8 +12,8 @@
  * Mapping  two kernels and a sum: logits, softmax and residual as in residual.cuh, with a class
  *          instead of a row of labels; the product R^T Z as in gradient.cuh, stored or added.
  *
- *              head_grad_v2_residual -> R, loss of each block
- *              gradient_v2_split     -> grad          head_grad_v2_loss -> loss
+ *              head_grad_residual -> R, loss of each block
+ *              gradient_tiled     -> grad          head_grad_loss -> loss
  *
  *          The label's own class is left out of the sum of exponentials: its residual p - 1 is
  *          minus the others' share, and the loss of a row that is well classified is
@@ -36,7 +36,7 @@ template <class T> struct HeadResidual {
 };
 
 template <class T, class S>
-__global__ void __launch_bounds__(S::THREADS) head_grad_v2_residual(const HeadResidual<T> a) {
+__global__ void __launch_bounds__(S::THREADS) head_grad_residual(const HeadResidual<T> a) {
     using G = Gemm<T, S, ALONG, ALONG>;
     constexpr int LANES = S::COLS / 8;          /* that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(S::THREADS) head_grad_v2_residual(const HeadRe
 constexpr int SUM_THREADS = 256;
 
 __global__ void __launch_bounds__(SUM_THREADS)
-    head_grad_v2_loss(double *loss, bool add, const double *partial, int64_t n) {
+    head_grad_loss(double *loss, bool add, const double *partial, int64_t n) {
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < n; i += SUM_THREADS) sum += partial[i];
     sum = block_sum<SUM_THREADS>(sum, shared_mem<double>());
@@ -138,7 +138,7 @@ static Status residual(Queue *q, const HeadGrad *in, const FusedScratch &s, View
          (double)sizeof(typename T::Element) * ((double)B * (double)(d + C) + (double)(C * d)));
     return with_logit_tile(C, [&](auto shape) {
         using S = decltype(shape);
-        return launch(q, (head_grad_v2_residual<T, S>), grid_of(logit_blocks(B)), S::THREADS,
+        return launch(q, (head_grad_residual<T, S>), grid_of(logit_blocks(B)), S::THREADS,
                       (logit_shared<T, S>()), a);
     });
 }
@@ -166,7 +166,7 @@ extern "C" Status cuda_head_grad(Queue *q, double *loss, float *grad, const Head
         residual<T>(q, in, s, &g.space[0].Z, &g.space[0].R);
         const int64_t blocks = logit_blocks(in->B);
         cost(q, (double)blocks, 8.0 * (double)blocks);
-        launch(q, head_grad_v2_loss, 1, SUM_THREADS, SUM_THREADS / WARP * (int)sizeof(double), loss,
+        launch(q, head_grad_loss, 1, SUM_THREADS, SUM_THREADS / WARP * (int)sizeof(double), loss,
                add, (const double *)s.space[0].loss_partial, blocks);
         return with_gradient_tile(in->C, [&](auto shape) {
             using S = decltype(shape);

@@ -65,7 +65,7 @@ struct Store {
     __device__ void end(int64_t) const {}
 };
 
-__global__ void linear_grad_v1_naive(float *grad, const float *R, const float *Z, int64_t row,
+__global__ void linear_grad_naive(float *grad, const float *R, const float *Z, int64_t row,
                                      int64_t B, int64_t C, int64_t d) {
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= C * d + C) return;
@@ -124,7 +124,7 @@ Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const B
             "linear_grad");
     const int64_t d = Z->d;
     if (q->device->naive && Z->type == DTYPE_F32)
-        return launch(q, linear_grad_v1_naive, dim3((unsigned)ceil_div(linear_size(C, d), 128)),
+        return launch(q, linear_grad_naive, dim3((unsigned)ceil_div(linear_size(C, d), 128)),
                       128, 0, grad, grad_logits, (const float *)Z->data, Z->row, B, C, d);
     const LinearGradScratch s = lay_out(scratch, Z->type, B, C, d);
     return with_type(Z, [&](auto type) {

@@ -23,7 +23,7 @@
 
 constexpr int THREADS = 256;
 
-__global__ void random_linear_v2_quads(float *__restrict__ head, int64_t n, float bound,
+__global__ void random_linear_quads(float *__restrict__ head, int64_t n, float bound,
                                        uint64_t seed, int stream, int k,
                                        const int64_t *__restrict__ iteration, bool aligned) {
     const int64_t quad = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = 4 * quad;
@@ -50,7 +50,7 @@ struct RandomHeads {
     } space[MAX_SPACES];
 };
 
-__global__ void random_heads_v1_quads(const RandomHeads heads, uint64_t seed,
+__global__ void random_heads_quads(const RandomHeads heads, uint64_t seed,
                                       const int64_t *__restrict__ iteration) {
     const int k = (int)blockIdx.y;
     const auto &s = heads.space[k];
@@ -65,7 +65,7 @@ __global__ void random_heads_v1_quads(const RandomHeads heads, uint64_t seed,
         }
 }
 
-__global__ void random_rows_v2_each(int64_t *__restrict__ rows, int64_t B, int64_t N, uint64_t seed,
+__global__ void random_rows_each(int64_t *__restrict__ rows, int64_t B, int64_t N, uint64_t seed,
                                     const int64_t *__restrict__ iteration) {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (i >= B) return;
@@ -79,7 +79,7 @@ extern "C" Status cuda_random_linear(Queue *q, float *head, int64_t C, int64_t d
     const int64_t n = linear_size(C, d);
     const float bound = (float)(1.0 / sqrt((double)d));
     cost(q, 0.0, 4.0 * n);
-    return launch(q, random_linear_v2_quads, grid_of(ceil_div(n, 4 * THREADS)), THREADS, 0, head, n,
+    return launch(q, random_linear_quads, grid_of(ceil_div(n, 4 * THREADS)), THREADS, 0, head, n,
                   bound, seed, stream, k, iteration, aligned_16(head));
 }
 
@@ -98,7 +98,7 @@ extern "C" Status cuda_random_heads(Queue *q, const InnerSteps *heads, uint64_t 
     const int64_t blocks = ceil_div(most, 4 * THREADS);
     REQUIRE(q, blocks <= INT32_MAX, "random_heads");
     cost(q, 0.0, 12.0 * (double)sum);
-    return launch(q, random_heads_v1_quads, dim3((unsigned)blocks, (unsigned)heads->K), THREADS, 0,
+    return launch(q, random_heads_quads, dim3((unsigned)blocks, (unsigned)heads->K), THREADS, 0,
                   all, seed, iteration);
 }
 
@@ -106,6 +106,6 @@ extern "C" Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N
                                    const int64_t *iteration) {
     REQUIRE(q, rows && B >= 1 && N >= B && iteration, "random_rows");
     cost(q, 0.0, 8.0 * B);
-    return launch(q, random_rows_v2_each, grid_of(ceil_div(B, THREADS)), THREADS, 0, rows, B, N,
+    return launch(q, random_rows_each, grid_of(ceil_div(B, THREADS)), THREADS, 0, rows, B, N,
                   seed, iteration);
 }

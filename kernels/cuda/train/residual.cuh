@@ -117,7 +117,7 @@ __device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, i
 }
 
 template <class T, class S>
-__global__ void __launch_bounds__(S::THREADS) residual_v2_fused(const Residual<T> a) {
+__global__ void __launch_bounds__(S::THREADS) residual_tiled(const Residual<T> a) {
     residual_rows<T, S>(a, a.space[blockIdx.y], blockIdx.x);
 }
 
@@ -131,7 +131,7 @@ template <class T> Status residual_launch(Queue *q, const Residual<T> &a, int K)
     const dim3 grid((unsigned)logit_blocks(a.B), (unsigned)K);
     return with_logit_tile(a.C, [&](auto shape) {
         using S = decltype(shape);
-        return launch(q, (residual_v2_fused<T, S>), grid, S::THREADS, (logit_shared<T, S>()), a);
+        return launch(q, (residual_tiled<T, S>), grid, S::THREADS, (logit_shared<T, S>()), a);
     });
 }
 

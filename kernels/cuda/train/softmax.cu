@@ -56,7 +56,7 @@ extern "C" Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t 
                       logits, rows, C);
     return with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
-        return launch_kernel(q, 0, "softmax_v2_lanes", softmax_v2_lanes<Shape>,
+        return launch(q, softmax_v2_lanes<Shape>,
                              grid_of(row_blocks<Shape>(rows)), Shape::THREADS, ROW_SHARED, P,
                              logits, rows, C);
     });

@@ -10,10 +10,10 @@
  *          once, read twice from L2.
  * Mapping  three launches, whatever K is:
  *
- *              weight_norm_v3_spaces    a block: a class of a space -> W in the operand type
- *              task_labels_v1_rows      a block: 64 rows of a space, all classes (logits.cuh) -> P; 33 to
- *                                       2048 classes in 16 bits on 9.0: task_labels_v2_wgmma
- *              batch_entropy_v2         a block: rows and columns of a space -> Y, P_bar, entropy
+ *              weight_norm_spaces        a block: a class of a space -> W in the operand type
+ *              task_labels_tiled         a block: 64 rows of a space, all classes (logits.cuh) -> P; 33 to
+ *                                        2048 classes in 16 bits on 9.0: task_labels_wgmma
+ *              batch_entropy_v2_tickets  a block: rows and columns of a space -> Y, P_bar, entropy
  *
  * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, go operation by operation.
  *          scratch (cuda_task_labels_scratch).
@@ -45,7 +45,7 @@ template <class T> struct TaskLabels {
 };
 
 template <class T>
-__global__ void __launch_bounds__(NORM_THREADS) weight_norm_v3_spaces(const TaskLabels<T> a) {
+__global__ void __launch_bounds__(NORM_THREADS) weight_norm_spaces(const TaskLabels<T> a) {
     const auto &s = a.space[blockIdx.y];
     const int64_t c = blockIdx.x;
     const float *v = s.task + c * s.d;
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(NORM_THREADS) weight_norm_v3_spaces(const Task
 }
 
 template <class T, class S>
-__global__ void __launch_bounds__(S::THREADS, 2) task_labels_v1_rows(const TaskLabels<T> a) {
+__global__ void __launch_bounds__(S::THREADS, 2) task_labels_tiled(const TaskLabels<T> a) {
     const auto &s = a.space[blockIdx.y];
     const View<T> W = {s.W, s.stride, a.C, s.d, true};
     logit_rows<T, S>(s.Z, W, s.task + a.C * s.d, s.P, a.B, a.C, blockIdx.x,
@@ -82,7 +82,7 @@ struct SoftmaxEnd {
 
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
-    task_labels_v2_wgmma(const __grid_constant__ WideLogits a,
+    task_labels_wgmma(const __grid_constant__ WideLogits a,
                          const __grid_constant__ SoftmaxEnd end) {
     wide_logits_kernel<T, COLS>(a, end);
 }
@@ -127,8 +127,8 @@ template <class T> static bool wide_labels(Queue *q, const TaskLabels<T> &a, int
         const View<T> W = {s.W, s.stride, a.C, s.d, true};
         if (!wide_space(&logits, k, s.Z, W, s.task + a.C * s.d)) return false;
     }
-    return wide_logits(q, "task_labels_v2_wgmma", logits, SoftmaxEnd{P},
-                       [](auto cols) { return task_labels_v2_wgmma<T, cols()>; });
+    return wide_logits(q, logits, SoftmaxEnd{P},
+                       [](auto cols) { return named((task_labels_wgmma<T, cols()>)); });
 }
 
 template <class T> static Status start(Queue *q, const TaskSteps *s) {
@@ -152,7 +152,7 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
         features += (double)Z->d;
     }
     cost(q, 3.0 * (double)C * features, (4.0 + size) * (double)C * features);
-    launch(q, weight_norm_v3_spaces<T>, dim3((unsigned)C, (unsigned)s->K), NORM_THREADS,
+    launch(q, weight_norm_spaces<T>, dim3((unsigned)C, (unsigned)s->K), NORM_THREADS,
            NORM_SHARED, a);
     cost(q, 2.0 * (double)B * (double)C * features,
          size * ((double)B + (double)C) * features + 4.0 * s->K * (double)B * (double)C);
@@ -161,7 +161,7 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
     return with_logit_tile(C, [&](auto shape) {
         using S = decltype(shape);
         constexpr int shared = logit_shared<T, S>();
-        return launch(q, (task_labels_v1_rows<T, S>),
+        return launch(q, (task_labels_tiled<T, S>),
                       dim3((unsigned)logit_blocks(B), (unsigned)s->K), S::THREADS, shared, a);
     });
 }

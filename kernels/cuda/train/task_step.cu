@@ -10,14 +10,14 @@
  * Mapping  launches, whatever K is:
  *
  *              round_spaces              W of the heads in the operand type             (16 bits)
- *              head_labels_v1_rows       a block: 64 rows of a space (logits.cuh) -> L, a loss; 33 to 2048
- *                                        classes in 16 bits on 9.0: head_labels_v2_wgmma, 128 rows a loss
+ *              head_labels_tiled         a block: 64 rows of a space (logits.cuh) -> L, a loss; 33 to 2048
+ *                                        classes in 16 bits on 9.0: head_labels_wgmma, 128 rows a loss
  *                                        (wide_logits.cuh)
- *              task_grad_v3_spaces       rows over lanes (rows.cuh), all spaces -> R; sums the losses
+ *              task_grad_spaces          rows over lanes (rows.cuh), all spaces -> R; sums the losses
  *              round_residuals           R in the operand type, scaled                  (16 bits)
- *              gradient_v2_split         R^T Z of all spaces (gradient.cuh); 33 classes and more in 16
- *                                        bits on 9.0: gradient_v3_wgmma (wide_gradient.cuh)
- *              task_adam_v1_block        a block: a class of a space: weight norm's gradient, Adam
+ *              gradient_tiled            R^T Z of all spaces (gradient.cuh); 33 classes and more in 16
+ *                                        bits on 9.0: gradient_wgmma (wide_gradient.cuh)
+ *              task_adam_spaces          a block: a class of a space: weight norm's gradient, Adam
  *
  *          R is not bounded. In fp16 it is multiplied by the power of two that brings the largest of all
  *          spaces to [2^14, 2^15): linear_grad.cu. Its maximum is taken where R is made.
@@ -70,7 +70,7 @@ template <class T> __global__ void round_spaces(const HeadLabels<T> a) {
 }
 
 template <class T, class S>
-__global__ void __launch_bounds__(S::THREADS, 2) head_labels_v1_rows(const HeadLabels<T> a) {
+__global__ void __launch_bounds__(S::THREADS, 2) head_labels_tiled(const HeadLabels<T> a) {
     constexpr int LANES = LOGIT_LANES<S>;
     const auto &s = a.space[blockIdx.y];
     double loss = 0.0;
@@ -116,7 +116,7 @@ struct LogSoftmaxEnd {
 
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
-    head_labels_v2_wgmma(const __grid_constant__ WideLogits a,
+    head_labels_wgmma(const __grid_constant__ WideLogits a,
                          const __grid_constant__ LogSoftmaxEnd end) {
     wide_logits_kernel<T, COLS>(a, end);
 }
@@ -138,7 +138,7 @@ struct TaskGrad {
 constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */
 
 template <class Shape>
-__global__ void __launch_bounds__(Shape::THREADS) task_grad_v3_spaces(const TaskGrad a) {
+__global__ void __launch_bounds__(Shape::THREADS) task_grad_spaces(const TaskGrad a) {
     const int64_t matrix = a.B * a.C;
     float *slope = shared_mem<float>(ROW_SHARED); /* (K,C) of the entropy, the same in every row */
     for (int64_t i = threadIdx.x; i < a.K * a.C; i += Shape::THREADS)
@@ -233,7 +233,7 @@ struct TaskAdam {
     const int64_t *step;
 };
 
-__global__ void __launch_bounds__(NORM_THREADS) task_adam_v1_block(const TaskAdam a) {
+__global__ void __launch_bounds__(NORM_THREADS) task_adam_spaces(const TaskAdam a) {
     const auto &s = a.space[blockIdx.y];
     task_adam(s.task, s.m1, s.m2, s.grad, a.C, s.d, blockIdx.x, a.lr, *a.step);
 }
@@ -332,8 +332,8 @@ static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmax
         const auto &s = h.space[k];
         if (!wide_space(&logits, k, s.Z, s.W_view, s.head + h.C * s.d)) return false;
     }
-    return wide_logits(q, "head_labels_v2_wgmma", logits, end,
-                       [](auto cols) { return head_labels_v2_wgmma<T, cols()>; });
+    return wide_logits(q, logits, end,
+                       [](auto cols) { return named((head_labels_wgmma<T, cols()>)); });
 }
 
 /* L, and for each space the losses of so many blocks of rows as it returns. */
@@ -356,7 +356,7 @@ static int64_t head_labels(Queue *q, const HeadLabels<T> &h, int K, double featu
     with_logit_tile(h.C, [&](auto shape) {
         using S = decltype(shape);
         constexpr int shared = logit_shared<T, S>();
-        return launch(q, (head_labels_v1_rows<T, S>), dim3((unsigned)blocks, (unsigned)K),
+        return launch(q, (head_labels_tiled<T, S>), dim3((unsigned)blocks, (unsigned)K),
                       S::THREADS, shared, h);
     });
     return blocks;
@@ -428,7 +428,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
         const int64_t rows = row_blocks<Shape>(B),
                       most = (int64_t)GRAD_THREADS_PER_SM / Shape::THREADS * q->device->sms;
         cost(q, 8.0 * labels, 12.0 * labels);
-        return launch(q, task_grad_v3_spaces<Shape>, grid_of(rows < most ? rows : most),
+        return launch(q, task_grad_spaces<Shape>, grid_of(rows < most ? rows : most),
                       Shape::THREADS, ROW_SHARED + (int)(K * C) * (int)sizeof(float), t);
     });
     if constexpr (rounds) {
@@ -453,7 +453,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
             return st == OK ? gradient_launch<S>(q, g, store) : st;
         });
     cost(q, 19.0 * (double)C * features, 28.0 * (double)C * features);
-    return launch(q, task_adam_v1_block, dim3((unsigned)C, (unsigned)K), NORM_THREADS,
+    return launch(q, task_adam_spaces, dim3((unsigned)C, (unsigned)K), NORM_THREADS,
                   TASK_ADAM_SHARED, adam);
 }
 

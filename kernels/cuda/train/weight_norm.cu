@@ -25,7 +25,7 @@
 #include "kernels/cuda/train/weight_norm.cuh"
 
 __global__ void __launch_bounds__(NORM_THREADS)
-    weight_norm_v2_block(float *__restrict__ W, const float *__restrict__ task, int64_t C,
+    weight_norm_block(float *__restrict__ W, const float *__restrict__ task, int64_t C,
                          int64_t d) {
     const int64_t c = blockIdx.x;
     const float *v = task + c * d;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
 /* No __restrict__: grad may be grad_linear. A thread reads an element before it writes it, and no
  * other thread does. */
 __global__ void __launch_bounds__(NORM_THREADS)
-    weight_norm_grad_v2_block(float *grad, const float *grad_linear, const float *task, int64_t C,
+    weight_norm_grad_block(float *grad, const float *grad_linear, const float *task, int64_t C,
                               int64_t d) {
     const int64_t c = blockIdx.x;
     const float *v = task + c * d, *grad_W = grad_linear + c * d;
@@ -53,13 +53,13 @@ __global__ void __launch_bounds__(NORM_THREADS)
 extern "C" Status cuda_weight_norm(Queue *q, float *W, const float *task, int64_t C, int64_t d) {
     REQUIRE(q, W && task && C >= 1 && d >= 1, "weight_norm");
     cost(q, 3.0 * C * d, 8.0 * C * d);
-    return launch(q, weight_norm_v2_block, grid_of(C), NORM_THREADS, NORM_SHARED, W, task, C, d);
+    return launch(q, weight_norm_block, grid_of(C), NORM_THREADS, NORM_SHARED, W, task, C, d);
 }
 
 extern "C" Status cuda_weight_norm_grad(Queue *q, float *grad, const float *grad_linear,
                                         const float *task, int64_t C, int64_t d) {
     REQUIRE(q, grad && grad_linear && task && C >= 1 && d >= 1, "weight_norm_grad");
     cost(q, 7.0 * C * d, 12.0 * C * d);
-    return launch(q, weight_norm_grad_v2_block, grid_of(C), NORM_THREADS, NORM_SHARED, grad,
+    return launch(q, weight_norm_grad_block, grid_of(C), NORM_THREADS, NORM_SHARED, grad,
                   grad_linear, task, C, d);
 }

@@ -160,7 +160,7 @@ template <class T, class Finish> struct WideGradient {
 
 template <class T, class Finish>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
-    gradient_v3_wgmma(const __grid_constant__ WideGradient<T, Finish> a) {
+    gradient_wgmma(const __grid_constant__ WideGradient<T, Finish> a) {
 #if HAS_WGMMA
     const Gradient<T> &g = a.gradient;
     Ring::begin();
@@ -249,7 +249,7 @@ template <class T> void wide_plan(Gradient<T> *g, int64_t blocks, int together, 
 template <class T, class Finish>
 bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
     Gradient<T> &g = a.gradient;
-    const auto kernel = gradient_v3_wgmma<T, Finish>;
+    const auto kernel = gradient_wgmma<T, Finish>;
     const int together = WGMMA_TOGETHER(g.C);
     int clusters = 0;
     double features = 0.0;
@@ -276,7 +276,7 @@ bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
     }
     cost(q, 2.0 * (double)g.B * (double)g.C * features,
          2.0 * (double)g.B * (features + g.K * (double)g.C) + 4.0 * (double)g.C * features);
-    launch_with(q, COOPERATIVE | clusters_of(together), gradient_v3_wgmma<T, Finish>,
+    launch_with(q, COOPERATIVE | clusters_of(together), (gradient_wgmma<T, Finish>),
                 dim3((unsigned)blocks), WIDE_THREADS, WIDE_GRADIENT_SHARED, a);
     return true;
 }

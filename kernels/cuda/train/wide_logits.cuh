@@ -324,7 +324,7 @@ template <class F> auto with_wide_tile(const Plan &plan, F f) {
 /* One launch of kernel_of(COLS), a kernel of (logits, end), of which all but the order is filled in.
  * False: this device or these sizes are not for it, and nothing was done. What fails is the queue's. */
 template <class End, class KernelOf>
-bool wide_logits(Queue *q, const char *name, WideLogits &a, const End &end, KernelOf kernel_of) {
+bool wide_logits(Queue *q, WideLogits &a, const End &end, KernelOf kernel_of) {
     const Device *device = q->device;
     const PlanDevice limits =
         plan_device_like(device->sms, device->shared_per_block, device->capability);
@@ -338,7 +338,7 @@ bool wide_logits(Queue *q, const char *name, WideLogits &a, const End &end, Kern
         return false;
     for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];
     return with_wide_tile(plan, [&](auto cols) {
-        const auto kernel = kernel_of(cols);
+        const auto [name, kernel] = kernel_of(cols);
         const int64_t items = a.K * plan_pieces(&plan);
         int clusters = 0;
         if (resident_clusters(&clusters, kernel, plan.cluster, WIDE_THREADS, WIDE_LOGITS_SHARED) !=
