@@ -7,7 +7,7 @@
 #include "kernels/cuda/train/adam.cuh"
 
 /* What becomes of the gradient's sums: one step of Adam, element by element. */
-template <class T> struct AdamFinish {
+template <class T> struct AdamEpilogue {
     struct {
         float *head, *m1, *m2;
         typename T::Element *operand; /* (C, stride) the rounded W, or NULL */

@@ -10,7 +10,7 @@
 template <class T> struct InnerPhases {
     Residual<T> residual;
     Gradient<T> gradient;
-    AdamFinish<T> finish;
+    AdamEpilogue<T> adam;
 };
 
 /* Fills everything but the tiles' layout (gradient_plan) and what changes from step to step. The
@@ -25,12 +25,12 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
     p.residual.Y = in->Y;
     p.residual.residual_scale = residual_scale<T>();
     p.gradient.scale = 1.0f / (residual_scale<T>() * (float)B);
-    p.gradient.K = p.finish.K = in->K;
-    p.finish.step = in->step;
-    p.finish.lr = in->lr;
-    p.finish.losses = in->losses;
-    p.finish.loss_blocks = logit_blocks(B);
-    p.finish.loss_scale = 1.0 / (double)B;
+    p.gradient.K = p.adam.K = in->K;
+    p.adam.step = in->step;
+    p.adam.lr = in->lr;
+    p.adam.losses = in->losses;
+    p.adam.loss_blocks = logit_blocks(B);
+    p.adam.loss_scale = 1.0 / (double)B;
     for (int k = 0; k < in->K; k++) {
         const InnerSpace *space = &in->space[k];
         const auto &piece = scratch.space[k];
@@ -46,7 +46,7 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
         p.gradient.space[k].Z = p.residual.space[k].Z;
         p.gradient.space[k].d = d;
         p.gradient.space[k].unit = batch_unit(&space->Z);
-        p.finish.space[k] = {space->head,        space->m1, space->m2,
+        p.adam.space[k] = {space->head,        space->m1, space->m2,
                              rounded ? W : NULL, stride,    batch_unit(&space->Z),
                              piece.loss_partial};
     }
@@ -57,8 +57,8 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
 template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
     if constexpr (sizeof(typename T::Element) == 2) {
         const int64_t step = (int64_t)gridDim.x * blockDim.x;
-        for (int k = 0; k < p.finish.K; k++) {
-            const auto &f = p.finish.space[k];
+        for (int k = 0; k < p.adam.K; k++) {
+            const auto &f = p.adam.space[k];
             const int64_t d = p.gradient.space[k].d, n = p.gradient.C * f.stride;
             for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
                 const int64_t j = i % f.stride;

@@ -88,12 +88,12 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
     return with_gradient_tile(in->C, [&](auto shape) {
         using S = decltype(shape);
         if (q->status == OK)
-            gradient_plan<S>(q, &p.gradient, gradient_resident<S, T, AdamFinish<T>>(q->device),
+            gradient_plan<S>(q, &p.gradient, gradient_resident<S, T, AdamEpilogue<T>>(q->device),
                              scratch.gradient);
         for (int64_t m = 0; m < in->M; m++) {
             residual_launch(q, p.residual, in->K);
             p.gradient.m = m;
-            gradient_launch<S>(q, p.gradient, p.finish);
+            gradient_launch<S>(q, p.gradient, p.adam);
         }
         return q->status;
     });

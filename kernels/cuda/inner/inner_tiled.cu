@@ -35,11 +35,12 @@ template <class T> struct Mega {
     unsigned *arrived; /* (1) zero at the start */
 };
 
-template <class T, class Rows, class S>
+/* L, S: the tiles of logits and of the gradient. */
+template <class T, class L, class S>
 __global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega) {
-    static_assert(Rows::THREADS == S::THREADS, "one block serves both phases");
+    static_assert(L::THREADS == S::THREADS, "one block serves both phases");
     const InnerPhases<T> &p = mega.phases;
-    const int K = p.finish.K, blocks = row_pieces(p.residual.B, LOGIT_ROWS, 1);
+    const int K = p.adam.K, blocks = row_pieces(p.residual.B, LOGIT_ROWS, 1);
     const int pieces = p.gradient.tiles * p.gradient.splits;
     const Gradient<T> &gradient = p.gradient;
     unsigned epoch = 0;
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega)
         for (int round = 0;; round++) {
             const DealtPiece rows = dealt_piece(blockIdx.x, gridDim.x, round, blocks, false);
             if (rows.place >= K) break;
-            residual_rows<T, Rows>(p.residual, p.residual.space[rows.place], rows.piece);
+            residual_rows<T, L>(p.residual, p.residual.space[rows.place], rows.piece);
         }
         grid_barrier(mega.arrived, epoch);
 
@@ -59,13 +60,13 @@ __global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega)
             gradient_product<T, S>(gradient, piece);
             gradient_arrive(gradient, piece);
         }
-        p.finish.begin(m);
+        p.adam.begin(m);
         for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
             const Piece piece = piece_at<T, S>(gradient, at);
             gradient_wait(gradient, piece, m);
-            gradient_share<T, S>(gradient, piece, p.finish);
+            gradient_share<T, S>(gradient, piece, p.adam);
         }
-        p.finish.end(m);
+        p.adam.end(m);
         if (m + 1 < mega.M) grid_barrier(mega.arrived, epoch);
     }
 }
@@ -84,14 +85,14 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
     Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
     const cudaError_t error = cudaMemsetAsync(mega.arrived, 0, sizeof *mega.arrived, q->stream);
     if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
-    return with_tiles(in->C, [&](auto rows, auto shape) {
-        using Rows = decltype(rows);
+    return with_tiles(in->C, [&](auto logits, auto shape) {
+        using L = decltype(logits);
         using S = decltype(shape);
-        constexpr int forward = Gemm<T, Rows, ALONG, ALONG>::SHARED_BYTES;
+        constexpr int forward = Gemm<T, L, ALONG, ALONG>::SHARED_BYTES;
         constexpr int backward = GradientGemm<T, S>::SHARED_BYTES;
         constexpr int shared = forward > backward ? forward : backward;
         static_assert(shared <= TILED_SHARED, "tiles.h says how much shared memory it may need");
-        const auto kernel = inner_tiled<T, Rows, S>;
+        const auto kernel = inner_tiled<T, L, S>;
         const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
         const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
         if (st != OK) return st;
@@ -103,7 +104,7 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
         for (int k = 0; k < in->K; k++) features += (double)in->space[k].Z.d;
         cost(q, 4.0 * (double)in->M * (double)in->B * (double)in->C * features,
              (double)sizeof(typename T::Element) * (double)in->B * features);
-        return launch_with(q, COOPERATIVE, (inner_tiled<T, Rows, S>),
+        return launch_with(q, COOPERATIVE, (inner_tiled<T, L, S>),
                            dim3((unsigned)(resident < most ? resident : most)), S::THREADS, shared,
                            mega);
     });

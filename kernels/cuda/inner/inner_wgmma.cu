@@ -56,7 +56,7 @@ static_assert(WIDE_GRADIENT_SHARED <= WIDE_LOGITS_SHARED, "shared memory of both
  *     lane        0            1             2            3
  *     has      0,1 8,9      2,3 10,11     4,5 12,13    6,7 14,15      (classes of the 16)
  *     stores   0 ... 3      8 ... 11      4 ... 7      12 ... 15 */
-template <class T> struct ResidualEnd {
+template <class T> struct ResidualEpilogue {
     static constexpr bool LABELS = true, EXPONENTIALS = true;
     const Residual<T> &r;
 
@@ -111,11 +111,11 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
     const Gradient<T> &gradient = p.gradient;
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
-    const ResidualEnd<T> rows_end = {p.residual};
+    const ResidualEpilogue<T> residuals = {p.residual};
     Ring ring;
     for (int m = 0; m < wide.M; m++) {
         ring.stage = 0; /* the same in all blocks of a cluster */
-        wide_rows<T, COLS, LOADS>(wide.logits, rows_end, ring);
+        wide_rows<T, COLS, LOADS>(wide.logits, residuals, ring);
         wide_barrier(wide.arrived, 2 * m + 1);
 
         int together = 1;
@@ -129,9 +129,9 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
                                                                 wide.logits.Z, ring);
         if constexpr (!LOADS) {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
-            p.finish.prepare(m);
-            wide_shares(gradient, deal, m, p.finish);
-            p.finish.end(m);
+            p.adam.prepare(m);
+            wide_shares(gradient, deal, m, p.adam);
+            p.adam.end(m);
         }
         if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
     }
@@ -172,7 +172,7 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     wide.phases = inner_phases<T>(in, scratch);
     wide.M = (int)in->M;
     wide.arrived = scratch.arrived;
-    wide.phases.finish.loss_blocks = ceil_div(in->B, WideTile::ROWS);
+    wide.phases.adam.loss_blocks = ceil_div(in->B, WideTile::ROWS);
     wide.logits.K = in->K;
     wide.logits.B = in->B;
     wide.logits.C = in->C;

@@ -80,16 +80,16 @@ template <class T> __device__ void task_weights(const SlabIteration<T> &a, const
 }
 
 /* Logits become labels. */
-template <class T, int CT> struct SlabLabelling {
+template <class T, int CT> struct LabelEpilogue {
     float *Y;
     float column[CT / 2]; /* sums over this lane's rows */
 
     __device__ __forceinline__ void load(int64_t) {}
-    __device__ __forceinline__ void finish(const SlabCta<T, CT> &s, int tiles, int64_t b,
+    __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int tiles, int64_t b,
                                            bool has_row, typename T::Element *) {
         if (!has_row) return;
         float x[CT / 2], sum = 0.0f;
-        const float top = slab_row<T, CT>(s.j, s.C, tiles, x);
+        const float top = row_logits<T, CT>(s.j, s.C, tiles, x);
         UNROLL
         for (int i = 0; i < CT / 2; i++) {
             x[i] = expf(x[i] - top); /* 0 beyond C */
@@ -146,7 +146,7 @@ template <class T> __device__ void entropy_slopes(const SlabIteration<T> &a, con
 }
 
 /* Logits of the head become the task encoder's residuals. */
-template <class T, int CT> struct SlabTask {
+template <class T, int CT> struct TaskEpilogue {
     static constexpr int OWN = SlabLabels<CT>::OWN;
     static constexpr bool SCALES = std::is_same<T, Fp16>::value;
     const float *Y;
@@ -159,13 +159,13 @@ template <class T, int CT> struct SlabTask {
     __device__ __forceinline__ void load(int64_t b) {
         labels.load(Y, b, B, C);
     }
-    __device__ __forceinline__ void finish(SlabCta<T, CT> &s, int tiles, int64_t b, bool has_row,
+    __device__ __forceinline__ void apply(SlabCta<T, CT> &s, int tiles, int64_t b, bool has_row,
                                            typename T::Element *R) {
         SlabSmall *small = s.small(s.j);
         float x[OWN], largest = 0.0f;
         const bool inside = has_row && b < B;
         if (has_row) {
-            const float top = slab_row<T, CT>(s.j, C, tiles, x), share = 1.0f / (float)B;
+            const float top = row_logits<T, CT>(s.j, C, tiles, x), share = 1.0f / (float)B;
             float sum = 0.0f, mass = 0.0f, dot = 0.0f, mean = 0.0f;
             UNROLL
             for (int i = 0; i < OWN; i++) sum += expf(x[i] - top); /* 0 beyond C */
@@ -192,7 +192,7 @@ template <class T, int CT> struct SlabTask {
             if (inside && threadIdx.x % 2 == 0) loss += (double)(mass * log_sum - dot);
         }
         if constexpr (SCALES) rescale(s, largest);
-        if (has_row) slab_leave<T, CT>(R, C, inside, [&](int i) { return x[i] * scale; });
+        if (has_row) store_residuals<T, CT>(R, C, inside, [&](int i) { return x[i] * scale; });
     }
     /* A piece whose largest is that: all threads. */
     __device__ __forceinline__ void rescale(SlabCta<T, CT> &s, float largest) {
@@ -207,10 +207,10 @@ template <class T, int CT> struct SlabTask {
 };
 
 /* The gradient's sums are kept. */
-struct SlabGradientEnd {
+struct StoreEpilogue {
     float *grad;
     __device__ __forceinline__ void load(int) {}
-    __device__ __forceinline__ void finish(int i, float sum) {
+    __device__ __forceinline__ void apply(int i, float sum) {
         grad[i] = sum;
     }
     __device__ __forceinline__ void publish(int, bool) const {}
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1)
     task_weights(a, j);
     cp_async_wait<0>();
     __syncthreads();
-    SlabLabelling<T, CT> labelling = {a.Y, {}};
+    LabelEpilogue<T, CT> labelling = {a.Y, {}};
     slab_visit(s, SlabPurpose{true, false, false, 0, 0}, labelling);
     labelling.store(s, a.columns + s.own * C);
 
@@ -243,15 +243,15 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1)
     cp_async_wait<0>();
     __syncthreads();
     const SlabPurpose gradient = slab_gradient_of<SlabGradient<T, CT>::UNITS>(0, j.units, true);
-    SlabTask<T, CT> task = {a.Y, C, a.inner.B, 0.0, 0.0f, 1.0f, {}};
+    TaskEpilogue<T, CT> task = {a.Y, C, a.inner.B, 0.0, 0.0f, 1.0f, {}};
     slab_visit(s, gradient, task);
     slab_store(s, gradient, 1.0f / task.scale);
-    const double loss = slab_meet(s, task.loss);
+    const double loss = sum_losses(s, task.loss);
     if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP)
         *a.loss = (float)(loss / (double)a.inner.B);
     for (int m = threadIdx.x; m < M && s.own == 0 && a.inner.losses; m += SLAB_THREADS)
         a.inner.losses[m] = (float)(j.losses[m] / (double)a.inner.B);
-    slab_slice(j, C, s.own, SlabGradientEnd{a.grad});
+    reduce_slice(j, C, s.own, StoreEpilogue{a.grad});
     slab_barrier(j, s.epoch, (double *)NULL);
 
     for (int c = s.own; c < C; c += j.count) {

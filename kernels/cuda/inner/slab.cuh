@@ -200,7 +200,7 @@ template <int CT> struct SlabLabels {
 /* A row's logits: what the warps have left, added in order, and the bias; -infinity beyond C. Returns
  * their maximum. Warps beyond the tiles do not call it. */
 template <class T, int CT>
-__device__ __forceinline__ float slab_row(const SlabJob<T> &j, int C, int tiles,
+__device__ __forceinline__ float row_logits(const SlabJob<T> &j, int C, int tiles,
                                           float (&x)[CT / 2]) {
     constexpr int OWN = SlabLabels<CT>::OWN, LOGITS = CT + 8;
     const int row = threadIdx.x / 2, h = threadIdx.x % 2;
@@ -232,7 +232,7 @@ __device__ __forceinline__ float slab_row(const SlabJob<T> &j, int C, int tiles,
 
 /* A lane's residuals (those that are `real`) of a row of R, rounded. */
 template <class T, int CT, class Residual>
-__device__ __forceinline__ void slab_leave(typename T::Element *R, int C, bool inside,
+__device__ __forceinline__ void store_residuals(typename T::Element *R, int C, bool inside,
                                            Residual residual) {
     uint32_t *out =
         reinterpret_cast<uint32_t *>(R + threadIdx.x / 2 * (CT + 8) + 4 * (threadIdx.x % 2));
@@ -254,7 +254,7 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
                                bool inside, typename T::Element *R) {
     constexpr int OWN = SlabLabels<CT>::OWN;
     float x[OWN], sum = 0.0f, mass = 0.0f, dot = 0.0f;
-    const float top = slab_row<T, CT>(j, C, tiles, x);
+    const float top = row_logits<T, CT>(j, C, tiles, x);
     UNROLL
     for (int i = 0; i < OWN; i++) {
         if (SlabLabels<CT>::class_of(i) >= C) continue;
@@ -268,7 +268,7 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
     mass = group_sum<2>(mass);
     dot = group_sum<2>(dot);
     const float share = mass / sum;
-    slab_leave<T, CT>(R, C, inside,
+    store_residuals<T, CT>(R, C, inside,
                       [&](int i) { return (x[i] * share - labels.y[i]) * residual_scale<T>(); });
     return inside && threadIdx.x % 2 == 0 ? (double)(mass * logf(sum) - dot) : 0.0;
 }

@@ -60,10 +60,10 @@ __device__ __forceinline__ SlabPurpose slab_gradient_of(int pass, int units, boo
     return p;
 }
 
-/* Every piece: its logits, of which rows.finish() makes residuals, and their gradient. rows.load() comes
- * before the product, by threads that have a row; finish() behind it, by all. */
-template <class T, int CT, class Rows>
-__device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose &p, Rows &rows) {
+/* Visits every piece: its logits, of which the epilogue makes residuals, and their gradient. Threads that have a
+ * row call epilogue.load() before the product; all threads call epilogue.apply() behind it. */
+template <class T, int CT, class Epilogue>
+__device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose &p, Epilogue &epilogue) {
     using Element = typename T::Element;
     using G = SlabGradient<T, CT>;
     const SlabJob<T> &j = s.j;
@@ -87,10 +87,10 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
         if (p.forward) {
             const int64_t b = s.rows.first + piece.begin + threadIdx.x / 2;
             const bool has_row = warp < piece.tiles;
-            if (has_row) rows.load(b);
+            if (has_row) epilogue.load(b);
             slab_forward<T, CT>(j, s.C, Z, piece.tiles);
             __syncthreads(); /* all warps' logits are there */
-            rows.finish(s, piece.tiles, b, has_row, residual);
+            epilogue.apply(s, piece.tiles, b, has_row, residual);
             __syncthreads(); /* and R */
         }
         if (p.backward) s.gradient.add(j, residual, Z, piece.tiles, p.unit, p.mine);
@@ -138,7 +138,7 @@ __device__ __forceinline__ void slab_barrier(const SlabJob<T> &j, unsigned &epoc
 /* The CTAs meet when their partial sums are there, each with the threads' `loss`. That of all, in double:
  * by the lanes of the first CTA's last warp; 0 elsewhere. */
 template <class T, int CT>
-__device__ __forceinline__ double slab_meet(SlabCta<T, CT> &s, double loss) {
+__device__ __forceinline__ double sum_losses(SlabCta<T, CT> &s, double loss) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     loss = warp_sum(loss);
     if (lane == 0) s.small(s.j)->loss[warp] = loss;
@@ -151,10 +151,10 @@ __device__ __forceinline__ double slab_meet(SlabCta<T, CT> &s, double loss) {
     return sum;
 }
 
-/* The CTA's slice of the gradient: its sums over all CTAs in order, each given to `end`. Threads lie in
+/* The CTA's slice of the gradient: its sums over all CTAs in order, each given to the epilogue. Threads lie in
  * `width` quads of the slice x parts of the CTAs. */
-template <class T, class End>
-__device__ __forceinline__ void slab_slice(const SlabJob<T> &j, int C, int own, End end) {
+template <class T, class Epilogue>
+__device__ __forceinline__ void reduce_slice(const SlabJob<T> &j, int C, int own, Epilogue epilogue) {
     const int across = j.units * SLAB_TILE;
     const int64_t floats = slab_floats(C, j.units), quads = floats / 4;
     const int begin = (int)(quads * own / j.count), past = (int)(quads * (own + 1) / j.count);
@@ -164,14 +164,14 @@ __device__ __forceinline__ void slab_slice(const SlabJob<T> &j, int C, int own, 
     float *sums = shared_mem<float>(j.at_logits); /* (parts, width) quads */
     static_assert(SLAB_SUMS >= SLAB_THREADS * 16, "a quad per thread");
     for (int base = begin; base < past; base += width) {
-        /* element 4 base + threadIdx.x is this thread's to finish */
+        /* element 4 base + threadIdx.x is this thread's for the epilogue */
         const int e = 4 * base + (int)threadIdx.x;
-        const bool finishes = (int)threadIdx.x < 4 * width && e < 4 * past;
+        const bool owns = (int)threadIdx.x < 4 * width && e < 4 * past;
         const int c = e < C * across ? e / across : e - C * across;
         const int column = e < C * across ? e % across : j.d; /* d: the bias */
-        const bool real = finishes && c < C && column <= j.d && (column < j.d || e >= C * across);
+        const bool real = owns && c < C && column <= j.d && (column < j.d || e >= C * across);
         const int i = column < j.d ? c * j.d + column : C * j.d + c;
-        if (real) end.load(i);
+        if (real) epilogue.load(i);
 
         constexpr int AT_ONCE = 8; /* loads on their way */
         float4 s = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -191,9 +191,9 @@ __device__ __forceinline__ void slab_slice(const SlabJob<T> &j, int C, int own, 
         if (real) {
             float grad = 0.0f;
             for (int n = 0; n < parts; n++) grad += sums[4 * n * width + (int)threadIdx.x];
-            end.finish(i, column < j.d ? grad * j.unit : grad);
+            epilogue.apply(i, column < j.d ? grad * j.unit : grad);
         }
-        if (finishes && e < C * across) end.publish(e, real);
+        if (owns && e < C * across) epilogue.publish(e, real);
         __syncthreads(); /* the sums give way to the next ones */
     }
 }
@@ -201,7 +201,7 @@ __device__ __forceinline__ void slab_slice(const SlabJob<T> &j, int C, int own, 
 /* --- steps of the heads ----------------------------------------------------------------------- */
 
 /* Labels known, logits become residuals. */
-template <class T, int CT> struct SlabTraining {
+template <class T, int CT> struct TrainingEpilogue {
     const float *Y;
     int C;
     int64_t B;
@@ -211,14 +211,14 @@ template <class T, int CT> struct SlabTraining {
     __device__ __forceinline__ void load(int64_t b) {
         labels.load(Y, b, B, C);
     }
-    __device__ __forceinline__ void finish(const SlabCta<T, CT> &s, int tiles, int64_t b,
+    __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int tiles, int64_t b,
                                            bool has_row, typename T::Element *R) {
         if (has_row) loss += slab_softmax<T, CT>(s.j, C, labels, tiles, b < B, R);
     }
 };
 
 /* Adam, and W for the next step. */
-template <class T> struct SlabAdam {
+template <class T> struct SlabAdamEpilogue {
     const SlabJob<T> &j;
     AdamStep step;
     float scale, w, m1, m2;
@@ -226,7 +226,7 @@ template <class T> struct SlabAdam {
     __device__ __forceinline__ void load(int i) {
         w = j.head[i], m1 = j.m1[i], m2 = j.m2[i];
     }
-    __device__ __forceinline__ void finish(int i, float grad) {
+    __device__ __forceinline__ void apply(int i, float grad) {
         adam_update(step, w, grad * scale, m1, m2);
         j.head[i] = w, j.m1[i] = m1, j.m2[i] = m2;
     }
@@ -260,20 +260,20 @@ __device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, i
     constexpr int UNITS = SlabGradient<T, CT>::UNITS;
     const SlabJob<T> &j = s.j;
     SlabSmall *small = s.small(j);
-    SlabTraining<T, CT> rows = {a.Y, s.C, s.B, 0.0, {}};
+    TrainingEpilogue<T, CT> epilogue = {a.Y, s.C, s.B, 0.0, {}};
     slab_weights(j, s.C, m == 0);
     if (threadIdx.x == SLAB_THREADS - 1) small->adam = adam_step(a.lr, *a.step + a.done + m);
     cp_async_wait<0>();
     __syncthreads();
-    if (j.passes > 1) slab_visit(s, SlabPurpose{true, false, false, 0, 0}, rows);
+    if (j.passes > 1) slab_visit(s, SlabPurpose{true, false, false, 0, 0}, epilogue);
     for (int pass = 0; pass < j.passes; pass++) {
         const SlabPurpose gradient = slab_gradient_of<UNITS>(pass, j.units, j.passes == 1);
-        slab_visit(s, gradient, rows);
+        slab_visit(s, gradient, epilogue);
         slab_store(s, gradient, 1.0f);
     }
-    const double loss = slab_meet(s, rows.loss);
+    const double loss = sum_losses(s, epilogue.loss);
     if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP) j.losses[m] = loss;
-    slab_slice(j, s.C, s.own, SlabAdam<T>{j, small->adam, a.scale, 0.0f, 0.0f, 0.0f});
+    reduce_slice(j, s.C, s.own, SlabAdamEpilogue<T>{j, small->adam, a.scale, 0.0f, 0.0f, 0.0f});
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /*
  * gradient.cuh - the weight gradient of a linear layer and what becomes of it, in one kernel
  *
- *     grad_W (C,d) = scale R^T Z,  grad_bias (C) = scale (column sums of R),  then finish(k, i, grad)
+ *     grad_W (C,d) = scale R^T Z,  grad_bias (C) = scale (column sums of R),  then epilogue(k, i, grad)
  *
  * Shapes   R (B,C) and Z (B,d) in the operand type, of one space or of several at once.
  * Cost     2BCd flops; R once per tile of features, Z once per tile of classes, partial sums
@@ -13,7 +13,7 @@
  *              classes  tile 0 | tile 1 | ...             2. add_release on the tile's counter,
  *                       pieces 0..splits-1 each              wait_for the other pieces
  *                                                         3. every block: its share of the tile,
- *                                                            summed over pieces in order, finished
+ *                                                            summed over pieces in order, epilogue
  *
  *          Blocks wait for each other, so the launch is cooperative: all are resident or it fails.
  *          With more tiles than resident blocks there is one piece and nobody waits.
@@ -117,9 +117,9 @@ template <class T> __device__ void gradient_wait(const Gradient<T> &g, const Pie
     __syncthreads();
 }
 
-/* 3. The piece's share of the tile, summed over the pieces in order, then finished. */
-template <class T, class S, class Finish>
-__device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Finish &finish) {
+/* 3. The piece's share of the tile, summed over the pieces in order, then given to the epilogue. */
+template <class T, class S, class Epilogue>
+__device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Epilogue &epilogue) {
     constexpr int SIZE = S::ROWS * S::COLS;
     const GradientSpace<T> &s = g.space[p.k];
     const float *partial = s.partial + p.own * g.splits * SIZE;
@@ -132,26 +132,26 @@ __device__ void gradient_share(const Gradient<T> &g, const Piece &p, const Finis
         if (c >= g.C || j >= s.d) continue;
         float sum = 0.0f;
         for (int n = 0; n < g.splits; n++) sum += partial[(int64_t)n * SIZE + i];
-        finish(p.k, c, j, s.d, c * s.d + j, sum * scale * s.unit);
+        epilogue(p.k, c, j, s.d, c * s.d + j, sum * scale * s.unit);
     }
     const int64_t c = p.row + threadIdx.x;
     if (p.split == 0 && p.col == 0 && threadIdx.x < S::ROWS && c < g.C) {
         float sum = 0.0f;
         for (int n = 0; n < g.splits; n++) sum += bias[n * S::ROWS + threadIdx.x];
-        finish(p.k, c, s.d, s.d, g.C * s.d + c, sum * scale);
+        epilogue(p.k, c, s.d, s.d, g.C * s.d + c, sum * scale);
     }
 }
 
-template <class T, class S, class Finish>
+template <class T, class S, class Epilogue>
 __global__ void __launch_bounds__(S::THREADS, 3)
-    gradient_tiled(const Gradient<T> g, const Finish finish) {
+    gradient_tiled(const Gradient<T> g, const Epilogue epilogue) {
     const Piece p = piece_at<T, S>(g, (int)blockIdx.x);
     gradient_product<T, S>(g, p);
     gradient_arrive(g, p);
     gradient_wait(g, p, g.m);
-    finish.begin(g.m);
-    gradient_share<T, S>(g, p, finish);
-    finish.end(g.m);
+    epilogue.begin(g.m);
+    gradient_share<T, S>(g, p, epilogue);
+    epilogue.end(g.m);
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */
@@ -206,21 +206,21 @@ Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) 
     return error == cudaSuccess ? OK : cuda_queue_error(q, "gradient", error);
 }
 
-template <class S, class T, class Finish> int gradient_resident(const Device *device) {
-    return resident_blocks(device, gradient_tiled<T, S, Finish>, S::THREADS,
+template <class S, class T, class Epilogue> int gradient_resident(const Device *device) {
+    return resident_blocks(device, gradient_tiled<T, S, Epilogue>, S::THREADS,
                            GradientGemm<T, S>::SHARED_BYTES);
 }
 
-template <class S, class T, class Finish>
-Status gradient_launch(Queue *q, const Gradient<T> &g, Finish finish) {
+template <class S, class T, class Epilogue>
+Status gradient_launch(Queue *q, const Gradient<T> &g, Epilogue epilogue) {
     constexpr int shared = GradientGemm<T, S>::SHARED_BYTES;
     double features = 0.0;
     for (int k = 0; k < g.K; k++) features += (double)g.space[k].d;
     cost(q, 2.0 * (double)g.B * (double)g.C * features,
          (double)sizeof(typename T::Element) * (double)g.B * (features + g.K * (double)g.C) +
              4.0 * (double)g.C * features);
-    return launch_with(q, g.splits > 1 ? COOPERATIVE : 0, (gradient_tiled<T, S, Finish>),
-                       dim3((unsigned)(g.tiles * g.splits)), S::THREADS, shared, g, finish);
+    return launch_with(q, g.splits > 1 ? COOPERATIVE : 0, (gradient_tiled<T, S, Epilogue>),
+                       dim3((unsigned)(g.tiles * g.splits)), S::THREADS, shared, g, epilogue);
 }
 
 #endif

@@ -66,8 +66,8 @@ __global__ void __launch_bounds__(S::THREADS, 2) task_labels_tiled(const TaskLab
                      });
 }
 
-/* The end of rows whose logits are in registers (wide_logits.cuh). */
-struct SoftmaxEnd {
+/* The epilogue of rows whose logits are in registers (wide_logits.cuh). */
+struct SoftmaxEpilogue {
     static constexpr bool LABELS = false, EXPONENTIALS = true;
     float *P; /* (K,B,C) */
 
@@ -83,8 +83,8 @@ struct SoftmaxEnd {
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     task_labels_wgmma(const __grid_constant__ WideLogits a,
-                         const __grid_constant__ SoftmaxEnd end) {
-    wide_logits_kernel<T, COLS>(a, end);
+                         const __grid_constant__ SoftmaxEpilogue epilogue) {
+    wide_logits_kernel<T, COLS>(a, epilogue);
 }
 
 /* --- operation by operation ------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ template <class T> static bool wide_labels(Queue *q, const TaskLabels<T> &a, int
         const View<T> W = {s.W, s.stride, a.C, s.d, true};
         if (!wide_space(&logits, k, s.Z, W, s.task + a.C * s.d)) return false;
     }
-    return wide_logits(q, logits, SoftmaxEnd{P},
+    return wide_logits(q, logits, SoftmaxEpilogue{P},
                        [](auto cols) { return named((task_labels_wgmma<T, cols()>)); });
 }
 

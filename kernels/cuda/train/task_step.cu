@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(S::THREADS, 2) head_labels_tiled(const HeadLab
     if (threadIdx.x == 0) s.loss_partial[blockIdx.x] = loss;
 }
 
-/* The end of rows whose logits are in registers (wide_logits.cuh). */
-struct LogSoftmaxEnd {
+/* The epilogue of rows whose logits are in registers (wide_logits.cuh). */
+struct LogSoftmaxEpilogue {
     static constexpr bool LABELS = true, EXPONENTIALS = false;
     float *L;             /* (K,B,C) */
     double *loss_partial; /* (K, loss_blocks) */
@@ -117,8 +117,8 @@ struct LogSoftmaxEnd {
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     head_labels_wgmma(const __grid_constant__ WideLogits a,
-                         const __grid_constant__ LogSoftmaxEnd end) {
-    wide_logits_kernel<T, COLS>(a, end);
+                         const __grid_constant__ LogSoftmaxEpilogue epilogue) {
+    wide_logits_kernel<T, COLS>(a, epilogue);
 }
 
 /* --- L, P -> R -------------------------------------------------------------------------------- */
@@ -321,7 +321,7 @@ static dim3 round_grid(int64_t n, int K) {
 
 /* False: not with these classes, or not on this device. */
 template <class T>
-static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmaxEnd &end) {
+static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmaxEpilogue &epilogue) {
     WideLogits logits = {};
     if (h.C <= SLAB_MOST_CLASSES) return false;
     logits.K = K;
@@ -332,7 +332,7 @@ static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmax
         const auto &s = h.space[k];
         if (!wide_space(&logits, k, s.Z, s.W_view, s.head + h.C * s.d)) return false;
     }
-    return wide_logits(q, logits, end,
+    return wide_logits(q, logits, epilogue,
                        [](auto cols) { return named((head_labels_wgmma<T, cols()>)); });
 }
 
@@ -441,7 +441,7 @@ static Status enqueue(Queue *q, const TaskSteps *s, const InnerSteps *heads,
     if constexpr (rounds) {
         WideGradient<T, StoreSpaces> a = {};
         a.gradient = g;
-        a.finish = store;
+        a.epilogue = store;
         wide = C > SLAB_MOST_CLASSES && q->status == OK && wide_gradient(q, a, scratch.work);
     }
     if (!wide)

@@ -1,7 +1,7 @@
 /*
  * wide_gradient.cuh - R^T Z and column sums of R on the tensor cores of compute capability 9.0
  *
- *     grad_W (C,d) = scale R^T Z,  grad_bias (C) = scale (column sums of R),  then finish(k, i, grad)
+ *     grad_W (C,d) = scale R^T Z,  grad_bias (C) = scale (column sums of R),  then epilogue(k, i, grad)
  *
  * Shapes   gradient.cuh's, operands of 16 bits that the TMA can load (tensor_map.cuh).
  * Cost     2BCd flops; R once per 256 features, Z once per cluster of class tiles; partial sums as
@@ -138,29 +138,29 @@ __device__ __forceinline__ void wide_piece(const Gradient<T> &g, const WideDeal 
 }
 
 /* The shares of a block's pieces, by those that multiply. */
-template <class T, class Finish>
+template <class T, class Epilogue>
 __device__ __forceinline__ void wide_shares(const Gradient<T> &g, const WideDeal &deal, int64_t m,
-                                            const Finish &finish) {
+                                            const Epilogue &epilogue) {
     for (int at = deal.own; at < deal.items; at += deal.workers) {
         const Piece piece = deal.piece(g, at);
         if (piece.tile < 0) continue;
         gradient_ready(g, piece, m);
         barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-        gradient_share<T, WideTile>(g, piece, finish);
+        gradient_share<T, WideTile>(g, piece, epilogue);
     }
 }
 
 /* --- the gradient alone ----------------------------------------------------------------------- */
 
-template <class T, class Finish> struct WideGradient {
+template <class T, class Epilogue> struct WideGradient {
     Gradient<T> gradient;
-    Finish finish;
+    Epilogue epilogue;
     CUtensorMap R[MAX_SPACES], Z[MAX_SPACES];
 };
 
-template <class T, class Finish>
+template <class T, class Epilogue>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
-    gradient_wgmma(const __grid_constant__ WideGradient<T, Finish> a) {
+    gradient_wgmma(const __grid_constant__ WideGradient<T, Epilogue> a) {
 #if HAS_WGMMA
     const Gradient<T> &g = a.gradient;
     Ring::begin();
@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
         registers_take<CONSUMER_REGISTERS>();
         for (int at = deal.own; at < deal.items; at += deal.workers)
             wide_piece<T, SHARE_B, false>(g, deal, at, a.R, a.Z, ring);
-        wide_shares(g, deal, 0, a.finish);
+        wide_shares(g, deal, 0, a.epilogue);
     }
     __syncwarp();
     cluster_sync(); /* a block's last stages are released to the others, who must still be there */
@@ -246,10 +246,10 @@ template <class T> void wide_plan(Gradient<T> *g, int64_t blocks, int together, 
 
 /* The gradient of all spaces in one launch, with a.gradient filled as for gradient_plan. False: this
  * device or these matrices are not for it, and nothing was done. What fails is the queue's. */
-template <class T, class Finish>
-bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
+template <class T, class Epilogue>
+bool wide_gradient(Queue *q, WideGradient<T, Epilogue> &a, void *scratch) {
     Gradient<T> &g = a.gradient;
-    const auto kernel = gradient_wgmma<T, Finish>;
+    const auto kernel = gradient_wgmma<T, Epilogue>;
     const int together = WGMMA_TOGETHER(g.C);
     int clusters = 0;
     double features = 0.0;
@@ -276,7 +276,7 @@ bool wide_gradient(Queue *q, WideGradient<T, Finish> &a, void *scratch) {
     }
     cost(q, 2.0 * (double)g.B * (double)g.C * features,
          2.0 * (double)g.B * (features + g.K * (double)g.C) + 4.0 * (double)g.C * features);
-    launch_with(q, COOPERATIVE | clusters_of(together), (gradient_wgmma<T, Finish>),
+    launch_with(q, COOPERATIVE | clusters_of(together), (gradient_wgmma<T, Epilogue>),
                 dim3((unsigned)blocks), WIDE_THREADS, WIDE_GRADIENT_SHARED, a);
     return true;
 }

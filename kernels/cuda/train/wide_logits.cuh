@@ -3,7 +3,7 @@
  * sum with them, and what becomes of a row
  *
  *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top),   mass = sum_c Y,
- *     dot = sum_c Y (x - top),   then end.store(row),   loss = sum_b (mass log sum - dot)
+ *     dot = sum_c Y (x - top),   then epilogue.store(row),   loss = sum_b (mass log sum - dot)
  *
  * Shapes   Z (B,d) and W (C,d) of 16 bits that the TMA can load (tensor_map.cuh), b (C), Y (B,C) or none;
  *          32 < C <= 2048.
@@ -15,8 +15,8 @@
  *              more       a cluster has 128 rows, a block 256 classes: Z is loaded once and multicast; a
  *                         row's parts are exchanged through the cluster's shared memory, 16 bytes a block
  *
- *          wgmma.cuh has the product. Logits never leave the registers. While two groups are at the end
- *          of an item the third loads the next one.
+ *          wgmma.cuh has the product. Logits never leave the registers. While two groups are in the
+ *          epilogue of a piece the third loads the next one.
  * Needs    a launch of clusters of the plan's size. W may be stored ordinarily by an earlier launch; by this
  *          one only with fences on both sides (inner_wgmma.cu).
  * History  inner_wgmma.cu's first phase; then of the outer logits too (task_labels.cu, task_step.cu).
@@ -32,14 +32,14 @@ extern "C" {
 struct WideLogits {
     int K;
     int64_t B, C;
-    const float *Y;                /* (B,C); NULL where the end has no labels */
+    const float *Y;                /* (B,C); NULL where the epilogue asks for no labels */
     const float *bias[MAX_SPACES]; /* (C), which this launch may write between two visits */
     int d[MAX_SPACES];
     int order[MAX_SPACES]; /* those with most features first */
     CUtensorMap Z[MAX_SPACES], W[MAX_SPACES];
 };
 
-/* An end of rows has
+/* An epilogue of rows has
  *
  *     LABELS         whether it asks for Y, mass, dot and losses
  *     EXPONENTIALS   d is exp(x - part.top), else x - part.top
@@ -130,8 +130,8 @@ __device__ __forceinline__ void store_row(const WideLogits &a, float *matrix,
     }
 }
 
-/* The quad's part of row h. Logits become what the end asks for, exponentials zero outside. */
-template <class End, int COLS, class Label>
+/* The quad's part of row h. Logits become what the epilogue asks for, exponentials zero outside. */
+template <class Epilogue, int COLS, class Label>
 __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int classes, Label label) {
     RowPart part = {-INFINITY, 0.0f, 0.0f, 0.0f};
     UNROLL
@@ -143,9 +143,9 @@ __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int cla
         if (i % 4 == 0) keep_order(classes);
         if (c < classes) {
             const float x = d[at] - part.top, e = expf(x);
-            d[at] = End::EXPONENTIALS ? e : x;
+            d[at] = Epilogue::EXPONENTIALS ? e : x;
             part.sum += e;
-            if constexpr (End::LABELS) {
+            if constexpr (Epilogue::LABELS) {
                 const float y = label(at, c);
                 part.mass += y;
                 part.dot += y * x;
@@ -155,7 +155,7 @@ __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int cla
         }
     }
     part.sum = group_sum<4>(part.sum);
-    if constexpr (End::LABELS) {
+    if constexpr (Epilogue::LABELS) {
         part.mass = group_sum<4>(part.mass);
         part.dot = group_sum<4>(part.dot);
     }
@@ -180,10 +180,10 @@ __device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
     return row;
 }
 
-/* The end of a thread's rows from their products in d. Returns their loss in lane t = 0 of the block
- * that tells it. y: the labels, where one block has all classes. */
-template <int COLS, class End>
-__device__ __forceinline__ double finish_rows(const WideLogits &a, const End &end, int k,
+/* Applies the epilogue to a thread's rows, whose products are in d. y: the labels, where one block has all
+ * classes. Returns the rows' loss in lane t = 0 of the block that tells it, elsewhere 0. */
+template <int COLS, class Epilogue>
+__device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilogue &epilogue, int k,
                                               const RowPlace<COLS> &at, float (&d)[COLS / 2],
                                               const float *y, int turn) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
@@ -198,13 +198,13 @@ __device__ __forceinline__ double finish_rows(const WideLogits &a, const End &en
         d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
     }
     auto label = [&](int h) {
-        const float *row = End::LABELS ? a.Y + at.row(h) * a.C + at.class0 : NULL;
+        const float *row = Epilogue::LABELS ? a.Y + at.row(h) * a.C + at.class0 : NULL;
         const bool inside = at.row(h) < a.B;
         return [=](int i, int c) { return !SPLITS ? y[i] : inside ? row[c] : 0.0f; };
     };
     UNROLL
     for (int h = 0; h < 2; h++) {
-        part[h] = row_part<End, COLS>(d, h, classes, label(h));
+        part[h] = row_part<Epilogue, COLS>(d, h, classes, label(h));
         if (SPLITS && at.t == 0)
             exchange[8 * h] = make_float4(part[h].top, part[h].sum, part[h].mass, part[h].dot);
     }
@@ -216,16 +216,16 @@ __device__ __forceinline__ double finish_rows(const WideLogits &a, const End &en
     UNROLL
     for (int h = 0; h < 2; h++) {
         const RowPart row = SPLITS ? row_of_parts(exchange + 8 * h) : part[h];
-        end.store(a, k, at, d, h, part[h], row, label(h));
-        if (End::LABELS && at.t == 0 && at.row(h) < a.B)
+        epilogue.store(a, k, at, d, h, part[h], row, label(h));
+        if (Epilogue::LABELS && at.t == 0 && at.row(h) < a.B)
             loss += (double)(row.mass * logf(row.sum) - row.dot);
     }
     return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
 }
 
 /* All pieces of rows that are this cluster's (plan_rows.h). */
-template <class T, int COLS, bool LOADS, class End>
-__device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, Ring &ring) {
+template <class T, int COLS, bool LOADS, class Epilogue>
+__device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &epilogue, Ring &ring) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
     constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
     const int size = (int)cluster_size(), rank = (int)cluster_rank();
@@ -259,12 +259,12 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, R
                 owes = true;
             }
         } else {
-            float d[COLS / 2], y[SPLITS || !End::LABELS ? 1 : COLS / 2];
-            if constexpr (!SPLITS && End::LABELS) load_labels(a, RowPlace<COLS>(a.C, row0), y);
+            float d[COLS / 2], y[SPLITS || !Epilogue::LABELS ? 1 : COLS / 2];
+            if constexpr (!SPLITS && Epilogue::LABELS) load_labels(a, RowPlace<COLS>(a.C, row0), y);
             ring_multiply<T, K_MAJOR, SHARED>(ring, d, tiles, [](const unsigned char *) {});
             const double rows_loss =
-                finish_rows<COLS>(a, end, k, RowPlace<COLS>(a.C, row0), d, y, turn);
-            if constexpr (End::LABELS) {
+                row_epilogue<COLS>(a, epilogue, k, RowPlace<COLS>(a.C, row0), d, y, turn);
+            if constexpr (Epilogue::LABELS) {
                 const double loss = warp_sum(rows_loss);
                 double *slots = shared_mem<double>(LOSSES) + turn * (WIDE_CONSUMERS / WARP);
                 if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
@@ -272,7 +272,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, R
                 if (threadIdx.x == 0 && (SPLITS ? rank == 0 : block < blocks)) {
                     double sum = 0.0;
                     for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-                    end.losses(k)[block] = sum;
+                    epilogue.losses(k)[block] = sum;
                 }
                 __syncwarp();
             }
@@ -281,19 +281,19 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const End &end, R
     if (owes) cluster_wait();
 }
 
-/* --- logits alone: what a kernel of (logits, end) does ------------------------------------------ */
+/* --- logits alone: what a kernel of (logits, epilogue) does ------------------------------------------ */
 
-template <class T, int COLS, class End>
-__device__ __forceinline__ void wide_logits_kernel(const WideLogits &a, const End &end) {
+template <class T, int COLS, class Epilogue>
+__device__ __forceinline__ void wide_logits_kernel(const WideLogits &a, const Epilogue &epilogue) {
 #if HAS_WGMMA
     Ring::begin();
     Ring ring;
     if (threadIdx.x >= WIDE_CONSUMERS) {
         registers_give<LOADER_REGISTERS>();
-        wide_rows<T, COLS, true>(a, end, ring);
+        wide_rows<T, COLS, true>(a, epilogue, ring);
     } else {
         registers_take<CONSUMER_REGISTERS>();
-        wide_rows<T, COLS, false>(a, end, ring);
+        wide_rows<T, COLS, false>(a, epilogue, ring);
     }
     __syncwarp();
     cluster_sync(); /* a block's last stages are released to the others, who must still be there */
@@ -321,10 +321,11 @@ template <class F> auto with_wide_tile(const Plan &plan, F f) {
     return f(std::integral_constant<int, WideTile::COLS>());
 }
 
-/* One launch of kernel_of(COLS), a kernel of (logits, end), of which all but the order is filled in.
- * False: this device or these sizes are not for it, and nothing was done. What fails is the queue's. */
-template <class End, class KernelOf>
-bool wide_logits(Queue *q, WideLogits &a, const End &end, KernelOf kernel_of) {
+/* Launches kernel_of(COLS)(logits, epilogue). The caller fills the logits but for their order, which the plan
+ * says. Returns false, having done nothing, if the device or the sizes do not allow wgmma. Launch errors mark
+ * the queue failed. */
+template <class Epilogue, class KernelOf>
+bool wide_logits(Queue *q, WideLogits &a, const Epilogue &epilogue, KernelOf kernel_of) {
     const Device *device = q->device;
     const PlanDevice limits =
         plan_device_like(device->sms, device->shared_per_block, device->capability);
@@ -348,7 +349,7 @@ bool wide_logits(Queue *q, WideLogits &a, const End &end, KernelOf kernel_of) {
         if (clusters > items) clusters = (int)items;
         launch_kernel(q, clusters_of(plan.cluster), name, kernel,
                       dim3((unsigned)(clusters * plan.cluster)), WIDE_THREADS, WIDE_LOGITS_SHARED,
-                      a, end);
+                      a, epilogue);
         return true;
     });
 }
