@@ -46,7 +46,7 @@ enum {
     SLAB_WARPS = 8,
     SLAB_THREADS = 32 * SLAB_WARPS,
     SLAB_MOST_CLASSES = 32,
-    SLAB_TILE = 16,         /* rows or features of a fragment */
+    SLAB_FRAGMENT = 16,     /* rows or features of a fragment */
     SLAB_PAD = 8,           /* elements behind every row: ldmatrix meets all banks */
     SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
     SLAB_MOST_STEPS = 1024, /* steps of a launch: bounds the losses that wait for its end */
@@ -59,7 +59,7 @@ enum {
 /* Classes in whole fragments; row tiles whose logits a warp holds in registers at once, tiles of features
  * of which it holds the gradient: 40 + 96 and 32 + 96 accumulators a thread. */
 #define SLAB_CLASSES(C) ((C) <= 16 ? 16 : 32)
-#define SLAB_MOST_TILES(classes) ((classes) == 16 ? 5 : 2)
-#define SLAB_MOST_UNITS(classes) ((classes) == 16 ? 12 : 6)
+#define SLAB_MOST_BANDS(classes) ((classes) == 16 ? 5 : 2)
+#define SLAB_MOST_STRIPS(classes) ((classes) == 16 ? 12 : 6)
 
 #endif

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "host/train/train.h"
-#include "kernels/plan/model.h"
 #include "bench/programs/bench.h"
 #include "bench/programs/gpu.h"
+#include "host/train/train.h"
+#include "kernels/plan/model.h"
 
 typedef struct {
     Train train;
@@ -81,7 +81,7 @@ static void print_launches(Run *r, const Model *model) {
 static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, const Row *row) {
     CudaDevice devices[CUDA_MAX_DEVICES];
     char versions[128];
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Model model;
     const ModelRun of = {.M = config->M,
@@ -92,12 +92,12 @@ static void print_prediction(Run *r, const Ops *ops, const TrainConfig *config, 
                          .by_parts = config->tier != INNER_AUTO};
     const int n = cuda_devices(devices, versions, NULL);
     const int at = (int)strtol(strncmp(ops->kind, "cuda:", 5) == 0 ? ops->kind + 5 : "0", NULL, 10);
-    if (at < 0 || at >= n || config->K > PLAN_MAX_JOBS) return;
+    if (at < 0 || at >= n || config->K > PLAN_MAX_SPACES) return;
     const PlanDevice device =
         plan_device_like(devices[at].sms, devices[at].shared_per_block, devices[at].capability);
     for (int k = 0; k < config->K; k++)
-        jobs[k] = (PlanJob){config->B, config->C, config->features[k]->d};
-    if (plan_inner(&plan, &device, jobs, config->K, of.type, of.tf32, NULL) != OK) return;
+        spaces[k] = (PlanSpace){config->B, config->C, config->features[k]->d};
+    if (plan_inner(&plan, &device, spaces, config->K, of.type, of.tf32, NULL) != OK) return;
     model_iteration(&model, &device, &plan, &of);
     const double measured = row_median(row) / (double)r->T;
     fprintf(stderr,

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/plan/model.h"
-#include "kernels/ops.h"
 #include "host/tell/json.h"
 #include "host/tell/lines.h"
 #include "host/turtle.h"
+#include "kernels/ops.h"
+#include "kernels/plan/model.h"
 
 void turtle_plan_defaults(TurtlePlanOptions *o) {
     *o = (TurtlePlanOptions){
@@ -45,11 +45,11 @@ static Status read_type(ModelRun *run, const char *name, Error *err) {
     return fail(err, ERR_USAGE, "plan: precision %s: expected fp32, tf32, fp16 or bf16", name);
 }
 
-/* Makes a job for every space. */
-static Status read_jobs(PlanJob jobs[PLAN_MAX_JOBS], int *n, const TurtlePlanOptions *o,
-                        Error *err) {
-    if (o->dims.count > PLAN_MAX_JOBS)
-        return fail(err, ERR_USAGE, "plan: %d spaces: at most %d", o->dims.count, PLAN_MAX_JOBS);
+/* Reads --dims, batch size and classes into the spaces of a plan. */
+static Status read_spaces(PlanSpace spaces[PLAN_MAX_SPACES], int *n, const TurtlePlanOptions *o,
+                          Error *err) {
+    if (o->dims.count > PLAN_MAX_SPACES)
+        return fail(err, ERR_USAGE, "plan: %d spaces: at most %d", o->dims.count, PLAN_MAX_SPACES);
     if (o->batch_size < 1 || o->classes < 2 || o->M < 1 || o->batch_size > INT32_MAX ||
         o->classes > INT32_MAX || o->M > INT32_MAX)
         return fail(err, ERR_USAGE,
@@ -64,7 +64,7 @@ static Status read_jobs(PlanJob jobs[PLAN_MAX_JOBS], int *n, const TurtlePlanOpt
         if (*end || end == text || d < 1 || d > 1 << 20)
             return fail(err, ERR_USAGE, "plan: dims: %s: expected a dimension from 1 to 1048576",
                         text);
-        jobs[k] = (PlanJob){o->batch_size, o->classes, d};
+        spaces[k] = (PlanSpace){o->batch_size, o->classes, d};
     }
     return OK;
 }
@@ -74,7 +74,7 @@ static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
              plan->blocks, plan->threads);
     if (plan->cluster > 1) add_line(text, ", clusters of %d", plan->cluster);
     add_line(text, ", %.1f KiB of shared memory each%s\n", (double)plan->shared / 1024.0,
-             plan->jobs == 1      ? ""
+             plan->spaces == 1    ? ""
              : plan->side_by_side ? "; spaces side by side"
                                   : "; spaces on the same CTAs");
     json_text(j, "form", plan_form_name(plan->form));
@@ -87,8 +87,8 @@ static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
     if (plan_at_once(plan, M))
         add_line(text, "              labels and the outer step in the same launch\n");
     json_open_array(j, "spaces");
-    for (int i = 0; i < plan->jobs; i++) {
-        const PlanLayout *l = &plan->job[i];
+    for (int i = 0; i < plan->spaces; i++) {
+        const PlanLayout *l = &plan->space[i];
         add_line(text, "  space %d     d %lld: CTAs %d to %d, %lld rows each", i + 1,
                  (long long)l->d, l->first, l->first + l->count - 1, (long long)l->rows);
         if (plan->form == PLAN_SLAB)
@@ -139,7 +139,7 @@ static void add_phases(char **text, Json *j, const Model *m) {
 }
 
 Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     PlanDevice device;
     Plan plan;
     Model model;
@@ -148,8 +148,8 @@ Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *
     *text = *json = NULL;
     Status st = choose_device(&device, o->device, err);
     if (st == OK) st = read_type(&run, o->precision, err);
-    if (st == OK) st = read_jobs(jobs, &n, o, err);
-    if (st == OK) st = plan_inner(&plan, &device, jobs, n, run.type, run.tf32, err);
+    if (st == OK) st = read_spaces(spaces, &n, o, err);
+    if (st == OK) st = plan_inner(&plan, &device, spaces, n, run.type, run.tf32, err);
     if (st != OK) return st;
     model_iteration(&model, &device, &plan, &run);
 

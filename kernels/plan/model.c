@@ -98,8 +98,8 @@ static double gradient_sums(const Problem *p) {
 
 /* --- the inner loop --------------------------------------------------------------------------- */
 
-/* What the slab form moves in a step: rows stay in shared memory; CTAs of a job wait for its own. In turn:
- * the sum over jobs, side by side: the slowest. */
+/* What the slab form moves in a step: rows stay in shared memory; CTAs of a space wait for its own. In turn:
+ * the sum over spaces, side by side: the slowest. */
 typedef struct {
     double load;   /* of the resident rows, once a launch */
     double port;   /* of all rows, once over the ports of shared memory */
@@ -113,20 +113,20 @@ typedef struct {
 static SlabStep slab_step(const Problem *p) {
     const Plan *plan = p->plan;
     SlabStep s = {0};
-    for (int i = 0; i < plan->jobs; i++) {
-        const PlanLayout *j = &plan->job[i];
-        const double rows = (double)j->rows, resident = (double)j->resident, d = (double)j->d,
-                     count = j->count, left = rows - resident;
-        const double pieces = (double)plan_slab_visits(j);
+    for (int i = 0; i < plan->spaces; i++) {
+        const PlanLayout *l = &plan->space[i];
+        const double rows = (double)l->rows, resident = (double)l->resident, d = (double)l->d,
+                     count = l->count, left = rows - resident;
+        const double pieces = (double)plan_slab_visits(l);
         s.load += count * resident * d * p->e;
-        /* of all SMs' ports, as if all were as busy as this job's */
+        /* of all SMs' ports, as if all were as busy as this space's */
         s.port += (plan->side_by_side ? count : (double)p->device->sms) * rows * d * p->e;
-        s.flops += 2.0 * count * rows * SLAB_CLASSES(j->C) * d;
+        s.flops += 2.0 * count * rows * SLAB_CLASSES(l->C) * d;
         s.stream += count * left * d * p->e;
-        if (j->passes > 1)
+        if (l->passes > 1)
             s.again += count * left * d * p->e; /* else one visit serves both phases */
         s.visits = plan->side_by_side ? fmax(s.visits, pieces) : s.visits + pieces;
-        s.sums += count * (double)j->C * d * (4.0 + 4.0 + 2.0);
+        s.sums += count * (double)l->C * d * (4.0 + 4.0 + 2.0);
     }
     return s;
 }
@@ -135,7 +135,7 @@ static double slab_half(const Problem *p, const SlabStep *s) { /* of a visit: fo
 }
 
 static void slab_steps(Model *m, const Problem *p, const SlabStep *s, int64_t M) {
-    const double turns = p->plan->side_by_side ? 1.0 : p->plan->jobs;
+    const double turns = p->plan->side_by_side ? 1.0 : p->plan->spaces;
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: logits, softmax",
                      .times = M,
@@ -246,7 +246,8 @@ static void gather(Model *m, const Problem *p, const ModelRun *run) {
 /* One launch (iteration_slab.cu), and those that draw. Features of the operands' type are read where they
  * lie. The kernel, and what zeroes its barrier. */
 static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
-    const double weights = p->C * p->S, count = p->plan->job[0].count, clock = p->device->clock_hz;
+    const double weights = p->C * p->S, count = p->plan->space[0].count,
+                 clock = p->device->clock_hz;
     const SlabStep s = slab_step(p);
     const bool direct = run->type == DTYPE_F16 && run->feature_bytes == 2;
     if (!direct) gather(m, p, run);
@@ -293,12 +294,12 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
 }
 
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run) {
-    Problem p = {.device = device, .plan = plan, .K = plan->jobs};
+    Problem p = {.device = device, .plan = plan, .K = plan->spaces};
     *out = (Model){0};
-    for (int k = 0; k < plan->jobs; k++) {
-        p.S += (double)plan->job[k].d;
-        p.B = fmax(p.B, (double)plan->job[k].B);
-        p.C = (double)plan->job[k].C;
+    for (int k = 0; k < plan->spaces; k++) {
+        p.S += (double)plan->space[k].d;
+        p.B = fmax(p.B, (double)plan->space[k].B);
+        p.C = (double)plan->space[k].C;
     }
     p.rounds = run->type != DTYPE_F32;
     p.e = p.rounds ? 2.0 : 4.0;
@@ -332,7 +333,10 @@ void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, con
 
     const double before = out->seconds;
     add(out, &p, p.rate,
-        (ModelPhase){.name = "inner: launch", .kernels = "inner_slab inner_tiled inner_wgmma", .times = 1, .nodes = 3.0});
+        (ModelPhase){.name = "inner: launch",
+                     .kernels = "inner_slab inner_tiled inner_wgmma",
+                     .times = 1,
+                     .nodes = 3.0});
     if (plan->form == PLAN_SLAB) {
         const SlabStep step = slab_step(&p);
         if (step.load > 0.0)

@@ -37,7 +37,7 @@ typedef struct {
     double launches;         /* nodes of the graph */
 } Model;
 
-/* An outer iteration: the jobs of `plan` are its spaces. */
+/* An outer iteration over the spaces of a plan. */
 typedef struct {
     int64_t M;
     DType type; /* of operands */

@@ -14,13 +14,13 @@ const char *plan_form_name(PlanForm form) {
 
 /* --- the other two ---------------------------------------------------------------------------- */
 
-/* All jobs' pieces of rows in one list over all CTAs (or clusters). */
+/* All spaces' pieces of rows in one list over all CTAs (or clusters). */
 static void share_all(Plan *p, int64_t rows) {
     p->side_by_side = false;
-    for (int i = 0; i < p->jobs; i++) {
-        p->job[i].first = 0;
-        p->job[i].count = p->blocks;
-        p->job[i].rows = rows;
+    for (int i = 0; i < p->spaces; i++) {
+        p->space[i].first = 0;
+        p->space[i].count = p->blocks;
+        p->space[i].rows = rows;
     }
 }
 
@@ -46,9 +46,9 @@ static double wgmma_logits(const Plan *p, const PlanDevice *device) {
     int64_t pieces, features;
     plan_busiest(p, &pieces, &features);
     double bytes = 0.0;
-    for (int i = 0; i < p->jobs; i++) {
-        const PlanLayout *j = &p->job[i];
-        bytes += 2.0 * (double)j->d * (double)(j->B + j->C * plan_pieces(p));
+    for (int i = 0; i < p->spaces; i++) {
+        const PlanLayout *l = &p->space[i];
+        bytes += 2.0 * (double)l->d * (double)(l->B + l->C * plan_pieces(p));
     }
     const double flops = 2.0 * WGMMA_ROWS * (double)p->classes * (double)features,
                  multiplies = flops * device->sms / device->wgmma_flops_16,
@@ -70,11 +70,11 @@ static void plan_sharing(Plan *p, const PlanDevice *device) {
 }
 
 static bool plan_wgmma(Plan *p, const PlanDevice *device) {
-    const int64_t C = p->job[0].C;
+    const int64_t C = p->space[0].C;
     int cluster = 1;
     while ((int64_t)cluster * WGMMA_MOST_CLASSES < C && cluster <= WGMMA_MOST_SPLITS) cluster *= 2;
     if (cluster > WGMMA_MOST_SPLITS || cluster > device->sms ||
-        WGMMA_SHARED > device->shared_per_block || p->job[0].B > INT32_MAX - 1024)
+        WGMMA_SHARED > device->shared_per_block || p->space[0].B > INT32_MAX - 1024)
         return false; /* the kernel counts rows in 32 bits */
     p->form = PLAN_WGMMA;
     p->threads = WGMMA_THREADS;
@@ -87,36 +87,36 @@ static bool plan_wgmma(Plan *p, const PlanDevice *device) {
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int n, DType type,
+Status plan_inner(Plan *out, const PlanDevice *device, const PlanSpace *spaces, int n, DType type,
                   bool tf32, Error *err) {
     const bool halves = type == DTYPE_F16 || type == DTYPE_BF16;
     (void)tf32; /* of float32 batches, which are tiled either way */
     memset(out, 0, sizeof *out);
-    if (n < 1 || n > PLAN_MAX_JOBS)
-        return fail(err, ERR_ARG, "plan: %d jobs: expected 1 to %d", n, PLAN_MAX_JOBS);
+    if (n < 1 || n > PLAN_MAX_SPACES)
+        return fail(err, ERR_ARG, "plan: %d spaces: expected 1 to %d", n, PLAN_MAX_SPACES);
     if (device->sms < 1 || device->shared_per_block < TILED_SHARED)
         return fail(err, ERR_ARG, "plan: %s: expected an SM and %d bytes of shared memory",
                     device->name, TILED_SHARED);
-    out->jobs = n;
+    out->spaces = n;
     for (int i = 0; i < n; i++) {
-        const PlanJob *j = &jobs[i];
-        if (j->B < 1 || j->C < 1 || j->d < 1 || j->C != jobs[0].C)
+        const PlanSpace *l = &spaces[i];
+        if (l->B < 1 || l->C < 1 || l->d < 1 || l->C != spaces[0].C)
             return fail(err, ERR_ARG,
-                        "plan: job %d: B %lld, C %lld, d %lld: expected sizes, and one C for all",
-                        i, (long long)j->B, (long long)j->C, (long long)j->d);
-        out->job[i] = (PlanLayout){.B = j->B, .C = j->C, .d = j->d};
+                        "plan: space %d: B %lld, C %lld, d %lld: expected sizes, and one C for all",
+                        i, (long long)l->B, (long long)l->C, (long long)l->d);
+        out->space[i] = (PlanLayout){.B = l->B, .C = l->C, .d = l->d};
         int at = i; /* behind all that have as many features */
-        for (; at > 0 && jobs[out->order[at - 1]].d < j->d; at--)
+        for (; at > 0 && spaces[out->order[at - 1]].d < l->d; at--)
             out->order[at] = out->order[at - 1];
         out->order[at] = i;
     }
-    const int64_t C = jobs[0].C;
+    const int64_t C = spaces[0].C;
     if (halves && C <= SLAB_MOST_CLASSES && plan_slab(out, device)) return OK;
     for (int i = 0; i < n; i++) {
-        out->job[i] = (PlanLayout){.B = jobs[i].B, .C = jobs[i].C, .d = jobs[i].d};
-        if (jobs[i].B != jobs[0].B)
-            return fail(err, ERR_ARG, "plan: job %d: B %lld: expected %lld as job 0 has", i,
-                        (long long)jobs[i].B, (long long)jobs[0].B);
+        out->space[i] = (PlanLayout){.B = spaces[i].B, .C = spaces[i].C, .d = spaces[i].d};
+        if (spaces[i].B != spaces[0].B)
+            return fail(err, ERR_ARG, "plan: space %d: B %lld: expected %lld as space 0 has", i,
+                        (long long)spaces[i].B, (long long)spaces[0].B);
     }
     if (halves && C > SLAB_MOST_CLASSES && device->wgmma && plan_wgmma(out, device)) return OK;
     plan_tiled(out, device);
@@ -127,11 +127,11 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int 
 static double resident_seconds(const Plan *p) {
     double sum = 0.0, longest = 0.0;
     if (p->form != PLAN_SLAB) return INFINITY;
-    for (int i = 0; i < p->jobs; i++) {
-        const PlanLayout *j = &p->job[i];
-        if (j->resident < j->rows) return INFINITY;
-        sum += j->step_s;
-        if (j->step_s > longest) longest = j->step_s;
+    for (int i = 0; i < p->spaces; i++) {
+        const PlanLayout *l = &p->space[i];
+        if (l->resident < l->rows) return INFINITY;
+        sum += l->step_s;
+        if (l->step_s > longest) longest = l->step_s;
     }
     return p->side_by_side ? longest : sum;
 }
@@ -140,15 +140,16 @@ static double resident_seconds(const Plan *p) {
  * of a step is left to others. What streams from the L2 cache, rows of a batch or tiles, is bound by a
  * rate that all share: one training has it all. A doubling is to pay a tenth at least, for the outer
  * halves of the iterations compete as well. */
-int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32) {
+int plan_trainings(const PlanDevice *device, const PlanSpace *spaces, int n, DType type,
+                   bool tf32) {
     double each = INFINITY;
     int best = 1;
-    for (int trainings = 1; trainings <= PLAN_MAX_JOBS && trainings <= device->sms;
+    for (int trainings = 1; trainings <= PLAN_MAX_SPACES && trainings <= device->sms;
          trainings *= 2) {
         const PlanDevice part = plan_part(device, device->sms / trainings);
         Plan p;
         Error err;
-        if (plan_inner(&p, &part, jobs, n, type, tf32, &err) != OK) break;
+        if (plan_inner(&p, &part, spaces, n, type, tf32, &err) != OK) break;
         const double seconds = resident_seconds(&p) / trainings;
         if (!(seconds < 0.9 * each)) break;
         each = seconds;
@@ -165,23 +166,23 @@ static int sharers(const Plan *p) {
 }
 
 int64_t plan_pieces(const Plan *p) {
-    return row_pieces(p->job[0].B, (int)p->job[0].rows, sharers(p));
+    return row_pieces(p->space[0].B, (int)p->space[0].rows, sharers(p));
 }
 
-/* slab: the visits of a CTA's jobs, one job after the other. */
+/* slab: the visits of a CTA's spaces, one space after the other. */
 static bool visited_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
-    for (int k = 0; k < p->jobs; k++) {
-        const PlanLayout *j = &p->job[k];
-        const int own = block - j->first;
-        if (own < 0 || own >= j->count) continue;
-        const SlabCut cut = plan_cut(j);
-        const SlabRows rows = slab_rows(cut, own, j->B);
+    for (int k = 0; k < p->spaces; k++) {
+        const PlanLayout *l = &p->space[k];
+        const int own = block - l->first;
+        if (own < 0 || own >= l->count) continue;
+        const SlabCut cut = plan_cut(l);
+        const SlabRows rows = slab_rows(cut, own, l->B);
         const int visits = rows.stays + rows.streams;
         if (i < visits) {
             const SlabPiece piece = slab_piece(cut, rows, (int)i);
-            out->job = k;
+            out->space = k;
             out->first = rows.first + piece.begin;
-            out->count = least(SLAB_TILE * piece.tiles, j->B - out->first);
+            out->count = least(SLAB_FRAGMENT * piece.bands, l->B - out->first);
             return true;
         }
         i -= visits;
@@ -193,14 +194,14 @@ bool plan_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
     if (block < 0 || block >= p->blocks || i < 0) return false;
     if (p->form == PLAN_SLAB) return visited_rows(p, block, i, out);
     const bool wgmma = p->form == PLAN_WGMMA;
-    const DealtPiece piece = dealt_piece(block / p->cluster, p->blocks / p->cluster, (int)i,
-                                         (int)plan_pieces(p), wgmma);
-    if (piece.place >= p->jobs) return false;
+    const DealtPiece piece =
+        dealt_piece(block / p->cluster, p->blocks / p->cluster, (int)i, (int)plan_pieces(p), wgmma);
+    if (piece.place >= p->spaces) return false;
     const int member = sharers(p) > 1 ? block % p->cluster : 0;
-    out->job = wgmma ? p->order[piece.place] : piece.place;
-    const PlanLayout *j = &p->job[out->job];
-    out->first = row_block(piece.piece, sharers(p), member) * j->rows;
-    out->count = most(0, least(j->rows, j->B - out->first));
+    out->space = wgmma ? p->order[piece.place] : piece.place;
+    const PlanLayout *l = &p->space[out->space];
+    out->first = row_block(piece.piece, sharers(p), member) * l->rows;
+    out->count = most(0, least(l->rows, l->B - out->first));
     return true;
 }
 
@@ -209,7 +210,7 @@ void plan_busiest(const Plan *p, int64_t *pieces, int64_t *features) {
     for (int block = 0; block < p->blocks; block += p->cluster) {
         PlanRows rows;
         int64_t own = 0, sum = 0;
-        for (; plan_rows(p, block, own, &rows); own++) sum += p->job[rows.job].d;
+        for (; plan_rows(p, block, own, &rows); own++) sum += p->space[rows.space].d;
         if (sum > *features || (sum == *features && own > *pieces)) *features = sum, *pieces = own;
     }
 }

@@ -1,12 +1,12 @@
 /* plan.h - the layout of one persistent launch of the inner loop, from shapes and the device alone.
  *
- *     (B, C, d) of every job, precision, SMs, shared memory  ->  form, CTAs, rows of each, budgets
+ *     (B, C, d) of every space, precision, SMs, shared memory  ->  form, CTAs, rows of each, budgets
  *
- * A job is one space of one run: spaces are independent given the labels, so a launch may hold those
+ * A space is one space of one run: spaces are independent given the labels, so a launch may hold those
  * of several runs. There are three forms, and a form for every shape on every device:
  *
  *     PLAN_SLAB    C <= 32, operands of 16 bits: latency decides. The rows of the batch are cut over
- *                  the CTAs of the job and stay in shared memory for all M steps.
+ *                  the CTAs of the space and stay in shared memory for all M steps.
  *     PLAN_WGMMA   32 < C <= 2048, 16 bits, compute capability 9.0: the tensor cores and their supply
  *                  decide. A CTA has 128 rows x 64, 128 or 256 classes, 1, 2, 4 or 8 are a cluster. The
  *                  outer logits are cut in the same way, by a launch of their own.
@@ -31,14 +31,14 @@
 
 typedef enum { PLAN_SLAB, PLAN_TILED, PLAN_WGMMA } PlanForm;
 
-enum { PLAN_MAX_JOBS = 16 };
+enum { PLAN_MAX_SPACES = 16 };
 enum { SHARED_BYTES_CLOCK = 128 }; /* through the port of an SM's shared memory */
 
 typedef struct {
     int64_t B, C, d;
-} PlanJob;
+} PlanSpace;
 
-/* The layout of one job. In the slab form its i-th CTA has the rows [i rows, (i + 1) rows). In the two other
+/* The layout of one space. In the slab form its i-th CTA has the rows [i rows, (i + 1) rows). In the two other
  * forms work is dealt out in pieces of `rows` (plan_rows.h). */
 typedef struct {
     int64_t B, C, d;
@@ -68,22 +68,22 @@ typedef struct {
     /* Jobs on CTAs of their own; else they all have the same ones, and take their turns (slab) or
      * share them within a step (tiled, wgmma). */
     bool side_by_side;
-    int jobs, order[PLAN_MAX_JOBS]; /* order: those with most features first */
-    PlanLayout job[PLAN_MAX_JOBS];
+    int spaces, order[PLAN_MAX_SPACES]; /* order: those with most features first */
+    PlanLayout space[PLAN_MAX_SPACES];
 } Plan;
 
-/* Lays out one launch for n jobs. They have one C, which decides the form; d may differ, and in the slab form
- * B. Returns ERR_ARG where there is no job, too many, one with a size below 1, or several B without a slab. */
-Status plan_inner(Plan *out, const PlanDevice *device, const PlanJob *jobs, int n, DType type,
+/* Lays out one launch for n spaces. They have one C, which decides the form; d may differ, and in the slab form
+ * B. Returns ERR_ARG where there is no space, too many, one with a size below 1, or several B without a slab. */
+Status plan_inner(Plan *out, const PlanDevice *device, const PlanSpace *spaces, int n, DType type,
                   bool tf32, Error *err);
 
-/* How many trainings of such jobs fill the device best: each of its own launches on an equal part of
+/* How many trainings of such spaces fill the device best: each of its own launches on an equal part of
  * the SMs (plan_part), side by side with the others. A power of two; 1 where one alone fills it. */
-int plan_trainings(const PlanDevice *device, const PlanJob *jobs, int n, DType type, bool tf32);
+int plan_trainings(const PlanDevice *device, const PlanSpace *spaces, int n, DType type, bool tf32);
 
-/* A piece of rows of one job's batch. */
+/* A piece of rows of one space's batch. */
 typedef struct {
-    int job;
+    int space;
     int64_t first, count; /* count 0: the cluster's other CTAs have the last rows of the piece */
 } PlanRows;
 
@@ -92,17 +92,17 @@ typedef struct {
  * (plan_rows.h). */
 bool plan_rows(const Plan *plan, int block, int64_t i, PlanRows *out);
 
-/* Returns the pieces into which a job's batch is cut. tiled, wgmma. */
+/* Returns the pieces into which a space's batch is cut. tiled, wgmma. */
 int64_t plan_pieces(const Plan *plan);
 
-/* Returns how the rows of a CTA of a slab job are cut. */
-SlabCut plan_cut(const PlanLayout *job);
+/* Returns how the rows of a CTA of a slab space are cut. */
+SlabCut plan_cut(const PlanLayout *space);
 
 /* wgmma: pieces and their features of the cluster that has the most features. */
 void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
 
-/* Visits of pieces in one step of a slab job. */
-int64_t plan_slab_visits(const PlanLayout *job);
+/* Visits of pieces in one step of a slab space. */
+int64_t plan_slab_visits(const PlanLayout *space);
 
 /* Whether a whole outer iteration of M inner steps fits into the launch (iteration_slab.cu): one space, whose
  * gradient is found in one sweep. */

@@ -66,9 +66,9 @@ typedef struct {
     int64_t first;      /* row of the batch */
 } SlabRows;
 
-/* One piece: rows [begin, begin + 16 tiles) of the CTA. */
+/* One piece: rows [begin, begin + 16 bands) of the CTA. */
 typedef struct {
-    int begin, tiles;
+    int begin, bands;
     bool streamed;
 } SlabPiece;
 
@@ -77,7 +77,7 @@ HOST_DEVICE static inline SlabRows slab_rows(SlabCut cut, int own, int64_t B) {
     SlabRows r;
     r.first = (int64_t)own * cut.rows;
     const int64_t left = B - r.first;
-    r.have = left <= 0 ? 0 : left < cut.rows ? (int)round_up(left, SLAB_TILE) : cut.rows;
+    r.have = left <= 0 ? 0 : left < cut.rows ? (int)round_up(left, SLAB_FRAGMENT) : cut.rows;
     r.resident = cut.resident < r.have ? cut.resident : r.have;
     r.stays = (r.resident + cut.group - 1) / cut.group;
     r.streams = r.have > r.resident ? (r.have - r.resident + cut.stage - 1) / cut.stage : 0;
@@ -94,7 +94,7 @@ HOST_DEVICE static inline SlabPiece slab_piece(SlabCut cut, SlabRows r, int v) {
     const int size = stays ? cut.group : cut.stage, end = stays ? r.resident : r.have;
     p.streamed = !stays;
     p.begin = (stays ? 0 : r.resident) + i * size;
-    p.tiles = ((end - p.begin < size ? end - p.begin : size)) / SLAB_TILE;
+    p.bands = ((end - p.begin < size ? end - p.begin : size)) / SLAB_FRAGMENT;
     return p;
 }
 

@@ -4,7 +4,7 @@
 
 #include "kernels/plan/plan.h"
 
-/* Lays the slab form out for the jobs of *out. Returns false where it does not fit. */
+/* Lays the slab form out for the spaces of *out. Returns false where it does not fit. */
 bool plan_slab(Plan *out, const PlanDevice *device);
 
 #endif

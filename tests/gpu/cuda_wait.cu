@@ -19,7 +19,7 @@ extern "C" Status test_hang(Queue *q, unsigned *arrived) {
 extern "C" const char *test_wait_text(char text[240], bool written) {
     WaitRecord r = {};
     r.written = written;
-    r.unit = 1 << 20; /* no such file */
+    r.source = 1 << 20; /* no such file */
     snprintf(r.where, sizeof r.where, "tile.cuh");
     r.line = 98;
     r.block[0] = 7, r.blocks = 132, r.thread = 0;

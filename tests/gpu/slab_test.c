@@ -53,11 +53,11 @@ static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 static Plan plan_of(Shape s) {
     const PlanDevice *tiny = plan_device("tiny");
     const PlanDevice device = plan_device_like(tiny->sms, tiny->shared_per_block, 90);
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Error err;
-    for (int k = 0; k < s.K; k++) jobs[k] = (PlanJob){s.B, s.C, dimension(s.d, k)};
-    ASSERT_OK(plan_inner(&plan, &device, jobs, (int)s.K, variant.type, false, &err), err);
+    for (int k = 0; k < s.K; k++) spaces[k] = (PlanSpace){s.B, s.C, dimension(s.d, k)};
+    ASSERT_OK(plan_inner(&plan, &device, spaces, (int)s.K, variant.type, false, &err), err);
     cr_assert(plan.form == PLAN_SLAB);
     return plan;
 }
@@ -111,18 +111,18 @@ Test(slab, pieces_stay_and_stream, .timeout = 600) {
                                    {1000, 16, 441, 1}, {97, 17, 777, 1},  {130, 32, 1536, 1}};
     variant = types[0];
     Plan p = plan_of(shapes[0]);
-    cr_assert(p.job[0].resident == p.job[0].rows && p.job[0].group == p.job[0].rows);
+    cr_assert(p.space[0].resident == p.space[0].rows && p.space[0].group == p.space[0].rows);
     p = plan_of(shapes[1]);
-    cr_assert(p.job[0].resident == p.job[0].rows && p.job[0].group * 2 < p.job[0].rows);
+    cr_assert(p.space[0].resident == p.space[0].rows && p.space[0].group * 2 < p.space[0].rows);
     p = plan_of(shapes[2]);
-    cr_assert(p.job[0].resident > 0 && p.job[0].stages == 2 && p.job[0].passes == 1 &&
-              p.job[0].rows - p.job[0].resident >= 5 * p.job[0].stage);
+    cr_assert(p.space[0].resident > 0 && p.space[0].stages == 2 && p.space[0].passes == 1 &&
+              p.space[0].rows - p.space[0].resident >= 5 * p.space[0].stage);
     p = plan_of(shapes[3]);
-    cr_assert(p.job[0].resident == 0 && p.job[0].stages > 0);
+    cr_assert(p.space[0].resident == 0 && p.space[0].stages > 0);
     p = plan_of(shapes[4]);
-    cr_assert(p.job[0].resident == p.job[0].rows && p.job[0].passes == 2);
+    cr_assert(p.space[0].resident == p.space[0].rows && p.space[0].passes == 2);
     p = plan_of(shapes[5]);
-    cr_assert(p.job[0].resident < p.job[0].rows && p.job[0].passes == 2);
+    cr_assert(p.space[0].resident < p.space[0].rows && p.space[0].passes == 2);
     how.M = 3, how.lr = 0.001f, how.m2 = 1.0f;
     judge_all("slab pieces", shapes, sizeof shapes / sizeof *shapes);
     if (!getenv("TURTLE_TEST_SMALL")) return;

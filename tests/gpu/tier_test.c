@@ -291,7 +291,7 @@ Test(tiers, the_model_knows_every_launch, .timeout = 300) {
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         const Run *run = &some[i];
         const ModelRun of = {.M = 3, .type = run->operands, .feature_bytes = run->halves ? 2 : 4};
-        const PlanJob jobs[RUN_K] = {{RUN_B, RUN_C, run_d[0]}, {RUN_B, RUN_C, run_d[1]}};
+        const PlanSpace spaces[RUN_K] = {{RUN_B, RUN_C, run_d[0]}, {RUN_B, RUN_C, run_d[1]}};
         bool found[MODEL_MAX_PHASES] = {false}, remote;
         ProfileRow rows[64];
         Plan plan;
@@ -299,7 +299,8 @@ Test(tiers, the_model_knows_every_launch, .timeout = 300) {
         Ops ops;
         Queue *q;
         Error err;
-        ASSERT_OK(plan_inner(&plan, tiny, jobs, run->one_space ? 1 : 2, of.type, false, &err), err);
+        ASSERT_OK(plan_inner(&plan, tiny, spaces, run->one_space ? 1 : 2, of.type, false, &err),
+                  err);
         model_iteration(&model, tiny, &plan, &of);
         open_backend(&ops, &q, "cuda", 0);
         ASSERT_OK(ops.mem.profile(ops.device, &err), err);
@@ -408,12 +409,12 @@ static void expect_cut(int K, int64_t B, int64_t C, int64_t d, int classes, int 
                        int64_t pieces) {
     const PlanDevice *tiny = plan_device("tiny");
     const PlanDevice device = plan_device_like(tiny->sms, tiny->shared_per_block, 90);
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Error err;
     int64_t most, features;
-    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){B, C, wide_d(d, k)};
-    ASSERT_OK(plan_inner(&plan, &device, jobs, K, DTYPE_F16, false, &err), err);
+    for (int k = 0; k < K; k++) spaces[k] = (PlanSpace){B, C, wide_d(d, k)};
+    ASSERT_OK(plan_inner(&plan, &device, spaces, K, DTYPE_F16, false, &err), err);
     plan_busiest(&plan, &most, &features);
     cr_assert(plan.form == PLAN_WGMMA && plan.classes == classes && plan.cluster == cluster &&
                   most == pieces,
@@ -473,8 +474,7 @@ Test(tiers, a_device_without_clusters_runs_tiles_and_says_so, .timeout = 120) {
     cr_expect(strstr(four.note, "no cluster of 4"), "%s", four.note);
     ops.train.inner_steps(q, &in);
     finish(&ops, q);
-    cr_expect(in.losses[1] > 0.0f && calls(&ops, "inner_tiled") == 1 &&
-              calls(&ops, "inner_") == 1);
+    cr_expect(in.losses[1] > 0.0f && calls(&ops, "inner_tiled") == 1 && calls(&ops, "inner_") == 1);
     in.C = 500; /* two blocks hold them */
     cr_expect(!ops.train.inner_outlook(ops.device, &in).note[0]);
     in.C = C;

@@ -117,12 +117,12 @@ typedef struct {
 static void expect_cut(const Cut *c) {
     const PlanDevice *tiny = plan_device("tiny");
     const PlanDevice device = plan_device_like(tiny->sms, tiny->shared_per_block, 90);
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Error err;
     int64_t pieces, features;
-    for (int k = 0; k < c->s.K; k++) jobs[k] = (PlanJob){c->s.B, c->s.C, wide_d(c->s.d, k)};
-    ASSERT_OK(plan_inner(&plan, &device, jobs, (int)c->s.K, DTYPE_F16, false, &err), err);
+    for (int k = 0; k < c->s.K; k++) spaces[k] = (PlanSpace){c->s.B, c->s.C, wide_d(c->s.d, k)};
+    ASSERT_OK(plan_inner(&plan, &device, spaces, (int)c->s.K, DTYPE_F16, false, &err), err);
     plan_busiest(&plan, &pieces, &features);
     cr_assert(plan.form == PLAN_WGMMA && plan.classes == c->classes && plan.cluster == c->cluster &&
                   pieces == c->pieces,

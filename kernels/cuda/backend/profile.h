@@ -16,7 +16,8 @@ int profile_rows(Profile *profile, ProfileRow *rows, int capacity);
  * inner_wgmma<fp16, 128>. */
 struct KernelName {
     char text[sizeof(ProfileRow::kernel)];
-    explicit KernelName(const char *function); /* how the compiler spells NameOf<kernel>::function() */
+    explicit KernelName(
+        const char *function); /* how the compiler spells NameOf<kernel>::function() */
 };
 /* The compiler knows the values; it tells them by the name of a function of the same arguments. Made before
  * main, so that threads only read it. */

@@ -15,7 +15,7 @@ WaitFile::WaitFile(const void *where, const char *path) : state(where), name(pat
 /* A copy of `state` for every file, numbered. */
 static void tell(WaitState state) {
 #if defined(__CUDACC__)
-    for (const WaitFile *f = files; f; f = f->next, state.unit++)
+    for (const WaitFile *f = files; f; f = f->next, state.source++)
         cudaMemcpyToSymbol(f->state, &state, sizeof state, 0, cudaMemcpyHostToDevice);
 #else
     (void)state; /* the emulator knows of a deadlock without a clock */
@@ -53,7 +53,7 @@ const char *cuda_wait_text(char text[240], const WaitRecord *record) {
     if (record) memcpy(&r, record, sizeof r);
     if (!r.written) return text;
     const WaitFile *file = files;
-    for (int i = 0; file && i < r.unit; i++) file = file->next;
+    for (int i = 0; file && i < r.source; i++) file = file->next;
     r.where[sizeof r.where - 1] = '\0';
     snprintf(text, 240,
              "; %s: block (%u,%u,%u) of %u, thread %u gave up at %s:%d: the counter at %#llx is "

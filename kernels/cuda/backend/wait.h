@@ -13,7 +13,7 @@
 
 struct WaitRecord {
     unsigned written;                  /* 1: the rest is valid */
-    int unit;                          /* number of the .cu, as WaitFile counts them */
+    int source;                        /* number of the .cu, as WaitFile counts them */
     char where[48];                    /* the file that has the wait, */
     int line;                          /* and its line */
     unsigned block[3], thread, blocks; /* who waits; of how many blocks in x */
@@ -24,7 +24,7 @@ struct WaitRecord {
 struct WaitState {
     WaitRecord *record; /* in pinned memory of the host; NULL: waits forever */
     uint64_t limit;     /* nanoseconds */
-    int unit;
+    int source;
     unsigned taken; /* some thread writes the record */
 };
 

@@ -47,8 +47,8 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
         p.gradient.space[k].d = d;
         p.gradient.space[k].unit = batch_unit(&space->Z);
         p.adam.space[k] = {space->head,        space->m1, space->m2,
-                             rounded ? W : NULL, stride,    batch_unit(&space->Z),
-                             piece.loss_partial};
+                           rounded ? W : NULL, stride,    batch_unit(&space->Z),
+                           piece.loss_partial};
     }
     return p;
 }

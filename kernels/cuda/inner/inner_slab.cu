@@ -52,36 +52,36 @@
  *          1.9 a step, 0.35 us.
  *          Predicted and dropped: later pieces add to the CTA's partial in memory instead of registers:
  *          61 KB in and out for each of four pieces at d 1536, 12 us a step.
- *          Predicted and dropped: one slot for streamed rows, so that a tile more stays (d 1536: 32 of
+ *          Predicted and dropped: one slot for streamed rows, so that a band more stays (d 1536: 32 of
  *          80 rows instead of 16): each refill then waits for the L2 cache, 1.9 us, thrice.
  */
 #include "kernels/cuda/inner/slab_steps.cuh"
 
 template <class T, int CT>
-__device__ __forceinline__ void slab_job(const Slab<T> &a, const SlabJob<T> &j, int own) {
-    SlabCta<T, CT> s(j, own, a.C, a.B, a.M);
-    __syncthreads(); /* shared memory may still be read for the job before */
+__device__ __forceinline__ void slab_space(const Slab<T> &a, const SlabSpace<T> &space, int own) {
+    SlabCta<T, CT> s(space, own, a.C, a.B, a.M);
+    __syncthreads(); /* shared memory may still be read for the space before */
     slab_begin(s);
     for (int m = 0; m < a.M; m++) {
         slab_step(a, s, m);
-        if (m + 1 < a.M) slab_barrier(j, s.epoch, (double *)NULL);
+        if (m + 1 < a.M) slab_barrier(space, s.epoch, (double *)NULL);
     }
     cp_async_wait<0>(); /* empty groups alone */
 }
 
 /* The last space to end adds the losses of all, in order. */
-template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabJob<T> &j) {
-    SlabSmall *small = shared_mem<SlabSmall>(j.at_small);
+template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabSpace<T> &space) {
+    SlabSmall *small = shared_mem<SlabSmall>(space.at_small);
     __syncthreads();
     if (threadIdx.x == 0) {
         small->before = add_release(a.finished, 1);
         load_acquire(a.finished);
     }
     __syncthreads();
-    if (small->before + 1 != (unsigned)a.jobs || !a.losses) return;
+    if (small->before + 1 != (unsigned)a.spaces || !a.losses) return;
     for (int m = threadIdx.x; m < a.M; m += SLAB_THREADS) {
         double sum = 0.0;
-        for (int k = 0; k < a.jobs; k++) sum += a.job[k].losses[m];
+        for (int k = 0; k < a.spaces; k++) sum += a.space[k].losses[m];
         a.losses[m] = (float)(sum / (double)a.B);
     }
 }
@@ -89,12 +89,12 @@ template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabJob<T
 template <class T, int CT>
 __global__ void __launch_bounds__(SLAB_THREADS, 1) inner_slab(const Slab<T> a) {
     NO_UNROLL
-    for (int k = 0; k < a.jobs; k++) {
-        const SlabJob<T> &j = a.job[k];
-        const int own = (int)blockIdx.x - j.first;
-        if (own < 0 || own >= j.count) continue;
-        slab_job<T, CT>(a, j, own);
-        if (own == 0) slab_losses(a, j);
+    for (int k = 0; k < a.spaces; k++) {
+        const SlabSpace<T> &space = a.space[k];
+        const int own = (int)blockIdx.x - space.first;
+        if (own < 0 || own >= space.count) continue;
+        slab_space<T, CT>(a, space, own);
+        if (own == 0) slab_losses(a, space);
     }
 }
 
@@ -113,16 +113,16 @@ static Status slab_launches(Queue *q, const InnerSteps *in, const Plan &plan, Sl
     REQUIRE(q, resident_blocks(q->device, kernel, SLAB_THREADS, (int)plan.shared) >= plan.blocks,
             "inner_steps (mega)");
     for (a.done = 0; a.done < in->M; a.done += a.M) {
-        const cudaError_t error =
-            cudaMemsetAsync(a.job[0].arrived, 0, (size_t)(in->K + 1) * sizeof(unsigned), q->stream);
+        const cudaError_t error = cudaMemsetAsync(
+            a.space[0].arrived, 0, (size_t)(in->K + 1) * sizeof(unsigned), q->stream);
         if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
         const int64_t left = in->M - a.done, most = SLAB_MOST_STEPS;
         a.M = (int)(left < most ? left : most);
         a.losses = in->losses ? in->losses + a.done : NULL;
         cost(q, 4.0 * (double)a.M * (double)in->B * (double)in->C * features,
              2.0 * (double)in->B * features);
-        launch_with(q, COOPERATIVE, (inner_slab<T, CT>), dim3((unsigned)plan.blocks),
-                    SLAB_THREADS, (int)plan.shared, a);
+        launch_with(q, COOPERATIVE, (inner_slab<T, CT>), dim3((unsigned)plan.blocks), SLAB_THREADS,
+                    (int)plan.shared, a);
     }
     return q->status;
 }

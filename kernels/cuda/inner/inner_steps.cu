@@ -104,7 +104,7 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
 /* What plan.h is asked of a call. */
 struct Asked {
     PlanDevice device;
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     DType type;
     bool tf32;
 };
@@ -115,7 +115,7 @@ static Asked asked_of(const Device *device, const InnerSteps *in) {
                {},
                Z.type,
                Z.tf32};
-    for (int k = 0; k < in->K; k++) a.jobs[k] = PlanJob{in->B, in->C, in->space[k].Z.d};
+    for (int k = 0; k < in->K; k++) a.spaces[k] = PlanSpace{in->B, in->C, in->space[k].Z.d};
     return a;
 }
 
@@ -125,9 +125,9 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
     Plan plan;
     Error err;
     if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
-        plan_inner(&plan, &a.device, a.jobs, in->K, a.type, a.tf32, &err) != OK)
+        plan_inner(&plan, &a.device, a.spaces, in->K, a.type, a.tf32, &err) != OK)
         return out;
-    out.trainings = plan_trainings(&a.device, a.jobs, in->K, a.type, a.tf32);
+    out.trainings = plan_trainings(&a.device, a.spaces, in->K, a.type, a.tf32);
     if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
         snprintf(out.note, sizeof out.note,
                  "the device holds no cluster of %d blocks at once (a part of a GPU?): the inner "
@@ -138,7 +138,7 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
 
 Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
     const Asked a = asked_of(device, in);
-    return plan_inner(out, &a.device, a.jobs, in->K, a.type, a.tf32, err);
+    return plan_inner(out, &a.device, a.spaces, in->K, a.type, a.tf32, err);
 }
 
 /* One persistent launch, of the form that the plan says. */

@@ -41,14 +41,14 @@
  *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
  */
 #include "kernels/cuda/backend/operations.h"
-#include "kernels/cuda/train/residual_scale.cuh"
 #include "kernels/cuda/inner/slab_steps.cuh"
+#include "kernels/cuda/train/residual_scale.cuh"
 #include "kernels/cuda/train/task_adam.cuh"
 
 static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many");
 
 template <class T> struct SlabIteration {
-    Slab<T> inner; /* one job */
+    Slab<T> inner; /* one space */
     float *task, *task_m1, *task_m2;
     const int64_t *task_step;
     double task_lr;
@@ -62,21 +62,25 @@ template <class T> struct SlabIteration {
 /* --- labels ----------------------------------------------------------------------------------- */
 
 /* W = g v/|v|, rounded, and the bias: all classes, a warp each. */
-template <class T> __device__ void task_weights(const SlabIteration<T> &a, const SlabJob<T> &j) {
+template <class T>
+__device__ void task_weights(const SlabIteration<T> &a, const SlabSpace<T> &space) {
     using Element = typename T::Element;
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, across = j.units * SLAB_TILE;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP,
+              across = space.strips * SLAB_FRAGMENT;
     const int C = a.inner.C;
     Element *W = shared_mem<Element>(0);
     for (int c = warp; c < C; c += SLAB_WARPS) {
-        const float *v = a.task + c * j.d;
+        const float *v = a.task + c * space.d;
         double square = 0.0;
-        for (int i = lane; i < j.d; i += WARP) square += (double)v[i] * (double)v[i];
-        const float scale = (float)((double)a.task[C * j.d + C + c] / sqrt(warp_sum(square)));
+        for (int i = lane; i < space.d; i += WARP) square += (double)v[i] * (double)v[i];
+        const float scale = (float)((double)a.task[C * space.d + C + c] / sqrt(warp_sum(square)));
         for (int i = lane; i < across; i += WARP)
-            W[c * j.stride + i] = i < j.d ? T::from(scale * v[i] * j.unit) : (uint16_t)0;
+            W[c * space.stride + i] =
+                i < space.d ? T::from(scale * v[i] * space.unit) : (uint16_t)0;
     }
     if ((int)threadIdx.x < C)
-        shared_mem<SlabSmall>(j.at_small)->bias[threadIdx.x] = a.task[C * j.d + threadIdx.x];
+        shared_mem<SlabSmall>(space.at_small)->bias[threadIdx.x] =
+            a.task[C * space.d + threadIdx.x];
 }
 
 /* Logits become labels. */
@@ -85,11 +89,11 @@ template <class T, int CT> struct LabelEpilogue {
     float column[CT / 2]; /* sums over this lane's rows */
 
     __device__ __forceinline__ void load(int64_t) {}
-    __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int tiles, int64_t b,
-                                           bool has_row, typename T::Element *) {
+    __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int bands, int64_t b,
+                                          bool has_row, typename T::Element *) {
         if (!has_row) return;
         float x[CT / 2], sum = 0.0f;
-        const float top = row_logits<T, CT>(s.j, s.C, tiles, x);
+        const float top = row_logits<T, CT>(s.space, s.C, bands, x);
         UNROLL
         for (int i = 0; i < CT / 2; i++) {
             x[i] = expf(x[i] - top); /* 0 beyond C */
@@ -107,7 +111,7 @@ template <class T, int CT> struct LabelEpilogue {
     /* Into `columns` (C): over lanes of a class, then warps in order. */
     __device__ __forceinline__ void store(const SlabCta<T, CT> &s, float *columns) {
         const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-        float *sums = shared_mem<float>(s.j.at_logits); /* (SLAB_WARPS, CT) */
+        float *sums = shared_mem<float>(s.space.at_logits); /* (SLAB_WARPS, CT) */
         UNROLL
         for (int i = 0; i < CT / 2; i++) {
             UNROLL
@@ -127,13 +131,14 @@ template <class T, int CT> struct LabelEpilogue {
 
 /* The slopes of the entropy, from the columns' sums of all CTAs, which have met since; the first CTA
  * leaves P_bar (over the prior, if there is one) and its entropy. */
-template <class T> __device__ void entropy_slopes(const SlabIteration<T> &a, const SlabJob<T> &j) {
+template <class T>
+__device__ void entropy_slopes(const SlabIteration<T> &a, const SlabSpace<T> &space) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, C = a.inner.C;
-    SlabSmall *small = shared_mem<SlabSmall>(j.at_small);
+    SlabSmall *small = shared_mem<SlabSmall>(space.at_small);
     double entropy = 0.0;
     for (int c = warp; c < C; c += SLAB_WARPS) {
         double sum = 0.0;
-        for (int i = lane; i < j.count; i += WARP) sum += (double)a.columns[i * C + c];
+        for (int i = lane; i < space.count; i += WARP) sum += (double)a.columns[i * C + c];
         const double p = warp_sum(sum) / (double)a.inner.B;
         const float over = a.prior ? (float)p / a.prior[c] : (float)p;
         if (p > 0.0) entropy -= p * log(p);
@@ -159,13 +164,13 @@ template <class T, int CT> struct TaskEpilogue {
     __device__ __forceinline__ void load(int64_t b) {
         labels.load(Y, b, B, C);
     }
-    __device__ __forceinline__ void apply(SlabCta<T, CT> &s, int tiles, int64_t b, bool has_row,
-                                           typename T::Element *R) {
-        SlabSmall *small = s.small(s.j);
+    __device__ __forceinline__ void apply(SlabCta<T, CT> &s, int bands, int64_t b, bool has_row,
+                                          typename T::Element *R) {
+        SlabSmall *small = s.small(s.space);
         float x[OWN], largest = 0.0f;
         const bool inside = has_row && b < B;
         if (has_row) {
-            const float top = row_logits<T, CT>(s.j, C, tiles, x), share = 1.0f / (float)B;
+            const float top = row_logits<T, CT>(s.space, C, bands, x), share = 1.0f / (float)B;
             float sum = 0.0f, mass = 0.0f, dot = 0.0f, mean = 0.0f;
             UNROLL
             for (int i = 0; i < OWN; i++) sum += expf(x[i] - top); /* 0 beyond C */
@@ -196,7 +201,7 @@ template <class T, int CT> struct TaskEpilogue {
     }
     /* A piece whose largest is that: all threads. */
     __device__ __forceinline__ void rescale(SlabCta<T, CT> &s, float largest) {
-        SlabSmall *small = s.small(s.j);
+        SlabSmall *small = s.small(s.space);
         most = fmaxf(most, block_max<SLAB_THREADS>(largest, small->most));
         const float now = scale_of(__float_as_uint(most));
         if (now == scale) return;
@@ -219,14 +224,13 @@ struct StoreEpilogue {
 /* --- the iteration ---------------------------------------------------------------------------- */
 
 template <class T, int CT>
-__global__ void __launch_bounds__(SLAB_THREADS, 1)
-    iteration_slab(const SlabIteration<T> a) {
-    const SlabJob<T> &j = a.inner.job[0];
+__global__ void __launch_bounds__(SLAB_THREADS, 1) iteration_slab(const SlabIteration<T> a) {
+    const SlabSpace<T> &space = a.inner.space[0];
     const int C = a.inner.C, M = a.inner.M;
-    SlabCta<T, CT> s(j, blockIdx.x, C, a.inner.B, M + 2);
+    SlabCta<T, CT> s(space, blockIdx.x, C, a.inner.B, M + 2);
 
     slab_begin(s);
-    task_weights(a, j);
+    task_weights(a, space);
     cp_async_wait<0>();
     __syncthreads();
     LabelEpilogue<T, CT> labelling = {a.Y, {}};
@@ -235,14 +239,15 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1)
 
     for (int m = 0; m < M; m++) {
         slab_step(a.inner, s, m);
-        slab_barrier(j, s.epoch, (double *)NULL);
+        slab_barrier(space, s.epoch, (double *)NULL);
     }
 
-    slab_weights(j, C, false);
-    entropy_slopes(a, j);
+    slab_weights(space, C, false);
+    entropy_slopes(a, space);
     cp_async_wait<0>();
     __syncthreads();
-    const SlabPurpose gradient = slab_gradient_of<SlabGradient<T, CT>::UNITS>(0, j.units, true);
+    const SlabPurpose gradient =
+        slab_gradient_of<SlabGradient<T, CT>::STRIPS>(0, space.strips, true);
     TaskEpilogue<T, CT> task = {a.Y, C, a.inner.B, 0.0, 0.0f, 1.0f, {}};
     slab_visit(s, gradient, task);
     slab_store(s, gradient, 1.0f / task.scale);
@@ -250,12 +255,12 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1)
     if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP)
         *a.loss = (float)(loss / (double)a.inner.B);
     for (int m = threadIdx.x; m < M && s.own == 0 && a.inner.losses; m += SLAB_THREADS)
-        a.inner.losses[m] = (float)(j.losses[m] / (double)a.inner.B);
-    reduce_slice(j, C, s.own, StoreEpilogue{a.grad});
-    slab_barrier(j, s.epoch, (double *)NULL);
+        a.inner.losses[m] = (float)(space.losses[m] / (double)a.inner.B);
+    reduce_slice(space, C, s.own, StoreEpilogue{a.grad});
+    slab_barrier(space, s.epoch, (double *)NULL);
 
-    for (int c = s.own; c < C; c += j.count) {
-        task_adam(a.task, a.task_m1, a.task_m2, a.grad, C, j.d, c, a.task_lr, *a.task_step);
+    for (int c = s.own; c < C; c += space.count) {
+        task_adam(a.task, a.task_m1, a.task_m2, a.grad, C, space.d, c, a.task_lr, *a.task_step);
         __syncthreads(); /* what it shares gives way to the next one's */
     }
     cp_async_wait<0>(); /* empty groups alone */
@@ -283,7 +288,7 @@ int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d) {
 }
 
 /* f(type, classes in whole fragments). */
-template <class F> static auto with_slab_tile(const InnerSteps *in, F f) {
+template <class F> static auto with_slab_types(const InnerSteps *in, F f) {
     using Classes16 = std::integral_constant<int, 16>;
     using Classes32 = std::integral_constant<int, 32>;
     const bool half = in->space[0].Z.type == DTYPE_F16;
@@ -294,12 +299,12 @@ template <class F> static auto with_slab_tile(const InnerSteps *in, F f) {
 /* False: the kernel does not serve them. */
 static bool plan_iteration(Plan *plan, const Device *device, const InnerSteps *heads) {
     Error err;
-    if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_JOBS ||
+    if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_SPACES ||
         inner_plan(plan, device, heads, &err) != OK || !plan_at_once(plan, heads->M))
         return false;
-    return with_slab_tile(heads, [&](auto type, auto classes) {
-        return resident_blocks(device, iteration_slab<decltype(type), classes.value>,
-                               SLAB_THREADS, (int)plan->shared) >= plan->blocks;
+    return with_slab_types(heads, [&](auto type, auto classes) {
+        return resident_blocks(device, iteration_slab<decltype(type), classes.value>, SLAB_THREADS,
+                               (int)plan->shared) >= plan->blocks;
     });
 }
 
@@ -344,15 +349,16 @@ Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, con
     const bool direct = rows && as_they_lie(q->device, Z, from);
     if (rows && !direct) cuda_gather(q, &Z, from, rows, s->B);
     const IterationScratch scratch = lay_out(s->scratch, s->B, s->C, Z.d);
-    return with_slab_tile(heads, [&](auto type, auto classes) {
+    return with_slab_types(heads, [&](auto type, auto classes) {
         using T = decltype(type);
         SlabIteration<T> a = arguments<T>(s, heads, plan, scratch, prior);
-        SlabJob<T> &j = a.inner.job[0];
+        SlabSpace<T> &space = a.inner.space[0];
         if (direct) {
-            j.Z = (const typename T::Element *)from->data;
-            j.row = from->d, j.N = from->N, j.chosen = rows;
+            space.Z = (const typename T::Element *)from->data;
+            space.row = from->d, space.N = from->N, space.chosen = rows;
         }
-        const cudaError_t error = cudaMemsetAsync(j.arrived, 0, sizeof *j.arrived, q->stream);
+        const cudaError_t error =
+            cudaMemsetAsync(space.arrived, 0, sizeof *space.arrived, q->stream);
         if (error != cudaSuccess) return cuda_queue_error(q, "iteration", error);
         const double BCd = (double)s->B * (double)s->C * (double)Z.d;
         cost(q, (4.0 * (double)heads->M + 6.0) * BCd, 2.0 * (double)s->B * (double)Z.d);

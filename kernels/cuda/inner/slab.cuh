@@ -12,26 +12,26 @@
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
-template <class T> struct SlabJob {
+template <class T> struct SlabSpace {
     const typename T::Element *Z; /* (N, row) */
     const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
     int64_t row, N;
     int d;
     float unit; /* Z times it are the features, W is multiplied by it */
     float *head, *m1, *m2;
-    typename T::Element *W; /* (C, 16 units) the rounded W, zeros behind */
-    float *partial;         /* (count, floats) gradient (C, 16 units), then bias */
+    typename T::Element *W; /* (C, 16 strips) the rounded W, zeros behind */
+    float *partial;         /* (count, floats) gradient (C, 16 strips), then bias */
     double *loss, *losses;  /* (count) of this step; (M) of the steps of this launch */
     unsigned *arrived;      /* zero at the start */
     int first, count;       /* CTAs */
     SlabCut cut;
-    int passes, stride, units;
+    int passes, stride, strips;
     int at_slab, at_logits, at_R, at_small; /* W lies at 0 */
 };
 
 template <class T> struct Slab {
-    SlabJob<T> job[PLAN_MAX_JOBS];
-    int jobs, C;
+    SlabSpace<T> space[PLAN_MAX_SPACES];
+    int spaces, C;
     int64_t B;
     int M;
     int64_t done; /* steps of this launch; of earlier launches of the same call */
@@ -40,7 +40,7 @@ template <class T> struct Slab {
     double lr;
     float scale;        /* of gradients: 1 / (residual_scale B) */
     float *losses;      /* (M) or NULL */
-    unsigned *finished; /* jobs; zero at the start */
+    unsigned *finished; /* spaces; zero at the start */
 };
 static_assert(sizeof(Slab<Fp16>) <= 4096, "parameters of a kernel");
 
@@ -54,68 +54,68 @@ struct SlabSmall {
     AdamStep adam;
     unsigned before;
 };
-static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "tiles.h counts with it");
+static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "bands.h counts with it");
 
 /* Floats of one CTA's partial sums: a multiple of 4. */
-__host__ __device__ constexpr int64_t slab_floats(int64_t C, int64_t units) {
-    return C * units * SLAB_TILE + round_up(C, 4);
+__host__ __device__ constexpr int64_t slab_floats(int64_t C, int64_t strips) {
+    return C * strips * SLAB_FRAGMENT + round_up(C, 4);
 }
 
 /* --- pieces of rows (plan_rows.h says which) ------------------------------------------------------ */
 
-/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 unit, 16 unit_end). A row
+/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 strip, 16 strip_end). A row
  * that does not exist is NaN, as gather has it. */
 template <class T>
-__device__ void slab_load(const SlabJob<T> &j, const SlabRows &r, int64_t B,
-                          typename T::Element *to, int begin, int count, int unit, int unit_end) {
+__device__ void slab_load(const SlabSpace<T> &space, const SlabRows &r, int64_t B,
+                          typename T::Element *to, int begin, int count, int strip, int strip_end) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     for (int base = warp; base < count; base += SLAB_THREADS) {
         /* the lane's own of the warp's next 32 rows: their numbers are under way together */
         const int own = base + SLAB_WARPS * lane;
         int64_t source = r.first + begin + own;
-        if (j.chosen) source = own < count && source < B ? j.chosen[source] : 0;
+        if (space.chosen) source = own < count && source < B ? space.chosen[source] : 0;
         for (int n = 0; n < WARP && base + SLAB_WARPS * n < count; n++) {
             const int i = base + SLAB_WARPS * n;
             const bool inside = r.first + begin + i < B;
             const int64_t row = __shfl_sync(ALL_LANES, source, n);
-            const bool known = !inside || (row >= 0 && row < j.N);
-            for (int c = 2 * unit + lane; c < 2 * unit_end; c += WARP) {
-                const int left = inside && known ? j.d - 8 * c : 0;
+            const bool known = !inside || (row >= 0 && row < space.N);
+            for (int c = 2 * strip + lane; c < 2 * strip_end; c += WARP) {
+                const int left = inside && known ? space.d - 8 * c : 0;
                 const int bytes = left >= 8 ? 16 : left > 0 ? left * 2 : 0;
                 if (known)
-                    cp_async_16(to + i * j.stride + 8 * c, bytes ? j.Z + row * j.row + 8 * c : j.Z,
-                                bytes);
-                else to[i * j.stride + 8 * c] = T::from(NAN);
+                    cp_async_16(to + i * space.stride + 8 * c,
+                                bytes ? space.Z + row * space.row + 8 * c : space.Z, bytes);
+                else to[i * space.stride + 8 * c] = T::from(NAN);
             }
         }
     }
 }
 
 /* Features of a sweep of the gradient, and of them a warp's. */
-template <int UNITS> __device__ __forceinline__ int pass_begin(int pass) {
-    return pass * SLAB_WARPS * UNITS;
+template <int STRIPS> __device__ __forceinline__ int pass_begin(int pass) {
+    return pass * SLAB_WARPS * STRIPS;
 }
-template <int UNITS> __device__ __forceinline__ int pass_end(int pass, int units) {
-    const int end = (pass + 1) * SLAB_WARPS * UNITS;
-    return end < units ? end : units;
+template <int STRIPS> __device__ __forceinline__ int pass_end(int pass, int strips) {
+    const int end = (pass + 1) * SLAB_WARPS * STRIPS;
+    return end < strips ? end : strips;
 }
 
 /* The stream of a step: its pieces once, and once more for every sweep where there are several, then
  * of the sweep's features alone. Begins the copies of its q-th element (counted over all steps) and
  * closes their group, an empty one past the end. */
-template <class T, int UNITS>
-__device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &r, int64_t B, int q,
-                                           int steps) {
-    const int phases = j.passes == 1 ? 1 : 1 + j.passes;
+template <class T, int STRIPS>
+__device__ __forceinline__ void slab_fetch(const SlabSpace<T> &space, const SlabRows &r, int64_t B,
+                                           int q, int steps) {
+    const int phases = space.passes == 1 ? 1 : 1 + space.passes;
     if (r.streams > 0 && q < steps * r.streams * phases) {
         const int at = q % (r.streams * phases), phase = at / r.streams;
-        const int begin = r.resident + at % r.streams * j.cut.stage;
-        const int count = r.have - begin < j.cut.stage ? r.have - begin : j.cut.stage;
-        slab_load(j, r, B,
-                  shared_mem<typename T::Element>(j.at_slab) +
-                      (j.cut.resident + q % j.cut.stages * j.cut.stage) * j.stride,
-                  begin, count, phase ? pass_begin<UNITS>(phase - 1) : 0,
-                  phase ? pass_end<UNITS>(phase - 1, j.units) : j.units);
+        const int begin = r.resident + at % r.streams * space.cut.stage;
+        const int count = r.have - begin < space.cut.stage ? r.have - begin : space.cut.stage;
+        slab_load(space, r, B,
+                  shared_mem<typename T::Element>(space.at_slab) +
+                      (space.cut.resident + q % space.cut.stages * space.cut.stage) * space.stride,
+                  begin, count, phase ? pass_begin<STRIPS>(phase - 1) : 0,
+                  phase ? pass_end<STRIPS>(phase - 1, space.strips) : space.strips);
     }
     cp_async_commit();
 }
@@ -124,14 +124,15 @@ __device__ __forceinline__ void slab_fetch(const SlabJob<T> &j, const SlabRows &
 
 /* A warp's share of a piece's logits: its features of all rows, left in shared memory. */
 template <class T, int CT>
-__device__ void slab_forward(const SlabJob<T> &j, int C, const typename T::Element *Z, int tiles) {
+__device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T::Element *Z,
+                             int bands) {
     using Element = typename T::Element;
-    constexpr int TILES = SLAB_MOST_TILES(CT), NC = CT / 8, LOGITS = CT + 8;
+    constexpr int BANDS = SLAB_MOST_BANDS(CT), NC = CT / 8, LOGITS = CT + 8;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int line = lane % 8, matrix = lane / 8, g = lane / 4, t = lane % 4;
-    float sum[TILES][NC][4];
+    float sum[BANDS][NC][4];
     UNROLL
-    for (int r = 0; r < TILES; r++) {
+    for (int r = 0; r < BANDS; r++) {
         UNROLL
         for (int c = 0; c < NC; c++) {
             UNROLL
@@ -143,11 +144,11 @@ __device__ void slab_forward(const SlabJob<T> &j, int C, const typename T::Eleme
     UNROLL
     for (int c = 0; c < NC / 2; c++) {
         const int row = 16 * c + matrix / 2 * 8 + line;
-        W[c] = shared_mem<Element>(0) + (row < C ? row : C - 1) * j.stride + matrix % 2 * 8;
+        W[c] = shared_mem<Element>(0) + (row < C ? row : C - 1) * space.stride + matrix % 2 * 8;
     }
-    const Element *z = Z + (matrix % 2 * 8 + line) * j.stride + matrix / 2 * 8;
-    const int end = 16 * (j.units * (warp + 1) / SLAB_WARPS);
-    for (int deep = 16 * (j.units * warp / SLAB_WARPS); deep < end; deep += 16) {
+    const Element *z = Z + (matrix % 2 * 8 + line) * space.stride + matrix / 2 * 8;
+    const int end = 16 * (space.strips * (warp + 1) / SLAB_WARPS);
+    for (int deep = 16 * (space.strips * warp / SLAB_WARPS); deep < end; deep += 16) {
         uint32_t y[NC][2];
         UNROLL
         for (int c = 0; c < NC / 2; c++) {
@@ -157,18 +158,19 @@ __device__ void slab_forward(const SlabJob<T> &j, int C, const typename T::Eleme
             y[2 * c + 1][0] = pair[2], y[2 * c + 1][1] = pair[3];
         }
         UNROLL
-        for (int r = 0; r < TILES; r++) {
-            if (r >= tiles) continue;
+        for (int r = 0; r < BANDS; r++) {
+            if (r >= bands) continue;
             uint32_t x[4];
-            ldmatrix_x4(x, z + 16 * r * j.stride + deep);
+            ldmatrix_x4(x, z + 16 * r * space.stride + deep);
             UNROLL
             for (int c = 0; c < NC; c++) T::mma(sum[r][c], x, y[c]);
         }
     }
-    float *out = shared_mem<float>(j.at_logits) + warp * (16 * tiles) * LOGITS + g * LOGITS + 2 * t;
+    float *out =
+        shared_mem<float>(space.at_logits) + warp * (16 * bands) * LOGITS + g * LOGITS + 2 * t;
     UNROLL
-    for (int r = 0; r < TILES; r++) {
-        if (r >= tiles) continue;
+    for (int r = 0; r < BANDS; r++) {
+        if (r >= bands) continue;
         UNROLL
         for (int c = 0; c < NC; c++) {
             UNROLL
@@ -181,7 +183,7 @@ __device__ void slab_forward(const SlabJob<T> &j, int C, const typename T::Eleme
 
 /* --- softmax ---------------------------------------------------------------------------------- */
 
-/* Two lanes share a row, a warp a tile: lane h of a row owns the quads h, h + 2, ... of its classes. */
+/* Two lanes share a row, a warp a band: lane h of a row owns the quads h, h + 2, ... of its classes. */
 template <int CT> struct SlabLabels {
     static constexpr int OWN = CT / 2; /* classes of a lane */
     float y[OWN];
@@ -198,14 +200,14 @@ template <int CT> struct SlabLabels {
 };
 
 /* A row's logits: what the warps have left, added in order, and the bias; -infinity beyond C. Returns
- * their maximum. Warps beyond the tiles do not call it. */
+ * their maximum. Warps beyond the bands do not call it. */
 template <class T, int CT>
-__device__ __forceinline__ float row_logits(const SlabJob<T> &j, int C, int tiles,
-                                          float (&x)[CT / 2]) {
+__device__ __forceinline__ float row_logits(const SlabSpace<T> &space, int C, int bands,
+                                            float (&x)[CT / 2]) {
     constexpr int OWN = SlabLabels<CT>::OWN, LOGITS = CT + 8;
     const int row = threadIdx.x / 2, h = threadIdx.x % 2;
-    const float *in = shared_mem<float>(j.at_logits) + row * LOGITS + 4 * h;
-    const float *bias = shared_mem<SlabSmall>(j.at_small)->bias;
+    const float *in = shared_mem<float>(space.at_logits) + row * LOGITS + 4 * h;
+    const float *bias = shared_mem<SlabSmall>(space.at_small)->bias;
     float top = -INFINITY;
     constexpr int AT_ONCE = CT == 16 ? SLAB_WARPS : 4; /* warps whose loads are on their way */
     UNROLL
@@ -216,7 +218,7 @@ __device__ __forceinline__ float row_logits(const SlabJob<T> &j, int C, int tile
         for (int w = 0; w < AT_ONCE; w++) {
             UNROLL
             for (int q = 0; q < OWN / 4; q++) {
-                const float4 p = load_float4(in + (first + w) * 16 * tiles * LOGITS + 8 * q);
+                const float4 p = load_float4(in + (first + w) * 16 * bands * LOGITS + 8 * q);
                 x[4 * q] += p.x, x[4 * q + 1] += p.y, x[4 * q + 2] += p.z, x[4 * q + 3] += p.w;
             }
         }
@@ -233,7 +235,7 @@ __device__ __forceinline__ float row_logits(const SlabJob<T> &j, int C, int tile
 /* A lane's residuals (those that are `real`) of a row of R, rounded. */
 template <class T, int CT, class Residual>
 __device__ __forceinline__ void store_residuals(typename T::Element *R, int C, bool inside,
-                                           Residual residual) {
+                                                Residual residual) {
     uint32_t *out =
         reinterpret_cast<uint32_t *>(R + threadIdx.x / 2 * (CT + 8) + 4 * (threadIdx.x % 2));
     auto rounded = [&](int i) -> uint32_t {
@@ -247,14 +249,14 @@ __device__ __forceinline__ void store_residuals(typename T::Element *R, int C, b
     }
 }
 
-/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the tiles do
+/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the bands do
  * not call it. */
 template <class T, int CT>
-__device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> &labels, int tiles,
-                               bool inside, typename T::Element *R) {
+__device__ double slab_softmax(const SlabSpace<T> &space, int C, const SlabLabels<CT> &labels,
+                               int bands, bool inside, typename T::Element *R) {
     constexpr int OWN = SlabLabels<CT>::OWN;
     float x[OWN], sum = 0.0f, mass = 0.0f, dot = 0.0f;
-    const float top = row_logits<T, CT>(j, C, tiles, x);
+    const float top = row_logits<T, CT>(space, C, bands, x);
     UNROLL
     for (int i = 0; i < OWN; i++) {
         if (SlabLabels<CT>::class_of(i) >= C) continue;
@@ -268,8 +270,8 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
     mass = group_sum<2>(mass);
     dot = group_sum<2>(dot);
     const float share = mass / sum;
-    store_residuals<T, CT>(R, C, inside,
-                      [&](int i) { return (x[i] * share - labels.y[i]) * residual_scale<T>(); });
+    store_residuals<T, CT>(
+        R, C, inside, [&](int i) { return (x[i] * share - labels.y[i]) * residual_scale<T>(); });
     return inside && threadIdx.x % 2 == 0 ? (double)(mass * logf(sum) - dot) : 0.0;
 }
 
@@ -278,12 +280,12 @@ __device__ double slab_softmax(const SlabJob<T> &j, int C, const SlabLabels<CT> 
 /* A warp's columns of R^T Z over the pieces visited so far. */
 template <class T, int CT> struct SlabGradient {
     using Element = typename T::Element;
-    static constexpr int UNITS = SLAB_MOST_UNITS(CT), NR = CT / 16;
-    float sum[UNITS][NR][2][4];
+    static constexpr int STRIPS = SLAB_MOST_STRIPS(CT), NR = CT / 16;
+    float sum[STRIPS][NR][2][4];
 
     __device__ __forceinline__ void clear() {
         UNROLL
-        for (int u = 0; u < UNITS; u++) {
+        for (int u = 0; u < STRIPS; u++) {
             UNROLL
             for (int r = 0; r < NR; r++) {
                 UNROLL
@@ -293,7 +295,7 @@ template <class T, int CT> struct SlabGradient {
     }
     __device__ __forceinline__ void multiply(float by) {
         UNROLL
-        for (int u = 0; u < UNITS; u++) {
+        for (int u = 0; u < STRIPS; u++) {
             UNROLL
             for (int r = 0; r < NR; r++) {
                 UNROLL
@@ -301,22 +303,22 @@ template <class T, int CT> struct SlabGradient {
             }
         }
     }
-    /* + R^T Z of so many tiles of rows; the warp has the features [16 unit, 16 (unit + mine)). */
-    __device__ __forceinline__ void add(const SlabJob<T> &j, const Element *R, const Element *Z,
-                                        int tiles, int unit, int mine) {
+    /* + R^T Z of so many bands of rows; the warp has the features [16 strip, 16 (strip + mine)). */
+    __device__ __forceinline__ void add(const SlabSpace<T> &space, const Element *R,
+                                        const Element *Z, int bands, int strip, int mine) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
         const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
-        const Element *z = Z + (matrix % 2 * 8 + line) * j.stride + 16 * unit + matrix / 2 * 8;
+        const Element *z = Z + (matrix % 2 * 8 + line) * space.stride + 16 * strip + matrix / 2 * 8;
         NO_UNROLL
-        for (int tile = 0; tile < tiles; tile++) {
+        for (int band = 0; band < bands; band++) {
             uint32_t x[NR][4];
             UNROLL
-            for (int c = 0; c < NR; c++) ldmatrix_x4_trans(x[c], r + 16 * tile * (CT + 8) + 16 * c);
+            for (int c = 0; c < NR; c++) ldmatrix_x4_trans(x[c], r + 16 * band * (CT + 8) + 16 * c);
             UNROLL
-            for (int u = 0; u < UNITS; u++) {
+            for (int u = 0; u < STRIPS; u++) {
                 if (u >= mine) continue;
                 uint32_t y[4];
-                ldmatrix_x4_trans(y, z + 16 * tile * j.stride + 16 * u);
+                ldmatrix_x4_trans(y, z + 16 * band * space.stride + 16 * u);
                 UNROLL
                 for (int c = 0; c < NR; c++) {
                     T::mma(sum[u][c][0], x[c], y);
@@ -327,19 +329,19 @@ template <class T, int CT> struct SlabGradient {
     }
     /* + sums of R: the product with the column of ones, by warp 0. Its lanes keep them in shared
      * memory, each its own, for registers are short. */
-    static __device__ __forceinline__ void add_ones(const SlabJob<T> &j, const Element *R,
-                                                    const Element *Z, int tiles, float *sums) {
+    static __device__ __forceinline__ void add_ones(const SlabSpace<T> &space, const Element *R,
+                                                    const Element *Z, int bands, float *sums) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8, g = lane / 4;
         const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
-        const Element *ones = Z + lane % 16 * j.stride + 16 * j.units;
+        const Element *ones = Z + lane % 16 * space.stride + 16 * space.strips;
         UNROLL
         for (int c = 0; c < NR; c++) {
             float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             NO_UNROLL
-            for (int tile = 0; tile < tiles; tile++) {
+            for (int band = 0; band < bands; band++) {
                 uint32_t x[4], y[2];
-                ldmatrix_x4_trans(x, r + 16 * tile * (CT + 8) + 16 * c);
-                ldmatrix_x2_trans(y, ones + 16 * tile * j.stride);
+                ldmatrix_x4_trans(x, r + 16 * band * (CT + 8) + 16 * c);
+                ldmatrix_x2_trans(y, ones + 16 * band * space.stride);
                 T::mma(sum, x, y);
             }
             if (lane % 4 == 0) { /* column 0 is that of ones */
@@ -349,19 +351,19 @@ template <class T, int CT> struct SlabGradient {
         }
     }
     /* Into the CTA's partial sums. */
-    __device__ __forceinline__ void store(const SlabJob<T> &j, int C, float *out, int unit,
+    __device__ __forceinline__ void store(const SlabSpace<T> &space, int C, float *out, int strip,
                                           int mine) const {
         const int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-        const int width = j.units * SLAB_TILE;
+        const int width = space.strips * SLAB_FRAGMENT;
         UNROLL
         for (int r = 0; r < NR; r++) {
             UNROLL
             for (int i = 0; i < 2; i++) {
                 const int c = 16 * r + 8 * i + g;
                 if (c >= C) continue;
-                float *line = out + c * width + 16 * unit + 2 * t;
+                float *line = out + c * width + 16 * strip + 2 * t;
                 UNROLL
-                for (int u = 0; u < UNITS; u++) {
+                for (int u = 0; u < STRIPS; u++) {
                     if (u >= mine) continue;
                     UNROLL
                     for (int n = 0; n < 2; n++)

@@ -194,7 +194,7 @@ struct Patience {
         if (global_timer() - since < wait_state.limit || !wait_state.record) return;
         while (atomicExch(&wait_state.taken, 1u)) {} /* another one's trap ends this one too */
         WaitRecord *r = wait_state.record;
-        r->unit = wait_state.unit;
+        r->source = wait_state.source;
         r->line = line;
         for (int n = 0; *file && n < (int)sizeof r->where - 1; file++) { /* without its folders */
             n = *file == '/' ? 0 : n + 1;

@@ -37,7 +37,8 @@ struct WideTile {
 };
 constexpr int WIDE_THREADS = WGMMA_THREADS;
 static_assert(WIDE_THREADS == WIDE_CONSUMERS + 128, "a warp group that loads");
-static_assert((int)WGMMA_FEATURES == (int)WGMMA_MOST_CLASSES, "one tile serves logits and gradient");
+static_assert((int)WGMMA_FEATURES == (int)WGMMA_MOST_CLASSES,
+              "one tile serves logits and gradient");
 /* Of a thread that loads, that multiplies; all begin with 168. */
 constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
 static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,

@@ -30,7 +30,7 @@
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
     cross_entropy_lanes(double *partial, float *grad_logits, float *grad_Y, bool add_grad_Y,
-                           const float *logits, const float *Y, int64_t B, int64_t C, float scale) {
+                        const float *logits, const float *Y, int64_t B, int64_t C, float scale) {
     const RowOf<Shape> row(row_of_thread<Shape>(), B, C);
     const float *x_row = logits + row.start, *y_row = Y + row.start;
     float x[Shape::HELD], y[Shape::HELD], top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
@@ -95,9 +95,8 @@ extern "C" Status cuda_cross_entropy(Queue *q, float *loss, float *grad_logits, 
     with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
         blocks = row_blocks<Shape>(B);
-        return launch(q, cross_entropy_lanes<Shape>,
-                             grid_of(blocks), Shape::THREADS, ROW_SHARED, partial, grad_logits,
-                             grad_Y, add_grad_Y, logits, Y, B, C, 1.0f / (float)B);
+        return launch(q, cross_entropy_lanes<Shape>, grid_of(blocks), Shape::THREADS, ROW_SHARED,
+                      partial, grad_logits, grad_Y, add_grad_Y, logits, Y, B, C, 1.0f / (float)B);
     });
     cost(q, (double)blocks, 8.0 * blocks);
     return launch(q, cross_entropy_sum, 1, SUM_THREADS, ROW_SHARED, loss, partial, blocks,

@@ -197,13 +197,11 @@ static Status start(Queue *q, void *to, const void *data, const int64_t *rows, G
                          s.row * (int64_t)sizeof(Element) % 16 == 0;
     cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
     if (vectors && !q->device->naive)
-        return launch(q, (gather_v2_warp<From, To, VECTOR>), grid,
-                             THREADS, 0, out, from, rows, s);
+        return launch(q, (gather_v2_warp<From, To, VECTOR>), grid, THREADS, 0, out, from, rows, s);
     if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
-        return launch(q, (gather_v2_warp<From, To, 1>), grid, THREADS,
-                             0, out, from, rows, s);
-    return launch(q, (gather_v1_naive<From, To>), grid_of(s.B), THREADS,
-                         0, out, (const uint8_t *)data, rows, s);
+        return launch(q, (gather_v2_warp<From, To, 1>), grid, THREADS, 0, out, from, rows, s);
+    return launch(q, (gather_v1_naive<From, To>), grid_of(s.B), THREADS, 0, out,
+                  (const uint8_t *)data, rows, s);
 }
 
 template <class From>

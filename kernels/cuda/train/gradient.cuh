@@ -168,9 +168,10 @@ inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
         using S = decltype(shape);
         const int64_t class_tiles = ceil_div(C, S::ROWS),
                       tiles = class_tiles * ceil_div(d, S::COLS);
-        const int64_t blocks = most(tiles, least(tiles * GRADIENT_MOST_SPLITS, GRADIENT_MOST_BLOCKS));
-        const int64_t floats = blocks * S::ROWS * S::COLS +
-                               class_tiles * GRADIENT_MOST_SPLITS * S::ROWS + 32;
+        const int64_t blocks =
+            most(tiles, least(tiles * GRADIENT_MOST_SPLITS, GRADIENT_MOST_BLOCKS));
+        const int64_t floats =
+            blocks * S::ROWS * S::COLS + class_tiles * GRADIENT_MOST_SPLITS * S::ROWS + 32;
         return K * (round_up(floats * 4, 64) + round_up(tiles * 4, 64));
     });
 }

@@ -56,9 +56,8 @@ extern "C" Status cuda_softmax(Queue *q, float *P, const float *logits, int64_t 
                       logits, rows, C);
     return with_row_shape(C, [&](auto shape) {
         typedef decltype(shape) Shape;
-        return launch(q, softmax_v2_lanes<Shape>,
-                             grid_of(row_blocks<Shape>(rows)), Shape::THREADS, ROW_SHARED, P,
-                             logits, rows, C);
+        return launch(q, softmax_v2_lanes<Shape>, grid_of(row_blocks<Shape>(rows)), Shape::THREADS,
+                      ROW_SHARED, P, logits, rows, C);
     });
 }
 

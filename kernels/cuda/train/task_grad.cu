@@ -34,8 +34,8 @@ constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the s
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
     task_grad_lanes(float *__restrict__ P, const float *__restrict__ grad_Y,
-                       const float *__restrict__ P_bar, float share, float weight, int64_t B,
-                       int64_t C) {
+                    const float *__restrict__ P_bar, float share, float weight, int64_t B,
+                    int64_t C) {
     float *slope = shared_mem<float>(ROW_SHARED);
     for (int64_t c = threadIdx.x; c < C; c += Shape::THREADS)
         slope[c] = P_bar[c] > 0.0f ? weight * (logf(P_bar[c]) + 1.0f) : 0.0f;
@@ -73,9 +73,8 @@ extern "C" Status cuda_task_grad(Queue *q, float *P, const float *grad_Y, const 
         typedef decltype(shape) Shape;
         const int64_t rows = row_blocks<Shape>(B),
                       most = (int64_t)GRAD_THREADS_PER_SM / Shape::THREADS * q->device->sms;
-        return launch(q, task_grad_lanes<Shape>,
-                             grid_of(rows < most ? rows : most), Shape::THREADS,
-                             ROW_SHARED + (int)C * (int)sizeof(float), P, grad_Y, P_bar, share,
-                             weight, B, C);
+        return launch(q, task_grad_lanes<Shape>, grid_of(rows < most ? rows : most), Shape::THREADS,
+                      ROW_SHARED + (int)C * (int)sizeof(float), P, grad_Y, P_bar, share, weight, B,
+                      C);
     });
 }

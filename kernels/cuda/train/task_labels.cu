@@ -83,7 +83,7 @@ struct SoftmaxEpilogue {
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     task_labels_wgmma(const __grid_constant__ WideLogits a,
-                         const __grid_constant__ SoftmaxEpilogue epilogue) {
+                      const __grid_constant__ SoftmaxEpilogue epilogue) {
     wide_logits_kernel<T, COLS>(a, epilogue);
 }
 
@@ -152,8 +152,8 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
         features += (double)Z->d;
     }
     cost(q, 3.0 * (double)C * features, (4.0 + size) * (double)C * features);
-    launch(q, weight_norm_spaces<T>, dim3((unsigned)C, (unsigned)s->K), NORM_THREADS,
-           NORM_SHARED, a);
+    launch(q, weight_norm_spaces<T>, dim3((unsigned)C, (unsigned)s->K), NORM_THREADS, NORM_SHARED,
+           a);
     cost(q, 2.0 * (double)B * (double)C * features,
          size * ((double)B + (double)C) * features + 4.0 * s->K * (double)B * (double)C);
     if constexpr (size == 2)
@@ -161,8 +161,8 @@ template <class T> static Status start(Queue *q, const TaskSteps *s) {
     return with_logit_tile(C, [&](auto shape) {
         using S = decltype(shape);
         constexpr int shared = logit_shared<T, S>();
-        return launch(q, (task_labels_tiled<T, S>),
-                      dim3((unsigned)logit_blocks(B), (unsigned)s->K), S::THREADS, shared, a);
+        return launch(q, (task_labels_tiled<T, S>), dim3((unsigned)logit_blocks(B), (unsigned)s->K),
+                      S::THREADS, shared, a);
     });
 }
 

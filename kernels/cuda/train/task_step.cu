@@ -34,9 +34,9 @@
  *          inner step, which are these one Adam step earlier, from the persistent kernel.
  */
 #include "kernels/cuda/backend/operations.h"
+#include "kernels/cuda/tile/rows.cuh"
 #include "kernels/cuda/train/logits.cuh"
 #include "kernels/cuda/train/residual_scale.cuh"
-#include "kernels/cuda/tile/rows.cuh"
 #include "kernels/cuda/train/task_adam.cuh"
 #include "kernels/cuda/train/wide_gradient.cuh"
 #include "kernels/cuda/train/wide_logits.cuh"
@@ -117,7 +117,7 @@ struct LogSoftmaxEpilogue {
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     head_labels_wgmma(const __grid_constant__ WideLogits a,
-                         const __grid_constant__ LogSoftmaxEpilogue epilogue) {
+                      const __grid_constant__ LogSoftmaxEpilogue epilogue) {
     wide_logits_kernel<T, COLS>(a, epilogue);
 }
 
@@ -285,8 +285,8 @@ static ComposedScratch lay_out_composed(void *scratch, int64_t C, int64_t d, int
 }
 
 int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t work = most(cuda_label_grad_scratch(type, K, B, C, d),
-                              cuda_linear_grad_scratch(type, B, C, d));
+    const int64_t work =
+        most(cuda_label_grad_scratch(type, K, B, C, d), cuda_linear_grad_scratch(type, B, C, d));
     return most(lay_out(NULL, type, K, B, C, d).bytes, lay_out_composed(NULL, C, d, work).bytes);
 }
 
@@ -321,7 +321,8 @@ static dim3 round_grid(int64_t n, int K) {
 
 /* False: not with these classes, or not on this device. */
 template <class T>
-static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K, const LogSoftmaxEpilogue &epilogue) {
+static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K,
+                       const LogSoftmaxEpilogue &epilogue) {
     WideLogits logits = {};
     if (h.C <= SLAB_MOST_CLASSES) return false;
     logits.K = K;
@@ -356,8 +357,8 @@ static int64_t head_labels(Queue *q, const HeadLabels<T> &h, int K, double featu
     with_logit_tile(h.C, [&](auto shape) {
         using S = decltype(shape);
         constexpr int shared = logit_shared<T, S>();
-        return launch(q, (head_labels_tiled<T, S>), dim3((unsigned)blocks, (unsigned)K),
-                      S::THREADS, shared, h);
+        return launch(q, (head_labels_tiled<T, S>), dim3((unsigned)blocks, (unsigned)K), S::THREADS,
+                      shared, h);
     });
     return blocks;
 }

@@ -16,8 +16,8 @@
 extern "C" {
 #include "kernels/plan/plan.h"
 }
-#include "kernels/cuda/train/gradient.cuh"
 #include "kernels/cuda/tile/wgmma.cuh"
+#include "kernels/cuda/train/gradient.cuh"
 
 constexpr int COLUMN_SUMS = RING_SHARED; /* behind the ring: (2 groups, 4, 64) float */
 constexpr int WIDE_GRADIENT_SHARED = COLUMN_SUMS + 2 * 4 * 64 * 4;

@@ -184,8 +184,8 @@ __device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
  * classes. Returns the rows' loss in lane t = 0 of the block that tells it, elsewhere 0. */
 template <int COLS, class Epilogue>
 __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilogue &epilogue, int k,
-                                              const RowPlace<COLS> &at, float (&d)[COLS / 2],
-                                              const float *y, int turn) {
+                                               const RowPlace<COLS> &at, float (&d)[COLS / 2],
+                                               const float *y, int turn) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
     float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + at.first;
     const float *bias = a.bias[k] + at.class0;
@@ -225,7 +225,8 @@ __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilog
 
 /* All pieces of rows that are this cluster's (plan_rows.h). */
 template <class T, int COLS, bool LOADS, class Epilogue>
-__device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &epilogue, Ring &ring) {
+__device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &epilogue,
+                                          Ring &ring) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
     constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
     const int size = (int)cluster_size(), rank = (int)cluster_rank();
@@ -329,12 +330,12 @@ bool wide_logits(Queue *q, WideLogits &a, const Epilogue &epilogue, KernelOf ker
     const Device *device = q->device;
     const PlanDevice limits =
         plan_device_like(device->sms, device->shared_per_block, device->capability);
-    PlanJob jobs[MAX_SPACES];
+    PlanSpace spaces[MAX_SPACES];
     Plan plan;
     Error err;
-    for (int k = 0; k < a.K; k++) jobs[k] = PlanJob{a.B, a.C, a.d[k]};
+    for (int k = 0; k < a.K; k++) spaces[k] = PlanSpace{a.B, a.C, a.d[k]};
     if (a.B > INT32_MAX - 1024 ||
-        plan_inner(&plan, &limits, jobs, a.K, DTYPE_F16, false, &err) != OK ||
+        plan_inner(&plan, &limits, spaces, a.K, DTYPE_F16, false, &err) != OK ||
         plan.form != PLAN_WGMMA)
         return false;
     for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];

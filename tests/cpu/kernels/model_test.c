@@ -17,7 +17,7 @@ static bool by_parts;
 /* K spaces of d, 2d, ... */
 static Model predict(const PlanDevice *device, int K, int64_t B, int64_t C, int64_t d, int64_t M,
                      int precision, PlanForm *form) {
-    PlanJob jobs[PLAN_MAX_JOBS];
+    PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Model model;
     Error err;
@@ -26,8 +26,8 @@ static Model predict(const PlanDevice *device, int K, int64_t B, int64_t C, int6
                           .tf32 = precisions[precision].tf32,
                           .feature_bytes = precisions[precision].type == DTYPE_F16 ? 2 : 4,
                           .by_parts = by_parts};
-    for (int k = 0; k < K; k++) jobs[k] = (PlanJob){B, C, d * (k + 1)};
-    ASSERT_OK(plan_inner(&plan, device, jobs, K, run.type, run.tf32, &err), err);
+    for (int k = 0; k < K; k++) spaces[k] = (PlanSpace){B, C, d * (k + 1)};
+    ASSERT_OK(plan_inner(&plan, device, spaces, K, run.type, run.tf32, &err), err);
     model_iteration(&model, device, &plan, &run);
     if (form) *form = plan.form;
     return model;

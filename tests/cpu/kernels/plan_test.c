@@ -7,21 +7,21 @@
 /* What goes on, for messages. */
 static char what[160];
 
-/* Every row of every job belongs to one CTA, or to one cluster that splits the classes. */
+/* Every row of every space belongs to one CTA, or to one cluster that splits the classes. */
 static void expect_each_row_once(const Plan *p) {
-    static unsigned char seen[PLAN_MAX_JOBS][200000];
+    static unsigned char seen[PLAN_MAX_SPACES][200000];
     const bool shares = p->form == PLAN_WGMMA && p->classes < 256;
-    for (int k = 0; k < p->jobs; k++) {
-        cr_assert(p->job[k].B <= (int64_t)sizeof seen[k]);
-        memset(seen[k], 0, (size_t)p->job[k].B);
+    for (int k = 0; k < p->spaces; k++) {
+        cr_assert(p->space[k].B <= (int64_t)sizeof seen[k]);
+        memset(seen[k], 0, (size_t)p->space[k].B);
     }
     for (int block = 0; block < p->blocks; block++) {
         PlanRows rows, leader;
         for (int64_t i = 0; plan_rows(p, block, i, &rows); i++) {
-            const PlanLayout *j = &p->job[rows.job];
+            const PlanLayout *j = &p->space[rows.space];
             if (p->classes == 256 && block % p->cluster) {
                 cr_assert(plan_rows(p, block / p->cluster * p->cluster, i, &leader) &&
-                              rows.job == leader.job && rows.first == leader.first &&
+                              rows.space == leader.space && rows.first == leader.first &&
                               rows.count == leader.count,
                           "%s: a cluster's CTAs share its rows", what);
                 continue;
@@ -30,11 +30,11 @@ static void expect_each_row_once(const Plan *p) {
                       block);
             if (shares && rows.count == 0 && block % p->cluster) continue;
             cr_assert(rows.first >= 0 && rows.count >= 1 && rows.first + rows.count <= j->B,
-                      "%s: job %d block %d: rows %lld + %lld", what, rows.job, block,
+                      "%s: space %d block %d: rows %lld + %lld", what, rows.space, block,
                       (long long)rows.first, (long long)rows.count);
-            cr_assert(!memchr(seen[rows.job] + rows.first, 1, (size_t)rows.count),
+            cr_assert(!memchr(seen[rows.space] + rows.first, 1, (size_t)rows.count),
                       "%s: a row twice", what);
-            memset(seen[rows.job] + rows.first, 1, (size_t)rows.count);
+            memset(seen[rows.space] + rows.first, 1, (size_t)rows.count);
         }
         if (p->classes == 256 && block % p->cluster) {
             int64_t i = 0;
@@ -42,9 +42,9 @@ static void expect_each_row_once(const Plan *p) {
             cr_assert(!plan_rows(p, block / p->cluster * p->cluster, i, &leader), "%s", what);
         }
     }
-    for (int k = 0; k < p->jobs; k++)
-        cr_assert(!memchr(seen[k], 0, (size_t)p->job[k].B), "%s: job %d: a row without a CTA", what,
-                  k);
+    for (int k = 0; k < p->spaces; k++)
+        cr_assert(!memchr(seen[k], 0, (size_t)p->space[k].B), "%s: space %d: a row without a CTA",
+                  what, k);
 }
 
 static void expect_within(const Plan *p, const PlanDevice *device) {
@@ -54,15 +54,15 @@ static void expect_within(const Plan *p, const PlanDevice *device) {
     cr_assert(p->threads >= 32 && p->threads <= 1024 && p->threads % 32 == 0, "%s", what);
     const int per_sm = p->form == PLAN_TILED ? 2 : 1;
     cr_assert(p->blocks <= per_sm * device->sms, "%s: %d CTAs", what, p->blocks);
-    for (int k = 0; k < p->jobs; k++) {
-        const PlanLayout *j = &p->job[k];
+    for (int k = 0; k < p->spaces; k++) {
+        const PlanLayout *j = &p->space[k];
         cr_assert(j->first >= 0 && j->count >= 1 && j->first + j->count <= p->blocks, "%s", what);
         for (int l = 0; l < k; l++) {
-            const PlanLayout *other = &p->job[l];
+            const PlanLayout *other = &p->space[l];
             if (p->side_by_side)
                 cr_assert(j->first >= other->first + other->count ||
                               other->first >= j->first + j->count,
-                          "%s: jobs %d and %d share CTAs", what, k, l);
+                          "%s: spaces %d and %d share CTAs", what, k, l);
             else cr_assert(j->first == other->first && j->count == other->count, "%s", what);
         }
     }
@@ -71,19 +71,21 @@ static void expect_within(const Plan *p, const PlanDevice *device) {
 /* The pieces of shared memory lie one behind the other, and hold what is said of them. */
 static void expect_slab(const Plan *p, const PlanDevice *device) {
     cr_assert(p->threads == SLAB_THREADS && p->blocks <= SLAB_MOST_BLOCKS, "%s", what);
-    for (int k = 0; k < p->jobs; k++) {
-        const PlanLayout *j = &p->job[k];
+    for (int k = 0; k < p->spaces; k++) {
+        const PlanLayout *j = &p->space[k];
         const int64_t classes = SLAB_CLASSES(j->C), row = 2 * (int64_t)j->stride;
         const int64_t visit = j->stage > j->group || !j->resident ? j->stage : j->group;
-        cr_assert(j->rows % SLAB_TILE == 0 && j->resident % SLAB_TILE == 0 &&
-                      j->group % SLAB_TILE == 0 && j->stage % SLAB_TILE == 0,
+        cr_assert(j->rows % SLAB_FRAGMENT == 0 && j->resident % SLAB_FRAGMENT == 0 &&
+                      j->group % SLAB_FRAGMENT == 0 && j->stage % SLAB_FRAGMENT == 0,
                   "%s: whole tiles", what);
         cr_assert(j->resident >= 0 && j->resident <= j->rows, "%s", what);
-        cr_assert(j->resident == j->rows || (j->stage >= SLAB_TILE && j->stages >= 1), "%s", what);
-        cr_assert(visit <= SLAB_TILE * SLAB_MOST_TILES(classes), "%s", what);
+        cr_assert(j->resident == j->rows || (j->stage >= SLAB_FRAGMENT && j->stages >= 1), "%s",
+                  what);
+        cr_assert(visit <= SLAB_FRAGMENT * SLAB_MOST_BANDS(classes), "%s", what);
         cr_assert(j->stride >= j->d && j->stride % 16 == 8,
                   "%s: rows an odd number of 16 bytes apart", what);
-        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_UNITS(classes) * SLAB_TILE >= j->d,
+        cr_assert((int64_t)j->passes * SLAB_WARPS * SLAB_MOST_STRIPS(classes) * SLAB_FRAGMENT >=
+                      j->d,
                   "%s: the registers hold the gradient", what);
         cr_assert(j->at.slab - j->at.W >= j->C * row, "%s", what);
         cr_assert(j->at.logits - j->at.slab >= (j->resident + (int64_t)j->stages * j->stage) * row,
@@ -106,10 +108,9 @@ static void expect_wgmma(const Plan *p, int64_t C) {
     cr_assert(p->classes == (C <= 64 ? 64 : C <= 128 ? 128 : 256), "%s: %d", what, p->classes);
     cr_assert((p->cluster & (p->cluster - 1)) == 0, "%s", what);
     if (p->classes < 256) cr_assert(p->cluster <= 4, "%s: clusters of %d", what, p->cluster);
-    else
-        cr_assert(p->cluster * 256 >= C && (p->cluster == 1 || p->cluster * 128 < C), "%s", what);
-    for (int n = 0; n < p->jobs; n++) {
-        cr_assert(n == 0 || p->job[p->order[n - 1]].d >= p->job[p->order[n]].d, "%s", what);
+    else cr_assert(p->cluster * 256 >= C && (p->cluster == 1 || p->cluster * 128 < C), "%s", what);
+    for (int n = 0; n < p->spaces; n++) {
+        cr_assert(n == 0 || p->space[p->order[n - 1]].d >= p->space[p->order[n]].d, "%s", what);
         for (int l = 0; l < n; l++) cr_assert(p->order[l] != p->order[n], "%s", what);
     }
 }
@@ -119,19 +120,21 @@ static const struct {
     bool tf32;
 } precisions[] = {{DTYPE_F32, false}, {DTYPE_F32, true}, {DTYPE_F16, false}, {DTYPE_BF16, false}};
 
-static void check(const PlanDevice *device, const PlanJob *jobs, int n, int precision) {
+static void check(const PlanDevice *device, const PlanSpace *spaces, int n, int precision) {
     Plan p;
     Error err;
     const DType type = precisions[precision].type;
     const bool halves = dtype_bytes(type) == 2;
-    const int64_t C = jobs[0].C;
-    snprintf(what, sizeof what, "%s %s%s: %d jobs, B %lld C %lld d %lld ... %lld", device->name,
-             dtype_name(type), precisions[precision].tf32 ? " (tf32)" : "", n, (long long)jobs[0].B,
-             (long long)C, (long long)jobs[0].d, (long long)jobs[n - 1].d);
-    ASSERT_OK(plan_inner(&p, device, jobs, n, type, precisions[precision].tf32, &err), err);
-    cr_assert(p.jobs == n, "%s", what);
+    const int64_t C = spaces[0].C;
+    snprintf(what, sizeof what, "%s %s%s: %d spaces, B %lld C %lld d %lld ... %lld", device->name,
+             dtype_name(type), precisions[precision].tf32 ? " (tf32)" : "", n,
+             (long long)spaces[0].B, (long long)C, (long long)spaces[0].d,
+             (long long)spaces[n - 1].d);
+    ASSERT_OK(plan_inner(&p, device, spaces, n, type, precisions[precision].tf32, &err), err);
+    cr_assert(p.spaces == n, "%s", what);
     for (int k = 0; k < n; k++)
-        cr_assert(p.job[k].B == jobs[k].B && p.job[k].C == jobs[k].C && p.job[k].d == jobs[k].d,
+        cr_assert(p.space[k].B == spaces[k].B && p.space[k].C == spaces[k].C &&
+                      p.space[k].d == spaces[k].d,
                   "%s", what);
     cr_assert(p.form != PLAN_SLAB || (halves && C <= SLAB_MOST_CLASSES), "%s", what);
     cr_assert((p.form == PLAN_WGMMA) == (halves && C > 32 && device->wgmma), "%s: %s", what,
@@ -158,11 +161,11 @@ Test(plan, every_shape_has_a_form_on_every_device, .timeout = 120) {
                 for (int K = 1; K <= 4; K++) {
                     /* every precision and batch comes by, not every combination */
                     const int64_t B = some_B[round++ % 6];
-                    PlanJob jobs[4];
+                    PlanSpace spaces[4];
                     for (int k = 0; k < K; k++)
-                        jobs[k] = (PlanJob){B, some_C[c], some_d[(j + 5 * k) % SOME_D]};
+                        spaces[k] = (PlanSpace){B, some_C[c], some_d[(j + 5 * k) % SOME_D]};
                     for (int precision = 0; precision < 4; precision++)
-                        check(plan_device_at(i), jobs, K, precision);
+                        check(plan_device_at(i), spaces, K, precision);
                 }
             }
         }
@@ -176,35 +179,35 @@ Test(plan, batches_of_any_size, .timeout = 120) {
         for (size_t b = 0; b < sizeof some_B / sizeof *some_B; b++)
             for (int j = 0; j < SOME_D; j += 3)
                 for (int64_t C = 10; C <= 1000; C *= 10)
-                    for (int n = 1; n <= PLAN_MAX_JOBS; n += 5) {
-                        PlanJob jobs[PLAN_MAX_JOBS];
+                    for (int n = 1; n <= PLAN_MAX_SPACES; n += 5) {
+                        PlanSpace spaces[PLAN_MAX_SPACES];
                         for (int k = 0; k < n; k++)
-                            jobs[k] = (PlanJob){some_B[b], C, some_d[j]};
-                        check(plan_device_at(i), jobs, n, 2);
+                            spaces[k] = (PlanSpace){some_B[b], C, some_d[j]};
+                        check(plan_device_at(i), spaces, n, 2);
                     }
     /* of several sizes at once */
-    const PlanJob mixed[] = {{10000, 10, 768}, {300, 10, 768}, {16, 10, 64}};
+    const PlanSpace mixed[] = {{10000, 10, 768}, {300, 10, 768}, {16, 10, 64}};
     for (int i = 0; plan_device_at(i); i++) check(plan_device_at(i), mixed, 3, 3);
 }
 
 static Plan plan_of(const char *device, int64_t B, int64_t C, int64_t d0, int64_t d1, DType type) {
-    const PlanJob jobs[] = {{B, C, d0}, {B, C, d1}};
+    const PlanSpace spaces[] = {{B, C, d0}, {B, C, d1}};
     Plan p;
     Error err;
-    ASSERT_OK(plan_inner(&p, plan_device(device), jobs, d1 ? 2 : 1, type, false, &err), err);
+    ASSERT_OK(plan_inner(&p, plan_device(device), spaces, d1 ? 2 : 1, type, false, &err), err);
     return p;
 }
 
 /* The shapes that the forms are made for: what the arithmetic in plan.h and inner_slab.cu says. */
 Test(plan, published_shapes) {
     Plan p = plan_of("h200", 10000, 10, 768, 0, DTYPE_F16);
-    cr_expect(p.form == PLAN_SLAB && p.blocks == 125 && p.job[0].rows == 80);
-    cr_expect(p.job[0].resident == 80 && p.job[0].group == 80, "all rows stay, in one visit");
+    cr_expect(p.form == PLAN_SLAB && p.blocks == 125 && p.space[0].rows == 80);
+    cr_expect(p.space[0].resident == 80 && p.space[0].group == 80, "all rows stay, in one visit");
     cr_expect(p.shared == 205568, "inner_slab.cu has a table of it: %d", (int)p.shared);
     p = plan_of("h200", 10000, 10, 1536, 0, DTYPE_BF16);
-    cr_expect(p.form == PLAN_SLAB && p.job[0].resident < p.job[0].rows && p.job[0].stages > 0,
+    cr_expect(p.form == PLAN_SLAB && p.space[0].resident < p.space[0].rows && p.space[0].stages > 0,
               "part of the rows is streamed");
-    cr_expect(p.job[0].passes == 1);
+    cr_expect(p.space[0].passes == 1);
     cr_expect(p.shared == 192768, "inner_slab.cu has a table of it: %d", (int)p.shared);
     p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F16);
     cr_expect(p.form == PLAN_WGMMA && p.classes == 128 && p.cluster == 4 && p.blocks == 132);
@@ -244,26 +247,27 @@ Test(plan, long_pieces_are_dealt_first) {
             }
 }
 
-Test(plan, bad_jobs_are_refused) {
+Test(plan, bad_spaces_are_refused) {
     Plan p;
     Error err;
     const PlanDevice *device = plan_device("h200");
-    PlanJob jobs[PLAN_MAX_JOBS + 1];
-    for (int k = 0; k <= PLAN_MAX_JOBS; k++) jobs[k] = (PlanJob){256, 10, 64};
-    cr_expect(plan_inner(&p, device, jobs, 0, DTYPE_F16, false, &err) == ERR_ARG);
-    cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS + 1, DTYPE_F16, false, &err) == ERR_ARG);
-    cr_expect(strstr(err.text, "17 jobs"), "%s", err.text);
-    cr_expect(plan_inner(&p, device, jobs, PLAN_MAX_JOBS, DTYPE_F16, false, &err) == OK);
-    jobs[1].C = 11;
-    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
-    jobs[1] = (PlanJob){0, 10, 64};
-    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
-    jobs[1] = (PlanJob){256, 10, 0};
-    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    PlanSpace spaces[PLAN_MAX_SPACES + 1];
+    for (int k = 0; k <= PLAN_MAX_SPACES; k++) spaces[k] = (PlanSpace){256, 10, 64};
+    cr_expect(plan_inner(&p, device, spaces, 0, DTYPE_F16, false, &err) == ERR_ARG);
+    cr_expect(plan_inner(&p, device, spaces, PLAN_MAX_SPACES + 1, DTYPE_F16, false, &err) ==
+              ERR_ARG);
+    cr_expect(strstr(err.text, "17 spaces"), "%s", err.text);
+    cr_expect(plan_inner(&p, device, spaces, PLAN_MAX_SPACES, DTYPE_F16, false, &err) == OK);
+    spaces[1].C = 11;
+    cr_expect(plan_inner(&p, device, spaces, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    spaces[1] = (PlanSpace){0, 10, 64};
+    cr_expect(plan_inner(&p, device, spaces, 2, DTYPE_F16, false, &err) == ERR_ARG);
+    spaces[1] = (PlanSpace){256, 10, 0};
+    cr_expect(plan_inner(&p, device, spaces, 2, DTYPE_F16, false, &err) == ERR_ARG);
     /* several batches are for the slab alone */
-    jobs[1] = (PlanJob){128, 10, 64};
-    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F16, false, &err) == OK);
-    cr_expect(plan_inner(&p, device, jobs, 2, DTYPE_F32, false, &err) == ERR_ARG);
+    spaces[1] = (PlanSpace){128, 10, 64};
+    cr_expect(plan_inner(&p, device, spaces, 2, DTYPE_F16, false, &err) == OK);
+    cr_expect(plan_inner(&p, device, spaces, 2, DTYPE_F32, false, &err) == ERR_ARG);
     cr_expect(!plan_device("h300") && !plan_device_at(-1) && !plan_device_at(4));
 }
 
@@ -289,26 +293,27 @@ Test(plan, trainings_that_fill_a_device) {
     } h200[] = {{10000, 10, 768, DTYPE_F16, 1}, /* one has all of the shared memory */
                 {5000, 10, 768, DTYPE_F16, 2},    {1000, 10, 768, DTYPE_F16, 8},
                 {1000, 10, 768, DTYPE_F32, 1},    {1000, 100, 768, DTYPE_F16, 1},
-                {1000, 1000, 768, DTYPE_BF16, 1}, {100, 2, 8, DTYPE_F16, PLAN_MAX_JOBS},
+                {1000, 1000, 768, DTYPE_BF16, 1}, {100, 2, 8, DTYPE_F16, PLAN_MAX_SPACES},
                 {200000, 10, 768, DTYPE_BF16, 1}};
     for (size_t i = 0; i < sizeof h200 / sizeof *h200; i++) {
-        const PlanJob job = {h200[i].B, h200[i].C, h200[i].d};
-        const int n = plan_trainings(plan_device("h200"), &job, 1, h200[i].type, false);
+        const PlanSpace space = {h200[i].B, h200[i].C, h200[i].d};
+        const int n = plan_trainings(plan_device("h200"), &space, 1, h200[i].type, false);
         cr_expect(n == h200[i].trainings, "case %zu: %d", i, n);
     }
     for (int i = 0; plan_device_at(i); i++)
         for (int64_t B = 16; B < 20000; B = B * 5 / 3)
             for (int j = 0; j < SOME_D; j++) {
                 const PlanDevice *device = plan_device_at(i);
-                const PlanJob jobs[] = {{B, 10, some_d[j]}, {B, 10, 64}};
-                const int n = plan_trainings(device, jobs, 1 + j % 2, DTYPE_F16, false);
-                cr_assert(n >= 1 && n <= PLAN_MAX_JOBS && n <= device->sms && (n & (n - 1)) == 0);
+                const PlanSpace spaces[] = {{B, 10, some_d[j]}, {B, 10, 64}};
+                const int n = plan_trainings(device, spaces, 1 + j % 2, DTYPE_F16, false);
+                cr_assert(n >= 1 && n <= PLAN_MAX_SPACES && n <= device->sms && (n & (n - 1)) == 0);
                 if (n == 1) continue;
                 const PlanDevice part = plan_part(device, device->sms / n);
                 Plan p;
                 Error err;
-                ASSERT_OK(plan_inner(&p, &part, jobs, 1 + j % 2, DTYPE_F16, false, &err), err);
+                ASSERT_OK(plan_inner(&p, &part, spaces, 1 + j % 2, DTYPE_F16, false, &err), err);
                 cr_assert(p.form == PLAN_SLAB && p.blocks * n <= device->sms);
-                for (int k = 0; k < p.jobs; k++) cr_assert(p.job[k].resident == p.job[k].rows);
+                for (int k = 0; k < p.spaces; k++)
+                    cr_assert(p.space[k].resident == p.space[k].rows);
             }
 }
