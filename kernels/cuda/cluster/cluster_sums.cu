@@ -14,8 +14,6 @@
  * Needs    labels in [0, C): a sample of another is left out. scratch of own_distances:
  *          cuda_own_distances_scratch(N), aligned to 8.
  * History  Not measured yet.
- *          Left: changes sorted by cluster, as cpu/cluster_sums.c has them, with a block's sums in
- *          registers: pays in the first iteration alone, where C d addresses meet N d additions.
  */
 #include "kernels/cuda/cluster/cluster.cuh"
 

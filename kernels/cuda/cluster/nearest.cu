@@ -17,9 +17,6 @@
  * Needs    N, C, d >= 1; no scratch. Products are exact (no tf32): labels of near ties would follow
  *          the rounding.
  * History  Not measured yet. v1_naive, thread per sample: kept as the readable oracle.
- *          Dropped on paper: Hamerly's bounds (cpu/nearest.c). What they save is the arithmetic of
- *          single samples; a tile of 64 is saved only where all of its samples are, so the samples
- *          left open would have to be gathered first, and 115 us do not pay for it.
  */
 #include "kernels/cuda/cluster/cluster.cuh"
 #include "kernels/cuda/tile/gemm.cuh"

@@ -19,8 +19,7 @@
  *          anything is taken, so that a sample without weight is never drawn.
  * Needs    scratch: cuda_seed_scratch, cuda_weighted_scratch, aligned to 8. Rows outside [0, N)
  *          become NaN.
- * History  Not measured yet. Dropped on paper: the distances of the chosen candidates again instead
- *          of (N,M) in scratch: 2NRd flops, 12 us, against 4N(M + R) bytes, 3 us.
+ * History  Not measured yet.
  */
 #include "kernels/cuda/cluster/cluster.cuh"
 #include "kernels/cuda/tile/gemm.cuh"

@@ -45,15 +45,7 @@
  *          W, partial sums and losses are written and read within the launch: never through const
  *          __restrict__ or __ldg.
  *          The bias's gradient is, as in gradient.cuh, the sum of the rounded residuals.
- * History  v1: inner_tiled.cu, Z from the L2 cache twice a step.
- *          Predicted and dropped: Adam in every CTA, one barrier instead of two. 125 CTAs read all
- *          partials: 125 x 125 x 30.8 KB = 481 MB = 88 us a step (535 MB on all 132 SMs).
- *          Predicted and dropped: float32 W published, rounded by its readers: 3.8 MB instead of
- *          1.9 a step, 0.35 us.
- *          Predicted and dropped: later pieces add to the CTA's partial in memory instead of registers:
- *          61 KB in and out for each of four pieces at d 1536, 12 us a step.
- *          Predicted and dropped: one slot for streamed rows, so that a band more stays (d 1536: 32 of
- *          80 rows instead of 16): each refill then waits for the L2 cache, 1.9 us, thrice.
+ * History  Not measured yet.
  */
 #include "kernels/cuda/inner/slab_steps.cuh"
 

@@ -22,7 +22,6 @@
  *          45 us; fused 2 launches, 7 us of products, 6 us of partial sums, 3 us of barrier and
  *          boundaries: about 20 us.
  * Needs    scratch (cuda_inner_scratch). Spaces of one operand type for fused; others are unfused.
- * History  see residual.cuh and gradient.cuh.
  */
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"

@@ -23,8 +23,7 @@
  * Needs    scratch (cuda_inner_scratch), a cooperative launch.
  *          W, R and partial sums are written and read within the launch: never through const
  *          __restrict__ or __ldg, whose loads are not coherent.
- * History  First version: no batch in shared memory, Z comes from the L2 cache twice a step. Where that
- *          costs most, with few classes in 16 bits, plan.h now says slab: inner_slab.cu.
+ * History  Not measured yet.
  */
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"

@@ -26,12 +26,8 @@
  *          stored ordinarily and loaded by the TMA: fenced by both sides.
  * Budget   shared memory: ring 4 x 48 KB, exchange 4 KB, losses: 200896 of 232448 bytes. Registers:
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
- * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as 384 have
- *          (a quarter of the file is shared by every fourth warp): it spilled 1.7 KB.
- *          v3.1 33 to 128 classes, tiles of 64 or 128, W shared by multicast: predicted at C 100, d 768 +
- *          1536 on an H200, 0.361 ms of steps instead of 0.557. The gradient's Z shared in clusters that
- *          split the classes: at C 1000 a gradient of 60 us instead of 101.
- *          To try: more rows a cluster at C 1000, so that W is loaded less often.
+ * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as one of 384 has
+ *          (every fourth warp shares a quarter of the file): it spilled 1.7 KB (nvcc 13.0, sm_90a).
  */
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"

@@ -35,10 +35,7 @@
  * Needs    a plan that says PLAN_SLAB, one sweep of the gradient (d <= 1536 at 16 classes, 768 at 32), a
  *          cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
  *          What is written and read within the launch is never read through const __restrict__ or __ldg.
- * History  Not measured yet. Predicted 104.5 -> 78 us an iteration, 18 launches -> 5.
- *          Dropped on paper: spaces side by side, whose Y and L need two more barriers of all of them;
- *          in turn, which would load every slab three times.
- *          Left: the heads' random numbers, a launch of its own (1.3 us), drawn by the slices' owners.
+ * History  Not measured yet.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/inner/slab_steps.cuh"

@@ -16,9 +16,8 @@
  *              the others   load p g m1 m2 |                        barrier    | update, store
  *
  * Needs    n >= 1. No alignment, padding or scratch. The update itself is adam.cuh's.
- * History  Not measured yet. v1, thread per parameter with its own powers: about 150 double
- *          operations each; predicted 8 us of issue slots at n=769000 (2 x floor), 32 times that on
- *          GPUs with few double units. Kept as the readable oracle; it serves what is not aligned.
+ * History  Not measured yet. v1, thread per parameter with its own powers: kept as the readable oracle; it
+ *          serves what is not aligned.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/adam.cuh"

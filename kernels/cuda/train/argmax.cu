@@ -12,10 +12,7 @@
  *
  *          The answer is lane 0's: it alone has seen column 0, where a NaN stands.
  * Needs    cols in [2, 2^31). No alignment, padding or scratch.
- * History  Not measured yet. v1, thread per row: lanes 4 cols bytes apart, an eighth of every sector
- *          used at a time; predicted 4 us at cols=100 (5 x floor). Dropped on paper: same bits.
- *          Dropped on paper: one 64-bit key (value, index) and an integer maximum: margin needs the
- *          second as well, so the shuffles it saves come back.
+ * History  Not measured yet.
  */
 #include <limits.h>
 #include <math.h>

@@ -22,11 +22,7 @@
  *          K-th of the rows: P comes once more, from the L2 cache.
  * Needs    K, B, C >= 1; scratch: cuda_batch_entropy_scratch(K, B, C) bytes, aligned to 8, whose
  *          counters the launcher zeroes.
- * History  Not measured yet. v1, thread per column: KC threads each read B rows one after the other;
- *          predicted 10000 dependent trips in batches of 4, 1.5 ms at any C. Kept as the readable
- *          oracle.
- *          Dropped on paper: means and entropy by launches of their own: three nodes of the graph for
- *          two, predicted 1.3 us more of about 5 at C=10.
+ * History  Not measured yet. v1, thread per column: kept as the readable oracle.
  */
 #include <math.h>
 

@@ -17,11 +17,8 @@
  *          runs beside them.
  * Needs    B, d >= 1. A row outside [0, N), which nobody knows when this is enqueued, becomes NaN: it
  *          reads nothing, and every loss of the batch shows it.
- * History  Not measured yet. v1, byte by byte: up to 8 loads an element, which L1 serves; predicted
- *          4 x the load instructions of float32, 12 us more at B=10000 d=768. Kept as the readable
- *          oracle; it serves data that is not aligned to its own elements.
- *          Dropped on paper: a thread per element of the flat batch: one division of 64 bits, about 70
- *          instructions, for every 8 elements.
+ * History  Not measured yet. v1, byte by byte: kept as the readable oracle; it serves data that is not
+ *          aligned to its own elements.
  */
 #include <math.h>
 #include <string.h>

@@ -19,10 +19,7 @@
  *          With more tiles than resident blocks there is one piece and nobody waits.
  * Needs    Partial and counters in scratch; counters zero before the first step; the m-th
  *          step waits for m + 1 times the pieces.
- * History  v1: one product kernel, one kernel that sums. Predicted: 1.3 us for the boundary and
- *          about 2 us to fill and drain twice, against one barrier among the tile's blocks, 1.2 us.
- *          Predicted and dropped: the last block of a tile finishes it alone. At C 100, d 768 twelve
- *          blocks would read 22 partial tiles of 32 KiB each, about 7 us, while 120 SMs idle.
+ * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_GRADIENT_CUH
 #define TURTLE_KERNELS_CUDA_TRAIN_GRADIENT_CUH

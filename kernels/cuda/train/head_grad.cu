@@ -19,7 +19,8 @@
  *          minus the others' share, and the loss of a row that is well classified is
  *          log(1 + their sum), both without cancellation.
  * Needs    scratch (cuda_head_grad_scratch); y in [0, C): the loss of another is infinite.
- * History  Not measured yet.
+ * History  Not measured yet. The sweep of logits.cuh stands here again, for the label's class is left out of
+ *          its sum.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/linear_scratch.cuh"

@@ -8,8 +8,6 @@
  * Mapping  matmul and cross_entropy, space after space, adding up beside Y; the sum then takes its
  *          place.
  * Needs    scratch (cuda_label_grad_scratch).
- * History  Left for the megakernel: the logits of the last inner step are these logits one Adam
- *          step earlier; only the persistent kernel has them on chip.
  */
 #include "kernels/cuda/backend/operations.h"
 

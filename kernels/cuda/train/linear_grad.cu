@@ -14,8 +14,6 @@
  *              abs_max -> convert_scaled -> gradient
  *
  * Needs    scratch (cuda_linear_grad_scratch).
- * History  Predicted and dropped: the scale from the 1/B that R carries. Right for the inner loop
- *          (inner_steps.cu), but gamma (ln P_bar + 1) is not bounded, 90 at gamma 10 and 1e-4.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/gradient.cuh"

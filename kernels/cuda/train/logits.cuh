@@ -14,8 +14,8 @@
  *
  *          Maximum and sum are kept as the tiles pass: s <- s exp(m - m') + sum exp(x - m').
  * Needs    logits (B,C) in global memory where C > 128; they may be where the result goes.
- * History  residual.cuh has the same sweep with its own end: both from here made ptxas spill 16 bytes of
- *          its fp16 and bf16 kernels at 128 classes, and 68 of inner_tiled's in fp32 (nvcc 13.0, sm_90a).
+ * History  Not measured yet. residual.cuh and head_grad.cu have the same sweep: residual.cuh says what sharing
+ *          it spilled, head_grad.cu leaves the label's class out of the sum.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_LOGITS_CUH
 #define TURTLE_KERNELS_CUDA_TRAIN_LOGITS_CUH

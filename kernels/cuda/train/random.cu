@@ -13,10 +13,7 @@
  *              thread t  ->  words 0 1 2 3  ->  head[4t .. 4t + 3], as 16 bytes where aligned
  *
  * Needs    C, d >= 1; 1 <= B <= N. No alignment, padding or scratch.
- * History  Not measured yet. v1, thread per weight: computes every Philox block four times;
- *          predicted 4 x the multiplications, 1 us more at C=1000. Dropped on paper.
- *          Dropped on paper: the permutation's keys once a block, through shared memory: 80 of about
- *          300 instructions saved, in a kernel that waits for its launch.
+ * History  Not measured yet.
  */
 #include "kernels/philox.h"
 #include "kernels/cuda/backend/operations.h"

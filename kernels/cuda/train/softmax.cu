@@ -9,12 +9,8 @@
  * Mapping  softmax: 4, 8, 32 or 128 lanes a row, which stays in registers (rows.cuh).
  *          label_mean: 4 neighbouring labels a thread where 16 bytes are aligned, else one.
  * Needs    rows, K, B, C >= 1. No alignment, padding or scratch.
- * History  Not measured yet. softmax_v1, thread per row: lanes read 4C bytes apart, so an instruction
- *          fetches 32 sectors of which it uses an eighth, and the row must live in L1 for three
- *          sweeps; predicted 10 us at C=100 (6 x floor). Kept as the readable oracle.
- *          Dropped on paper: a warp per row for every C; at C=10 it computes 32 columns a row, 4
- *          lanes of 4 items 16: predicted 2 x the instructions. Dropped: a warp per row of 1000, 32
- *          columns a lane: 102 registers (nvcc 13.0, sm_90a), 169 in cross_entropy.cu.
+ * History  Not measured yet. softmax_v1, thread per row: kept as the readable oracle. A warp per row of 1000,
+ *          32 columns a lane, took 102 registers (nvcc 13.0, sm_90a), in cross_entropy.cu 169.
  */
 #include <math.h>
 

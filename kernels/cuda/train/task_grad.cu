@@ -16,13 +16,8 @@
  *
  * Needs    B, C >= 1, and C floats in the shared memory of a block: C < 58000 on an H200. No
  *          alignment, padding or scratch (the table's may be NULL).
- * History  Not measured yet. v1, logarithms with every row: BC of them at about 15 instructions;
- *          predicted 4 us of issue slots at C=1000, hidden by 25 us of memory there but not at C=10,
- *          where the batch comes from L2. Dropped on paper.
- *          Dropped: slopes in registers, for a lane has the same columns in every row: 255 registers
- *          and 128 bytes of stack at C=1000 (nvcc 13.0, sm_90a).
- *          Dropped on paper: slopes by a launch of their own into scratch: predicted 1.3 us beside a
- *          floor of 0.25 us at C=10.
+ * History  Not measured yet. Slopes in registers, for a lane has the same columns in every row, took 255
+ *          registers and 128 bytes of stack at C=1000 (nvcc 13.0, sm_90a).
  */
 #include <math.h>
 

@@ -17,15 +17,7 @@
  *
  * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, go operation by operation.
  *          scratch (cuda_task_labels_scratch).
- * History  Not measured yet. v1, an operation and a space at a time: weight norm, rounding of W, matmul,
- *          softmax per space, mean, entropy: 4K + 2 launches and a node that zeroes counters, in fp16.
- *          Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 4 to 8 us less, K = 2 9 to 18 us.
- *          Predicted and dropped: a block takes its 64 rows through all spaces and has Y at once. One
- *          launch for two, but 157 blocks of 10000 rows, each waiting for one product after the other:
- *          2.4 MB under way at about 1 us from L2, 19 us for 46 MB (768 + 1536), against 10 us for twice
- *          as many blocks.
- *          v2 of the rows, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 231 -> 98 us, C 100
- *          27 -> 16 us (weight norm included).
+ * History  Not measured yet.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/train/logits.cuh"

@@ -23,15 +23,7 @@
  *          spaces to [2^14, 2^15): linear_grad.cu. Its maximum is taken where R is made.
  * Needs    spaces of one operand type and K C floats in shared memory; others, and TURTLE_KERNELS=naive,
  *          go operation by operation. scratch (cuda_task_step_scratch).
- * History  Not measured yet. v1, an operation and a space at a time: K (rounding, matmul, cross-entropy 2)
- *          and a copy, K (task_grad, maximum 2, rounding, gradient 2, weight norm, Adam): 12K + 1 nodes in
- *          fp16. Predicted at 1.3 to 2.5 us a node of a replayed graph: K = 1 8 to 15 us less, K = 2 23 to
- *          45 us.
- *          v3 of the gradient, on wgmma: predicted on an H200 at C 1000, d 768 + 1536, B 10000: 208 -> 64 us.
- *          v2 of the heads' labels, on wgmma: predicted so 243 -> 110 us (rounding of W included), the
- *          iteration 2.47 -> 2.21 ms; at C 100 29 -> 17 us, 0.480 -> 0.457 ms.
- *          Left: R written as fp16 at once, with a bound in place of the maximum; the logits of the last
- *          inner step, which are these one Adam step earlier, from the persistent kernel.
+ * History  Not measured yet.
  */
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"

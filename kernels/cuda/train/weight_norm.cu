@@ -14,10 +14,7 @@
  *                        \_____________ second sweep: from L1 _____________/
  *
  * Needs    C, d >= 1. No alignment, padding or scratch.
- * History  Not measured yet. v1, warp per class: at C=10 10 warps of the whole GPU read 24 columns a
- *          lane one after the other; predicted 3 us for 2. Dropped on paper.
- *          Dropped on paper: the norm in the epilogue of the task's product, one launch less: every
- *          tile of rows would compute it again; predicted 79 x 0.6 MB from L2 at C=100.
+ * History  Not measured yet.
  */
 #include <math.h>
 

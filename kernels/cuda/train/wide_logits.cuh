@@ -19,7 +19,7 @@
  *          epilogue of a piece the third loads the next one.
  * Needs    a launch of clusters of the plan's size. W may be stored ordinarily by an earlier launch; by this
  *          one only with fences on both sides (inner_wgmma.cu).
- * History  inner_wgmma.cu's first phase; then of the outer logits too (task_labels.cu, task_step.cu).
+ * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
 #define TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
