@@ -46,7 +46,7 @@ enum {
     SLAB_WARPS = 8,
     SLAB_THREADS = 32 * SLAB_WARPS,
     SLAB_MOST_CLASSES = 32,
-    SLAB_FRAGMENT = 16,     /* rows or features of a fragment */
+    SLAB_FRAGMENT = 16,     /* rows of a band, features of a strip */
     SLAB_PAD = 8,           /* elements behind every row: ldmatrix meets all banks */
     SLAB_MOST_BLOCKS = 256, /* CTAs of a launch: bounds scratch memory */
     SLAB_MOST_STEPS = 1024, /* steps of a launch: bounds the losses that wait for its end */
@@ -56,9 +56,10 @@ enum {
      * the first fragments, softmax of a row by two lanes. An estimate, not measured. */
     SLAB_VISIT_CLOCKS = 1100,
 };
-/* Classes in whole fragments; row tiles whose logits a warp holds in registers at once, tiles of features
- * of which it holds the gradient: 40 + 96 and 32 + 96 accumulators a thread. */
+/* Classes in whole fragments. */
 #define SLAB_CLASSES(C) ((C) <= 16 ? 16 : 32)
+/* A warp holds the logits of so many bands (16 rows) at once, and the gradient of so many strips (16 features):
+ * 40 + 96 or 32 + 96 accumulators a thread. */
 #define SLAB_MOST_BANDS(classes) ((classes) == 16 ? 5 : 2)
 #define SLAB_MOST_STRIPS(classes) ((classes) == 16 ? 12 : 6)
 

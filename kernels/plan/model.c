@@ -4,17 +4,17 @@
 #include <math.h>
 #include <string.h>
 
-/* What a kernel of rows has beside its bytes: filling and draining the pipeline of each tile. An
- * estimate, in clocks. */
+/* Clocks that a tile costs beside its bytes: its pipeline fills and drains. An estimate, not measured. */
 static const double TILE_CLOCKS = 1500.0;
 
 /* The problem, in the letters of the formulas. */
 typedef struct {
     const PlanDevice *device;
     const Plan *plan;
-    double K, B, C, S; /* S: features of all spaces */
-    double e;          /* bytes of an operand */
-    double rate, best; /* flops/s of mma.sync or FMAs; of the best instruction there is */
+    double K, B, C, S; /* S: sum of the features of all spaces */
+    double e;          /* bytes of an operand's element */
+    double rate;       /* flops/s of mma.sync, or of FMAs for float32 */
+    double best;       /* flops/s of the device's best instruction for the operands */
     bool rounds;       /* operands are rounded copies */
 } Problem;
 
@@ -59,15 +59,15 @@ static void add(Model *m, const Problem *p, double rate, ModelPhase phase) {
     m->phase[m->count++] = phase;
 }
 
-/* Blocks that a kernel of rows runs one after the other on an SM, in units of tiles of classes. */
+/* Returns the latency of a kernel of rows: the tiles of classes that an SM computes one after the other. */
 static double row_latency(const Problem *p) {
     const double blocks = p->K * tiles(p->B, LOGIT_ROWS);
     return tiles(blocks, 2.0 * p->device->sms) * tiles(p->C, LOGIT_MOST_COLS) * TILE_CLOCKS /
            p->device->clock_hz;
 }
 
-/* Logits of all rows by tiles of 64 rows (task_labels.cu, task_step.cu, residual.cuh): Z once for each
- * tile of classes, W once for each block of rows; `out` bytes more. */
+/* Logits of all rows by tiles of 64 rows (task_labels.cu, task_step.cu, residual.cuh): Z is loaded once for
+ * each tile of classes, W once for each block of rows; the epilogue moves `out` bytes more. */
 static ModelPhase forward(const Problem *p, const char *name, int64_t times, double out) {
     const double blocks = tiles(p->B, LOGIT_ROWS), wide = tiles(p->C, LOGIT_MOST_COLS);
     return (ModelPhase){.name = name,
@@ -77,7 +77,7 @@ static ModelPhase forward(const Problem *p, const char *name, int64_t times, dou
                         .latency_s = row_latency(p)};
 }
 
-/* R^T Z by tiles of classes x features, the batch cut into pieces (gradient.cuh); without the sums. */
+/* R^T Z by tiles of classes x features, the batch cut into pieces (gradient.cuh), without the partial sums. */
 static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
     const double rows = GRADIENT_ROWS(p->C), cols = GRADIENT_COLS(p->C);
     const double class_tiles = tiles(p->C, rows);
@@ -87,7 +87,7 @@ static ModelPhase gradient(const Problem *p, const char *name, int64_t times) {
                         .flops = 2.0 * p->B * class_tiles * rows * up(p->S, cols),
                         .latency_s = TILE_CLOCKS / p->device->clock_hz};
 }
-/* Its partial sums, written and read. */
+/* Returns the bytes of the gradient's partial sums, written and read. */
 static double gradient_sums(const Problem *p) {
     const double rows = GRADIENT_ROWS(p->C), cols = GRADIENT_COLS(p->C);
     const double all = tiles(p->C, rows) * tiles(p->S, cols);
@@ -98,16 +98,16 @@ static double gradient_sums(const Problem *p) {
 
 /* --- the inner loop --------------------------------------------------------------------------- */
 
-/* What the slab form moves in a step: rows stay in shared memory; CTAs of a space wait for its own. In turn:
- * the sum over spaces, side by side: the slowest. */
+/* What the slab form moves in a step; bytes but for the last two. Visits are the sum over spaces that take
+ * turns, and those of the slowest space where they are side by side. */
 typedef struct {
-    double load;   /* of the resident rows, once a launch */
-    double port;   /* of all rows, once over the ports of shared memory */
-    double stream; /* of the other rows, from L2 */
-    double again;  /* of them, for sweeps of their own */
+    double load;   /* resident rows, once a launch */
+    double port;   /* all rows, once over the ports of shared memory */
+    double stream; /* streamed rows, from L2 */
+    double again;  /* streamed rows, once more for sweeps of their own */
     double sums;   /* partial sums, out and in, and W */
-    double flops;  /* of one product of all rows */
-    double visits; /* of pieces */
+    double flops;  /* flops of one product of all rows */
+    double visits; /* visits of pieces */
 } SlabStep;
 
 static SlabStep slab_step(const Problem *p) {
@@ -119,18 +119,19 @@ static SlabStep slab_step(const Problem *p) {
                      count = l->count, left = rows - resident;
         const double pieces = (double)plan_slab_visits(l);
         s.load += count * resident * d * p->e;
-        /* of all SMs' ports, as if all were as busy as this space's */
+        /* all SMs' ports count, as if all were as busy as this space's */
         s.port += (plan->side_by_side ? count : (double)p->device->sms) * rows * d * p->e;
         s.flops += 2.0 * count * rows * SLAB_CLASSES(l->C) * d;
         s.stream += count * left * d * p->e;
         if (l->passes > 1)
-            s.again += count * left * d * p->e; /* else one visit serves both phases */
+            s.again += count * left * d * p->e; /* with one pass a visit serves both phases */
         s.visits = plan->side_by_side ? fmax(s.visits, pieces) : s.visits + pieces;
         s.sums += count * (double)l->C * d * (4.0 + 4.0 + 2.0);
     }
     return s;
 }
-static double slab_half(const Problem *p, const SlabStep *s) { /* of a visit: forward or gradient */
+static double slab_half(const Problem *p,
+                        const SlabStep *s) { /* seconds of half a visit: forward or gradient */
     return 0.5 * s->visits * SLAB_VISIT_CLOCKS / p->device->clock_hz;
 }
 
@@ -157,7 +158,8 @@ static void slab_steps(Model *m, const Problem *p, const SlabStep *s, int64_t M)
 
 static void tiled_steps(Model *m, const Problem *p, int64_t M) {
     const double labels = p->K * p->B * p->C, weights = p->C * p->S;
-    const double waits = p->C > LOGIT_MOST_COLS ? 8.0 * labels : 0.0; /* logits out and in again */
+    const double waits =
+        p->C > LOGIT_MOST_COLS ? 8.0 * labels : 0.0; /* bytes: logits out and in again */
     add(m, p, p->rate, forward(p, "inner: logits", M, waits));
     add(m, p, p->rate,
         (ModelPhase){.name = "inner: softmax", .times = M, .l2 = (4.0 + p->e) * labels});
@@ -166,12 +168,12 @@ static void tiled_steps(Model *m, const Problem *p, int64_t M) {
         (ModelPhase){.name = "inner: sums, Adam",
                      .times = M,
                      .l2 = gradient_sums(p) + (24.0 + p->e) * weights});
-    /* rows, pieces of a tile, the step */
+    /* barriers: after the rows, among the pieces of a tile, after the step */
     add(m, p, p->rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }
 
-/* R^T Z by tiles of 128 classes x 256 features, of which `together` blocks share Z (wide_gradient.cuh);
- * without the sums. */
+/* R^T Z by tiles of 128 classes x 256 features, without the partial sums; `together` blocks share Z
+ * (wide_gradient.cuh). */
 static ModelPhase wide_gradient(const Problem *p, const char *name, int64_t times,
                                 double together) {
     const double rows = WGMMA_ROWS, groups = tiles(tiles(p->C, rows), together);
@@ -181,15 +183,15 @@ static ModelPhase wide_gradient(const Problem *p, const char *name, int64_t time
                         .flops = 2.0 * p->B * rows * groups * together * up(p->S, WGMMA_FEATURES),
                         .latency_s = TILE_CLOCKS / p->device->clock_hz};
 }
-/* Its partial sums, written and read: of the classes that there are. */
+/* Returns the bytes of its partial sums, written and read; padded classes have none. */
 static double wide_sums(const Problem *p) {
     const double all = tiles(p->C, WGMMA_ROWS) * tiles(p->S, WGMMA_FEATURES);
     return 8.0 * fmax(1.0, (double)(int64_t)(p->device->sms / all)) * p->C * p->S;
 }
 
-/* Logits of all rows by clusters of CTAs of 128 rows (wide_logits.cuh). Those that split the classes load Z
- * once for a cluster, W for every 128 rows; those that share W load it once for all their rows; `out` bytes
- * more. The cluster with most to do decides. */
+/* Logits of all rows by clusters of CTAs of 128 rows (wide_logits.cuh). Clusters that split the classes load Z
+ * once, and W for every 128 rows. Clusters that share W load it once for all their rows. The epilogue moves
+ * `out` bytes more. The cluster with most to do decides. */
 static ModelPhase wide_logits(const Problem *p, const char *name, int64_t times, double out) {
     const Plan *plan = p->plan;
     const double rows = WGMMA_ROWS;
@@ -202,7 +204,7 @@ static ModelPhase wide_logits(const Problem *p, const char *name, int64_t times,
                         .latency_s = (double)pieces * TILE_CLOCKS / p->device->clock_hz};
 }
 
-/* Clusters that split the classes of logits share Z in the gradient as well. */
+/* The wgmma form. Clusters that split the classes of logits share Z in the gradient as well. */
 static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
     const Plan *plan = p->plan;
     const bool shares = plan->classes < WGMMA_MOST_CLASSES;
@@ -220,7 +222,7 @@ static void wgmma_steps(Model *m, const Problem *p, int64_t M) {
 
 /* --- the outer halves ------------------------------------------------------------------------- */
 
-/* The outer logits by either kernel, and `nodes` launches. */
+/* The outer logits, by the kernel of either form; `nodes` launches. */
 static void outer_forward(Model *m, const Problem *p, const char *name, const char *kernels,
                           double out, double nodes) {
     const bool wide = p->plan->form == PLAN_WGMMA;
@@ -232,7 +234,7 @@ static void outer_forward(Model *m, const Problem *p, const char *name, const ch
 
 /* --- the iteration ---------------------------------------------------------------------------- */
 
-/* random_rows, and a gather of each space: rows come from HBM, the batch stays in L2. */
+/* random_rows, and a gather of each space: rows come from memory, the batch stays in the L2 cache. */
 static void gather(Model *m, const Problem *p, const ModelRun *run) {
     add(m, p, p->rate,
         (ModelPhase){.name = "gather",
@@ -243,8 +245,8 @@ static void gather(Model *m, const Problem *p, const ModelRun *run) {
                      .nodes = 1.0 + p->K});
 }
 
-/* One launch (iteration_slab.cu), and those that draw. Features of the operands' type are read where they
- * lie. The kernel, and what zeroes its barrier. */
+/* One launch (iteration_slab.cu), a node that zeroes its barrier, and the launches that draw rows and heads.
+ * Features of the operands' type are read where they lie. */
 static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
     const double weights = p->C * p->S, count = p->plan->space[0].count,
                  clock = p->device->clock_hz;
@@ -264,7 +266,7 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
                      .hbm = direct ? s.load : 0.0,
                      .l2 = s.load,
                      .nodes = 2.0});
-    add(m, p, p->rate, /* v twice by every CTA; first fragments */
+    add(m, p, p->rate, /* every CTA reads v twice; first fragments */
         (ModelPhase){.name = "labels",
                      .times = 1,
                      .shared = s.port,
@@ -274,7 +276,7 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
     const double before = m->seconds;
     slab_steps(m, p, &s, run->M);
     m->inner_s = m->seconds - before;
-    add(m, p, p->rate, /* sums of columns of all by all, before it */
+    add(m, p, p->rate, /* before it every CTA reads the column sums of all */
         (ModelPhase){.name = "head, outer gradient",
                      .times = 1,
                      .shared = 2.0 * s.port,
@@ -283,7 +285,7 @@ static void iteration_at_once(Model *m, const Problem *p, const ModelRun *run) {
                      .latency_s = TILE_CLOCKS / clock + 2.0 * slab_half(p, &s)});
     add(m, p, p->rate,
         (ModelPhase){.name = "outer sums", .times = 1, .l2 = s.sums, .barriers = 1.0});
-    add(m, p, p->rate, /* a row by a CTA, three times over */
+    add(m, p, p->rate, /* a CTA goes over a row three times */
         (ModelPhase){.name = "weight norm, Adam",
                      .times = 1,
                      .l2 = 36.0 * weights,

@@ -1,14 +1,13 @@
 /* model.h - a model of the time of one outer iteration on a GPU: what each phase moves and computes.
  *
- *     phase   = largest of (bytes / bandwidth of each link, flops / rate) + latency
- *               + barriers x the time of one + nodes of the graph x the time of one
- *     iteration = sum of the phases, those of an inner step M times
+ *     phase     = largest of (bytes / bandwidth of each link, flops / rate) + latency
+ *                 + barriers x the time of one + nodes of the graph x the time of one
+ *     iteration = sum of the phases, the phases of an inner step M times
  *
- * No phase overlaps another, and within a phase everything overlaps: the truth lies between. Bytes are
- * those of the kernels as they are cut (kernels/plan/plan.h, the tiles of kernels/cuda): a matrix that is read
- * once by every block counts once for every block. Rates and times of the devices are devices.c's, with their
- * sources. Everything that comes out of here is a prediction; bench-training prints it beside what was
- * measured. */
+ * The model lets no phase overlap another and everything within a phase overlap; the truth lies between. Bytes
+ * are counted as the kernels are cut (plan.h, kernels/tiles.h): a matrix that every block reads once counts
+ * once for every block. devices.c has the rates and times of the devices, with their sources. All results are
+ * predictions; bench-training prints them beside what it measures. */
 #ifndef TURTLE_KERNELS_PLAN_MODEL_H
 #define TURTLE_KERNELS_PLAN_MODEL_H
 
@@ -16,15 +15,16 @@
 
 typedef struct {
     const char *name;
-    const char *kernels; /* parts of their names, ' ' between; NULL: inside the launch before */
-    int64_t times;       /* in one iteration: 1, or M */
-    double hbm, l2;      /* bytes, each time */
-    double shared;       /* bytes through the ports of all SMs' shared memory */
-    double flops;        /* with the padding that the tiles compute */
-    double latency_s;    /* what no rate explains: first fragments, barriers of a block */
-    double barriers, nodes;
-    double seconds;    /* each time */
-    const char *bound; /* what the most of it is: "HBM", "L2", "shared memory", "flops", ... */
+    const char *
+        kernels; /* parts of the names of its kernels, ' ' between; NULL: the phase is inside the launch before */
+    int64_t times;          /* how often it runs in one iteration: 1, or M */
+    double hbm, l2;         /* bytes from memory and through the L2 cache, each time */
+    double shared;          /* bytes through the ports of all SMs' shared memory */
+    double flops;           /* flops, with the padding that the tiles compute */
+    double latency_s;       /* time that no rate explains: first fragments, barriers of a block */
+    double barriers, nodes; /* barriers of the grid, nodes of the graph */
+    double seconds;         /* time, each time */
+    const char *bound; /* what takes the most of it: "HBM", "L2", "shared memory", "flops", ... */
 } ModelPhase;
 
 enum { MODEL_MAX_PHASES = 16 };
@@ -32,26 +32,28 @@ enum { MODEL_MAX_PHASES = 16 };
 typedef struct {
     ModelPhase phase[MODEL_MAX_PHASES];
     int count;
-    double seconds, inner_s; /* of an iteration; of its inner loop, first load to last barrier */
-    double flops_floor_s;    /* (4M + 6) B C sum d flops at the device's best rate for them */
-    double launches;         /* nodes of the graph */
+    double seconds;       /* time of an iteration */
+    double inner_s;       /* time of its inner loop, from the first load to the last barrier */
+    double flops_floor_s; /* time of (4M + 6) B C sum d flops at the device's best rate */
+    double launches;      /* nodes of the graph of an iteration */
 } Model;
 
 /* An outer iteration over the spaces of a plan. */
 typedef struct {
     int64_t M;
-    DType type; /* of operands */
+    DType type; /* type of operands */
     bool tf32;
-    int feature_bytes; /* of an element of the features */
-    bool warm_start;   /* no heads are drawn */
-    bool by_parts;     /* never in one launch, where it could be: --inner mega */
+    int feature_bytes; /* bytes of an element of the features */
+    bool warm_start;   /* true: no heads are drawn */
+    bool by_parts;     /* true: the iteration is never one launch, as with --inner mega */
 } ModelRun;
 
-/* The phase whose launch a kernel of that name is; -1: none. */
+/* Returns the index of the phase that launches `kernel`, or -1. */
 int model_phase_of(const Model *model, const char *kernel);
-/* Seconds of its launches in one iteration: of the phase and those inside. */
+/* Returns the seconds of a phase's launches in one iteration, with the phases inside them. */
 double model_launch_s(const Model *model, int phase);
 
+/* Predicts an iteration of the spaces of `plan` on the device. */
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run);
 
 #endif

@@ -12,9 +12,9 @@ const char *plan_form_name(PlanForm form) {
     return names[form];
 }
 
-/* --- the other two ---------------------------------------------------------------------------- */
+/* --- tiled and wgmma -------------------------------------------------------------------------- */
 
-/* All spaces' pieces of rows in one list over all CTAs (or clusters). */
+/* Puts all spaces' pieces of rows into one list over all CTAs (or clusters). */
 static void share_all(Plan *p, int64_t rows) {
     p->side_by_side = false;
     for (int i = 0; i < p->spaces; i++) {
@@ -41,7 +41,7 @@ static void plan_clusters(Plan *p, const PlanDevice *device, int cluster) {
     share_all(p, WGMMA_ROWS);
 }
 
-/* Seconds of the logits: Z crosses the L2's port once, W once for each piece of a cluster. */
+/* Returns the seconds of the logits: Z crosses the L2's port once, W once for each piece of a cluster. */
 static double wgmma_logits(const Plan *p, const PlanDevice *device) {
     int64_t pieces, features;
     plan_busiest(p, &pieces, &features);
@@ -56,8 +56,8 @@ static double wgmma_logits(const Plan *p, const PlanDevice *device) {
     return multiplies > loads ? multiplies : loads;
 }
 
-/* As many CTAs share W as makes the logits take least: more of them load it less often, but have
- * fewer clusters to deal rows to. */
+/* Lets as many CTAs share W as makes the logits take least: larger clusters load W less often, but there are
+ * fewer of them to deal rows to. */
 static void plan_sharing(Plan *p, const PlanDevice *device) {
     double best = 0.0;
     int chosen = 1;
@@ -90,7 +90,7 @@ static bool plan_wgmma(Plan *p, const PlanDevice *device) {
 Status plan_inner(Plan *out, const PlanDevice *device, const PlanSpace *spaces, int n, DType type,
                   bool tf32, Error *err) {
     const bool halves = type == DTYPE_F16 || type == DTYPE_BF16;
-    (void)tf32; /* of float32 batches, which are tiled either way */
+    (void)tf32; /* float32 batches are tiled either way */
     memset(out, 0, sizeof *out);
     if (n < 1 || n > PLAN_MAX_SPACES)
         return fail(err, ERR_ARG, "plan: %d spaces: expected 1 to %d", n, PLAN_MAX_SPACES);
@@ -123,7 +123,7 @@ Status plan_inner(Plan *out, const PlanDevice *device, const PlanSpace *spaces, 
     return OK;
 }
 
-/* A step of a plan of the slab form whose rows all stay in shared memory; INFINITY: it is another. */
+/* Returns the seconds of a step of a slab whose rows all stay in shared memory, and INFINITY for other plans. */
 static double resident_seconds(const Plan *p) {
     double sum = 0.0, longest = 0.0;
     if (p->form != PLAN_SLAB) return INFINITY;
@@ -136,10 +136,10 @@ static double resident_seconds(const Plan *p) {
     return p->side_by_side ? longest : sum;
 }
 
-/* Barriers and visits take as long on a part of the SMs as on all, so with few samples or features most
- * of a step is left to others. What streams from the L2 cache, rows of a batch or tiles, is bound by a
- * rate that all share: one training has it all. A doubling is to pay a tenth at least, for the outer
- * halves of the iterations compete as well. */
+/* Barriers and visits take as long on a part of the SMs as on all. So with few samples or features several
+ * trainings fit beside each other. Rows and tiles that stream from the L2 cache are bound by a rate that all
+ * SMs share: one training uses it up. A doubling must gain a tenth at least, for the outer halves of the
+ * iterations compete as well. */
 int plan_trainings(const PlanDevice *device, const PlanSpace *spaces, int n, DType type,
                    bool tf32) {
     double each = INFINITY;
@@ -160,7 +160,7 @@ int plan_trainings(const PlanDevice *device, const PlanSpace *spaces, int n, DTy
 
 /* --- whose rows are whose ---------------------------------------------------------------------- */
 
-/* CTAs of a cluster that have rows of their own. */
+/* Returns the CTAs of a cluster that have rows of their own. */
 static int sharers(const Plan *p) {
     return p->form == PLAN_WGMMA && p->classes < WGMMA_MOST_CLASSES ? p->cluster : 1;
 }
@@ -169,7 +169,7 @@ int64_t plan_pieces(const Plan *p) {
     return row_pieces(p->space[0].B, (int)p->space[0].rows, sharers(p));
 }
 
-/* slab: the visits of a CTA's spaces, one space after the other. */
+/* plan_rows of the slab form: the visits of a CTA's spaces, one space after the other. */
 static bool visited_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
     for (int k = 0; k < p->spaces; k++) {
         const PlanLayout *l = &p->space[k];

@@ -21,7 +21,7 @@ HOST_DEVICE static inline int row_pieces(int64_t B, int rows, int sharers) {
 }
 
 typedef struct {
-    int place; /* of the piece's space, in the order of the deal; as many as there are spaces: the list has ended */
+    int place; /* place of its space in the order of the deal; the number of spaces: the list has ended */
     int piece; /* number among the pieces of its space */
 } DealtPiece;
 

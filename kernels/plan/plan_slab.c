@@ -20,26 +20,26 @@ bool plan_at_once(const Plan *plan, int64_t M) {
            M <= SLAB_MOST_STEPS;
 }
 
-/* One step. The L2 cache's rate is shared by all CTAs of the launch alike. */
+/* Returns the seconds of one step. All CTAs of the launch have equal parts of the L2 cache's rate. */
 static double slab_step(const PlanDevice *device, const PlanLayout *l, int blocks) {
-    const double l2 = device->l2_bytes_s / blocks; /* of one CTA */
+    const double l2 = device->l2_bytes_s / blocks; /* bytes a second of one CTA */
     const double weights = (double)l->C * (double)l->d;
     const double row = 2.0 * (double)l->d; /* bytes */
     const double port = 2.0 * (double)l->rows * row / (SHARED_BYTES_CLOCK * device->clock_hz);
     const double streams = (double)(l->rows - l->resident) * row * (l->passes == 1 ? 1 : 2) / l2;
     const double visits = (double)plan_slab_visits(l) * SLAB_VISIT_CLOCKS / device->clock_hz;
     const double busy = port + visits + 2.0 * device->barrier_s;
-    /* own partial out, the slice's partials in, W in 16 bits in */
+    /* bytes: the CTA's partial sums out, the slice's partial sums in, W in 16 bits in */
     const double sums = weights * (4.0 + 4.0 + 2.0) / l2;
-    /* two slots are filled while the CTA computes and waits, one only between visits; a tenth stands for
-     * what streams take from everything else */
+    /* Two slots are filled while the CTA computes and waits, a single one only between visits. A tenth stands
+     * for what streams take from everything else. */
     return sums + 0.1 * streams +
            (l->stages == 1   ? busy + streams
             : busy > streams ? busy
                              : streams);
 }
 
-/* Places the pieces; false: more than `shared`. */
+/* Places the parts of shared memory. Returns false if they need more than `shared` bytes. */
 static bool slab_place(PlanLayout *l, int64_t shared) {
     const int64_t classes = SLAB_CLASSES(l->C), band = SLAB_FRAGMENT;
     const int64_t row = (int64_t)l->stride * 2, logits_row = SLAB_WARPS * (classes + 8) * 4;
@@ -61,8 +61,8 @@ static bool slab_place(PlanLayout *l, int64_t shared) {
     return l->at.end <= shared;
 }
 
-/* The best cut of `rows` rows a CTA into resident and streamed ones: the shortest step of all that
- * fit. */
+/* Finds the cut of `rows` rows a CTA into resident and streamed ones that has the shortest step. Returns
+ * false if no cut fits. */
 static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks) {
     const int classes = SLAB_CLASSES(best->C), bands = SLAB_MOST_BANDS(classes);
     const int64_t strips = ceil_div(best->d, SLAB_FRAGMENT);
@@ -81,7 +81,7 @@ static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, i
                 l.stages = stages;
                 l.resident = stages ? 0 : rows;
                 if (!slab_place(&l, device->shared_per_block)) continue;
-                if (stages) { /* as many rows stay as fit, in whole bands */
+                if (stages) { /* as many bands stay as fit */
                     const int64_t fit =
                         least(device->shared_per_block / (SLAB_FRAGMENT * 2 * l.stride),
                               rows / SLAB_FRAGMENT - 1);
@@ -100,9 +100,9 @@ static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, i
     return found;
 }
 
-/* All spaces on the same CTAs, in turn. Each has all of them, so that a CTA that goes on to the next
- * space knows from the barriers of this one that nobody is two spaces behind. Seconds of a step of all,
- * or -1: it does not fit. */
+/* Puts all spaces on the same CTAs, in turn. Each space has all CTAs, so a CTA that goes on to the next space
+ * knows from the barriers of this one that nobody is two spaces behind. Returns the seconds of a step of all
+ * spaces, or -1 if they do not fit. */
 static double slab_in_turn(Plan *p, const PlanDevice *device) {
     const int64_t ctas = least(device->sms, SLAB_MOST_BLOCKS);
     double seconds = 0.0;
@@ -123,7 +123,7 @@ static double slab_in_turn(Plan *p, const PlanDevice *device) {
     return seconds;
 }
 
-/* Each space on CTAs of its own, in proportion to its B d. */
+/* Gives each space CTAs of its own, in proportion to its B d. Returns as slab_in_turn does. */
 static double slab_side_by_side(Plan *p, const PlanDevice *device) {
     const int ctas = (int)least(device->sms, SLAB_MOST_BLOCKS);
     int given = 0;
@@ -136,7 +136,7 @@ static double slab_side_by_side(Plan *p, const PlanDevice *device) {
         p->space[i].count = (int)most(1, (int64_t)(own * (double)(ctas - p->spaces)));
         given += p->space[i].count;
     }
-    for (; given < ctas; given++) { /* to whose rows are the longest */
+    for (; given < ctas; given++) { /* the next CTA goes to the space whose CTAs have most to do */
         int longest = 0;
         for (int i = 1; i < p->spaces; i++) {
             const PlanLayout *a = &p->space[i], *b = &p->space[longest];

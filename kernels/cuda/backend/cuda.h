@@ -11,34 +11,34 @@ extern "C" {
 
 /* --- device and queue ------------------------------------------------------------------------- */
 
-/* Features in host memory that the device reads. */
+/* Features in host memory that the device reads: an entry of Device.remotes. */
 struct Remote {
-    const char *data; /* as gather is given it; NULL: this entry is free */
+    const char *data; /* address that gather is given; NULL: this entry is free */
     int64_t bytes;
-    void *base;      /* of the pinned memory */
-    bool registered; /* the host's own pages, pinned; else a copy */
+    void *base;      /* start of the pinned memory */
+    bool registered; /* true: the host's own pages, pinned; false: a copy */
 };
 constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
 struct Device {
-    int ordinal;          /* of the CUDA runtime */
+    int ordinal;          /* number of the device in the CUDA runtime */
     int sms;              /* streaming multiprocessors */
-    int capability;       /* 90: 9.0 */
+    int capability;       /* compute capability; 90 is 9.0 */
     int shared_per_block; /* most dynamic shared memory of a block, bytes */
-    bool naive;           /* TURTLE_KERNELS=naive: the v1 kernels, for readers and as oracle */
+    bool naive;           /* TURTLE_KERNELS=naive: the readable kernels run, as oracle */
     Profile *profile;     /* NULL: launches are not timed */
-    bool replays;         /* iterations are recorded and replayed */
-    bool resident;        /* features may be copied to the device */
+    bool replays;         /* true: iterations are recorded and replayed */
+    bool resident;        /* true: features may be copied to the device */
     char kind[16];        /* "cuda:0" */
     MemoryUse used;
     Remote remotes[MAX_REMOTES];
-    WaitRecord *wait; /* of builds whose waits give up (wait.h), else NULL */
+    WaitRecord *wait; /* record of builds whose waits give up (wait.h), else NULL */
 };
 
 /* A piece of a copy between host and device, on its way through pinned memory (queue.cu). */
 struct Slot {
-    cudaEvent_t passed; /* the device has come by */
-    void *to;           /* of the host, or NULL: the slot's memory goes there when it is retired */
+    cudaEvent_t passed; /* happens when the device has come by */
+    void *to;           /* host memory that receives the bytes when the slot is retired, or NULL */
     int64_t bytes;
 };
 constexpr int SLOTS = 64;
@@ -49,44 +49,45 @@ struct Queue {
     cudaStream_t stream;
     Status status; /* the first failure since the last wait */
     Error error;
-    double flops, bytes; /* of the next launch, as cost() announced them */
-    bool recording;      /* what is enqueued goes into a graph */
+    double flops, bytes; /* cost of the next launch, as cost() announced it */
+    bool recording;      /* true: what is enqueued goes into a graph */
     Slot slots[SLOTS];   /* a ring: slot number n is slots[n % SLOTS] */
     char *pinned;        /* (SLOTS, SLOT_BYTES) or NULL: nothing was carried yet */
     int64_t taken, retired;
-    Queue *side; /* of branch(), or NULL */
+    Queue *side; /* the queue that branch() returns, or NULL */
     cudaEvent_t forked, joined;
-    const char *phase; /* NULL: none */
+    const char *phase; /* name of the NVTX range that is open, or NULL */
 };
 
-/* Of device.cu, queue.cu, table.cu and profile.cu. */
-bool cuda_features_remote(Device *device, const Features *f); /* they lie in host memory */
+/* Returns whether the features lie in host memory. */
+bool cuda_features_remote(Device *device, const Features *f);
+/* Fill their part of the table of operations. */
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
 void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster);
-/* "cuda:0: <what>: <what CUDA says>", as a status. */
+/* Writes "cuda:0: <what>: <what CUDA says>" and returns its status. */
 Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error);
 
-/* Marks the queue failed. */
-Status cuda_queue_fail(Queue *queue, const char *operation); /* arguments: ERR_ARG */
-Status cuda_queue_error(Queue *queue, const char *operation, cudaError_t error); /* ERR_DEVICE */
-/* Waits for the launch just made and tells what it did: of builds that check every launch. */
+/* Both mark the queue failed and return its status: ERR_ARG for bad arguments, the status of a CUDA error. */
+Status cuda_queue_fail(Queue *queue, const char *operation);
+Status cuda_queue_error(Queue *queue, const char *operation, cudaError_t error);
+/* Waits for the launch just made and returns its status; builds that check every launch call it. */
 Status cuda_queue_check(Queue *queue, const char *operation);
 #if defined(CHECK_LAUNCHES)
-constexpr bool CHECKED = true; /* nothing is replayed then */
+constexpr bool CHECKED = true; /* such builds replay nothing */
 #else
 constexpr bool CHECKED = false;
 #endif
 
-/* What every operation begins with: nothing runs on a failed queue, and bad shapes fail it. */
+/* Every operation begins with it: nothing runs on a failed queue, and bad shapes fail the queue. */
 #define REQUIRE(queue, condition, operation)                        \
     do {                                                            \
         if ((queue)->status != OK) return (queue)->status;          \
         if (!(condition)) return cuda_queue_fail(queue, operation); \
     } while (0)
 
-/* Floating-point operations and bytes that must move once, of the next launch: the profile's
- * columns. */
+/* Announces the next launch's floating-point operations and the bytes that must move once, for the columns of
+ * the profile. */
 static inline void cost(Queue *queue, double flops, double bytes) {
     queue->flops = flops;
     queue->bytes = bytes;
@@ -94,21 +95,21 @@ static inline void cost(Queue *queue, double flops, double bytes) {
 
 /* --- launch ----------------------------------------------------------------------------------- */
 
-/* A grid of that many blocks; of none, which the launch refuses, where CUDA has no such grid. */
+/* Returns a grid of that many blocks. Where CUDA has no such grid it has none, which the launch refuses. */
 static inline dim3 grid_of(int64_t blocks) {
     return dim3(blocks <= INT32_MAX ? (unsigned)blocks : 0u);
 }
 
-/* Whether vectors of 16 bytes may be read there. */
+/* Returns whether vectors of 16 bytes may be read at p. */
 static inline bool aligned_16(const void *p) {
     return (uintptr_t)p % 16 == 0;
 }
 
-/* launch(queue, kernel, grid, threads, shared, args...) enqueues kernel(args...) with grid blocks of `threads` threads and `shared` bytes of dynamic
- * shared memory each. COOPERATIVE: blocks wait for each other, so all of them are resident at once
- * or the launch fails. */
+/* launch(queue, kernel, grid, threads, shared, args...) enqueues kernel(args...) with grid blocks of `threads`
+ * threads and `shared` bytes of dynamic shared memory each. launch_with takes flags besides. COOPERATIVE: blocks
+ * wait for each other, so all of them are resident at once or the launch fails. */
 enum { COOPERATIVE = 1 };
-/* Blocks in clusters of `size`, side by side; with the other flags. */
+/* Returns the flag for blocks in clusters of `size`, to be combined with the other flags. */
 static inline int clusters_of(int size) {
     return size << 8;
 }
@@ -127,7 +128,7 @@ NamedKernel<Params...> named_kernel(const char *name, void (*kernel)(Params...))
 }
 #define named(kernel) named_kernel(NameOf<kernel>::name.text, kernel)
 
-/* More than 48 KiB is there for the asking. */
+/* A kernel may have more than 48 KiB of dynamic shared memory if the host asks for it. */
 template <typename... Params> cudaError_t allow_shared(void (*kernel)(Params...), int bytes) {
     if (bytes <= 48 << 10) return cudaSuccess;
     return cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
@@ -169,8 +170,8 @@ Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Param
     return CHECKED ? cuda_queue_check(q, name) : OK;
 }
 
-/* Blocks of a kernel that the device holds at once: the most that a cooperative launch may have. 0
- * where it cannot run. */
+/* Returns the blocks of a kernel that the device holds at once, which is the most that a cooperative launch may
+ * have. Returns 0 if the kernel cannot run. */
 template <typename... Params>
 int resident_blocks(const Device *device, void (*kernel)(Params...), int threads, int shared) {
     int per_sm = 0;
@@ -181,7 +182,7 @@ int resident_blocks(const Device *device, void (*kernel)(Params...), int threads
     return per_sm * device->sms;
 }
 
-/* Clusters of `size` blocks that the device holds at once. */
+/* Counts the clusters of `size` blocks that the device holds at once. */
 template <typename... Params>
 cudaError_t resident_clusters(int *clusters, void (*kernel)(Params...), int size, int threads,
                               int shared) {

@@ -1,4 +1,4 @@
-/* device.cu - GPUs: opened, their memory, features on them or beside them. */
+/* device.cu - opens GPUs, allocates their memory, puts features on them or beside them. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@ constexpr bool EMULATED = true;
 #endif
 
 #ifndef CUDA_ARCHITECTURES
-#define CUDA_ARCHITECTURES "" /* the Makefile names those built in */
+#define CUDA_ARCHITECTURES "" /* the Makefile names the architectures that are built in */
 #endif
 
 Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error) {
@@ -41,7 +41,7 @@ static void memory(Device *device, MemoryUse *out) {
 static Status out_of_memory(Device *device, int64_t bytes, const char *lower, Error *err) {
     MemoryUse use;
     char asked[24], left[24], total[24];
-    cudaGetLastError(); /* it would be reported again by the next launch */
+    cudaGetLastError(); /* the next launch would report it again */
     memory(device, &use);
     return fail(err, ERR_MEMORY, "memory: %s are asked of %s, %s of its %s are free%s: %s",
                 bytes_text(asked, bytes), device->kind, bytes_text(left, use.free),
@@ -60,7 +60,8 @@ static Status alloc(Device *device, Buffer *out, int64_t bytes, Error *err) {
         return out_of_memory(device, bytes, "lower --batch_size, or use --device cpu", err);
     }
     if (error == cudaSuccess) error = cudaMemset(out->data, 0, size);
-    if (error == cudaSuccess) error = cudaStreamSynchronize(0); /* queues do not wait for it */
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(0); /* queues do not wait for the memset */
     if (error != cudaSuccess) {
         cudaFree(out->data);
         *out = (Buffer){};
@@ -84,12 +85,12 @@ static int64_t features_bytes(const Features *f) {
     return f->N * f->d * dtype_bytes(f->type);
 }
 
-/* What stays free beside resident features: for what is allocated after them, and for others. */
+/* Returns the bytes that stay free beside resident features, for later allocations and for other programs. */
 static int64_t head_room(int64_t total) {
     return total / 32;
 }
 
-/* Copies them to the device. ERR_MEMORY where they do not fit. */
+/* Copies features to the device. Returns ERR_MEMORY if they do not fit. */
 static Status make_resident(Device *device, Features *out, const Features *host, Error *err) {
     const int64_t bytes = features_bytes(host);
     MemoryUse use;
@@ -113,7 +114,7 @@ static Status make_resident(Device *device, Features *out, const Features *host,
     return OK;
 }
 
-/* The entry that holds this address; NULL: a free one. */
+/* Returns the entry that holds this address, or a free entry for NULL. */
 static Remote *find_remote(Device *device, const void *data) {
     for (Remote &r : device->remotes)
         if (data ? r.data && (const char *)data >= r.data && (const char *)data < r.data + r.bytes
@@ -246,7 +247,7 @@ static int rows_of(Device *device, ProfileRow *rows, int capacity) {
 
 /* --- a device's life -------------------------------------------------------------------------- */
 
-/* Why there is no device, or NULL. */
+/* Returns why there is no device, or NULL if there is one. */
 static const char *no_devices(int *count, char text[128]) {
     int runtime = 0, driver = 0;
     *count = 0;
@@ -266,7 +267,7 @@ static const char *no_devices(int *count, char text[128]) {
     return text;
 }
 
-/* What must be so of a device; false: `why` says what is not. */
+/* Returns whether the kernels run on the device; if not, `why` says what it lacks. */
 static bool usable(const cudaDeviceProp *p, char *why, size_t size) {
     if (p->major >= 8) return true;
     snprintf(why, size, "%.80s has compute capability %d.%d, the kernels need 8.0", p->name,

@@ -21,7 +21,7 @@ Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int
 Status cuda_batch_entropy(Queue *q, float *P_bar, float *entropy, const float *P, int K, int64_t B,
                           int64_t C, void *scratch);
 int64_t cuda_batch_entropy_scratch(int K, int64_t B, int64_t C);
-/* batch_entropy and label_mean in one launch; Y may be NULL. The same scratch. */
+/* batch_entropy and label_mean in one launch, with the scratch of batch_entropy; Y may be NULL. */
 Status cuda_batch_labels(Queue *q, float *Y, float *P_bar, float *entropy, const float *P, int K,
                          int64_t B, int64_t C, void *scratch);
 Status cuda_task_labels(Queue *q, const TaskSteps *tasks);
@@ -81,7 +81,8 @@ int64_t cuda_seed_scratch(int64_t N, int64_t d, int64_t R, int64_t L);
 Status cuda_pick_rows(Queue *q, const Centers *centers, const int64_t *rows, const Samples *s);
 }
 
-/* Whether a batch has a type and rows that the kernels read: rows of 16 bits aligned to 16 bytes. */
+/* Returns whether the kernels can read a batch: its type is one of theirs, and rows of 16-bit elements are
+ * aligned to 16 bytes. */
 static inline bool batch_servable(const Batch *Z) {
     if (!Z || !Z->data || Z->d < 1 || Z->row < Z->d) return false;
     if (Z->exponent != 0 && Z->type != DTYPE_F16) return false;

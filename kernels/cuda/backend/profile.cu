@@ -1,8 +1,8 @@
 /* profile.cu - a table of kernels from CUDA events.
  *
- * Two events around every launch; a launch's time is what lies between them, which includes a
- * microsecond or two of the events themselves. Events are kept until PENDING launches are under
- * way, then read all at once: that waits, so a profiled run is slower and its kernels are not. */
+ * Two events stand around every launch. The time between them is the launch's, with a microsecond or two of
+ * the events themselves. When PENDING launches are under way all their events are read at once: that waits, so
+ * a profiled run is slower and its kernels are not. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,14 @@ struct Launch {
 };
 
 struct Kernel {
-    const char *name; /* a literal, compared as text */
-    float *ms;        /* (calls) */
+    const char *name; /* static storage; compared as text */
+    float *ms;        /* (calls) time of each call */
     int64_t calls, room;
     double bytes, flops;
 };
 
 struct Profile {
-    Launch launches[PENDING]; /* events are made once and used again */
+    Launch launches[PENDING]; /* whose events are made once and used again */
     int made, pending;
     Kernel kernels[KERNELS];
     int count;
@@ -80,7 +80,7 @@ static void add_call(Kernel *k, float ms) {
     k->ms[k->calls++] = ms;
 }
 
-/* Reads what is pending. */
+/* Reads the events of all pending launches. */
 static void collect(Profile *p) {
     for (int i = 0; i < p->pending; i++) {
         const Launch *l = &p->launches[i];
@@ -92,7 +92,7 @@ static void collect(Profile *p) {
     p->pending = 0;
 }
 
-/* Index of the kernel, or -1: the table is full. */
+/* Returns the index of the kernel, or -1 if the table is full. */
 static int find_kernel(Profile *p, const char *name) {
     for (int i = 0; i < p->count; i++)
         if (strcmp(p->kernels[i].name, name) == 0) return i;

@@ -6,9 +6,9 @@
  *     to_device   from -> slot (now)            slot -> device (in the stream's order)
  *     to_host     device -> slot (in order)     slot -> to     (when the slot is retired)
  *
- * A slot's event tells that the stream has come by. Slots are retired in the order in which they
- * were taken: by wait(), by reach(), or because the ring is full, which waits. So a mark is simply
- * a slot that carries nothing, and its number. */
+ * A slot's event tells that the stream has come by. Slots are retired in the order in which they were taken:
+ * by wait(), by reach(), or because the ring is full, which waits. So a mark is the number of a slot that
+ * carries nothing. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +19,9 @@
 #endif
 
 struct Graph {
-    bool ran; /* once, unrecorded: kernels are loaded and events made outside a recording */
-    cudaGraphExec_t record; /* NULL: not recorded yet */
+    bool
+        ran; /* true: it ran once unrecorded, for kernels load and events are made outside a recording */
+    cudaGraphExec_t record; /* NULL: the iteration is not recorded yet */
 };
 
 /* --- failures --------------------------------------------------------------------------------- */
@@ -48,8 +49,7 @@ static char *memory_of(const Queue *q, const Slot *s) {
     return q->pinned + (s - q->slots) * SLOT_BYTES;
 }
 
-/* Retires all slots before number `end`. Even after a failure: nothing of the host is written
- * later. */
+/* Retires all slots before number `end`, even after a failure, so that nothing of the host is written later. */
 static void retire(Queue *q, int64_t end) {
     for (; q->retired < end; q->retired++) {
         Slot *s = &q->slots[q->retired % SLOTS];
@@ -60,7 +60,7 @@ static void retire(Queue *q, int64_t end) {
     }
 }
 
-/* The next slot, free to be filled; pinned memory only where it is to carry something. */
+/* Returns the next slot, free to be filled. It has pinned memory only if it is to carry something. */
 static Slot *take_slot(Queue *q, bool carries) {
     if (q->taken - q->retired == SLOTS) retire(q, q->retired + 1);
     Slot *s = &q->slots[q->taken % SLOTS];
@@ -73,7 +73,7 @@ static Slot *take_slot(Queue *q, bool carries) {
     return NULL;
 }
 
-/* The stream has come by when all before this call is done. */
+/* Lets the slot's event happen when everything enqueued before this call is done. */
 static Status pass_slot(Queue *q, Slot *s, cudaError_t error) {
     if (error == cudaSuccess) error = cudaEventRecord(s->passed, q->stream);
     if (error != cudaSuccess) {
@@ -177,7 +177,7 @@ static Status open_side(Queue *q) {
     return st;
 }
 
-/* On failure the queue itself, which runs nothing. */
+/* Returns the queue itself on failure, which then runs nothing. */
 static Queue *branch(Queue *q) {
     if (q->status != OK || (!q->side && open_side(q) != OK)) return q;
     cudaError_t error = cudaEventRecord(q->forked, q->stream);
@@ -220,7 +220,7 @@ static void phase(Queue *q, const char *name) {
     if (name) range_begin(name);
 }
 
-/* Records what the iteration enqueues; nothing of it runs yet. */
+/* Records what the iteration enqueues without running it. */
 static Status record(Queue *q, cudaGraphExec_t *out, Status (*iteration)(void *context),
                      void *context) {
     cudaGraph_t graph = NULL;

@@ -12,13 +12,13 @@ WaitFile::WaitFile(const void *where, const char *path) : state(where), name(pat
     files = this;
 }
 
-/* A copy of `state` for every file, numbered. */
+/* Copies `state` to every file's WaitState, with the number of the file. */
 static void tell(WaitState state) {
 #if defined(__CUDACC__)
     for (const WaitFile *f = files; f; f = f->next, state.source++)
         cudaMemcpyToSymbol(f->state, &state, sizeof state, 0, cudaMemcpyHostToDevice);
 #else
-    (void)state; /* the emulator knows of a deadlock without a clock */
+    (void)state; /* the emulator detects a deadlock without a clock */
 #endif
 }
 
@@ -36,7 +36,7 @@ void cuda_waits_open(Device *device) {
         if (cudaHostGetDevicePointer((void **)&state.record, device->wait, 0) == cudaSuccess)
             tell(state);
     }
-    cudaGetLastError(); /* without the record they wait forever */
+    cudaGetLastError(); /* without the record waits last forever */
 }
 
 void cuda_waits_close(Device *device) {
@@ -44,7 +44,7 @@ void cuda_waits_close(Device *device) {
     tell(WaitState{});
     cudaFreeHost(device->wait);
     device->wait = NULL;
-    cudaGetLastError(); /* of a device that failed */
+    cudaGetLastError(); /* the device may have failed */
 }
 
 const char *cuda_wait_text(char text[240], const WaitRecord *record) {

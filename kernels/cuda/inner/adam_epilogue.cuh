@@ -6,23 +6,23 @@
 #include "kernels/cuda/tile/gemm.cuh"
 #include "kernels/cuda/train/adam.cuh"
 
-/* What becomes of the gradient's sums: one step of Adam, element by element. */
+/* One step of Adam for every element of the gradient's sums. */
 template <class T> struct AdamEpilogue {
     struct {
         float *head, *m1, *m2;
         typename T::Element *operand; /* (C, stride) the rounded W, or NULL */
         int64_t stride;
-        float unit;                 /* the operand is W times it */
+        float unit;                 /* the operand is W times this power of two */
         const double *loss_partial; /* (loss_blocks) */
     } space[MAX_SPACES];
     int K;
-    const int64_t *step; /* done before the call */
+    const int64_t *step; /* (1) steps done before the call */
     double lr;
-    float *losses; /* (M) before each step, or NULL */
+    float *losses; /* (M) losses before each step, or NULL */
     int64_t loss_blocks;
     double loss_scale;
 
-    /* Bias corrections take a power in double: once per block, through shared memory. Ends with a
+    /* Bias corrections take a power in double: once per block, through shared memory. begin() ends with a
      * barrier. */
     static __device__ AdamStep *shared() {
         return shared_mem<AdamStep>(0);
@@ -42,7 +42,7 @@ template <class T> struct AdamEpilogue {
         s.head[i] = w, s.m1[i] = a, s.m2[i] = b;
         if (s.operand && j < d) s.operand[c * s.stride + j] = from_float<T>(w * s.unit);
     }
-    /* The loss before this step: the first block's first warp adds what the rows' blocks left. */
+    /* Writes the loss before this step: the first block's first warp adds the losses of all blocks of rows. */
     __device__ void end(int64_t m) const {
         if (!losses || blockIdx.x != 0 || threadIdx.x >= WARP) return;
         double sum = 0.0;

@@ -14,17 +14,18 @@ inline int64_t largest_d(const InnerSteps *in) {
     return d;
 }
 
-/* inner_steps.cu: the layout of such steps on the device. */
+/* Lays such steps out on the device. (inner_steps.cu) */
 Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err);
 
-/* inner_tiled.cu: the persistent kernel for every shape. */
+/* Runs all steps in one launch, whatever the shape. (inner_tiled.cu) */
 Status tiled_steps(Queue *q, const InnerSteps *in);
 
-/* inner_slab.cu: the persistent kernel for few classes, for a plan that says PLAN_SLAB. */
+/* Run all steps in one launch for few classes, by a plan that says PLAN_SLAB. (inner_slab.cu) */
 int64_t slab_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 Status slab_steps(Queue *q, const InnerSteps *in, const Plan &plan);
-/* inner_wgmma.cu: the one for many classes, for PLAN_WGMMA. It serves sizes of 32 bits, on devices that hold
- * a cluster: how many at once, 0 where it is none. */
+/* Run all steps in one launch for many classes, by a plan that says PLAN_WGMMA. (inner_wgmma.cu) wide_sizes
+ * returns whether all sizes have 32 bits; wide_clusters returns the clusters that the device holds at once, 0
+ * where it holds none. */
 bool wide_sizes(const InnerSteps *in);
 int wide_clusters(const Plan &plan);
 Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan);

@@ -6,15 +6,15 @@
 #include "kernels/cuda/inner/adam_epilogue.cuh"
 #include "kernels/cuda/train/linear_scratch.cuh"
 
-/* Both phases of a step, all spaces. */
+/* Both phases of a step, for all spaces. */
 template <class T> struct InnerPhases {
     Residual<T> residual;
     Gradient<T> gradient;
     AdamEpilogue<T> adam;
 };
 
-/* Fills everything but the tiles' layout (gradient_plan) and what changes from step to step. The
- * rounded copies of W are the caller's to make first. */
+/* Returns the arguments but for the tiles' layout (gradient_plan) and what changes from step to step. The caller
+ * rounds W first. */
 template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const FusedScratch &scratch) {
     const int64_t B = in->B, C = in->C;
     constexpr bool rounded = sizeof(typename T::Element) == 2;
@@ -53,7 +53,7 @@ template <class T> InnerPhases<T> inner_phases(const InnerSteps *in, const Fused
     return p;
 }
 
-/* The rounded copies of W that the first step multiplies. */
+/* Rounds W for the products of the first step. */
 template <class T> __device__ void round_heads(const InnerPhases<T> &p) {
     if constexpr (sizeof(typename T::Element) == 2) {
         const int64_t step = (int64_t)gridDim.x * blockDim.x;

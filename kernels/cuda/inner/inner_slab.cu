@@ -4,19 +4,19 @@
  *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
  *
  * Shapes   as inner_steps.cu, C <= 32, Z in 16 bits; the cut is plan_slab.c's (PLAN_SLAB).
- * Cost     4BCd flops per step and space, but what decides is how often the chip meets. CIFAR-10, one
- *          space of d 768, B 10000 on an H200, 125 CTAs of 80 rows, predicted us of a step:
+ * Cost     4BCd flops per step and space, but the barriers decide. Predicted us of a step of CIFAR-10, one
+ *          space of d 768, B 10000, on an H200 with 125 CTAs of 80 rows:
  *
  *              forward   124 KB through the 128 B/clock port of shared memory            0.55
  *              logits    8 warps' sums through shared memory, softmax                    0.6
  *              gradient  the same slab again                                             0.55
  *              partials  125 x 30.8 KB written, then read by slices: 7.7 MB, 5.5 TB/s    1.4
  *              barriers  2 x 1.2                                                         2.4
- *              Adam, W   of 62 weights a CTA; 125 x 15 KB of W in 16 bits                0.5
+ *              Adam, W   62 weights a CTA; 125 x 15 KB of W in 16 bits                   0.5
  *                                                                                        ----
  *              10 steps and 15.4 MB loaded once: about 64 us a launch                    6.0
  *
- * Mapping  rows of the batch over CTAs, in multiples of 16; inside a CTA features over 8 warps:
+ * Mapping  CTAs have rows of the batch, in bands of 16; the warps of a CTA have features:
  *
  *              d:     0 ........... d/8 ........ 2d/8  ...  d | 1
  *              rows   warp 0        warp 1              ...   | column of ones: its gradient is
@@ -30,25 +30,26 @@
  *          Rows that do not fit are streamed through two slots, which are refilled while resident
  *          rows are visited and while the CTA waits at barriers: Z does not change.
  *
- *          Shared memory, bytes (d 768 / 1536, C 10, H200: 232,448 there are):
+ *          Bytes of shared memory (d 768 / 1536, C 10), of 232,448 on an H200:
  *              W        C (d + 8) 2                                        15,616    30,976
  *              slab     (resident + slots) rows (d + 8) 2                 124,160   148,224
  *              logits   8 warps x rows of a visit x (16 + 8) x 4           61,440    12,288
  *              R        rows of a visit x (16 + 8) x 2                      3,840       768
  *              small    bias, losses of the warps, Adam's factors             512       512
  *                                                                         205,568   192,768
- *          The paddings: rows an odd number of 16 bytes apart for ldmatrix, rows of logits 96 bytes
- *          apart, whose pairs (writes) and quads (reads) then meet every bank once.
+ *          The paddings put rows an odd number of 16 bytes apart for ldmatrix, and rows of logits 96 bytes
+ *          apart: then their pairs (writes) and quads (reads) meet every bank once.
  *          Registers: 40 accumulators of logits and 96 of gradient at 16 classes, 32 + 96 at 32.
- * Needs    a cooperative launch of one CTA per SM; scratch (slab_scratch). At most 1024 steps a
- *          launch, for the losses of every space and step are kept until its end.
+ * Needs    a cooperative launch of one CTA per SM; scratch (slab_scratch). A launch has at most 1024
+ *          steps, for it keeps the losses of every space and step until its end.
  *          W, partial sums and losses are written and read within the launch: never through const
  *          __restrict__ or __ldg.
- *          The bias's gradient is, as in gradient.cuh, the sum of the rounded residuals.
+ *          As in gradient.cuh, the bias's gradient is the sum of the rounded residuals.
  * History  Not measured yet.
  */
 #include "kernels/cuda/inner/slab_steps.cuh"
 
+/* All steps of a space, by its CTA number `own`. */
 template <class T, int CT>
 __device__ __forceinline__ void slab_space(const Slab<T> &a, const SlabSpace<T> &space, int own) {
     SlabCta<T, CT> s(space, own, a.C, a.B, a.M);
@@ -58,10 +59,10 @@ __device__ __forceinline__ void slab_space(const Slab<T> &a, const SlabSpace<T> 
         slab_step(a, s, m);
         if (m + 1 < a.M) slab_barrier(space, s.epoch, (double *)NULL);
     }
-    cp_async_wait<0>(); /* empty groups alone */
+    cp_async_wait<0>(); /* what is left are empty groups */
 }
 
-/* The last space to end adds the losses of all, in order. */
+/* Adds the losses of all spaces, in order, if this space is the last to end. */
 template <class T> __device__ void slab_losses(const Slab<T> &a, const SlabSpace<T> &space) {
     SlabSmall *small = shared_mem<SlabSmall>(space.at_small);
     __syncthreads();

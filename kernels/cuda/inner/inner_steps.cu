@@ -5,7 +5,7 @@
  *
  * Shapes   Z_k (B,d_k), Y (B,C), head (C,d_k) then (C); losses (M) before each step, summed over k.
  * Cost     4BCd flops per step and space; Z twice, R and the partial gradients through L2.
- * Tiers    of the same result up to rounding:
+ * Tiers    have the same result up to rounding:
  *
  *              unfused   per step and space matmul, cross_entropy, linear_grad, adam: the shipped
  *                        kernel of every operation, 4 to 8 launches
@@ -14,21 +14,21 @@
  *                  residual.cuh   Z, W -> logits -> R            (a block: 64 rows, all classes)
  *                  gradient.cuh   R, Z -> gradient -> Adam -> W  (a block: a tile of W, a piece of B)
  *
- *              In the second one the share of the gradient that a block has summed goes through Adam
- *              at once: gradients are never in memory as a whole. Where operands are of 16 bits it
+ *              In the second launch the share of the gradient that a block has summed goes through Adam
+ *              at once: gradients are never in memory as a whole. Where operands are of 16 bits the block
  *              also rounds the new W for the next step's products; the master stays float32.
  *
- *          CIFAR-100, 768 + 1536, fp16, predicted on an H200 per step: unfused 14 launches, about
- *          45 us; fused 2 launches, 7 us of products, 6 us of partial sums, 3 us of barrier and
- *          boundaries: about 20 us.
- * Needs    scratch (cuda_inner_scratch). Spaces of one operand type for fused; others are unfused.
+ *              mega      all steps in one persistent launch, of the form that plan.h says: slab, wgmma or
+ *                        tiled (inner_forms.cuh)
+ *
+ * Needs    scratch (cuda_inner_scratch). Fused and mega want spaces of one operand type; others are unfused.
  */
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"
 
 /* --- unfused ---------------------------------------------------------------------------------- */
 
-/* Before a step: *now = *step + m, for adam. */
+/* *now = *step + m, which adam reads. */
 __global__ void step_number(int64_t *now, const int64_t *step, int64_t m) {
     *now = *step + m;
 }
@@ -100,7 +100,7 @@ template <class T> static Status fused_steps(Queue *q, const InnerSteps *in) {
 
 /* --- persistent: slab, wgmma, tiled -------------------------------------------------------------- */
 
-/* What plan.h is asked of a call. */
+/* The arguments that a call has for plan.h. */
 struct Asked {
     PlanDevice device;
     PlanSpace spaces[PLAN_MAX_SPACES];
@@ -140,13 +140,13 @@ Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *
     return plan_inner(out, &a.device, a.spaces, in->K, a.type, a.tf32, err);
 }
 
-/* One persistent launch, of the form that the plan says. */
+/* Runs all steps in one persistent launch, of the form that the plan says. */
 static Status persistent_steps(Queue *q, const InnerSteps *in) {
     Plan plan;
     const Status st = inner_plan(&plan, q->device, in, &q->error);
     if (st != OK) return q->status = st;
     if (plan.form == PLAN_SLAB) return slab_steps(q, in, plan);
-    /* asked for by name, it fails where a device holds no cluster */
+    /* --inner mega fails where a device holds no cluster; auto takes tiles */
     if (plan.form == PLAN_WGMMA && wide_sizes(in) &&
         (in->tier == INNER_MEGA || wide_clusters(plan) >= 1))
         return wide_steps(q, in, plan);

@@ -4,22 +4,21 @@
  *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z, sums of R)
  *
  * Shapes   as inner_steps.cu.
- * Cost     4BCd flops per step and space; two grid barriers a step, 1.2 us each (performance of
- *          other GPUs' hand-written ones; not measured here), instead of two launches of 1.3 us and
- *          their ramps.
- * Mapping  blocks stay; what each does is numbered, and a block takes every gridDim.x-th number:
+ * Cost     4BCd flops per step and space; two grid barriers a step, 1.2 us each (as others measured
+ *          on other GPUs; not measured here), instead of two launches of 1.3 us and their ramps.
+ * Mapping  blocks stay; all items of a phase are numbered, and a block takes every gridDim.x-th number:
  *
  *              phase     items                                writes
  *              rows      (space, 64 rows): residual.cuh       R, a loss
  *              ----- grid barrier -----
  *              pieces    (tile of W, piece of the batch)      partial gradients
  *              ----- the pieces of each tile wait for one another -----
- *              shares    of the same pieces: sum, Adam        W, m1, m2, the rounded W
+ *              shares    of its pieces' tiles: sum, Adam      W, m1, m2, the rounded W
  *              ----- grid barrier -----
  *
- *          Items of all spaces stand in one list, so that blocks stay busy whatever the dimensions;
- *          every block does its pieces before it waits for any tile: no order of blocks can lock.
- *          Many classes on compute capability 9.0: inner_wgmma.cu.
+ *          Items of all spaces stand in one list (plan_rows.h), so that blocks stay busy whatever the
+ *          dimensions. Every block does its pieces before it waits for any tile: no order of blocks can
+ *          lock. inner_wgmma.cu serves many classes on compute capability 9.0, inner_slab.cu few classes.
  * Needs    scratch (cuda_inner_scratch), a cooperative launch.
  *          W, R and partial sums are written and read within the launch: never through const
  *          __restrict__ or __ldg, whose loads are not coherent.
@@ -28,7 +27,7 @@
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"
 
-template <class T> struct Mega {
+template <class T> struct Tiled {
     InnerPhases<T> phases;
     int64_t M;
     unsigned *arrived; /* (1) zero at the start */
@@ -36,23 +35,23 @@ template <class T> struct Mega {
 
 /* L, S: the tiles of logits and of the gradient. */
 template <class T, class L, class S>
-__global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega) {
+__global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Tiled<T> tiled) {
     static_assert(L::THREADS == S::THREADS, "one block serves both phases");
-    const InnerPhases<T> &p = mega.phases;
+    const InnerPhases<T> &p = tiled.phases;
     const int K = p.adam.K, blocks = row_pieces(p.residual.B, LOGIT_ROWS, 1);
     const int pieces = p.gradient.tiles * p.gradient.splits;
     const Gradient<T> &gradient = p.gradient;
     unsigned epoch = 0;
 
     round_heads(p);
-    grid_barrier(mega.arrived, epoch);
-    for (int64_t m = 0; m < mega.M; m++) {
+    grid_barrier(tiled.arrived, epoch);
+    for (int64_t m = 0; m < tiled.M; m++) {
         for (int round = 0;; round++) {
             const DealtPiece rows = dealt_piece(blockIdx.x, gridDim.x, round, blocks, false);
             if (rows.place >= K) break;
             residual_rows<T, L>(p.residual, p.residual.space[rows.place], rows.piece);
         }
-        grid_barrier(mega.arrived, epoch);
+        grid_barrier(tiled.arrived, epoch);
 
         for (int at = blockIdx.x; at < pieces; at += gridDim.x) {
             const Piece piece = piece_at<T, S>(gradient, at);
@@ -66,7 +65,7 @@ __global__ void __launch_bounds__(S::THREADS, 2) inner_tiled(const Mega<T> mega)
             gradient_share<T, S>(gradient, piece, p.adam);
         }
         p.adam.end(m);
-        if (m + 1 < mega.M) grid_barrier(mega.arrived, epoch);
+        if (m + 1 < tiled.M) grid_barrier(tiled.arrived, epoch);
     }
 }
 
@@ -81,8 +80,8 @@ template <class F> auto with_tiles(int64_t C, F f) {
 template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
     const FusedScratch scratch =
         lay_out_fused(in->scratch, in->space[0].Z.type, in->K, in->B, in->C, largest_d(in));
-    Mega<T> mega = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
-    const cudaError_t error = cudaMemsetAsync(mega.arrived, 0, sizeof *mega.arrived, q->stream);
+    Tiled<T> tiled = {inner_phases<T>(in, scratch), in->M, scratch.arrived};
+    const cudaError_t error = cudaMemsetAsync(tiled.arrived, 0, sizeof *tiled.arrived, q->stream);
     if (error != cudaSuccess) return cuda_queue_error(q, "inner_steps (mega)", error);
     return with_tiles(in->C, [&](auto logits, auto shape) {
         using L = decltype(logits);
@@ -93,10 +92,10 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
         static_assert(shared <= TILED_SHARED, "tiles.h says how much shared memory it may need");
         const auto kernel = inner_tiled<T, L, S>;
         const int64_t resident = resident_blocks(q->device, kernel, S::THREADS, shared);
-        const Status st = gradient_plan<S>(q, &mega.phases.gradient, resident, scratch.gradient);
+        const Status st = gradient_plan<S>(q, &tiled.phases.gradient, resident, scratch.gradient);
         if (st != OK) return st;
         const int64_t rows_items = in->K * logit_blocks(in->B),
-                      pieces = (int64_t)mega.phases.gradient.tiles * mega.phases.gradient.splits,
+                      pieces = (int64_t)tiled.phases.gradient.tiles * tiled.phases.gradient.splits,
                       most = rows_items > pieces ? rows_items : pieces;
         REQUIRE(q, resident >= 1, "inner_steps (mega)");
         double features = 0.0;
@@ -105,7 +104,7 @@ template <class T> static Status steps_of(Queue *q, const InnerSteps *in) {
              (double)sizeof(typename T::Element) * (double)in->B * features);
         return launch_with(q, COOPERATIVE, (inner_tiled<T, L, S>),
                            dim3((unsigned)(resident < most ? resident : most)), S::THREADS, shared,
-                           mega);
+                           tiled);
     });
 }
 

@@ -5,8 +5,8 @@
  *
  * Shapes   as inner_steps.cu; 32 < C <= 2048, Z of float16 or bfloat16.
  * Cost     4BCd flops per step and space. C 1000, B 10000, d 768, predicted on an H200: 15.4 GFLOP a
- *          phase are 19 us at 795 TFLOP/s; rows are 79 items over 33 clusters, so 3 rounds (80 %).
- * Mapping  blocks stay, in clusters of 1, 2, 4 or 8, as many as hold all classes, 256 a block:
+ *          phase are 19 us at 795 TFLOP/s; rows are 79 pieces over 33 clusters, so 3 rounds (80 %).
+ * Mapping  blocks stay, in clusters of 1, 2, 4 or 8: as many as hold all classes, 256 a block:
  *
  *              phase     items                                 writes
  *              rows      (space, 128 rows) a cluster           R, a loss
@@ -19,11 +19,11 @@
  *              shares    gradient.cuh: sum, Adam               W, m1, m2, the rounded W
  *              ----- grid barrier -----
  *
- *          To 128 classes a block has whole rows, a cluster 1, 2 or 4 x 128 rows, for which it loads W
- *          once; the pieces of the gradient are then the blocks' own.
- *          wgmma.cuh has the product of both. Logits never leave the registers.
+ *          Up to 128 classes a block has whole rows, and a cluster 1, 2 or 4 x 128 rows, for which it loads
+ *          W once; then each block has pieces of the gradient of its own.
+ *          wgmma.cuh has the product of both phases. Logits never leave the registers.
  * Needs    scratch (cuda_inner_scratch), a cooperative launch of clusters. R and the rounded W are
- *          stored ordinarily and loaded by the TMA: fenced by both sides.
+ *          stored ordinarily and loaded by the TMA: both sides fence them.
  * Budget   shared memory: ring 4 x 48 KB, exchange 4 KB, losses: 200896 of 232448 bytes. Registers:
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
  * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as one of 384 has
@@ -41,13 +41,14 @@ template <class T> struct Wide {
     CUtensorMap R[MAX_SPACES];
 };
 
-/* The sums of columns lie where rows' parts lay before. */
-static_assert(WIDE_GRADIENT_SHARED <= WIDE_LOGITS_SHARED, "shared memory of both phases");
+/* The sums of columns lie where the parts of rows lay before. */
+static_assert(WIDE_GRADIENT_SHARED <= WIDE_LOGITS_SHARED,
+              "the launch's shared memory serves both phases");
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* R of row h = share times the exponentials, minus the labels. Lanes swap pairs with their neighbour,
- * so that four of them store the 16 classes of two fragments, a whole sector:
+/* The epilogue that stores R: row h is `share` times the exponentials, minus the labels. Lanes swap pairs with
+ * their neighbour, so that four lanes store the 16 classes of two fragments, a whole sector:
  *
  *     lane        0            1             2            3
  *     has      0,1 8,9      2,3 10,11     4,5 12,13    6,7 14,15      (classes of the 16)
@@ -90,18 +91,18 @@ template <class T> struct ResidualEpilogue {
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
-/* A barrier of the grid behind which the TMA may load what was stored before it; `before` barriers came
- * before: counted, not kept, for registers are few. */
+/* A barrier of the grid behind which the TMA may load what was stored before it. `before` is the number of
+ * barriers that came before; it is computed, not kept, for registers are few. */
 __device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
     unsigned epoch = gridDim.x * (unsigned)before;
-    fence_proxy_async_global(); /* as the writer */
+    fence_proxy_async_global(); /* for the stores of this thread */
     grid_barrier(arrived, epoch);
     if (threadIdx.x != WIDE_CONSUMERS) return;
-    fence_proxy_async_global(); /* as the reader */
-    fence_proxy_async();        /* the ring was Adam's for a while */
+    fence_proxy_async_global(); /* for the loads that this thread starts */
+    fence_proxy_async();        /* Adam's constants lay in the ring */
 }
 
-/* All steps, of the threads that load or of those that multiply. */
+/* All steps. LOADS: the threads that load call it; else the threads that multiply. */
 template <class T, int COLS, bool LOADS>
 __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const InnerPhases<T> &p = wide.phases;
@@ -110,14 +111,14 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     const ResidualEpilogue<T> residuals = {p.residual};
     Ring ring;
     for (int m = 0; m < wide.M; m++) {
-        ring.stage = 0; /* the same in all blocks of a cluster */
+        ring.stage = 0; /* in all blocks of a cluster */
         wide_rows<T, COLS, LOADS>(wide.logits, residuals, ring);
         wide_barrier(wide.arrived, 2 * m + 1);
 
         int together = 1;
         if constexpr (SPLITS) {
             together = (int)cluster_size();
-            keep_order(together); /* the deal is not kept while rows are multiplied */
+            keep_order(together); /* the deal takes no registers while rows are multiplied */
         }
         const WideDeal deal(gradient, together);
         for (int at = deal.own; at < deal.items; at += deal.workers)
@@ -133,7 +134,7 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
     }
 }
 
-/* COLS: classes of a block's logits. */
+/* COLS: the classes of a block's tile of logits. */
 template <class T, int COLS>
 __global__ void __launch_bounds__(WIDE_THREADS, 1)
     inner_wgmma(const __grid_constant__ Wide<T> wide) {
@@ -149,9 +150,9 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
         wide_loop<T, COLS, false>(wide);
     }
     __syncwarp();
-    cluster_sync(); /* a block's last stages are released to the others, who must still be there */
+    cluster_sync(); /* the other blocks, to which this one releases its last stages, must still be there */
 #else
-    __trap(); /* the host launches it on 9.0 alone */
+    __trap(); /* the host launches the kernel on 9.0 alone */
 #endif
 }
 

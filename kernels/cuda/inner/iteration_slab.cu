@@ -6,9 +6,9 @@
  *     L = log_softmax(W(Z)),  q = -L/B + gamma (ln P_bar + 1)/B,  R = Y (q - sum_c Y q),
  *     theta <- Adam of (R^T Z, sums of R) through weight norm                        (Eq. 12)
  *
- * Shapes   as inner_slab.cu and task_step.cu, K = 1: then Y is P.
- * Cost     (4M + 6)BCd flops; the batch comes once, from the features themselves. What decides, CIFAR-10
- *          (d 768, B 10000, C 10, M 10) on an H200, predicted us, beside the launches of their own:
+ * Shapes   as inner_slab.cu and task_step.cu, with K = 1: then Y is P.
+ * Cost     (4M + 6)BCd flops; the batch is loaded once, from the features themselves. Predicted us of
+ *          CIFAR-10 (d 768, B 10000, C 10, M 10) on an H200, beside launches of their own:
  *
  *                                     here   apart
  *              gather, load            4.9    11.0   HBM once, instead of L2 in, out and in again
@@ -27,14 +27,14 @@
  *              barrier | slices of the gradient, summed in order | barrier
  *              a CTA per class: gradient through weight norm, Adam (task_adam.cuh)
  *
- *          Y is in global memory, but read by the thread that wrote it. The first barrier of the head's
- *          steps is also that of the columns' sums.
- *          R is not bounded. In float16 a piece of rows is multiplied by the power of two that brings the
- *          largest of the CTA so far to [2^14, 2^15); where that falls, the gradient so far is
+ *          Y is in global memory, but only the thread that wrote it reads it. The first barrier of the
+ *          head's steps also orders the columns' sums.
+ *          R has no bound. In float16 a piece of rows is multiplied by the power of two that brings the
+ *          CTA's largest R so far to [2^14, 2^15). When that power falls, the gradient so far is
  *          multiplied too. Partial sums are divided by it again: all exactly.
  * Needs    a plan that says PLAN_SLAB, one sweep of the gradient (d <= 1536 at 16 classes, 768 at 32), a
  *          cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
- *          What is written and read within the launch is never read through const __restrict__ or __ldg.
+ *          The kernel never reads what it wrote through const __restrict__ or __ldg.
  * History  Not measured yet.
  */
 #include "kernels/cuda/backend/operations.h"
@@ -42,7 +42,7 @@
 #include "kernels/cuda/train/residual_scale.cuh"
 #include "kernels/cuda/train/task_adam.cuh"
 
-static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many");
+static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many threads");
 
 template <class T> struct SlabIteration {
     Slab<T> inner; /* one space */
@@ -58,7 +58,7 @@ template <class T> struct SlabIteration {
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* W = g v/|v|, rounded, and the bias: all classes, a warp each. */
+/* Puts W = g v/|v|, rounded, and the bias into shared memory; a warp has a class at a time. */
 template <class T>
 __device__ void task_weights(const SlabIteration<T> &a, const SlabSpace<T> &space) {
     using Element = typename T::Element;
@@ -80,10 +80,10 @@ __device__ void task_weights(const SlabIteration<T> &a, const SlabSpace<T> &spac
             a.task[C * space.d + threadIdx.x];
 }
 
-/* Logits become labels. */
+/* The epilogue that makes labels of logits. */
 template <class T, int CT> struct LabelEpilogue {
     float *Y;
-    float column[CT / 2]; /* sums over this lane's rows */
+    float column[CT / 2]; /* sums of labels over this lane's rows */
 
     __device__ __forceinline__ void load(int64_t) {}
     __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int bands, int64_t b,
@@ -105,7 +105,7 @@ template <class T, int CT> struct LabelEpilogue {
             column[i] += x[i] * scale;
         }
     }
-    /* Into `columns` (C): over lanes of a class, then warps in order. */
+    /* Stores the sums of the CTA's columns (C): over the lanes of a class, then over warps in order. */
     __device__ __forceinline__ void store(const SlabCta<T, CT> &s, float *columns) {
         const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
         float *sums = shared_mem<float>(s.space.at_logits); /* (SLAB_WARPS, CT) */
@@ -126,8 +126,8 @@ template <class T, int CT> struct LabelEpilogue {
 
 /* --- outer gradient --------------------------------------------------------------------------- */
 
-/* The slopes of the entropy, from the columns' sums of all CTAs, which have met since; the first CTA
- * leaves P_bar (over the prior, if there is one) and its entropy. */
+/* Finds the slopes of the entropy from the columns' sums of all CTAs, which have met since. The first CTA
+ * writes P_bar (over the prior, if there is one) and its entropy. */
 template <class T>
 __device__ void entropy_slopes(const SlabIteration<T> &a, const SlabSpace<T> &space) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, C = a.inner.C;
@@ -147,7 +147,7 @@ __device__ void entropy_slopes(const SlabIteration<T> &a, const SlabSpace<T> &sp
     if (threadIdx.x == 0) *a.entropy = (float)entropy;
 }
 
-/* Logits of the head become the task encoder's residuals. */
+/* The epilogue that makes the task encoder's residuals of the head's logits. */
 template <class T, int CT> struct TaskEpilogue {
     static constexpr int OWN = SlabLabels<CT>::OWN;
     static constexpr bool SCALES = std::is_same<T, Fp16>::value;
@@ -155,7 +155,7 @@ template <class T, int CT> struct TaskEpilogue {
     int C;
     int64_t B;
     double loss;
-    float most, scale; /* the largest |R| so far, and what R is multiplied by */
+    float most, scale; /* the largest |R| so far, and the factor of R */
     SlabLabels<CT> labels;
 
     __device__ __forceinline__ void load(int64_t b) {
@@ -196,7 +196,7 @@ template <class T, int CT> struct TaskEpilogue {
         if constexpr (SCALES) rescale(s, largest);
         if (has_row) store_residuals<T, CT>(R, C, inside, [&](int i) { return x[i] * scale; });
     }
-    /* A piece whose largest is that: all threads. */
+    /* All threads call it, with their largest |R| of a piece. */
     __device__ __forceinline__ void rescale(SlabCta<T, CT> &s, float largest) {
         SlabSmall *small = s.small(s.space);
         most = fmaxf(most, block_max<SLAB_THREADS>(largest, small->most));
@@ -208,7 +208,7 @@ template <class T, int CT> struct TaskEpilogue {
     }
 };
 
-/* The gradient's sums are kept. */
+/* The epilogue that stores the gradient's sums. */
 struct StoreEpilogue {
     float *grad;
     __device__ __forceinline__ void load(int) {}
@@ -258,9 +258,9 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1) iteration_slab(const SlabIter
 
     for (int c = s.own; c < C; c += space.count) {
         task_adam(a.task, a.task_m1, a.task_m2, a.grad, C, space.d, c, a.task_lr, *a.task_step);
-        __syncthreads(); /* what it shares gives way to the next one's */
+        __syncthreads(); /* its shared memory gives way to the next class */
     }
-    cp_async_wait<0>(); /* empty groups alone */
+    cp_async_wait<0>(); /* what is left are empty groups */
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */
@@ -284,7 +284,7 @@ int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d) {
     return dtype_bytes(type) == 2 && C <= SLAB_MOST_CLASSES ? lay_out(NULL, B, C, d).bytes : 0;
 }
 
-/* f(type, classes in whole fragments). */
+/* Calls f(type, classes in whole fragments). */
 template <class F> static auto with_slab_types(const InnerSteps *in, F f) {
     using Classes16 = std::integral_constant<int, 16>;
     using Classes32 = std::integral_constant<int, 32>;
@@ -293,7 +293,7 @@ template <class F> static auto with_slab_types(const InnerSteps *in, F f) {
     return half ? f(Fp16(), Classes32()) : f(Bf16(), Classes32());
 }
 
-/* False: the kernel does not serve them. */
+/* Returns false if the kernel does not serve these heads. */
 static bool plan_iteration(Plan *plan, const Device *device, const InnerSteps *heads) {
     Error err;
     if (device->naive || heads->tier != INNER_AUTO || heads->K > PLAN_MAX_SPACES ||
@@ -328,7 +328,7 @@ static SlabIteration<T> arguments(const TaskSteps *s, const InnerSteps *heads, c
     return a;
 }
 
-/* Whether the kernel can read the rows where they lie. */
+/* Returns whether the kernel can read the rows where they lie. */
 static bool as_they_lie(Device *device, const Batch &Z, const Features *from) {
     return from->type == Z.type && Z.exponent == 0 && !from->swapped && from->d % 8 == 0 &&
            aligned_16(from->data) && !cuda_features_remote(device, from);

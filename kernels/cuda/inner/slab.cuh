@@ -1,7 +1,7 @@
 /*
  * slab.cuh - what one CTA of the slab form does with its rows: copies, forward, softmax, gradient
  *
- * What the CTAs do together: slab_steps.cuh. Cost and pictures: inner_slab.cu.
+ * slab_steps.cuh has what the CTAs do together, inner_slab.cu cost and pictures.
  */
 #ifndef TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
 #define TURTLE_KERNELS_CUDA_INNER_SLAB_CUH
@@ -14,19 +14,19 @@
 
 template <class T> struct SlabSpace {
     const typename T::Element *Z; /* (N, row) */
-    const int64_t *chosen;        /* (B) which rows are the batch; NULL: the first B */
+    const int64_t *chosen;        /* (B) rows that are the batch; NULL: the first B rows */
     int64_t row, N;
     int d;
-    float unit; /* Z times it are the features, W is multiplied by it */
+    float unit; /* power of two: Z times unit are the features; W is multiplied by it */
     float *head, *m1, *m2;
-    typename T::Element *W; /* (C, 16 strips) the rounded W, zeros behind */
-    float *partial;         /* (count, floats) gradient (C, 16 strips), then bias */
-    double *loss, *losses;  /* (count) of this step; (M) of the steps of this launch */
-    unsigned *arrived;      /* zero at the start */
-    int first, count;       /* CTAs */
+    typename T::Element *W; /* (C, 16 strips) rounded W, zeros behind */
+    float *partial;         /* (count, floats) gradient (C, 16 strips), then its bias */
+    double *loss, *losses;  /* (count) losses of this step; (M) losses of the launch's steps */
+    unsigned *arrived;      /* counter of the space's barrier, zero at the start */
+    int first, count;       /* its CTAs: the first one, how many */
     SlabCut cut;
     int passes, stride, strips;
-    int at_slab, at_logits, at_R, at_small; /* W lies at 0 */
+    int at_slab, at_logits, at_R, at_small; /* bytes from the start of shared memory; W lies at 0 */
 };
 
 template <class T> struct Slab {
@@ -34,21 +34,21 @@ template <class T> struct Slab {
     int spaces, C;
     int64_t B;
     int M;
-    int64_t done; /* steps of this launch; of earlier launches of the same call */
+    int64_t done; /* M: steps of this launch; done: steps of earlier launches of the same call */
     const float *Y;
     const int64_t *step;
     double lr;
-    float scale;        /* of gradients: 1 / (residual_scale B) */
-    float *losses;      /* (M) or NULL */
-    unsigned *finished; /* spaces; zero at the start */
+    float scale;        /* factor of gradients: 1 / (residual_scale B) */
+    float *losses;      /* (M) losses, or NULL */
+    unsigned *finished; /* count of spaces that have ended, zero at the start */
 };
-static_assert(sizeof(Slab<Fp16>) <= 4096, "parameters of a kernel");
+static_assert(sizeof(Slab<Fp16>) <= 4096, "a kernel has 4 KB of parameters");
 
-/* What stands in the small piece of shared memory. */
+/* The small part of shared memory. */
 struct SlabSmall {
     float bias[SLAB_MOST_CLASSES];
-    float grad_bias[SLAB_MOST_CLASSES]; /* so far, of warp 0 */
-    float slope[SLAB_MOST_CLASSES];     /* of the entropy: iteration_slab.cu */
+    float grad_bias[SLAB_MOST_CLASSES]; /* warp 0's sums of R so far */
+    float slope[SLAB_MOST_CLASSES];     /* slopes of the entropy (iteration_slab.cu) */
     float most[SLAB_WARPS];
     double loss[SLAB_WARPS];
     AdamStep adam;
@@ -56,21 +56,21 @@ struct SlabSmall {
 };
 static_assert(sizeof(SlabSmall) <= SLAB_SMALL, "bands.h counts with it");
 
-/* Floats of one CTA's partial sums: a multiple of 4. */
+/* Returns the floats of one CTA's partial sums, a multiple of 4. */
 __host__ __device__ constexpr int64_t slab_floats(int64_t C, int64_t strips) {
     return C * strips * SLAB_FRAGMENT + round_up(C, 4);
 }
 
 /* --- pieces of rows (plan_rows.h says which) ------------------------------------------------------ */
 
-/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 strip, 16 strip_end). A row
- * that does not exist is NaN, as gather has it. */
+/* Begins the copies of rows [begin, begin + count) of the CTA, features [16 strip, 16 strip_end). As in gather, a
+ * row that does not exist becomes NaN. */
 template <class T>
 __device__ void slab_load(const SlabSpace<T> &space, const SlabRows &r, int64_t B,
                           typename T::Element *to, int begin, int count, int strip, int strip_end) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     for (int base = warp; base < count; base += SLAB_THREADS) {
-        /* the lane's own of the warp's next 32 rows: their numbers are under way together */
+        /* the lane reads the number of its own row of the warp's next 32, so that all are under way together */
         const int own = base + SLAB_WARPS * lane;
         int64_t source = r.first + begin + own;
         if (space.chosen) source = own < count && source < B ? space.chosen[source] : 0;
@@ -91,7 +91,7 @@ __device__ void slab_load(const SlabSpace<T> &space, const SlabRows &r, int64_t 
     }
 }
 
-/* Features of a sweep of the gradient, and of them a warp's. */
+/* Return the first strip of a sweep of the gradient, and the strip behind its last. */
 template <int STRIPS> __device__ __forceinline__ int pass_begin(int pass) {
     return pass * SLAB_WARPS * STRIPS;
 }
@@ -100,9 +100,9 @@ template <int STRIPS> __device__ __forceinline__ int pass_end(int pass, int stri
     return end < strips ? end : strips;
 }
 
-/* The stream of a step: its pieces once, and once more for every sweep where there are several, then
- * of the sweep's features alone. Begins the copies of its q-th element (counted over all steps) and
- * closes their group, an empty one past the end. */
+/* In a step every piece is streamed once. Where the gradient has several passes, every piece is streamed once more
+ * for each of them, with the pass's features alone. Begins the copies of the q-th of these loads, counted over
+ * all steps, and closes their group; past the end the group is empty. */
 template <class T, int STRIPS>
 __device__ __forceinline__ void slab_fetch(const SlabSpace<T> &space, const SlabRows &r, int64_t B,
                                            int q, int steps) {
@@ -122,7 +122,7 @@ __device__ __forceinline__ void slab_fetch(const SlabSpace<T> &space, const Slab
 
 /* --- forward ---------------------------------------------------------------------------------- */
 
-/* A warp's share of a piece's logits: its features of all rows, left in shared memory. */
+/* Computes a warp's part of a piece's logits, by its features of all rows, and leaves it in shared memory. */
 template <class T, int CT>
 __device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T::Element *Z,
                              int bands) {
@@ -139,7 +139,7 @@ __device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T:
             for (int i = 0; i < 4; i++) sum[r][c][i] = 0.0f;
         }
     }
-    /* classes beyond C: the last one's row again, whose logits nobody reads */
+    /* classes beyond C read the last class's row again; nobody reads their logits */
     const Element *W[NC / 2];
     UNROLL
     for (int c = 0; c < NC / 2; c++) {
@@ -183,15 +183,15 @@ __device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T:
 
 /* --- softmax ---------------------------------------------------------------------------------- */
 
-/* Two lanes share a row, a warp a band: lane h of a row owns the quads h, h + 2, ... of its classes. */
+/* Two lanes share a row, a warp has a band: lane h of a row owns the quads h, h + 2, ... of its classes. */
 template <int CT> struct SlabLabels {
-    static constexpr int OWN = CT / 2; /* classes of a lane */
+    static constexpr int OWN = CT / 2; /* classes that a lane owns */
     float y[OWN];
 
     static __device__ __forceinline__ int class_of(int i) {
         return 8 * (i / 4) + 4 * (threadIdx.x % 2) + i % 4;
     }
-    /* Row b of Y, zeros beyond. Long before it is needed: the latency hides behind the products. */
+    /* Loads row b of Y, zeros beyond, long before it is needed: the latency hides behind the products. */
     __device__ __forceinline__ void load(const float *Y, int64_t b, int64_t B, int C) {
         UNROLL
         for (int i = 0; i < OWN; i++)
@@ -199,7 +199,7 @@ template <int CT> struct SlabLabels {
     }
 };
 
-/* A row's logits: what the warps have left, added in order, and the bias; -infinity beyond C. Returns
+/* Adds up a row's logits: the parts that the warps have left, in order, and the bias; -infinity beyond C. Returns
  * their maximum. Warps beyond the bands do not call it. */
 template <class T, int CT>
 __device__ __forceinline__ float row_logits(const SlabSpace<T> &space, int C, int bands,
@@ -232,7 +232,7 @@ __device__ __forceinline__ float row_logits(const SlabSpace<T> &space, int C, in
     return group_max<2>(top);
 }
 
-/* A lane's residuals (those that are `real`) of a row of R, rounded. */
+/* Stores a lane's residuals of a row of R, rounded; classes beyond C and rows beyond the batch get zeros. */
 template <class T, int CT, class Residual>
 __device__ __forceinline__ void store_residuals(typename T::Element *R, int C, bool inside,
                                                 Residual residual) {
@@ -249,8 +249,8 @@ __device__ __forceinline__ void store_residuals(typename T::Element *R, int C, b
     }
 }
 
-/* Logits of a piece become residuals; returns this lane's share of the loss. Warps beyond the bands do
- * not call it. */
+/* Makes residuals of a piece's logits. Returns this lane's share of the loss. Warps beyond the bands do not call
+ * it. */
 template <class T, int CT>
 __device__ double slab_softmax(const SlabSpace<T> &space, int C, const SlabLabels<CT> &labels,
                                int bands, bool inside, typename T::Element *R) {
@@ -277,7 +277,7 @@ __device__ double slab_softmax(const SlabSpace<T> &space, int C, const SlabLabel
 
 /* --- gradient --------------------------------------------------------------------------------- */
 
-/* A warp's columns of R^T Z over the pieces visited so far. */
+/* A warp's strips of R^T Z, summed over the pieces visited so far. */
 template <class T, int CT> struct SlabGradient {
     using Element = typename T::Element;
     static constexpr int STRIPS = SLAB_MOST_STRIPS(CT), NR = CT / 16;
@@ -303,7 +303,7 @@ template <class T, int CT> struct SlabGradient {
             }
         }
     }
-    /* + R^T Z of so many bands of rows; the warp has the features [16 strip, 16 (strip + mine)). */
+    /* Adds R^T Z of so many bands of rows; the warp has the features [16 strip, 16 (strip + mine)). */
     __device__ __forceinline__ void add(const SlabSpace<T> &space, const Element *R,
                                         const Element *Z, int bands, int strip, int mine) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
@@ -327,8 +327,8 @@ template <class T, int CT> struct SlabGradient {
             }
         }
     }
-    /* + sums of R: the product with the column of ones, by warp 0. Its lanes keep them in shared
-     * memory, each its own, for registers are short. */
+    /* Adds the sums of R, which are the product with the column of ones. Warp 0 calls it. Each of its lanes keeps
+     * its own sums in shared memory, for registers are few. */
     static __device__ __forceinline__ void add_ones(const SlabSpace<T> &space, const Element *R,
                                                     const Element *Z, int bands, float *sums) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8, g = lane / 4;
@@ -344,13 +344,13 @@ template <class T, int CT> struct SlabGradient {
                 ldmatrix_x2_trans(y, ones + 16 * band * space.stride);
                 T::mma(sum, x, y);
             }
-            if (lane % 4 == 0) { /* column 0 is that of ones */
+            if (lane % 4 == 0) { /* column 0 of the product is with the ones */
                 sums[16 * c + g] += sum[0];
                 sums[16 * c + g + 8] += sum[2];
             }
         }
     }
-    /* Into the CTA's partial sums. */
+    /* Stores the warp's strips among the CTA's partial sums. */
     __device__ __forceinline__ void store(const SlabSpace<T> &space, int C, float *out, int strip,
                                           int mine) const {
         const int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;

@@ -1,22 +1,22 @@
 /*
- * slab_steps.cuh - the slab form's CTAs together: visits of all rows, steps of the heads, their arguments
+ * slab_steps.cuh - what the CTAs of the slab form do together: visits of all rows, steps of the heads
  *
- * What one CTA does with a piece of rows: slab.cuh. Cost and pictures: inner_slab.cu.
+ * slab.cuh has what one CTA does with a piece of rows, inner_slab.cu cost and pictures.
  */
 #ifndef TURTLE_KERNELS_CUDA_INNER_SLAB_STEPS_CUH
 #define TURTLE_KERNELS_CUDA_INNER_SLAB_STEPS_CUH
 
 #include "kernels/cuda/inner/slab.cuh"
 
-/* A CTA of a space, for a launch. */
+/* A CTA of a space, during a launch. */
 template <class T, int CT> struct SlabCta {
     const SlabSpace<T> &space;
     int own, C;
     int64_t B;
     SlabRows rows;
-    int sweeps;     /* visits of all rows in this launch, which a stream has to serve */
-    int streamed;   /* pieces used so far */
-    unsigned epoch; /* of the barrier */
+    int sweeps;     /* sweeps of the launch, for which rows are streamed */
+    int streamed;   /* streamed pieces visited so far */
+    unsigned epoch; /* epoch of the barrier */
     SlabGradient<T, CT> gradient;
 
     __device__ __forceinline__ SlabCta(const SlabSpace<T> &space, int own, int C, int64_t B,
@@ -31,7 +31,8 @@ template <class T, int CT> struct SlabCta {
     }
 };
 
-/* Resident rows and the first streamed ones come; behind each row the column of ones. */
+/* Begins the copies of resident rows and of the first streamed ones, and writes the column of ones behind each
+ * row. */
 template <class T, int CT> __device__ __forceinline__ void slab_begin(const SlabCta<T, CT> &s) {
     const SlabSpace<T> &space = s.space;
     auto *slab = shared_mem<typename T::Element>(space.at_slab);
@@ -48,8 +49,8 @@ template <class T, int CT> __device__ __forceinline__ void slab_begin(const Slab
 
 /* --- visits ----------------------------------------------------------------------------------- */
 
-/* What a visit of all rows is for. Of the gradient the warp has the features [16 strip, 16 (strip +
- * mine)), and it sums R itself where `ones`. */
+/* What a sweep computes. The warp has the gradient's features [16 strip, 16 (strip + mine)); with `ones` it also
+ * sums R itself. */
 struct SlabPurpose {
     bool forward, backward, ones;
     int strip, mine;
@@ -108,7 +109,7 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
     }
 }
 
-/* The warp's gradient and the sums of R, times `by`, into the CTA's partial sums. */
+/* Stores the warp's gradient and the sums of R, times `by`, among the CTA's partial sums. */
 template <class T, int CT>
 __device__ __forceinline__ void slab_store(SlabCta<T, CT> &s, const SlabPurpose &p, float by) {
     const SlabSpace<T> &space = s.space;
@@ -116,19 +117,19 @@ __device__ __forceinline__ void slab_store(SlabCta<T, CT> &s, const SlabPurpose 
     float *partial = s.partial();
     s.gradient.multiply(by);
     s.gradient.store(space, s.C, partial, p.strip, p.mine);
-    __syncwarp(); /* a lane's sums are another's to store */
+    __syncwarp(); /* another lane stores this lane's sums */
     if (p.ones && lane < s.C)
         partial[s.C * 16 * space.strips + lane] = s.small(space)->grad_bias[lane] * by;
 }
 
 /* --- between CTAs ----------------------------------------------------------------------------- */
 
-/* The CTAs of one space meet. Before the barrier the CTA's loss is left behind, if it has one. */
+/* Lets the CTAs of one space meet. Before the barrier the CTA's loss is stored in *loss, unless it is NULL. */
 template <class T>
 __device__ __forceinline__ void slab_barrier(const SlabSpace<T> &space, unsigned &epoch,
                                              double *loss) {
     epoch += (unsigned)space.count;
-    __syncthreads(); /* the release of one thread is for what the whole CTA wrote */
+    __syncthreads(); /* one thread releases what the whole CTA wrote */
     if (threadIdx.x == 0) {
         if (loss) {
             const double *warps = shared_mem<SlabSmall>(space.at_small)->loss;
@@ -142,8 +143,8 @@ __device__ __forceinline__ void slab_barrier(const SlabSpace<T> &space, unsigned
     __syncthreads();
 }
 
-/* The CTAs meet when their partial sums are there, each with the threads' `loss`. That of all, in double:
- * by the lanes of the first CTA's last warp; 0 elsewhere. */
+/* Lets the CTAs meet behind their partial sums, and adds the losses of their threads in double. Returns the sum
+ * in the lanes of the first CTA's last warp, and 0 elsewhere. */
 template <class T, int CT>
 __device__ __forceinline__ double sum_losses(SlabCta<T, CT> &s, double loss) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -158,8 +159,8 @@ __device__ __forceinline__ double sum_losses(SlabCta<T, CT> &s, double loss) {
     return sum;
 }
 
-/* The CTA's slice of the gradient: its sums over all CTAs in order, each given to the epilogue. Threads lie in
- * `width` quads of the slice x parts of the CTAs. */
+/* Adds up the CTA's slice of the gradient over all CTAs in order, and gives each sum to the epilogue. Threads lie
+ * in a grid: `width` quads of the slice x parts of the CTAs. */
 template <class T, class Epilogue>
 __device__ __forceinline__ void reduce_slice(const SlabSpace<T> &space, int C, int own,
                                              Epilogue epilogue) {
@@ -183,7 +184,7 @@ __device__ __forceinline__ void reduce_slice(const SlabSpace<T> &space, int C, i
         const int i = column < space.d ? c * space.d + column : C * space.d + c;
         if (real) epilogue.load(i);
 
-        constexpr int AT_ONCE = 8; /* loads on their way */
+        constexpr int AT_ONCE = 8; /* loads under way at a time */
         float4 s = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         const float *in = space.partial + 4 * (base + quad);
         for (int n = from; n < to && base + quad < past; n += AT_ONCE) {
@@ -210,7 +211,7 @@ __device__ __forceinline__ void reduce_slice(const SlabSpace<T> &space, int C, i
 
 /* --- steps of the heads ----------------------------------------------------------------------- */
 
-/* Labels known, logits become residuals. */
+/* The epilogue that makes residuals of logits: the labels are known. */
 template <class T, int CT> struct TrainingEpilogue {
     const float *Y;
     int C;
@@ -227,7 +228,7 @@ template <class T, int CT> struct TrainingEpilogue {
     }
 };
 
-/* Adam, and W for the next step. */
+/* The epilogue of a slice: Adam, and W for the next step. */
 template <class T> struct SlabAdamEpilogue {
     const SlabSpace<T> &space;
     AdamStep step;
@@ -245,7 +246,7 @@ template <class T> struct SlabAdamEpilogue {
     }
 };
 
-/* W for a step, in 16 bits: from the master before the first, then as the slices' owners left it. */
+/* Loads W for a step, in 16 bits: before the first step from the master, later as the slices' owners stored it. */
 template <class T> __device__ void slab_weights(const SlabSpace<T> &space, int C, bool first) {
     using Element = typename T::Element;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP,
@@ -267,7 +268,7 @@ template <class T> __device__ void slab_weights(const SlabSpace<T> &space, int C
             space.head[C * space.d + threadIdx.x];
 }
 
-/* The m-th step of the launch. Behind it the CTAs have not met: slab_barrier. */
+/* The m-th step of the launch. The CTAs have not met behind it: the caller calls slab_barrier. */
 template <class T, int CT>
 __device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, int m) {
     constexpr int STRIPS = SlabGradient<T, CT>::STRIPS;
@@ -298,14 +299,14 @@ struct SlabScratch {
         char *W;
         double *loss, *losses;
     } space[MAX_SPACES];
-    unsigned *counter; /* (K + 1) a barrier of every space, and how many have ended */
+    unsigned *counter; /* (K + 1) the spaces' barriers, then the number of spaces that have ended */
     float *partial;
     int64_t bytes;
 };
 static_assert((int)MAX_SPACES <= (int)PLAN_MAX_SPACES, "the plan has room for every space");
 
-/* Partial sums: of spaces in turn two areas by turns, for no CTA is two spaces behind another; of
- * spaces side by side one behind the other. */
+/* Spaces in turn use two areas of partial sums by turns, for no CTA is two spaces behind another one. Spaces side
+ * by side have areas one behind the other. */
 inline SlabScratch lay_out_slab(void *scratch, int K, int64_t B, int64_t C, int64_t d) {
     SlabScratch s = {};
     Pieces pieces = {scratch, 0};
@@ -324,7 +325,7 @@ inline SlabScratch lay_out_slab(void *scratch, int K, int64_t B, int64_t C, int6
     return s;
 }
 
-/* All but the steps of a launch (M, done, losses). */
+/* Returns the arguments but for the steps of a launch (M, done, losses). */
 template <class T>
 Slab<T> slab_arguments(const InnerSteps *in, const Plan &plan, const SlabScratch &scratch) {
     Slab<T> a = {};

@@ -18,10 +18,10 @@
  * 4-byte elements end 8 banks further on.
  *
  *     Fp32   FMAs; each thread a tile of its own             exact products
- *     Tf32   mma.sync m16n8k8, operands rounded to 10 bits   half the rate of the next two
- *     Fp16   mma.sync m16n8k16                               Bf16: the same with 7 bits, 8 of range
+ *     Tf32   mma.sync m16n8k8, operands rounded to 10 bits   half the rate of Fp16 and Bf16
+ *     Fp16   mma.sync m16n8k16                               Bf16 has 7 bits, and 8 of range
  *
- * Sums are float32 in an order that the shapes alone decide.
+ * Sums are float32, in an order that the shapes alone decide.
  */
 #ifndef TURTLE_KERNELS_CUDA_TILE_GEMM_CUH
 #define TURTLE_KERNELS_CUDA_TILE_GEMM_CUH
@@ -84,7 +84,7 @@ template <class F> Status with_type(const Batch *Z, F f) {
     return Z->tf32 ? f(Tf32()) : f(Fp32());
 }
 
-/* Whether the spaces' batches are of one operand type, as kernels for all of them need. */
+/* Returns whether the spaces' batches are of one operand type, as kernels for all spaces need. */
 template <class Steps> bool one_type(const Steps *in) {
     for (int k = 1; k < in->K; k++)
         if (in->space[k].Z.type != in->space[0].Z.type ||
@@ -109,12 +109,12 @@ template <class T> View<T> view(const void *data, int64_t stride, int64_t lines,
     return v;
 }
 
-/* One operand's tile in shared memory: N rows (or columns) of the product. */
+/* One operand's tile in shared memory: it has N rows (or columns) of the product. */
 template <class T, Layout L, int N> struct Tile {
     using Element = typename T::Element;
     static constexpr int SIZE = sizeof(Element);
     static constexpr int DEPTH = DEPTH_BYTES / SIZE;
-    static constexpr int CHUNK = 16 / SIZE; /* elements of one copy */
+    static constexpr int CHUNK = 16 / SIZE; /* elements of a copy */
     static constexpr int LINES = L == ALONG ? N : DEPTH;
     static constexpr int WIDTH = L == ALONG ? DEPTH : N;
     static constexpr int STRIDE = WIDTH + (L == ACROSS && SIZE == 4 ? 8 : CHUNK);
@@ -153,12 +153,12 @@ template <class T, Layout L, int N> struct Tile {
 
 /* --- the product of one block ----------------------------------------------------------------- */
 
-/* Warps lie in a grid over the tile. */
+/* A tile of R x C over which WR x WC warps lie in a grid. */
 template <int R, int C, int WR, int WC> struct Shape2 {
     static constexpr int ROWS = R, COLS = C, WARP_ROWS = WR, WARP_COLS = WC;
     static constexpr int THREADS = WARP * WR * WC;
-    /* Floats between rows of the product in shared memory: 8 beyond a multiple of 32 for pairs
-     * written by the lanes of a fragment; an odd number where threads walk along rows. */
+    /* Floats between rows of the product in shared memory. Lanes of a fragment write pairs: 8 beyond a
+     * multiple of 32. Threads walk along rows of 16: an odd number. */
     static constexpr int RESULT_STRIDE = C == 16 ? 17 : C + 8;
     static constexpr int RESULT_BYTES = R * RESULT_STRIDE * (int)sizeof(float);
 };
@@ -173,12 +173,12 @@ template <class S, Layout LA, Layout LB> struct FmaProduct {
     using TileB = Tile<Fp32, LB, S::COLS>;
     float sum[NR][NC];
 
-    /* Where a thread's i-th of N rows lies in a grid of so many threads. */
+    /* Returns where a thread's i-th of N rows lies in a grid of so many threads. */
     template <Layout L, int N, int GRID>
     static __device__ __forceinline__ int place(int at, int i) {
         return L == ACROSS && N % 4 == 0 ? i / 4 * 4 * GRID + 4 * at + i % 4 : at + GRID * i;
     }
-    /* Its N elements at depths k .. k + 3. */
+    /* Loads the thread's N elements at depths k .. k + 3. */
     template <class TileX, Layout L, int N, int GRID>
     static __device__ __forceinline__ void fetch(float x[4][N], const float *tile, int k, int at) {
         UNROLL
@@ -293,7 +293,7 @@ template <class T, class S, Layout LA, Layout LB> struct MmaProduct {
         }
     }
 
-    /* Element (row, depth) of a tile of float32, rounded. */
+    /* Returns the element (row, depth) of a tile of float32, rounded. */
     template <class TileX, Layout L>
     static __device__ __forceinline__ uint32_t rounded(const float *tile, int row, int deep) {
         return tf32_of(L == ALONG ? tile[row * TileX::STRIDE + deep]
@@ -356,7 +356,7 @@ template <class S, Layout LA, Layout LB> struct ProductOf<Fp32, S, LA, LB> {
     using Type = FmaProduct<S, LA, LB>;
 };
 
-/* What a kernel uses: the pipeline around one product.
+/* The pipeline around one product, as kernels use it.
  *
  *     Gemm<T, S, ALONG, ALONG>::run(shared, a, row, b, col, first_tile, tiles, nothing)
  *
@@ -399,9 +399,9 @@ template <class T, class S, Layout LA, Layout LB> struct Gemm {
         __syncthreads(); /* shared memory may still be read by what came before */
         for (int t = 0; t < STAGES - 1; t++) load(t);
         for (int64_t t = 0; t < tiles; t++) {
-            cp_async_wait<STAGES - 2>(); /* tile t has landed: this thread's part */
-            __syncthreads();             /* everybody's; and nobody reads tile t - 1 any more */
-            load(t + STAGES - 1);        /* into its place */
+            cp_async_wait<STAGES - 2>(); /* this thread's part of tile t has landed */
+            __syncthreads();      /* all parts have landed, and nobody reads tile t - 1 any more */
+            load(t + STAGES - 1); /* into the place of tile t - 1 */
             product.step(tile_a(t), tile_b(t));
             each_tile(tile_a(t));
         }
@@ -437,7 +437,7 @@ constexpr int64_t converted_bytes(int64_t lines, int64_t width) {
     return round_up(lines * round_up(width, 8) * 2, 64);
 }
 
-/* A float32 matrix as operand of T: itself, or its copy, times `unit`, in `scratch`. */
+/* Returns a float32 matrix as operand of T: the matrix itself, or its copy, times `unit`, in `scratch`. */
 template <class T>
 View<T> operand(Queue *q, const float *matrix, int64_t lines, int64_t width, float unit,
                 void *scratch) {

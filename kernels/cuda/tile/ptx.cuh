@@ -17,7 +17,7 @@
 
 /* --- conversions (cvt) ------------------------------------------------------------------------ */
 
-/* To the nearest, ties to even; beyond the range of float16 infinity. */
+/* Round to the nearest, ties to even; what is beyond the range of float16 becomes infinity. */
 __device__ __forceinline__ uint16_t f16_of(float x) {
     uint16_t h;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
@@ -36,7 +36,7 @@ __device__ __forceinline__ uint16_t bf16_of(float x) {
 __device__ __forceinline__ float f32_of_bf16(uint16_t h) {
     return __uint_as_float((uint32_t)h << 16);
 }
-/* Two in one register, `low` in bits 0..15: the order of elements in memory. */
+/* Put two numbers into one register, `low` in bits 0..15: the order of elements in memory. */
 __device__ __forceinline__ uint32_t f16x2_of(float low, float high) {
     uint32_t pair;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
@@ -47,7 +47,7 @@ __device__ __forceinline__ uint32_t bf16x2_of(float low, float high) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
 }
-/* A float32 whose mantissa keeps 10 bits, to the nearest, ties away from zero. */
+/* Returns a float32 whose mantissa keeps 10 bits, rounded to the nearest, ties away from zero. */
 __device__ __forceinline__ uint32_t tf32_of(float x) {
     uint32_t bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
@@ -58,9 +58,8 @@ __device__ __forceinline__ uint32_t tf32_of(float x) {
  *
  * The copies of a thread go into a group that cp_async_commit closes; cp_async_wait<N> returns when
  * all but the N youngest groups of this thread have landed. Other threads see the bytes after a
- * barrier behind the wait. What is copied may be the first `bytes` of the 16 (or 4): the rest of
- * the destination is filled with zeros, and with 0 bytes the source is not touched. Both addresses
- * are aligned to the size. */
+ * barrier behind the wait. A copy may take only the first `bytes` of the 16 (or 4): zeros fill the rest
+ * of the destination, and with 0 bytes the source is not touched. Both addresses are aligned to the size. */
 
 __device__ __forceinline__ uint32_t shared_address(const void *shared) {
     return (uint32_t)__cvta_generic_to_shared(shared);
@@ -90,8 +89,8 @@ template <int YOUNGEST> __device__ __forceinline__ void cp_async_wait() {
  *     ldmatrix_x4         row g, columns 2t and 2t + 1  (low half: the even one)
  *     ldmatrix_x4_trans   rows 2t and 2t + 1, column g
  *
- * x2 loads two: lanes 0..15 name the rows, the others' addresses are not used but must be valid. All
- * 32 lanes call them. */
+ * x2 loads two: lanes 0..15 name the rows; the addresses of the other lanes are not used but must be valid.
+ * All 32 lanes call them. */
 
 __device__ __forceinline__ void ldmatrix_x4(uint32_t r[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -155,9 +154,9 @@ __device__ __forceinline__ void mma_tf32(float d[4], const uint32_t a[4], const 
 
 /* --- memory between blocks ----------------------------------------------------------------------
  *
- * What blocks tell each other through: a counter that is added to with release and read with
- * acquire orders the ordinary loads and stores around it (device scope). A loop that waits calls
- * wait_for, which the emulator turns into a yield. */
+ * Blocks tell each other through counters: adding with release and reading with acquire orders the ordinary
+ * loads and stores around them (device scope). A loop that waits calls wait_for, which the emulator turns into
+ * a yield. */
 
 __device__ __forceinline__ unsigned add_release(unsigned *counter, unsigned by) {
     unsigned before;
@@ -173,7 +172,7 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned *counter) {
     return value;
 }
 
-/* Nanoseconds; the same clock on every SM. */
+/* Returns nanoseconds of a clock that all SMs share. */
 __device__ __forceinline__ uint64_t global_timer() {
     uint64_t now;
     asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
@@ -184,19 +183,21 @@ __device__ __forceinline__ uint64_t global_timer() {
 static __device__ WaitState wait_state;
 static WaitFile wait_file(&wait_state, __BASE_FILE__);
 
-/* Kept by a loop that waits for other blocks, and lost in every round of it: after the limit it writes
- * the record (wait.h) and traps. */
+/* A loop that waits for other blocks keeps a Patience and calls lose() in every round, which writes the record
+ * (wait.h) and traps after the limit. */
 struct Patience {
     uint64_t since;
     __device__ Patience() : since(global_timer()) {}
     __device__ void lose(const void *counter, unsigned value, unsigned target, const char *file,
                          int line) const {
         if (global_timer() - since < wait_state.limit || !wait_state.record) return;
-        while (atomicExch(&wait_state.taken, 1u)) {} /* another one's trap ends this one too */
+        while (atomicExch(&wait_state.taken, 1u)) {
+        } /* the trap of the thread that writes ends this one too */
         WaitRecord *r = wait_state.record;
         r->source = wait_state.source;
         r->line = line;
-        for (int n = 0; *file && n < (int)sizeof r->where - 1; file++) { /* without its folders */
+        for (int n = 0; *file && n < (int)sizeof r->where - 1;
+             file++) { /* the file without its folders */
             n = *file == '/' ? 0 : n + 1;
             if (n > 0) r->where[n - 1] = *file, r->where[n] = '\0';
         }
@@ -217,7 +218,7 @@ struct Patience {
 };
 #endif
 
-/* Returns when *counter has reached `target` (as a difference: counters may wrap). */
+/* Returns when *counter has reached `target`. It compares by difference, for counters may wrap. */
 __device__ __forceinline__ void wait_for(const unsigned *counter, unsigned target,
                                          const char *file = __builtin_FILE(),
                                          int line = __builtin_LINE()) {
@@ -228,19 +229,19 @@ __device__ __forceinline__ void wait_for(const unsigned *counter, unsigned targe
 
 /* --- barriers of a part of the block (bar.sync) ---------------------------------------------------
  *
- * Until `threads` of the block, whole warps, have come to barrier `id`, 1 to 15. */
+ * Waits until `threads` threads of the block, in whole warps, have come to barrier `id`, 1 to 15. */
 __device__ __forceinline__ void barrier_sync(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-/* The compiler moves no load or store across, and forgets what it has derived from x: so much is in
- * registers at once and no more. */
+/* Keeps the compiler from moving loads and stores across, and lets it forget what it has derived from x: so only
+ * so much is in registers at once. */
 __device__ __forceinline__ void keep_order(int &x) {
     asm volatile("" : "+r"(x)::"memory");
 }
 
 /* --- vectors ------------------------------------------------------------------------------------
- * 16 bytes at once; the address is aligned to 16 (the emulator checks it). */
+ * They move 16 bytes at once; the address is aligned to 16 (the emulator checks it). */
 __device__ __forceinline__ float4 load_float4(const float *p) {
     return *reinterpret_cast<const float4 *>(p);
 }

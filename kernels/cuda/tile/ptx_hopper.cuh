@@ -29,8 +29,8 @@
 #else
 #define HAS_WGMMA 0
 #endif
-/* HOPPER((text : operands), arguments...): an instruction of 9.0; elsewhere a trap, and the function's
- * arguments are not used. */
+/* HOPPER((text : operands), arguments...) is an instruction of 9.0. Built for older GPUs it is a trap, and the
+ * function's arguments are not used. */
 #if HAS_CLUSTERS
 #define HOPPER(instruction, ...) asm volatile instruction
 #else
@@ -41,9 +41,9 @@ template <class... Arguments> __device__ __forceinline__ void unused(const Argum
 /* --- clusters (9.7.13 barrier.cluster, 9.7.9 mapa) ----------------------------------------------
  *
  * The blocks of a cluster run side by side on one GPC and reach each other's shared memory.
- * cluster_sync: every thread of every block of the cluster, whole warps at once; orders memory
+ * Every thread of every block of the cluster calls cluster_sync, whole warps at once; it orders memory
  * among them. A thread may do other things between its arrive and its wait, which alternate. No
- * block may return while another still reads its shared memory. */
+ * block may return while another one still reads its shared memory. */
 
 __device__ __forceinline__ unsigned cluster_rank() {
     unsigned rank = 0;
@@ -71,7 +71,7 @@ __device__ __forceinline__ void cluster_sync() {
     cluster_arrive();
     cluster_wait();
 }
-/* The address, in the window of the whole cluster, of what lies at `shared` in block `rank`. */
+/* Returns the address, in the window of the whole cluster, of what lies at `shared` in block `rank`. */
 __device__ __forceinline__ uint32_t cluster_address(const void *shared, unsigned rank) {
     uint32_t there = 0;
     HOPPER(("mapa.shared::cluster.u32 %0, %1, %2;"
@@ -80,7 +80,7 @@ __device__ __forceinline__ uint32_t cluster_address(const void *shared, unsigned
            shared, rank);
     return there;
 }
-/* 16 bytes from another block's shared memory. */
+/* Loads 16 bytes from another block's shared memory. */
 __device__ __forceinline__ float4 cluster_load_float4(uint32_t there) {
     float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     HOPPER(("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
@@ -105,11 +105,11 @@ __device__ __forceinline__ void cluster_store_float4(uint32_t there, float4 x) {
  *
  *     mbarrier_init            by one thread; then fence_mbarrier_init and a barrier of all (of the
  *                              cluster, if copies or arrivals come from other blocks)
- *     mbarrier_arrive          so many arrivals at once; release
- *     mbarrier_arrive_expect   one arrival, and so many bytes that copies will bring
- *     mbarrier_arrive_at       one arrival at the mbarrier of the same place in block `rank`
- *     mbarrier_wait            until the phase of this parity is over: 0 for the first, 1 for the
- *                              second, 0 ...; parity 1 of a fresh mbarrier is over already. Acquire,
+ *     mbarrier_arrive          makes so many arrivals at once; releases
+ *     mbarrier_arrive_expect   makes one arrival and announces so many bytes of copies
+ *     mbarrier_arrive_at       makes one arrival at the mbarrier of the same place in block `rank`
+ *     mbarrier_wait            waits until the phase of this parity is over: 0 for the first, 1 for the
+ *                              second, 0 ...; parity 1 of a fresh mbarrier is over already. Acquires
  *                              within the block: data of other blocks comes by copies alone. */
 
 __device__ __forceinline__ void mbarrier_init(uint64_t *barrier, unsigned count) {
@@ -164,12 +164,12 @@ __device__ __forceinline__ void mbarrier_wait(uint64_t *barrier, unsigned parity
 
 /* --- proxies (9.7.13.4 fence.proxy.async) ---------------------------------------------------------
  *
- * TMA and wgmma reach memory by a way of their own. What ordinary stores wrote is theirs to read
- * only behind such a fence: in shared memory by the threads that stored, before the barrier; in
- * global memory by those, before the release, and by the thread that starts the copy, behind the
- * acquire. What TMA itself wrote into shared memory and a mbarrier announced needs none. */
+ * TMA and wgmma reach memory by a way of their own. They may read what ordinary stores wrote only behind such a
+ * fence. For shared memory the threads that stored call it, before the barrier. For global memory the threads
+ * that stored call it before the release, and the thread that starts the copy calls it behind the acquire. What
+ * the TMA wrote into shared memory and a mbarrier announced needs no fence. */
 
-__device__ __forceinline__ void fence_proxy_async() { /* of the block's shared memory */
+__device__ __forceinline__ void fence_proxy_async() { /* for the block's shared memory */
 #if HAS_CLUSTERS
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
@@ -185,15 +185,15 @@ __device__ __forceinline__ void fence_proxy_async_global() {
  * One thread starts them; their bytes are announced by mbarrier_arrive_expect and counted off the
  * mbarrier as they land.
  *
- *     copy_bulk            so many bytes in a row: a multiple of 16, both addresses too
- *     load_box             the box of a matrix whose first element is (x, y): x along a line. What
+ *     copy_bulk            copies so many bytes in a row: a multiple of 16, both addresses too
+ *     load_box             copies the box of a matrix whose first element is (x, y): x along a line. What
  *                          lies outside the matrix arrives as zeros, and counts as bytes
- *     load_box_multicast   the same into the same place of every block in the mask (bit = rank), each
- *                          block's own mbarrier counting the bytes
+ *     load_box_multicast   copies the box into the same place of every block in the mask (bit = rank);
+ *                          each block's own mbarrier counts the bytes
  *
  * The map, made by tensor_map() (tensor_map.cuh), is a kernel's parameter (__grid_constant__). A box
- * of lines of 128 bytes with swizzle lies so, aligned to 1024: the eight 16-byte pieces of line r are
- * swapped by r % 8, for the hardware swaps by bits of the address (4-6 by 7-9):
+ * of lines of 128 bytes with swizzle is aligned to 1024 and lies as the picture shows: the eight 16-byte
+ * pieces of line r are swapped by r % 8, for the hardware swaps by bits of the address (4-6 by 7-9):
  *
  *     byte of (r, x) = 128 r + 16 ((x / 8) ^ (r % 8)) + 2 (x % 8)        elements of 16 bits
  *
@@ -243,9 +243,9 @@ template <int REGISTERS> __device__ __forceinline__ void registers_take() {
 
 /* --- dependent launches (9.7.13 griddepcontrol) -------------------------------------------------
  *
- * A kernel launched with cudaLaunchAttributeProgrammaticStreamSerialization may begin while the one
- * before it still runs, once every block of that has called grid_launch_dependents or returned. It
- * reads what the one before wrote only after grid_wait. Without the attribute both do nothing. */
+ * A kernel launched with cudaLaunchAttributeProgrammaticStreamSerialization may begin while the kernel
+ * before it still runs, once every block of that kernel has called grid_launch_dependents or returned. It
+ * reads what the kernel before it wrote only after grid_wait. Without the attribute both do nothing. */
 
 __device__ __forceinline__ void grid_launch_dependents() {
 #if HAS_CLUSTERS
@@ -264,18 +264,18 @@ __device__ __forceinline__ void grid_wait() {
  * threads: 4 consecutive warps, the first of which has a number divisible by 4. Asynchronous:
  *
  *     fence_proxy_async + barrier   if ordinary stores, not TMA, put a and b into shared memory
- *     wgmma_fence                   before the first, and whenever other code has touched d
- *     wgmma<T, N, A, B>(d, a, b)    as many as there are
- *     wgmma_commit                  closes a group of them
+ *     wgmma_fence                   before the first product, and whenever other code has touched d
+ *     wgmma<T, N, A, B>(d, a, b)    as many products as there are
+ *     wgmma_commit                  closes a group of products
  *     wgmma_wait<Y>()               all but the Y youngest groups are done: a and b may be overwritten
- *     wgmma_wait<Y>(d)              the same, and then d may be read
+ *     wgmma_wait<Y>(d)              all but the Y youngest groups are done, and then d may be read
  *
  * d of warp w (of the group), lane 4g + t:
  *
  *     d[4j], d[4j + 1]       row 16w + g,     columns 8j + 2t, 8j + 2t + 1        j = 0 ... N/8 - 1
  *     d[4j + 2], d[4j + 3]   row 16w + g + 8, the same columns
  *
- * How a and b lie and are named: wgmma_descriptor.cuh. */
+ * wgmma_descriptor.cuh says how a and b lie and are named. */
 
 __device__ __forceinline__ void wgmma_fence() {
 #if HAS_WGMMA
@@ -292,7 +292,7 @@ template <int YOUNGEST> __device__ __forceinline__ void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(YOUNGEST) : "memory");
 #endif
 }
-/* The compiler learns that d changes here: it reads none of it before. */
+/* Tells the compiler that d changes here, so that it reads none of d before. */
 template <int YOUNGEST, int FLOATS> __device__ __forceinline__ void wgmma_wait(float (&d)[FLOATS]) {
     wgmma_wait<YOUNGEST>();
 #pragma unroll
@@ -328,7 +328,7 @@ template <int YOUNGEST, int FLOATS> __device__ __forceinline__ void wgmma_wait(f
 #define WGMMA_OPERANDS64 "%32, %33, add, 1, 1, %34, %35;\n}"
 #define WGMMA_OPERANDS128 "%64, %65, add, 1, 1, %66, %67;\n}"
 #define WGMMA_OPERANDS256 "%128, %129, add, 1, 1, %130, %131;\n}"
-/* d is added to; the scales of a and b are 1; then their majors. */
+/* The product is added to d; the scales of a and b are 1; then their majors follow. */
 #define WGMMA(N, TYPE)                                                           \
     asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                  \
                  "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE \
@@ -338,7 +338,7 @@ template <int YOUNGEST, int FLOATS> __device__ __forceinline__ void wgmma_wait(f
 
 template <WgmmaType TYPE, int N, Major A, Major B>
 __device__ __forceinline__ void wgmma(float (&d)[N / 2], uint64_t a, uint64_t b) {
-    static_assert(N == 64 || N == 128 || N == 256, "what is spelt out here");
+    static_assert(N == 64 || N == 128 || N == 256, "the widths that WGMMA spells out");
 #if HAS_WGMMA
     if constexpr (N == 64 && TYPE == WGMMA_F16) WGMMA(64, "f16");
     if constexpr (N == 64 && TYPE == WGMMA_BF16) WGMMA(64, "bf16");

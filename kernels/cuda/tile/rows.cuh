@@ -1,4 +1,4 @@
-/* rows.cuh - a row of a matrix over lanes: the mapping of softmax, cross_entropy, task_grad, argmax.
+/* rows.cuh - lanes share a row of a matrix: the mapping of softmax, cross_entropy, task_grad, argmax.
  *
  * LANES neighbouring threads share a row; lane l has columns l, l + LANES, l + 2 LANES, ..., of which
  * it keeps ITEMS in registers: memory is read once, however often the row is swept.
@@ -7,22 +7,22 @@
  *                        lane     0 1 2 ... 7 | 0 1 ...  7 |  0 ...  7 |  0  1  2
  *                        item     0           | 1          |  2        |  3
  *
- * Up to 256 columns a warp has one row or several, which lie one after the other, and sums go
- * through shuffles; beyond, a block has one row and sums go through shared memory as well. Rows that
- * no registers hold have ITEMS = 0: every sweep reads them again, from cache. */
+ * Up to 256 columns a warp has one row or several neighbouring rows, and sums go through shuffles. With more
+ * columns a block has one row, and sums go through shared memory as well. Rows that registers do not hold have
+ * ITEMS = 0: every sweep reads them again, from cache. */
 #ifndef TURTLE_KERNELS_CUDA_TILE_ROWS_CUH
 #define TURTLE_KERNELS_CUDA_TILE_ROWS_CUH
 
 #include "kernels/cuda/backend/cuda.h"
 
-constexpr int ROW_THREADS = 256; /* of a block of several rows */
-constexpr int ROW_SHARED = ROW_THREADS / WARP * (int)sizeof(double); /* what sums need, bytes */
+constexpr int ROW_THREADS = 256; /* threads of a block of several rows */
+constexpr int ROW_SHARED = ROW_THREADS / WARP * (int)sizeof(double); /* bytes that sums need */
 
 template <int LANES_, int ITEMS_> struct RowShape {
     static constexpr int LANES = LANES_, ITEMS = ITEMS_;
     static constexpr int HELD = ITEMS ? ITEMS : 1; /* floats of an array in registers */
     static constexpr int THREADS = LANES > WARP ? LANES : ROW_THREADS;
-    static constexpr int PER_BLOCK = THREADS / LANES; /* rows */
+    static constexpr int PER_BLOCK = THREADS / LANES; /* rows of a block */
     static_assert(LANES > WARP || WARP % LANES == 0, "lanes within one warp, or a block");
     static_assert(THREADS <= ROW_THREADS, "ROW_SHARED holds a value for each of its warps");
 };
@@ -36,7 +36,7 @@ template <class Shape> struct RowOf {
     __device__ __forceinline__ RowOf(int64_t r, int64_t rows, int64_t C)
         : start(r * C), columns(r < rows ? C : 0), lane((int)threadIdx.x % Shape::LANES) {}
 
-    /* f(item, column) for every column of this lane. */
+    /* Calls f(item, column) for every column of this lane. */
     template <typename F> __device__ __forceinline__ void each(F f) const {
         if constexpr (Shape::ITEMS > 0) {
             UNROLL
@@ -48,19 +48,19 @@ template <class Shape> struct RowOf {
             for (int64_t c = lane; c < columns; c += Shape::LANES) f(0, c);
         }
     }
-    /* The lane's columns of the row at `from` into registers, where they are held. */
+    /* Loads the lane's columns of the row at `from` into registers, where they are held. */
     __device__ __forceinline__ void hold(float (&x)[Shape::HELD], const float *from) const {
         UNROLL
         for (int i = 0; i < Shape::HELD; i++) x[i] = 0.0f;
         if constexpr (Shape::ITEMS > 0) each([&](int i, int64_t c) { x[i] = from[c]; });
     }
-    /* One of them: held, or still in memory. */
+    /* Returns one of the lane's columns: held, or still in memory. */
     __device__ __forceinline__ float at(const float (&x)[Shape::HELD], const float *from, int i,
                                         int64_t c) const {
         return Shape::ITEMS ? x[i] : from[c];
     }
-    /* Over all lanes of the row, in every lane. All threads of the block call them; the first
-     * ROW_SHARED bytes of shared memory are theirs. */
+    /* Return the sum or maximum over all lanes of the row, in every lane. All threads of the block call them;
+     * they use the first ROW_SHARED bytes of shared memory. */
     __device__ __forceinline__ float sum(float x) const {
         if constexpr (Shape::LANES <= WARP) return group_sum<Shape::LANES>(x);
         else return block_sum<Shape::THREADS>(x, shared_mem<float>());
@@ -71,7 +71,7 @@ template <class Shape> struct RowOf {
     }
 };
 
-/* The row of this thread where every row has its own lanes. */
+/* Returns the row of this thread where every row has its own lanes. */
 template <class Shape> __device__ __forceinline__ int64_t row_of_thread() {
     return (int64_t)blockIdx.x * Shape::PER_BLOCK + (int)threadIdx.x / Shape::LANES;
 }
@@ -80,9 +80,9 @@ template <class Shape> static inline int64_t row_blocks(int64_t rows) {
     return ceil_div(rows, Shape::PER_BLOCK);
 }
 
-/* start(shape) with the shape for rows of C columns: few lanes where rows are short (a warp for 10
- * columns would leave 22 lanes idle), at most 8 registers of an array where they are long (32, a warp
- * for 1000 columns, made 169 registers in cross_entropy: one block on an SM). */
+/* Calls start(shape) with the shape for rows of C columns. Short rows have few lanes: a warp for 10 columns would
+ * leave 22 lanes idle. Long rows have at most 8 registers of an array: 32, a warp for 1000 columns, made 169
+ * registers in cross_entropy, so one block on an SM. */
 template <typename Start> static inline Status with_row_shape(int64_t C, Start start) {
     if (C <= 16) return start(RowShape<4, 4>());
     if (C <= 32) return start(RowShape<8, 4>());

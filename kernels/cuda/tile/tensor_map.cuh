@@ -1,4 +1,4 @@
-/* tensor_map.cuh - on the host: descriptions of matrices for copies by the TMA (ptx_hopper.cuh). */
+/* tensor_map.cuh - the host describes matrices for copies by the TMA (ptx_hopper.cuh). */
 #ifndef TURTLE_KERNELS_CUDA_TILE_TENSOR_MAP_CUH
 #define TURTLE_KERNELS_CUDA_TILE_TENSOR_MAP_CUH
 
@@ -6,10 +6,10 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-/* A matrix of `lines` lines of `width` 16-bit elements, `stride` elements apart, in boxes of
- * box_width elements by box_lines lines: swizzled by 128 bytes where box_width is 64, else as they
- * are. False: the driver refuses (data or lines not aligned to 16 bytes) or has no such function.
- * The function is asked of the runtime: nothing links with the driver. */
+/* Describes a matrix of `lines` lines of `width` 16-bit elements, `stride` elements apart, in boxes of box_width
+ * elements by box_lines lines. Boxes are swizzled by 128 bytes where box_width is 64. Returns false if the
+ * driver refuses (data or lines not aligned to 16 bytes) or has no such function. The runtime finds the
+ * function, so that nothing links with the driver. */
 inline bool tensor_map(CUtensorMap *map, const void *data, int64_t width, int64_t lines,
                        int64_t stride, int box_width, int box_lines) {
     void *function = NULL;

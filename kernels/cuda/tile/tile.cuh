@@ -1,11 +1,11 @@
 /* tile.cuh - the vocabulary of the CUDA kernels: warps, shared memory, sums across lanes.
  *
- * Everything here compiles with nvcc for a GPU and, through kernels/emu, with a host compiler for
- * the emulator. That is why a kernel takes shared memory through shared_mem<T>(offset) alone (a
- * static __shared__ array would be one for all blocks), writes UNROLL for #pragma unroll, and is
- * started by launch() (cuda.h), for a host compiler cannot parse <<<...>>>.
+ * nvcc compiles everything here for a GPU, and a host compiler compiles it for the emulator (kernels/emu). That
+ * is why a kernel takes shared memory through shared_mem<T>(offset) alone: a static __shared__ array would be
+ * one for all blocks. It writes UNROLL for #pragma unroll, and launch() (cuda.h) starts it, for a host compiler
+ * cannot parse <<<...>>>.
  *
- * Threads of a block are numbered x only: threadIdx.y and .z stay 0. */
+ * Threads of a block are numbered in x only: threadIdx.y and .z stay 0. */
 #ifndef TURTLE_KERNELS_CUDA_TILE_TILE_CUH
 #define TURTLE_KERNELS_CUDA_TILE_TILE_CUH
 
@@ -30,16 +30,16 @@ constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
 #if defined(__CUDACC__)
-/* The block's dynamic shared memory from byte `offset` on. Its size is the launch's. */
+/* Returns the block's dynamic shared memory from byte `offset` on. The launch says its size. */
 template <typename T> __device__ __forceinline__ T *shared_mem(int offset = 0) {
     extern __shared__ __align__(1024) unsigned char dynamic_shared[];
     return reinterpret_cast<T *>(dynamic_shared + offset);
 }
 #endif
 
-/* The sum or maximum over each group of LANES neighbouring lanes (a power of two), in every lane of
- * the group. Butterfly: the same order in every run, and the same bits in every lane (a + b = b + a).
- * All 32 lanes call it. */
+/* Return the sum or maximum over each group of LANES neighbouring lanes (a power of two), in every lane of the
+ * group. The butterfly adds in the same order in every run, and every lane has the same bits (a + b = b + a).
+ * All 32 lanes call them. */
 template <int LANES, typename T> __device__ __forceinline__ T group_sum(T x) {
     UNROLL
     for (int lane = LANES / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(ALL_LANES, x, lane);
@@ -51,7 +51,7 @@ template <int LANES> __device__ __forceinline__ float group_max(float x) {
         x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, lane));
     return x;
 }
-/* The same over the whole warp. */
+/* Return the sum or maximum over the whole warp. */
 template <typename T> __device__ __forceinline__ T warp_sum(T x) {
     return group_sum<WARP>(x);
 }
@@ -59,8 +59,8 @@ __device__ __forceinline__ float warp_max(float x) {
     return group_max<WARP>(x);
 }
 
-/* The sum or maximum over a block of THREADS threads, in every thread; `slots` is shared memory for
- * THREADS / WARP values. All threads call it; it begins with a barrier. */
+/* Return the sum or maximum over a block of THREADS threads, in every thread; `slots` is shared memory for
+ * THREADS / WARP values. All threads call them; they begin with a barrier. */
 template <int THREADS, typename T> __device__ T block_sum(T x, T *slots) {
     static_assert(THREADS % WARP == 0, "whole warps: the shuffles name all lanes");
     x = warp_sum(x);
@@ -83,14 +83,14 @@ template <int THREADS> __device__ float block_max(float x, float *slots) {
     return x;
 }
 
-/* All blocks of a cooperative launch meet. `arrived` counts in global memory and is zero when the
- * kernel starts; `epoch` is each thread's own, zero at first. What any thread wrote before it is seen
- * by every thread behind it. */
+/* Lets all blocks of a cooperative launch meet. `arrived` counts in global memory and is zero when the kernel
+ * starts; each thread has an `epoch` of its own, zero at first. Every thread behind the barrier sees what any
+ * thread wrote before it. */
 __device__ __forceinline__ void grid_barrier(unsigned *arrived, unsigned &epoch,
                                              const char *file = __builtin_FILE(),
                                              int line = __builtin_LINE()) {
     epoch += gridDim.x;
-    __syncthreads(); /* the release of one thread is for what the whole block wrote */
+    __syncthreads(); /* one thread releases what the whole block wrote */
     if (threadIdx.x == 0) {
         add_release(arrived, 1);
         wait_for(arrived, epoch, file, line);

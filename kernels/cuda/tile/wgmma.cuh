@@ -1,10 +1,10 @@
-/* wgmma.cuh - the main loop of compute capability 9.0: one warp group loads, two multiply
+/* wgmma.cuh - the main loop of products on compute capability 9.0: one warp group loads, two multiply
  *
- *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 of depth a tile
+ *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 depths a tile
  *
- * Every tile is boxes of 64 elements by 64 lines (8 KB, swizzled: ptx_hopper.cuh), two of A and COLS / 64 of
- * B, four at most, whichever way the matrices lie: a box's elements run along the depth (K_MAJOR: Z and W
- * of Z W^T) or across it (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
+ * Every tile is made of boxes of 64 elements by 64 lines (8 KB, swizzled: ptx_hopper.cuh): two boxes of A and
+ * COLS / 64 of B, four at most. A box's elements run along the depth (K_MAJOR: Z and W of Z W^T) or across it
+ * (MN_MAJOR: R and Z of R^T Z). Boxes outside of a matrix are zeros.
  *
  *     stage 0                        stage 1, 2, 3
  *     A0 A1 | B0 B1 B2 B3            ...                 group 2, one thread: loads into empty stages
@@ -12,9 +12,9 @@
  *     |  group 1: rows 64-127, all columns              full[s]   all boxes have landed
  *     group 0: rows 0-63                                empty[s]  8 warps of each block are done
  *
- * A cluster may share A or B: its blocks load a part of the boxes each for all of them. Then a stage is
- * empty when all blocks are done with it; otherwise the warps arrive for the others as well. Each phase
- * begins at stage 0, so that the blocks of a cluster agree; a stage's parity is each block's own count. */
+ * A cluster may share A or B: each block loads a part of the boxes for all blocks. Then a stage is empty when
+ * all blocks are done with it; without sharing a warp also arrives in place of the other blocks' warps. Each phase begins
+ * at stage 0, so that the blocks of a cluster agree. Each block counts a stage's parity on its own. */
 #ifndef TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
 #define TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
 
@@ -28,10 +28,10 @@
 constexpr int WIDE_STAGES = 4, WIDE_DEPTH = 64, WIDE_CONSUMERS = 256;
 constexpr int BOX_BYTES = 64 * WIDE_DEPTH * 2, STAGE_BYTES = 6 * BOX_BYTES;
 constexpr int RING_BYTES = WIDE_STAGES * STAGE_BYTES;
-constexpr int RING_SHARED = RING_BYTES + 2 * WIDE_STAGES * 8; /* with its mbarriers */
+constexpr int RING_SHARED = RING_BYTES + 2 * WIDE_STAGES * 8; /* the ring with its mbarriers */
 
-/* A block's tile, and the threads that multiply. A group more loads: a warp alone would cost the same
- * registers, for every fourth warp shares a quarter of the file, and could not give them back. */
+/* A block's tile, and the threads that multiply. A third warp group of 128 threads does the loading. One warp
+ * would do, but setmaxnreg works on whole warp groups: a lone warp would keep its 168 registers a thread. */
 struct WideTile {
     static constexpr int ROWS = WGMMA_ROWS, COLS = WGMMA_MOST_CLASSES, THREADS = WIDE_CONSUMERS;
 };
@@ -39,12 +39,12 @@ constexpr int WIDE_THREADS = WGMMA_THREADS;
 static_assert(WIDE_THREADS == WIDE_CONSUMERS + 128, "a warp group that loads");
 static_assert((int)WGMMA_FEATURES == (int)WGMMA_MOST_CLASSES,
               "one tile serves logits and gradient");
-/* Of a thread that loads, that multiplies; all begin with 168. */
+/* Registers of a thread that loads, and of one that multiplies. All threads begin with 168. */
 constexpr int LOADER_REGISTERS = 56, CONSUMER_REGISTERS = 224;
 static_assert(128 * LOADER_REGISTERS + WIDE_CONSUMERS * CONSUMER_REGISTERS <= 65536,
               "the register file");
 
-/* Named barriers: of a group that multiplies, of both. */
+/* Named barriers: of one group that multiplies, and of both. */
 enum { OF_GROUP = 1 /* and 2 */, OF_CONSUMERS = 3 };
 
 template <class T>
@@ -52,7 +52,7 @@ constexpr WgmmaType WGMMA_OF = std::is_same<T, Bf16>::value ? WGMMA_BF16 : WGMMA
 
 struct Ring {
     int stage = 0;
-    unsigned parities = 0; /* bit s: of the phase that stage s is in */
+    unsigned parities = 0; /* bit s: parity of the phase that stage s is in */
 
     __device__ unsigned char *box(int i) const {
         return shared_mem<unsigned char>(stage * STAGE_BYTES + i * BOX_BYTES);
@@ -70,7 +70,7 @@ struct Ring {
         parities ^= 1u << stage;
         stage = (stage + 1) % WIDE_STAGES;
     }
-    /* Before anything else, all threads of the cluster. */
+    /* All threads of the cluster call it, before anything else. */
     static __device__ void begin() {
         if (threadIdx.x == 0) {
             for (int s = 0; s < WIDE_STAGES; s++) {
@@ -84,16 +84,16 @@ struct Ring {
     }
 };
 
-/* A box of a matrix: where its first element is. */
+/* A box of a matrix, by its first element. */
 struct BoxAt {
     const CUtensorMap *map;
     int x, y;
 };
 
-/* Which operand is the same in all blocks of the cluster. */
+/* The operand that is the same in all blocks of the cluster. */
 enum SharedOperand { SHARE_NONE, SHARE_A, SHARE_B };
 
-/* The boxes of an operand; of a SHARED one, the block's own part for all blocks. */
+/* Loads the boxes of an operand. Of a SHARED operand the block loads its own part for all blocks. */
 template <bool SHARED, int BOXES, class At>
 __device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, At at) {
     const int size = (int)cluster_size();
@@ -106,7 +106,7 @@ __device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, A
     }
 }
 
-/* One thread: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
+/* One thread calls it: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
 template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
 __device__ __forceinline__ void ring_load(Ring &ring, int tiles, A a, B b) {
     static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
@@ -119,7 +119,7 @@ __device__ __forceinline__ void ring_load(Ring &ring, int tiles, A a, B b) {
     }
 }
 
-/* A warp is done with a stage. */
+/* A warp calls it when it is done with a stage. */
 template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int stage) {
     const unsigned lane = threadIdx.x % WARP, size = cluster_size();
     __syncwarp();
@@ -128,9 +128,8 @@ template <SharedOperand SHARED> __device__ __forceinline__ void ring_release(int
     __syncwarp();
 }
 
-/* The two groups: d = the product over `tiles` tiles, 64 rows of each group as ptx_hopper.cuh says, COLS / 2
- * numbers a thread.
- * each_tile(box) sees the group's box of A. */
+/* The two groups call it: d = the product over `tiles` tiles. Each group has 64 rows, which lie in d, COLS / 2
+ * numbers a thread, as ptx_hopper.cuh says. each_tile(box) sees the group's box of A. */
 template <class T, Major MAJOR, SharedOperand SHARED, int COLS_2, class EachTile>
 __device__ __forceinline__ void ring_multiply(Ring &ring, float (&d)[COLS_2], int tiles,
                                               EachTile each_tile) {

@@ -1,5 +1,5 @@
 /* wgmma_descriptor.cuh - how wgmma finds its operands in shared memory: the same bits for a GPU and for
- * the emulator, which takes them apart again. Included by both; shared_address() is theirs.
+ * the emulator, which takes them apart again. Both include it and have a shared_address().
  *
  * a and b are boxes of 64 elements by any number of lines, swizzled by 128 bytes (ptx_hopper.cuh). The
  * 64 may run along the depth or across it:
@@ -25,7 +25,8 @@ __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t start, uint32_t le
     return (uint64_t)(start >> 4 & 0x3fff) | (uint64_t)(leading >> 4 & 0x3fff) << 16 |
            (uint64_t)(stride >> 4 & 0x3fff) << 32 | (uint64_t)1 << 62;
 }
-/* Depths 16 step and on of boxes at `tile`; of MN_MAJOR `leading` bytes apart. */
+/* Returns the descriptor of depths 16 step and on of boxes at `tile`. Boxes of MN_MAJOR are `leading` bytes
+ * apart. */
 template <Major MAJOR>
 __device__ __forceinline__ uint64_t tile_descriptor(const void *tile, int step,
                                                     uint32_t leading = 16) {

@@ -13,7 +13,7 @@ struct FusedScratch {
         double *loss_partial;
     } space[MAX_SPACES];
     void *gradient;
-    unsigned *arrived; /* of the persistent kernel's barrier */
+    unsigned *arrived; /* counter of the persistent kernel's barrier */
     int64_t bytes;
 };
 inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, int64_t C,

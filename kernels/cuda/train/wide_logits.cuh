@@ -1,6 +1,6 @@
 /*
- * wide_logits.cuh - logits of all spaces on the tensor cores of compute capability 9.0, a row's maximum and
- * sum with them, and what becomes of a row
+ * wide_logits.cuh - logits of all spaces on the tensor cores of compute capability 9.0, the maximum and sum of
+ * every row, and its epilogue
  *
  *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top),   mass = sum_c Y,
  *     dot = sum_c Y (x - top),   then epilogue.store(row),   loss = sum_b (mass log sum - dot)
@@ -8,7 +8,7 @@
  * Shapes   Z (B,d) and W (C,d) of 16 bits that the TMA can load (tensor_map.cuh), b (C), Y (B,C) or none;
  *          32 < C <= 2048.
  * Cost     2BCd flops per space; Z once, W once for each 128 rows of a cluster, through the L2 cache.
- * Mapping  items (space, rows) are dealt to clusters of 1, 2, 4 or 8 blocks; plan.h says how many:
+ * Mapping  pieces of rows are dealt to clusters of 1, 2, 4 or 8 blocks; plan.h says how many:
  *
  *              C <= 128   a block has all classes, a cluster 1, 2 or 4 x 128 rows: W is loaded once and
  *                         multicast
@@ -17,8 +17,8 @@
  *
  *          wgmma.cuh has the product. Logits never leave the registers. While two groups are in the
  *          epilogue of a piece the third loads the next one.
- * Needs    a launch of clusters of the plan's size. W may be stored ordinarily by an earlier launch; by this
- *          one only with fences on both sides (inner_wgmma.cu).
+ * Needs    a launch of clusters of the plan's size. An earlier launch may store W ordinarily; this launch
+ *          only with fences on both sides (inner_wgmma.cu).
  * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
@@ -35,7 +35,7 @@ struct WideLogits {
     const float *Y;                /* (B,C); NULL where the epilogue asks for no labels */
     const float *bias[MAX_SPACES]; /* (C), which this launch may write between two visits */
     int d[MAX_SPACES];
-    int order[MAX_SPACES]; /* those with most features first */
+    int order[MAX_SPACES]; /* spaces with most features first */
     CUtensorMap Z[MAX_SPACES], W[MAX_SPACES];
 };
 
@@ -46,8 +46,8 @@ struct WideLogits {
  *     store(a, k, at, d, h, part, row, label)   row h of the place `at`, whose classes are in d
  *     losses(k)      (blocks of 128 rows) double, where it has labels */
 
-/* Shared memory behind the ring. Two of what the rows exchange: the next item's while a slower block still
- * reads the last one's. */
+/* Shared memory behind the ring. It has two areas for what the rows exchange: blocks write those of the next piece
+ * while a slower block still reads those of the last one. */
 constexpr int EXCHANGE = RING_SHARED; /* (2, 128) float4: maximum, sum, label mass, dot */
 constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16; /* (2, 8) double */
 constexpr int WIDE_LOGITS_SHARED = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8;
@@ -56,17 +56,17 @@ static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "tiles.h counts with it");
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* What a thread has of a row's logits: their maximum; relative to it, their exponentials' sum; the labels' sum
- * and their product with the logits. Of a quad, a block or the whole row. */
+/* What is known of a row's logits, over a quad's classes, a block's or all: their maximum; relative to it, the sum
+ * of their exponentials; the sum of the labels, and their product with the logits. */
 struct RowPart {
     float top, sum, mass, dot;
 };
 
-/* The place of a thread in its tile: rows `first` and first + 8, h = 0 and 1; of class0 and on the
- * classes 8j and 8j + 1, which are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx_hopper.cuh). */
+/* The place of a thread in its tile: the rows `first` and first + 8 (h = 0 and 1), and, from class0 on, the classes
+ * 8j and 8j + 1. They are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx_hopper.cuh). */
 template <int COLS> struct RowPlace {
     static constexpr bool SPLITS = COLS == WideTile::COLS;
-    int first, t, classes; /* classes: that are left from class0 on; may be < 0 */
+    int first, t, classes; /* classes: how many are left from class0 on; may be < 0 */
     int64_t row0, class0;
 
     __device__ RowPlace(int64_t C, int64_t row) : row0(row) {
@@ -81,12 +81,12 @@ template <int COLS> struct RowPlace {
     }
 };
 
-/* Whether two neighbouring classes of a matrix (B,C) may be moved at once. */
+/* Returns whether two neighbouring classes of a matrix (B,C) may be moved at once. */
 __device__ __forceinline__ bool in_pairs(const WideLogits &a, const float *matrix) {
     return a.C % 2 == 0 && (uintptr_t)matrix % 8 == 0;
 }
 
-/* A thread's labels, zero outside, where one block has all classes: on their way while it multiplies. */
+/* Loads a thread's labels, zero outside, where one block has all classes: they are under way while it multiplies. */
 template <int COLS>
 __device__ __forceinline__ void load_labels(const WideLogits &a, const RowPlace<COLS> &at,
                                             float (&y)[COLS / 2]) {
@@ -110,7 +110,7 @@ __device__ __forceinline__ void load_labels(const WideLogits &a, const RowPlace<
     }
 }
 
-/* Row h of a matrix (B,C): of(x) for each x of d. Four lanes store a sector. */
+/* Stores of(x), for each x of d, in row h of a matrix (B,C). Four lanes store a sector. */
 template <int COLS, class Of>
 __device__ __forceinline__ void store_row(const WideLogits &a, float *matrix,
                                           const RowPlace<COLS> &at, const float (&d)[COLS / 2],
@@ -130,7 +130,7 @@ __device__ __forceinline__ void store_row(const WideLogits &a, float *matrix,
     }
 }
 
-/* The quad's part of row h. Logits become what the epilogue asks for, exponentials zero outside. */
+/* Returns the quad's part of row h. Logits become what the epilogue asks for; outside of the classes zeros. */
 template <class Epilogue, int COLS, class Label>
 __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int classes, Label label) {
     RowPart part = {-INFINITY, 0.0f, 0.0f, 0.0f};
@@ -162,7 +162,7 @@ __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int cla
     return part;
 }
 
-/* The whole row from the parts of all blocks of the cluster, in order. */
+/* Returns the whole row from the parts of all blocks of the cluster, added in order. */
 __device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
     const unsigned size = cluster_size();
     RowPart row = {-INFINITY, 0.0f, 0.0f, 0.0f};
@@ -223,7 +223,7 @@ __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilog
     return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
 }
 
-/* All pieces of rows that are this cluster's (plan_rows.h). */
+/* Computes all pieces of rows that are dealt to this cluster (plan_rows.h). */
 template <class T, int COLS, bool LOADS, class Epilogue>
 __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &epilogue,
                                           Ring &ring) {
@@ -241,7 +241,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
         if (piece.place >= a.K) break;
         const int k = a.order[piece.place];
         const int block = row_block(piece.piece, sharers, member), row0 = block * WideTile::ROWS;
-        const int turn = round % 2; /* which half of the exchange is this item's */
+        const int turn = round % 2; /* the half of the exchange that this piece uses */
         const int tiles = (int)ceil_div(a.d[k], WIDE_DEPTH);
         if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
@@ -297,15 +297,15 @@ __device__ __forceinline__ void wide_logits_kernel(const WideLogits &a, const Ep
         wide_rows<T, COLS, false>(a, epilogue, ring);
     }
     __syncwarp();
-    cluster_sync(); /* a block's last stages are released to the others, who must still be there */
+    cluster_sync(); /* the other blocks, to which this one releases its last stages, must still be there */
 #else
-    __trap(); /* the host launches it on 9.0 alone */
+    __trap(); /* the host launches the kernel on 9.0 alone */
 #endif
 }
 
 /* --- on the host ------------------------------------------------------------------------------ */
 
-/* Space k; false: these matrices are not for the TMA. */
+/* Fills in space k. Returns false if the TMA cannot load these matrices. */
 template <class T>
 bool wide_space(WideLogits *a, int k, const View<T> &Z, const View<T> &W, const float *bias) {
     a->bias[k] = bias;
@@ -315,7 +315,7 @@ bool wide_space(WideLogits *a, int k, const View<T> &Z, const View<T> &W, const 
            tensor_map(&a->W[k], W.data, W.width, W.lines, W.stride, 64, 64);
 }
 
-/* Calls f with the classes of a block's tile. */
+/* Calls f with the classes of a block's tile as a constant. */
 template <class F> auto with_wide_tile(const Plan &plan, F f) {
     if (plan.classes == 64) return f(std::integral_constant<int, 64>());
     if (plan.classes == 128) return f(std::integral_constant<int, 128>());
