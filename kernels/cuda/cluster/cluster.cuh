@@ -1,4 +1,4 @@
-/* cluster.cuh - what the files of k-means share: samples and centres as kernels see them
+/* cluster.cuh - shared by the files of k-means: samples and centres as kernels see them
  * (kernels/cluster.h has the formulas). */
 #ifndef TURTLE_KERNELS_CUDA_CLUSTER_CLUSTER_CUH
 #define TURTLE_KERNELS_CUDA_CLUSTER_CLUSTER_CUH
@@ -32,7 +32,7 @@ static inline Rows rows_of_batch(const Batch *Z, int64_t N) {
     return {(float *)Z->data, Z->row, Z->d, N};
 }
 
-/* The row of this warp where each warp has one. */
+/* Returns the row of this warp, where each warp has one row. */
 __device__ __forceinline__ int64_t row_of_warp() {
     return (int64_t)blockIdx.x * CLUSTER_WARPS + threadIdx.x / WARP;
 }
@@ -40,14 +40,14 @@ static inline int64_t warp_blocks(int64_t rows) {
     return ceil_div(rows, CLUSTER_WARPS);
 }
 
-/* |x|^2 in double, in every lane of the warp. */
+/* Returns |x|^2, summed in double, in every lane of the warp. */
 __device__ __forceinline__ double warp_length2(const float *x, int64_t d) {
     double sum = 0.0;
     for (int64_t j = threadIdx.x % WARP; j < d; j += WARP) sum += (double)x[j] * x[j];
     return warp_sum(sum);
 }
 
-/* |z|^2 - 2 score, not below 0; infinite for a score of -infinity. */
+/* Returns |z|^2 - 2 score, not below 0; infinite for a score of -infinity. */
 __device__ __forceinline__ float distance2_of(float norm2, float score) {
     const float x = (float)((double)norm2 - 2.0 * (double)score);
     return x > 0.0f ? x : 0.0f;

@@ -3,7 +3,7 @@
  *
  *     norm2[n] = |z_n|^2,    z_n /= |z_n|,    z_n -= row
  *
- * Shapes   Z (N,d), rows `stride` apart, of which other columns stay; norm2 (N), row (d).
+ * Shapes   Z (N,d), rows `stride` apart, whose other columns stay; norm2 (N), row (d).
  * Cost     4Nd bytes read, and written where they change; 2Nd flops in double. N 50000, d 768:
  *          154 MB, floor 32 us at 4.8 TB/s (H200 data sheet).
  * Mapping  a warp per row, lane l its columns l, l + 32, ...; the second sweep of unit_rows finds
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS) unit_rows_warp(const Rows Z) 
     if (n >= Z.N) return;
     float *z = Z.at(n);
     const double length = sqrt(warp_length2(z, Z.d));
-    if (!(length > 0.0)) return; /* without direction: it stays */
+    if (!(length > 0.0)) return; /* a row of zeros has no direction: it stays */
     for (int64_t j = threadIdx.x % WARP; j < Z.d; j += WARP) z[j] = (float)(z[j] / length);
 }
 

@@ -11,13 +11,13 @@
  *          an instruction fall on neighbouring doubles. They are exact (kernels/cluster.h), so
  *          their order leaves no trace. update_centers: a block per centre. own_distances: a warp
  *          per sample; a block adds its samples' distances in order.
- * Needs    labels in [0, C): a sample of another is left out. scratch of own_distances:
+ * Needs    labels in [0, C): a sample with another label is left out. scratch of own_distances:
  *          cuda_own_distances_scratch(N), aligned to 8.
  * History  Not measured yet.
  */
 #include "kernels/cuda/cluster/cluster.cuh"
 
-constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* what block_sum needs */
+constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* bytes that block_sum needs */
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
@@ -26,19 +26,19 @@ __device__ __forceinline__ void add_exact(double *to, double x) {
 }
 __device__ __forceinline__ void add_count(int64_t *to, int64_t by) {
     atomicAdd((unsigned long long *)to,
-              (unsigned long long)by); /* two's complement: adds -1, too */
+              (unsigned long long)by); /* two's complement: it adds -1, too */
 }
 
-/* A warp looks at many samples, so that count[C] is added to once per warp. At least 4 blocks an SM:
- * without saying so, ptxas spills a register for more of them on 8.0. */
+/* A warp looks at many samples, so that it adds to count[C] once. The bound of 4 blocks an SM is for ptxas, which
+ * else aims at more of them on 8.0 and spills a register. */
 __global__ void __launch_bounds__(CLUSTER_THREADS, 4)
     update_sums_atomic(double *sums, int64_t *count, int32_t *before, bool fresh,
-                          const int32_t *__restrict__ label, const Rows Z, int64_t C, double grid) {
+                       const int32_t *__restrict__ label, const Rows Z, int64_t C, double grid) {
     const int lane = threadIdx.x % WARP;
     int64_t changed = 0;
     for (int64_t n = row_of_warp(); n < Z.N; n += (int64_t)gridDim.x * CLUSTER_WARPS) {
         const int32_t to = label[n], from = fresh ? -1 : before[n];
-        __syncwarp(); /* all have read before[n] */
+        __syncwarp(); /* all lanes have read before[n] */
         if (to == from) continue;
         const bool enters = to >= 0 && to < C, leaves = from >= 0 && from < C;
         const float *z = Z.at(n);
@@ -73,16 +73,16 @@ extern "C" Status cuda_update_sums(Queue *q, double *sums, int64_t *count, int32
     const int64_t blocks = warp_blocks(N) < most ? warp_blocks(N) : most;
     cost(q, fresh ? 2.0 * (double)N * (double)d : 0.0,
          8.0 * (double)N + (fresh ? 4.0 * (double)N * (double)d : 0.0));
-    return launch(q, update_sums_atomic, grid_of(blocks), CLUSTER_THREADS, 0, sums, count,
-                  before, fresh, label, rows_of_batch(&s->Z, N), C, grid);
+    return launch(q, update_sums_atomic, grid_of(blocks), CLUSTER_THREADS, 0, sums, count, before,
+                  fresh, label, rows_of_batch(&s->Z, N), C, grid);
 }
 
 /* --- centres ---------------------------------------------------------------------------------- */
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     update_centers_block(float *centers, float *norm2, float *moved,
-                            const double *__restrict__ sums, const int64_t *__restrict__ count,
-                            int64_t d, bool spherical) {
+                         const double *__restrict__ sums, const int64_t *__restrict__ count,
+                         int64_t d, bool spherical) {
     double *slots = shared_mem<double>();
     const int64_t c = blockIdx.x;
     const double *sum = sums + c * d;
@@ -103,11 +103,12 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
     moved2 = block_sum<CLUSTER_THREADS>(moved2, slots);
     norm = block_sum<CLUSTER_THREADS>(norm, slots);
     if (threadIdx.x != 0) return;
-    moved[c] = (float)(sqrt(moved2) * (1.0 + 0x1p-22)); /* up: float32 rounds by 2^-24 at most */
+    moved[c] =
+        (float)(sqrt(moved2) * (1.0 + 0x1p-22)); /* rounded up: float32 rounds by 2^-24 at most */
     norm2[c] = (float)norm;
 }
 
-/* One block: the sum of f(i), i < n, in an order that n alone decides. */
+/* One block computes the sum of f(i), i < n, in an order that n alone decides. */
 template <class F> __device__ __forceinline__ void sum_in_order(double *out, int64_t n, F f) {
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < n; i += CLUSTER_THREADS) sum += f(i);
@@ -130,23 +131,23 @@ extern "C" Status cuda_update_centers(Queue *q, const Centers *centers, double *
     launch(q, update_centers_block, grid_of(C), CLUSTER_THREADS, SUM_SHARED, centers->at,
            centers->norm2, centers->moved, sums, count, d, spherical);
     cost(q, 2.0 * (double)C, 4.0 * (double)C);
-    return launch(q, update_centers_shift, 1, CLUSTER_THREADS, SUM_SHARED, shift2,
-                  centers->moved, C);
+    return launch(q, update_centers_shift, 1, CLUSTER_THREADS, SUM_SHARED, shift2, centers->moved,
+                  C);
 }
 
 /* --- distances -------------------------------------------------------------------------------- */
 
-/* A block has so many samples for each of its warps. */
+/* Samples of a block for each of its warps. */
 constexpr int OWN_ROWS = 8;
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     own_distances_warp(float *distance2, double *partial, const int32_t *__restrict__ label,
-                          const Rows Z, const float *__restrict__ centers, int64_t C) {
+                       const Rows Z, const float *__restrict__ centers, int64_t C) {
     const int lane = threadIdx.x % WARP;
-    double own = 0.0; /* of the warp's samples, in lane 0 */
+    double own = 0.0; /* sum over the warp's samples, in lane 0 */
     for (int i = 0; i < OWN_ROWS; i++) {
         const int64_t n = row_of_warp() * OWN_ROWS + i;
-        if (n >= Z.N) break; /* a whole warp */
+        if (n >= Z.N) break; /* a whole warp leaves */
         const int32_t c = label[n];
         double sum = c >= 0 && c < C ? 0.0 : (double)NAN;
         for (int64_t j = lane; sum == sum && j < Z.d; j += WARP) {

@@ -21,14 +21,14 @@
 #include "kernels/cuda/cluster/cluster.cuh"
 #include "kernels/cuda/tile/gemm.cuh"
 
-/* The two largest scores so far; `label` is of the first, the lower of equals. */
+/* The two largest scores so far; `label` is the centre of the first, the lower one of equals. */
 struct BestTwo {
     float first, second;
     int label;
     static __device__ __forceinline__ BestTwo none() {
         return {-INFINITY, -INFINITY, INT32_MAX};
     }
-    __device__ __forceinline__ void meet(float score, int c) { /* in rising order of c */
+    __device__ __forceinline__ void meet(float score, int c) { /* called in rising order of c */
         if (score > first) second = first, first = score, label = c;
         else if (score > second) second = score;
     }
@@ -66,13 +66,13 @@ __global__ void nearest_v1_naive(const Nearest a) {
     a.leave(n, best);
 }
 
-/* Left to itself ptxas wants 24 warps of the narrowest tile on an SM of 8.0 and spills two registers:
- * 20 warps are enough, and leave 96. */
+/* Left to itself, ptxas wants 24 warps of the narrowest tile on an SM of 8.0, and spills two registers. 20 warps
+ * are enough, and leave each thread 96 registers. */
 template <class S>
 __global__ void __launch_bounds__(S::THREADS, S::COLS == 16 ? 5 : 1)
     nearest_v2_tiles(const Nearest a) {
     using G = Gemm<Fp32, S, ALONG, ALONG>;
-    constexpr int LANES = S::COLS / 8;          /* that share a row */
+    constexpr int LANES = S::COLS / 8;          /* lanes that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
     constexpr int SWEEPS = S::ROWS / AT_ONCE;
     static_assert(S::ROWS % AT_ONCE == 0 && WARP % LANES == 0, "whole sweeps, rows within a warp");
@@ -132,7 +132,7 @@ extern "C" Status cuda_nearest(Queue *q, int32_t *label, float *first, float *se
     return go(Shape2<128, 128, 4, 2>());
 }
 
-/* Every sample, and no bounds: see History. */
+/* It computes every sample and leaves the bounds alone (see History). */
 extern "C" Status cuda_nearest_bounded(Queue *q, int32_t *label, Bounds bounds, bool fresh,
                                        const Samples *s, const Centers *centers, void *scratch) {
     (void)bounds, (void)fresh;

@@ -24,7 +24,7 @@
 #include "kernels/cuda/cluster/cluster.cuh"
 #include "kernels/cuda/tile/gemm.cuh"
 
-constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* what block_sum needs */
+constexpr int SUM_SHARED = CLUSTER_WARPS * (int)sizeof(double); /* bytes that block_sum needs */
 
 /* --- drawing ---------------------------------------------------------------------------------- */
 
@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
     }
 }
 
-/* The first of n children with which `sum` passes the target, or the last that weighs anything;
- * `sum` becomes that of the children before it. */
+/* Returns the first of n children with which `sum` passes the target, or the last one that weighs anything.
+ * `sum` becomes the sum of the children before it. */
 template <class Child>
 __device__ __forceinline__ int64_t descend(double &sum, double target, int64_t n, Child child) {
     int64_t taken = 0;
@@ -66,7 +66,7 @@ __device__ __forceinline__ int64_t descend(double &sum, double target, int64_t n
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     weighted_rows_draw(int64_t *rows, const double *run_sum, const float *weight, int64_t N,
-                          int64_t R, int64_t L, uint64_t seed, int64_t first, int64_t step) {
+                       int64_t R, int64_t L, uint64_t seed, int64_t first, int64_t step) {
     double *child = shared_mem<double>();
     int64_t *chosen = shared_mem<int64_t>(CLUSTER_THREADS * (int)sizeof(double));
     const int64_t r = blockIdx.x / L, l = blockIdx.x % L;
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
     }
     __syncthreads();
     const int64_t run = *chosen;
-    if (run < 0) return; /* the whole block */
+    if (run < 0) return; /* the whole block leaves */
     auto weight_at = [&](int64_t n) { return n < N ? (double)weight[n * R + r] : 0.0; };
     const int64_t quad = run * RUN + threadIdx.x * QUAD;
     double own = 0.0;
@@ -132,7 +132,7 @@ extern "C" Status cuda_weighted_rows(Queue *q, int64_t *rows, const float *weigh
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     pick_rows_warp(float *at, float *norm2, int64_t C, const int64_t *__restrict__ rows,
-                      const Rows Z, const float *__restrict__ Z_norm2) {
+                   const Rows Z, const float *__restrict__ Z_norm2) {
     const int64_t c = row_of_warp();
     if (c >= C) return;
     const int64_t n = rows[c];
@@ -162,8 +162,7 @@ struct SeedStep {
     double *partial;  /* (blocks,M) */
 };
 
-template <class S>
-__global__ void __launch_bounds__(S::THREADS) seed_step_tiles(const SeedStep a) {
+template <class S> __global__ void __launch_bounds__(S::THREADS) seed_step_tiles(const SeedStep a) {
     using G = Gemm<Fp32, S, ALONG, ALONG>;
     static_assert(S::COLS <= S::THREADS, "a thread per column for the sums");
     const int64_t row = (int64_t)blockIdx.x * S::ROWS, N = a.Z.lines, M = a.candidates.lines;
@@ -191,10 +190,10 @@ __global__ void __launch_bounds__(S::THREADS) seed_step_tiles(const SeedStep a) 
     }
 }
 
-/* A block per restart; best (R) is the candidate's number among its restart's. */
+/* A block per restart. best (R) receives the candidate's number within its restart. */
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     seed_step_choose(int64_t *chosen, int64_t stride, int64_t *best, const double *partial,
-                        int64_t blocks, const int64_t *rows, int64_t L) {
+                     int64_t blocks, const int64_t *rows, int64_t L) {
     const int64_t r = blockIdx.x, M = gridDim.x * L;
     double least = INFINITY;
     int64_t own = 0;
@@ -212,7 +211,7 @@ __global__ void __launch_bounds__(CLUSTER_THREADS)
 
 __global__ void __launch_bounds__(CLUSTER_THREADS)
     seed_step_closest(float *closest, bool fresh, const float *__restrict__ distance2,
-                         const int64_t *__restrict__ best, int64_t N, int64_t R, int64_t L) {
+                      const int64_t *__restrict__ best, int64_t N, int64_t R, int64_t L) {
     const int64_t i = (int64_t)blockIdx.x * CLUSTER_THREADS + threadIdx.x;
     if (i >= N * R) return;
     const int64_t n = i / R, r = i % R;
@@ -280,7 +279,6 @@ extern "C" Status cuda_seed_step(Queue *q, int64_t *chosen, int64_t stride, floa
     launch(q, seed_step_choose, grid_of(R), CLUSTER_THREADS, SUM_SHARED, chosen, stride, t.best,
            (const double *)t.partial, blocks, rows, L);
     cost(q, (double)(N * R), 12.0 * (double)(N * R));
-    return launch(q, seed_step_closest, grid_of(ceil_div(N * R, CLUSTER_THREADS)),
-                  CLUSTER_THREADS, 0, closest, fresh, (const float *)t.distance2,
-                  (const int64_t *)t.best, N, R, L);
+    return launch(q, seed_step_closest, grid_of(ceil_div(N * R, CLUSTER_THREADS)), CLUSTER_THREADS,
+                  0, closest, fresh, (const float *)t.distance2, (const int64_t *)t.best, N, R, L);
 }

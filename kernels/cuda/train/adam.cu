@@ -8,7 +8,7 @@
  * Cost     28n bytes, 12n flops with two divisions and a root: memory bound.
  *          n=769000 (C=1000 d=768): 21.5 MB, floor 4.5 us at 4.8 TB/s (H200 data sheet); n=76900:
  *          0.45 us, that is a launch.
- * Mapping  4 neighbouring parameters a thread where 16 bytes are aligned, else one. The first thread
+ * Mapping  A thread has 4 neighbouring parameters where 16 bytes are aligned, else one. The first thread
  *          of a block computes the powers of b1 and b2, in double as torch does, while the loads of
  *          all are under way:
  *
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(THREADS)
         store_float4(parameters + i, p);
         store_float4(m1 + i, a);
         store_float4(m2 + i, b);
-    } else { /* the last, of less than 4 */
+    } else { /* the last group, of less than 4 */
         for (int64_t j = i; j < n; j++) adam_update(s, parameters[j], grad[j], m1[j], m2[j]);
     }
 }

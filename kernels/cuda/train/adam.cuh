@@ -4,8 +4,8 @@
 
 #include "kernels/cuda/backend/cuda.h"
 
-/* What the t-th step multiplies with; bias corrections in double, as torch computes them. beta^t is
- * exp(t ln beta): within 1e-16 t |ln beta| of pow, in a third of the code. */
+/* The factors of the t-th step. Bias corrections are computed in double, as in torch. beta^t is exp(t ln beta):
+ * within 1e-16 t |ln beta| of pow, in a third of the code. */
 constexpr double LN_BETA1 = -0.10536051565782628, LN_BETA2 = -0.0010005003335835344;
 static_assert(ADAM_BETA1 == 0.9 && ADAM_BETA2 == 0.999, "their logarithms");
 

@@ -22,22 +22,21 @@
 
 struct BestTwo {
     float first, second;
-    int index; /* of the first */
+    int index; /* column of the first */
 };
 
 template <int LANES>
 __global__ void __launch_bounds__(ROW_THREADS)
-    argmax_lanes(int32_t *__restrict__ index, float *__restrict__ top,
-                    float *__restrict__ margin, const float *__restrict__ X, int64_t rows,
-                    int64_t cols) {
-    typedef RowShape<LANES, 0> Shape; /* one sweep: nothing to hold */
+    argmax_lanes(int32_t *__restrict__ index, float *__restrict__ top, float *__restrict__ margin,
+                 const float *__restrict__ X, int64_t rows, int64_t cols) {
+    typedef RowShape<LANES, 0> Shape; /* one sweep: there is nothing to hold */
     const int64_t r = row_of_thread<Shape>();
     const RowOf<Shape> row(r, rows, cols);
     const float *x = X + row.start;
     BestTwo best = {-INFINITY, -INFINITY, INT_MAX};
     if (row.lane == 0 && row.columns > 0) best.first = x[0], best.index = 0;
     row.each([&](int, int64_t c) {
-        if (c == 0) return; /* where lane 0 began */
+        if (c == 0) return; /* the column where lane 0 began */
         if (x[c] > best.first) best = {x[c], best.first, (int)c};
         else if (x[c] > best.second) best.second = x[c];
     });

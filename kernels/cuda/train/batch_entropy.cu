@@ -4,7 +4,7 @@
  *
  *     P_bar[k,c] = 1/B sum_b P[k,b,c],    entropy[k] = -sum_c P_bar ln P_bar,  0 ln 0 = 0
  *
- * The entropy of the mean label, not the mean of the entropies.
+ * It is the entropy of the mean label, not the mean of the entropies.
  *
  * Shapes   P (K,B,C), P_bar (K,C), entropy (K).
  * Cost     4KBC bytes, KBC flops: memory bound. K=2 B=10000 C=100: 8 MB, floor 1.7 us at 4.8 TB/s
@@ -16,9 +16,9 @@
  *                          column   0 .. 9   0 ..  9  ...    0 ..   9
  *                          row      0        1        ...   24          then + 25, + 50, ...
  *
- *          Sums in double. Of the blocks of a tile, the last to finish adds their sums, in the order
- *          of the groups, and of the tiles of a space the last to finish adds the entropy: who is last
- *          differs between runs, what it computes does not. Of Y each of a group's K blocks computes a
+ *          Sums are in double. The last block of a tile to finish adds the sums of all its blocks, in
+ *          the order of the groups; the last tile of a space to finish adds the entropy. Which is last
+ *          differs between runs, but not what it computes. Each of a group's K blocks computes Y of a
  *          K-th of the rows: P comes once more, from the L2 cache.
  * Needs    K, B, C >= 1; scratch: cuda_batch_entropy_scratch(K, B, C) bytes, aligned to 8, whose
  *          counters the launcher zeroes.
@@ -31,14 +31,14 @@
 constexpr int THREADS = 256;
 constexpr int TILE = 64; /* columns of a block at most: 256 bytes of every row */
 constexpr int GROUPS =
-    128;               /* of rows, at most: more blocks read faster, the last one adds longer */
+    128; /* groups of rows, at most: more blocks read faster, but the last one adds longer */
 constexpr int RUN = 8; /* rows that a thread adds at least, where there are so many */
 static_assert(TILE <= THREADS, "every column of a tile has a thread");
 
-/* How a matrix (B,C) is cut; from the shapes alone, so that sums do not depend on the device. */
+/* How a matrix (B,C) is cut: by its shape alone, so that sums do not depend on the device. */
 struct EntropyPlan {
-    int64_t tiles, width; /* of columns, as equal as possible: the last may be narrower */
-    int64_t groups, rows; /* of rows, each of `rows` but the last */
+    int64_t tiles, width; /* tiles of columns, as equal as possible: the last may be narrower */
+    int64_t groups, rows; /* groups of rows, each of `rows` but the last */
 };
 
 static EntropyPlan entropy_plan(int64_t B, int64_t C) {
@@ -66,8 +66,8 @@ __global__ void batch_entropy_v1_naive(float *P_bar, float *entropy, const float
     if (threadIdx.x == 0) entropy[k] = (float)H;
 }
 
-/* Whether this block is the last of `blocks` to come here; what the others wrote before they came is
- * then visible. All threads call it. */
+/* Returns whether this block is the last of `blocks` to come here; then it sees what the others wrote before they
+ * came. All threads call it. */
 __device__ __forceinline__ bool last_to_come(unsigned *counter, unsigned blocks, unsigned *flag) {
     __syncthreads(); /* this block's writes are done */
     if (threadIdx.x == 0) {
@@ -78,8 +78,8 @@ __device__ __forceinline__ bool last_to_come(unsigned *counter, unsigned blocks,
     return *flag != 0;
 }
 
-/* The sum of column[i * step] for i = first, first + by, ... below `end`. Eight loads at a time: they
- * are under way together, and their order is that of the indices. */
+/* Returns the sum of column[i * step] for i = first, first + by, ... below `end`, in that order. Eight loads at a
+ * time are under way together. */
 template <typename T>
 __device__ __forceinline__ double column_sum(const T *column, int64_t step, int64_t first,
                                              int64_t end, int64_t by) {
@@ -108,8 +108,8 @@ __device__ __forceinline__ double add_rows(double sum, int width, int at_once, d
     return sum;
 }
 
-/* partial (K,groups,C); tile_counter (K,tiles) and space_counter (K) are zero on entry. What other
- * blocks write is read without __restrict__: through the read-only cache it could be stale. */
+/* partial (K,groups,C); tile_counter (K,tiles) and space_counter (K) are zero on entry. Data that
+ * other blocks write is read without __restrict__, for the read-only cache could hold an older value. */
 __global__ void __launch_bounds__(THREADS)
     batch_entropy_v2_tickets(float *Y, float *P_bar, float *entropy, const float *__restrict__ P,
                              double *partial, unsigned *tile_counter, unsigned *space_counter,
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 
     double sum = 0.0;
-    if (row < at_once) /* else idle */
+    if (row < at_once) /* else the thread is idle */
         sum = column_sum(P + k * B * C + c, C, group * plan.rows + row, end < B ? end : B, at_once);
     sum = add_rows(sum, width, at_once, slots);
     double *sums = partial + k * plan.groups * C;

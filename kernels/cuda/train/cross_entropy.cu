@@ -22,7 +22,7 @@
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
-/* No __restrict__ on what may be one array: logits and grad_logits. */
+/* logits and grad_logits may be one array: so they have no __restrict__. */
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
     cross_entropy_lanes(double *partial, float *grad_logits, float *grad_Y, bool add_grad_Y,
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
     sum = row.sum(sum);
     dot = row.sum(dot);
     mass = row.sum(mass);
-    const float log_sum = logf(sum); /* of a row past the last it is -inf and goes nowhere */
+    const float log_sum = logf(sum); /* -inf for a row past the last, where nobody uses it */
 
     if (grad_Y) /* before grad_logits, which may overwrite the logits */
         row.each([&](int i, int64_t c) {
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
         });
     if (grad_logits) {
         const float share =
-            mass / sum; /* of the softmax: the difference cancels before it scales */
+            mass / sum; /* factor of the softmax: the difference cancels before it is scaled */
         row.each([&](int i, int64_t c) {
             const float p = expf(row.at(x, x_row, i, c) - top) * share;
             grad_logits[row.start + c] = (p - row.at(y, y_row, i, c)) * scale;
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
 
 constexpr int SUM_THREADS = ROW_THREADS;
 
-/* One block: loss = sum of the n partials, in an order that n alone decides, over B. */
+/* One block computes loss = sum of the n partials, in an order that n alone decides, over B. */
 __global__ void __launch_bounds__(SUM_THREADS)
     cross_entropy_sum(float *loss, const double *partial, int64_t n, double B) {
     double sum = 0.0;
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(SUM_THREADS)
     if (threadIdx.x == 0) loss[0] = (float)(sum / B);
 }
 
-/* A partial for every block, which has a row at least. */
+/* Every block, which has a row at least, leaves a partial sum. */
 extern "C" int64_t cuda_cross_entropy_scratch(int64_t B) {
     return B * (int64_t)sizeof(double);
 }

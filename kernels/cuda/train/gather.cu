@@ -32,8 +32,8 @@ constexpr int REMOTE_BLOCKS = 32; /* 128 KB under way: 64 GB/s at 2 us, as fast 
 
 /* --- types ------------------------------------------------------------------------------------ */
 
-/* Of an element of files: its bits, and the float32 that they stand for (float64: the nearest). Of
- * one of batches: what a float32 becomes, to the nearest, ties to even. */
+/* Types of elements. One that files hold has its bits and the float32 that they stand for (the nearest for
+ * float64). One that batches hold has what a float32 becomes, to the nearest, ties to even. */
 struct Half {
     typedef uint16_t Bits, Element;
     static __device__ __forceinline__ float value(Bits b) {
@@ -77,9 +77,9 @@ template <typename Bits> __device__ __forceinline__ Bits swap_bytes(Bits x) {
 
 struct GatherShape {
     int64_t B, N, d, row;
-    int64_t end; /* of what is written of a row: d, or `row` where zeros follow */
+    int64_t end; /* end of the elements that are written of a row: d, or `row` where zeros follow */
     bool swapped, remote;
-    float scale; /* of what float16 becomes: 2^-exponent of the batch */
+    float scale; /* factor before rounding to float16: 2^-exponent of the batch */
 };
 
 template <class From, class To>
@@ -150,8 +150,8 @@ __global__ void gather_v1_naive(typename To::Element *out, const uint8_t *data, 
     }
 }
 
-/* E elements a lane: VECTOR, which divides d and `end`, or 1. Four blocks an SM: left alone, nvcc 13.0 aims at
- * 32 registers on sm_80 and spills two. */
+/* A lane has E elements: VECTOR, which divides d and `end`, or 1. The bound of four blocks an SM is there because
+ * nvcc 13.0, left alone, aims at 32 registers on sm_80 and spills two. */
 template <class From, class To, int E>
 __global__ void __launch_bounds__(THREADS, 4)
     gather_v2_warp(typename To::Element *__restrict__ out,

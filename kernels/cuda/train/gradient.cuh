@@ -1,5 +1,5 @@
 /*
- * gradient.cuh - the weight gradient of a linear layer and what becomes of it, in one kernel
+ * gradient.cuh - the weight gradient of a linear layer and its epilogue, in one kernel
  *
  *     grad_W (C,d) = scale R^T Z,  grad_bias (C) = scale (column sums of R),  then epilogue(k, i, grad)
  *
@@ -17,7 +17,7 @@
  *
  *          Blocks wait for each other, so the launch is cooperative: all are resident or it fails.
  *          With more tiles than resident blocks there is one piece and nobody waits.
- * Needs    Partial and counters in scratch; counters zero before the first step; the m-th
+ * Needs    Partial sums and counters in scratch. Counters are zero before the first step; the m-th
  *          step waits for m + 1 times the pieces.
  * History  Not measured yet.
  */
@@ -31,7 +31,7 @@ template <class T> struct GradientSpace {
     View<T> R, Z;   /* (B,C) (B,d) */
     int64_t d;      /* features */
     float unit;     /* Z times it are the features */
-    int first_tile; /* of this space among the tiles of all */
+    int first_tile; /* number of this space's first tile among the tiles of all spaces */
     float *partial; /* (tiles, splits, ROWS, COLS) */
     float *bias;    /* (class tiles, splits, ROWS) */
 };
@@ -41,12 +41,12 @@ template <class T> struct Gradient {
     int K, tiles, splits;
     int64_t B, C;
     float scale;
-    const float *scale_dev; /* multiplies too, read when the kernel runs; NULL: 1 */
+    const float *scale_dev; /* one more factor, read when the kernel runs; NULL means 1 */
     unsigned *counter;      /* (tiles) zero before the first step */
-    int64_t m;              /* steps that used them before this launch */
+    int64_t m;              /* steps that used the counters before this launch */
 };
 
-/* A tile per block: classes x features. */
+/* The tile of a block: classes x features. */
 using GradientTile16 = Shape2<GRADIENT_ROWS(16), GRADIENT_COLS(16), 1, 4>;
 using GradientTile64 = Shape2<GRADIENT_ROWS(64), GRADIENT_COLS(64), 2, 2>;
 using GradientTile128 = Shape2<GRADIENT_ROWS(128), GRADIENT_COLS(128), 2, 2>;
@@ -62,8 +62,8 @@ using GradientGemm = Gemm<T, S, ACROSS, ACROSS>; /* depth is the batch */
 
 /* One piece of one tile: where it lies. */
 struct Piece {
-    int k, tile, split; /* space; tile among those of all spaces; piece of the batch */
-    int64_t own;        /* tile among those of its space */
+    int k, tile, split; /* space; tile among the tiles of all spaces; piece of the batch */
+    int64_t own;        /* tile among the tiles of its space */
     int64_t class_tile, row, col;
 };
 template <class T, class S> __device__ Piece piece_at(const Gradient<T> &g, int at) {
@@ -84,7 +84,7 @@ template <class T, class S> __device__ void gradient_product(const Gradient<T> &
     static_assert(S::ROWS <= S::THREADS, "a thread per class for the columns");
     const GradientSpace<T> &s = g.space[p.k];
     const bool sums_columns =
-        p.col == 0 && threadIdx.x < S::ROWS; /* a column of R is one thread's */
+        p.col == 0 && threadIdx.x < S::ROWS; /* one thread adds a column of R */
     const int64_t tiles = ceil_div(g.B, G::DEPTH), first = tiles * p.split / g.splits,
                   count = tiles * (p.split + 1) / g.splits - first;
     float column = 0.0f;
@@ -102,7 +102,7 @@ template <class T, class S> __device__ void gradient_product(const Gradient<T> &
 
 /* 2. Tells the other pieces of the tile, and waits for them. */
 template <class T> __device__ void gradient_arrive(const Gradient<T> &g, const Piece &p) {
-    __syncthreads(); /* release below is for what all threads wrote before */
+    __syncthreads(); /* the release below publishes what all threads wrote before */
     if (g.splits > 1 && threadIdx.x == 0) add_release(g.counter + p.tile, 1);
 }
 template <class T> __device__ void gradient_ready(const Gradient<T> &g, const Piece &p, int64_t m) {
@@ -153,13 +153,13 @@ __global__ void __launch_bounds__(S::THREADS, 3)
 
 /* --- on the host ------------------------------------------------------------------------------ */
 
-/* Floats of one space's partial sums with so many pieces. */
+/* Returns the floats of one space's partial sums with `splits` pieces. */
 template <class S> int64_t gradient_partial_floats(int64_t C, int64_t d, int64_t splits) {
     const int64_t tiles = ceil_div(C, S::ROWS) * ceil_div(d, S::COLS);
     return tiles * splits * S::ROWS * S::COLS + ceil_div(C, S::ROWS) * splits * S::ROWS;
 }
 
-/* Bytes of scratch for K spaces of at most d: grows with d, so that a smaller one fits too. */
+/* Returns the bytes of scratch for K spaces of at most d features. They grow with d, so a smaller space fits too. */
 inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
     return with_gradient_tile(C, [&](auto shape) {
         using S = decltype(shape);
@@ -174,7 +174,7 @@ inline int64_t gradient_scratch(int K, int64_t C, int64_t d) {
 }
 
 /* Lays tiles, pieces and scratch out for the spaces whose R, Z and d are filled in, for a kernel of
- * which so many blocks are resident at once, and zeroes the counters. */
+ * which `resident` blocks are on the chip at once, and zeroes the counters. */
 template <class S, class T>
 Status gradient_plan(Queue *q, Gradient<T> *g, int64_t resident, void *scratch) {
     const int64_t depth_tiles = ceil_div(g->B, GradientGemm<T, S>::DEPTH);

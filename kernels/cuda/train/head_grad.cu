@@ -18,7 +18,7 @@
  *          The label's own class is left out of the sum of exponentials: its residual p - 1 is
  *          minus the others' share, and the loss of a row that is well classified is
  *          log(1 + their sum), both without cancellation.
- * Needs    scratch (cuda_head_grad_scratch); y in [0, C): the loss of another is infinite.
+ * Needs    scratch (cuda_head_grad_scratch); y in [0, C): the loss of any other class is infinite.
  * History  Not measured yet. The sweep of logits.cuh stands here again, for the label's class is left out of
  *          its sum.
  */
@@ -39,14 +39,15 @@ template <class T> struct HeadResidual {
 template <class T, class S>
 __global__ void __launch_bounds__(S::THREADS) head_grad_residual(const HeadResidual<T> a) {
     using G = Gemm<T, S, ALONG, ALONG>;
-    constexpr int LANES = S::COLS / 8;          /* that share a row */
+    constexpr int LANES = S::COLS / 8;          /* lanes that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
     constexpr int SWEEPS = LOGIT_ROWS / AT_ONCE;
     static_assert(LOGIT_ROWS % AT_ONCE == 0 && S::ROWS == LOGIT_ROWS, "whole sweeps");
     const int64_t row = (int64_t)blockIdx.x * S::ROWS;
     const int lane = threadIdx.x % LANES, first = threadIdx.x / LANES;
-    const bool waits = a.C > S::COLS;               /* logits do not fit one tile */
-    float top[SWEEPS], others[SWEEPS], own[SWEEPS]; /* own: the label's logit, of its lane */
+    const bool waits = a.C > S::COLS; /* logits do not fit one tile */
+    float top[SWEEPS], others[SWEEPS],
+        own[SWEEPS]; /* own: the label's logit, in the lane that has its column */
     UNROLL
     for (int i = 0; i < SWEEPS; i++) top[i] = -INFINITY, others[i] = 0.0f, own[i] = -INFINITY;
 

@@ -5,8 +5,8 @@
  *
  * Shapes   Z_k (B,d_k), Y (B,C) in; loss (K), grad_Y (B,C) out, which may take the place of Y.
  * Cost     2BdC flops per space; 4BC bytes of logits written and read once per space, Y once.
- * Mapping  matmul and cross_entropy, space after space, adding up beside Y; the sum then takes its
- *          place.
+ * Mapping  matmul and cross_entropy, space after space. The gradients are added up beside Y; the sum
+ *          then takes the place of Y.
  * Needs    scratch (cuda_label_grad_scratch).
  */
 #include "kernels/cuda/backend/operations.h"
@@ -21,8 +21,8 @@ static LabelGradScratch lay_out(void *scratch, int64_t B, int64_t C, int64_t d) 
     Pieces pieces = {scratch, 0};
     s.logits = take_f32(&pieces, B * C);
     s.sum = take_f32(&pieces, B * C);
-    s.work = take(&pieces,
-                  most(cuda_matmul_scratch(MATMUL_NT, B, C, d), cuda_cross_entropy_scratch(B)));
+    s.work =
+        take(&pieces, most(cuda_matmul_scratch(MATMUL_NT, B, C, d), cuda_cross_entropy_scratch(B)));
     s.bytes = pieces.bytes;
     return s;
 }

@@ -6,9 +6,9 @@
  *          floor 4.0 us at 4.8 TB/s (H200 data sheet).
  * Mapping  gradient.cuh; before it, where operands are of 16 bits, R is rounded to them.
  *
- *          R is not bounded: it is the gradient of the outer loss. Rounded to fp16 as it is, what
- *          lies below 6e-8 would vanish, and R is about 1/B. So it is multiplied by the power of two
- *          that brings its largest element to [2^14, 2^15), which the end divides by again: exact.
+ *          R is not bounded: it is the gradient of the outer loss. If it were rounded to fp16 as it is,
+ *          values below 6e-8 would vanish, and R is about 1/B. So it is multiplied by the power of two
+ *          that brings its largest element to [2^14, 2^15), and the epilogue divides by it again: exact.
  *          bfloat16 has float32's exponents and needs no scale.
  *
  *              abs_max -> convert_scaled -> gradient
@@ -21,8 +21,8 @@
 
 #include <type_traits>
 
-/* The largest |R|, as bits: non-negative floats order as integers do, so an integer maximum is the
- * same in any order. */
+/* Finds the largest |R|, as bits. Non-negative floats order as integers do, so the integer maximum does not depend
+ * on the order. */
 __global__ void abs_max(unsigned *most, const float *R, int64_t n) {
     unsigned own = 0;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n;
@@ -64,7 +64,7 @@ struct Store {
 };
 
 __global__ void linear_grad_naive(float *grad, const float *R, const float *Z, int64_t row,
-                                     int64_t B, int64_t C, int64_t d) {
+                                  int64_t B, int64_t C, int64_t d) {
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= C * d + C) return;
     float sum = 0.0f;
@@ -94,7 +94,7 @@ int64_t cuda_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {
     return lay_out(NULL, type, B, C, d).bytes;
 }
 
-/* R as an operand; *scale_dev receives what undoes its scale. */
+/* Returns R as an operand; *scale_dev receives the factor that undoes its scale. */
 template <class T>
 static View<T> residual_operand(Queue *q, const float *R, int64_t B, int64_t C,
                                 const LinearGradScratch &s, const float **scale_dev) {
@@ -122,8 +122,8 @@ Status cuda_linear_grad(Queue *q, float *grad, const float *grad_logits, const B
             "linear_grad");
     const int64_t d = Z->d;
     if (q->device->naive && Z->type == DTYPE_F32)
-        return launch(q, linear_grad_naive, dim3((unsigned)ceil_div(linear_size(C, d), 128)),
-                      128, 0, grad, grad_logits, (const float *)Z->data, Z->row, B, C, d);
+        return launch(q, linear_grad_naive, dim3((unsigned)ceil_div(linear_size(C, d), 128)), 128,
+                      0, grad, grad_logits, (const float *)Z->data, Z->row, B, C, d);
     const LinearGradScratch s = lay_out(scratch, Z->type, B, C, d);
     return with_type(Z, [&](auto type) {
         using T = decltype(type);

@@ -3,7 +3,7 @@
  *
  *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top)
  *
- * Shapes   Z (B,d) and W (C,d) in the operand type, b (C); what becomes of a row is the caller's.
+ * Shapes   Z (B,d) and W (C,d) in the operand type, b (C). The caller decides what becomes of a row.
  * Mapping  a block owns 64 rows and all classes; `lanes` of a warp share a row of logits:
  *
  *              C <= 16    one tile of 64 x 16    2 lanes a row    logits stay in shared memory
@@ -40,12 +40,12 @@ template <class F> auto with_logit_tile(int64_t C, F f) {
 template <class T, class S> constexpr int logit_shared() {
     return Gemm<T, S, ALONG, ALONG>::SHARED_BYTES;
 }
-template <class S> constexpr int LOGIT_LANES = S::COLS / 8; /* that share a row */
+template <class S> constexpr int LOGIT_LANES = S::COLS / 8; /* lanes that share a row */
 
-/* Rows LOGIT_ROWS * block and on: each_row(b, x, top, sum, lane) for every row, by all the lanes that
- * share it; a lane has columns lane, lane + LOGIT_LANES, ... of x. Lanes of rows beyond the batch (b >=
- * B) are there for shuffles: x is not theirs to read. Logits in shared memory are valid until the
- * block's next barrier. All threads of the block call it. */
+/* Computes rows from LOGIT_ROWS * block on, and calls each_row(b, x, top, sum, lane) for every row, in all the
+ * lanes that share it. A lane has columns lane, lane + LOGIT_LANES, ... of x. Lanes of rows beyond the batch
+ * (b >= B) take part in shuffles and must not read x. Logits in shared memory are valid until the block's next
+ * barrier. All threads of the block call it. */
 template <class T, class S, class Row>
 __device__ __forceinline__ void logit_rows(const View<T> &Z, const View<T> &W, const float *bias,
                                            float *logits, int64_t B, int64_t C, int64_t block,

@@ -53,7 +53,7 @@ template <class T> __host__ __device__ constexpr float residual_scale() {
 template <class T, class S>
 __device__ void residual_rows(const Residual<T> &a, const ResidualSpace<T> &s, int64_t block) {
     using G = Gemm<T, S, ALONG, ALONG>;
-    constexpr int LANES = S::COLS / 8;          /* that share a row */
+    constexpr int LANES = S::COLS / 8;          /* lanes that share a row */
     constexpr int AT_ONCE = S::THREADS / LANES; /* rows of the block in one sweep */
     constexpr int SWEEPS = LOGIT_ROWS / AT_ONCE;
     static_assert(LOGIT_ROWS % AT_ONCE == 0 && S::ROWS == LOGIT_ROWS, "whole sweeps");

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/tile/tile.cuh"
 
-/* 2^(14 - e) for a largest element in [2^e, 2^(e+1)); 1 for zeros. Exponents stay in range. */
+/* Returns 2^(14 - e) for a largest element in [2^e, 2^(e+1)), and 1 where all are zero. Exponents stay in range. */
 __device__ __forceinline__ float scale_of(unsigned most) {
     const int e = (int)(most >> 23) - 127;
     const int by = most == 0 ? 0 : e < -100 ? 114 : e > 100 ? -86 : 14 - e;

@@ -22,13 +22,13 @@ __global__ void softmax_v1_naive(float *P, const float *logits, int64_t rows, in
     if (r >= rows) return;
     const float *x = logits + r * C;
     float top = x[0];
-    double sum = 0.0; /* one after the other: in float32 5000 of them lose two digits */
+    double sum = 0.0; /* in double: 5000 additions in float32 lose two digits */
     for (int64_t c = 1; c < C; c++) top = fmaxf(top, x[c]);
     for (int64_t c = 0; c < C; c++) sum += (double)expf(x[c] - top);
     for (int64_t c = 0; c < C; c++) P[r * C + c] = expf(x[c] - top) / (float)sum;
 }
 
-/* No __restrict__: P may be logits. A lane reads a column before it writes it, and no other does. */
+/* P may be logits, so neither has __restrict__. A lane reads a column before it writes it, and no other lane does. */
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
     softmax_v2_lanes(float *P, const float *logits, int64_t rows, int64_t C) {
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
     float x[Shape::HELD], top = -INFINITY, sum = 0.0f;
     row.hold(x, from);
     row.each([&](int i, int64_t c) { top = fmaxf(top, row.at(x, from, i, c)); });
-    top = row.max(top); /* taken out: exp cannot overflow */
+    top = row.max(top); /* the maximum is taken out: exp cannot overflow */
     row.each([&](int i, int64_t c) { sum += expf(row.at(x, from, i, c) - top); });
     const float scale = 1.0f / row.sum(sum); /* sum >= 1: the maximum's own term */
     row.each([&](int i, int64_t c) { to[c] = expf(row.at(x, from, i, c) - top) * scale; });
@@ -88,7 +88,8 @@ extern "C" Status cuda_label_mean(Queue *q, float *Y, const float *P, int K, int
     REQUIRE(q, Y && P && K >= 1 && B >= 1 && C >= 1, "label_mean");
     const int64_t n = B * C;
     cost(q, (double)K * n, 4.0 * (K + 1) * n);
-    if (!q->device->naive && n % 4 == 0 && aligned_16(Y) && aligned_16(P)) /* then every P_k is */
+    if (!q->device->naive && n % 4 == 0 && aligned_16(Y) &&
+        aligned_16(P)) /* then every P_k is aligned */
         return launch(q, label_mean_v2_vector, grid_of(ceil_div(n / 4, MEAN_THREADS)), MEAN_THREADS,
                       0, Y, P, K, n);
     return launch(q, label_mean_v1_naive, grid_of(ceil_div(n, MEAN_THREADS)), MEAN_THREADS, 0, Y, P,

@@ -7,7 +7,7 @@
 
 constexpr int TASK_ADAM_SHARED = NORM_SHARED + (int)sizeof(AdamStep); /* from byte 0 */
 
-/* grad (linear_size(C,d)) is that of W and the bias. By a block of NORM_THREADS. */
+/* A block of NORM_THREADS takes the step. grad (linear_size(C,d)) is the gradient of W and the bias. */
 __device__ __forceinline__ void task_adam(float *task, float *m1, float *m2, const float *grad,
                                           int64_t C, int64_t d, int64_t c, double lr,
                                           int64_t steps_done) {
@@ -20,8 +20,7 @@ __device__ __forceinline__ void task_adam(float *task, float *m1, float *m2, con
     norm_slopes(grad_W, v, task[g], d, scale, project, along); /* begins with a barrier */
     const AdamStep step = *shared;
     for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS)
-        adam_update(step, v[j], scale * (grad_W[j] - project * v[j]), m1[c * d + j],
-                    m2[c * d + j]);
+        adam_update(step, v[j], scale * (grad_W[j] - project * v[j]), m1[c * d + j], m2[c * d + j]);
     if (threadIdx.x == 0) {
         adam_update(step, task[bias], grad[bias], m1[bias], m2[bias]);
         adam_update(step, task[g], along, m1[g], m2[g]);

@@ -3,13 +3,13 @@
  *
  *     q = grad_Y/K + gamma (ln P_bar + 1)/B,    grad_logits = P (q - sum_c P q), in place of P
  *
- * The first term reaches P through Y, of which it is 1/K; the second is the gradient of
+ * The first term reaches P through Y, of which P is a K-th; the second is the gradient of
  * -gamma H(P_bar). Where P_bar is exactly 0, so is P in every row, and P ln P_bar has the limit 0.
  *
  * Shapes   P, grad_Y (B,C), P_bar (C).
  * Cost     12BC bytes, 6BC flops: memory bound. B=10000 C=100: 12 MB, floor 2.5 us at 4.8 TB/s (H200
  *          data sheet); C=1000: 25 us.
- * Mapping  rows over lanes (rows.cuh). The entropy's slope is the same in every row: a block computes
+ * Mapping  rows over lanes (rows.cuh). The entropy's slope is equal in every row: a block computes
  *          it once, into shared memory, and goes through rows in strides of the grid:
  *
  *              slope[c] = gamma (ln P_bar[c] + 1)/B, once      row, row + stride, row + 2 stride, ...
@@ -24,7 +24,8 @@
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/tile/rows.cuh"
 
-constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */
+constexpr int GRAD_THREADS_PER_SM =
+    1024; /* enough to hide memory; more would share the slopes less */
 
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS)
@@ -38,7 +39,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
 
     const int64_t stride = (int64_t)gridDim.x * Shape::PER_BLOCK;
     const int in_warp = (int)threadIdx.x % WARP / Shape::LANES;
-    /* by the first row of the warp, so that all its lanes go round equally often */
+    /* the loop counts by the first row of the warp, so that all its lanes go round equally often */
     for (int64_t r = row_of_thread<Shape>() - in_warp; r < B; r += stride) {
         const RowOf<Shape> row(r + in_warp, B, C);
         float *p_row = P + row.start;

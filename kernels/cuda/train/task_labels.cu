@@ -15,7 +15,7 @@
  *                                        2048 classes in 16 bits on 9.0: task_labels_wgmma
  *              batch_entropy_v2_tickets  a block: rows and columns of a space -> Y, P_bar, entropy
  *
- * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, go operation by operation.
+ * Needs    spaces of one operand type; others, and TURTLE_KERNELS=naive, run operation by operation.
  *          scratch (cuda_task_labels_scratch).
  * History  Not measured yet.
  */
@@ -28,7 +28,7 @@ template <class T> struct TaskLabels {
     struct {
         const float *task;
         int64_t d, stride;
-        float unit;             /* Z times it are the features, W is multiplied by it */
+        float unit;             /* Z times `unit` are the features; W is multiplied by it */
         typename T::Element *W; /* (C, stride), zeros from d on */
         View<T> Z;
         float *P; /* (B,C) */
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
 
 /* --- operation by operation ------------------------------------------------------------------- */
 
-static int64_t weight_bytes(int K, int64_t C, int64_t d) { /* of operands of any type */
+static int64_t weight_bytes(int K, int64_t C, int64_t d) { /* enough for operands of any type */
     return K * round_up(C * round_up(d, 8) * (int64_t)sizeof(float), 64);
 }
 
@@ -107,7 +107,7 @@ int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_
            most(cuda_batch_entropy_scratch(K, B, C), cuda_matmul_scratch(MATMUL_NT, B, C, d));
 }
 
-/* False: not with these classes, or not on this device. */
+/* Returns false, having done nothing, if the device or the number of classes does not allow wgmma. */
 template <class T> static bool wide_labels(Queue *q, const TaskLabels<T> &a, int K, float *P) {
     WideLogits logits = {};
     if (a.C <= SLAB_MOST_CLASSES) return false;

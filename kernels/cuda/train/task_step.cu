@@ -22,7 +22,7 @@
  *          R is not bounded. In fp16 it is multiplied by the power of two that brings the largest of all
  *          spaces to [2^14, 2^15): linear_grad.cu. Its maximum is taken where R is made.
  * Needs    spaces of one operand type and K C floats in shared memory; others, and TURTLE_KERNELS=naive,
- *          go operation by operation. scratch (cuda_task_step_scratch).
+ *          run operation by operation. scratch (cuda_task_step_scratch).
  * History  Not measured yet.
  */
 #include "kernels/cuda/backend/operations.h"
@@ -39,15 +39,15 @@ template <class T> struct HeadLabels {
     struct {
         const float *head;
         int64_t d, stride;
-        float unit;             /* Z times it are the features, W is multiplied by it */
-        typename T::Element *W; /* (C, stride): rounded; NULL: the head itself is the operand */
+        float unit;             /* Z times `unit` are the features; W is multiplied by it */
+        typename T::Element *W; /* (C, stride) rounded; NULL where the head itself is the operand */
         View<T> Z, W_view;
         float *L;             /* (B,C) */
         double *loss_partial; /* (logit_blocks(B)) */
     } space[MAX_SPACES];
     const float *Y;
     int64_t B, C;
-    unsigned *most; /* (1) is zeroed */
+    unsigned *most; /* (1), zeroed by the kernel */
 };
 
 template <class T> __global__ void round_spaces(const HeadLabels<T> a) {
@@ -122,17 +122,19 @@ struct TaskGrad {
     int K;
     int64_t B, C;
     float scale, share, weight; /* 1/B, 1/K, gamma/B */
-    unsigned *most;             /* the largest |R|, as bits; NULL: nobody asks */
+    unsigned *most;             /* the largest |R|, as bits; NULL where nobody asks for it */
     const double *loss_partial; /* (K, loss_blocks) */
     int64_t loss_blocks;
     float *loss; /* (K) */
 };
-constexpr int GRAD_THREADS_PER_SM = 1024; /* hide memory; more would share the slopes less */
+constexpr int GRAD_THREADS_PER_SM =
+    1024; /* enough to hide memory; more would share the slopes less */
 
 template <class Shape>
 __global__ void __launch_bounds__(Shape::THREADS) task_grad_spaces(const TaskGrad a) {
     const int64_t matrix = a.B * a.C;
-    float *slope = shared_mem<float>(ROW_SHARED); /* (K,C) of the entropy, the same in every row */
+    float *slope =
+        shared_mem<float>(ROW_SHARED); /* (K,C) the entropy's slopes, equal in every row */
     for (int64_t i = threadIdx.x; i < a.K * a.C; i += Shape::THREADS)
         slope[i] = a.P_bar[i] > 0.0f ? a.weight * (logf(a.P_bar[i]) + 1.0f) : 0.0f;
     __syncthreads();
@@ -140,7 +142,7 @@ __global__ void __launch_bounds__(Shape::THREADS) task_grad_spaces(const TaskGra
     const int64_t stride = (int64_t)gridDim.x * Shape::PER_BLOCK;
     const int in_warp = (int)threadIdx.x % WARP / Shape::LANES;
     float most = 0.0f;
-    /* by the first row of the warp, so that all its lanes go round equally often */
+    /* the loop counts by the first row of the warp, so that all its lanes go round equally often */
     for (int64_t r = row_of_thread<Shape>() - in_warp; r < a.B; r += stride) {
         const RowOf<Shape> row(r + in_warp, a.B, a.C);
         const float *l_row = a.L + row.start;
@@ -170,7 +172,7 @@ __global__ void __launch_bounds__(Shape::THREADS) task_grad_spaces(const TaskGra
             });
         }
     }
-    if (a.most) { /* non-negative floats order as integers do: the same in any order */
+    if (a.most) { /* non-negative floats order as integers do: the maximum does not depend on the order */
         most = block_max<Shape::THREADS>(most, shared_mem<float>());
         if (threadIdx.x == 0) atomicMax(a.most, __float_as_uint(most));
     }
@@ -240,7 +242,7 @@ struct TaskStepScratch {
     float *grad;          /* (K, grad_pitch): linear_size each */
     unsigned *most;
     float *unscale;
-    void *work; /* of the gradient */
+    void *work; /* scratch of the gradient */
     int64_t pitch, grad_pitch, bytes;
 };
 static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int64_t C, int64_t d) {
@@ -311,7 +313,7 @@ static dim3 round_grid(int64_t n, int K) {
     return dim3((unsigned)(blocks < 1024 ? blocks : 1024), (unsigned)K);
 }
 
-/* False: not with these classes, or not on this device. */
+/* Returns false, having done nothing, if the device or the number of classes does not allow wgmma. */
 template <class T>
 static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K,
                        const LogSoftmaxEpilogue &epilogue) {
@@ -329,7 +331,7 @@ static bool wide_heads(Queue *q, const HeadLabels<T> &h, int K,
                        [](auto cols) { return named((head_labels_wgmma<T, cols()>)); });
 }
 
-/* L, and for each space the losses of so many blocks of rows as it returns. */
+/* Computes L and partial losses. Returns how many blocks of rows each space's losses come in. */
 template <class T>
 static int64_t head_labels(Queue *q, const HeadLabels<T> &h, int K, double features,
                            const TaskStepScratch &scratch) {

@@ -22,19 +22,18 @@
 #include "kernels/cuda/train/weight_norm.cuh"
 
 __global__ void __launch_bounds__(NORM_THREADS)
-    weight_norm_block(float *__restrict__ W, const float *__restrict__ task, int64_t C,
-                         int64_t d) {
+    weight_norm_block(float *__restrict__ W, const float *__restrict__ task, int64_t C, int64_t d) {
     const int64_t c = blockIdx.x;
     const float *v = task + c * d;
     const float scale = norm_scale(v, task[C * d + C + c], d);
     for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS) W[c * d + j] = scale * v[j];
 }
 
-/* No __restrict__: grad may be grad_linear. A thread reads an element before it writes it, and no
+/* grad may be grad_linear, so neither has __restrict__. A thread reads an element before it writes it, and no
  * other thread does. */
 __global__ void __launch_bounds__(NORM_THREADS)
     weight_norm_grad_block(float *grad, const float *grad_linear, const float *task, int64_t C,
-                              int64_t d) {
+                           int64_t d) {
     const int64_t c = blockIdx.x;
     const float *v = task + c * d, *grad_W = grad_linear + c * d;
     float scale, project, along;
@@ -42,7 +41,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
     for (int64_t j = threadIdx.x; j < d; j += NORM_THREADS)
         grad[c * d + j] = scale * (grad_W[j] - project * v[j]);
     if (threadIdx.x == 0) {
-        grad[C * d + c] = grad_linear[C * d + c]; /* the bias is what it is */
+        grad[C * d + c] = grad_linear[C * d + c]; /* weight norm does not touch the bias */
         grad[C * d + C + c] = along;
     }
 }

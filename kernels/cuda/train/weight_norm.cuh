@@ -5,9 +5,10 @@
 #include "kernels/cuda/backend/cuda.h"
 
 constexpr int NORM_THREADS = 256;
-constexpr int NORM_SHARED = NORM_THREADS / WARP * (int)sizeof(double); /* of block_sum, at byte 0 */
+constexpr int NORM_SHARED =
+    NORM_THREADS / WARP * (int)sizeof(double); /* bytes that block_sum needs, at byte 0 */
 
-/* <a,b> of n floats in double, in every thread. */
+/* Returns <a,b> of n floats, summed in double, in every thread. */
 __device__ __forceinline__ double norm_dot(const float *a, const float *b, int64_t n) {
     double sum = 0.0;
     for (int64_t j = threadIdx.x; j < n; j += NORM_THREADS) sum += (double)a[j] * (double)b[j];
