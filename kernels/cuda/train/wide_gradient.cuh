@@ -232,15 +232,13 @@ template <class T> void wide_plan(Gradient<T> *g, int64_t blocks, int together, 
     g->splits = 1;
     g->splits = (int)wide_splits((int64_t)WideDeal::items_of(*g, together) * together, tiles,
                                  ceil_div(g->B, WIDE_DEPTH), blocks);
-    g->counter = (unsigned *)scratch;
+    Pieces pieces = {scratch, 0};
+    g->counter = take_u32(&pieces, tiles);
     g->m = 0;
-    float *at = (float *)scratch + round_up(tiles, 16);
     for (int k = 0; k < g->K; k++) {
         const int64_t own = class_tiles * ceil_div(g->space[k].d, WideTile::COLS);
-        g->space[k].partial = at;
-        at += own * g->splits * WideTile::ROWS * WideTile::COLS;
-        g->space[k].bias = at;
-        at += class_tiles * g->splits * WideTile::ROWS;
+        g->space[k].partial = take_f32(&pieces, own * g->splits * WideTile::ROWS * WideTile::COLS);
+        g->space[k].bias = take_f32(&pieces, class_tiles * g->splits * WideTile::ROWS);
     }
 }
 
