@@ -1,5 +1,5 @@
 # kernels/emu/rules.mk - the emulator: a C++ compiler builds the very sources that nvcc builds for a GPU.
-EMU_OPT_release := -O2
+EMU_OPT_release := -O2 -g#  -g: a debugger stops in the kernels (README.md)
 EMU_OPT_debug   := $(OPT_debug) -Og -DCHECK_LAUNCHES#  -Og: what a debugger is asked for is there
 EMU_OPT_race    := -O1 -g
 # Under race the kernels alone are instrumented, not the emulator. -O1 compiles a kernel in half the time of -O2, and it runs

@@ -18,6 +18,6 @@ __global__ void prior_ratio_elements(float *P_bar, const float *prior, int64_t n
 extern "C" Status cuda_prior_ratio(Queue *q, float *P_bar, const float *prior, int K, int64_t C) {
     REQUIRE(q, P_bar && prior && K >= 1 && C >= 1, "prior_ratio");
     cost(q, 1.0 * K * C, 8.0 * K * C);
-    return launch(q, prior_ratio_elements, grid_of(ceil_div(K * C, THREADS)), THREADS, 0, P_bar, prior,
-                  K * C, C);
+    return launch(q, prior_ratio_elements, grid_of(ceil_div(K * C, THREADS)), THREADS, 0, P_bar,
+                  prior, K * C, C);
 }

@@ -15,14 +15,14 @@
  * Needs    C, d >= 1; 1 <= B <= N. No alignment, padding or scratch.
  * History  Not measured yet.
  */
-#include "kernels/philox.h"
 #include "kernels/cuda/backend/operations.h"
+#include "kernels/philox.h"
 
 constexpr int THREADS = 256;
 
-__global__ void random_linear_quads(float *__restrict__ head, int64_t n, float bound,
-                                       uint64_t seed, int stream, int k,
-                                       const int64_t *__restrict__ iteration, bool aligned) {
+__global__ void random_linear_quads(float *__restrict__ head, int64_t n, float bound, uint64_t seed,
+                                    int stream, int k, const int64_t *__restrict__ iteration,
+                                    bool aligned) {
     const int64_t quad = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = 4 * quad;
     if (i >= n) return;
     const Philox words = philox_at(seed, stream, k, *iteration, quad);
@@ -48,7 +48,7 @@ struct RandomHeads {
 };
 
 __global__ void random_heads_quads(const RandomHeads heads, uint64_t seed,
-                                      const int64_t *__restrict__ iteration) {
+                                   const int64_t *__restrict__ iteration) {
     const int k = (int)blockIdx.y;
     const auto &s = heads.space[k];
     const int64_t quad = (int64_t)blockIdx.x * THREADS + threadIdx.x, i = 4 * quad;
@@ -63,7 +63,7 @@ __global__ void random_heads_quads(const RandomHeads heads, uint64_t seed,
 }
 
 __global__ void random_rows_each(int64_t *__restrict__ rows, int64_t B, int64_t N, uint64_t seed,
-                                    const int64_t *__restrict__ iteration) {
+                                 const int64_t *__restrict__ iteration) {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (i >= B) return;
     const RowPermutation p = row_permutation((uint64_t)N, seed, PHILOX_ROWS, *iteration);
@@ -103,6 +103,6 @@ extern "C" Status cuda_random_rows(Queue *q, int64_t *rows, int64_t B, int64_t N
                                    const int64_t *iteration) {
     REQUIRE(q, rows && B >= 1 && N >= B && iteration, "random_rows");
     cost(q, 0.0, 8.0 * B);
-    return launch(q, random_rows_each, grid_of(ceil_div(B, THREADS)), THREADS, 0, rows, B, N,
-                  seed, iteration);
+    return launch(q, random_rows_each, grid_of(ceil_div(B, THREADS)), THREADS, 0, rows, B, N, seed,
+                  iteration);
 }
