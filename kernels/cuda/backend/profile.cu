@@ -49,7 +49,7 @@ KernelName::KernelName(const char *function) : text{} {
     if (length >= sizeof text) length = sizeof text - 1;
     memcpy(text, from, length);
     for (const auto &type : types)
-        for (char *at = text; (at = strstr(at, type[0])); at++)
+        for (char *at = text; (at = strstr(at, type[0])) != NULL; at++)
             if (!isalnum(at[4]) && (at == text || !isalnum(at[-1]))) memcpy(at, type[1], 4);
 }
 
