@@ -1,7 +1,7 @@
 # Makefile - builds `turtle`. `make help` lists the targets; kernels, kernels/emu, io, tests and bench have a rules.mk each.
 
 # --- settings, from the environment or the command line -----------------------------------------
-VERSION := 0.8.0
+VERSION := 0.9.0
 BUILD   ?= build#    all that make writes lies below this folder; the sources may be read-only
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
