@@ -355,7 +355,7 @@ static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run
     }
     ops.train.inner_steps(q, &in);
     finish(&ops, q);
-    if (mega) *mega = calls(&ops, "mega");
+    if (mega) *mega = calls(&ops, "inner_wgmma");
     close_backend(&ops, q);
     free_arrays();
     variant = (Variant){"fp32", DTYPE_F32, false, INNER_AUTO};

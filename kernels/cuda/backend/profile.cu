@@ -51,6 +51,8 @@ KernelName::KernelName(const char *function) : text{} {
     for (const auto &type : types)
         for (char *at = text; (at = strstr(at, type[0])) != NULL; at++)
             if (!isalnum(at[4]) && (at == text || !isalnum(at[-1]))) memcpy(at, type[1], 4);
+    for (char *at = text; (at = strstr(at, "> >")) != NULL;) /* gcc writes them apart, nvcc does not */
+        memmove(at + 1, at + 2, strlen(at + 2) + 1);
 }
 
 /* --- times ------------------------------------------------------------------------------------ */
