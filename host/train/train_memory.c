@@ -71,7 +71,7 @@ static void lay_out_ahead(Train *r, Pieces *p) {
 
 /* Allocates memory of the host, where it draws the random numbers. */
 static Status allocate_host(Train *r, Error *err) {
-    int64_t head_max = 0;
+    int64_t head_max = 1;
     for (int k = 0; k < r->config.K; k++)
         if (linear_size(r->config.C, r->d[k]) > head_max)
             head_max = linear_size(r->config.C, r->d[k]);
