@@ -6,7 +6,7 @@ OBJECTS_cpu  := $(CPU_TESTS:%.c=$(OUT)/cpu/%.o)
 OBJECTS_cuda := $(GPU_TESTS:%.c=$(OUT)/cuda/%.o) $(GPU_CU:%.cu=$(OUT)/%.o)
 OBJECTS_emu  := $(GPU_TESTS:%.c=$(OUT)/emu/%.o) $(patsubst %.cu,$(OUT)/emu/%.o,$(EMU_TESTS) $(GPU_CU))
 BACKENDS := $(if $(filter race,$(CONFIG)),,cpu) $(if $(USE_CXX),emu $(if $(filter release,$(CONFIG)),race)) $(if $(NVCC),cuda)
-PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(OUT)/tests/planted/spill.o $(OUT)/tests/planted/stale.o)
+PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(patsubst %,$(OUT)/tests/planted/%.o,spill stale loops))
 
 # tests/run prints what is not built, and fails in CI over compilers that are absent; who says CUDA=0 does not miss nvcc.
 RUN = PTX_FILES=$(words $(filter kernels/%,$(KEEPS_PTX))) WAITING_FILES=$(words $(WAITING)) TURTLE_BUILD=$(BUILD) \

@@ -1,0 +1,46 @@
+/* loops.cu - planted faults: loops whose machine code tests/sass must report, each for one figure. */
+#include "kernels/cuda/tile/ptx.cuh"
+
+__device__ static void multiply(float sum[4]) {
+    const uint32_t a[4] = {threadIdx.x, 1, 2, 3}, b[2] = {threadIdx.x, 5};
+    mma_f16(sum, a, b);
+}
+
+/* Every turn of the main loop waits until the whole GPU sees the thread's stores. */
+__global__ void fences_in_a_loop(float *out, int n) {
+    float sum[4] = {};
+    for (int i = 0; i < n; i++) {
+        multiply(sum);
+        out[threadIdx.x] = sum[0];
+        __threadfence();
+    }
+}
+
+/* An array that is indexed by data lies in local memory. */
+__global__ void keeps_an_array_in_a_loop(float *out, const int *index, int n) {
+    float sum[4] = {}, kept[64] = {};
+    for (int i = 0; i < n; i++) {
+        multiply(sum);
+        kept[index[i] % 64] = sum[1];
+        sum[2] += kept[index[i + 1] % 64];
+    }
+    out[threadIdx.x] = sum[2];
+}
+
+/* Each load needs what the one before it brought. */
+__global__ void loads_one_after_another(int *out, const int *next, int n) {
+    int at = threadIdx.x;
+    for (int i = 0; i < n; i++)
+#pragma unroll
+        for (int j = 0; j < 16; j++) at = next[at];
+    out[threadIdx.x] = at;
+}
+
+/* Its loads are under way together, and its loop multiplies alone: nothing to report. */
+__global__ void has_no_fault(float *out, const float *in, int n) {
+    float sum[4] = {};
+    for (int i = 0; i < n; i++) multiply(sum);
+#pragma unroll
+    for (int j = 0; j < 16; j++) sum[0] += in[j * 32 + threadIdx.x];
+    out[threadIdx.x] = sum[0];
+}
