@@ -31,7 +31,7 @@ typedef enum {
     ACT_GELU_TANH,  /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
 } Activation;
 
-/* What follows a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
+/* The work behind a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
  * connection; `scale` is a batch norm's or LayerScale's factor. */
 typedef struct {
     const float *scale; /* (out); NULL means 1 */

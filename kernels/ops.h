@@ -53,7 +53,7 @@ typedef struct {
     double bytes, flops; /* bytes that all its calls must move, flops that they compute */
 } ProfileRow;
 
-/* What a device and its queues can do beside arithmetic. */
+/* The functions of a device and its queues beside arithmetic. */
 typedef struct {
     void (*close)(Device *device); /* ops_close calls it */
     /* Called first by a thread that did not open the device and has queues of its own on it, for CUDA's

@@ -52,7 +52,7 @@ enum {
     SLAB_MOST_STEPS = 1024, /* steps of a launch: bounds the losses that wait for its end */
     SLAB_SUMS = 4096,       /* bytes: sums of a slice, in the place of the logits */
     SLAB_SMALL = 512,       /* bytes: bias, losses of the warps, Adam's factors */
-    /* What a visit of a piece of rows costs beside its bytes: four barriers of a CTA, the latency of
+    /* The cost of a visit to a piece of rows beside its bytes: four barriers of a CTA, the latency of
      * the first fragments, softmax of a row by two lanes. An estimate, not measured. */
     SLAB_VISIT_CLOCKS = 1100,
 };

@@ -16,7 +16,7 @@
 
 typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2 } EncoderKind;
 
-/* What the tensors say, before any of them is read. */
+/* The facts of an encoder that names and shapes of tensors tell, before any value is read. */
 typedef struct EncoderShape {
     EncoderKind kind;
     bool hugging_face; /* names as in Hugging Face's files, not the original ones */
@@ -73,7 +73,7 @@ Status encoder_run_images(Encoder *e, float *features, const float *images, int6
 
 /* --- one kind each: vit.c, resnet.c ----------------------------------------------------------- */
 
-/* What a kind of network is to encoder.c. Failures of loading stick to the weights. */
+/* The functions by which encoder.c runs one kind of network. Failures of loading stick to the weights. */
 typedef struct Network Network;
 typedef struct {
     /* Sizes from the tensors, given kind and hugging_face. */

@@ -7,7 +7,7 @@
 #include "host/inputs/rng.h"
 #include "kernels/ops.h"
 
-/* What is trained and how; the defaults of the paper stand in turtle.h. */
+/* The sizes and settings of a training; the defaults of the paper stand in turtle.h. */
 typedef struct {
     int K;
     const Features *features[MAX_SPACES]; /* (N,d_k) of the training split, in host memory */

@@ -2,7 +2,7 @@
 #ifndef TURTLE_KERNELS_PLAN_DEVICES_H
 #define TURTLE_KERNELS_PLAN_DEVICES_H
 
-/* What a layout and its time depend on. Rates are what good code reaches, where a measurement is known;
+/* The limits and rates that a layout and its time depend on. Good code reaches these rates, where one was measured;
  * devices.c names the source of each. Rates of bytes and flops are of all SMs together. */
 typedef struct {
     const char *name;

@@ -98,7 +98,7 @@ static double gradient_sums(const Problem *p) {
 
 /* --- the inner loop --------------------------------------------------------------------------- */
 
-/* What the slab form moves in a step; bytes but for the last two. Visits are the sum over spaces that take
+/* The traffic of the slab form in a step; bytes but for the last two. Visits are the sum over spaces that take
  * turns, and those of the slowest space where they are side by side. */
 typedef struct {
     double load;   /* resident rows, once a launch */

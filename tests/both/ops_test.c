@@ -108,7 +108,7 @@ Test(ops, gather_rounds_to_sixteen_bits) {
         }
 }
 
-/* What an element of a batch of `type` is that gathered x. */
+/* Returns whether an element of a batch is x, rounded to the batch's type. */
 static bool holds(const Batch *Z, int64_t at, float x) {
     const uint16_t bits = ((const uint16_t *)Z->data)[at];
     if (Z->type == DTYPE_F32) {

@@ -301,7 +301,7 @@ static Outer outer_problem(const Ops *ops, Shape s) {
     return o;
 }
 
-/* The same values up to `limit` as the parts leave them. */
+/* Expects the values that the parts leave, up to `limit`. */
 static void expect_parts(const char *what, const float *found, const float *parts, int64_t n,
                          double limit) {
     EXPECT_CLOSE(relative_error(found, parts, n), limit, "%s %s beside its parts", what,

@@ -176,7 +176,7 @@ Test(train, rows_drawn_ahead_are_those_of_the_stream, .timeout = 60) {
 
 #endif
 
-/* Those of 8000 rows take the emulator, and the plain reference, minutes. */
+/* Runs of 8000 rows take the emulator, and the plain reference, minutes. */
 static bool too_slow(const Trajectory *t, const char *backend) {
 #if defined(TEST_EMULATED)
     return t->B >= 8000 && !getenv("TURTLE_TEST_FULL");

@@ -15,7 +15,7 @@ extern "C" Status test_hang(Queue *q, unsigned *arrived) {
     return launch_with(q, COOPERATIVE, hangs, dim3(4), 64, 0, arrived);
 }
 
-/* What a record of a block's wait becomes. */
+/* Returns the sentence that a record of a block's wait becomes. */
 extern "C" const char *test_wait_text(char text[240], bool written) {
     WaitRecord r = {};
     r.written = written;

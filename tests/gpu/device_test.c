@@ -83,8 +83,8 @@ Test(device, every_precision_follows_fp32, .timeout = 600) {
     compare_steps("", "--precision bf16", 2.5e-4);
 }
 
-/* What --precision auto is on a GPU: fp16, with a power of two where float16 would make a feature infinite, but
- * not beyond 2^25. */
+/* On a GPU --precision auto is fp16, with a power of two where float16 would make a feature infinite, but not
+ * beyond 2^25. */
 Test(device, auto_is_fp16_where_features_are_in_its_range, .timeout = 120) {
     enum { N = 64, D = 3 };
     const struct {

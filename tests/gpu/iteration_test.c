@@ -12,7 +12,7 @@ enum { TYPES = 2 };
 
 typedef enum { IN_PLACE, GATHERED, THERE_ALREADY } Source;
 
-/* Of the runs below; the shape has no place for it. */
+/* Settings of the runs below, for which the shape has no place. */
 static struct {
     int64_t M;
     Source source;

@@ -19,8 +19,8 @@ typedef enum {
     LAYOUT_MMA_F16,
     LAYOUT_MMA_BF16,
     LAYOUT_MMA_TF32,
-    /* The same through shared memory: a by ldmatrix_x4, b by ldmatrix_x2_trans; and b stored (8,depth)
-     * by ldmatrix_x2. */
+    /* The product of LAYOUT_MMA_F16 through shared memory: a by ldmatrix_x4, b by ldmatrix_x2_trans; and
+     * b stored (8,depth) by ldmatrix_x2. */
     LAYOUT_LDMATRIX_MMA_F16,
     LAYOUT_LDMATRIX_MMA_F16_COLUMNS,
     /* in: 32 float32. out: 32 x (f16_of, bf16_of, f16x2_of(x, of the next lane), bf16x2_of the same,

@@ -288,8 +288,8 @@ Test(layout, clusters_read_and_write_each_other, .timeout = 60) {
 enum { BOX_WIDTH = 72, BOX_ALL = 40 };
 static uint16_t box_in[BOX_ALL * BOX_WIDTH];
 
-/* What of the matrix lies at byte `at` of a box that begins at (x,y): zeros outside. The table of the
- * 128-byte swizzle: 16-byte piece p of line r is where p ^ (r % 8) would be. */
+/* Returns the element of the matrix at byte `at` of a box that begins at (x,y); outside it is 0. The
+ * 128-byte swizzle is this table: 16-byte piece p of line r is where p ^ (r % 8) would be. */
 static uint16_t box_element(int at, int width, int x, int y) {
     const int line = at / (2 * width), piece = at % (2 * width) / 16;
     const int from = width == 64 ? piece ^ line % 8 : piece;

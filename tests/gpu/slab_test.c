@@ -11,7 +11,7 @@ static const Variant types[] = {
 };
 enum { TYPES = 2 };
 
-/* Of the runs below; the shape has no place for them. */
+/* Settings of the runs below, for which the shape has no place. */
 static struct {
     int64_t M;
     float lr, m2;
@@ -269,7 +269,7 @@ Test(slab, all_steps_of_all_spaces_are_one_launch, .timeout = 600) {
 #endif
 }
 
-/* What --profile prints is the kernel that ran: the values of its template arguments, not their names. */
+/* --profile prints the kernel that ran, with the values of its template arguments, not their names. */
 Test(slab, a_profile_says_the_values_of_template_arguments, .timeout = 120) {
     static const struct {
         Variant variant;

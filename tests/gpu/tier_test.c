@@ -224,8 +224,8 @@ static int64_t launches(InnerTier tier, DType type, int K, int64_t M, const char
     return all;
 }
 
-/* What the tiers are: all M steps of all K spaces in ONE launch; two a step, and one a space before the
- * first where operands are rounded; one of each operation. */
+/* The tiers launch all M steps of all K spaces at once; or two kernels a step, and one a space before the
+ * first where operands are rounded; or one kernel for each operation. */
 Test(tiers, tiers_launch_what_they_say, .timeout = 300) {
     static const int64_t steps[] = {1, 10, 37};
     static const DType types[] = {DTYPE_F32, DTYPE_F16};

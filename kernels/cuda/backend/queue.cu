@@ -262,7 +262,7 @@ static void graph_free(Graph *graph) {
 
 /* --- a queue's life --------------------------------------------------------------------------- */
 
-/* Of two queues with work, a GPU takes what is not aside first. */
+/* Opens a stream. Where two queues have work, a GPU takes the one first that is not aside. */
 static cudaError_t open_stream(cudaStream_t *out, bool aside) {
     int least = 0, greatest = 0;
 #if defined(__CUDACC__)

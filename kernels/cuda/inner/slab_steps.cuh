@@ -49,8 +49,8 @@ template <class T, int CT> __device__ __forceinline__ void slab_begin(const Slab
 
 /* --- visits ----------------------------------------------------------------------------------- */
 
-/* What a sweep computes. The warp has the gradient's features [16 strip, 16 (strip + mine)); with `ones` it also
- * sums R itself. */
+/* The parts that a sweep computes. The warp has the gradient's features [16 strip, 16 (strip + mine)); with `ones` it
+ * also sums R itself. */
 struct SlabPurpose {
     bool forward, backward, ones;
     int strip, mine;

@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(SUM_THREADS)
     if (threadIdx.x == 0) *loss = add ? *loss + sum : sum;
 }
 
-/* What becomes of the gradient's sums: they are stored, or added to those of other rows. */
+/* The epilogue of the gradient's sums: it stores them, or adds them to the sums of other rows. */
 struct StoreOrAdd {
     float *grad;
     bool add;

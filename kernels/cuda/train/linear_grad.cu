@@ -51,7 +51,7 @@ __global__ void convert_scaled(uint16_t *out, float *unscale, const float *R, co
     if (blockIdx.x == 0 && threadIdx.x == 0) *unscale = 1.0f / scale; /* a power of two: exact */
 }
 
-/* What becomes of the sums: they are stored. */
+/* The epilogue of the sums: it stores them. */
 struct Store {
     float *grad;
     __device__ void begin(int64_t) const {

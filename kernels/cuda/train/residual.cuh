@@ -44,7 +44,7 @@ template <class T> struct Residual {
     float residual_scale;
 };
 
-/* What float16 residuals, which lie in [-1, 1], are multiplied by. */
+/* Returns the factor by which residuals, which lie in [-1, 1], are multiplied before rounding to float16. */
 template <class T> __host__ __device__ constexpr float residual_scale() {
     return std::is_same<T, Fp16>::value ? 32768.0f : 1.0f;
 }

@@ -202,7 +202,7 @@ __global__ void round_residuals(uint16_t *out, int64_t pitch, float *unscale, co
 
 /* --- gradient -> task encoder ----------------------------------------------------------------- */
 
-/* What becomes of the gradient's sums: they are stored. */
+/* The epilogue of the gradient's sums: it stores them. */
 struct StoreSpaces {
     float *grad; /* (linear_size) of each space, `pitch` apart: an array of pointers, indexed by the
                   * space, ptxas would copy into local memory */

@@ -196,7 +196,7 @@ inline int64_t wide_scratch(int K, int64_t B, int64_t C, int64_t d) {
     return round_up(tiles * 4, 64) + pieces * WideTile::ROWS * WideTile::COLS * 4 +
            K * class_tiles * splits * WideTile::ROWS * 4;
 }
-/* Of either kind of gradient, whichever a device takes. */
+/* Returns the scratch memory, in bytes, that serves either kind of gradient, whichever a device takes. */
 inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
     const int64_t tiled = gradient_scratch(K, C, d),
                   wide = type != DTYPE_F32 && C > SLAB_MOST_CLASSES ? wide_scratch(K, B, C, d) : 0;

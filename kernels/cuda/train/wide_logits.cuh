@@ -56,8 +56,8 @@ static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "tiles.h counts with it");
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* What is known of a row's logits, over a quad's classes, a block's or all: their maximum; relative to it, the sum
- * of their exponentials; the sum of the labels, and their product with the logits. */
+/* Four figures of a row's logits, over a quad's classes, a block's or all: their maximum; relative to it, the sum
+ * of their exponentials; the sum of the labels, and the product of labels and logits. */
 struct RowPart {
     float top, sum, mass, dot;
 };

@@ -16,7 +16,7 @@ unsigned cluster_size();
 void cluster_arrive(const char *file, int line);
 void cluster_wait(const char *file, int line);
 uint32_t cluster_address(const void *shared, unsigned rank, const char *file, int line);
-/* What lies there: 16 bytes, checked. */
+/* Returns the memory behind a cluster's address; 16 bytes of it are checked. */
 void *cluster_memory(uint32_t there, const char *what, const char *file, int line);
 
 void mbarrier_init(uint64_t *barrier, unsigned count, const char *file, int line);

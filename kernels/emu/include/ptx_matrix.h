@@ -17,7 +17,7 @@
 
 namespace emu {
 
-/* What a lane brings to ldmatrix, and where it finds what it gets. */
+/* The row that a lane brings to ldmatrix, and the registers that it gets. */
 struct LoadMatrix {
     uint32_t *r;
     const void *row, *rows[4][2]; /* whose elements it got: for ThreadSanitizer */

@@ -246,7 +246,7 @@ Test(features, a_stopped_call_is_resumed_to_the_same_bits, .timeout = 60) {
     remove_folder(root);
 }
 
-/* What was skipped before a stop is still listed after the resumed call. */
+/* An image that was skipped before a stop is still listed after the resumed call. */
 Test(features, skipped_images_are_listed_across_a_stop, .timeout = 60) {
     Error err;
     TurtleFeaturesOptions o;

@@ -4,7 +4,7 @@
 
 #include "tests/support/check.h"
 
-/* What goes on, for messages. */
+/* The case that is tested, for messages. */
 static char what[160];
 
 /* Every row of every space belongs to one CTA, or to one cluster that splits the classes. */
