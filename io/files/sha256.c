@@ -1,8 +1,11 @@
-/* sha256.c - the SHA-256 digest of bytes in memory (FIPS 180-4). */
+/* sha256.c - the SHA-256 digest of bytes (FIPS 180-4). */
 #include "io/files/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "io/files/bytes.h"
+#include "io/sizes.h"
 
 enum { BLOCK = 64, ROUNDS = 64, LENGTH_BYTES = 8 };
 
@@ -23,41 +26,71 @@ static uint32_t rotate(uint32_t x, int by) {
 
 /* Adds one block to the state (section 6.2.2). */
 static void absorb(uint32_t state[8], const uint8_t *block) {
-    uint32_t w[ROUNDS], s[8];
-    for (int t = 0; t < 16; t++)
-        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
-               (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
+    uint32_t w[ROUNDS];
+    for (int t = 0; t < 16; t++) w[t] = big(block + 4 * t, 4);
     for (int t = 16; t < ROUNDS; t++) {
-        const uint32_t a = w[t - 15], b = w[t - 2];
-        w[t] = w[t - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[t - 7] +
-               (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+        const uint32_t x = w[t - 15], y = w[t - 2];
+        w[t] = w[t - 16] + (rotate(x, 7) ^ rotate(x, 18) ^ x >> 3) + w[t - 7] +
+               (rotate(y, 17) ^ rotate(y, 19) ^ y >> 10);
     }
-    memcpy(s, state, sizeof s);
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int t = 0; t < ROUNDS; t++) {
-        const uint32_t e = s[4], a = s[0];
-        const uint32_t one = s[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
-                             ((e & s[5]) ^ (~e & s[6])) + constants[t] + w[t];
-        const uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
-                             ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += one;
-        s[0] = one + two;
+        const uint32_t one = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
+                             (g ^ (e & (f ^ g))) + constants[t] + w[t];
+        const uint32_t two =
+            (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));
+        h = g;
+        g = f;
+        f = e;
+        e = d + one;
+        d = c;
+        c = b;
+        b = a;
+        a = one + two;
     }
-    for (int i = 0; i < 8; i++) state[i] += s[i];
+    const uint32_t end[8] = {a, b, c, d, e, f, g, h};
+    for (int i = 0; i < 8; i++) state[i] += end[i];
+}
+
+void sha256_init(Sha256 *s) {
+    *s = (Sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                            0x1f83d9ab, 0x5be0cd19}};
+}
+
+void sha256_update(Sha256 *s, const void *data, int64_t bytes) {
+    const uint8_t *at = data;
+    const int64_t there = (int64_t)(s->bytes % BLOCK);
+    if (bytes <= 0) return;
+    s->bytes += (uint64_t)bytes;
+    if (there) {
+        const int64_t n = least(bytes, BLOCK - there);
+        memcpy(s->block + there, at, (size_t)n);
+        at += n;
+        bytes -= n;
+        if (there + n < BLOCK) return;
+        absorb(s->state, s->block);
+    }
+    for (; bytes >= BLOCK; bytes -= BLOCK, at += BLOCK) absorb(s->state, at);
+    if (bytes) memcpy(s->block, at, (size_t)bytes);
+}
+
+/* Section 5.1.1: a one bit, zeros, and the length in bits end the last block. */
+void sha256_finish(Sha256 *s, char hex[SHA256_HEX + 1]) {
+    static const uint8_t padding[BLOCK] = {0x80};
+    uint8_t length[LENGTH_BYTES];
+    const uint64_t bits = s->bytes * 8;
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        length[i] = (uint8_t)(bits >> 8 * (LENGTH_BYTES - 1 - i));
+    const int64_t there = (int64_t)(s->bytes % BLOCK), room = BLOCK - LENGTH_BYTES;
+    sha256_update(s, padding, there < room ? room - there : BLOCK + room - there);
+    sha256_update(s, length, LENGTH_BYTES);
+    for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", (unsigned)s->state[i]);
 }
 
 void sha256_hex(char hex[SHA256_HEX + 1], const void *data, int64_t bytes) {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    const uint8_t *at = data;
-    int64_t left = bytes;
-    for (; left >= BLOCK; left -= BLOCK, at += BLOCK) absorb(state, at);
-    uint8_t last[2 * BLOCK] = {0};
-    if (left) memcpy(last, at, (size_t)left);
-    last[left] = 0x80;
-    const int64_t end = left + 1 + LENGTH_BYTES <= BLOCK ? BLOCK : 2 * BLOCK;
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        last[end - 1 - i] = (uint8_t)((uint64_t)bytes * 8 >> 8 * i);
-    for (int64_t i = 0; i < end; i += BLOCK) absorb(state, last + i);
-    for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", (unsigned)state[i]);
+    Sha256 s;
+    sha256_init(&s);
+    sha256_update(&s, data, bytes);
+    sha256_finish(&s, hex);
 }
