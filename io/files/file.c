@@ -151,6 +151,10 @@ Status file_read_text(FileMap *out, const char *path, Error *err) {
     return st;
 }
 
+void file_forget(const FileMap *map) {
+    if (map->data && !map->owned) madvise((void *)map->data, (size_t)map->bytes, MADV_DONTNEED);
+}
+
 void file_unmap(FileMap *map) {
     if (!map) return;
     if (map->owned) free((void *)map->data);

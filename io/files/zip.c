@@ -18,6 +18,8 @@ enum {
     MAX_COMMENT = 65535,
     PAYLOAD_ALIGN = 64,
     ZIP64_EXTRA = 1,
+    UNIX = 3, /* 4.4.2: the system that made an entry */
+    DARWIN = 19,
 };
 static const uint32_t local_magic = 0x04034b50, central_magic = 0x02014b50, end_magic = 0x06054b50,
                       end64_magic = 0x06064b50, locator_magic = 0x07064b50;
@@ -136,27 +138,46 @@ static Status read_entry(ZipEntry *out, const FileMap *map, const uint8_t *h, in
     out->packed_bytes = (int64_t)packed;
     out->method = (int)method;
     out->crc = little(h + 16, 4);
-    if (method != 0) return OK; /* zip_inflate takes it, or refuses its method by name */
-    out->data = local + lead;
-    return check_crc(out, out->data, path, err);
+    if (h[5] == UNIX || h[5] == DARWIN) out->mode = (int)little(h + 40, 2); /* 4.4.2, 4.4.15 */
+    if (method == 0) out->data = local + lead; /* zip_inflate takes others, or refuses by name */
+    return OK;
+}
+
+Status zip_walk_open(ZipWalk *out, const FileMap *map, const char *path, Error *err) {
+    Directory directory = {0};
+    *out = (ZipWalk){0};
+    const Status st = map->bytes < END_BYTES ? damaged(path, "too short", err)
+                                             : find_directory(&directory, map, path, err);
+    if (st == OK)
+        *out =
+            (ZipWalk){map, map->data + directory.offset, (int64_t)directory.bytes, directory.count};
+    return st;
+}
+
+Status zip_walk_next(ZipWalk *w, ZipEntry *entry, bool *more, const char *path, Error *err) {
+    int64_t header_bytes = 0;
+    *entry = (ZipEntry){0};
+    *more = w->entries > 0;
+    if (!*more) return OK;
+    const Status st = read_entry(entry, w->map, w->at, w->left, &header_bytes, path, err);
+    w->entries--;
+    w->at += header_bytes;
+    w->left -= header_bytes;
+    return st;
 }
 
 Status zip_open(Zip *out, const FileMap *map, const char *path, Error *err) {
-    Directory directory = {0};
+    ZipWalk walk;
+    bool more = true;
     *out = (Zip){0};
-    Status st = map->bytes < END_BYTES ? damaged(path, "too short", err)
-                                       : find_directory(&directory, map, path, err);
+    Status st = zip_walk_open(&walk, map, path, err);
     if (st != OK) return st;
-    out->entry = calloc(directory.count ? directory.count : 1, sizeof *out->entry);
+    out->entry = calloc(walk.entries ? walk.entries : 1, sizeof *out->entry);
     if (!out->entry) return fail(err, ERR_MEMORY, "zip: %s: out of memory", path);
-    const uint8_t *h = map->data + directory.offset;
-    int64_t left = (int64_t)directory.bytes;
-    for (uint64_t i = 0; st == OK && i < directory.count; i++) {
-        int64_t header_bytes = 0;
-        out->count++;
-        st = read_entry(&out->entry[i], map, h, left, &header_bytes, path, err);
-        h += header_bytes;
-        left -= header_bytes;
+    while (st == OK && walk.entries > 0) {
+        ZipEntry *e = &out->entry[out->count++];
+        st = zip_walk_next(&walk, e, &more, path, err);
+        if (st == OK && e->data) st = check_crc(e, e->data, path, err);
     }
     if (st != OK) zip_close(out);
     return st;

@@ -18,6 +18,7 @@ typedef struct {
     int64_t packed_bytes;
     int method;   /* 0: stored, 8: deflated; zip_inflate refuses any other */
     uint32_t crc; /* checksum of the entry itself */
+    int mode;     /* st_mode of an archive made on Unix, else 0 */
 } ZipEntry;
 
 typedef struct {
@@ -36,6 +37,20 @@ const ZipEntry *zip_find(const Zip *zip, const char *name);
 /* Inflates a deflated entry into fresh memory (free it) of entry->bytes bytes. Length and CRC-32
  * are checked. `path` is for messages. On failure *out is NULL. */
 Status zip_inflate(uint8_t **out, const ZipEntry *entry, const char *path, Error *err);
+
+/* A walk over the directory that keeps no list: archives of data sets have 100 000 entries. */
+typedef struct {
+    const FileMap *map;
+    const uint8_t *at; /* next header of the directory */
+    int64_t left;      /* bytes of the directory from there */
+    uint64_t entries;  /* headers that are still to come */
+} ZipWalk;
+
+/* Finds the directory. The mapping must outlive the walk. */
+Status zip_walk_open(ZipWalk *out, const FileMap *map, const char *path, Error *err);
+/* Reads the next entry, whose name the caller frees, on failure too. Its checksum is not looked at. *more is
+ * false at the end. */
+Status zip_walk_next(ZipWalk *w, ZipEntry *entry, bool *more, const char *path, Error *err);
 
 /* An entry that was written, for the directory. */
 typedef struct {
