@@ -134,9 +134,9 @@ static void chunk_key(Bytes *b, uint64_t bytes, int64_t row) {
 }
 
 /* Writes one node over children first .. first + count of the level below. `child` has their
- * addresses, and `span` images lie below each of them. */
+ * addresses, and `span` images lie below each of them. All chunks hold `whole` images, the last key. */
 static void chunk_node(Bytes *b, int level, const uint64_t *child, int64_t first, int64_t count,
-                       int64_t span, int64_t n, uint64_t bytes) {
+                       int64_t span, int64_t whole, uint64_t bytes) {
     const size_t at = b->size;
     bytes_string(b, "TREE");
     bytes_little(b, 1, 1);
@@ -149,7 +149,7 @@ static void chunk_node(Bytes *b, int level, const uint64_t *child, int64_t first
         bytes_little(b, child[i], 8);
     }
     const int64_t end = (first + count) * span;
-    chunk_key(b, bytes, end < n ? end : n);
+    chunk_key(b, bytes, end < whole ? end : whole);
     bytes_zeros(b, at + NODE - b->size);
 }
 
@@ -179,7 +179,8 @@ Bytes h5_chunked(const char *name, const int64_t shape[4], int64_t rows, int fan
         for (int64_t i = 0; i < count; i++) {
             const int64_t first = i * fan, left = children - first;
             here[i] = METADATA + (uint64_t)written++ * NODE;
-            chunk_node(&b, level, address, first, left < fan ? left : fan, span, n, bytes);
+            chunk_node(&b, level, address, first, left < fan ? left : fan, span, chunks * rows,
+                       bytes);
         }
         memcpy(address, here, (size_t)count * sizeof *here);
         children = count;
