@@ -140,7 +140,7 @@ typedef InnerOutlook InnerOutlookOp(const Device *device, const InnerSteps *inne
 
 /* Returns whether `iteration` serves such heads. It is NULL where `iteration` is. */
 typedef bool IterationFitsOp(const Device *device, const InnerSteps *heads);
-/* Runs an outer iteration at once: gather of `rows` of `from`, task_labels, prior_ratio, inner_steps and
+/* Runs an outer iteration at once: gather of `rows` of `from` (K), task_labels, prior_ratio, inner_steps and
  * task_step. Results are those of the single operations up to rounding. Where rows is NULL, the batch is there
  * already; where prior is NULL, there is no prior_ratio. Batch, P and Y are overwritten. (4M + 6) B C d flops.
  * The operation is NULL where a backend lacks it. */

@@ -117,7 +117,7 @@ static Status outer_iteration(void *run) {
 }
 
 /* Enqueues the five steps of outer_iteration, up to rounding, for a GPU that has steps 1, 2, 4 and
- * 5 as one launch: one space and few classes. */
+ * 5 as one launch: few classes. */
 static Status iteration_at_once(void *run) {
     Train *r = run;
     const TrainConfig *c = &r->config;
@@ -131,7 +131,7 @@ static Status iteration_at_once(void *run) {
     else train_draw_rows(r, q);
     mem->phase(q, "iteration");
     if (!c->warm_start && !c->torch_rng) train->random_heads(q, &heads, c->seed, r->iteration);
-    train->iteration(q, &tasks, &heads, &r->features[0], r->ahead ? NULL : r->rows, r->prior);
+    train->iteration(q, &tasks, &heads, r->features, r->ahead ? NULL : r->rows, r->prior);
     if (c->warm_start) mem->count(q, r->head_step, c->M);
     return end_iteration(r);
 }

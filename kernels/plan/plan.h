@@ -104,8 +104,8 @@ void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
 /* Returns the visits of pieces that a CTA of a slab space makes in one step. */
 int64_t plan_slab_visits(const PlanLayout *space);
 
-/* Returns whether a whole outer iteration of M inner steps fits into the launch (iteration_slab.cu): it has
- * one space, whose gradient is found in one sweep. */
+/* Returns whether a whole outer iteration of M inner steps fits into the launch (iteration_slab.cu): its
+ * spaces are side by side, and the gradient of each is found in one sweep. */
 bool plan_at_once(const Plan *plan, int64_t M);
 
 /* Returns "slab", "tiled" or "wgmma". */

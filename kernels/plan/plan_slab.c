@@ -16,7 +16,9 @@ int64_t plan_slab_visits(const PlanLayout *l) {
 }
 
 bool plan_at_once(const Plan *plan, int64_t M) {
-    return plan->form == PLAN_SLAB && plan->spaces == 1 && plan->space[0].passes == 1 && M >= 1 &&
+    for (int k = 0; plan->form == PLAN_SLAB && k < plan->spaces; k++)
+        if (plan->space[k].passes > 1) return false;
+    return plan->form == PLAN_SLAB && (plan->spaces == 1 || plan->side_by_side) && M >= 1 &&
            M <= SLAB_MOST_STEPS;
 }
 

@@ -1,6 +1,6 @@
 /* iteration_test.c - a whole outer iteration in one launch (kernels/cuda/inner/iteration_slab.cu) beside the
  * operations that it stands for: ragged shapes, rows read where the features lie, gathered before and
- * there already, priors, residuals whose scale changes on the way. */
+ * there already, priors, residuals whose scale changes on the way, one space and several. */
 #include "kernels/plan/plan.h"
 #include "tests/support/operation.h"
 
@@ -41,45 +41,78 @@ static int64_t *some_rows(int64_t B) {
     return rows;
 }
 
-static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    const int64_t B = s.B, C = s.C, d = s.d, N = 2 * B, n = task_size(C, d), h = linear_size(C, d);
-    float *Z = operands(N * d, 2), *m2 = floats(n), *head_m2 = floats(h), *none = floats(n),
-          *task = numbers(n, 20);
-    int64_t *rows = some_rows(B);
+static int64_t dimension(int64_t d, int k) {
+    return k == 0 ? d : k == 1 ? (d + 1) / 2 : d / 3 + 1;
+}
+
+/* One space of a run: features, batch, task encoder and head. `moved` and what follows are its parts of the
+ * outputs. */
+typedef struct {
+    Features features;
+    Batch batch;
+    float *task, *moved;
+} Space;
+
+static Space space_of(const Ops *ops, Shape s, int k, const int64_t *rows) {
+    const int64_t B = s.B, d = dimension(s.d, k), N = 2 * B, n = task_size(s.C, d);
+    float *Z = operands(N * d, 2 + k), *batch = floats(B * d);
     for (int64_t b = 0; how.steep && b < B; b++)
         for (int64_t j = 0; b / 16 % 2 == 0 && j < d; j++) Z[rows[b] * d + j] *= 0x1p-6f;
-    for (int64_t i = 0; i < n; i++) m2[i] = 1e-6f; /* about the square of a gradient */
-    for (int64_t i = 0; i < h; i++) head_m2[i] = 1.0f;
-    const Features features = features_of(Z, N, d);
-    float *batch = floats(B * d);
-    for (int64_t b = 0; b < B; b++)
+    for (int64_t b = 0; how.source == THERE_ALREADY && b < B; b++)
         memcpy(batch + b * d, Z + rows[b] * d, (size_t)d * sizeof *batch);
-    if (how.wrong) rows[how.wrong - 1] = N;
-    const bool there = how.source == THERE_ALREADY;
-    TaskSteps t = {.K = 1, .B = B, .C = C, .gamma = 10.0, .lr = 0.1};
-    InnerSteps in = {.K = 1, .B = B, .C = C, .M = how.M, .lr = 0.001, .tier = variant.tier};
-    t.P = floats(B * C), t.Y = floats(B * C), in.Y = t.Y;
+    return (Space){.features = features_of(Z, N, d),
+                   .batch = batch_of(ops, batch, B, d),
+                   .task = numbers(n, 20 + k)};
+}
+
+static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.B, C = s.C;
+    const int K = (int)s.K;
+    int64_t *rows = some_rows(B), tasks = 0, heads = 0;
+    Space space[MAX_SPACES];
+    Features features[MAX_SPACES];
+    for (int k = 0; k < K; k++) {
+        space[k] = space_of(ops, s, k, rows);
+        features[k] = space[k].features;
+        tasks += task_size(C, dimension(s.d, k)), heads += linear_size(C, dimension(s.d, k));
+    }
+    if (how.wrong) rows[how.wrong - 1] = 2 * B;
+    TaskSteps t = {.K = K, .B = B, .C = C, .gamma = 10.0, .lr = 0.1};
+    InnerSteps in = {.K = K, .B = B, .C = C, .M = how.M, .lr = 0.001, .tier = variant.tier};
+    t.P = floats(K * B * C), t.Y = floats(B * C), in.Y = t.Y;
     t.step = counting(3, 1), in.step = counting(5, 1);
-    t.scratch = in.scratch = scratch(ops->train.scratch_bytes(variant.type, 1, B, C, d));
-    const Batch b = batch_of(ops, there ? batch : floats(B * d), B, d);
-    t.loss = output(o, 1, NULL), t.entropy = output(o, 1, NULL), t.P_bar = output(o, C, NULL);
+    t.scratch = in.scratch = scratch(ops->train.scratch_bytes(variant.type, K, B, C, s.d));
+    t.loss = output(o, K, NULL), t.entropy = output(o, K, NULL), t.P_bar = output(o, K * C, NULL);
     in.losses = output(o, how.M, NULL);
-    float *moved = output(o, n, task);
-    t.space[0] = (TaskSpace){b, moved, output(o, n, none), m2};
-    in.space[0] = (InnerSpace){b, operands(h, 9), output(o, h, none), head_m2};
+    float *none = floats(tasks), *moved = output(o, tasks, none), *m1 = output(o, tasks, none),
+          *head_m1 = output(o, heads, none);
+    for (int k = 0; k < K; k++) {
+        const int64_t n = task_size(C, dimension(s.d, k)), h = linear_size(C, dimension(s.d, k));
+        float *m2 = floats(n), *head_m2 = floats(h);
+        for (int64_t i = 0; i < n; i++) m2[i] = 1e-6f; /* about the square of a gradient */
+        for (int64_t i = 0; i < h; i++) head_m2[i] = 1.0f;
+        space[k].moved = memcpy(moved, space[k].task, (size_t)n * sizeof *moved);
+        t.space[k] = (TaskSpace){space[k].batch, moved, m1, m2};
+        in.space[k] = (InnerSpace){space[k].batch, operands(h, 9 + k), head_m1, head_m2};
+        moved += n, m1 += n, head_m1 += h;
+    }
     const float *prior = how.prior ? probabilities(1, C, 30) : NULL;
+    const bool there = how.source == THERE_ALREADY;
     if (ops->train.iteration && !getenv("TURTLE_KERNELS")) {
         cr_assert(ops->train.iteration_fits(ops->device, &in));
-        ops->train.iteration(q, &t, &in, &features, there ? NULL : rows, prior);
+        ops->train.iteration(q, &t, &in, features, there ? NULL : rows, prior);
     } else {
-        if (!there) ops->matrix.gather(q, &b, &features, rows, B);
+        for (int k = 0; k < K && !there; k++)
+            ops->matrix.gather(q, &space[k].batch, &features[k], rows, B);
         ops->train.task_labels(q, &t);
-        if (prior) ops->train.prior_ratio(q, t.P_bar, prior, 1, C);
+        if (prior) ops->train.prior_ratio(q, t.P_bar, prior, K, C);
         ops->train.inner_steps(q, &in);
         ops->train.task_step(q, &t, &in);
     }
     finish(ops, q);
-    for (int64_t i = 0; i < n; i++) moved[i] -= task[i];
+    for (int k = 0; k < K; k++)
+        for (int64_t i = 0; i < task_size(C, dimension(s.d, k)); i++)
+            space[k].moved[i] -= space[k].task[i];
 }
 
 /* Limits, beside the reference, which rounds neither W nor R in float16. W's rounding moves a logit of d
@@ -119,6 +152,21 @@ Test(iteration, features_where_they_lie, .timeout = 600) {
     judge_all("in place, with a prior", whole + 1, 1);
 }
 
+/* Spaces that exchange labels and log-probabilities: two and three of them, of unequal features, some read where
+ * they lie and some gathered; two classes, three and more; rows that are streamed; one step and several. */
+Test(iteration, spaces_side_by_side, .timeout = 600) {
+    static const Shape few[] = {{33, 2, 16, 2}, {65, 3, 250, 2}, {100, 10, 104, 3}},
+                       several[] = {{257, 10, 768, 2}, {190, 10, 1536, 2}, {81, 17, 64, 3}};
+    how.M = 1, how.source = IN_PLACE;
+    judge_all("spaces in place", few, 3);
+    how.M = 3, how.prior = true;
+    judge_all("spaces in place, with a prior", several, 3);
+    how.source = GATHERED, how.prior = false;
+    judge_all("spaces gathered", few, 3);
+    how.steep = true, how.source = THERE_ALREADY;
+    judge_all("steep spaces there already", several, 1);
+}
+
 Test(iteration, batches_that_are_there, .timeout = 600) {
     how.M = 1, how.source = THERE_ALREADY;
     judge_all("there already", ragged_shapes + 2, 3);
@@ -132,7 +180,9 @@ Test(iteration, steep_residuals, .timeout = 600) {
 
 /* One launch; beside a gather where features are converted. */
 Test(iteration, is_one_launch, .timeout = 600) {
-    for (how.source = IN_PLACE; how.source <= THERE_ALREADY; how.source++) {
+    for (int run_of = 0; run_of < 6; run_of++) {
+        const int K = 1 + run_of / 3;
+        how.source = run_of % 3;
         Ops ops;
         Queue *q;
         Error err;
@@ -143,14 +193,14 @@ Test(iteration, is_one_launch, .timeout = 600) {
         variant = types[0];
         open_backend(&ops, &q, "cuda", 0);
         ASSERT_OK(ops.mem.profile(ops.device, &err), err);
-        run(&ops, q, (Shape){65, 10, 64, 1}, &o);
+        run(&ops, q, (Shape){65, 10, 64, K}, &o);
         const int n = ops.mem.profile_rows(ops.device, rows, 64);
         for (int i = 0; i < n && i < 64; i++) {
             all += rows[i].calls;
             if (strstr(rows[i].kernel, "iteration_slab")) own += rows[i].calls;
         }
-        cr_expect(own == 1 && all == (how.source == GATHERED ? 2 : 1), "%d launches, %d of them",
-                  (int)all, (int)own);
+        cr_expect(own == 1 && all == (how.source == GATHERED ? 1 + K : 1),
+                  "%d launches, %d of them", (int)all, (int)own);
         close_backend(&ops, q);
         free_outputs(&o);
         free_arrays();
@@ -162,14 +212,16 @@ Test(iteration, unknown_rows_become_nan, .timeout = 600) {
     how.M = 2, how.wrong = 20;
     variant = types[0];
     for (how.source = IN_PLACE; how.source <= GATHERED; how.source++) {
-        Outputs o = run_operation(run, "cuda", 0, (Shape){65, 10, 64, 1});
-        cr_expect(isnan(o.data[0][0]) && isnan(o.data[3][0]) && isnan(o.data[3][1]));
-        free_outputs(&o);
+        for (int K = 1; K <= 2; K++) {
+            Outputs o = run_operation(run, "cuda", 0, (Shape){65, 10, 64, K});
+            cr_expect(isnan(o.data[0][K - 1]) && isnan(o.data[3][0]) && isnan(o.data[3][1]));
+            free_outputs(&o);
+        }
     }
 }
 
-/* Whom it serves: one space, few classes, 16 bits, a gradient of one sweep, and nobody who asked for
- * another tier. */
+/* Whom it serves: one space or spaces side by side, few classes, 16 bits, a gradient of one sweep, and nobody who
+ * asked for another tier. Five spaces on the emulator's four SMs take turns. */
 Test(iteration, serves_what_it_says) {
     static const struct {
         int K;
@@ -181,7 +233,9 @@ Test(iteration, serves_what_it_says) {
         {1, 10, 768, 10, DTYPE_F16, INNER_AUTO, true},
         {1, 32, 441, 1, DTYPE_BF16, INNER_AUTO, true},
         {1, 33, 768, 10, DTYPE_F16, INNER_AUTO, false},
-        {2, 10, 768, 10, DTYPE_F16, INNER_AUTO, false},
+        {2, 10, 768, 10, DTYPE_F16, INNER_AUTO, true},
+        {2, 32, 1536, 10, DTYPE_F16, INNER_AUTO, false},
+        {2, 10, 768, 10, DTYPE_F16, INNER_MEGA, false},
         {1, 10, 768, 10, DTYPE_F32, INNER_AUTO, false},
         {1, 10, 1552, 10, DTYPE_F16, INNER_AUTO, false},
         {1, 10, 768, 10, DTYPE_F16, INNER_MEGA, false},

@@ -104,6 +104,7 @@ static const Run runs[] = {
      .operands = DTYPE_F16,
      .one_space = true,
      .halves = true},
+    {.tier = INNER_AUTO, .operands = DTYPE_F16, .halves = true},
 };
 
 Test(tiers, replayed_iterations_give_the_bits_of_enqueued_ones, .timeout = 300) {
@@ -131,16 +132,16 @@ Test(tiers, features_beside_the_device_give_the_same_bits, .timeout = 300) {
  * them stays beside the other. After 5 iterations losses are within 2^-10, of logits below 2 that are off by 2^-11. */
 Test(tiers, iterations_at_once_are_those_by_parts, .timeout = 300) {
     bool remote;
-    for (int warm = 0; warm < 2; warm++) {
-        Run run = {.warm_start = warm,
+    for (int i = 0; i < 4; i++) {
+        Run run = {.warm_start = i % 2,
                    .tier = INNER_AUTO,
                    .operands = DTYPE_F16,
-                   .one_space = true,
+                   .one_space = i < 2,
                    .halves = true};
         Outputs once = run_with(NULL, NULL, &run, &remote);
         run.tier = INNER_MEGA;
         Outputs parts = run_with(NULL, NULL, &run, &remote);
-        for (int j = 2; j < once.n; j++)
+        for (int j = run.one_space ? 2 : 2 * RUN_K; j < once.n; j++)
             EXPECT_CLOSE(relative_error(once.data[j], parts.data[j], once.count[j]), 0x1p-10,
                          "losses %d", j);
         cr_expect(memcmp(once.data[0], parts.data[0], (size_t)once.count[0] * 4), "the same code");

@@ -26,7 +26,7 @@ int64_t cuda_task_labels_scratch(DType type, int K, int64_t B, int64_t C, int64_
 int64_t cuda_task_step_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 IterationFitsOp cuda_iteration_fits;
 IterationOp cuda_iteration;
-int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d);
+int64_t cuda_iteration_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
 PriorRatioOp cuda_prior_ratio;
 CrossEntropyOp cuda_cross_entropy;
 int64_t cuda_cross_entropy_scratch(int64_t B);

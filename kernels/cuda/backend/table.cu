@@ -10,7 +10,7 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d)
                                   cuda_cross_entropy_scratch(B),
                                   cuda_task_labels_scratch(type, K, B, C, d),
                                   cuda_task_step_scratch(type, K, B, C, d),
-                                  K == 1 ? cuda_iteration_scratch(type, B, C, d) : 0};
+                                  cuda_iteration_scratch(type, K, B, C, d)};
     int64_t most = 0;
     for (const int64_t bytes : candidates)
         if (bytes > most) most = bytes;

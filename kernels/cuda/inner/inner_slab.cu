@@ -56,7 +56,7 @@ __device__ __forceinline__ void slab_space(const Slab<T> &a, const SlabSpace<T> 
     __syncthreads(); /* shared memory may still be read for the space before */
     slab_begin(s);
     for (int m = 0; m < a.M; m++) {
-        slab_step(a, s, m);
+        slab_step(a, s, a.Y, m);
         if (m + 1 < a.M) slab_barrier(space, s.epoch, (double *)NULL);
     }
     cp_async_wait<0>(); /* what is left are empty groups */

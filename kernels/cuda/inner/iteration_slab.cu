@@ -1,13 +1,13 @@
 /*
- * iteration_slab.cu - a whole outer iteration of one space in one launch, for few classes
+ * iteration_slab.cu - a whole outer iteration in one launch, for few classes
  *
- *     Z = rows of the features;  Y = softmax(theta(Z)),  P_bar = mean_b Y           (Eq. 9)
- *     M times (W, b) <- Adam of CE(W(Z), Y)                                          (Eq. 13)
- *     L = log_softmax(W(Z)),  q = -L/B + gamma (ln P_bar + 1)/B,  R = Y (q - sum_c Y q),
- *     theta <- Adam of (R^T Z, sums of R) through weight norm                        (Eq. 12)
+ *     Z_k = rows of the features;  P_k = softmax(theta_k(Z_k)),  Y = mean_k P_k,  P_bar_k = mean_b P_k  (Eq. 9)
+ *     M times (W_k, b_k) <- Adam of CE(W_k(Z_k), Y)                                                 (Eq. 13)
+ *     L = mean_k log_softmax(W_k(Z_k)),  q = -L/B + gamma (ln P_bar_k + 1)/B,
+ *     R = P_k (q - sum_c P_k q),  theta_k <- Adam of (R^T Z_k, sums of R) through weight norm       (Eq. 12)
  *
- * Shapes   as inner_slab.cu and task_step.cu, with K = 1: then Y is P.
- * Cost     (4M + 6)BCd flops; the batch is loaded once, from the features themselves. Predicted us of
+ * Shapes   as inner_slab.cu and task_step.cu; spaces lie side by side.
+ * Cost     (4M + 6)BCd flops a space; the batch is loaded once, from the features themselves. Predicted us of
  *          CIFAR-10 (d 768, B 10000, C 10, M 10) on an H200, beside launches of their own:
  *
  *                                     here   apart
@@ -27,237 +27,110 @@
  *              barrier | slices of the gradient, summed in order | barrier
  *              a CTA per class: gradient through weight norm, Adam (task_adam.cuh)
  *
- *          Y is in global memory, but only the thread that wrote it reads it. The first barrier of the
- *          head's steps also orders the columns' sums.
+ *          With one space Y is P. It is in global memory, but only the thread that wrote it reads it. The first
+ *          barrier of the head's steps also orders the columns' sums.
+ *
+ *          Several spaces have CTAs of their own, and exchange labels and log-probabilities of their rows through
+ *          the L2 cache. All CTAs meet once behind either:
+ *
+ *              visit rows: P_k | barrier of all | own rows of Y = mean_k P_k
+ *              M steps of the heads, each space at its own pace
+ *              visit rows: L_k | barrier of all | own rows of mean_k L_k | visit rows: R, R^T Z
+ *
+ *          Predicted us of 768 + 1536 features, but for the 10 steps: 50 here, 78 apart. The exchange costs two
+ *          barriers, 2.4, and 3.2 MB through the L2 cache, 0.6. One more sweep streams 41.6 MB of rows, 7.6. Apart, a
+ *          gather brings Z into the L2 cache, 20.7, three kernels read it from there, 43, and 14 nodes are launched.
  *          R has no bound. In float16 a piece of rows is multiplied by the power of two that brings the
  *          CTA's largest R so far to [2^14, 2^15). When that power falls, the gradient so far is
  *          multiplied too. Partial sums are divided by it again: all exactly.
- * Needs    a plan that says PLAN_SLAB, one sweep of the gradient (d <= 1536 at 16 classes, 768 at 32), a
- *          cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
+ * Needs    a plan that says PLAN_SLAB and puts spaces side by side, one sweep of the gradient (d <= 1536 at 16
+ *          classes, 768 at 32), a cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
  *          The kernel never reads what it wrote through const __restrict__ or __ldg.
  * History  Not measured yet.
  */
-#include "kernels/cuda/backend/operations.h"
-#include "kernels/cuda/inner/slab_steps.cuh"
-#include "kernels/cuda/train/residual_scale.cuh"
-#include "kernels/cuda/train/task_adam.cuh"
+#include "kernels/cuda/inner/slab_outer.cuh"
 
 static_assert(SLAB_THREADS == NORM_THREADS, "task_adam is for a block of so many threads");
 
-template <class T> struct SlabIteration {
-    Slab<T> inner; /* one space */
-    float *task, *task_m1, *task_m2;
-    const int64_t *task_step;
-    double task_lr;
-    float weight; /* gamma/B */
-    const float *prior;
-    float *Y, *P_bar, *entropy, *loss;
-    float *columns; /* (count, C) sums of Y over a CTA's rows */
-    float *grad;    /* (linear_size) */
-};
-
-/* --- labels ----------------------------------------------------------------------------------- */
-
-/* Puts W = g v/|v|, rounded, and the bias into shared memory; a warp has a class at a time. */
-template <class T>
-__device__ void task_weights(const SlabIteration<T> &a, const SlabSpace<T> &space) {
-    using Element = typename T::Element;
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP,
-              across = space.strips * SLAB_FRAGMENT;
-    const int C = a.inner.C;
-    Element *W = shared_mem<Element>(0);
-    for (int c = warp; c < C; c += SLAB_WARPS) {
-        const float *v = a.task + c * space.d;
-        double square = 0.0;
-        for (int i = lane; i < space.d; i += WARP) square += (double)v[i] * (double)v[i];
-        const float scale = (float)((double)a.task[C * space.d + C + c] / sqrt(warp_sum(square)));
-        for (int i = lane; i < across; i += WARP)
-            W[c * space.stride + i] =
-                i < space.d ? T::from(scale * v[i] * space.unit) : (uint16_t)0;
-    }
-    if ((int)threadIdx.x < C)
-        shared_mem<SlabSmall>(space.at_small)->bias[threadIdx.x] =
-            a.task[C * space.d + threadIdx.x];
+/* The labels of the batch, before the heads' steps. */
+template <class T, int CT>
+__device__ __forceinline__ void slab_task_labels(const SlabIteration<T> &a, SlabCta<T, CT> &s,
+                                                 int k, unsigned &met) {
+    const bool joint = a.inner.spaces > 1;
+    float *Y = a.space[k].Y;
+    LabelEpilogue<T, CT> labelling = {joint ? a.P + k * s.B * s.C : Y, {}};
+    task_weights(s.space, a.space[k].task, s.C);
+    cp_async_wait<0>();
+    __syncthreads();
+    slab_visit(s, slab_logits(), labelling);
+    labelling.store(s, a.space[k].columns + s.own * s.C);
+    if (!joint) return;
+    grid_barrier(a.arrived, met);
+    mean_of_spaces(s, Y, a.P, a.inner.spaces);
 }
 
-/* The epilogue that makes labels of logits. */
-template <class T, int CT> struct LabelEpilogue {
-    float *Y;
-    float column[CT / 2]; /* sums of labels over this lane's rows */
-
-    __device__ __forceinline__ void load(int64_t) {}
-    __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int bands, int64_t b,
-                                          bool has_row, typename T::Element *) {
-        if (!has_row) return;
-        float x[CT / 2], sum = 0.0f;
-        const float top = row_logits<T, CT>(s.space, s.C, bands, x);
-        UNROLL
-        for (int i = 0; i < CT / 2; i++) {
-            x[i] = expf(x[i] - top); /* 0 beyond C */
-            sum += x[i];
-        }
-        const float scale = 1.0f / group_sum<2>(sum);
-        UNROLL
-        for (int i = 0; i < CT / 2; i++) {
-            const int c = SlabLabels<CT>::class_of(i);
-            if (b >= s.B || c >= s.C) continue;
-            Y[b * s.C + c] = x[i] * scale;
-            column[i] += x[i] * scale;
-        }
+/* The gradient of the outer loss, behind the heads' steps: the CTA's partial sums. Returns this thread's share of
+ * the heads' loss. */
+template <class T, int CT>
+__device__ __forceinline__ double slab_task_gradient(const SlabIteration<T> &a, SlabCta<T, CT> &s,
+                                                     int k, unsigned &met) {
+    constexpr int STRIPS = SlabGradient<T, CT>::STRIPS;
+    const bool joint = a.inner.spaces > 1;
+    const int64_t labels = s.B * s.C;
+    float *Y = a.space[k].Y;
+    const SlabPurpose gradient = slab_gradient_of<STRIPS>(0, s.space.strips, !joint, true);
+    slab_weights(s.space, s.C, false);
+    entropy_slopes(a, k, s.own);
+    cp_async_wait<0>();
+    __syncthreads();
+    if (!joint) {
+        TaskEpilogue<T, CT> task = {Y, 0.0, {0.0f, 1.0f}, {}};
+        slab_visit(s, gradient, task);
+        slab_store(s, gradient, 1.0f / task.residuals.scale);
+        return task.loss;
     }
-    /* Stores the sums of the CTA's columns (C): over the lanes of a class, then over warps in order. */
-    __device__ __forceinline__ void store(const SlabCta<T, CT> &s, float *columns) {
-        const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-        float *sums = shared_mem<float>(s.space.at_logits); /* (SLAB_WARPS, CT) */
-        UNROLL
-        for (int i = 0; i < CT / 2; i++) {
-            UNROLL
-            for (int with = 2; with < WARP; with *= 2)
-                column[i] += __shfl_xor_sync(ALL_LANES, column[i], with);
-            if (lane < 2) sums[warp * CT + SlabLabels<CT>::class_of(i)] = column[i];
-        }
-        __syncthreads();
-        if ((int)threadIdx.x >= s.C) return;
-        float sum = 0.0f;
-        for (int w = 0; w < SLAB_WARPS; w++) sum += sums[w * CT + threadIdx.x];
-        columns[threadIdx.x] = sum;
-    }
-};
-
-/* --- outer gradient --------------------------------------------------------------------------- */
-
-/* Finds the slopes of the entropy from the columns' sums of all CTAs, which have met since. The first CTA
- * writes P_bar (over the prior, if there is one) and its entropy. */
-template <class T>
-__device__ void entropy_slopes(const SlabIteration<T> &a, const SlabSpace<T> &space) {
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, C = a.inner.C;
-    SlabSmall *small = shared_mem<SlabSmall>(space.at_small);
-    double entropy = 0.0;
-    for (int c = warp; c < C; c += SLAB_WARPS) {
-        double sum = 0.0;
-        for (int i = lane; i < space.count; i += WARP) sum += (double)a.columns[i * C + c];
-        const double p = warp_sum(sum) / (double)a.inner.B;
-        const float over = a.prior ? (float)p / a.prior[c] : (float)p;
-        if (p > 0.0) entropy -= p * log(p);
-        if (lane == 0) small->slope[c] = over > 0.0f ? a.weight * (logf(over) + 1.0f) : 0.0f;
-        if (lane == 0 && blockIdx.x == 0) a.P_bar[c] = over;
-    }
-    if (blockIdx.x != 0) return;
-    entropy = block_sum<SLAB_THREADS>(lane == 0 ? entropy : 0.0, small->loss);
-    if (threadIdx.x == 0) *a.entropy = (float)entropy;
+    HeadEpilogue<T, CT> head = {Y, a.L + k * labels, 0.0, {}};
+    slab_visit(s, slab_logits(), head);
+    grid_barrier(a.arrived, met);
+    mean_of_spaces(s, Y, a.L, a.inner.spaces); /* nobody needs the labels any more */
+    JointTaskEpilogue<T, CT> task = {a.P + k * labels, Y, {0.0f, 1.0f}, {}, {}};
+    slab_visit(s, gradient, task);
+    slab_store(s, gradient, 1.0f / task.residuals.scale);
+    return head.loss;
 }
-
-/* The epilogue that makes the task encoder's residuals of the head's logits. */
-template <class T, int CT> struct TaskEpilogue {
-    static constexpr int OWN = SlabLabels<CT>::OWN;
-    static constexpr bool SCALES = std::is_same<T, Fp16>::value;
-    const float *Y;
-    int C;
-    int64_t B;
-    double loss;
-    float most, scale; /* the largest |R| so far, and the factor of R */
-    SlabLabels<CT> labels;
-
-    __device__ __forceinline__ void load(int64_t b) {
-        labels.load(Y, b, B, C);
-    }
-    __device__ __forceinline__ void apply(SlabCta<T, CT> &s, int bands, int64_t b, bool has_row,
-                                          typename T::Element *R) {
-        SlabSmall *small = s.small(s.space);
-        float x[OWN], largest = 0.0f;
-        const bool inside = has_row && b < B;
-        if (has_row) {
-            const float top = row_logits<T, CT>(s.space, C, bands, x), share = 1.0f / (float)B;
-            float sum = 0.0f, mass = 0.0f, dot = 0.0f, mean = 0.0f;
-            UNROLL
-            for (int i = 0; i < OWN; i++) sum += expf(x[i] - top); /* 0 beyond C */
-            const float log_sum = logf(group_sum<2>(sum));
-            UNROLL
-            for (int i = 0; i < OWN; i++) {
-                const int c = SlabLabels<CT>::class_of(i);
-                if (c >= C) continue;
-                const float below = x[i] - top;
-                mass += labels.y[i];
-                dot += labels.y[i] * below;
-                x[i] = (log_sum - below) * share + small->slope[c]; /* q */
-                mean += labels.y[i] * x[i];
-            }
-            mass = group_sum<2>(mass);
-            dot = group_sum<2>(dot);
-            mean = group_sum<2>(mean);
-            UNROLL
-            for (int i = 0; i < OWN; i++) {
-                if (SlabLabels<CT>::class_of(i) >= C) continue;
-                x[i] = labels.y[i] * (x[i] - mean);
-                largest = fmaxf(largest, fabsf(x[i]));
-            }
-            if (inside && threadIdx.x % 2 == 0) loss += (double)(mass * log_sum - dot);
-        }
-        if constexpr (SCALES) rescale(s, largest);
-        if (has_row) store_residuals<T, CT>(R, C, inside, [&](int i) { return x[i] * scale; });
-    }
-    /* All threads call it, with their largest |R| of a piece. */
-    __device__ __forceinline__ void rescale(SlabCta<T, CT> &s, float largest) {
-        SlabSmall *small = s.small(s.space);
-        most = fmaxf(most, block_max<SLAB_THREADS>(largest, small->most));
-        const float now = scale_of(__float_as_uint(most));
-        if (now == scale) return;
-        s.gradient.multiply(now / scale);
-        if (threadIdx.x < WARP) small->grad_bias[threadIdx.x] *= now / scale;
-        scale = now;
-    }
-};
-
-/* The epilogue that stores the gradient's sums. */
-struct StoreEpilogue {
-    float *grad;
-    __device__ __forceinline__ void load(int) {}
-    __device__ __forceinline__ void apply(int i, float sum) {
-        grad[i] = sum;
-    }
-    __device__ __forceinline__ void publish(int, bool) const {}
-};
-
-/* --- the iteration ---------------------------------------------------------------------------- */
 
 template <class T, int CT>
 __global__ void __launch_bounds__(SLAB_THREADS, 1) iteration_slab(const SlabIteration<T> a) {
-    const SlabSpace<T> &space = a.inner.space[0];
     const int C = a.inner.C, M = a.inner.M;
-    SlabCta<T, CT> s(space, blockIdx.x, C, a.inner.B, M + 2);
+    int k = 0;
+    while ((int)blockIdx.x >= a.inner.space[k].first + a.inner.space[k].count) k++;
+    const SlabSpace<T> &space = a.inner.space[k];
+    SlabCta<T, CT> s(space, (int)blockIdx.x - space.first, C, a.inner.B,
+                     M + (a.inner.spaces > 1 ? 3 : 2));
+    unsigned met = 0;
 
     slab_begin(s);
-    task_weights(a, space);
-    cp_async_wait<0>();
-    __syncthreads();
-    LabelEpilogue<T, CT> labelling = {a.Y, {}};
-    slab_visit(s, SlabPurpose{true, false, false, 0, 0}, labelling);
-    labelling.store(s, a.columns + s.own * C);
+    slab_task_labels(a, s, k, met);
 
     for (int m = 0; m < M; m++) {
-        slab_step(a.inner, s, m);
+        slab_step(a.inner, s, a.space[k].Y, m);
         slab_barrier(space, s.epoch, (double *)NULL);
     }
 
-    slab_weights(space, C, false);
-    entropy_slopes(a, space);
-    cp_async_wait<0>();
-    __syncthreads();
-    const SlabPurpose gradient =
-        slab_gradient_of<SlabGradient<T, CT>::STRIPS>(0, space.strips, true);
-    TaskEpilogue<T, CT> task = {a.Y, C, a.inner.B, 0.0, 0.0f, 1.0f, {}};
-    slab_visit(s, gradient, task);
-    slab_store(s, gradient, 1.0f / task.scale);
-    const double loss = sum_losses(s, task.loss);
+    const double loss = sum_losses(s, slab_task_gradient(a, s, k, met));
     if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP)
-        *a.loss = (float)(loss / (double)a.inner.B);
-    for (int m = threadIdx.x; m < M && s.own == 0 && a.inner.losses; m += SLAB_THREADS)
-        a.inner.losses[m] = (float)(space.losses[m] / (double)a.inner.B);
-    reduce_slice(space, C, s.own, StoreEpilogue{a.grad});
+        a.loss[k] = (float)(loss / (double)a.inner.B);
+    for (int m = threadIdx.x; m < M && blockIdx.x == 0 && a.inner.losses; m += SLAB_THREADS) {
+        double sum = 0.0; /* of spaces that have all met since */
+        for (int n = 0; n < a.inner.spaces; n++) sum += a.inner.space[n].losses[m];
+        a.inner.losses[m] = (float)(sum / (double)a.inner.B);
+    }
+    reduce_slice(space, C, s.own, StoreEpilogue{a.space[k].grad});
     slab_barrier(space, s.epoch, (double *)NULL);
 
     for (int c = s.own; c < C; c += space.count) {
-        task_adam(a.task, a.task_m1, a.task_m2, a.grad, C, space.d, c, a.task_lr, *a.task_step);
+        task_adam(a.space[k].task, a.space[k].task_m1, a.space[k].task_m2, a.space[k].grad, C,
+                  space.d, c, a.task_lr, *a.task_step);
         __syncthreads(); /* its shared memory gives way to the next class */
     }
     cp_async_wait<0>(); /* what is left are empty groups */
@@ -267,21 +140,25 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1) iteration_slab(const SlabIter
 
 struct IterationScratch {
     SlabScratch slab;
-    float *columns, *grad;
+    float *columns; /* (blocks, C) */
+    float *grad;    /* (K, linear_size) */
+    float *L, *Y;   /* (K,B,C), and (K - 1, B, C): the copies of Y */
     int64_t bytes;
 };
-static IterationScratch lay_out(void *scratch, int64_t B, int64_t C, int64_t d) {
+static IterationScratch lay_out(void *scratch, int K, int64_t B, int64_t C, int64_t d) {
     IterationScratch s = {};
-    s.slab = lay_out_slab(scratch, 1, B, C, d);
+    s.slab = lay_out_slab(scratch, K, B, C, d);
     Pieces pieces = {scratch, s.slab.bytes};
     s.columns = take_f32(&pieces, SLAB_MOST_BLOCKS * C);
-    s.grad = take_f32(&pieces, linear_size(C, d));
+    s.grad = take_f32(&pieces, K * linear_size(C, d));
+    s.L = take_f32(&pieces, K > 1 ? K * B * C : 0);
+    s.Y = take_f32(&pieces, (K - 1) * B * C);
     s.bytes = pieces.bytes;
     return s;
 }
 
-int64_t cuda_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d) {
-    return dtype_bytes(type) == 2 && C <= SLAB_MOST_CLASSES ? lay_out(NULL, B, C, d).bytes : 0;
+int64_t cuda_iteration_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    return dtype_bytes(type) == 2 && C <= SLAB_MOST_CLASSES ? lay_out(NULL, K, B, C, d).bytes : 0;
 }
 
 /* Calls f(type, classes in whole fragments). */
@@ -312,19 +189,26 @@ bool cuda_iteration_fits(const Device *device, const InnerSteps *heads) {
 
 template <class T>
 static SlabIteration<T> arguments(const TaskSteps *s, const InnerSteps *heads, const Plan &plan,
-                                  const IterationScratch &scratch, const float *prior) {
+                                  const float *prior) {
     SlabIteration<T> a = {};
-    const TaskSpace *space = &s->space[0];
+    const IterationScratch scratch = lay_out(s->scratch, s->K, s->B, s->C, largest_d(heads));
     a.inner = slab_arguments<T>(heads, plan, scratch.slab);
     a.inner.M = (int)heads->M;
     a.inner.losses = heads->losses;
-    a.inner.Y = a.Y = s->Y;
-    a.task = space->task, a.task_m1 = space->m1, a.task_m2 = space->m2;
+    for (int k = 0; k < s->K; k++) {
+        const TaskSpace &from = s->space[k];
+        auto &space = a.space[k];
+        space.task = from.task, space.task_m1 = from.m1, space.task_m2 = from.m2;
+        space.Y = k ? scratch.Y + (k - 1) * s->B * s->C : s->Y;
+        space.columns = scratch.columns + plan.space[k].first * s->C;
+        space.grad = scratch.grad + k * linear_size(s->C, largest_d(heads));
+    }
     a.task_step = s->step, a.task_lr = s->lr;
     a.weight = (float)(s->gamma / (double)s->B);
     a.prior = prior;
+    a.P = s->P, a.L = scratch.L;
     a.P_bar = s->P_bar, a.entropy = s->entropy, a.loss = s->loss;
-    a.columns = scratch.columns, a.grad = scratch.grad;
+    a.arrived = a.inner.finished; /* no space ends before the others here */
     return a;
 }
 
@@ -334,31 +218,40 @@ static bool as_they_lie(Device *device, const Batch &Z, const Features *from) {
            aligned_16(from->data) && !cuda_features_remote(device, from);
 }
 
+/* Lets the kernel read each space's rows where they lie, or gathers them. */
+template <class T>
+static void find_rows(Queue *q, SlabIteration<T> *a, const TaskSteps *s, const Features *from,
+                      const int64_t *rows) {
+    for (int k = 0; rows && k < s->K; k++) {
+        const Batch &Z = s->space[k].Z;
+        SlabSpace<T> &space = a->inner.space[k];
+        if (as_they_lie(q->device, Z, &from[k])) {
+            space.Z = (const typename T::Element *)from[k].data;
+            space.row = from[k].d, space.N = from[k].N, space.chosen = rows;
+        } else {
+            cuda_gather(q, &Z, &from[k], rows, s->B);
+        }
+    }
+}
+
 Status cuda_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, const Features *from,
                       const int64_t *rows, const float *prior) {
     Plan plan;
     REQUIRE(q,
             tasks_complete(s, batch_servable) && heads_match(s, heads) && heads->step &&
-                heads->space[0].m1 && heads->space[0].m2 && (!rows || from) &&
-                plan_iteration(&plan, q->device, heads),
+                heads_drawable(heads) && (!rows || from) && plan_iteration(&plan, q->device, heads),
             "iteration");
-    const Batch &Z = s->space[0].Z;
-    const bool direct = rows && as_they_lie(q->device, Z, from);
-    if (rows && !direct) cuda_gather(q, &Z, from, rows, s->B);
-    const IterationScratch scratch = lay_out(s->scratch, s->B, s->C, Z.d);
     return with_slab_types(heads, [&](auto type, auto classes) {
         using T = decltype(type);
-        SlabIteration<T> a = arguments<T>(s, heads, plan, scratch, prior);
-        SlabSpace<T> &space = a.inner.space[0];
-        if (direct) {
-            space.Z = (const typename T::Element *)from->data;
-            space.row = from->d, space.N = from->N, space.chosen = rows;
-        }
-        const cudaError_t error =
-            cudaMemsetAsync(space.arrived, 0, sizeof *space.arrived, q->stream);
+        SlabIteration<T> a = arguments<T>(s, heads, plan, prior);
+        find_rows(q, &a, s, from, rows);
+        const cudaError_t error = cudaMemsetAsync(a.inner.space[0].arrived, 0,
+                                                  (size_t)(s->K + 1) * sizeof(unsigned), q->stream);
         if (error != cudaSuccess) return cuda_queue_error(q, "iteration", error);
-        const double BCd = (double)s->B * (double)s->C * (double)Z.d;
-        cost(q, (4.0 * (double)heads->M + 6.0) * BCd, 2.0 * (double)s->B * (double)Z.d);
+        double features = 0.0;
+        for (int k = 0; k < s->K; k++) features += (double)s->space[k].Z.d;
+        cost(q, (4.0 * (double)heads->M + 6.0) * (double)s->B * (double)s->C * features,
+             2.0 * (double)s->B * features);
         return launch_with(q, COOPERATIVE, (iteration_slab<T, classes.value>),
                            dim3((unsigned)plan.blocks), SLAB_THREADS, (int)plan.shared, a);
     });

@@ -49,17 +49,24 @@ template <class T, int CT> __device__ __forceinline__ void slab_begin(const Slab
 
 /* --- visits ----------------------------------------------------------------------------------- */
 
-/* The parts that a sweep computes. The warp has the gradient's features [16 strip, 16 (strip + mine)); with `ones` it
- * also sums R itself. */
+/* The parts that a sweep computes: logits, what the epilogue makes of them, the gradient. The warp has the
+ * gradient's features [16 strip, 16 (strip + mine)); with `ones` it also sums R itself. */
 struct SlabPurpose {
-    bool forward, backward, ones;
+    bool forward, epilogue, backward, ones;
     int strip, mine;
 };
+/* A sweep of logits and epilogues. */
+__device__ __forceinline__ SlabPurpose slab_logits() {
+    return {true, true, false, false, 0, 0};
+}
+/* A sweep of a pass of the gradient. */
 template <int STRIPS>
-__device__ __forceinline__ SlabPurpose slab_gradient_of(int pass, int strips, bool forward) {
+__device__ __forceinline__ SlabPurpose slab_gradient_of(int pass, int strips, bool forward,
+                                                        bool epilogue) {
     const int warp = threadIdx.x / WARP;
     const int first = pass_begin<STRIPS>(pass), n = pass_end<STRIPS>(pass, strips) - first;
-    SlabPurpose p = {forward, true, warp == 0 && pass == 0, first + n * warp / SLAB_WARPS, 0};
+    SlabPurpose p = {forward, epilogue, true, warp == 0 && pass == 0, first + n * warp / SLAB_WARPS,
+                     0};
     p.mine = first + n * (warp + 1) / SLAB_WARPS - p.strip;
     return p;
 }
@@ -90,12 +97,12 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
             else cp_async_wait<0>();
             __syncthreads();
         }
-        if (p.forward) {
+        if (p.epilogue) {
             const int64_t b = s.rows.first + piece.begin + threadIdx.x / 2;
             const bool has_row = warp < piece.bands;
-            if (has_row) epilogue.load(b);
-            slab_forward<T, CT>(space, s.C, Z, piece.bands);
-            __syncthreads(); /* all warps' logits are there */
+            if (has_row) epilogue.load(s, b);
+            if (p.forward) slab_forward<T, CT>(space, s.C, Z, piece.bands);
+            __syncthreads(); /* all warps' logits are there, and R of the piece before is read */
             epilogue.apply(s, piece.bands, b, has_row, residual);
             __syncthreads(); /* and R */
         }
@@ -214,17 +221,15 @@ __device__ __forceinline__ void reduce_slice(const SlabSpace<T> &space, int C, i
 /* The epilogue that makes residuals of logits: the labels are known. */
 template <class T, int CT> struct TrainingEpilogue {
     const float *Y;
-    int C;
-    int64_t B;
     double loss;
     SlabLabels<CT> labels;
 
-    __device__ __forceinline__ void load(int64_t b) {
-        labels.load(Y, b, B, C);
+    __device__ __forceinline__ void load(const SlabCta<T, CT> &s, int64_t b) {
+        labels.load(Y, b, s.B, s.C);
     }
     __device__ __forceinline__ void apply(const SlabCta<T, CT> &s, int bands, int64_t b,
                                           bool has_row, typename T::Element *R) {
-        if (has_row) loss += slab_softmax<T, CT>(s.space, C, labels, bands, b < B, R);
+        if (has_row) loss += slab_softmax<T, CT>(s.space, s.C, labels, bands, b < s.B, R);
     }
 };
 
@@ -268,21 +273,23 @@ template <class T> __device__ void slab_weights(const SlabSpace<T> &space, int C
             space.head[C * space.d + threadIdx.x];
 }
 
-/* The m-th step of the launch. The CTAs have not met behind it: the caller calls slab_barrier. */
+/* The m-th step of the launch, towards the labels Y (B,C). The CTAs have not met behind it: the caller calls
+ * slab_barrier. */
 template <class T, int CT>
-__device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, int m) {
+__device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, const float *Y,
+                                          int m) {
     constexpr int STRIPS = SlabGradient<T, CT>::STRIPS;
     const SlabSpace<T> &space = s.space;
     SlabSmall *small = s.small(space);
-    TrainingEpilogue<T, CT> epilogue = {a.Y, s.C, s.B, 0.0, {}};
+    TrainingEpilogue<T, CT> epilogue = {Y, 0.0, {}};
     slab_weights(space, s.C, m == 0);
     if (threadIdx.x == SLAB_THREADS - 1) small->adam = adam_step(a.lr, *a.step + a.done + m);
     cp_async_wait<0>();
     __syncthreads();
-    if (space.passes > 1) slab_visit(s, SlabPurpose{true, false, false, 0, 0}, epilogue);
+    if (space.passes > 1) slab_visit(s, slab_logits(), epilogue);
     for (int pass = 0; pass < space.passes; pass++) {
-        const SlabPurpose gradient =
-            slab_gradient_of<STRIPS>(pass, space.strips, space.passes == 1);
+        const bool whole = space.passes == 1;
+        const SlabPurpose gradient = slab_gradient_of<STRIPS>(pass, space.strips, whole, whole);
         slab_visit(s, gradient, epilogue);
         slab_store(s, gradient, 1.0f);
     }
