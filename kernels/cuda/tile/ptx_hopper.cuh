@@ -107,7 +107,8 @@ __device__ __forceinline__ void cluster_store_float4(uint32_t there, float4 x) {
  *                              cluster, if copies or arrivals come from other blocks)
  *     mbarrier_arrive          makes so many arrivals at once; releases
  *     mbarrier_arrive_expect   makes one arrival and announces so many bytes of copies
- *     mbarrier_arrive_at       makes one arrival at the mbarrier of the same place in block `rank`
+ *     mbarrier_arrive_at       makes one arrival at the mbarrier of the same place in block `rank`. It says
+ *                              that the caller has read; it publishes no stores to the other block
  *     mbarrier_wait            waits until the phase of this parity is over: 0 for the first, 1 for the
  *                              second, 0 ...; parity 1 of a fresh mbarrier is over already. Acquires
  *                              within the block: data of other blocks comes by copies alone. */
@@ -138,9 +139,13 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t *barrier, unsign
             : "memory"),
            barrier, bytes);
 }
+#if defined(TURTLE_AB_ARRIVE_RELEASE) /* the other side of a measurement: a fence of the whole GPU each time */
+#define ARRIVE_AT "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];"
+#else
+#define ARRIVE_AT "mbarrier.arrive.shared::cluster.b64 _, [%0];"
+#endif
 __device__ __forceinline__ void mbarrier_arrive_at(uint64_t *barrier, unsigned rank) {
-    HOPPER(("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
-                cluster_address(barrier, rank))
+    HOPPER((ARRIVE_AT ::"r"(cluster_address(barrier, rank))
             : "memory"),
            barrier, rank);
 }

@@ -210,7 +210,7 @@ __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilog
     }
     if (SPLITS) {
         __syncwarp();
-        cluster_sync();
+        if (cluster_size() > 1) cluster_sync();
     }
     double loss = 0.0;
     UNROLL
@@ -235,7 +235,9 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
     const int pieces = row_pieces(a.B, WideTile::ROWS, sharers);
     const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
     const int class0 = SPLITS ? rank * COLS : 0;
-    bool owes = false; /* the loading group runs one exchange ahead */
+    /* The loading group runs one exchange ahead. A block alone exchanges nothing: its cluster barrier may be compiled
+     * as one of the block, whose arrive does nothing, so that its wait would stop the loads of the next piece. */
+    bool owes = false;
     for (int round = 0;; round++) {
         const DealtPiece piece = dealt_piece(own, clusters, round, pieces, true);
         if (piece.place >= a.K) break;
@@ -254,7 +256,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                         return BoxAt{&a.W[k], t * WIDE_DEPTH, class0 + 64 * j};
                     });
             __syncwarp();
-            if constexpr (SPLITS) {
+            if (SPLITS && size > 1) {
                 if (owes) cluster_wait();
                 cluster_arrive();
                 owes = true;
