@@ -421,6 +421,49 @@ TURTLE_API TurtleStatus turtle_zeroshot(const TurtleZeroshotOptions *options,
                                         TurtleZeroshotResult *out, TurtleError *err);
 TURTLE_API void turtle_zeroshot_result_free(TurtleZeroshotResult *result); /* NULL is fine */
 
+/* --- the paper's table ---------------------------------------------------------------------------- */
+
+/* Features, TURTLE with one and two spaces, k-means, probe and zero-shot over data sets and encoders. */
+typedef struct {
+    TurtleCommon common;
+    TurtleTexts datasets; /* rows; the paper's 26 */
+    TurtleTexts
+        phis;        /* columns; the paper's 9. dinov2, else the last, is the second space of two */
+    int64_t T;       /* 6000 outer iterations of each training */
+    bool validation; /* the probe chooses C on a part of the training split */
+    bool resume;     /* keep finished cells, continue unfinished trainings */
+    bool restart;    /* make finished cells anew, throw unfinished trainings away */
+    const char *out; /* a file of the table, .md or .csv; NULL: do not write it */
+} TurtleTableOptions;
+
+typedef struct {
+    const char *dataset, *phi, *partner; /* partner: the second space, or NULL */
+    const char *method; /* "turtle1", "turtle2", "kmeans", "probe", "zeroshot"; all four
+                                          texts are NULL where the method has no such cell */
+    double accuracy; /* 0..1, of the validation split where there is one; NaN: there is no result */
+    double paper;    /* the paper's figure, 0..1; NaN: not known */
+    double seconds;  /* NaN: not run */
+    bool kept;       /* the record of an earlier call */
+    char *failed;    /* why there is no result though the cell was tried, or NULL; owned */
+} TurtleTableCell;
+
+typedef struct {
+    TurtleTableCell
+        *cell; /* (cells), method by method, row by row; owned. Texts live as the options */
+    int64_t cells;
+    int64_t run, kept, failed; /* cells run now, kept from earlier calls, without a result */
+    double seconds;
+    char *text; /* the table in Markdown; owned */
+    char *json; /* owned */
+} TurtleTableResult;
+
+TURTLE_API void turtle_table_defaults(TurtleTableOptions *options);
+/* Runs every cell whose features are on the disk, or whose images and weights are, and makes the table.
+ * A finished cell leaves a record in root_dir/results/table. */
+TURTLE_API TurtleStatus turtle_table(const TurtleTableOptions *options, TurtleTableResult *out,
+                                     TurtleError *err);
+TURTLE_API void turtle_table_result_free(TurtleTableResult *result); /* NULL and twice are fine */
+
 /* --- information ------------------------------------------------------------------------------ */
 
 /* Tells version, commit, compiler, devices and environment; or, with a file, what it holds (.npy,

@@ -13,5 +13,6 @@ extern const Embedded embedded_vocab;    /* data/vocab/bpe_merges.txt.gz */
 extern const Embedded embedded_unicode;  /* data/vocab/unicode.txt */
 extern const Embedded embedded_entities; /* data/vocab/entities.txt */
 extern const Embedded embedded_prompts;  /* data/prompts/prompts.txt */
+extern const Embedded embedded_paper;    /* data/manifests/paper.tsv */
 
 #endif
