@@ -42,6 +42,7 @@ typedef struct {
     const uint8_t *data; /* (count) in the file's byte order */
     int64_t data_bytes;
     bool swapped; /* the byte order is not ours */
+    bool utf8;    /* characters are UTF-8, and count is theirs, not that of the bytes */
     /* cells and structs */
     const uint8_t *elements, *end;
     const char *names; /* (fields, name_bytes), each with a zero byte at its end */
