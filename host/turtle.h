@@ -464,6 +464,37 @@ TURTLE_API TurtleStatus turtle_table(const TurtleTableOptions *options, TurtleTa
                                      TurtleError *err);
 TURTLE_API void turtle_table_result_free(TurtleTableResult *result); /* NULL and twice are fine */
 
+/* --- getting data sets and weights -------------------------------------------------------------- */
+
+/* Exactly one of dataset, phis, checkpoints and list is asked for. */
+typedef struct {
+    TurtleCommon common;
+    const char *dataset; /* one of the 26 data sets, cifar10020 or digits */
+    TurtleTexts phis;    /* encoders whose weights are fetched */
+    bool checkpoints;    /* the labelings that the authors released */
+    bool list;           /* tell what is there */
+    const char *
+        from; /* folder with archives under their published names, or what they unpack to; NULL: download */
+    bool unverified; /* sizes, digests and counts are not looked at */
+} TurtlePrepareOptions;
+
+typedef struct {
+    int64_t train, val, classes; /* of the data set; -1 where there is none */
+    bool verified; /* counts, and all sizes and digests that are published, were right */
+    double seconds;
+    char *text; /* for people; owned */
+    char *json; /* owned */
+} TurtlePrepareResult;
+
+TURTLE_API void turtle_prepare_defaults(TurtlePrepareOptions *options);
+/* Brings a data set below root_dir/datasets, weights below root_dir/checkpoints, or the released labelings below
+ * root_dir/task_checkpoints: fetched by curl, checked, unpacked, counted, and moved into place as a whole.
+ * TURTLE_ERR_STOPPED: the next call continues. */
+TURTLE_API TurtleStatus turtle_prepare(const TurtlePrepareOptions *options,
+                                       TurtlePrepareResult *out, TurtleError *err);
+TURTLE_API void
+turtle_prepare_result_free(TurtlePrepareResult *result); /* NULL and twice are fine */
+
 /* --- information ------------------------------------------------------------------------------ */
 
 /* Tells version, commit, compiler, devices and environment; or, with a file, what it holds (.npy,

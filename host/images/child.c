@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -17,6 +18,23 @@
 #endif
 
 #include "host/tell/clock.h"
+#include "io/files/file.h"
+
+/* --- programs ---------------------------------------------------------------------------------- */
+
+char *program_find(const char *name) {
+    const char *path = getenv("PATH");
+    for (const char *from = path ? path : "/usr/local/bin:/usr/bin:/bin"; *from;) {
+        const size_t n = strcspn(from, ":");
+        char *whole = *from == '/' ? format_text("%.*s/%s", (int)n, from, name) : NULL;
+        struct stat s;
+        if (whole && stat(whole, &s) == 0 && S_ISREG(s.st_mode) && access(whole, X_OK) == 0)
+            return whole;
+        free(whole);
+        from += n + (from[n] == ':');
+    }
+    return NULL;
+}
 
 /* --- the child, between fork and exec: only calls that are safe there -------------------------- */
 
@@ -56,7 +74,7 @@ _Noreturn static void become(const char *const *argv, const char *const *environ
     close_from(3);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, (int64_t)limits->seconds + 1);
-    limit(RLIMIT_FSIZE, limits->most_memory);
+    limit(RLIMIT_FSIZE, limits->most_file ? limits->most_file : limits->most_memory);
     limit(RLIMIT_AS, limits->most_memory);
     if (chdir("/") != 0) _exit(127);
     execve(argv[0], (char *const *)argv, (char *const *)environment);
@@ -71,7 +89,7 @@ typedef struct {
     double end;   /* clock at which its time is over */
     int64_t capacity, said;
     bool seen; /* said holds its first whole line */
-    bool flooded, no_memory;
+    bool flooded, no_memory, stopped;
 } Child;
 
 static Status start(Child *c, const char *const *argv, const char *const *environment, int input,
@@ -159,18 +177,25 @@ static bool has_ended(const Child *c) {
 /* Listens until both streams are closed and the child has ended, or one of the limits is met. A
  * grandchild that holds the streams open is waited for one more tick only. Returns whether the child
  * ended by itself. */
-static bool listen_to(Child *c, ChildResult *r, int64_t most) {
+static bool listen_to(Child *c, ChildResult *r, const ChildLimits *limits) {
     enum { TICK_MS = 20 };
+    static const double ASK_SECONDS = 0.1;
+    double asked = now_seconds();
     bool ended = false;
     while (!c->flooded && !c->no_memory) {
         struct pollfd p[2] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}};
         const bool open = c->out >= 0 || c->err >= 0;
         const int ready = poll(p, 2, open ? TICK_MS : 1); /* a negative fd is passed over */
-        if (ready > 0 && p[0].revents) take_output(c, r, most);
+        if (ready > 0 && p[0].revents) take_output(c, r, limits->most_output);
         if (ready > 0 && p[1].revents) take_words(c, r);
         if (ready <= 0 && (ended || !open) && has_ended(c)) return true;
         if (ready <= 0) ended = has_ended(c);
         if (now_seconds() > c->end) return false;
+        if (limits->go_on && now_seconds() > asked + ASK_SECONDS) {
+            asked = now_seconds();
+            c->stopped = !limits->go_on(limits->context);
+            if (c->stopped) return false;
+        }
     }
     return false;
 }
@@ -181,7 +206,7 @@ Status child_run(ChildResult *out, const char *const *argv, const char *const *e
     *out = (ChildResult){0};
     const Status st = start(&c, argv, environment, input, limits, err);
     if (st != OK) return st;
-    const bool ended = listen_to(&c, out, limits->most_output);
+    const bool ended = listen_to(&c, out, limits);
     int state = 0;
     kill(-c.pid, SIGKILL); /* the whole group; of one that ended, whoever is left */
     while (waitpid(c.pid, &state, 0) < 0 && errno == EINTR) continue;
@@ -192,6 +217,7 @@ Status child_run(ChildResult *out, const char *const *argv, const char *const *e
         return fail(err, ERR_MEMORY, "child: %s: out of memory for its output", argv[0]);
     }
     out->end = c.flooded                                                      ? CHILD_FLOODED
+               : c.stopped                                                    ? CHILD_STOPPED
                : !ended || (WIFSIGNALED(state) && WTERMSIG(state) == SIGXCPU) ? CHILD_LATE
                : WIFSIGNALED(state)                                           ? CHILD_KILLED
                                                                               : CHILD_EXITED;

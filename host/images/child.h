@@ -8,6 +8,7 @@
 #ifndef TURTLE_HOST_IMAGES_CHILD_H
 #define TURTLE_HOST_IMAGES_CHILD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "io/status.h"
@@ -16,6 +17,10 @@ typedef struct {
     double seconds;      /* until the child is killed */
     int64_t most_memory; /* bytes of address space */
     int64_t most_output; /* bytes on standard output */
+    int64_t most_file;   /* bytes of a file that it writes; 0: most_memory */
+    /* Is called a few times a second; the child is killed once it returns false. NULL: never. */
+    bool (*go_on)(void *context);
+    void *context;
 } ChildLimits;
 
 typedef enum {
@@ -23,6 +28,7 @@ typedef enum {
     CHILD_KILLED,  /* by signal `code` */
     CHILD_LATE,    /* killed: its time was over */
     CHILD_FLOODED, /* killed: it wrote more than it may */
+    CHILD_STOPPED, /* killed: go_on returned false */
 } ChildEnd;
 
 typedef struct {
@@ -37,6 +43,9 @@ typedef struct {
  * however the child ended; ERR_IO or ERR_MEMORY where it could not be started or listened to. */
 Status child_run(ChildResult *out, const char *const *argv, const char *const *environment,
                  int input, const ChildLimits *limits, Error *err);
+/* Returns a program's absolute path in fresh memory; NULL if no folder of PATH holds it. Folders that are
+ * named relative to the working folder are passed over: that one may hold anything. */
+char *program_find(const char *name);
 void child_result_free(ChildResult *result); /* NULL and twice are fine */
 
 #endif

@@ -5,11 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/files/file.h"
 #include "host/images/child.h"
+#include "io/files/file.h"
 
 extern char **environ;
 
@@ -18,22 +17,6 @@ static const int64_t most_memory = (int64_t)4 << 30;
 static const int64_t most_output = 3 * (int64_t)IMAGE_MAX_PIXELS + 64;
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-/* Returns the program's absolute path in fresh memory; NULL if no folder of PATH holds it. Folders
- * that are named relative to the working folder are passed over: that one may hold anything. */
-static char *find_program(const char *name) {
-    const char *path = getenv("PATH");
-    for (const char *from = path ? path : "/usr/local/bin:/usr/bin:/bin"; *from;) {
-        const size_t n = strcspn(from, ":");
-        char *whole = *from == '/' ? format_text("%.*s/%s", (int)n, from, name) : NULL;
-        struct stat s;
-        if (whole && stat(whole, &s) == 0 && S_ISREG(s.st_mode) && access(whole, X_OK) == 0)
-            return whole;
-        free(whole);
-        from += n + (from[n] == ':');
-    }
-    return NULL;
-}
 
 /* Returns the variables that children keep of this program's environment, and those that are set:
  * one thread each, for several run at once, messages in English, and ImageMagick's own limits. */
@@ -61,8 +44,8 @@ Status decoder_open(Decoder *out, const char *name, bool orient, Error *err) {
     if (!magick && strcmp(name, "ffmpeg") != 0)
         return fail(err, ERR_USAGE, "--decoder: '%s': expected magick or ffmpeg", name);
     out->program = magick ? DECODER_MAGICK : DECODER_FFMPEG;
-    out->path = find_program(name);
-    if (!out->path && magick) out->path = find_program("convert"); /* version 6 */
+    out->path = program_find(name);
+    if (!out->path && magick) out->path = program_find("convert"); /* version 6 */
     if (!out->path) {
         *out = (Decoder){0};
         return fail(err, ERR_IO,
@@ -153,6 +136,7 @@ static Status read_result(const Decoder *d, Image *out, const ChildResult *r, co
     case CHILD_FLOODED:
         return fail(err, ERR_FORMAT, "image: %s: %s made more than %lld bytes of a %s", path, name,
                     (long long)most_output, what);
+    case CHILD_STOPPED: /* nobody asks it to */
     case CHILD_KILLED:
         return fail(err, ERR_FORMAT, "image: %s: %s died of signal %d on a %s: %s", path, name,
                     r->code, what, words_of(r));
@@ -175,7 +159,8 @@ Status decoder_image(const Decoder *d, Image *out, const ImageFacts *facts, cons
                      Error *err) {
     const char *argv[MOST_ARGUMENTS + 1];
     char input[LONGEST];
-    const ChildLimits limits = {d->seconds, most_memory, most_output};
+    const ChildLimits limits = {
+        .seconds = d->seconds, .most_memory = most_memory, .most_output = most_output};
     ChildResult result;
     *out = (Image){0};
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

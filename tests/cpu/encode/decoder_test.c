@@ -133,7 +133,8 @@ Test(decoder, programs_that_fail_are_refused_with_their_own_words) {
 static ChildResult ran(const char *lines, int64_t most_output, double seconds) {
     const char *const argv[] = {"/bin/sh", "-c", lines, NULL};
     const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
-    const ChildLimits limits = {seconds, (int64_t)1 << 32, most_output};
+    const ChildLimits limits = {
+        .seconds = seconds, .most_memory = (int64_t)1 << 32, .most_output = most_output};
     ChildResult r;
     Error err = {""};
     const int input = open("/dev/null", O_RDONLY);
