@@ -10,7 +10,18 @@
 
 namespace emu {
 
-/* --- the barrier ------------------------------------------------------------------------------ */
+/* --- the barrier ------------------------------------------------------------------------------
+ *
+ * A kernel without a cluster size of its own is compiled twice. Launched in clusters of one, which may count as no
+ * clusters at all, its cluster_arrive does nothing and its cluster_wait is a barrier of the whole block (sm_90a,
+ * nvcc 13.0: UCGABAR_ARV and UCGABAR_WAIT, else BAR.SYNC 0). So threads that arrive early and wait late hang. */
+
+/* Code for older GPUs has a trap in place of the instructions of 9.0 (EMU_CODE). */
+static void need_hopper(const char *what, const char *file, int line) {
+    if (code_built() < 90)
+        fault("%s at %s:%d: trap: the kernel's code is for %d.%d, which has no such instruction", what, file,
+              line, code_built() / 10, code_built() % 10);
+}
 
 static void open_cluster(Cluster *c) {
     for (Thread *t = c->first; t; t = t->behind) make_ready(t);
@@ -22,9 +33,11 @@ static void open_cluster(Cluster *c) {
 void cluster_arrive(const char *file, int line) {
     Thread *own = self;
     Cluster *c = own_block()->cluster;
+    need_hopper("cluster_arrive", file, line);
     if (own->arrived)
         fault("cluster_arrive at %s:%d: it has not waited for its last one", file, line);
     own->arrived = true;
+    if (c->blocks.size() == 1) return;
     own->cluster_phase = c->phase;
     order_release(c);
     if (++c->arrived == c->live) open_cluster(c);
@@ -34,6 +47,11 @@ void cluster_wait(const char *file, int line) {
     Thread *own = self;
     Cluster *c = own_block()->cluster;
     if (!own->arrived) fault("cluster_wait at %s:%d: it has not arrived before", file, line);
+    if (c->blocks.size() == 1) {
+        own->arrived = false;
+        whole_block_barrier("cluster_wait", file, line);
+        return;
+    }
     if (own->cluster_phase == c->phase) {
         own->what = "cluster_wait";
         own->file = file;
@@ -47,7 +65,7 @@ void cluster_wait(const char *file, int line) {
 }
 void leave_cluster(Thread *t) {
     Cluster *c = t->warp->block->cluster;
-    if (t->arrived && t->cluster_phase == c->phase) c->arrived--;
+    if (c->blocks.size() > 1 && t->arrived && t->cluster_phase == c->phase) c->arrived--;
     if (--c->live > 0 && c->arrived == c->live) open_cluster(c);
 }
 
@@ -150,6 +168,7 @@ static void write(uint64_t *barrier, Mbarrier m) {
 
 void mbarrier_init(uint64_t *barrier, unsigned count, const char *file, int line) {
     const uint32_t number = shared_number(barrier, "mbarrier_init", file, line);
+    need_hopper("mbarrier_init", file, line);
     if (number % 8 || count < 1 || count >= 1u << 20)
         fault("mbarrier_init at %s:%d: count %u at byte %u: 1 to 2^20 - 1, aligned to 8", file,
               line, count, number - SHARED_BASE);

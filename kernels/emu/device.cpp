@@ -55,6 +55,32 @@ uint64_t seed() {
 size_t device_capacity() {
     return number("EMU_MEMORY", chip().memory);
 }
+int code_built() {
+    const Chip &c = chip();
+    return (int)number("EMU_CODE", (uint64_t)(10 * c.major + c.minor));
+}
+
+int gpcs(int sms[MAX_GPCS]) {
+    const Chip &c = chip();
+    const char *text = getenv("EMU_GPCS");
+    int n = 0;
+    for (const int pairs = c.sms / 2; (!text || !*text) && n < c.gpcs; n++)
+        sms[n] = 2 * (pairs / c.gpcs + (n < pairs % c.gpcs)); /* SMs come in pairs */
+    for (char *end; text && *text; text = *end == ',' ? end + 1 : end) {
+        const long count = strtol(text, &end, 10);
+        if (n == MAX_GPCS || count < 1 || count > 64 || (*end && *end != ',') || end == text) {
+            fprintf(stderr, "emulator: EMU_GPCS: expected the SMs of 1 to %d GPCs, as 16,18,16\n", MAX_GPCS);
+            exit(2);
+        }
+        sms[n++] = (int)count;
+    }
+    return n;
+}
+int device_sms() {
+    int sms[MAX_GPCS], sum = 0;
+    for (int i = gpcs(sms); i > 0; i--) sum += sms[i - 1];
+    return sum;
+}
 
 void fence() {
     static char
@@ -86,15 +112,25 @@ int current_device() {
     return current;
 }
 
-/* How many launches each device had so far, and from how many host threads. */
+/* How many launches each device had so far, and from how many host threads. `held`: the SMs that the last launch
+ * of waiting blocks of each host thread takes, until the thread chooses a device again; `most_held`: their largest
+ * sum so far. */
 static struct {
     int64_t launches;
     std::set<pthread_t> threads;
+    std::map<pthread_t, int64_t> held;
+    int64_t most_held;
 } use[MAX_DEVICES];
 
-static void count_launch() {
-    use[current].launches++;
-    use[current].threads.insert(pthread_self());
+static void count_launch(int64_t held) {
+    auto &u = use[current];
+    u.launches++;
+    u.threads.insert(pthread_self());
+    if (!held) return;
+    int64_t sum = 0;
+    u.held[pthread_self()] = held;
+    for (const auto &h : u.held) sum += h.second;
+    if (sum > u.most_held) u.most_held = sum;
 }
 
 /* --- launches --------------------------------------------------------------------------------- */
@@ -117,13 +153,11 @@ int occupancy(const void *kernel, int threads, size_t shared) {
     return by_threads < by_shared ? by_threads : by_shared;
 }
 
-/* Returns how many clusters of `size` blocks fit at once, each in one GPC, whose SMs come in pairs. */
+/* Returns how many clusters of `size` blocks fit at once, each in one GPC. */
 static int64_t clusters_at_once(int per_sm, int size) {
-    const Chip &c = chip();
-    const int pairs = c.sms / 2;
+    int sms[MAX_GPCS];
     int64_t sum = 0;
-    for (int g = 0; g < c.gpcs; g++)
-        sum += 2 * (pairs / c.gpcs + (g < pairs % c.gpcs)) * per_sm / size;
+    for (int g = gpcs(sms); g > 0; g--) sum += sms[g - 1] * per_sm / size;
     return sum;
 }
 
@@ -156,6 +190,8 @@ cudaError_t attributes(cudaFuncAttributes *out, const void *kernel) {
     *out = cudaFuncAttributes();
     out->maxThreadsPerBlock = 1024;
     out->numRegs = 128;
+    out->ptxVersion = code_built();
+    out->binaryVersion = chip().major * 10 + chip().minor; /* PTX is compiled for the chip, whatever it lacks */
     out->maxDynamicSharedSizeBytes = allowed_shared(kernel);
     return cudaSuccess;
 }
@@ -196,11 +232,11 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *config, const void *kernel,
     if (launch.cluster == 0) return failed(cudaErrorInvalidClusterSize);
     const int per_sm = occupancy(kernel, (int)threads, config->dynamicSmemBytes);
     const int64_t most = launch.cluster == 1
-                             ? (int64_t)per_sm * chip().sms
+                             ? (int64_t)per_sm * device_sms()
                              : launch.cluster * clusters_at_once(per_sm, launch.cluster);
     if (launch.cluster > 1 && most == 0) return failed(cudaErrorInvalidClusterSize);
     if (cooperative && (int64_t)blocks > most) return failed(cudaErrorCooperativeLaunchTooLarge);
-    count_launch();
+    count_launch(cooperative ? ((int64_t)blocks + per_sm - 1) / per_sm : 0);
     launch.kernel = kernel;
     launch.grid = grid;
     launch.threads = (int)threads;
@@ -252,7 +288,9 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
+    const Entry entry;
     if (device < 0 || device >= device_count()) return failed(cudaErrorInvalidDevice);
+    use[current].held.erase(pthread_self());
     current = device;
     return cudaSuccess;
 }
@@ -264,6 +302,10 @@ extern "C" int64_t emu_launches(int device, int *host_threads) {
     const Entry entry;
     *host_threads = (int)use[device].threads.size();
     return use[device].launches;
+}
+extern "C" int64_t emu_most_held(int device) {
+    const Entry entry;
+    return use[device].most_held;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
     const Entry entry;
@@ -287,7 +329,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
     p->maxGridSize[1] = p->maxGridSize[2] = 65535;
     p->major = c.major;
     p->minor = c.minor;
-    p->multiProcessorCount = c.sms;
+    p->multiProcessorCount = device_sms();
     p->l2CacheSize = (int)c.l2;
     p->cooperativeLaunch = p->managedMemory = p->unifiedAddressing = 1;
     p->canMapHostMemory = p->concurrentKernels = p->asyncEngineCount = 1;

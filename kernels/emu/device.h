@@ -20,6 +20,12 @@ struct Chip {
     size_t memory, l2; /* bytes */
 };
 const Chip &chip();       /* Returns the chip that EMU_DEVICE names, tiny where it is unset. */
+constexpr int MAX_GPCS = 16;
+/* Finds the SMs of every GPC: those of EMU_GPCS, else of the chip. Returns how many GPCs there are. */
+int gpcs(int sms[MAX_GPCS]);
+int device_sms(); /* Returns the SMs of all GPCs. */
+/* Returns the architecture that kernels are compiled for: EMU_CODE, else the chip's capability; 90 is 9.0. */
+int code_built();
 size_t device_capacity(); /* Returns EMU_MEMORY, else the chip's memory, in bytes. */
 uint64_t seed();          /* Returns EMU_SEED, 1 where it is unset. */
 void random_begin();      /* Begins a new sequence if EMU_SEED has changed. */

@@ -172,6 +172,8 @@ static inline void note_acquire() {
     self->fence_seen = run.last_fence;
 }
 
+/* Waits at barrier 0 of the block, where every thread must come by the same line. */
+void whole_block_barrier(const char *what, const char *file, int line);
 /* Takes a thread that has ended out of barriers and meetings; it is a fault if a meeting needs it. */
 void leave_together(Thread *t);
 void leave_cluster(Thread *t);

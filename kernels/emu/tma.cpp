@@ -2,7 +2,8 @@
  *
  * Until a copy lands, its destination holds 0xff. It lands at a moment that EMU_SEED draws, at the latest when
  * nobody can run. Its source must be visible to it: ordinary stores to shared memory are, once there was a
- * fence_proxy_async; for global memory see check_fences. */
+ * fence_proxy_async; for global memory see check_fences. Its destination must hold no ordinary stores that
+ * nobody has fenced, in its own block or a peer's: they might land behind it. */
 #include <string.h>
 
 #include <memory>
@@ -189,6 +190,20 @@ static void store(const Bulk &b, Block *block, const unsigned char *all) {
     }
 }
 
+/* Ordinary stores to the destination that were not fenced are not ordered before the copy. A fence counts for its
+ * whole block, whoever called it. */
+static void check_destination(const Bulk &b, Block *block, size_t n) {
+    const unsigned char *view = async_view(block);
+    const uint32_t from = b.to - SHARED_BASE;
+    for (size_t i = 0; i < n; i += 16) {
+        const uint32_t at = swapped(b.to + (uint32_t)i, b.swizzle) - SHARED_BASE;
+        if (memcmp(block->shared + at, view + at, 16) == 0) continue;
+        fault("%s at %s:%d: missing fence_proxy_async: it overwrites byte %u of the shared memory of block "
+              "(%u,%u,%u), which ordinary stores wrote and nobody fenced (its box begins at byte %u)",
+              b.what, b.file, b.line, at, block->index.x, block->index.y, block->index.z, from);
+    }
+}
+
 static void start(std::unique_ptr<Bulk> b) {
     const size_t n = b->pieces.size() * b->line_bytes;
     if (b->mask == 0 || b->mask >> b->cluster->blocks.size())
@@ -204,8 +219,11 @@ static void start(std::unique_ptr<Bulk> b) {
     if (reads)
         check_fences((uint64_t)b->pieces[0].from * 31 + b->pieces.size() * 7 + b->line_bytes,
                      b->started.data(), n, b->what, b->file, b->line);
-    for (Block *block : b->cluster->blocks)
-        if (b->mask >> block->rank & 1) store(*b, block, NULL);
+    for (Block *block : b->cluster->blocks) {
+        if (!(b->mask >> block->rank & 1)) continue;
+        check_destination(*b, block, n);
+        store(*b, block, NULL);
+    }
     on_the_way.push_back(std::move(b));
     run.bulk = on_the_way.size();
 }

@@ -55,6 +55,20 @@ int block_barrier(bool predicate, const char *what, const char *file, int line) 
     return barrier(b, 0, predicate, true, what, file, line);
 }
 
+/* The barrier 0 of a block, called for what the compiler has put in its place. */
+void whole_block_barrier(const char *what, const char *file, int line) {
+    Barrier *b = &own_block()->barriers[0];
+    if (!b->file) {
+        b->file = file;
+        b->line = line;
+    } else if (!same_place(file, line, b->file, b->line)) {
+        fault("%s at %s:%d: in a cluster of one it is bar.sync 0, where others of its block wait at %s:%d: "
+              "no split barrier",
+              what, file, line, b->file, b->line);
+    }
+    barrier(b, 0, false, true, what, file, line);
+}
+
 void named_barrier(int id, int threads, bool waits, const char *file, int line) {
     Barrier *b = &own_block()->barriers[id & 15];
     if (id < 1 || id > 15)

@@ -77,6 +77,101 @@ Test(emu_hopper, clusters, .timeout = 60) {
     expect_fault(cluster_goes_wrong<5>, "block 1 of its cluster has returned");
 }
 
+/* A loader (warp 2) that runs one exchange ahead of its consumers: it arrives early and waits late. With two turns
+ * the consumers come to their barrier once more before the loader waits: two items a block. */
+__global__ void splits_the_barrier(uint64_t turns) {
+    uint64_t *barrier = shared_mem<uint64_t>();
+    if (threadIdx.x == 0) mbarrier_init(barrier, 64);
+    __syncthreads();
+    if (threadIdx.x >= 64) {
+        for (uint64_t i = 0; i < turns; i++) {
+            if (i) mbarrier_wait(barrier, (unsigned)(i - 1) % 2); /* stages that consumers release */
+            if (i) cluster_wait();
+            cluster_arrive();
+        }
+        cluster_wait();
+        return;
+    }
+    for (uint64_t i = 0; i < turns; i++) {
+        cluster_arrive();
+        cluster_wait();
+        mbarrier_arrive(barrier);
+    }
+}
+/* The same barrier for all threads, at one place: right in a cluster of any size. */
+__global__ void meets_at_once(float *out) {
+    cluster_sync();
+    out[blockIdx.x] = 1.0f;
+    cluster_sync();
+}
+template <int SIZE> static void splits() {
+    start_clusters(SIZE, false, splits_the_barrier, 2, 96, 64, (uint64_t)2);
+}
+static void splits_without_clusters() {
+    start(splits_the_barrier, 2, 96, 64, (uint64_t)2);
+}
+static void meets_in_clusters_of_one() {
+    start_clusters(1, false, meets_at_once, 2, 96, 64, floats());
+    start(meets_at_once, 2, 96, 64, floats());
+}
+Test(emu_hopper, a_cluster_of_one_has_no_split_barrier, .timeout = 60) {
+    const char *says = "in a cluster of one it is bar.sync 0";
+    setenv("EMU_DEVICE", "tiny", 1);
+    expect_fault(splits<1>, says, "deadlock: nobody can go on");
+    expect_fault(splits_without_clusters, says, "deadlock: nobody can go on");
+    expect_silence(meets_in_clusters_of_one);
+}
+
+/* Clusters lie in one GPC: with the same SMs, fewer of them fit where GPCs are uneven. */
+Test(emu_hopper, clusters_fit_into_gpcs, .timeout = 60) {
+    static const struct {
+        const char *device, *gpcs;
+        int sms, of_2, of_4, of_8;
+    } cases[] = {{"h200", NULL, 132, 66, 32, 16},
+                 {"h200", "16,16,16,16,16,16,18,18", 132, 66, 32, 16},
+                 {"h200", "18,18,18,18,18,14,14,14", 132, 66, 29, 13},
+                 {"tiny", "3,1", 4, 1, 0, 0}};
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
+    config.gridDim = dim3(8);
+    config.blockDim = dim3(512);
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    for (const auto &c : cases) {
+        int sms = 0;
+        setenv("EMU_DEVICE", c.device, 1);
+        if (c.gpcs) setenv("EMU_GPCS", c.gpcs, 1);
+        OKAY(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
+        cr_expect(sms == c.sms, "%s: %d SMs", c.gpcs, sms);
+        for (int size = 2; size <= 8; size *= 2) {
+            const int expected = size == 2 ? c.of_2 : size == 4 ? c.of_4 : c.of_8;
+            int n = -1;
+            cluster.val.clusterDim.x = (unsigned)size;
+            OKAY(cudaOccupancyMaxActiveClusters(&n, names_itself, &config));
+            cr_expect(n == expected, "%s %s: %d clusters of %d", c.device, c.gpcs, n, size);
+        }
+    }
+    setenv("EMU_GPCS", "16,-2", 1);
+    expect_fault(
+        [] {
+            int sms = 0;
+            cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0);
+        },
+        "EMU_GPCS: expected the SMs");
+}
+
+/* Instructions of 9.0 trap in code for 8.0, which a device of 9.0 runs where it has no other. */
+static void meets_in_old_code() {
+    setenv("EMU_CODE", "80", 1);
+    meets_in_clusters_of_one();
+}
+Test(emu_hopper, old_code_traps, .timeout = 60) {
+    setenv("EMU_DEVICE", "tiny", 1);
+    expect_fault(meets_in_old_code, "trap: the kernel's code is for 8.0");
+}
+
 /* --- mbarriers and copies --------------------------------------------------------------------- */
 
 /* Copies 64 floats and passes them on; `what` says what is wrong. */
@@ -150,6 +245,35 @@ Test(emu_hopper, fences_of_global_memory, .timeout = 60) {
     expect_fault(store_and_copy<0, 0>, "missing fence_proxy_async_global");
     expect_fault(store_and_copy<1, 0>, "it has not fenced since its acquire");
     expect_fault(store_and_copy<0, 1>, "not fenced before it was released");
+}
+
+/* Block 1 stores into shared memory, which a copy that block 0 starts for both overwrites. */
+__global__ void stores_where_a_peer_copies(const __grid_constant__ CUtensorMap map, int fences) {
+    unsigned char *s = shared_mem<unsigned char>();
+    uint64_t *barrier = shared_mem<uint64_t>(4096);
+    if (threadIdx.x == 0) {
+        mbarrier_init(barrier, 1);
+        fence_mbarrier_init();
+        mbarrier_arrive_expect(barrier, 2048);
+    }
+    if (cluster_rank() == 1) s[64 * threadIdx.x] = 7;
+    if (fences) fence_proxy_async();
+    __syncwarp();
+    cluster_sync();
+    if (cluster_rank() == 0 && threadIdx.x == 0) load_box_multicast(s, &map, 0, 0, barrier, 3);
+    mbarrier_wait(barrier, 0);
+    __syncwarp();
+    cluster_sync();
+}
+template <int FENCES> static void store_under_a_copy() {
+    CUtensorMap map;
+    if (tensor_map(&map, floats(), 64, 16, 64, 64, 16))
+        start_clusters(2, false, stores_where_a_peer_copies, 2, 32, 4104, map, FENCES);
+}
+Test(emu_hopper, stores_that_a_copy_overwrites, .timeout = 60) {
+    setenv("EMU_DEVICE", "tiny", 1);
+    expect_silence(store_under_a_copy<1>);
+    expect_fault(store_under_a_copy<0>, "missing fence_proxy_async: it overwrites byte 0 of the shared memory of block (1,0,0)");
 }
 
 __global__ void uses_map(const __grid_constant__ CUtensorMap map, int what) {

@@ -96,10 +96,10 @@ template <class T> struct ResidualEpilogue {
 __device__ __forceinline__ void wide_barrier(unsigned *arrived, int before) {
     unsigned epoch = gridDim.x * (unsigned)before;
     fence_proxy_async_global(); /* for the stores of this thread */
+    fence_proxy_async();        /* Adam's constants lie in the ring, which a peer's copies overwrite */
     grid_barrier(arrived, epoch);
     if (threadIdx.x != WIDE_CONSUMERS) return;
     fence_proxy_async_global(); /* for the loads that this thread starts */
-    fence_proxy_async();        /* Adam's constants lay in the ring */
 }
 
 /* All steps. LOADS: the threads that load call it; else the threads that multiply. */
