@@ -57,8 +57,9 @@ typedef struct {
 typedef struct {
     void (*close)(Device *device); /* ops_close calls it */
     /* Called first by a thread that did not open the device and has queues of its own on it, for CUDA's
-     * current device belongs to a thread. */
-    Status (*enter)(Device *device, Error *err);
+     * current device belongs to a thread. The thread is one of `beside` that share the device from now
+     * on: its launches whose blocks wait for each other take that part of a GPU. 1: all of it. */
+    Status (*enter)(Device *device, int beside, Error *err);
     /* Allocates zeroed memory, aligned to 64 bytes at least. The message of ERR_MEMORY names the size. */
     Status (*alloc)(Device *device, Buffer *out, int64_t bytes, Error *err);
     void (*free)(Device *device, Buffer *buffer); /* zeroes *buffer; its data may be NULL */

@@ -11,6 +11,7 @@
  *                      that never waits for a copy
  */
 #include "bench/roofs/roofs.h"
+#include "kernels/cuda/tile/compiled.cuh"
 #include "kernels/cuda/tile/ptx_hopper.cuh"
 
 #include <math.h>
@@ -192,7 +193,9 @@ void roofs_arithmetic(const Gpu *gpu) {
         r->bf16 = mma<BF16>(gpu, "mma.sync bf16 m16n8k16", 16, sink, normal_dev);
         r->tf32 = mma<TF32>(gpu, "mma.sync tf32 m16n8k8", 8, sink, normal_dev);
 #if defined(__CUDACC__)
-        const double group = gpu->major == 9 ? warp_groups(gpu, sink, normal, NORMALS) : 0.0;
+        const double group = has_wgmma(compiled_for(wgmma_shared))
+                                 ? warp_groups(gpu, sink, normal, NORMALS)
+                                 : 0.0;
         if (group > r->fp16) r->fp16 = r->bf16 = group;
 #endif
     }

@@ -8,8 +8,11 @@
  *                      its own shared memory, for comparison.
  *     clusters         number of clusters of a size that run at once with 200 KiB of shared memory a
  *                      block: with one block per SM, an SM outside a whole cluster stays idle
+ *     explicit         whether a launch in clusters of one or two counts as one in clusters: 0 says that
+ *                      cluster barriers there are barriers of the block (ptx_hopper.cuh)
  */
 #include "bench/roofs/roofs.h"
+#include "kernels/cuda/tile/compiled.cuh"
 #include "kernels/cuda/tile/ptx_hopper.cuh"
 
 enum { THREADS = 256 };
@@ -41,8 +44,9 @@ static cudaGraphExec_t chain(const Gpu *gpu, LaunchKind kind, int nodes, int gri
 static void graph_nodes(const Gpu *gpu) {
     enum { NODES = 500 };
     char what[96];
+    const bool may_depend = has_clusters(compiled_for(empty_dependent_kernel));
     for (int all = 0; all < 2; all++) {
-        for (int dependent = 0; dependent < (gpu->major >= 9 ? 2 : 1); dependent++) {
+        for (int dependent = 0; dependent < (may_depend ? 2 : 1); dependent++) {
             const int grid = all ? gpu->sms : 1;
             next_family();
             cudaGraphExec_t graph = chain(gpu, dependent ? DEPENDENT : PLAIN, NODES, grid);
@@ -103,6 +107,41 @@ static int most_clusters(int size, int shared, void (*kernel)(float *, int, int,
     return count;
 }
 
+__global__ void tells_explicit(unsigned *out) {
+    unsigned is = 0;
+#if HAS_CLUSTERS
+    asm volatile("{\n.reg .pred p;\nmov.pred p, %%is_explicit_cluster;\nselp.u32 %0, 1, 0, p;\n}" : "=r"(is));
+#endif
+    if (threadIdx.x == 0 && blockIdx.x == 0) *out = is;
+}
+
+/* The size of the cluster is an attribute of the launch, also where it is one. */
+static void explicit_clusters(const Gpu *gpu) {
+    unsigned *out = NULL;
+    if (!good(cudaMalloc((void **)&out, sizeof *out), "counter")) return;
+    for (int size = 0; size <= 2 && all_good(); size++) {
+        static const char *const names[] = {"explicit cluster, no attribute",
+                                            "explicit cluster, clusters of 1",
+                                            "explicit cluster, clusters of 2"};
+        unsigned is = 0;
+        cudaLaunchConfig_t config = {};
+        cudaLaunchAttribute cluster = {};
+        config.gridDim = dim3(2);
+        config.blockDim = dim3(32);
+        config.stream = gpu->stream;
+        config.attrs = &cluster;
+        config.numAttrs = size > 0;
+        cluster.id = cudaLaunchAttributeClusterDimension;
+        cluster.val.clusterDim.x = (unsigned)size;
+        cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+        good(cudaLaunchKernelEx(&config, tells_explicit, out), names[size]);
+        good(cudaStreamSynchronize(gpu->stream), names[size]);
+        good(cudaMemcpy(&is, out, sizeof is, cudaMemcpyDeviceToHost), names[size]);
+        fact(names[size], is, "yes or no");
+    }
+    cudaFree(out);
+}
+
 static void clusters(const Gpu *gpu) {
     enum { SHARED = 200 << 10, READ = 32 << 10, ROUNDS = 2000 }; /* SHARED: one block per SM */
     char what[96];
@@ -144,6 +183,9 @@ void roofs_launch(const Gpu *gpu) {
 #if defined(__CUDACC__)
     graph_nodes(gpu);
     next_family();
-    if (gpu->major >= 9) clusters(gpu);
+    if (!has_clusters(compiled_for(cluster_read))) return;
+    explicit_clusters(gpu);
+    next_family();
+    clusters(gpu);
 #endif
 }

@@ -78,9 +78,10 @@ static void l2(const Gpu *gpu, const float4 *x, float *sink) {
     static const struct {
         int megabytes;
         const char *name;
-    } sizes[] = {{15, "L2 read 15 MB"}, {30, "L2 read 30 MB"}, {45, "L2 read 45 MB"}};
+    } sizes[] = {{15, "L2 read 15 MB"}, {24, "L2 read 24 MB"},   {30, "L2 read 30 MB"},
+                 {46, "L2 read 46 MB"}, {120, "L2 read 120 MB"}};
     const int passes = gpu->shrink > 1 ? 2 : 50;
-    for (int s = 0; s < (gpu->quiet ? 1 : 3); s++) {
+    for (int s = 0; s < (gpu->quiet ? 1 : (int)(sizeof sizes / sizeof *sizes)); s++) {
         const int64_t n = (int64_t)sizes[s].megabytes * 1000000 / 16 / gpu->shrink;
         const double rate = roof(gpu, sizes[s].name, 16e-9 * (double)n * passes, "GB/s", [&] {
             start(gpu, PLAIN, 1, roof_read, 2 * gpu->sms, THREADS, 0, x, n, passes, sink);

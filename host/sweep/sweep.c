@@ -171,17 +171,22 @@ static Status open_device(Sweep *s, Error *err) {
     return st;
 }
 
+int sweep_trainings(const Sweep *s, int64_t r) {
+    const RunShared shared = {.in = &s->in, .ops = &s->ops};
+    const TurtleTrainOptions t = sweep_train_options(s, r, NULL);
+    return run_trainings(&t, &shared);
+}
+
 /* Returns how many trainings side by side fill the device. A CPU is filled by one thread per
  * training: for B 10000, C 10, d 768 on two EPYC cores, two threads are 1.74 times as fast as one
- * (README). A GPU takes as many as its plan says (kernels/plan/plan.h). */
+ * (README). A GPU takes as many as its plan says (kernels/plan/plan.h), of the runs that need least of it;
+ * sweep_jobs.c lets a run begin when its part is free. */
 static int jobs_of(const Sweep *s) {
-    const RunShared shared = {.in = &s->in, .ops = &s->ops};
     int most = 1;
     if (s->options->jobs) return s->options->jobs;
     if (strcmp(s->ops.kind, "cpu") == 0) return s->ops.threads;
     for (int64_t r = 0; r < s->result->runs; r++) {
-        const TurtleTrainOptions t = sweep_train_options(s, r, NULL);
-        const int trainings = s->done[r] ? 1 : run_trainings(&t, &shared);
+        const int trainings = s->done[r] ? 1 : sweep_trainings(s, r);
         if (trainings > most) most = trainings;
     }
     return most;
@@ -252,6 +257,7 @@ Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, E
                .result = out};
     *out = (TurtleSweepResult){0};
     pthread_mutex_init(&s.lock, NULL);
+    pthread_cond_init(&s.freed, NULL);
     Status st = open_sweep(&s, err);
     if (st == OK) st = sweep_train(&s, err);
     if (st == OK) st = finish_sweep(&s, err);
@@ -265,6 +271,7 @@ Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, E
     ops_close(&s.ops);
     inputs_close(&s.in);
     lock_close(&s.alone);
+    pthread_cond_destroy(&s.freed);
     pthread_mutex_destroy(&s.lock);
     if (st != OK) turtle_sweep_result_free(out);
     return st;

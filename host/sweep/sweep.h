@@ -8,6 +8,9 @@
 #include "host/train/run_dir.h"
 #include "kernels/ops.h"
 
+/* A training that fills a GPU together with n - 1 like it has SWEEP_PARTS / n parts; n is a power of two. */
+enum { SWEEP_PARTS = 16 };
+
 /* A sweep at work. */
 typedef struct {
     const TurtleSweepOptions *options;
@@ -27,6 +30,9 @@ typedef struct {
 
     pthread_mutex_t lock; /* guards all below, and the hooks */
     int64_t next;         /* run that the next free thread takes */
+    int64_t begun;        /* runs up to here have begun; they begin in order */
+    int taken;            /* parts of the device that runs at work have, of SWEEP_PARTS */
+    pthread_cond_t freed; /* a run has ended or begun, or all are to stop */
     TurtleProgress progress;
     double started;
     volatile sig_atomic_t stop; /* the caller's wish, or a failure */
@@ -37,6 +43,8 @@ typedef struct {
 
 /* Returns <folder>/<name of run r>/<file> in fresh memory; NULL: out of memory. */
 char *sweep_run_path(const Sweep *s, int64_t r, const char *file);
+/* Returns how many trainings like run r fill the device, side by side. */
+int sweep_trainings(const Sweep *s, int64_t r);
 /* Returns the training options of run r; `folder` is its directory. */
 TurtleTrainOptions sweep_train_options(const Sweep *s, int64_t r, const char *folder);
 
@@ -52,7 +60,8 @@ Status sweep_grid(TurtleSweepRun **runs, int64_t *count, const TurtleSweepOption
  * otherwise. */
 Status sweep_look_back(Sweep *s, Error *err);
 
-/* sweep_jobs.c: trains every run that is not finished, s->jobs at a time. ERR_STOPPED: the hooks asked to
+/* sweep_jobs.c: trains every run that is not finished, at most s->jobs at a time, on a GPU as many as fit side by
+ * side. ERR_STOPPED: the hooks asked to
  * stop; any other failure is that of the first run that failed. */
 Status sweep_train(Sweep *s, Error *err);
 

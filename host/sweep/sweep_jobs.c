@@ -92,27 +92,71 @@ static Status train_run(Sweep *s, int64_t r, Error *err) {
     return st;
 }
 
-/* --- side by side ----------------------------------------------------------------------------- */
+/* --- side by side -----------------------------------------------------------------------------
+ *
+ * On a GPU a run begins when its part of the device is free, in the order of the runs. Launches whose blocks wait
+ * for each other then never take more than there is, whatever the driver starts first. */
 
-/* Returns the next run that is to be trained; the number of runs when there is none. */
-static int64_t next_run(Sweep *s) {
-    pthread_mutex_lock(&s->lock);
+static bool stopped(Sweep *s) {
     if (s->hooks->stop && *s->hooks->stop) s->stop = 1;
-    while (s->next < s->result->runs && s->done[s->next]) s->next++;
-    const int64_t r = s->stop ? s->result->runs : s->next++;
+    return s->stop != 0;
+}
+
+/* Returns the first run from r on that is not finished. */
+static int64_t unfinished(const Sweep *s, int64_t r) {
+    while (r < s->result->runs && s->done[r]) r++;
+    return r;
+}
+
+/* Returns the next run that is to be trained, with `trainings` like it side by side, once its parts are free and
+ * taken. Returns the number of runs when there is none. */
+static int64_t next_run(Sweep *s, int *parts, int *trainings) {
+    const bool shared = strcmp(s->ops.kind, "cpu") != 0;
+    pthread_mutex_lock(&s->lock);
+    s->next = unfinished(s, s->next);
+    int64_t r = stopped(s) ? s->result->runs : s->next++;
+    *trainings = shared && r < s->result->runs ? sweep_trainings(s, r) : 1;
+    *parts = shared ? SWEEP_PARTS / *trainings : 0;
+    while (r < s->result->runs && !stopped(s) &&
+           (unfinished(s, s->begun) != r || s->taken + *parts > SWEEP_PARTS))
+        pthread_cond_wait(&s->freed, &s->lock);
+    if (r < s->result->runs && stopped(s)) { /* it stays to be done */
+        if (r < s->next) s->next = r;
+        r = s->result->runs;
+    }
+    if (r < s->result->runs) {
+        s->taken += *parts;
+        s->begun = r + 1;
+        pthread_cond_broadcast(&s->freed);
+    }
     pthread_mutex_unlock(&s->lock);
     return r;
+}
+
+static void end_run(Sweep *s, int parts, bool well) {
+    pthread_mutex_lock(&s->lock);
+    s->taken -= parts;
+    if (!well) s->stop = 1;
+    pthread_cond_broadcast(&s->freed);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* Takes runs until none is left, or one fails. */
 static void *work(void *sweep) {
     Sweep *s = sweep;
     Error err;
-    Status st = s->ops.mem.enter(s->ops.device, &err);
-    for (int64_t r; st == OK && (r = next_run(s)) < s->result->runs;) st = train_run(s, r, &err);
+    int parts, trainings;
+    Status st = OK;
+    for (int64_t r; st == OK && (r = next_run(s, &parts, &trainings)) < s->result->runs;) {
+        st = s->ops.mem.enter(s->ops.device, trainings, &err);
+        if (st == OK) st = train_run(s, r, &err);
+        Error alone;
+        const Status whole = s->ops.mem.enter(s->ops.device, 1, &alone); /* gives the part back */
+        if (st == OK && whole != OK) st = whole, err = alone;
+        end_run(s, parts, st == OK);
+    }
     if (st == OK) return NULL;
     pthread_mutex_lock(&s->lock);
-    s->stop = 1;
     if (s->status == OK || (s->status == ERR_STOPPED && st != ERR_STOPPED)) {
         s->status = st;
         s->error = err;

@@ -13,8 +13,9 @@ static void close_device(Device *device) {
     free(device);
 }
 
-static Status enter(Device *device, Error *err) {
+static Status enter(Device *device, int beside, Error *err) {
     (void)device;
+    (void)beside;
     (void)err;
     return OK;
 }

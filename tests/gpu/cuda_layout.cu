@@ -3,6 +3,7 @@
 extern "C" {
 #include "tests/gpu/layout.h"
 }
+#include "kernels/cuda/tile/compiled.cuh"
 #include "kernels/cuda/tile/ptx_hopper.cuh"
 #include "kernels/cuda/tile/tensor_map.cuh"
 #include "kernels/cuda/tile/tile.cuh"
@@ -346,12 +347,11 @@ static cudaError_t start_layout(Layout which, void *out, const void *in, void *s
 }
 
 extern "C" bool layout_served(Layout which) {
-    int major = 0;
+    int devices = 0;
     /* without a device the test runs, and fails as all do */
-    if (which < LAYOUT_WGMMA_F16 ||
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess)
-        return true;
-    return which < LAYOUT_CLUSTER ? major == 9 : major >= 9;
+    if (which < LAYOUT_WGMMA_F16 || cudaGetDeviceCount(&devices) != cudaSuccess) return true;
+    const Compiled code = compiled_for(vectors_kernel);
+    return which < LAYOUT_CLUSTER ? has_wgmma(code) : has_clusters(code);
 }
 
 extern "C" bool layout_run(Layout which, const void *in, int64_t in_bytes, void *out,

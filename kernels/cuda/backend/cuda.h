@@ -22,8 +22,8 @@ constexpr int MAX_REMOTES = 4 * MAX_SPACES;
 
 struct Device {
     int ordinal;          /* number of the device in the CUDA runtime */
-    int sms;              /* streaming multiprocessors */
-    int capability;       /* compute capability; 90 is 9.0 */
+    int sms;              /* streaming multiprocessors, at most TURTLE_SMS of them */
+    int capability;       /* compute capability that the kernels' code serves; 90 is 9.0 with wgmma */
     int shared_per_block; /* most dynamic shared memory of a block, bytes */
     bool naive;           /* TURTLE_KERNELS=naive: the readable kernels run, as oracle */
     Profile *profile;     /* NULL: launches are not timed */
@@ -170,8 +170,17 @@ Status launch_kernel(Queue *q, int flags, const char *name, void (*kernel)(Param
     return CHECKED ? cuda_queue_check(q, name) : OK;
 }
 
-/* Returns the blocks of a kernel that the device holds at once, which is the most that a cooperative launch may
- * have. Returns 0 if the kernel cannot run. */
+/* Launches whose blocks wait for each other take no more of the device than is meant for them: TURTLE_SMS at
+ * most, and of these the calling host thread's part (DeviceOps.enter). So trainings side by side always fit, and
+ * none waits for blocks that another one keeps from starting.
+ *
+ * Returns how many of the device's `sms` SMs such a launch of this host thread may take: one at least. */
+int cuda_sms_allowed(int sms);
+/* Returns how many of the `clusters` clusters of `size` blocks such a launch may have; 0 where none fits. */
+int cuda_clusters_allowed(int clusters, int size);
+
+/* Returns the blocks of a kernel that a cooperative launch may have: those that the device holds at once, of the
+ * SMs that the launch may take. Returns 0 if the kernel cannot run. */
 template <typename... Params>
 int resident_blocks(const Device *device, void (*kernel)(Params...), int threads, int shared) {
     int per_sm = 0;
@@ -179,10 +188,10 @@ int resident_blocks(const Device *device, void (*kernel)(Params...), int threads
         cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_sm, kernel, threads, (size_t)shared) !=
             cudaSuccess)
         return 0;
-    return per_sm * device->sms;
+    return per_sm * cuda_sms_allowed(device->sms);
 }
 
-/* Counts the clusters of `size` blocks that the device holds at once. */
+/* Counts the clusters of `size` blocks that the device holds at once and the launch may take. */
 template <typename... Params>
 cudaError_t resident_clusters(int *clusters, void (*kernel)(Params...), int size, int threads,
                               int shared) {
@@ -197,8 +206,10 @@ cudaError_t resident_clusters(int *clusters, void (*kernel)(Params...), int size
     config.attrs = &attribute;
     config.numAttrs = 1;
     *clusters = 0;
-    const cudaError_t error = allow_shared(kernel, shared);
-    return error == cudaSuccess ? cudaOccupancyMaxActiveClusters(clusters, kernel, &config) : error;
+    cudaError_t error = allow_shared(kernel, shared);
+    if (error == cudaSuccess) error = cudaOccupancyMaxActiveClusters(clusters, kernel, &config);
+    *clusters = error == cudaSuccess ? cuda_clusters_allowed(*clusters, size) : 0;
+    return error;
 }
 
 #endif

@@ -1,9 +1,11 @@
 /* device.cu - opens GPUs, allocates their memory, puts features on them or beside them. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "kernels/cuda/backend/cuda.h"
+#include "kernels/cuda/tile/compiled.cuh"
 
 #if defined(__CUDACC__)
 #include <cuda_profiler_api.h>
@@ -280,8 +282,36 @@ static void describe(char *text, size_t size, const cudaDeviceProp *p) {
              (double)p->totalGlobalMem / 1e9);
 }
 
-static Status enter(Device *device, Error *err) {
+/* How many host threads share the device with this one, itself counted. */
+static thread_local int sharers = 1;
+
+/* Returns the number that TURTLE_SMS holds; INT_MAX where it is unset, 0 where it is no number of SMs. */
+static int sms_limit() {
+    const char *text = getenv("TURTLE_SMS");
+    char *end = NULL;
+    if (!text || !*text) return INT_MAX;
+    const long n = strtol(text, &end, 10);
+    return *end || n < 1 || n > INT_MAX ? 0 : (int)n;
+}
+
+int cuda_sms_allowed(int sms) {
+    return (int)most(1, least(sms, sms_limit()) / sharers);
+}
+int cuda_clusters_allowed(int clusters, int size) {
+    return (int)least(clusters, sms_limit() / size) / sharers;
+}
+
+/* One kernel stands for all, for they are compiled for the same architectures. */
+__global__ void asked_kernel() {}
+
+static int capability_of(const cudaDeviceProp *p) {
+    const int capability = 10 * p->major + p->minor;
+    return capability != 90 || has_wgmma(compiled_for(asked_kernel)) ? capability : 80;
+}
+
+static Status enter(Device *device, int beside, Error *err) {
     const cudaError_t error = cudaSetDevice(device->ordinal);
+    sharers = beside > 1 ? beside : 1;
     return error == cudaSuccess ? OK : cuda_fail(err, device, "choosing it", error);
 }
 
@@ -306,13 +336,15 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     if (error != cudaSuccess)
         return fail(err, ERR_DEVICE, "cuda:%d: %s", ordinal, cudaGetErrorString(error));
     if (!usable(&p, why, sizeof why)) return fail(err, ERR_DEVICE, "%s", why);
+    if (sms_limit() < 1)
+        return fail(err, ERR_DEVICE, "TURTLE_SMS=%s: expected a number of SMs", getenv("TURTLE_SMS"));
 
     Device *device = (Device *)calloc(1, sizeof *device);
     if (!device) return fail(err, ERR_MEMORY, "out of memory");
     const char *resident = getenv("TURTLE_RESIDENT"), *kernels = getenv("TURTLE_KERNELS");
     device->ordinal = ordinal;
-    device->sms = p.multiProcessorCount;
-    device->capability = 10 * p.major + p.minor;
+    device->sms = (int)least(p.multiProcessorCount, sms_limit());
+    device->capability = capability_of(&p);
     device->shared_per_block = (int)p.sharedMemPerBlockOptin;
     device->naive = kernels && strcmp(kernels, "naive") == 0;
     device->resident = !(resident && strcmp(resident, "0") == 0);
@@ -359,7 +391,7 @@ extern "C" int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[
             snprintf(devices[i].why, sizeof devices[i].why, "%s", cudaGetErrorString(error));
             continue;
         }
-        devices[i].sms = p.multiProcessorCount;
+        devices[i].sms = (int)most(1, least(p.multiProcessorCount, sms_limit()));
         devices[i].shared_per_block = (int)p.sharedMemPerBlockOptin;
         devices[i].capability = 10 * p.major + p.minor;
         describe(card, sizeof card, &p);
