@@ -37,8 +37,10 @@ COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode ar
                 -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
                 $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror) $(NVCCFLAGS)
 CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_static -lrt -ldl -lpthread
-# Kernels whose blocks wait for each other. Where a GPU can run them, they give up inside tests-cuda after 2 s (backend/wait.h).
-WAITING      := $(wildcard kernels/cuda/inner/*.cu) kernels/cuda/train/linear_grad.cu kernels/cuda/train/head_grad.cu
+# Kernels whose blocks wait for each other: tests/waits says which those are. Where a GPU can run them, they give up inside
+# tests-cuda after 2 s (backend/wait.h).
+WAITING      := $(wildcard kernels/cuda/inner/*.cu) kernels/cuda/train/linear_grad.cu kernels/cuda/train/head_grad.cu \
+                kernels/cuda/train/task_labels.cu kernels/cuda/train/task_step.cu
 BOUNDED      := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter kit,$(CONFIG)),$(WAITING))
 TEST_KERNELS := $(filter-out $(BOUNDED:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $(BOUNDED:%.cu=$(OUT)/waits/%.o)
 BACKEND      := $(if $(NVCC),$(CUDA_OBJECTS),$(OUT)/kernels/no_cuda.o)#  of `turtle`, with BACKEND_LIBS
