@@ -13,8 +13,8 @@
  *              elements  0..7  8..15     248..255  256..263       d = 768: 3 rounds
  *
  *          Elements d .. row of a 16-bit batch are written as zeros: products read them. Features in
- *          host memory are read by a few blocks, which leave the rest of the GPU to the iteration that
- *          runs beside them.
+ *          host memory are read by four large blocks, on SMs that the iteration beside them leaves free
+ *          (NOTES.md). A warp has several rows under way there, so that the bus is never idle.
  * Needs    B, d >= 1. A row outside [0, N), which nobody knows when this is enqueued, becomes NaN: it
  *          reads nothing, and every loss of the batch shows it.
  * History  Not measured yet. v1, byte by byte: kept as the readable oracle; it serves data that is not
@@ -26,9 +26,10 @@
 
 #include "kernels/cuda/backend/operations.h"
 
-constexpr int THREADS = 256, WARPS = THREADS / WARP;
-constexpr int VECTOR = 8;         /* elements of a lane: 16 bytes of the narrowest type */
-constexpr int REMOTE_BLOCKS = 32; /* 128 KB under way: 64 GB/s at 2 us, as fast as the bus */
+constexpr int THREADS = 256;
+constexpr int VECTOR = 8; /* elements of a lane: 16 bytes of the narrowest type */
+/* 4 blocks of 1024 threads with 32 bytes each are 128 KB under way: 64 GB/s at 2 us, as fast as the bus. */
+constexpr int REMOTE_BLOCKS = 4, REMOTE_THREADS = 1024, REMOTE_BYTES = 32;
 
 /* --- types ------------------------------------------------------------------------------------ */
 
@@ -157,6 +158,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     gather_v2_warp(typename To::Element *__restrict__ out,
                    const typename From::Bits *__restrict__ data, const int64_t *__restrict__ rows,
                    GatherShape s) {
+    constexpr int WARPS = THREADS / WARP;
     const int lane = (int)threadIdx.x % WARP;
     const int64_t first = (int64_t)blockIdx.x * WARPS + (int)threadIdx.x / WARP;
     for (int64_t b = first; b < s.B; b += (int64_t)gridDim.x * WARPS) {
@@ -180,6 +182,42 @@ __global__ void __launch_bounds__(THREADS, 4)
     }
 }
 
+/* Rows that come over a bus. A warp takes ROWS rows at a time and loads from all of them before it stores: so much
+ * is under way that few blocks fill the bus. Rows that are unknown, or beyond the batch, load row 0 in place. */
+template <class From, class To, int E>
+__global__ void __launch_bounds__(REMOTE_THREADS, 1)
+    gather_remote(typename To::Element *__restrict__ out,
+                  const typename From::Bits *__restrict__ data, const int64_t *__restrict__ rows,
+                  GatherShape s) {
+    constexpr int WARPS = REMOTE_THREADS / WARP, BYTES = E * (int)sizeof(typename From::Bits);
+    constexpr int ROWS = BYTES >= REMOTE_BYTES ? 1 : 2 * BYTES >= REMOTE_BYTES ? 2 : 4;
+    const int lane = (int)threadIdx.x % WARP;
+    const int64_t warp = (int64_t)blockIdx.x * WARPS + (int)threadIdx.x / WARP;
+    for (int64_t b = warp * ROWS; b < s.B; b += (int64_t)gridDim.x * WARPS * ROWS) {
+        int64_t r[ROWS];
+        UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            r[i] = b + i < s.B ? rows[b + i] : -1;
+            if (r[i] >= s.N) r[i] = -1;
+        }
+        for (int64_t j = lane * E; j < s.end; j += WARP * E) {
+            typename From::Bits bits[ROWS][E];
+            const int64_t from = j < s.d ? j : 0;
+            UNROLL
+            for (int i = 0; i < ROWS; i++) load(bits[i], data + (r[i] < 0 ? 0 : r[i]) * s.d + from);
+            UNROLL
+            for (int i = 0; i < ROWS; i++) {
+                typename To::Element x[E];
+                if (b + i >= s.B) break;
+                UNROLL
+                for (int e = 0; e < E; e++)
+                    x[e] = j >= s.d ? To::of(0.0f) : r[i] < 0 ? To::of(NAN) : convert<From, To>(bits[i][e], s);
+                store(out + (b + i) * s.row + j, x);
+            }
+        }
+    }
+}
+
 /* --- launcher --------------------------------------------------------------------------------- */
 
 template <class From, class To>
@@ -188,13 +226,16 @@ static Status start(Queue *q, void *to, const void *data, const int64_t *rows, G
     typedef typename To::Element Element;
     Element *out = (Element *)to;
     const Bits *from = (const Bits *)data;
-    const int64_t all = ceil_div(s.B, WARPS), few = REMOTE_BLOCKS;
-    const dim3 grid = grid_of(s.remote && all > few ? few : all);
+    const dim3 grid = grid_of(ceil_div(s.B, THREADS / WARP));
     const bool vectors = s.d % VECTOR == 0 && aligned_16(data) && aligned_16(to) &&
                          s.row * (int64_t)sizeof(Element) % 16 == 0;
     cost(q, 0.0, (double)s.B * s.d * (sizeof(Bits) + sizeof(Element)));
+    if (s.remote && vectors && !q->device->naive)
+        return launch(q, (gather_remote<From, To, VECTOR>), grid_of(REMOTE_BLOCKS), REMOTE_THREADS, 0, out, from, rows, s);
     if (vectors && !q->device->naive)
         return launch(q, (gather_v2_warp<From, To, VECTOR>), grid, THREADS, 0, out, from, rows, s);
+    if (s.remote && (uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
+        return launch(q, (gather_remote<From, To, 1>), grid_of(REMOTE_BLOCKS), REMOTE_THREADS, 0, out, from, rows, s);
     if ((uintptr_t)data % sizeof(Bits) == 0 && !q->device->naive)
         return launch(q, (gather_v2_warp<From, To, 1>), grid, THREADS, 0, out, from, rows, s);
     return launch(q, (gather_v1_naive<From, To>), grid_of(s.B), THREADS, 0, out,
