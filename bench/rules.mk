@@ -34,10 +34,26 @@ $(OUT)/emu/bench-roofs: $(OUT)/emu/bench/roofs/roofs.o $(OUT)/bench/programs/ben
 	@echo "link $@"
 	$(Q)$(LINK_EMU) $(LIBS) -lstdc++ -o $@
 
+# Where a measurement is to decide between two forms of a kernel, `#if defined(TURTLE_AB_<NAME>)` chooses the other form.
+# The kit has a bench-training of each. The pair leaves the sources with the decision.
+PAIRS := $(if $(filter kit,$(CONFIG)),$(shell grep -rhoE 'TURTLE_AB_[A-Z0-9_]+' kernels/cuda | sort -u))
+define pair_rule
+$(OUT)/$(1)/%.o: %.cu $(OUT)/nvcc.flags
+	@echo "nvcc $$< ($(1))"
+	$$(Q).ci/compile_cu $$< $$@ $$(COMPILE_CU) -D$(1)
+OTHER_$(1) := $(shell tests/waits --reach '$(1)')
+$(OUT)/bench-training-$(1): $(OUT)/bench/programs/training.o $(SHARED) $(BENCH_GPU) $(LIBRARY) \
+  $$(filter-out $$(OTHER_$(1):%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $$(OTHER_$(1):%.cu=$(OUT)/$(1)/%.o)
+	@echo "link $$@"
+	$$(Q)$$(LINK_C) $$(BACKEND_LIBS) $$(LIBS) -o $$@
+endef
+$(foreach p,$(PAIRS),$(eval $(call pair_rule,$p)))
+
 # A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
 KIT := tests-cuda turtle bench-roofs bench-operations bench-training
-kit-programs: packages $(KIT:%=$(OUT)/%) $(BUILD)/planes
+kit-programs: packages $(KIT:%=$(OUT)/%) $(PAIRS:%=$(OUT)/bench-training-%) $(BUILD)/planes
 gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
 	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs
-	@DATA="$(DATA)" bench/gpu_kit $(BUILD)/kit $(BUILD)/gpu-kit $(KIT)
+	@DATA="$(DATA)" bench/gpu_kit $(BUILD)/kit $(BUILD)/gpu-kit $(KIT) \
+	  $$(grep -rhoE 'TURTLE_AB_[A-Z0-9_]+' kernels/cuda | sort -u | sed 's/^/bench-training-/')
 .PHONY: bench bench-programs bench-compare results profile bench-emu kit-programs gpu-kit

@@ -22,6 +22,7 @@ test-full: $(ALL)               ## all recorded runs too; all suites under the s
 test-gpu: $(if $(NVCC),all $(OUT)/tests-cuda $(filter %.o,$(PROGRAMS)))    ## the tests of CUDA kernels; without a GPU they fail
 	@[ "$<" ] || { echo "test-gpu: $(FAULT_NVCC)" >&2; exit 1; }
 	@REQUIRE_GPU=1 $(RUN) cuda
+	@echo "once more, on 4 SMs:" && REQUIRE_GPU=1 TURTLE_SMS=4 $(RUN) cuda
 sanitize: $(if $(NVCC),$(OUT)/tests-cuda)     ## compute-sanitizer over the tests of the CUDA kernels
 	@tests/sanitize $(OUT)
 
