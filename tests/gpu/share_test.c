@@ -78,7 +78,7 @@ Test(share, turtle_sms_cuts_a_large_device_down, .timeout = 240) {
 /* GPUs of one kind differ in their GPCs, and so in how many clusters they hold. Runs end with the same bits. */
 Test(share, uneven_gpcs_change_no_bit, .timeout = 240) {
     static const char *const gpcs[] = {"8", "5,3", "3,3,2"};
-    static const int classes[] = {100, 300};
+    static const int classes[] = {40, 100};
     Ran ran;
     setenv("EMU_DEVICE", "tiny", 1);
     for (int c = 0; c < 2; c++) {
