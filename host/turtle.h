@@ -507,7 +507,7 @@ TURTLE_API TurtleStatus turtle_info_encoder(const char *file, const TurtleEncode
 
 typedef struct {
     const char *device;    /* "auto": the first GPU of this machine, "h200" without one; "h200",
-                              "a100", "rtx4090", "tiny" */
+                              "h100", "a100", "rtx4090", "tiny" */
     const char *precision; /* "fp16" */
     TurtleTexts dims;      /* dimension of each space; none: 768 */
     int64_t batch_size, classes, M; /* 10000, 10, 10 */

@@ -22,7 +22,7 @@ static const Flag info_flags[] = {
     {"M", FLAG_INTEGER, offsetof(InfoFlags, of.M), "M", "inner steps"},
     {"precision", FLAG_TEXT, offsetof(InfoFlags, of.precision), "fp32|tf32|fp16|bf16",
      "type of the operands of products"},
-    {"device", FLAG_TEXT, offsetof(InfoFlags, of.device), "auto|h200|a100|rtx4090|tiny",
+    {"device", FLAG_TEXT, offsetof(InfoFlags, of.device), "auto|h200|h100|a100|rtx4090|tiny",
      "auto: this machine's GPU, h200 without one"},
     {0}};
 

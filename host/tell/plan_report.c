@@ -21,8 +21,8 @@ static Status choose_device(PlanDevice *out, const char *name, Error *err) {
     CudaDevice devices[CUDA_MAX_DEVICES];
     char versions[128];
     if (!known)
-        return fail(err, ERR_USAGE, "plan: device %s: expected h200, a100, rtx4090, tiny or auto",
-                    name);
+        return fail(err, ERR_USAGE,
+                    "plan: device %s: expected h200, h100, a100, rtx4090, tiny or auto", name);
     *out = *known;
     if (strcmp(name, "auto") != 0) return OK;
     const int count = cuda_devices(devices, versions, NULL);
@@ -106,14 +106,19 @@ static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
 }
 
 static void add_phases(char **text, Json *j, const Model *m) {
-    add_line(text, "\npredicted                 times      us  HBM MB   L2 MB  shared MB   GFLOP  "
-                   "barriers  launches  most of it\n");
+    add_line(
+        text,
+        "\npredicted                 times       us  HBM MB   L2 MB  shared MB   GFLOP  issue us  "
+        "warp us  barriers  launches  bound by\n");
     json_open_array(j, "phases");
     for (int i = 0; i < m->count; i++) {
         const ModelPhase *p = &m->phase[i];
-        add_line(text, "%-25s %5lld %7.2f %7.1f %7.1f %10.1f %7.2f %9.0f %9.0f  %s\n", p->name,
-                 (long long)p->times, 1e6 * p->seconds, 1e-6 * p->hbm, 1e-6 * p->l2,
-                 1e-6 * p->shared, 1e-9 * p->flops, p->barriers, p->nodes, p->bound);
+        const double warp = p->warp_s + p->wait_s;
+        add_line(text,
+                 "%-25s %5lld %8.2f %7.1f %7.1f %10.1f %7.2f %9.2f %8.2f %9.0f %9.0f  %s: %s\n",
+                 p->name, (long long)p->times, 1e6 * p->seconds, 1e-6 * p->hbm, 1e-6 * p->l2,
+                 1e-6 * p->shared, 1e-9 * p->flops, 1e6 * p->issue_s, 1e6 * warp, p->barriers,
+                 p->nodes, p->kind, p->bound);
         json_open(j, NULL);
         json_text(j, "phase", p->name);
         json_integer(j, "times", p->times);
@@ -122,9 +127,13 @@ static void add_phases(char **text, Json *j, const Model *m) {
         json_real(j, "l2_bytes", p->l2);
         json_real(j, "shared_bytes", p->shared);
         json_real(j, "flops", p->flops);
+        json_real(j, "issue_us", 1e6 * p->issue_s);
+        json_real(j, "warp_us", 1e6 * warp);
+        json_real(j, "ends_us", 1e6 * p->latency_s);
         json_real(j, "barriers", p->barriers);
         json_real(j, "launches", p->nodes);
         json_text(j, "bound", p->bound);
+        json_text(j, "kind", p->kind);
         json_close(j);
     }
     json_close_array(j);
@@ -138,11 +147,25 @@ static void add_phases(char **text, Json *j, const Model *m) {
     json_real(j, "flops_floor_ms", 1e3 * m->flops_floor_s);
 }
 
+static void add_range(char **text, Json *j, const ModelRange *range) {
+    add_line(text,
+             "between %.4f and %.4f ms, as far as the device's figures are known; most uncertain: "
+             "%s, %.4f to %.4f ms\n",
+             1e3 * range->low_s, 1e3 * range->high_s, range->largest->name, 1e3 * range->least_s,
+             1e3 * range->most_s);
+    json_real(j, "least_ms", 1e3 * range->low_s);
+    json_real(j, "most_ms", 1e3 * range->high_s);
+    json_text(j, "most_uncertain", range->largest->name);
+    json_real(j, "most_uncertain_least_ms", 1e3 * range->least_s);
+    json_real(j, "most_uncertain_most_ms", 1e3 * range->most_s);
+}
+
 Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
     PlanSpace spaces[PLAN_MAX_SPACES];
     PlanDevice device;
     Plan plan;
     Model model;
+    ModelRange range;
     ModelRun run = {.M = o->M};
     int n = 0;
     *text = *json = NULL;
@@ -152,6 +175,7 @@ Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *
     if (st == OK) st = plan_inner(&plan, &device, spaces, n, run.type, run.tf32, err);
     if (st != OK) return st;
     model_iteration(&model, &device, &plan, &run);
+    model_range(&range, &device, &plan, &run);
 
     Json j = {0};
     add_line(text, "device        %s: %d SMs, %.0f KiB of shared memory a block\n", device.name,
@@ -166,6 +190,7 @@ Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *
     json_integer(&j, "M", o->M);
     add_layout(text, &j, &plan, o->M);
     add_phases(text, &j, &model);
+    add_range(text, &j, &range);
     json_close(&j);
     *json = json_take(&j);
     if (*text && *json) return OK;

@@ -11,13 +11,20 @@ typedef struct {
     int wgmma;                      /* 1: compute capability 9.0, which has wgmma; else 0 */
     double clock_hz;                /* clock of the SMs under load */
     double l2_bytes_s, hbm_bytes_s; /* bandwidths of the L2 cache and of the memory */
-    double barrier_s;               /* time in which all SMs meet */
-    double node_s;                  /* time from one kernel of a graph to the next */
+    double
+        barrier_s; /* time in which all SMs signal that they have come, and see it of the others */
+    double node_s; /* time from one plain kernel of a graph to the next */
     double simt_flops, mma_flops_16, mma_flops_tf32, wgmma_flops_16; /* 0: the device has none */
+    double drain_s; /* what a barrier takes beside: stores drain, and the last SM is waited for */
+    double heavy_node_s; /* time of a node that is a cooperative kernel or a memset */
+    double l2_bytes;     /* size of the L2 cache */
+    /* Clocks from a load to the use of what it brought, from L1, from shared memory, from the L2 cache, from memory, and
+     * from the shared memory of another block of the cluster. */
+    double l1_clocks, shared_clocks, l2_clocks, hbm_clocks, dsmem_clocks;
 } PlanDevice;
 
-/* Returns the device of that name: "h200", "a100", "rtx4090" or "tiny" (the emulator's default). Returns NULL
- * for a name that is not in the table. */
+/* Returns the device of that name: "h200", "h100", "a100", "rtx4090" or "tiny" (the emulator's default). Returns
+ * NULL for a name that is not in the table. */
 const PlanDevice *plan_device(const char *name);
 /* Returns the i-th device of the table, or NULL beyond the last. */
 const PlanDevice *plan_device_at(int i);
@@ -26,5 +33,14 @@ const PlanDevice *plan_device_at(int i);
 PlanDevice plan_device_like(int sms, int shared_per_block, int capability);
 /* Returns a device cut down to `sms` SMs; bandwidths and flop rates shrink in proportion. */
 PlanDevice plan_part(const PlanDevice *device, int sms);
+
+/* A figure of the devices that is not known well: which one, and the factors of its least and greatest value. */
+typedef struct {
+    const char *name;
+    int offset; /* of the field in PlanDevice, a double */
+    double least, most;
+} PlanRange;
+/* Returns the i-th of them, or NULL beyond the last. */
+const PlanRange *plan_range_at(int i);
 
 #endif

@@ -44,3 +44,13 @@ __global__ void has_no_fault(float *out, const float *in, int n) {
     for (int j = 0; j < 16; j++) sum[0] += in[j * 32 + threadIdx.x];
     out[threadIdx.x] = sum[0];
 }
+
+/* The table of the model has a wrong figure of it. */
+__global__ void multiplies_alone(float *out, int n) {
+    float sum[4] = {};
+    for (int i = 0; i < n; i++) {
+        multiply(sum);
+        multiply(sum);
+    }
+    out[threadIdx.x] = sum[0];
+}

@@ -1,0 +1,58 @@
+/* model_figures.c - the table of what the compiled kernels cost, read by tests/sass with nvcc 13.0 for sm_90a. */
+#include "kernels/plan/model_figures.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* clang-format off */
+static const KernelFigures table[] = {
+    /* tests/sass --model reads lines of this form: kernel, eight figures that it measures, two that it does not
+     *                                 logits gradient fragments epilogue row_trips share share_trips at_once hits sums */
+    {"inner_slab<Fp16, 16>",             4.2,  5.2,  0.5,   847,    1,  210,    1,    8,    0,   0},
+    {"inner_slab<Fp16, 32>",             2.7,  3.8,  0.3,  1085,    1,  207,    1,    8,    0,   0},
+    {"iteration_slab<Fp16, 16>",         4.2,  4.8,  0.5,  1270,    1,  196,    1,    8,    0,   0},
+    {"iteration_slab<Fp16, 32>",         2.8,  3.5,  0.3,  1796,    1,  197,    1,    8,    0,   0},
+    {"inner_wgmma<Fp16, 64>",           33.8, 51.0,  0.5,  2059,    1,  367,    6,   16,    0,   4},
+    {"inner_wgmma<Fp16, 128>",          34.0, 50.8,  0.5,  3583,    2,  363,    6,   16,    0,   4},
+    {"inner_wgmma<Fp16, 256>",          34.3, 53.3,  0.5,  5454,  162,  364,    6,   16,   64,   4},
+    {"task_labels_wgmma<Fp16, 64>",     26.3,  0.0,  0.0,  1190,    1,    0,    0,    0,    0,   0},
+    {"task_labels_wgmma<Fp16, 128>",    26.3,  0.0,  0.0,  2192,    2,    0,    0,    0,    0,   0},
+    {"task_labels_wgmma<Fp16, 256>",    26.3,  0.0,  0.0,  4150,    3,    0,    0,    0,    0,   0},
+    {"head_labels_wgmma<Fp16, 64>",     26.3,  0.0,  0.0,  1611,    1,    0,    0,    0,    0,   0},
+    {"head_labels_wgmma<Fp16, 128>",    26.3,  0.0,  0.0,  2920,    1,    0,    0,    0,    0,   0},
+    {"head_labels_wgmma<Fp16, 256>",    26.0,  0.0,  0.0,  5029,  131,    0,    0,    0,   64,   0},
+    {"gradient_wgmma<Fp16, StoreSpaces>", 0.0, 49.5, 0.5,     0,    0,    0,    0,    0,    0,   0},
+    {"inner_tiled<Fp16, Shape2<64, 16, 4, 1>, Shape2<16, 128, 1, 4>>",
+                                        72.0, 51.4,  0.5,   308,    5,  351,    6,   16,    0,   4},
+    {"inner_tiled<Fp16, Shape2<64, 64, 2, 2>, Shape2<64, 64, 2, 2>>",
+                                        19.1, 26.0,  0.3,  1104,   20,  350,    6,   16,    0,   4},
+    {"inner_tiled<Fp16, Shape2<64, 128, 2, 2>, Shape2<128, 64, 2, 2>>",
+                                        10.2, 13.7,  0.1,  2236,   40,  348,    6,   16,    0,   4},
+    {"task_labels_tiled<Fp16, Shape2<64, 16, 4, 1>>",
+                                        67.8,  0.0,  0.3,   313,    5,    0,    0,    0,    0,   0},
+    {"task_labels_tiled<Fp16, Shape2<64, 64, 2, 2>>",
+                                        18.1,  0.0,  0.1,  1059,   20,    0,    0,    0,    0,   0},
+    {"task_labels_tiled<Fp16, Shape2<64, 128, 2, 2>>",
+                                        10.1,  0.0,  0.0,  2004,   40,    0,    0,    0,    0,   0},
+    {"head_labels_tiled<Fp16, Shape2<64, 16, 4, 1>>",
+                                        71.8,  0.0,  0.3,   292,    5,    0,    0,    0,    0,   0},
+    {"head_labels_tiled<Fp16, Shape2<64, 64, 2, 2>>",
+                                        19.1,  0.0,  0.1,  1013,   20,    0,    0,    0,    0,   0},
+    {"head_labels_tiled<Fp16, Shape2<64, 128, 2, 2>>",
+                                        11.0,  0.0,  0.0,  1997,   40,    0,    0,    0,    0,   0},
+    {"task_adam_spaces",                 0.0,  0.0,  0.0,     0,    0,  251,   16,    0,    0,   0},
+};
+/* clang-format on */
+
+enum { KERNELS = sizeof table / sizeof *table };
+
+const KernelFigures *kernel_figures_at(int i) {
+    return i >= 0 && i < KERNELS ? &table[i] : NULL;
+}
+
+const KernelFigures *kernel_figures(const char *kernel) {
+    static const KernelFigures none;
+    for (int i = 0; i < KERNELS; i++)
+        if (strcmp(table[i].kernel, kernel) == 0) return &table[i];
+    return &none;
+}
