@@ -1,7 +1,7 @@
 # io/rules.mk - files of data/ that are compiled into the program, recorded ones that are unpacked for tests, and stb_image.
 
 # Each becomes a C array, `const Embedded embedded_<name>` of io/files/embedded.h.
-EMBEDDED := $(patsubst %,$(OUT)/embedded/%.o,vocab unicode entities prompts paper manifests phis)
+EMBEDDED := $(patsubst %,$(OUT)/embedded/%.o,vocab unicode entities prompts paper manifests phis imagenet_val)
 $(OUT)/embedded/vocab.o:    data/vocab/bpe_merges.txt.gz
 $(OUT)/embedded/unicode.o:  data/vocab/unicode.txt
 $(OUT)/embedded/entities.o: data/vocab/entities.txt
@@ -9,6 +9,7 @@ $(OUT)/embedded/prompts.o:  data/prompts/prompts.txt
 $(OUT)/embedded/paper.o:    data/manifests/paper.tsv
 $(OUT)/embedded/manifests.o: $(sort $(wildcard data/manifests/*.txt))
 $(OUT)/embedded/phis.o:     data/manifests/phis.tsv
+$(OUT)/embedded/imagenet_val.o: data/manifests/imagenet_val.gz
 $(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
 	@mkdir -p $(@D) && echo "embed $(filter data/%,$^)"
 	$(Q){ echo '#include "io/files/embedded.h"'; echo 'static const uint8_t bytes[] ='; \

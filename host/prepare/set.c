@@ -1,5 +1,5 @@
 /* set.c - from archives to a stage, and from the stage into place. */
-#include "host/prepare/set.h"
+#include "host/prepare/special.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -110,6 +110,22 @@ static Status write_state(const SetJob *job, const char *word, const char *line,
     free(path);
     free(text);
     return st;
+}
+
+bool stage_has(const SetJob *job, const char *word) {
+    FileMap map = {0};
+    char *path = format_text("%s/.state", job->stage), *text = NULL;
+    if (path && file_map(&map, path, NULL) == OK)
+        text = strndup((const char *)map.data, (size_t)map.bytes);
+    file_unmap(&map);
+    const bool has = text && has_line(text, "done", word);
+    free(path);
+    free(text);
+    return has;
+}
+
+Status stage_note(const SetJob *job, const char *word, Error *err) {
+    return write_state(job, "done", word, err);
 }
 
 /* Brings every archive of the way into the stage. What an earlier call finished is kept. */

@@ -53,10 +53,4 @@ Status set_gather(SetJob *job, Error *err);
 /* Returns whether the archive belongs to the chosen way. */
 bool set_needs(const SetJob *job, int archive);
 
-/* Steps of single data sets, host/prepare/special.c. */
-/* Unpacks one archive of the set as its rules say; for most sets that is place_archive or place_folder. */
-Status special_place(SetJob *job, int archive, Placed *placed, Error *err);
-/* Is called when all archives are in the stage. */
-Status special_finish(SetJob *job, Error *err);
-
 #endif
