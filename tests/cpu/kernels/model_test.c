@@ -173,9 +173,9 @@ Test(model, counts_the_launches_of_the_program) {
     by_parts = false;
 }
 
-/* Waits for memory only add. They were computed by hand for the kernels of version 0.9.0, whose figures stand here:
- * C 1000, d 768 and 1536: five items of a cluster, 64 first touches of a sector from memory at 479 clocks, 64 hits in L1 at
- * 41, 34 trips to L2 at 263, 16 remote loads at 180; 5454 instructions. */
+/* Waits for memory only add. At C 1000, d 768 and 1536, they are counted by hand: a cluster has five items, a thread of each
+ * 64 first touches of a sector from memory at 479 clocks, 64 hits in L1 at 41, the other trips to L2 at 263, and 16 remote
+ * loads at 180. */
 Test(model, waits_add_up) {
     const PlanDevice device = without_waits();
     for (int64_t C = 10; C <= 1000; C *= 10) {
