@@ -328,7 +328,7 @@ static Status place_entry(const Placing *p, const char *root, const char *inside
         st = fail(err, ERR_FORMAT, "prepare: %s: the archive holds a link or a device: refused",
                   path);
     else if (S_ISDIR(s.st_mode)) st = place_inside(p, root, inside, move, depth + 1, placed, err);
-    else if (place_of(place, p, inside))
+    else if (stat(path, &s) == 0 && S_ISREG(s.st_mode) && place_of(place, p, inside))
         st =
             move ? move_file(p, path, place, placed, err) : place_file(p, path, place, placed, err);
     free(path);

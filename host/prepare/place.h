@@ -34,7 +34,8 @@ bool place_of(char place[4096], const Placing *p, const char *name);
  * standard input. ERR_IO: none is installed; the message has the line to run. */
 Status place_archive(const Placing *p, const char *path, Placed *placed, Error *err);
 /* Copies the files below <folder>/<name>, which stand for the unpacked archive; with `move` they are moved.
- * Symbolic links are followed if they lead to files, for people link to data sets; folders are not. */
+ * Symbolic links that lead to files are followed, for people link to data sets; those to folders, and devices, are
+ * passed over. With `move`, which is for what another program unpacked, both are refused. */
 Status place_folder(const Placing *p, const char *folder, const char *name, bool move,
                     Placed *placed, Error *err);
 /* Copies one file to <stage>/<place>, whole or not at all. */
