@@ -1,12 +1,12 @@
 # bench/rules.mk - programs that measure, what prints and publishes their results, and the kit for a machine with a GPU.
-BENCH  := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images random_weights probe kmeans)
+BENCH  := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images datasets random_weights probe kmeans)
 SHARED := $(OUT)/bench/programs/bench.o $(OUT)/bench/programs/peaks.o
 GPU_BENCH := bench/programs/gpu $(patsubst %,bench/roofs/roofs_%,memory reduction launch arithmetic)
 BENCH_GPU := $(if $(NVCC),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/programs/no_gpu.o)
 FLAGS_peaks := -ffp-contract=fast
 bench-programs: $(BENCH) $(if $(NVCC),$(OUT)/bench-roofs)
 bench: bench-programs $(BUILD)/recorded   ## speed beside PyTorch and others: PYTHON="interpreters" PARTS="training ..." (bench/run)
-	@for part in $(or $(PARTS),training operations assignment growth encoders images probe kmeans); do \
+	@for part in $(or $(PARTS),training operations assignment growth encoders images datasets probe kmeans); do \
 	  TURTLE_BUILD=$(BUILD) bench/run $$part $(OUT) "$(PYTHON)" || exit; done
 bench-compare:                  ## two result files: A=old.json B=new.json
 	@bench/table --compare "$(A)" "$(B)"
