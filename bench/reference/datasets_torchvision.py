@@ -36,8 +36,8 @@ def make(folder, photo):
     for name in ["data_batch_%d" % i for i in range(1, 6)] + ["test_batch"]:
         data = numpy.frombuffer(draw.randbytes(CIFAR * 3072), numpy.uint8).reshape(CIFAR, 3072)
         save(os.path.join(cifar, name),
-             pickle.dumps({"data": data, "labels": [i % 10 for i in range(CIFAR)]}, protocol=2))
-    save(os.path.join(cifar, "batches.meta"), pickle.dumps({"label_names": [str(i) for i in range(10)]}, protocol=2))
+             pickle.dumps({"data": data, "labels": [i % 10 for i in range(CIFAR)]}, protocol=4))
+    save(os.path.join(cifar, "batches.meta"), pickle.dumps({"label_names": [str(i) for i in range(10)]}, protocol=4))
     picture = image.open(photo).convert("RGB").resize((500, 375), image.BICUBIC)
     for i in range(PHOTOS):
         path = os.path.join(folder, "photos", "class%d" % (i % 10), "%d.jpg" % i)
