@@ -35,6 +35,8 @@ Bytes zlib_of(const void *data, size_t size);
 Bytes deflate_of(const void *data, size_t size);
 Bytes gzip_of(const Bytes *b);
 uint32_t crc_of(const void *data, size_t size);
+/* Returns a gzip file that swells to `size` zeros, and more; its checksum is wrong. */
+Bytes gzip_bomb(int64_t size);
 /* Replaces b by its gzip file. */
 void gzip_in_place(Bytes *b);
 

@@ -110,6 +110,19 @@ Bytes gzip_of(const Bytes *from) {
     return b;
 }
 
+Bytes gzip_bomb(int64_t size) {
+    static const uint8_t head[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+    Stream s = {0};
+    bytes_add(&s.out, head, sizeof head);
+    put(&s, 3, 3);
+    put_symbol(&s, 0);
+    for (int64_t left = size - 1; left > 0; left -= LONGEST) put_match(&s, LONGEST, 1);
+    put_symbol(&s, 256);
+    put(&s, 0, 7);
+    bytes_zeros(&s.out, 8); /* no reader comes this far */
+    return s.out;
+}
+
 void gzip_in_place(Bytes *b) {
     const Bytes packed = gzip_of(b);
     bytes_free(b);
