@@ -48,6 +48,21 @@ Status check_free_space(const char *folder, int64_t bytes, const char *what, Err
 
 /* --- progress in megabytes --------------------------------------------------------------------- */
 
+void progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
+                       double started) {
+    enum { MEGA = 1000000 };
+    if (!hooks || !hooks->progress || whole < MEGA) return;
+    const TurtleProgress p = {.unit = "MB",
+                              .first = first / MEGA,
+                              .iteration = now / MEGA,
+                              .iterations = (now > whole ? now : whole) / MEGA,
+                              .seconds = now_seconds() - started,
+                              .loss = NAN,
+                              .entropy = NAN,
+                              .cluster_acc = NAN};
+    hooks->progress(hooks->context, &p);
+}
+
 typedef struct {
     const TurtleHooks *hooks;
     const char *part;     /* file that grows; NULL: `now` is told */
@@ -56,17 +71,7 @@ typedef struct {
 } Watch;
 
 static void show(const Watch *w, int64_t now) {
-    enum { MEGA = 1000000 };
-    if (!w->hooks || !w->hooks->progress || w->whole < MEGA) return;
-    const TurtleProgress p = {.unit = "MB",
-                              .first = w->first / MEGA,
-                              .iteration = now / MEGA,
-                              .iterations = w->whole / MEGA,
-                              .seconds = now_seconds() - w->started,
-                              .loss = NAN,
-                              .entropy = NAN,
-                              .cluster_acc = NAN};
-    w->hooks->progress(w->hooks->context, &p);
+    progress_of_bytes(w->hooks, w->first, now, w->whole, w->started);
 }
 
 static int64_t size_of(const char *path) {

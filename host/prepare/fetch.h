@@ -33,6 +33,11 @@ Status published_fetch(const PublishedFile *file, Error *err);
 /* Returns whether the hooks ask to stop. */
 bool asked_to_stop(const TurtleHooks *hooks);
 
+/* Tells the progress hook how many of `whole` bytes are done, in megabytes; `first` of them were before `started`
+ * (host/tell/clock.h). Less than a megabyte, and an unknown `whole`, are not told. */
+void progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
+                       double started);
+
 /* Refuses with ERR_IO if the file system of `folder`, which is there, has not `bytes` bytes free. `what` is for
  * the message. */
 Status check_free_space(const char *folder, int64_t bytes, const char *what, Error *err);

@@ -12,6 +12,7 @@
 
 #include "host/images/child.h"
 #include "host/prepare/fetch.h"
+#include "host/tell/clock.h"
 #include "host/tell/notify.h"
 #include "io/archives/unpack.h"
 #include "io/files/file.h"
@@ -83,6 +84,7 @@ bool place_of(char place[PLACE], const Placing *p, const char *name) {
 
 typedef struct {
     const Placing *placing;
+    double started; /* clock */
     char place[PLACE];
 } Unpacking;
 
@@ -107,8 +109,9 @@ static const char *entry_place(void *context, const char *name) {
 
 static bool entry_go_on(void *context, const UnpackCounts *counts) {
     const Unpacking *u = context;
-    (void)counts;
-    return !asked_to_stop(u->placing->hooks);
+    const Placing *p = u->placing;
+    progress_of_bytes(p->hooks, 0, counts->bytes, p->expected, u->started);
+    return !asked_to_stop(p->hooks);
 }
 
 typedef struct {
@@ -205,7 +208,7 @@ static bool is_rar(const char *path) {
 }
 
 Status place_archive(const Placing *p, const char *path, Placed *placed, Error *err) {
-    Unpacking u = {.placing = p};
+    Unpacking u = {.placing = p, .started = now_seconds()};
     UnpackCounts counts = {0};
     const ManifestArchive *a = p->archive;
     if (a->layout == LAYOUT_PLAIN) {

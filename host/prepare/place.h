@@ -14,7 +14,8 @@ typedef struct {
     const ManifestArchive *archive;
     const char *stage;
     const TurtleHooks *hooks;
-    int64_t most_bytes; /* bytes that all files may have together */
+    int64_t most_bytes; /* bytes that all files may have together; 0: UNPACK_MOST_BYTES */
+    int64_t expected;   /* bytes that they will have, about: for the progress; 0: not known */
     /* Returns whether the entry at that place is wanted; NULL: all are. */
     bool (*wanted)(void *context, const char *place);
     /* LAYOUT_CLASSES: returns the class of an entry's last name, or NULL if it has none. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,25 +29,82 @@ static Status compare(const Manifest *m, const char *what, int64_t found, int64_
                 m->set, (long long)found, what, folder, (long long)published);
 }
 
-Status set_count(SetCounts *out, const Manifest *m, const char *folder, bool unverified,
-                 Error *err) {
+/* Counts the pictures of <folder>/<class>/ and the classes that have any, by torchvision's endings. A list of a
+ * million pictures would take more memory than all the rest of the work. */
+static Status count_classes(const char *folder, int64_t *images, int64_t *classes, Error *err) {
+    static const char *const endings[] = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
+                                          ".pgm", ".tif",  ".tiff", ".webp"};
+    DIR *all = opendir(folder);
+    Status st = all ? OK : fail(err, ERR_IO, "prepare: %s: %s", folder, strerror(errno));
+    *images = *classes = 0;
+    for (struct dirent *c; st == OK && (c = readdir(all)) != NULL;) {
+        const int64_t before = *images;
+        char *inside = c->d_name[0] != '.' ? format_text("%s/%s", folder, c->d_name) : NULL;
+        DIR *class = inside ? opendir(inside) : NULL; /* a file beside the classes is none */
+        for (struct dirent *e; class && (e = readdir(class)) != NULL;) {
+            const char *dot = e->d_name[0] != '.' ? strrchr(e->d_name, '.') : NULL;
+            for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+                *images += strcasecmp(dot, endings[i]) == 0;
+        }
+        *classes += *images > before;
+        if (class) closedir(class);
+        free(inside);
+    }
+    if (all) closedir(all);
+    return st;
+}
+
+/* Counts the sets of a million pictures without listing them. *known: the set is one of those. */
+static Status count_large(SetCounts *out, bool *known, const Manifest *m, const char *folder,
+                          Error *err) {
+    static const struct {
+        const char *set, *train, *val;
+    } large[] = {{"imagenet", "imagenet/train", "imagenet/val"},
+                 {"kinetics700", "k700/train_images", "k700/val_images"}};
+    Status st = OK;
+    *known = false;
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        if (strcmp(large[i].set, m->set) != 0) continue;
+        int64_t val_classes = 0;
+        char *train = format_text("%s/%s", folder, large[i].train),
+             *val = format_text("%s/%s", folder, large[i].val);
+        *known = true;
+        st = train && val ? count_classes(train, &out->train, &out->classes, err)
+                          : fail(err, ERR_MEMORY, "prepare: out of memory");
+        if (st == OK) st = count_classes(val, &out->val, &val_classes, err);
+        if (val_classes > out->classes) out->classes = val_classes;
+        free(train);
+        free(val);
+    }
+    return st;
+}
+
+static Status count_listed(SetCounts *out, const Manifest *m, const char *folder, Error *err) {
     SourceSplits splits = {0};
     const ListingOptions options = {.exact = true};
-    Status st = sources_dataset(&splits, m->set, folder, &options, err);
+    const Status st = sources_dataset(&splits, m->set, folder, &options, err);
     if (st == OK) {
         out->train = splits.train.count;
         out->val = splits.val.count;
         out->classes =
             splits.train.classes > splits.val.classes ? splits.train.classes : splits.val.classes;
-        if (out->train + out->val == 0)
-            st = fail(err, ERR_FORMAT, "prepare: %s: no image below %s", m->set, folder);
     }
+    sources_close(&splits);
+    return st;
+}
+
+Status set_count(SetCounts *out, const Manifest *m, const char *folder, bool unverified,
+                 Error *err) {
+    bool large;
+    Status st = count_large(out, &large, m, folder, err);
+    if (!large) st = count_listed(out, m, folder, err);
+    if (st == OK && out->train + out->val == 0)
+        st = fail(err, ERR_FORMAT, "prepare: %s: no image below %s", m->set, folder);
     if (st == OK && !unverified) st = compare(m, "classes", out->classes, m->classes, folder, err);
     if (st == OK && !unverified)
         st = compare(m, "training images", out->train, m->train, folder, err);
     if (st == OK && !unverified)
         st = compare(m, "validation images", out->val, m->val, folder, err);
-    sources_close(&splits);
     return st;
 }
 

@@ -19,7 +19,8 @@ static Placing placing_of(const SetJob *job, int archive) {
     return (Placing){.archive = &job->manifest.archive[archive],
                      .stage = job->stage,
                      .hooks = job->hooks,
-                     .most_bytes = most_bytes(&job->manifest)};
+                     .most_bytes = most_bytes(&job->manifest),
+                     .expected = job->manifest.unpacked};
 }
 
 static Status place_by(const Placing *p, const Found *f, Placed *placed, Error *err) {
