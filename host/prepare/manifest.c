@@ -117,7 +117,8 @@ static Status read_manifest(Manifest *out, const char *set, int index, bool *fou
             return st;
         }
     }
-    if (!*found) manifest_free(out);
+    if (*found) return OK;
+    manifest_free(out);
     return OK;
 }
 
@@ -127,21 +128,17 @@ Status manifest_at(Manifest *out, int index, bool *more, Error *err) {
 
 static Status unknown_set(const char *set, Error *err) {
     enum { MOST = 64 };
-    static const char other[] = "cifar10020";
-    Manifest each[MOST];
-    const char *names[MOST];
-    int n = 0;
-    bool more = true;
-    while (n < MOST - 1 && manifest_at(&each[n], n, &more, NULL) == OK && more) {
-        names[n] = each[n].set;
-        n++;
-    }
-    names[n] = other;
-    const char *near = nearest_word(set, names, n + 1);
-    error_write(err, "prepare: '%s' is not among the %d data sets%s%s%s", set, n,
+    const char *names[MOST] = {"cifar10020"};
+    int n = 1;
+    char *text = strndup((const char *)embedded_manifests.data, (size_t)embedded_manifests.bytes);
+    char *at = text;
+    for (char *line; n < MOST && (line = next_line(&at)) != NULL;)
+        if (strncmp(line, "set ", 4) == 0) names[n++] = line + 4;
+    const char *near = nearest_word(set, names, n);
+    error_write(err, "prepare: '%s' is not among the data sets%s%s%s", set,
                 near ? ": did you mean " : "", near ? near : "",
                 near ? "?" : "; turtle prepare --list shows them");
-    for (int i = 0; i < n; i++) manifest_free(&each[i]);
+    free(text);
     return ERR_USAGE;
 }
 
