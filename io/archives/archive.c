@@ -1,7 +1,7 @@
 /* archive.c - the entries of an archive, whatever its kind.
  *
- * Bytes flow through at most three stages: the mapping or the caller's function, inflate, tar. A Peek before
- * each decision hands the bytes out again that were looked at.
+ * Bytes flow through at most three stages: the mapping or the caller's function, inflate, tar. A
+ * Peek before each decision hands the bytes out again that were looked at.
  */
 #include "io/archives/archive.h"
 

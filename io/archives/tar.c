@@ -1,5 +1,5 @@
-/* tar.c - the entries of a tar. The header is that of POSIX.1-1988 (ustar); pax is POSIX.1-2001's; GNU's types
- * stand in the manual of GNU tar. */
+/* tar.c - the entries of a tar. The header is that of POSIX.1-1988 (ustar); pax is
+ * POSIX.1-2001's; GNU's types stand in the manual of GNU tar. */
 #include "io/archives/tar.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* unpack.c - an archive's files below a folder, and nothing anywhere else.
  *
- * Every folder on the way to a file is opened from the one above it and never through a symbolic link, so that
- * neither names nor links that lie there lead out of the root.
+ * Every folder on the way to a file is opened from the one above it and never through a symbolic
+ * link, so that neither names nor links that lie there lead out of the root.
  */
 #include "io/archives/unpack.h"
 
@@ -238,7 +238,8 @@ static Status make_entry(Unpacker *u, const Level *l, const ArchiveEntry *entry,
     return open_place(u, l, place, err);
 }
 
-/* Finds the place of a wanted entry and makes it. `name` is its name for the hooks, `own` that in its archive. */
+/* Finds the place of a wanted entry and makes it. `name` is its name for the hooks, `own` that
+ * in its archive. */
 static Status take_entry(Unpacker *u, const Level *l, const ArchiveEntry *entry, const char *name,
                          const char *own, Error *err) {
     const UnpackOptions *o = u->options;

@@ -1,9 +1,9 @@
 /* hdf5.c - one array of bytes of an HDF5 file. Section numbers are those of the HDF5 File Format
  * Specification 3.0.
  *
- * Addresses lead from the superblock to the root group, through its B-tree of names to the array's header, and
- * through a B-tree of chunks to the bytes. A hostile file may let them lead in circles: levels of a B-tree must
- * fall by one a step, and every walk has a budget of nodes.
+ * Addresses lead from the superblock to the root group, through its B-tree of names to the array's
+ * header, and through a B-tree of chunks to the bytes. A hostile file may let them lead in circles:
+ * levels of a B-tree must fall by one a step, and every walk has a budget of nodes.
  */
 #include "io/arrays/hdf5.h"
 
@@ -139,7 +139,8 @@ static Status search_symbols(const H5 *h, Search *s, uint64_t at) {
     return OK;
 }
 
-/* III.A.1: checks the head of a B-tree node. Returns its first key, or NULL with *st set. *level -1: any. */
+/* III.A.1: checks the head of a B-tree node. Returns its first key, or NULL with *st set. *level
+ * -1: any. */
 static const uint8_t *open_node(H5 *h, uint64_t at, int type, int64_t key_bytes, int *level,
                                 int64_t *children, Status *st) {
     const uint8_t *p = bytes_at(h, at, TREE_HEAD);

@@ -47,8 +47,8 @@ static uint32_t word(const MatFile *f, const uint8_t *p) {
     return x;
 }
 
-/* Takes the element at *at, and goes behind it and the bytes that fill its last eight. Small ones hold up to
- * four bytes beside their tag. */
+/* Takes the element at *at, and goes behind it and the bytes that fill its last eight. Small
+ * ones hold up to four bytes beside their tag. */
 static Status take(const MatFile *f, Element *e, const uint8_t **at, const uint8_t *end,
                    Error *err) {
     const int64_t left = end - *at;
@@ -135,7 +135,8 @@ static Status take_data(const MatFile *f, MatArray *a, const uint8_t **at, const
     return OK;
 }
 
-/* Takes flags, dimensions and name of a matrix that is not empty. The name is not ended by a zero. */
+/* Takes flags, dimensions and name of a matrix that is not empty. The name is not ended by a
+ * zero. */
 static Status take_head(const MatFile *f, const uint8_t **at, const uint8_t *end, Element head[3],
                         Error *err) {
     Status st = OK;

@@ -1,4 +1,5 @@
-/* matlab.h - variables of MATLAB's MAT-files, level 5 (The MathWorks, MAT-File Format), in either byte order.
+/* matlab.h - variables of MATLAB's MAT-files, level 5 (The MathWorks, MAT-File Format), in either
+ * byte order.
  *
  *     mat_open(&f, &map, path, &err);
  *     mat_find(f, "annotations", &a, &err);                      a struct array
@@ -7,9 +8,9 @@
  *         mat_text(&fields[fname], text, sizeof text, &err);
  *     mat_close(f);
  *
- * No tree is built: an array is a view of the mapping, or of the memory that a compressed variable was inflated
- * to. Elements of cell and struct arrays are read one after the other. Sparse and complex arrays, objects, and
- * the files of -v7.3 (which are HDF5) and -v4 are refused by name.
+ * No tree is built: an array is a view of the mapping, or of the memory that a compressed variable
+ * was inflated to. Elements of cell and struct arrays are read one after the other. Sparse and
+ * complex arrays, objects, and the files of -v7.3 (which are HDF5) and -v4 are refused by name.
  */
 #ifndef TURTLE_IO_ARRAYS_MATLAB_H
 #define TURTLE_IO_ARRAYS_MATLAB_H
@@ -51,16 +52,17 @@ typedef struct {
 
 /* Opens a file. The mapping must outlive *out. On failure *out is NULL. */
 Status mat_open(MatFile **out, const FileMap *map, const char *path, Error *err);
-/* Finds a variable by name. A missing one is ERR_FORMAT and the message lists those that are there. */
+/* Finds a variable by name. A missing one is ERR_FORMAT and the message lists those that are
+ * there. */
 Status mat_find(MatFile *f, const char *name, MatArray *out, Error *err);
 void mat_close(MatFile *f); /* NULL is fine */
 
-/* Converts elements [first, first + n) of an array of numbers. mat_i64 refuses fractions and numbers beyond
- * int64; mat_f64 rounds integers beyond 2^53. */
+/* Converts elements [first, first + n) of an array of numbers. mat_i64 refuses fractions and
+ * numbers beyond int64; mat_f64 rounds integers beyond 2^53. */
 Status mat_f64(const MatArray *a, int64_t first, int64_t n, double *out, Error *err);
 Status mat_i64(const MatArray *a, int64_t first, int64_t n, int64_t *out, Error *err);
-/* Writes a char array of one row as UTF-8 with a zero byte behind; `bytes` is the room. An empty array of any
- * kind is "". */
+/* Writes a char array of one row as UTF-8 with a zero byte behind; `bytes` is the room. An empty
+ * array of any kind is "". */
 Status mat_text(const MatArray *a, char *text, int64_t bytes, Error *err);
 
 /* Elements of a cell or struct array, one after the other. */
@@ -71,8 +73,8 @@ typedef struct {
 } MatWalk;
 
 MatWalk mat_walk(const MatArray *a);
-/* Reads the next element: one array of a cell array, a->fields arrays of a struct array. `out` has room for
- * MAT_MOST_FIELDS of them, or for 1 at a cell array. */
+/* Reads the next element: one array of a cell array, a->fields arrays of a struct array. `out`
+ * has room for MAT_MOST_FIELDS of them, or for 1 at a cell array. */
 Status mat_walk_element(const MatFile *f, MatWalk *w, MatArray *out, bool *more, Error *err);
 /* Returns the index of a field of a struct array, or -1. */
 int mat_field(const MatArray *a, const char *name);

@@ -30,8 +30,8 @@ Status file_map(FileMap *out, const char *path, Error *err);
  * its end. A pipe that no program writes to within PIPE_GRACE_MS is refused. So are folders, other
  * devices, and texts from a pipe that are longer than FILE_TEXT_MOST bytes. */
 Status file_read_text(FileMap *out, const char *path, Error *err);
-/* Gives the memory of a mapping's pages back; the next look brings them again. Walks over files of many GiB
- * call it every few MiB. */
+/* Gives the memory of a mapping's pages back; the next look brings them again. Walks over files
+ * of many GiB call it every few MiB. */
 void file_forget(const FileMap *map);
 void file_unmap(FileMap *map); /* frees what either of the two read; NULL and twice are fine */
 enum { PIPE_GRACE_MS = 1000, FILE_TEXT_MOST = 1 << 30 };

@@ -115,8 +115,8 @@ static inline int take_symbol(InflateBits *in, const InflateCode *c) {
     return (int)(look >> 4);
 }
 
-/* Copies `length` bytes that stand `distance` before `out`. Words may end behind the copy, where `room`
- * bytes from `out` on allow it. */
+/* Copies `length` bytes that stand `distance` before `out`. Words may end behind the copy, where
+ * `room` bytes from `out` on allow it. */
 static inline void copy_back(uint8_t *out, int64_t distance, int64_t length, int64_t room) {
     const uint8_t *from = out - distance;
     if (distance >= WORD && room >= length + WORD) {

@@ -1,4 +1,5 @@
-/* inflate_core.h - the decoder of deflate streams (RFC 1951) that inflate.c and inflate_stream.c share. */
+/* inflate_core.h - the decoder of deflate streams (RFC 1951) that inflate.c and inflate_stream.c
+ * share. */
 #ifndef TURTLE_IO_FILES_INFLATE_CORE_H
 #define TURTLE_IO_FILES_INFLATE_CORE_H
 
@@ -33,13 +34,13 @@ typedef enum { INFLATE_HEADER, INFLATE_STORED, INFLATE_CODED } InflatePhase;
 
 typedef struct Inflater {
     InflateBits in;
-    /* Brings more input when in.at == in.end, with the last 8 bytes still in front of in.at. Returns false at
-     * the end of the input. NULL: there is no more. */
+    /* Brings more input when in.at == in.end, with the last 8 bytes still in front of in.at.
+     * Returns false at the end of the input. NULL: there is no more. */
     bool (*refill)(struct Inflater *s);
     uint8_t *out, *out_end;
     uint8_t *out_start; /* first byte that a copy may reach */
-    /* Pauses where out is at or behind it, at least INFLATE_MOST_COPY bytes before out_end; NULL: the output
-     * takes exactly the whole. */
+    /* Pauses where out is at or behind it, at least INFLATE_MOST_COPY bytes before out_end;
+     * NULL: the output takes exactly the whole. */
     uint8_t *pause;
     InflatePhase phase;
     bool last;       /* the block is the stream's last */
@@ -49,8 +50,9 @@ typedef struct Inflater {
 
 typedef enum { INFLATE_DONE, INFLATE_PAUSED, INFLATE_DAMAGED } InflateEnd;
 
-/* Decodes until the end of the stream, or until out >= pause. A fresh Inflater is zero but for in, refill, out,
- * out_end, out_start and pause. Behind the end in.at is the first byte that is not the stream's. */
+/* Decodes until the end of the stream, or until out >= pause. A fresh Inflater is zero but for
+ * in, refill, out, out_end, out_start and pause. Behind the end in.at is the first byte that is
+ * not the stream's. */
 InflateEnd inflate_run(Inflater *s);
 
 #endif

@@ -1,5 +1,5 @@
-/* inflate_stream.c - deflate streams inflated in pieces, with the wrappers of zlib (RFC 1950) and gzip
- * (RFC 1952). */
+/* inflate_stream.c - deflate streams inflated in pieces, with the wrappers of zlib (RFC 1950)
+ * and gzip (RFC 1952). */
 #include "io/files/inflate_stream.h"
 
 #include <stdbool.h>

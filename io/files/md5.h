@@ -1,5 +1,5 @@
-/* md5.h - the MD5 digest of bytes (RFC 1321). Publishers of data sets state it; it guards against damage, not
- * against forgery. */
+/* md5.h - the MD5 digest of bytes (RFC 1321). Publishers of data sets state it; it guards
+ * against damage, not against forgery. */
 #ifndef TURTLE_IO_FILES_MD5_H
 #define TURTLE_IO_FILES_MD5_H
 

@@ -2,8 +2,8 @@
  * included).
  *
  * Read: the central directory decides, every local header must agree with it, the CRC-32 of every
- * stored entry is checked. Deflated entries are listed without data and inflated on demand. Written:
- * stored entries.
+ * stored entry is checked. Deflated entries are listed without data and inflated on demand.
+ * Written: stored entries.
  */
 #ifndef TURTLE_IO_FILES_ZIP_H
 #define TURTLE_IO_FILES_ZIP_H
@@ -48,8 +48,8 @@ typedef struct {
 
 /* Finds the directory. The mapping must outlive the walk. */
 Status zip_walk_open(ZipWalk *out, const FileMap *map, const char *path, Error *err);
-/* Reads the next entry, whose name the caller frees, on failure too. Its checksum is not looked at. *more is
- * false at the end. */
+/* Reads the next entry, whose name the caller frees, on failure too. Its checksum is not looked
+ * at. *more is false at the end. */
 Status zip_walk_next(ZipWalk *w, ZipEntry *entry, bool *more, const char *path, Error *err);
 
 /* An entry that was written, for the directory. */

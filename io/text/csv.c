@@ -94,7 +94,8 @@ static Status append(Csv *c, const uint8_t *from, int64_t n, Error *err) {
     return OK;
 }
 
-/* Reads a field that begins with a quote, up to the separator, the line end or the end behind it. */
+/* Reads a field that begins with a quote, up to the separator, the line end or the end behind
+ * it. */
 static Status quoted_field(Csv *c, Error *err) {
     const uint8_t *const end = end_of(c), *from = ++c->at;
     for (;; c->at++) {

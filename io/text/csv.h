@@ -1,4 +1,5 @@
-/* csv.h - tables of text (RFC 4180), one row after the other: separators ',' or ';', quotes, any line ends.
+/* csv.h - tables of text (RFC 4180), one row after the other: separators ',' or ';', quotes, any
+ * line ends.
  *
  *     csv_open(&csv, "gtsrb", path, 0, &err);
  *     csv_next(&csv, &more, &err);                     the header
@@ -37,16 +38,17 @@ typedef struct {
 
 enum { CSV_MOST_ROW = 1 << 24 }; /* bytes of the longest row that is read */
 
-/* Opens a table. `separator` 0: the one that stands more often in the first line. Messages begin with
- * "module: path:". On failure *out is zeroed. */
+/* Opens a table. `separator` 0: the one that stands more often in the first line. Messages begin
+ * with "module: path:". On failure *out is zeroed. */
 Status csv_open(Csv *out, const char *module, const char *path, char separator, Error *err);
 /* Opens bytes in memory, which must outlive *out; csv_close leaves them alone. */
 Status csv_of(Csv *out, const char *module, const char *path, const void *text, int64_t bytes,
               char separator, Error *err);
-/* Goes to the next row that is not blank. *more is false at the end. A zero byte, text behind a closing quote
- * and a quote that is never closed are refused with their line. */
+/* Goes to the next row that is not blank. *more is false at the end. A zero byte, text behind a
+ * closing quote and a quote that is never closed are refused with their line. */
 Status csv_next(Csv *c, bool *more, Error *err);
-/* Returns the index of the field of the current row that is `name`, blanks around it aside; -1: there is none. */
+/* Returns the index of the field of the current row that is `name`, blanks around it aside; -1:
+ * there is none. */
 int64_t csv_column(const Csv *c, const char *name);
 void csv_close(Csv *c); /* NULL and twice are fine */
 

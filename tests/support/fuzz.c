@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <dirent.h>
+#include <ftw.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,16 +18,22 @@
 #include "host/images/earlier_rows.h"
 #include "host/inputs/label_file.h"
 #include "host/tell/made.h"
+#include "io/archives/archive.h"
+#include "io/archives/unpack.h"
 #include "io/arrays/foreign.h"
+#include "io/arrays/hdf5.h"
+#include "io/arrays/matlab.h"
 #include "io/arrays/npy.h"
 #include "io/arrays/tensor_file.h"
 #include "io/config/encoder_config.h"
 #include "io/datasets/sources.h"
 #include "io/files/crc32.h"
 #include "io/files/inflate.h"
+#include "io/files/inflate_stream.h"
 #include "io/files/zip.h"
 #include "io/images/image.h"
 #include "io/pickle/pickle.h"
+#include "io/text/csv.h"
 #include "io/text/prompts.h"
 
 static void read_image(const uint8_t *data, size_t bytes) {
@@ -177,6 +185,156 @@ static void fuzz_inflate(const uint8_t *data, size_t bytes) {
     free(out);
 }
 
+/* Reads an archive to its end, as many bytes at a time as `step`. */
+static void walk_archive(Archive *a, int64_t step) {
+    static uint8_t piece[256];
+    ArchiveEntry e;
+    bool more = true;
+    Error err;
+    while (archive_next(a, &e, &more, &err) == OK && more)
+        for (int64_t got = 1, all = 0; got > 0 && all < 1 << 22; all += got)
+            if (archive_read(a, piece, step, &got, &err) != OK) break;
+}
+
+/* Makes the checksums of tar's headers right: a changed one stops any reader at once. */
+static void mend_tar(uint8_t *data, size_t bytes) {
+    for (size_t at = 0; bytes - at >= 512; at += 512) {
+        uint8_t *h = data + at;
+        unsigned sum = 8 * ' ';
+        if (memcmp(h + 257, "ustar", 5) != 0) continue;
+        for (int i = 0; i < 512; i++) sum += i >= 148 && i < 156 ? 0 : h[i];
+        snprintf((char *)h + 148, 8, "%06o", sum & 0777777);
+        if (bytes - at == 512) break;
+    }
+}
+
+/* Reads an archive of any kind from a file, and from memory in small pieces. */
+static void fuzz_archive(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Archive *a;
+    Error err;
+    if (bytes == 0) return;
+    uint8_t *copy = malloc(bytes);
+    memcpy(copy, data, bytes);
+    mend_tar(copy, bytes);
+    if (archive_open(&a, file_of(path, &fd, copy, bytes), &err) == OK) walk_archive(a, 256);
+    archive_close(a);
+    PullMemory memory = {copy, copy + bytes};
+    if (archive_open_from(&a, pull_memory, &memory, "fuzz.gz", &err) == OK)
+        walk_archive(a, 1 + bytes % 256);
+    archive_close(a);
+    free(copy);
+    close(fd);
+}
+
+static int remove_it(const char *path, const struct stat *s, int kind, struct FTW *walk) {
+    (void)s, (void)kind, (void)walk;
+    return remove(path);
+}
+
+/* Unpacks into a folder, beside which nothing may appear. */
+static void fuzz_unpack(const uint8_t *data, size_t bytes) {
+    static char outer[] = "/dev/shm/turtle-fuzz-XXXXXX", in[64];
+    char path[64];
+    int fd, beside = 0;
+    Error err;
+    const UnpackOptions options = {.most_bytes = 1 << 16, .most_entries = 40, .nested = true};
+    if (bytes == 0) return;
+    if (!*in) {
+        if (!mkdtemp(outer)) abort();
+        snprintf(in, sizeof in, "%s/in", outer);
+    }
+    uint8_t *copy = malloc(bytes);
+    memcpy(copy, data, bytes);
+    mend_tar(copy, bytes);
+    unpack(file_of(path, &fd, copy, bytes), in, &options, NULL, &err);
+    free(copy);
+    close(fd);
+    DIR *folder = opendir(outer);
+    for (const struct dirent *e; folder && (e = readdir(folder));)
+        beside += strcmp(e->d_name, "in") != 0;
+    if (!folder || beside != 2) abort(); /* "." and ".." */
+    closedir(folder);
+    nftw(in, remove_it, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Inflates in pieces: the first byte says the wrapper, the second the pieces. */
+static void fuzz_stream(const uint8_t *data, size_t bytes) {
+    static uint8_t out[1 << 16];
+    InflateStream *f;
+    Error err;
+    if (bytes < 2) return;
+    PullMemory memory = {data + 2, data + bytes};
+    if (inflate_open(&f, (InflateWrap)(data[0] % 3), pull_memory, &memory, "fuzz", &err) != OK)
+        return;
+    for (int64_t got = 1, all = 0; got > 0 && all < 1 << 24; all += got)
+        if (inflate_read(f, out, 1 + data[1] * 257, &got, &err) != OK) break;
+    inflate_close(f);
+}
+
+/* Reads every element of a variable, and those of its elements. */
+static void walk_matlab(const MatFile *f, const MatArray *a, int depth) {
+    MatArray *e = malloc(MAT_MOST_FIELDS * sizeof *e);
+    MatWalk w = mat_walk(a);
+    bool more = true;
+    double x;
+    int64_t whole;
+    char text[100];
+    Error err;
+    (void)mat_text(a, text, sizeof text, &err);
+    if (a->kind == MAT_NUMBERS && a->count) {
+        (void)mat_f64(a, a->count - 1, 1, &x, &err);
+        (void)mat_i64(a, a->count - 1, 1, &whole, &err);
+    }
+    while (depth < 3 && mat_walk_element(f, &w, e, &more, &err) == OK && more)
+        for (int i = 0; i < (a->kind == MAT_STRUCT ? a->fields : 1); i++)
+            walk_matlab(f, &e[i], depth + 1);
+    (void)mat_field(a, "class");
+    free(e);
+}
+
+static void fuzz_matlab(const uint8_t *data, size_t bytes) {
+    static const char *const names[] = {"labels", "setid", "annotations", "class_names", "x", ""};
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    MatFile *f;
+    MatArray a;
+    Error err;
+    if (mat_open(&f, &map, "fuzz", &err) != OK) return;
+    for (int i = 0; i < 6; i++)
+        if (mat_find(f, names[i], &a, &err) == OK) walk_matlab(f, &a, 0);
+    mat_close(f);
+}
+
+static void fuzz_hdf5(const uint8_t *data, size_t bytes) {
+    static const char *const names[] = {"x", "y"};
+    static volatile uint8_t last;
+    const FileMap map = {.data = data, .bytes = (int64_t)bytes};
+    Error err;
+    for (int i = 0; i < 2; i++) {
+        Hdf5Array a;
+        if (hdf5_find(&a, &map, "fuzz", names[i], &err) != OK) continue;
+        for (int64_t r = 0; r < a.dim[0] && r < 1000; r++)
+            last = data[hdf5_row(&a, r)], last = data[hdf5_row(&a, r) + a.row_bytes - 1];
+        last = data[hdf5_row(&a, a.dim[0] - 1) + a.row_bytes - 1];
+        (void)last;
+        hdf5_close(&a);
+    }
+}
+
+static void fuzz_csv(const uint8_t *data, size_t bytes) {
+    Csv c;
+    bool more;
+    Error err;
+    if (csv_of(&c, "fuzz", "fuzz", data, (int64_t)bytes, 0, &err) != OK) return;
+    while (csv_next(&c, &more, &err) == OK && more) {
+        (void)csv_column(&c, "ClassId");
+        for (int64_t i = 0; i < c.fields; i++)
+            if ((int64_t)strlen(c.field[i].text) != c.field[i].bytes) abort();
+    }
+    csv_close(&c);
+}
+
 static void fuzz_pickle(const uint8_t *data, size_t bytes) {
     PickleArena arena = {0};
     Value *value;
@@ -211,11 +369,13 @@ static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
-    {"config", fuzz_config},   {"image", fuzz_image},     {"labels", fuzz_labels},
-    {"list", fuzz_list},       {"names", fuzz_names},     {"shards", fuzz_shards},
-    {"rows", fuzz_rows},       {"weights", fuzz_weights}, {"npy", fuzz_npy},
-    {"npz", fuzz_npz},         {"inflate", fuzz_inflate}, {"pickle", fuzz_pickle},
-    {"foreign", fuzz_foreign},
+    {"archive", fuzz_archive}, {"config", fuzz_config}, {"csv", fuzz_csv},
+    {"foreign", fuzz_foreign}, {"hdf5", fuzz_hdf5},     {"image", fuzz_image},
+    {"inflate", fuzz_inflate}, {"labels", fuzz_labels}, {"list", fuzz_list},
+    {"matlab", fuzz_matlab},   {"names", fuzz_names},   {"npy", fuzz_npy},
+    {"npz", fuzz_npz},         {"pickle", fuzz_pickle}, {"rows", fuzz_rows},
+    {"shards", fuzz_shards},   {"stream", fuzz_stream}, {"unpack", fuzz_unpack},
+    {"weights", fuzz_weights},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };

@@ -4,7 +4,8 @@
 #include "tests/cpu/datasets/archives.h"
 #include "tests/support/check.h"
 
-/* Adds a tar header with fields of any content, a right checksum behind. `size` fills its field as it stands. */
+/* Adds a tar header with fields of any content, a right checksum behind. `size` fills its field
+ * as it stands. */
 static void raw_header(Bytes *tar, const char *name, const char *size, char type,
                        const char *magic) {
     uint8_t h[512] = {0};
@@ -24,7 +25,8 @@ static void raw_body(Bytes *tar, const char *text, size_t n) {
     bytes_zeros(tar, (512 - n % 512) % 512);
 }
 
-/* Walks an archive to its end. `said` (1 << 14) receives a line for each entry: kind, name, link, content. */
+/* Walks an archive to its end. `said` (1 << 14) receives a line for each entry: kind, name,
+ * link, content. */
 static Status walk(Archive *a, char *said, Error *err) {
     ArchiveEntry e;
     bool more;
@@ -192,6 +194,35 @@ Test(archive, tars_of_every_writer) {
         "2 hard  \n3 pipe  \n",
         false);
     bytes_free(&tar);
+}
+
+/* Archives of Python's tarfile, zipfile and gzip; tests/goldens/archives/MANIFEST has their
+ * entries. */
+Test(archive, archives_of_another_writer) {
+    static const char *const names[] = {"pax.tar", "gnu.tar.gz", "python.zip", "stream.zip",
+                                        "lone.gz"};
+    char long_name[121], z[2048], text[3000], *said = malloc(1 << 14);
+    memset(long_name, 'n', 120);
+    long_name[120] = '\0';
+    for (int i = 0; i < 2048; i++) z[i] = (char)(i % 256);
+    for (int i = 0; i < 5; i++) {
+        char path[64];
+        Error err = {""};
+        snprintf(path, sizeof path, "tests/goldens/archives/%s", names[i]);
+        ASSERT_OK(walk_file(path, said, &err), err);
+        int n = 0;
+        if (i < 4)
+            n = sprintf(text,
+                        "%s0 d/a.txt  hello\n\n0 d/%s.txt  long name\n\n0 "
+                        "d/\xc3\xa9\xe2\x98\x83.txt  unicode\n\n",
+                        i < 2 ? "1 d/  \n" : "", long_name);
+        n += sprintf(text + n, "0 %s  ", i < 4 ? "z.bin" : "lone");
+        memcpy(text + n, z, sizeof z);
+        n += (int)sizeof z;
+        n += sprintf(text + n, "\n%s", i < 2 ? "2 d/link a.txt \n" : "");
+        cr_expect(memcmp(said, text, (size_t)n + 1) == 0, "%s: %s", path, said);
+    }
+    free(said);
 }
 
 Test(archive, damaged_tars_are_refused) {

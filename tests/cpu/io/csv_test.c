@@ -1,4 +1,5 @@
-/* csv_test.c - rows of tables: separators, quotes, line ends; JSON of many values, pulled without a tree. */
+/* csv_test.c - rows of tables: separators, quotes, line ends; JSON of many values, pulled
+ * without a tree. */
 #include "io/text/csv.h"
 #include "io/text/json_reader.h"
 #include "tests/support/check.h"
@@ -104,7 +105,8 @@ Test(csv, long_rows_of_a_file) {
     remove_folder(folder);
 }
 
-/* The scenes of clevr: 70 000 nested objects. What is not asked for is skipped; memory is that of the text. */
+/* The scenes of clevr: 70 000 nested objects. What is not asked for is skipped; memory is that
+ * of the text. */
 Test(csv, json_is_pulled_without_a_tree) {
     enum { SCENES = 70000 };
     static const char object[] =

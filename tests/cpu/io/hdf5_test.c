@@ -1,4 +1,5 @@
-/* hdf5_test.c - arrays of bytes in HDF5 files: contiguous, in chunks below B-trees of any depth; hostile files. */
+/* hdf5_test.c - arrays of bytes in HDF5 files: contiguous, in chunks below B-trees of any depth;
+ * hostile files. */
 #include "io/arrays/hdf5.h"
 #include "tests/cpu/datasets/archives.h"
 #include "tests/support/check.h"
@@ -62,6 +63,26 @@ Test(hdf5, contiguous_arrays_are_found) {
     free(data);
 }
 
+/* Files that h5py itself wrote; tests/goldens/archives/MANIFEST says what they hold. */
+Test(hdf5, files_of_h5py_are_read) {
+    FileMap map;
+    Hdf5Array a;
+    Error err = {""};
+    ASSERT_OK(file_map(&map, "tests/goldens/archives/chunks.h5", &err), err);
+    ASSERT_OK(hdf5_find(&a, &map, "chunks.h5", "x", &err), err);
+    cr_assert(a.axes == 4 && a.dim[0] == 100 && a.row_bytes == 12 && a.chunks == 100);
+    for (int64_t i = 0; i < 1200; i++)
+        cr_expect(map.data[hdf5_row(&a, i / 12) + i % 12] == i % 251, "element %d", (int)i);
+    hdf5_close(&a);
+    file_unmap(&map);
+    ASSERT_OK(file_map(&map, "tests/goldens/archives/whole.h5", &err), err);
+    ASSERT_OK(hdf5_find(&a, &map, "whole.h5", "y", &err), err);
+    cr_assert(a.dim[0] == 64 && a.row_bytes == 1);
+    for (int64_t i = 0; i < 64; i++) cr_expect(map.data[hdf5_row(&a, i)] == i % 2);
+    hdf5_close(&a);
+    file_unmap(&map);
+}
+
 /* Finds x, touches every row that was found, and returns the status. */
 static Status touch(const uint8_t *data, size_t n, Error *err) {
     const FileMap map = {.data = data, .bytes = (int64_t)n};
@@ -100,7 +121,8 @@ Test(hdf5, damaged_files_do_no_harm, .timeout = 60) {
     free(data);
 }
 
-/* A node above the leaves that is its own child, at whatever level it claims, is refused in time. */
+/* A node above the leaves that is its own child, at whatever level it claims, is refused in
+ * time. */
 Test(hdf5, circles_are_refused, .timeout = 20) {
     const int64_t shape[4] = {64, SIDE, SIDE, 3};
     uint8_t *data = pixels(64);

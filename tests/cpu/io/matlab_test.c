@@ -1,4 +1,5 @@
-/* matlab_test.c - variables of MAT-files in either byte order, small and compressed; damaged files. */
+/* matlab_test.c - variables of MAT-files in either byte order, small and compressed; damaged
+ * files. */
 #include "io/arrays/matlab.h"
 #include "tests/cpu/datasets/archives.h"
 #include "tests/support/check.h"
@@ -92,6 +93,47 @@ Test(matlab, published_files_are_read) {
               "%s", err.text);
     mat_close(f);
     bytes_free(&b);
+}
+
+/* Files that SciPy wrote; tests/goldens/archives/MANIFEST says what they hold. */
+Test(matlab, files_of_scipy_are_read) {
+    static const char *const paths[] = {"tests/goldens/archives/plain.mat",
+                                        "tests/goldens/archives/packed.mat"};
+    static const char *const names[] = {"AM General Hummer SUV 2000", "\xc3\xa9 \xe2\x98\x83", ""};
+    for (int p = 0; p < 2; p++) {
+        FileMap map;
+        MatFile *f;
+        MatArray a, e[MAT_MOST_FIELDS];
+        Error err = {""};
+        int64_t whole[30];
+        char text[64];
+        bool more;
+        ASSERT_OK(file_map(&map, paths[p], &err), err);
+        ASSERT_OK(mat_open(&f, &map, paths[p], &err), err);
+        ASSERT_OK(mat_find(f, "labels", &a, &err), err);
+        ASSERT_OK(mat_i64(&a, 0, 30, whole, &err), err);
+        for (int i = 0; i < 30; i++) cr_expect(whole[i] == i + 1);
+        ASSERT_OK(mat_find(f, "class_names", &a, &err), err);
+        MatWalk w = mat_walk(&a);
+        for (int i = 0; i < 3; i++) {
+            ASSERT_OK(mat_walk_element(f, &w, e, &more, &err), err);
+            ASSERT_OK(mat_text(e, text, sizeof text, &err), err);
+            cr_expect_str_eq(text, names[i]);
+        }
+        ASSERT_OK(mat_find(f, "annotations", &a, &err), err);
+        cr_assert(a.count == 3 && a.fields == 3);
+        w = mat_walk(&a);
+        for (int i = 0; i < 3; i++) {
+            char expected[16];
+            ASSERT_OK(mat_walk_element(f, &w, e, &more, &err), err);
+            ASSERT_OK(mat_i64(&e[mat_field(&a, "class")], 0, 1, whole, &err), err);
+            ASSERT_OK(mat_text(&e[mat_field(&a, "fname")], text, sizeof text, &err), err);
+            snprintf(expected, sizeof expected, "%05d.jpg", i);
+            cr_expect(whole[0] == i + 1 && strcmp(text, expected) == 0, "%d: %s", i, text);
+        }
+        mat_close(f);
+        file_unmap(&map);
+    }
 }
 
 /* --- files written out here ------------------------------------------------------------------- */
@@ -217,7 +259,8 @@ Test(matlab, a_bomb_is_refused) {
     free(zeros);
 }
 
-/* Files cut at any byte and files with any byte changed come back, with a result or with an error. */
+/* Files cut at any byte and files with any byte changed come back, with a result or with an
+ * error. */
 Test(matlab, damaged_files_do_no_harm, .timeout = 60) {
     static const uint64_t value[] = {1, 2, 3};
     static const char *const names[] = {"setid", "annotations", "class_names", "x"};

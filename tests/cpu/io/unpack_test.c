@@ -20,7 +20,8 @@ static Place place_make(Bytes *archive) {
     return p;
 }
 
-/* Returns whether nothing but the three files lies beside the folder, and the secret is what it was. */
+/* Returns whether nothing but the three files lies beside the folder, and the secret is what it
+ * was. */
 static bool is_untouched(const Place *p) {
     char text[32], *command = format_text("ls -A '%s' | grep -cvx -e x -e in -e secret", p->folder);
     FILE *f = popen(command, "r");
@@ -162,7 +163,8 @@ Test(unpack, links_that_are_there_are_not_followed) {
     }
 }
 
-/* One megabyte of zeros in a kilobyte, entry after entry: refused as soon as the limit is passed. */
+/* One megabyte of zeros in a kilobyte, entry after entry: refused as soon as the limit is
+ * passed. */
 Test(unpack, bombs_are_refused_at_the_limit) {
     static uint8_t zeros[1 << 20];
     for (int kind = 0; kind < 4; kind++) {
