@@ -95,10 +95,33 @@ Test(share, uneven_gpcs_change_no_bit, .timeout = 240) {
     }
 }
 
+/* A launch of waiting blocks takes no more SMs than its host thread has: of four a quarter, then a half. The whole
+ * device is asked for two blocks an SM, of which the emulator puts four on one. */
+Test(share, waiting_blocks_take_the_part_of_their_thread, .timeout = 60) {
+    enum { B = 1500, C = 10, D = 70 };
+    Ops ops;
+    Queue *q;
+    Error err;
+    setenv("EMU_DEVICE", "tiny", 1);
+    open_backend(&ops, &q, "cuda", 0);
+    const float *R = numbers(B * C, 1);
+    const Batch Z = batch_f32(numbers(B * D, 2), D);
+    float *grad = floats(linear_size(C, D));
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, D));
+    for (int beside = 4; beside >= 1; beside /= 2) {
+        ASSERT_OK(ops.mem.enter(ops.device, beside, &err), err);
+        ops.train.linear_grad(q, grad, R, &Z, B, C, work);
+        finish(&ops, q);
+        cr_expect(emu_most_held(0) == (beside == 4 ? 1 : 2), "one of %d: %d SMs", beside, (int)emu_most_held(0));
+    }
+    close_backend(&ops, q);
+    free_arrays();
+}
+
 /* Trainings of 5 and of 40 classes: several of the first fill the device, one of the second does. At no time do
  * the launches of waiting blocks that stand in the queues of all host threads need more SMs than there are. */
 Test(share, trainings_side_by_side_fit_the_device, .timeout = 240) {
-    enum { N = 200, D = 24 };
+    enum { N = 600, D = 24 };
     static const char *classes[] = {"5", "40", "5", "6"}, *seeds = "1..2";
     char *folder = temporary_folder(), *out = format_text("%s/out", folder);
     char *paths[2] = {format_text("%s/a.npy", folder), format_text("%s/b.npy", folder)};
@@ -117,7 +140,7 @@ Test(share, trainings_side_by_side_fit_the_device, .timeout = 240) {
     o.seeds = (TurtleTexts){&seeds, 1};
     o.T = 3;
     o.M = 2;
-    o.batch_size = 64;
+    o.batch_size = 512; /* four blocks have rows of 40 classes at a time */
     o.no_score = true;
     o.out = out;
     o.common.device = "cuda";
