@@ -46,10 +46,11 @@ static void check(int64_t B, int64_t C, int64_t d) {
     Outputs first = steps_of(INNER_MEGA, B, C, d), again = steps_of(INNER_MEGA, B, C, d),
             other = steps_of(INNER_UNFUSED, B, C, d);
     for (int j = 0; j < first.n; j++) {
-        cr_expect(!memcmp(first.data[j], again.data[j], (size_t)first.count[j] * 4), "C %d: output %d differs",
-                  (int)C, j);
-        EXPECT_CLOSE(relative_error(first.data[j], other.data[j], first.count[j]), j < 2 ? 0x1p-6 : 0x1p-10,
-                     "C %d: output %d beside the unfused tier", (int)C, j);
+        cr_expect(!memcmp(first.data[j], again.data[j], (size_t)first.count[j] * 4),
+                  "C %d: output %d differs", (int)C, j);
+        EXPECT_CLOSE(relative_error(first.data[j], other.data[j], first.count[j]),
+                     j < 2 ? 0x1p-6 : 0x1p-10, "C %d: output %d beside the unfused tier", (int)C,
+                     j);
     }
     free_outputs(&first), free_outputs(&again), free_outputs(&other);
 }

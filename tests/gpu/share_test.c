@@ -14,7 +14,8 @@ int64_t emu_most_held(int device);
 static char *trained(Ran *ran, int classes, const char *spaces) {
     char *folder = temporary_folder();
     run_turtle(ran,
-               "train --device cuda --features %s --classes %d --T 1 --batch_size 160 --M 2 --precision fp16 "
+               "train --device cuda --features %s --classes %d --T 1 --batch_size 160 --M 2 "
+               "--precision fp16 "
                "--eval_every 0 --profile --out %s/run",
                spaces, classes, folder);
     cr_assert(ran->status == 0, "%d classes: %s", classes, ran->err);
@@ -67,12 +68,15 @@ Test(share, turtle_sms_cuts_a_large_device_down, .timeout = 240) {
         setenv("TURTLE_SMS", "4", 1);
         char *cut = trained(&ran, cases[i].classes, cases[i].spaces);
         cr_expect(same_bits(small, cut), "case %d: 4 of 132 SMs", (int)i);
-        cr_expect(!same_bits(small, large) || cases[i].classes > 32, "case %d: 132 SMs sum otherwise", (int)i);
+        cr_expect(!same_bits(small, large) || cases[i].classes > 32,
+                  "case %d: 132 SMs sum otherwise", (int)i);
         remove_folder(small), remove_folder(large), remove_folder(cut);
     }
     setenv("TURTLE_SMS", "4 SMs", 1);
-    run_turtle(&ran, "train --device cuda --features " PATCHES " --classes 10 --T 1 --out /nowhere");
-    cr_expect(ran.status != 0 && strstr(ran.err, "TURTLE_SMS=4 SMs: expected a number of SMs"), "%s", ran.err);
+    run_turtle(&ran,
+               "train --device cuda --features " PATCHES " --classes 10 --T 1 --out /nowhere");
+    cr_expect(ran.status != 0 && strstr(ran.err, "TURTLE_SMS=4 SMs: expected a number of SMs"),
+              "%s", ran.err);
 }
 
 /* GPUs of one kind differ in their GPCs, and so in how many clusters they hold. Runs end with the same bits. */
@@ -87,7 +91,8 @@ Test(share, uneven_gpcs_change_no_bit, .timeout = 240) {
             setenv("EMU_GPCS", gpcs[i], 1);
             char *folder = trained(&ran, classes[c], PATCHES);
             if (first)
-                cr_expect(same_bits(first, folder), "%d classes: GPCs of %s SMs", classes[c], gpcs[i]);
+                cr_expect(same_bits(first, folder), "%d classes: GPCs of %s SMs", classes[c],
+                          gpcs[i]);
             if (first) remove_folder(folder);
             else first = folder;
         }
@@ -112,7 +117,8 @@ Test(share, waiting_blocks_take_the_part_of_their_thread, .timeout = 60) {
         ASSERT_OK(ops.mem.enter(ops.device, beside, &err), err);
         ops.train.linear_grad(q, grad, R, &Z, B, C, work);
         finish(&ops, q);
-        cr_expect(emu_most_held(0) == (beside == 4 ? 1 : 2), "one of %d: %d SMs", beside, (int)emu_most_held(0));
+        cr_expect(emu_most_held(0) == (beside == 4 ? 1 : 2), "one of %d: %d SMs", beside,
+                  (int)emu_most_held(0));
     }
     close_backend(&ops, q);
     free_arrays();

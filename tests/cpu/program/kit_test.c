@@ -7,15 +7,19 @@ static const char *const programs[][2] = {
      "for a; do case $a in --tap=*) tap=${a#--tap=} ;; --filter) ;; esac; done\n"
      "[ \"$HANG\" ] && case \"$*\" in *two_hundred*) sleep 60 ;; esac\n"
      "printf 'ok - layout::one  (0.00s)\\nok - layout::two  (0.00s)\\n' >\"$tap\"\n"},
-    {"bin/bench-roofs",
-     "for row in 'explicit cluster, no attribute:0' 'explicit cluster, clusters of 1:0' 'explicit cluster, clusters of 2:1' \\\n"
-     "    'L2 read 24 MB:5000' 'L2 read 46 MB:4800' 'L2 read 120 MB:4100' 'clusters of 4 at once:31'; do\n"
-     "    echo \"{\\\"case\\\": \\\"${row%:*}\\\", \\\"work\\\": ${row##*:}, \\\"unit\\\": \\\"x\\\", \\\"seconds\\\": [2, 1, 0.5]}\"\n"
-     "done\n"},
+    {"bin/bench-roofs", "for row in 'explicit cluster, no attribute:0' 'explicit cluster, clusters "
+                        "of 1:0' 'explicit cluster, clusters of 2:1' \\\n"
+                        "    'L2 read 24 MB:5000' 'L2 read 46 MB:4800' 'L2 read 120 MB:4100' "
+                        "'clusters of 4 at once:31'; do\n"
+                        "    echo \"{\\\"case\\\": \\\"${row%:*}\\\", \\\"work\\\": ${row##*:}, "
+                        "\\\"unit\\\": \\\"x\\\", \\\"seconds\\\": [2, 1, 0.5]}\"\n"
+                        "done\n"},
     {"bin/bench-training",
-     "echo \"outer C $3: predicted 0.4000 ms an iteration (wgmma, 19 launches), measured 0.5000: 1.25 times\" >&2\n"
+     "echo \"outer C $3: predicted 0.4000 ms an iteration (wgmma, 19 launches), measured 0.5000: "
+     "1.25 times\" >&2\n"
      "echo '{\"case\": \"outer\", \"work\": 1, \"seconds\": [0.0006, 0.0005, 0.0004]}'\n"},
-    {"bin/bench-training-TURTLE_AB_OTHER", "echo '{\"case\": \"outer\", \"work\": 1, \"seconds\": [0.0007]}'\n"},
+    {"bin/bench-training-TURTLE_AB_OTHER",
+     "echo '{\"case\": \"outer\", \"work\": 1, \"seconds\": [0.0007]}'\n"},
     {"bin/turtle", "case $1 in sweep) exit 0 ;; esac\necho '{\"predicted_ms\": 0.5}'\n"},
     {"bin/python",
      "case $1 in -c) echo \"${TORCH:-True}\" ;;\n"
@@ -28,21 +32,25 @@ static const char *const programs[][2] = {
  * what it printed, *table the table that it left. */
 static int first_light(const char *variables, char **text, char **table) {
     char *folder = temporary_folder();
-    char *made = format_text("cd %s && mkdir -p kit/bin kit/tests/goldens kit/bench kit/built/kit && : >kit/bench/run && "
-                             ": >kit/built/recorded && : >kit/built/kit/turtle && echo %s/kit/built >kit/build",
-                             folder, folder),
+    char *made = format_text(
+             "cd %s && mkdir -p kit/bin kit/tests/goldens kit/bench kit/built/kit && : "
+             ">kit/bench/run && "
+             ": >kit/built/recorded && : >kit/built/kit/turtle && echo %s/kit/built >kit/build",
+             folder, folder),
          *copied = format_text("cp bench/gpu_kit_run %s/kit/run.sh", folder);
     cr_assert(system(made) == 0 && system(copied) == 0);
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         char *path = format_text("%s/kit/%s", folder, programs[i][0]);
         const bool script = strncmp(programs[i][0], "bin/", 4) == 0;
         FILE *f = fopen(path, "w");
-        cr_assert(f && fprintf(f, "%s%s", script ? "#!/bin/sh\n" : "", programs[i][1]) > 0 && fclose(f) == 0);
+        cr_assert(f && fprintf(f, "%s%s", script ? "#!/bin/sh\n" : "", programs[i][1]) > 0 &&
+                  fclose(f) == 0);
         cr_assert(chmod(path, 0755) == 0);
         free(path);
     }
-    char *command = format_text("cd %s/kit && PATH=%s/kit/bin:$PATH PYTHON=%s/kit/bin/python %s sh run.sh first 2>&1", folder,
-                                folder, folder, variables);
+    char *command = format_text(
+        "cd %s/kit && PATH=%s/kit/bin:$PATH PYTHON=%s/kit/bin/python %s sh run.sh first 2>&1",
+        folder, folder, folder, variables);
     FILE *f = popen(command, "r");
     cr_assert(f != NULL);
     *text = calloc(1, 1 << 16), *table = calloc(1, 1 << 14);
@@ -84,9 +92,11 @@ Test(kit, first_light_prints_measured_beside_predicted, .timeout = 100) {
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         const char *line = line_of(table, expected[i][0]);
-        cr_expect(strstr(line, expected[i][1]) && strstr(line, expected[i][2]), "%s: '%s' in\n%s", expected[i][0], line, table);
+        cr_expect(strstr(line, expected[i][1]) && strstr(line, expected[i][2]), "%s: '%s' in\n%s",
+                  expected[i][0], line, table);
     }
-    cr_expect(strstr(text, "not explicit: its cluster barriers are barriers of the block"), "%s", text);
+    cr_expect(strstr(text, "not explicit: its cluster barriers are barriers of the block"), "%s",
+              text);
     free(text), free(table);
 }
 
@@ -95,8 +105,12 @@ Test(kit, a_step_that_hangs_is_stopped, .timeout = 100) {
     char *text, *table;
     const int status = first_light("HANG=1 LIMIT_hang=2 TORCH=False", &text, &table);
     cr_expect(status != 0 && strstr(text, "hang: stopped after 2 s"), "%s", text);
-    cr_expect(strstr(line_of(table, "hang "), "stopped after 2 s") && strstr(table, "L2 read 24 MB"), "%s", table);
-    cr_expect(strstr(text, "there is no PyTorch that sees a GPU") && !strstr(table, "PyTorch, best"), "%s", text);
+    cr_expect(strstr(line_of(table, "hang "), "stopped after 2 s") &&
+                  strstr(table, "L2 read 24 MB"),
+              "%s", table);
+    cr_expect(strstr(text, "there is no PyTorch that sees a GPU") &&
+                  !strstr(table, "PyTorch, best"),
+              "%s", text);
     free(text), free(table);
 }
 

@@ -24,14 +24,17 @@ Test(waits, a_source_that_the_list_lacks_is_named, .timeout = 60) {
         "#include \"kernels/cuda/tile/tile.cuh\"\n",      /* which only defines waits */
     };
     char text[4096], *folder = temporary_folder();
-    char *copy = format_text("mkdir -p %s/kernels && cp -r kernels/cuda kernels/rules.mk %s/kernels", folder, folder),
+    char *copy =
+             format_text("mkdir -p %s/kernels && cp -r kernels/cuda kernels/rules.mk %s/kernels",
+                         folder, folder),
          *path = format_text("%s/kernels/cuda/train/planted.cu", folder);
     cr_assert(system(copy) == 0);
     for (int i = 0; i < 3; i++) {
         FILE *f = fopen(path, "w");
         cr_assert(f && fputs(planted[i], f) >= 0 && fclose(f) == 0);
         const int status = waits(folder, text, sizeof text);
-        cr_expect((status != 0) == (i < 2) && !strstr(text, "planted.cu waits") == (i == 2), "%d: %s", i, text);
+        cr_expect((status != 0) == (i < 2) && !strstr(text, "planted.cu waits") == (i == 2),
+                  "%d: %s", i, text);
     }
     free(copy), free(path);
     remove_folder(folder);
