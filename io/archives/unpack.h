@@ -36,8 +36,8 @@ typedef struct {
      * the text lives until the next call. NULL: the entry's own name; inner entries stand beside
      * their archive. */
     const char *(*rename)(void *context, const char *name);
-    /* Is called every few MiB at the most. Returns false to stop: unpack returns ERR_STOPPED.
-     * NULL: never. */
+    /* Is called after every entry, and every few MiB of a long one. Returns false to stop: unpack
+     * returns ERR_STOPPED. NULL: never. */
     bool (*go_on)(void *context, const UnpackCounts *counts);
     void *context; /* of the three functions */
 } UnpackOptions;

@@ -235,16 +235,13 @@ static int remove_it(const char *path, const struct stat *s, int kind, struct FT
 
 /* Unpacks into a folder, beside which nothing may appear. */
 static void fuzz_unpack(const uint8_t *data, size_t bytes) {
-    static char outer[] = "/dev/shm/turtle-fuzz-XXXXXX", in[64];
-    char path[64];
+    char outer[] = "/dev/shm/turtle-fuzz-XXXXXX", in[64], path[64];
     int fd, beside = 0;
     Error err;
     const UnpackOptions options = {.most_bytes = 1 << 16, .most_entries = 40, .nested = true};
     if (bytes == 0) return;
-    if (!*in) {
-        if (!mkdtemp(outer)) abort();
-        snprintf(in, sizeof in, "%s/in", outer);
-    }
+    if (!mkdtemp(outer)) abort();
+    snprintf(in, sizeof in, "%s/in", outer);
     uint8_t *copy = malloc(bytes);
     memcpy(copy, data, bytes);
     mend_tar(copy, bytes);
@@ -256,7 +253,7 @@ static void fuzz_unpack(const uint8_t *data, size_t bytes) {
         beside += strcmp(e->d_name, "in") != 0;
     if (!folder || beside != 2) abort(); /* "." and ".." */
     closedir(folder);
-    nftw(in, remove_it, 16, FTW_DEPTH | FTW_PHYS);
+    nftw(outer, remove_it, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* Inflates in pieces: the first byte says the wrapper, the second the pieces. */
