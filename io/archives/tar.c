@@ -191,7 +191,7 @@ static Status take_pax(Tar *t, Longer *longer, const char *data, int64_t bytes, 
     for (int64_t at = 0; st == OK && at < bytes;) {
         const char *blank = memchr(data + at, ' ', (size_t)least(bytes - at, 20));
         const int64_t digits = blank ? blank - data - at : 0, n = decimal(data + at, digits);
-        if (n < digits + 3 || n > bytes - at || data[at + n - 1] != '\n')
+        if (!blank || n < digits + 3 || n > bytes - at || data[at + n - 1] != '\n')
             return damaged(t, "a pax record has a wrong length", err);
         st = take_record(t, longer, blank + 1, n - digits - 2, err);
         at += n;

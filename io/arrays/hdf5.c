@@ -144,13 +144,14 @@ static Status search_symbols(const H5 *h, Search *s, uint64_t at) {
 static const uint8_t *open_node(H5 *h, uint64_t at, int type, int64_t key_bytes, int *level,
                                 int64_t *children, Status *st) {
     const uint8_t *p = bytes_at(h, at, TREE_HEAD);
-    *st = OK;
-    if (--h->nodes < 0) *st = damaged(h, "a B-tree has too many nodes");
-    else if (!p || memcmp(p, "TREE", 4) != 0 || p[4] != type)
+    *children = 0;
+    if (!p || memcmp(p, "TREE", 4) != 0 || p[4] != type)
         *st = damaged(h, "a node of a B-tree is not there");
+    else if (--h->nodes < 0) *st = damaged(h, "a B-tree has too many nodes");
     else if (*level >= 0 && p[5] != *level)
         *st = damaged(h, "the levels of a B-tree do not fall by one");
-    if (*st != OK) return NULL;
+    else *st = OK;
+    if (!p || *st != OK) return NULL;
     *level = p[5];
     *children = (int64_t)little(p + 6, 2);
     p = bytes_at(h, at + TREE_HEAD, (uint64_t)(*children * (key_bytes + 8)));

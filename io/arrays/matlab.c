@@ -361,10 +361,11 @@ Status mat_i64(const MatArray *a, int64_t first, int64_t n, int64_t *out, Error 
         if (dtype_to_i64(out, from, a->stored, a->swapped, n) == n) return OK;
         return fail(err, ERR_FORMAT, "matlab: a number is beyond int64");
     }
+    const double beyond = ldexp(1.0, 63);
     for (int64_t i = 0; i < n; i++, from += dtype_bytes(a->stored)) {
         double x;
         dtype_to_f64(&x, from, a->stored, a->swapped, 1);
-        if (!(x >= -0x1p63 && x < 0x1p63) || x != trunc(x))
+        if (!(fabs(x) < beyond) || x != trunc(x))
             return fail(err, ERR_FORMAT, "matlab: element %lld is %g, expected a whole number",
                         (long long)(first + i), x);
         out[i] = (int64_t)x;

@@ -25,13 +25,13 @@ static uint32_t rotate(uint32_t x, int by) {
 }
 
 /* 3.4: one step of round r, 0 to 3, turns (a, b, c, d) into (d, b', b, c). */
-#define STEP(f, r, i, word)                                              \
-    do {                                                                 \
-        const uint32_t sum = a + (f) + w[(word)&15] + sines[16 * r + i]; \
-        a = d;                                                           \
-        d = c;                                                           \
-        c = b;                                                           \
-        b += rotate(sum, shifts[r][i & 3]);                              \
+#define STEP(f, r, i, word)                                                  \
+    do {                                                                     \
+        const uint32_t sum = a + (f) + w[(word)&15] + sines[16 * (r) + (i)]; \
+        a = d;                                                               \
+        d = c;                                                               \
+        c = b;                                                               \
+        b += rotate(sum, shifts[r][(i)&3]);                                  \
     } while (0)
 
 /* Adds one block to the state. */
