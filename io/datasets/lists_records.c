@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "io/datasets/cifar_pickle.h"
-#include "io/datasets/datasets.h"
-#include "io/datasets/sources.h"
+#include "io/datasets/samples.h"
 #include "io/files/bytes.h"
 
 /* Returns the first of <folder>/<place>/<name> that exists, or NULL. `places` ends with NULL. */
@@ -224,30 +223,11 @@ static Status add_cifar_splits(SourceSplits *out, const Cifar *c, const char *fo
 
 /* --- by name ---------------------------------------------------------------------------------- */
 
-/* Reads <folder>/<name> as an image folder: a data set without a reader of its own has to lie
- * so. */
-static Status named_folder(SourceSplits *out, const char *name, const char *folder,
-                           const ListingOptions *options, Error *err) {
-    const ListingOptions exact = {.exact = true, .skip_bad = options && options->skip_bad};
-    char *path = format_text("%s/%s", folder, name);
-    if (!path) return fail(err, ERR_MEMORY, "datasets: out of memory");
-    Status st = OK;
-    if (!dataset_find(name) || !file_exists(path))
-        st = fail(err, ERR_IO,
-                  "datasets: %s: %s: expected a folder train/<class>/<image> and val/... there; "
-                  "built in are mnist, cifar10, cifar100 and cifar10020; --images and --list take "
-                  "any other",
-                  name, path);
-    if (st == OK) st = sources_folder(out, path, &exact, err);
-    free(path);
-    return st;
-}
-
-Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
-                       const ListingOptions *options, Error *err) {
+Status records_dataset(SourceSplits *out, const char *name, const char *folder, bool *is_one,
+                       Error *err) {
     enum { DIGITS_TRAIN = 8000 };
     Status st = OK;
-    *out = (SourceSplits){0};
+    *is_one = true;
     if (strcmp(name, "mnist") == 0) {
         st = add_mnist(&out->train, folder, "train", 0, INT64_MAX, err);
         if (st == OK) st = add_mnist(&out->val, folder, "t10k", 0, INT64_MAX, err);
@@ -258,9 +238,8 @@ Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
         const Cifar *c = NULL;
         for (size_t i = 0; i < sizeof cifars / sizeof *cifars; i++)
             if (strcmp(name, cifars[i].name) == 0) c = &cifars[i];
-        if (!c) return named_folder(out, name, folder, options, err);
-        st = add_cifar_splits(out, c, folder, err);
+        *is_one = c != NULL;
+        if (c) st = add_cifar_splits(out, c, folder, err);
     }
-    if (st != OK) sources_close(out);
     return st;
 }

@@ -6,6 +6,7 @@
 
 #include "io/files/grow.h"
 #include "io/files/gzip.h"
+#include "io/text/csv.h"
 #include "io/text/printable.h"
 
 Status source_add(SourceList *list, const char *name, int64_t label, int blob, int64_t offset,
@@ -84,15 +85,58 @@ void sources_close(SourceSplits *splits) {
 
 /* --- pixels ----------------------------------------------------------------------------------- */
 
+/* Reads numbers 0 to 255 with blanks between them, as many as there are pixels. */
+static Status text_pixels(const Blob *b, const Source *s, uint8_t *grey, int64_t n, Error *err) {
+    Csv csv;
+    bool more = false;
+    int64_t got = 0;
+    Status st =
+        csv_of(&csv, "datasets", b->name, b->data + s->offset, b->bytes - s->offset, ',', err);
+    if (st == OK) st = csv_next(&csv, &more, err);
+    const char *at = st == OK && more && csv.fields > b->column ? csv.field[b->column].text : "";
+    for (;; got++) {
+        char *end;
+        const long value = strtol(at, &end, 10);
+        if (end == at || value < 0 || value > 255 || got == n) break;
+        grey[got] = (uint8_t)value;
+        at = end;
+    }
+    while (*at == ' ') at++;
+    if (st == OK && (got < n || *at))
+        st = fail(err, ERR_FORMAT, "images: %s: expected %lld numbers of 0 to 255", s->name,
+                  (long long)n);
+    csv_close(&csv);
+    return st;
+}
+
+/* Returns sample c of pixel i of a record, of n pixels. */
+static inline uint8_t sample_of(const Blob *b, const uint8_t *from, int64_t n, int64_t i, int c) {
+    switch (b->layout) {
+    case PIXELS_PLANES: return from[c * n + i];
+    case PIXELS_COLUMNS: return from[c * n + i % b->width * b->height + i / b->width];
+    case PIXELS_RGB: return from[3 * i + c];
+    default: return from[i];
+    }
+}
+
 static Status record_image(const Blob *b, const Source *s, Image *out, Error *err) {
     const int64_t n = (int64_t)b->width * b->height;
     const uint8_t *from = b->data + s->offset;
+    Status st = OK;
     *out = (Image){malloc((size_t)(3 * n)), b->width, b->height};
     if (!out->rgb) return fail(err, ERR_MEMORY, "images: %s: out of memory", s->name);
-    for (int64_t i = 0; i < n; i++)
-        for (int c = 0; c < 3; c++)
-            out->rgb[3 * i + c] = b->layout == PIXELS_GREY ? from[i] : from[c * n + i];
-    return OK;
+    if (b->layout == PIXELS_TEXT) {
+        uint8_t *grey = out->rgb + 2 * n; /* pixel i is read before anything is written over it */
+        st = text_pixels(b, s, grey, n, err);
+        from = grey;
+    }
+    for (int64_t i = 0; st == OK && i < n; i++) {
+        const uint8_t rgb[3] = {sample_of(b, from, n, i, 0), sample_of(b, from, n, i, 1),
+                                sample_of(b, from, n, i, 2)};
+        memcpy(out->rgb + 3 * i, rgb, 3);
+    }
+    if (st != OK) image_free(out);
+    return st;
 }
 
 char *source_path(const SourceList *list, int64_t i) {

@@ -13,8 +13,11 @@
 
 /* Raw pixels, `width` x `height` per record. */
 typedef enum {
-    PIXELS_GREY,   /* one byte per pixel, row by row */
-    PIXELS_PLANES, /* all red, all green, all blue, each row by row */
+    PIXELS_GREY,    /* one byte per pixel, row by row */
+    PIXELS_PLANES,  /* all red, all green, all blue, each row by row */
+    PIXELS_COLUMNS, /* all red, all green, all blue, each column by column */
+    PIXELS_RGB,     /* three bytes per pixel, row by row */
+    PIXELS_TEXT,    /* grey, numbers with blanks between them, in one field of a CSV row */
 } PixelLayout;
 
 /* A file of records that several sources share, mapped or inflated. */
@@ -26,6 +29,7 @@ typedef struct {
     int64_t bytes;
     PixelLayout layout;
     int width, height;
+    int column; /* for PIXELS_TEXT: the field of the row */
 } Blob;
 
 typedef struct {
@@ -60,6 +64,9 @@ typedef struct {
     bool magick, ffmpeg; /* pictures that only this program reads are sources too */
     bool
         skip_bad; /* folders that cannot be opened and names with line breaks are left out; else they are refused */
+    bool public_test; /* fer2013 is scored on its public test split, and not on the private one */
+    bool
+        lists_alone; /* files that lists name need not be there yet: `prepare` asks which to unpack */
 } ListingOptions;
 
 /* Lists a folder of images. NULL for `options` sets none.
@@ -81,13 +88,15 @@ Status sources_folder(SourceSplits *out, const char *folder, const ListingOption
  * with #, and a first line `split<TAB>label<TAB>path` are passed over. */
 Status sources_list(SourceSplits *out, const char *path, Error *err);
 
-/* Lists a data set by its name, below `folder`:
+/* Lists a data set by its name, below `folder`, in the order of the published loaders. Its places are those of
+ * io/datasets/datasets.c, where torchvision and the published scripts have them:
  *   mnist               idx files, plain or .gz, also in mnist/, MNIST/raw/
  *   digits              MNIST's test file alone: the first 8000 to train on, the others to score
  *   cifar10, cifar100, cifar10020 (the coarse labels)    the folders of the binary versions, else of those
  *                       for Python, which torchvision unpacks
- *   imagenet, birdsnap, ...    any other name of io/datasets/datasets.h: <folder>/<name> as sources_folder,
- *                       options->exact set */
+ *   food101, birdsnap, ...    what their archives hold (io/datasets/samples.h). Folders train/ and val/ (or test/) that
+ *                       the published scripts leave come first: <place>/train/<class>/<image>, else <folder>/<name>/train.
+ * Where sizes differ from the published ones, a note says so. */
 Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
                        const ListingOptions *options, Error *err);
 
