@@ -117,7 +117,7 @@ static bool is_drawn(void *context, const char *place) {
 
 /* The scenes come first; the loader draws from them, and pictures that it lists are unpacked. */
 static Status clevr_place(SetJob *job, int archive, Placed *placed, Error *err) {
-    const ListingOptions listing = {.exact = true};
+    const ListingOptions listing = {.exact = true, .lists_alone = true};
     SourceSplits splits = {0};
     Drawn drawn = {0};
     Error inner = {""};
