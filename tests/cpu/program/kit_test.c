@@ -85,7 +85,7 @@ Test(kit, first_light_prints_measured_beside_predicted, .timeout = 100) {
         {"clusters of 4 at once", " 31 ", " 33 "},
         {"hang ", "2 passed", ""},
         {"iteration C 100 d 768,1536", "0.5000 ms", "0.4000 ms    1.25"},
-        {"PyTorch, best", "5.0500 ms", "10.1 times ours"},
+        {"PyTorch, best, C 100 d 768,1536", "5.0500 ms", "10.1 times ours"},
         {"C 1000 with -DTURTLE_AB_OTHER", "0.7000 ms", "0.5000 ms    1.40"},
         {"L2 read 120 MB", " 4100 ", " 4300 "},
         {"sweep of 4 trainings, --jobs 4", " s ", ""},
