@@ -248,6 +248,21 @@ Test(prepare_sets, imagenets_validation_images_find_their_classes, .timeout = 60
     place_close(&p);
 }
 
+/* Of the training pictures, 2 600 here and 70 000 in truth, the 2 500 that the split draws are unpacked. */
+Test(prepare_sets, of_clevr_the_drawn_pictures_alone_are_unpacked, .timeout = 120) {
+    Place p = place_open();
+    Ran ran;
+    write_clevr(p.from);
+    run_prepare(&ran, &p, "clevr");
+    cr_expect(ran.status == 0 &&
+                  strstr(ran.out, "2000 images to train on, 500 to score, 8 classes"),
+              "%s%s", ran.out, ran.err);
+    cr_expect(count_files(p.root, "CLEVR_train_00") == 2500 &&
+              count_files(p.root, "CLEVR_val") == 0);
+    cr_expect(ran.peak_kib < 64 * 1024, "%ld KiB", ran.peak_kib);
+    place_close(&p);
+}
+
 static bool is_here(const char *program) {
     char *command = format_text("command -v %s >/dev/null", program);
     const bool here = system(command) == 0;
