@@ -238,10 +238,22 @@ Status read_gtsrb(Samples *s, Error *err) {
     return st;
 }
 
+enum { FACE = 48 }; /* pixels of a side of fer2013 */
+
 /* --- fer2013 -------------------------------------------------------------------------------------------- */
 
 static const char *const feelings[] = {"angry", "disgust",  "fear",   "happy",
                                        "sad",   "surprise", "neutral"};
+
+/* Returns how many texts stand between blanks. */
+static int64_t count_texts(const char *text) {
+    int64_t n = 0;
+    for (const char *at = text; *(at += strspn(at, " "));) {
+        at += strcspn(at, " ");
+        n++;
+    }
+    return n;
+}
 
 /* Adds the rows of a table: those of one usage, or all where it is NULL. Pixels stay in the file; records begin where
  * their rows do. */
@@ -263,7 +275,7 @@ static Status face_rows(Samples *s, SplitPart part, const char *name, const char
                   path, usage ? " and Usage" : "");
     if (st == OK) {
         b->layout = PIXELS_TEXT;
-        b->width = b->height = 48;
+        b->width = b->height = FACE;
         b->column = (int)pixels;
     }
     for (int64_t row = 0; st == OK; row++) {
@@ -282,6 +294,10 @@ static Status face_rows(Samples *s, SplitPart part, const char *name, const char
             st = fail(err, ERR_FORMAT,
                       "datasets: fer2013: %s: line %lld: emotion '%.20s': expected 0 to 6", path,
                       (long long)csv.line, csv.field[emotion].text);
+        const int64_t count = count_texts(csv.field[pixels].text);
+        if (st == OK && count != FACE * FACE)
+            st = fail(err, ERR_FORMAT, "datasets: fer2013: %s: line %lld: %lld pixels: expected %d",
+                      path, (long long)csv.line, (long long)count, FACE * FACE);
         if (st == OK) st = samples_record(s, part, number_key(key, label), index, row, begin, err);
         if (st == OK) st = samples_name(s, key, feelings[label], err);
     }
