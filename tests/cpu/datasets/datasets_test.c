@@ -248,6 +248,48 @@ SET(hatefulmemes)
 SET(sst)
 SET(imagenet)
 
+/* --- pixels of records ------------------------------------------------------------------------- */
+
+/* The pictures of records have rows of one shade each (sets.h), so a record that is read column by
+ * column where it lies row by row, or the other way round, has columns of one shade. */
+Test(datasets, records_stand_upright, .timeout = 120) {
+    static const char *const sets[] = {"cifar10", "cifar100", "mnist", "fer2013", "stl10", "pcam"};
+    enum { SIDE = 28 }; /* of demo_vit's square */
+    Ran ran;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        Place p = place_open();
+        char *dump = format_text("%s/pixels.npy", p.folder);
+        int m = 0;
+        Npy npy;
+        Error err;
+        while (strcmp(miniatures[m].dataset, sets[i]) != 0) m++;
+        miniatures[m].write(p.from);
+        run_turtle(&ran, "prepare --dataset %s --from %s --unverified --root_dir %s", sets[i],
+                   p.from, p.root);
+        cr_assert(ran.status == 0, "%s: %s", sets[i], ran.err);
+        run_turtle(&ran, "features --dataset %s --phis demo_vit --root_dir %s --dump %s", sets[i],
+                   p.root, dump);
+        cr_assert(ran.status == 0, "%s: %s", sets[i], ran.err);
+        ASSERT_OK(npy_open(&npy, dump, &err), err);
+        cr_assert(npy.axes == 4 && npy.shape[1] == SIDE && npy.shape[3] == 3);
+        for (int64_t n = 0; n < npy.shape[0]; n++) {
+            const uint8_t *pixel = (const uint8_t *)npy.data + n * SIDE * SIDE * 3;
+            int across = 0, down = 0; /* largest differences of neighbours */
+            for (int y = 0; y + 1 < SIDE; y++)
+                for (int k = 0; k < 3 * (SIDE - 1); k++) {
+                    const int at = 3 * SIDE * y + k;
+                    across = fmax(across, abs(pixel[at] - pixel[at + 3]));
+                    down = fmax(down, abs(pixel[at] - pixel[at + 3 * SIDE]));
+                }
+            cr_expect(across <= 2 && down >= 3, "%s: image %lld changes by %d across, %d down",
+                      sets[i], (long long)n, across, down);
+        }
+        npy_close(&npy);
+        free(dump);
+        place_close(&p);
+    }
+}
+
 /* --- splits that the published implementation cannot repeat ------------------------------------- */
 
 /* Prepares a set and reads both splits. */

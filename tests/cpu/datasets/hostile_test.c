@@ -167,6 +167,13 @@ static void csv_lacks_a_column(const Place *p) {
     gzip_in_place(&t);
     replace(p, "fer2013.tar.gz", t);
 }
+static void csv_of_few_pixels(const Place *p) {
+    Bytes t = {0};
+    tar_text(&t, "fer2013/fer2013.csv", "emotion,pixels,Usage\n0,1 2 3,Training\n");
+    tar_end(&t);
+    gzip_in_place(&t);
+    replace(p, "fer2013.tar.gz", t);
+}
 static void json_cut(const Place *p) {
     Bytes t = {0};
     tar_photos(&t, "food-101/images/ramen/1.jpg");
@@ -215,6 +222,7 @@ static const struct {
     {"flowers", "a text in place of a MAT-file", write_flowers, mat_is_text},
     {"pcam", "a truncated HDF5 file", write_pcam, h5_cut},
     {"fer2013", "a table without pixels", write_fer2013, csv_lacks_a_column},
+    {"fer2013", "a table with too few pixels", write_fer2013, csv_of_few_pixels},
     {"food101", "JSON that breaks off", write_food101, json_cut},
     {"food101", "a list that leads out of the folder", write_food101, list_leads_out},
 };
