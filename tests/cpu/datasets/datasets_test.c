@@ -290,6 +290,37 @@ Test(datasets, records_stand_upright, .timeout = 120) {
     }
 }
 
+/* Of n frames, frame n / 2 + 1 is kept, counted from 0: of 5, 7 and 9 frames those that are grey with
+ * 24, 32 and 40. JPEG moves a shade by two at the most. */
+Test(datasets, the_middle_frame_is_kept, .timeout = 60) {
+    static const int shades[3] = {24, 32, 40};
+    if (!is_here("ffmpeg")) cr_skip_test("ffmpeg is not here: no frame is taken from a video");
+    Ran ran;
+    Npy npy;
+    Error err;
+    Place p = place_open();
+    char *dump = format_text("%s/pixels.npy", p.folder);
+    stand_in_for_unrar(&p);
+    write_ucf101(p.from);
+    run_turtle(&ran, "prepare --dataset ucf101 --from %s --unverified --root_dir %s", p.from,
+               p.root);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    run_turtle(&ran, "features --dataset ucf101 --phis demo_vit --root_dir %s --dump %s", p.root,
+               dump);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    ASSERT_OK(npy_open(&npy, dump, &err), err);
+    cr_assert(npy.axes == 4 && npy.shape[0] == 3);
+    const int64_t picture = npy.count / 3;
+    for (int i = 0; i < 3; i++) {
+        const int found = ((const uint8_t *)npy.data)[i * picture + picture / 2];
+        cr_expect(abs(found - shades[i]) <= 2, "video %d: expected %d, got %d", i, shades[i],
+                  found);
+    }
+    npy_close(&npy);
+    free(dump);
+    place_close(&p);
+}
+
 /* --- splits that the published implementation cannot repeat ------------------------------------- */
 
 /* Prepares a set and reads both splits. */
