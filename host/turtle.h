@@ -385,8 +385,10 @@ typedef struct {
     const char *names;     /* a file of own classes, one per line; NULL: the data set's list */
     const char *templates; /* a file of own templates with {} in them; NULL: the data set's */
     bool default_template_only; /* "A photo of a {}." */
-    bool truncate;              /* cut prompts that are too long; false: refuse them */
-    const char *clusters;       /* a task checkpoint whose clusters are to be named; NULL: none */
+    bool
+        published_order; /* aircraft's names in the order of the published list, which is not that of its labels */
+    bool truncate;           /* cut prompts that are too long; false: refuse them */
+    const char *clusters;    /* a task checkpoint whose clusters are to be named; NULL: none */
     const char *predictions; /* a file of lines path,class,name,confidence,margin, or where the name
                                    ends in .npy of the classes, int64 (N); NULL: do not write it */
     int64_t batch_size;      /* prompts encoded at a time, at most 64; 0: 64; changes no bit */

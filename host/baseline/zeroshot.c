@@ -155,6 +155,25 @@ static Status tell_repeated(const Call *c, Error *err) {
     return OK;
 }
 
+/* The published list of aircraft has three names elsewhere than the labels, which are ranks of folders. */
+static Status order_names(Call *c, Error *err) {
+    const TurtleZeroshotOptions *o = c->options;
+    if (!o->inputs.dataset || strcmp(o->inputs.dataset, "aircraft") != 0 || o->names) return OK;
+    if (o->published_order) {
+        notice(c->hooks, "zeroshot: aircraft: names are in the published order: three of them are "
+                         "other classes than the labels'");
+        return OK;
+    }
+    const int64_t moved = prompts_sort_as_folders(&c->prompts);
+    if (moved < 0) return fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    notice(
+        c->hooks,
+        "zeroshot: aircraft: %lld names stand where the labels have them; --published_order takes "
+        "the published list as it is",
+        (long long)moved);
+    return OK;
+}
+
 static Status open_prompts(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
     const char *dataset = o->inputs.dataset;
@@ -169,6 +188,7 @@ static Status open_prompts(Call *c, Error *err) {
     if (st == OK && o->templates) st = prompts_read_templates(&c->prompts, o->templates, err);
     if (st == OK && o->templates) st = tell_repeated(c, err);
     if (st == OK && o->default_template_only) st = prompts_default_template(&c->prompts, err);
+    if (st == OK) st = order_names(c, err);
     if (st == OK && o->inputs.classes > 0 && o->inputs.classes != c->prompts.classes)
         st = fail(err, ERR_USAGE,
                   "zeroshot: --classes %lld, but %s has %lld names: leave --classes out",

@@ -21,6 +21,8 @@ static const Flag zeroshot_flags[] = {
      "own templates, one per line: a photo of a {}."},
     {"default_template_only", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, default_template_only),
      NULL, "A photo of a {}."},
+    {"published_order", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, published_order), NULL,
+     "aircraft: names as the published list has them, three of which are not their labels'"},
     {"batch_size", FLAG_INTEGER, offsetof(TurtleZeroshotOptions, batch_size), "N",
      "prompts encoded at a time, at most 64; changes no bit"},
     {"truncate", FLAG_SWITCH, offsetof(TurtleZeroshotOptions, truncate), NULL,

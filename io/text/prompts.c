@@ -268,6 +268,31 @@ Status prompts_default_template(Prompts *p, Error *err) {
     return OK;
 }
 
+/* Compares names as folders are called: '-' stands for '/' and ' '. */
+static int by_folder(const void *a, const void *b) {
+    const unsigned char *x = *(const unsigned char *const *)a,
+                        *y = *(const unsigned char *const *)b;
+    for (;; x++, y++) {
+        const int p = *x == '/' || *x == ' ' ? '-' : *x, q = *y == '/' || *y == ' ' ? '-' : *y;
+        if (p != q || !p) return p - q;
+    }
+}
+
+int64_t prompts_sort_as_folders(Prompts *p) {
+    const int64_t n = p->classes;
+    int64_t moved = 0;
+    const char **before = malloc((size_t)(n + 1) * sizeof *before);
+    if (!before || p->names.count != n) {
+        free(before);
+        return p->names.count == n ? -1 : 0;
+    }
+    memcpy(before, p->names.item, (size_t)n * sizeof *before);
+    qsort(p->names.item, (size_t)n, sizeof *p->names.item, by_folder);
+    for (int64_t i = 0; i < n; i++) moved += p->names.item[i] != before[i];
+    free(before);
+    return moved;
+}
+
 /* --- prompts ---------------------------------------------------------------------------------- */
 
 int64_t prompts_of(const Prompts *p, int64_t c) {

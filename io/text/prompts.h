@@ -37,6 +37,9 @@ Status prompts_read_names(Prompts *p, const char *path, Error *err);
 Status prompts_read_templates(Prompts *p, const char *path, Error *err);
 /* Replaces the templates of *p by "A photo of a {}.". */
 Status prompts_default_template(Prompts *p, Error *err);
+/* Sorts classes of one name each as folders of those names, in which '-' stands for '/' and ' ': the order of labels of
+ * sets whose folders are called so. Returns how many classes have another number then, -1 without memory. */
+int64_t prompts_sort_as_folders(Prompts *p);
 void prompts_free(Prompts *p); /* NULL and twice are fine */
 
 /* Returns how many prompts class c has: every template with every name. */
