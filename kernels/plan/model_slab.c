@@ -84,7 +84,8 @@ static void logits_work(ModelPhase *phase, const Problem *p, const KernelFigures
     }
 }
 
-/* The code of a band has as many strips as registers hold; those that a warp lacks are passed over, but issued. */
+/* The code of a band has as many strips as registers hold, half of them or two thirds. Of other numbers those that a
+ * warp lacks are passed over, but issued. */
 static void gradient_work(ModelPhase *phase, const Problem *p, const KernelFigures *f) {
     for (int i = 0; i < p->plan->spaces; i++) {
         const PlanLayout *l = &p->plan->space[i];
@@ -92,7 +93,10 @@ static void gradient_work(ModelPhase *phase, const Problem *p, const KernelFigur
                      blocks = SLAB_CLASSES(l->C) / SLAB_MMA * 2.0,
                      strips =
                          model_tiles(model_tiles((double)l->d, SLAB_FRAGMENT), (double)SLAB_WARPS),
-                     issued = l->passes * SLAB_MOST_STRIPS(SLAB_CLASSES(l->C));
+                     held = SLAB_MOST_STRIPS(SLAB_CLASSES(l->C)),
+                     issued = strips == held / 2.0 || strips == 2.0 * held / 3.0
+                                  ? strips
+                                  : (double)l->passes * held;
         ModelPhase one = {0};
         model_work(&one, p, bands * blocks * issued, f->gradient, 0.0, SLAB_WARPS_A_SCHEDULER);
         model_work(&one, p, bands * blocks * strips, 0.0, f->fragments * p->device->shared_clocks,

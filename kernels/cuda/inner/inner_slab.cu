@@ -39,7 +39,10 @@
  *                                                                         205,568   192,768
  *          The paddings put rows an odd number of 16 bytes apart for ldmatrix, and rows of logits 96 bytes
  *          apart: then their pairs (writes) and quads (reads) meet every bank once.
- *          Registers: 40 accumulators of logits and 96 of gradient at 16 classes, 32 + 96 at 32.
+ *          Registers: 40 accumulators of logits and 96 of gradient at 16 classes, 32 + 96 at 32; two sets of
+ *          fragments, so that one is loaded while the other is multiplied. Products have code of their own for 1 to 5
+ *          bands, and for 12, 8 and 6 strips a warp (6, 4 and 3 at 32 classes): two instructions for an MMA.
+ *          The first CTA adds the losses of a step while it waits in barrier 2.
  * Needs    a cooperative launch of one CTA per SM; scratch (slab_scratch). A launch has at most 1024
  *          steps, for it keeps the losses of every space and step until its end.
  *          W, partial sums and losses are written and read within the launch: never through const
@@ -57,8 +60,10 @@ __device__ __forceinline__ void slab_space(const Slab<T> &a, const SlabSpace<T> 
     slab_begin(s);
     for (int m = 0; m < a.M; m++) {
         slab_step(a, s, a.Y, m);
-        if (m + 1 < a.M) slab_barrier(space, s.epoch, (double *)NULL);
+        if (m + 1 < a.M)
+            slab_barrier(space, s.epoch, (double *)NULL, [&] { keep_loss(s, m); });
     }
+    if (threadIdx.x / WARP == SLAB_WARPS - 1) keep_loss(s, a.M - 1);
     cp_async_wait<0>(); /* what is left are empty groups */
 }
 

@@ -37,9 +37,9 @@
  *              M steps of the heads, each space at its own pace
  *              visit rows: L_k | barrier of all | own rows of mean_k L_k | visit rows: R, R^T Z
  *
- *          Predicted us of 768 + 1536 features, but for the 10 steps: 50 here, 78 apart. The exchange costs two
- *          barriers, 2.4, and 3.2 MB through the L2 cache, 0.6. One more sweep streams 41.6 MB of rows, 7.6. Apart, a
- *          gather brings Z into the L2 cache, 20.7, three kernels read it from there, 43, and 14 nodes are launched.
+ *          Predicted us of 768 + 1536 features, but for the 10 steps: 53 here, 86 apart. The exchange costs two
+ *          barriers, 3.0, and 4.8 MB through the L2 cache, 0.9. One more sweep streams 38.9 MB of rows, 7.5. Apart, a
+ *          gather brings Z into the L2 cache, three kernels read it from there, and 14 nodes are launched.
  *          R has no bound. In float16 a piece of rows is multiplied by the power of two that brings the
  *          CTA's largest R so far to [2^14, 2^15). When that power falls, the gradient so far is
  *          multiplied too. Partial sums are divided by it again: all exactly.
@@ -114,19 +114,20 @@ __global__ void __launch_bounds__(SLAB_THREADS, 1) iteration_slab(const SlabIter
 
     for (int m = 0; m < M; m++) {
         slab_step(a.inner, s, a.space[k].Y, m);
-        slab_barrier(space, s.epoch, (double *)NULL);
+        slab_barrier(space, s.epoch, (double *)NULL, [&] { keep_loss(s, m); });
     }
 
-    const double loss = sum_losses(s, slab_task_gradient(a, s, k, met));
-    if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP)
-        a.loss[k] = (float)(loss / (double)a.inner.B);
+    share_losses(s, M, slab_task_gradient(a, s, k, met));
     for (int m = threadIdx.x; m < M && blockIdx.x == 0 && a.inner.losses; m += SLAB_THREADS) {
         double sum = 0.0; /* of spaces that have all met since */
         for (int n = 0; n < a.inner.spaces; n++) sum += a.inner.space[n].losses[m];
         a.inner.losses[m] = (float)(sum / (double)a.inner.B);
     }
     reduce_slice(space, C, s.own, StoreEpilogue{a.space[k].grad});
-    slab_barrier(space, s.epoch, (double *)NULL);
+    slab_barrier(space, s.epoch, (double *)NULL, [&] {
+        const double loss = step_loss(s, M);
+        if (s.own == 0 && threadIdx.x % WARP == 0) a.loss[k] = (float)(loss / (double)a.inner.B);
+    });
 
     for (int c = s.own; c < C; c += space.count) {
         task_adam(a.space[k].task, a.space[k].task_m1, a.space[k].task_m2, a.space[k].grad, C,

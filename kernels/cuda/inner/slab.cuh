@@ -21,7 +21,7 @@ template <class T> struct SlabSpace {
     float *head, *m1, *m2;
     typename T::Element *W; /* (C, 16 strips) rounded W, zeros behind */
     float *partial;         /* (count, floats) gradient (C, 16 strips), then its bias */
-    double *loss, *losses;  /* (count) losses of this step; (M) losses of the launch's steps */
+    double *loss, *losses;  /* (2, count) losses of two steps; (M) losses of the launch's steps */
     unsigned *arrived;      /* counter of the space's barrier, zero at the start */
     int first, count;       /* its CTAs: the first one, how many */
     SlabCut cut;
@@ -120,16 +120,82 @@ __device__ __forceinline__ void slab_fetch(const SlabSpace<T> &space, const Slab
     cp_async_commit();
 }
 
-/* --- forward ---------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
-/* Computes a warp's part of a piece's logits, by its features of all rows, and leaves it in shared memory. */
+/* Returns x, of which the compiler knows nothing any more: addresses behind it are one register and constants,
+ * where the compiler would compute each of them from the kernel's parameters. */
+__device__ __forceinline__ int opaque(int x) {
+#if defined(__CUDACC__)
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+
+/* Fragments of NB bands of Z and of W, two sets of either: the next product's are on their way while one runs. */
+template <class T, int CT, int NB> struct SlabFragments {
+    static constexpr int PAIRS = CT / 16, STRIP = 2 * SLAB_FRAGMENT; /* STRIP: bytes */
+    uint32_t x[2][4], y[2][PAIRS][4];
+    int z[NB], w[PAIRS]; /* bytes of the lane's rows */
+
+    __device__ __forceinline__ void load_W(int set, int at) {
+        UNROLL
+        for (int c = 0; c < PAIRS; c++) ldmatrix_x4(y[set][c], shared_mem<char>(w[c] + at));
+    }
+    __device__ __forceinline__ void advance(int bytes) {
+        UNROLL
+        for (int r = 0; r < NB; r++) z[r] += bytes;
+        UNROLL
+        for (int c = 0; c < PAIRS; c++) w[c] += bytes;
+    }
+    /* Adds the products of the strip H from z and w on, and loads fragments of the strip `next` bytes from
+     * them on, where the first band's is. A strip begins with the sets that the one before left. */
+    template <int H> __device__ __forceinline__ void multiply(float (*sum)[CT / 8][4], int next) {
+        load_W((H + 1) % 2, next);
+        UNROLL
+        for (int r = 0; r < NB; r++) {
+            constexpr int FIRST =
+                H * NB; /* number of the fragment; two strips have an even number */
+            ldmatrix_x4(x[(FIRST + r + 1) % 2],
+                        shared_mem<char>(r + 1 < NB ? z[(r + 1) % NB] + H * STRIP : z[0] + next));
+            UNROLL
+            for (int c = 0; c < CT / 8; c++)
+                T::mma(sum[r][c], x[(FIRST + r) % 2], y[H % 2][c / 2] + c % 2 * 2);
+        }
+    }
+};
+
+/* Adds the products of NB bands and of `strips` strips to sum. Z, W: bytes of the lane's rows in the first strip;
+ * `band`: bytes between bands. */
+template <class T, int CT, int NB>
+__device__ __forceinline__ void slab_products(float (*sum)[CT / 8][4], int Z,
+                                              const int (&W)[CT / 16], int band, int strips) {
+    SlabFragments<T, CT, NB> f;
+    constexpr int STRIP = f.STRIP;
+    if (strips == 0) return;
+    UNROLL
+    for (int r = 0; r < NB; r++) f.z[r] = opaque(Z + r * band);
+    UNROLL
+    for (int c = 0; c < CT / 16; c++) f.w[c] = opaque(W[c]);
+    f.load_W(0, 0);
+    ldmatrix_x4(f.x[0], shared_mem<char>(f.z[0]));
+    int left = strips; /* the last strip loads one again in place of a next one */
+    NO_UNROLL
+    for (; left > 1; left -= 2) {
+        f.template multiply<0>(sum, STRIP);
+        f.template multiply<1>(sum, left > 2 ? 2 * STRIP : STRIP);
+        f.advance(2 * STRIP);
+    }
+    if (left) f.template multiply<0>(sum, 0);
+}
+
+/* Computes a warp's part of a piece's logits, by its features of all rows, and leaves it in shared memory. Z: bytes
+ * of the piece. */
 template <class T, int CT>
-__device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T::Element *Z,
-                             int bands) {
-    using Element = typename T::Element;
+__device__ __forceinline__ void slab_forward(const SlabSpace<T> &space, int C, int Z, int bands) {
     constexpr int BANDS = SLAB_MOST_BANDS(CT), NC = CT / 8, LOGITS = CT + 8;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int line = lane % 8, matrix = lane / 8, g = lane / 4, t = lane % 4;
+    const int row_bytes = 2 * space.stride;
     float sum[BANDS][NC][4];
     UNROLL
     for (int r = 0; r < BANDS; r++) {
@@ -139,33 +205,26 @@ __device__ void slab_forward(const SlabSpace<T> &space, int C, const typename T:
             for (int i = 0; i < 4; i++) sum[r][c][i] = 0.0f;
         }
     }
+    const int begin = space.strips * warp / SLAB_WARPS,
+              strips = space.strips * (warp + 1) / SLAB_WARPS - begin,
+              first = begin * 2 * SLAB_FRAGMENT; /* bytes */
     /* classes beyond C read the last class's row again; nobody reads their logits */
-    const Element *W[NC / 2];
+    int W[NC / 2];
     UNROLL
     for (int c = 0; c < NC / 2; c++) {
         const int row = 16 * c + matrix / 2 * 8 + line;
-        W[c] = shared_mem<Element>(0) + (row < C ? row : C - 1) * space.stride + matrix % 2 * 8;
+        W[c] = (row < C ? row : C - 1) * row_bytes + matrix % 2 * 16 + first;
     }
-    const Element *z = Z + (matrix % 2 * 8 + line) * space.stride + matrix / 2 * 8;
-    const int end = 16 * (space.strips * (warp + 1) / SLAB_WARPS);
-    for (int deep = 16 * (space.strips * warp / SLAB_WARPS); deep < end; deep += 16) {
-        uint32_t y[NC][2];
-        UNROLL
-        for (int c = 0; c < NC / 2; c++) {
-            uint32_t pair[4];
-            ldmatrix_x4(pair, W[c] + deep);
-            y[2 * c][0] = pair[0], y[2 * c][1] = pair[1];
-            y[2 * c + 1][0] = pair[2], y[2 * c + 1][1] = pair[3];
-        }
-        UNROLL
-        for (int r = 0; r < BANDS; r++) {
-            if (r >= bands) continue;
-            uint32_t x[4];
-            ldmatrix_x4(x, z + 16 * r * space.stride + deep);
-            UNROLL
-            for (int c = 0; c < NC; c++) T::mma(sum[r][c], x, y[c]);
-        }
-    }
+    const int z = Z + (matrix % 2 * 8 + line) * row_bytes + matrix / 2 * 16 + first;
+    const int band = SLAB_FRAGMENT * row_bytes;
+    if (bands == BANDS) slab_products<T, CT, BANDS>(sum, z, W, band, strips);
+    else if (bands == 1) slab_products<T, CT, 1>(sum, z, W, band, strips);
+    else if (BANDS > 2 && bands == 2)
+        slab_products < T, CT, BANDS<2 ? BANDS : 2>(sum, z, W, band, strips);
+    else if (BANDS > 3 && bands == 3)
+        slab_products < T, CT, BANDS<3 ? BANDS : 3>(sum, z, W, band, strips);
+    else if (BANDS > 4 && bands == 4)
+        slab_products < T, CT, BANDS<4 ? BANDS : 4>(sum, z, W, band, strips);
     float *out =
         shared_mem<float>(space.at_logits) + warp * (16 * bands) * LOGITS + g * LOGITS + 2 * t;
     UNROLL
@@ -258,11 +317,10 @@ __device__ double slab_softmax(const SlabSpace<T> &space, int C, const SlabLabel
     float x[OWN], sum = 0.0f, mass = 0.0f, dot = 0.0f;
     const float top = row_logits<T, CT>(space, C, bands, x);
     UNROLL
-    for (int i = 0; i < OWN; i++) {
-        if (SlabLabels<CT>::class_of(i) >= C) continue;
+    for (int i = 0; i < OWN; i++) { /* beyond C labels are 0, logits -infinity */
         const float shifted = x[i] - top;
         mass += labels.y[i];
-        dot += labels.y[i] * shifted;
+        dot += labels.y[i] * (SlabLabels<CT>::class_of(i) < C ? shifted : 0.0f);
         x[i] = expf(shifted);
         sum += x[i];
     }
@@ -303,46 +361,64 @@ template <class T, int CT> struct SlabGradient {
             }
         }
     }
-    /* Adds R^T Z of so many bands of rows; the warp has the features [16 strip, 16 (strip + mine)). */
-    __device__ __forceinline__ void add(const SlabSpace<T> &space, const Element *R,
-                                        const Element *Z, int bands, int strip, int mine) {
-        const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
-        const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
-        const Element *z = Z + (matrix % 2 * 8 + line) * space.stride + 16 * strip + matrix / 2 * 8;
+    /* Adds R^T Z of so many bands of rows to the first `mine` strips, MINE where their number is known. R, Z: bytes
+     * of the lane's rows in the first strip; `band`: bytes between bands of Z. */
+    template <int MINE>
+    __device__ __forceinline__ void add_strips(int R, int Z, int band, int bands, int mine) {
+        constexpr int STRIP = 2 * SLAB_FRAGMENT; /* bytes */
+        R = opaque(R), Z = opaque(Z);
         NO_UNROLL
-        for (int band = 0; band < bands; band++) {
-            uint32_t x[NR][4];
+        for (int n = 0; n < bands; n++) {
+            uint32_t x[NR][4], y[2][4]; /* two sets: the next strip is on its way */
             UNROLL
-            for (int c = 0; c < NR; c++) ldmatrix_x4_trans(x[c], r + 16 * band * (CT + 8) + 16 * c);
+            for (int c = 0; c < NR; c++) ldmatrix_x4_trans(x[c], shared_mem<char>(R + c * STRIP));
+            if (MINE) ldmatrix_x4_trans(y[0], shared_mem<char>(Z));
             UNROLL
-            for (int u = 0; u < STRIPS; u++) {
-                if (u >= mine) continue;
-                uint32_t y[4];
-                ldmatrix_x4_trans(y, z + 16 * band * space.stride + 16 * u);
+            for (int u = 0; u < (MINE ? MINE : STRIPS); u++) {
+                if (!MINE && u >= mine) continue;
+                if (!MINE || u + 1 < MINE)
+                    ldmatrix_x4_trans(y[MINE ? (u + 1) % 2 : 0],
+                                      shared_mem<char>(Z + (MINE ? u + 1 : u) * STRIP));
                 UNROLL
                 for (int c = 0; c < NR; c++) {
-                    T::mma(sum[u][c][0], x[c], y);
-                    T::mma(sum[u][c][1], x[c], y + 2);
+                    T::mma(sum[u][c][0], x[c], y[MINE ? u % 2 : 0]);
+                    T::mma(sum[u][c][1], x[c], y[MINE ? u % 2 : 0] + 2);
                 }
             }
+            R += SLAB_FRAGMENT * (CT + 8) * 2, Z += band;
         }
+    }
+    /* Adds R^T Z of so many bands of rows; R, Z: bytes of the piece. The warp has the features
+     * [16 strip, 16 (strip + mine)). At 16 classes 12, 6 and 8 strips are 1536, 768 and 1024 features. */
+    __device__ __forceinline__ void add(const SlabSpace<T> &space, int R, int Z, int bands,
+                                        int strip, int mine) {
+        const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8;
+        const int row_bytes = 2 * space.stride, band = SLAB_FRAGMENT * row_bytes;
+        const int r = R + ((matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8) * 2;
+        const int z =
+            Z + (matrix % 2 * 8 + line) * row_bytes + 2 * SLAB_FRAGMENT * strip + matrix / 2 * 16;
+        if (mine == STRIPS) add_strips<STRIPS>(r, z, band, bands, mine);
+        else if (mine == STRIPS / 2) add_strips<STRIPS / 2>(r, z, band, bands, mine);
+        else if (mine == STRIPS * 2 / 3) add_strips<STRIPS * 2 / 3>(r, z, band, bands, mine);
+        else add_strips<0>(r, z, band, bands, mine);
     }
     /* Adds the sums of R, which are the product with the column of ones. Warp 0 calls it. Each of its lanes keeps
      * its own sums in shared memory, for registers are few. */
-    static __device__ __forceinline__ void add_ones(const SlabSpace<T> &space, const Element *R,
-                                                    const Element *Z, int bands, float *sums) {
+    static __device__ __forceinline__ void add_ones(const SlabSpace<T> &space, int R, int Z,
+                                                    int bands, float *sums) {
         const int lane = threadIdx.x % WARP, line = lane % 8, matrix = lane / 8, g = lane / 4;
-        const Element *r = R + (matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8;
-        const Element *ones = Z + lane % 16 * space.stride + 16 * space.strips;
         UNROLL
         for (int c = 0; c < NR; c++) {
             float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+            int r = opaque(R + ((matrix / 2 * 8 + line) * (CT + 8) + matrix % 2 * 8 + 16 * c) * 2),
+                ones = opaque(Z + 2 * (lane % 16 * space.stride + SLAB_FRAGMENT * space.strips));
             NO_UNROLL
             for (int band = 0; band < bands; band++) {
                 uint32_t x[4], y[2];
-                ldmatrix_x4_trans(x, r + 16 * band * (CT + 8) + 16 * c);
-                ldmatrix_x2_trans(y, ones + 16 * band * space.stride);
+                ldmatrix_x4_trans(x, shared_mem<char>(r));
+                ldmatrix_x2_trans(y, shared_mem<char>(ones));
                 T::mma(sum, x, y);
+                r += SLAB_FRAGMENT * (CT + 8) * 2, ones += SLAB_FRAGMENT * 2 * space.stride;
             }
             if (lane % 4 == 0) { /* column 0 of the product is with the ones */
                 sums[16 * c + g] += sum[0];

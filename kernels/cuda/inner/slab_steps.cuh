@@ -81,18 +81,18 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
     const SlabSpace<T> &space = s.space;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int visits = s.rows.stays + s.rows.streams;
-    Element *slab = shared_mem<Element>(space.at_slab), *R = shared_mem<Element>(space.at_R);
     float *grad_bias = s.small(space)->grad_bias;
     if (p.backward) s.gradient.clear();
     if (p.ones) grad_bias[lane] = 0.0f;
     __syncwarp();
     for (int v = 0; v < visits; v++) {
         const SlabPiece piece = slab_piece(space.cut, s.rows, v);
-        const Element *Z = slab + piece.begin * space.stride;
-        Element *residual = R + (space.passes == 1 ? 0 : piece.begin * (CT + 8));
+        const int row = piece.streamed
+                            ? space.cut.resident + s.streamed % space.cut.stages * space.cut.stage
+                            : piece.begin;
+        const int Z = space.at_slab + 2 * space.stride * row; /* bytes */
+        const int R = space.at_R + (space.passes == 1 ? 0 : piece.begin * (CT + 8) * 2);
         if (piece.streamed) {
-            Z = slab + (space.cut.resident + s.streamed % space.cut.stages * space.cut.stage) *
-                           space.stride;
             if (space.cut.stages == 2) cp_async_wait<1>(); /* the other slot may be on its way */
             else cp_async_wait<0>();
             __syncthreads();
@@ -103,11 +103,11 @@ __device__ __forceinline__ void slab_visit(SlabCta<T, CT> &s, const SlabPurpose 
             if (has_row) epilogue.load(s, b);
             if (p.forward) slab_forward<T, CT>(space, s.C, Z, piece.bands);
             __syncthreads(); /* all warps' logits are there, and R of the piece before is read */
-            epilogue.apply(s, piece.bands, b, has_row, residual);
+            epilogue.apply(s, piece.bands, b, has_row, shared_mem<Element>(R));
             __syncthreads(); /* and R */
         }
-        if (p.backward) s.gradient.add(space, residual, Z, piece.bands, p.strip, p.mine);
-        if (p.ones) G::add_ones(space, residual, Z, piece.bands, grad_bias);
+        if (p.backward) s.gradient.add(space, R, Z, piece.bands, p.strip, p.mine);
+        if (p.ones) G::add_ones(space, R, Z, piece.bands, grad_bias);
         if (piece.streamed) {
             __syncthreads(); /* nobody reads the slot any more */
             slab_fetch<T, G::STRIPS>(space, s.rows, s.B, s.streamed + space.cut.stages, s.sweeps);
@@ -131,10 +131,11 @@ __device__ __forceinline__ void slab_store(SlabCta<T, CT> &s, const SlabPurpose 
 
 /* --- between CTAs ----------------------------------------------------------------------------- */
 
-/* Lets the CTAs of one space meet. Before the barrier the CTA's loss is stored in *loss, unless it is NULL. */
-template <class T>
+/* Lets the CTAs of one space meet. Before the barrier the CTA's loss is stored in *loss, unless it is NULL. The last
+ * warp calls meanwhile() while the first one waits. */
+template <class T, class Meanwhile>
 __device__ __forceinline__ void slab_barrier(const SlabSpace<T> &space, unsigned &epoch,
-                                             double *loss) {
+                                             double *loss, Meanwhile meanwhile) {
     epoch += (unsigned)space.count;
     __syncthreads(); /* one thread releases what the whole CTA wrote */
     if (threadIdx.x == 0) {
@@ -147,23 +148,28 @@ __device__ __forceinline__ void slab_barrier(const SlabSpace<T> &space, unsigned
         add_release(space.arrived, 1);
         wait_for(space.arrived, epoch);
     }
+    if (threadIdx.x / WARP == SLAB_WARPS - 1) meanwhile();
     __syncthreads();
 }
 
-/* Lets the CTAs meet behind their partial sums, and adds the losses of their threads in double. Returns the sum
- * in the lanes of the first CTA's last warp, and 0 elsewhere. */
+/* Lets the CTAs meet behind their partial sums and losses, the sums of their threads in double. Two steps that follow
+ * each other store losses in two places: those of step m may be read until the CTAs meet behind it. */
 template <class T, int CT>
-__device__ __forceinline__ double sum_losses(SlabCta<T, CT> &s, double loss) {
+__device__ __forceinline__ void share_losses(SlabCta<T, CT> &s, int m, double loss) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     loss = warp_sum(loss);
     if (lane == 0) s.small(s.space)->loss[warp] = loss;
-    slab_barrier(s.space, s.epoch, s.space.loss + s.own);
+    slab_barrier(s.space, s.epoch, s.space.loss + m % 2 * s.space.count + s.own, [] {});
+}
+
+/* One warp calls it, behind share_losses. Returns the loss of step m in the lanes of the first CTA, and 0 elsewhere. */
+template <class T, int CT>
+__device__ __forceinline__ double step_loss(const SlabCta<T, CT> &s, int m) {
     double sum = 0.0;
-    if (s.own == 0 && warp == SLAB_WARPS - 1) {
-        for (int i = lane; i < s.space.count; i += WARP) sum += s.space.loss[i];
-        sum = warp_sum(sum);
-    }
-    return sum;
+    if (s.own != 0) return sum;
+    for (int i = threadIdx.x % WARP; i < s.space.count; i += WARP)
+        sum += s.space.loss[m % 2 * s.space.count + i];
+    return warp_sum(sum);
 }
 
 /* Adds up the CTA's slice of the gradient over all CTAs in order, and gives each sum to the epilogue. Threads lie
@@ -273,8 +279,15 @@ template <class T> __device__ void slab_weights(const SlabSpace<T> &space, int C
             space.head[C * space.d + threadIdx.x];
 }
 
-/* The m-th step of the launch, towards the labels Y (B,C). The CTAs have not met behind it: the caller calls
- * slab_barrier. */
+/* Keeps the loss of step m. One warp calls it, behind slab_step. */
+template <class T, int CT>
+__device__ __forceinline__ void keep_loss(const SlabCta<T, CT> &s, int m) {
+    const double loss = step_loss(s, m);
+    if (s.own == 0 && threadIdx.x % WARP == 0) s.space.losses[m] = loss;
+}
+
+/* The m-th step of the launch, towards the labels Y (B,C). The CTAs have not met behind it, nor is its loss kept:
+ * the caller calls slab_barrier and keep_loss. */
 template <class T, int CT>
 __device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, const float *Y,
                                           int m) {
@@ -293,8 +306,7 @@ __device__ __forceinline__ void slab_step(const Slab<T> &a, SlabCta<T, CT> &s, c
         slab_visit(s, gradient, epilogue);
         slab_store(s, gradient, 1.0f);
     }
-    const double loss = sum_losses(s, epilogue.loss);
-    if (s.own == 0 && threadIdx.x == SLAB_THREADS - WARP) space.losses[m] = loss;
+    share_losses(s, m, epilogue.loss);
     reduce_slice(space, s.C, s.own,
                  SlabAdamEpilogue<T>{space, small->adam, a.scale, 0.0f, 0.0f, 0.0f});
 }
@@ -323,7 +335,7 @@ inline SlabScratch lay_out_slab(void *scratch, int K, int64_t B, int64_t C, int6
     const int64_t in_turn = K > 1 ? 2 * blocks : blocks;
     for (int k = 0; k < K; k++) {
         s.space[k].W = (char *)take(&pieces, C * strips * SLAB_FRAGMENT * 2);
-        s.space[k].loss = take_f64(&pieces, blocks);
+        s.space[k].loss = take_f64(&pieces, 2 * blocks);
         s.space[k].losses = take_f64(&pieces, SLAB_MOST_STEPS);
     }
     s.counter = take_u32(&pieces, K + 1);
