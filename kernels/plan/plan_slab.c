@@ -63,9 +63,10 @@ static bool slab_place(PlanLayout *l, int64_t shared) {
     return l->at.end <= shared;
 }
 
-/* Finds the cut of `rows` rows a CTA into resident and streamed ones that has the shortest step. Returns
- * false if no cut fits. */
-static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks) {
+/* Finds the cut of `rows` rows a CTA into resident and streamed ones that has the shortest step; among cuts with a
+ * step of at most `within` seconds, the one that streams least. Returns false if no cut fits. */
+static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, int blocks,
+                     double within) {
     const int classes = SLAB_CLASSES(best->C), bands = SLAB_MOST_BANDS(classes);
     const int64_t strips = ceil_div(best->d, SLAB_FRAGMENT);
     const int64_t passes = ceil_div(strips, (int64_t)SLAB_WARPS * SLAB_MOST_STRIPS(classes));
@@ -93,7 +94,10 @@ static bool best_cut(PlanLayout *best, const PlanDevice *device, int64_t rows, i
                     slab_place(&l, device->shared_per_block);
                 }
                 l.step_s = slab_step(device, &l, blocks);
-                if (found && l.step_s >= best->step_s) continue;
+                const bool less =
+                    l.step_s <= within && best->step_s <= within && l.resident != best->resident;
+                if (found && (less ? l.resident < best->resident : l.step_s >= best->step_s))
+                    continue;
                 *best = l;
                 found = true;
             }
@@ -117,12 +121,41 @@ static double slab_in_turn(Plan *p, const PlanDevice *device) {
     for (int i = 0; i < p->spaces; i++) {
         PlanLayout *l = &p->space[i];
         const int64_t rows = round_up(ceil_div(l->B, ctas), SLAB_FRAGMENT);
-        if (!best_cut(l, device, rows, p->blocks)) return -1.0;
+        if (!best_cut(l, device, rows, p->blocks, 0.0)) return -1.0;
         l->first = 0;
         l->count = p->blocks;
         seconds += l->step_s;
     }
     return seconds;
+}
+
+/* Cuts the space's batch over at most `count` CTAs, as best_cut does. Returns false if no cut fits; step_s assumes
+ * `blocks` CTAs in all. */
+static bool cut_space(PlanLayout *l, const PlanDevice *device, int64_t count, int blocks,
+                      double within) {
+    const int64_t rows = round_up(ceil_div(l->B, count), SLAB_FRAGMENT);
+    l->count = (int)ceil_div(l->B, rows);
+    return best_cut(l, device, rows, blocks, within);
+}
+
+/* Gives CTAs that whole bands have left over to the space whose step is the longest, while they take a band from each
+ * of its CTAs. Returns false if no cut fits. */
+static bool give_spare(Plan *p, const PlanDevice *device, int ctas) {
+    int spare = ctas;
+    for (int i = 0; i < p->spaces; i++) {
+        if (!cut_space(&p->space[i], device, p->space[i].count, ctas, 0.0)) return false;
+        spare -= p->space[i].count;
+    }
+    for (;;) {
+        PlanLayout *longest = &p->space[0];
+        for (int i = 1; i < p->spaces; i++)
+            if (p->space[i].step_s > longest->step_s) longest = &p->space[i];
+        if (longest->rows <= SLAB_FRAGMENT) return true;
+        const int64_t wanted = ceil_div(longest->B, longest->rows - SLAB_FRAGMENT);
+        if (wanted - longest->count > spare) return true;
+        spare -= (int)wanted - longest->count;
+        if (!cut_space(longest, device, wanted, ctas, 0.0)) return false;
+    }
 }
 
 /* Gives each space CTAs of its own, in proportion to its B d. Returns as slab_in_turn does. */
@@ -147,20 +180,20 @@ static double slab_side_by_side(Plan *p, const PlanDevice *device) {
         }
         p->space[longest].count++;
     }
+    if (!give_spare(p, device, ctas)) return -1.0;
     p->blocks = 0;
     for (int i = 0; i < p->spaces; i++) {
-        PlanLayout *l = &p->space[i];
-        const int64_t rows = round_up(ceil_div(l->B, l->count), SLAB_FRAGMENT);
-        l->count = (int)ceil_div(l->B, rows);
-        l->first = p->blocks;
-        p->blocks += l->count;
+        p->space[i].first = p->blocks;
+        p->blocks += p->space[i].count;
     }
     for (int i = 0; i < p->spaces; i++) {
         PlanLayout *l = &p->space[i];
-        const int64_t rows = round_up(ceil_div(l->B, l->count), SLAB_FRAGMENT);
-        if (!best_cut(l, device, rows, p->blocks)) return -1.0;
+        if (!cut_space(l, device, l->count, p->blocks, 0.0)) return -1.0;
         if (l->step_s > seconds) seconds = l->step_s;
     }
+    /* whoever has time stays out of the L2 cache's way */
+    for (int i = 0; i < p->spaces; i++)
+        cut_space(&p->space[i], device, p->space[i].count, p->blocks, seconds);
     return seconds;
 }
 
