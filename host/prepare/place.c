@@ -122,10 +122,9 @@ static bool ask(void *context) {
     return !asked_to_stop(((const Asking *)context)->hooks);
 }
 
-/* Runs a program that unpacks the .rar into `folder`; it is its standard input too. *done: it ended well. */
-static Status run_unrar(bool *done, char said[240], int which, const char *program,
-                        const char *archive, int input, const char *folder,
-                        const TurtleHooks *hooks, Error *err) {
+/* Runs a program that unpacks the .rar, its standard input, into `folder`. *done: it ended well. */
+static Status run_unrar(bool *done, char said[240], int which, const char *program, int input,
+                        const char *folder, const TurtleHooks *hooks, Error *err) {
     char *into = format_text("%s/", folder), *with_o = format_text("-o%s", folder);
     char **environment = child_environment();
     Asking asking = {hooks};
@@ -139,10 +138,11 @@ static Status run_unrar(bool *done, char said[240], int which, const char *progr
     *done = false;
     if (!into || !with_o || !environment) st = fail(err, ERR_MEMORY, "prepare: out of memory");
     if (st == OK) {
-        const char *const unrar[] = {program, "x", "-idq", "-o+", "-p-", "-y", archive, into, NULL};
+        const char *const unrar[] = {program, "x",          "-idq", "-o+", "-p-",
+                                     "-y",    "/dev/stdin", into,   NULL};
         const char *const bsdtar[] = {program,           "-x", "-f", "-", "-C", folder,
                                       "--no-same-owner", NULL};
-        const char *const seven[] = {program, "x", "-y", "-bd", with_o, archive, NULL};
+        const char *const seven[] = {program, "x", "-y", "-bd", with_o, "/dev/stdin", NULL};
         st = child_run(&r,
                        which == 0   ? unrar
                        : which == 1 ? bsdtar
@@ -179,7 +179,7 @@ static Status place_rar(const Placing *p, const char *path, Placed *placed, Erro
         if (st == OK && input < 0) st = fail(err, ERR_IO, "prepare: %s: %s", path, strerror(errno));
         if (st == OK) {
             notice(p->hooks, "prepare: %s is unpacked by %s", p->archive->name, program);
-            st = run_unrar(&done, said, i, program, path, input, folder, p->hooks, err);
+            st = run_unrar(&done, said, i, program, input, folder, p->hooks, err);
         }
         if (input >= 0) close(input);
         free(program);
