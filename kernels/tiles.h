@@ -34,11 +34,13 @@ enum {
     WGMMA_MOST_SHARES = 4, /* CTAs of a cluster that share W */
 };
 #define WGMMA_CLASSES(C) ((C) <= 64 ? 64 : (C) <= 128 ? 128 : WGMMA_MOST_CLASSES)
+/* CTAs that split the classes of a row. */
+#define WGMMA_SPLITS(C) ((C) > 1024 ? 8 : (C) > 512 ? 4 : (C) > 256 ? 2 : 1)
 /* CTAs that share Z in the gradient where it is a launch of its own. */
 #define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
-/* Bytes of shared memory: four stages of six boxes of 8 KiB and their mbarriers, rows' sums and losses
- * twice (a static_assert of wide_logits.cuh). */
-enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 128 * 16 + 2 * 8 * 8 };
+/* Bytes of shared memory: four stages of six boxes of 8 KiB and their mbarriers, rows' sums, biases and
+ * losses twice (a static_assert of wide_logits.cuh). */
+enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 64 * 16 + 2 * 256 * 4 + 2 * 8 * 8 };
 
 /* --- rows that stay in shared memory (inner_slab.cu, iteration_slab.cu) ------------------------------- */
 

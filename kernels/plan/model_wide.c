@@ -36,17 +36,15 @@ ModelPhase model_wide_rows(const Problem *p, const char *name, int64_t times, do
     return phase;
 }
 
-/* Labels come one trip after another; the first to touch a sector may have to go to memory. The blocks of a cluster
- * that splits the classes exchange two rows a thread, twice, one remote load after the other. */
+/* Labels come in batches, one trip after another, and may have to come from memory. The blocks of a cluster that splits
+ * the classes exchange two rows a thread, all at once. */
 void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f) {
     const PlanDevice *device = p->device;
     const bool splits = p->plan->classes == WGMMA_MOST_CLASSES;
     int64_t pieces, features;
     plan_busiest(p->plan, &pieces, &features);
-    const double touches = f->hits, l2 = f->row_trips - f->hits - touches;
-    const double waits = touches * model_trip(p) + f->hits * device->l1_clocks +
-                         l2 * device->l2_clocks +
-                         (splits ? 4.0 * p->plan->cluster * device->dsmem_clocks : 0.0);
+    const double waits = f->hits * device->l1_clocks + (f->row_trips - f->hits) * model_trip(p) +
+                         (splits ? 2.0 * device->dsmem_clocks : 0.0); /* a barrier, then the loads */
     model_work(phase, p, (double)pieces, f->epilogue, waits, WIDE_WARPS);
 }
 

@@ -42,15 +42,17 @@ template <class T> struct AdamEpilogue {
         s.head[i] = w, s.m1[i] = a, s.m2[i] = b;
         if (s.operand && j < d) s.operand[c * s.stride + j] = from_float<T>(w * s.unit);
     }
-    /* Writes the loss before this step: the first block's first warp adds the losses of all blocks of rows. */
-    __device__ void end(int64_t m) const {
-        if (!losses || blockIdx.x != 0 || threadIdx.x >= WARP) return;
+    /* Writes the loss before this step. A warp of one block adds the losses of all blocks of rows. */
+    __device__ __forceinline__ void write_loss(int64_t m) const {
         double sum = 0.0;
         for (int k = 0; k < K; k++)
-            for (int64_t i = threadIdx.x; i < loss_blocks; i += WARP)
+            for (int64_t i = threadIdx.x % WARP; i < loss_blocks; i += WARP)
                 sum += space[k].loss_partial[i];
         sum = warp_sum(sum);
-        if (threadIdx.x == 0) losses[m] = (float)(sum * loss_scale);
+        if (threadIdx.x % WARP == 0) losses[m] = (float)(sum * loss_scale);
+    }
+    __device__ void end(int64_t m) const {
+        if (losses && blockIdx.x == 0 && threadIdx.x < WARP) write_loss(m);
     }
 };
 

@@ -37,6 +37,7 @@ template <class T> struct Wide {
     InnerPhases<T> phases;
     int M;
     unsigned *arrived; /* (1) zero at the start */
+    float *mass; /* (B), which logits.mass reads */
     WideLogits logits;
     CUtensorMap R[MAX_SPACES];
 };
@@ -54,40 +55,64 @@ static_assert(WIDE_GRADIENT_SHARED <= WIDE_LOGITS_SHARED,
  *     has      0,1 8,9      2,3 10,11     4,5 12,13    6,7 14,15      (classes of the 16)
  *     stores   0 ... 3      8 ... 11      4 ... 7      12 ... 15 */
 template <class T> struct ResidualEpilogue {
-    static constexpr bool LABELS = true, EXPONENTIALS = true;
+    static constexpr bool LABELS = true, EXPONENTIALS = false;
     const Residual<T> &r;
 
     __device__ double *losses(int k) const {
         return r.space[k].loss_partial;
     }
-    template <int COLS, class Label>
-    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
-                                          const float (&d)[COLS / 2], int h, const RowPart &part,
-                                          const RowPart &row, Label label) const {
-        const bool odd = at.t % 2 == 1;
-        const float share =
-            row.mass / row.sum * (RowPlace<COLS>::SPLITS ? expf(part.top - row.top) : 1.0f);
+    template <int COLS>
+    __device__ __forceinline__ double store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                            const float (&d)[COLS / 2], int h, const RowPart &,
+                                            const RowPart &row, Labels<COLS> &labels) const {
+        constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
+        const bool odd = at.t % 2 == 1, inside = at.row(h) < a.B;
         const int64_t own = at.class0 - 2 * at.t + at.t / 2 * 4 + (odd ? 8 : 0);
-        const int left = at.row(h) < a.B ? (int)(r.stride - own) : 0; /* a multiple of 4 */
+        const int left = inside ? (int)(r.stride - own) : 0; /* a multiple of 4 */
         typename T::Element *R = r.space[k].R + at.row(h) * r.stride + own;
-        int classes = at.classes;
+        float mass = 0.0f, dot = 0.0f;
+        if constexpr (SPLITS) {
+            if (inside) mass = a.mass[at.row(h)];
+        } else {
+            UNROLL
+            for (int j = 0; j < COLS / 8; j++) mass += labels.of(h, j).x + labels.of(h, j).y;
+            mass = group_sum<4>(mass);
+        }
+        const float share = mass / row.sum;
         UNROLL
         for (int j = 0; j < COLS / 8; j += 2) {
-            uint32_t pair[2] = {0, 0};
-            keep_order(classes);
+            uint32_t pair[2];
+            labels.advance(a, at, h, j);
             UNROLL
-            for (int i = 0; i < 4; i++) {
-                const int c = 8 * (j + i / 2) + i % 2, from = 4 * (j + i / 2) + 2 * h + i % 2;
-                const float y = c < classes ? label(from, c) : 0.0f, x = d[from] * share - y;
-                pair[i / 2] |= (uint32_t)from_float<T>(x * r.residual_scale) << 16 * (i % 2);
+            for (int i = 0; i < 2; i++) {
+                const float2 y = labels.of(h, j + i);
+                const float x0 = d[4 * (j + i) + 2 * h] - row.top,
+                            x1 = d[4 * (j + i) + 2 * h + 1] - row.top;
+                dot += y.x * x0;
+                dot += y.y * x1;
+                pair[i] = pair_of<T>((exp_below(x0) * share - y.x) * r.residual_scale,
+                                     (exp_below(x1) * share - y.y) * r.residual_scale);
             }
             const uint32_t other = __shfl_xor_sync(ALL_LANES, odd ? pair[0] : pair[1], 1);
             if (8 * j < left)
                 *(uint2 *)(R + 8 * j) =
                     odd ? make_uint2(other, pair[1]) : make_uint2(pair[0], other);
         }
+        const bool tells = at.t == 0 && (!SPLITS || cluster_rank() == 0);
+        return (tells ? (double)(mass * logf(row.sum)) : 0.0) - (double)dot;
     }
 };
+
+/* Adds the labels of every row, a warp a row, once for all steps. */
+__device__ __forceinline__ void add_labels(const WideLogits &a, float *mass) {
+    const int warps = (int)(gridDim.x * blockDim.x / WARP), lane = (int)threadIdx.x % WARP;
+    for (int64_t b = (blockIdx.x * blockDim.x + threadIdx.x) / WARP; b < a.B; b += warps) {
+        float sum = 0.0f;
+        for (int64_t c = lane; c < a.C; c += WARP) sum += a.Y[b * a.C + c];
+        sum = warp_sum(sum);
+        if (lane == 0) mass[b] = sum;
+    }
+}
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
@@ -124,11 +149,13 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
         for (int at = deal.own; at < deal.items; at += deal.workers)
             wide_piece<T, SPLITS ? SHARE_B : SHARE_NONE, LOADS>(gradient, deal, at, wide.R,
                                                                 wide.logits.Z, ring);
-        if constexpr (!LOADS) {
+        if constexpr (LOADS) { /* a warp that has no loads to start */
+            if (p.adam.losses && blockIdx.x == 0 && threadIdx.x / WARP == WIDE_THREADS / WARP - 1)
+                p.adam.write_loss(m);
+        } else {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
             p.adam.prepare(m);
             wide_shares(gradient, deal, m, p.adam);
-            p.adam.end(m);
         }
         if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
     }
@@ -141,6 +168,7 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
 #if HAS_WGMMA
     Ring::begin();
     round_heads(wide.phases);
+    if (RowPlace<COLS>::SPLITS) add_labels(wide.logits, wide.mass);
     wide_barrier(wide.arrived, 0);
     if (threadIdx.x >= WIDE_CONSUMERS) {
         registers_give<LOADER_REGISTERS>();
@@ -169,11 +197,13 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     wide.phases = inner_phases<T>(in, scratch);
     wide.M = (int)in->M;
     wide.arrived = scratch.arrived;
-    wide.phases.adam.loss_blocks = ceil_div(in->B, WideTile::ROWS);
+    wide.mass = scratch.mass;
+    wide.phases.adam.loss_blocks = wide_losses(in->B, in->C);
     wide.logits.K = in->K;
     wide.logits.B = in->B;
     wide.logits.C = in->C;
     wide.logits.Y = in->Y;
+    wide.logits.mass = scratch.mass;
     double features = 0.0;
     for (int k = 0; k < in->K; k++) {
         const ResidualSpace<T> &s = wide.phases.residual.space[k];

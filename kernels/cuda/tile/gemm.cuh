@@ -76,6 +76,11 @@ template <class T> __device__ __forceinline__ typename T::Element from_float(flo
     if constexpr (sizeof(typename T::Element) == 4) return x;
     else return T::from(x);
 }
+/* Returns two numbers of 16 bits, `low` in bits 0..15. */
+template <class T> __device__ __forceinline__ uint32_t pair_of(float low, float high) {
+    if constexpr (std::is_same<T, Bf16>::value) return bf16x2_of(low, high);
+    else return f16x2_of(low, high);
+}
 
 /* Calls f(T()) with the type whose products a batch asks for. */
 template <class F> Status with_type(const Batch *Z, F f) {

@@ -54,6 +54,13 @@ __device__ __forceinline__ uint32_t tf32_of(float x) {
     return bits;
 }
 
+/* Returns 2^x, off by two places at most; 0 below 2^-126. */
+__device__ __forceinline__ float exp2_approx(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* --- asynchronous copies, global to shared (cp.async) ------------------------------------------
  *
  * The copies of a thread go into a group that cp_async_commit closes; cp_async_wait<N> returns when

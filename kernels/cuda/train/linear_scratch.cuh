@@ -13,6 +13,7 @@ struct FusedScratch {
         double *loss_partial;
     } space[MAX_SPACES];
     void *gradient;
+    float *mass;       /* (B) sums of the rows of Y, where blocks split the classes */
     unsigned *arrived; /* counter of the persistent kernel's barrier */
     int64_t bytes;
 };
@@ -25,8 +26,9 @@ inline FusedScratch lay_out_fused(void *scratch, DType type, int K, int64_t B, i
         s.space[k].W = (char *)take(&pieces, type == DTYPE_F32 ? 0 : converted_bytes(C, d));
         s.space[k].R = (char *)take(&pieces, B * round_up(C, 8) * size);
         s.space[k].logits = take_f32(&pieces, C > LOGIT_MOST_COLS ? B * C : 0);
-        s.space[k].loss_partial = take_f64(&pieces, logit_blocks(B));
+        s.space[k].loss_partial = take_f64(&pieces, most_losses(B));
     }
+    s.mass = take_f32(&pieces, C > LOGIT_MOST_COLS ? B : 0);
     s.arrived = take_u32(&pieces, 1);
     s.gradient = take(&pieces, any_gradient_scratch(type, K, B, C, d));
     s.bytes = pieces.bytes;

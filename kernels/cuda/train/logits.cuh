@@ -30,6 +30,11 @@ using LogitTile128 = Shape2<LOGIT_ROWS, LOGIT_MOST_COLS, 2, 2>;
 __host__ __device__ constexpr int64_t logit_blocks(int64_t B) {
     return ceil_div(B, LOGIT_ROWS);
 }
+/* Returns the most partial losses of a space: one of each block here, or those of wide_logits.cuh. */
+constexpr int64_t most_losses(int64_t B) {
+    return WGMMA_MOST_SPLITS * ceil_div(B, WGMMA_ROWS);
+}
+static_assert(WGMMA_MOST_SPLITS * LOGIT_ROWS >= WGMMA_ROWS, "more than blocks of 64 rows");
 
 template <class F> auto with_logit_tile(int64_t C, F f) {
     if (LOGIT_COLS(C) == 16) return f(LogitTile16());

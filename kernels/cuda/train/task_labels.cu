@@ -63,12 +63,15 @@ struct SoftmaxEpilogue {
     static constexpr bool LABELS = false, EXPONENTIALS = true;
     float *P; /* (K,B,C) */
 
-    template <int COLS, class Label>
-    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
-                                          const float (&d)[COLS / 2], int h, const RowPart &part,
-                                          const RowPart &row, Label) const {
-        const float scale = expf(part.top - row.top) / row.sum;
-        store_row(a, P + k * a.B * a.C, at, d, h, [=](float e) { return e * scale; });
+    template <int COLS>
+    __device__ __forceinline__ double store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                            const float (&d)[COLS / 2], int h, const RowPart &part,
+                                            const RowPart &row, const Labels<COLS> &) const {
+        const float scale = exp_below(part.top - row.top) / row.sum;
+        store_row(a, P + k * a.B * a.C, at, d, h, [=](int, float x, float y) {
+            return make_float2(x * scale, y * scale);
+        });
+        return 0.0;
     }
 };
 

@@ -97,12 +97,20 @@ struct LogSoftmaxEpilogue {
     __device__ double *losses(int k) const {
         return loss_partial + k * loss_blocks;
     }
-    template <int COLS, class Label>
-    __device__ __forceinline__ void store(const WideLogits &a, int k, const RowPlace<COLS> &at,
-                                          const float (&d)[COLS / 2], int h, const RowPart &part,
-                                          const RowPart &row, Label) const {
-        const float above = row.top - part.top + logf(row.sum);
-        store_row(a, L + k * a.B * a.C, at, d, h, [=](float x) { return x - above; });
+    template <int COLS>
+    __device__ __forceinline__ double store(const WideLogits &a, int k, const RowPlace<COLS> &at,
+                                            const float (&d)[COLS / 2], int h, const RowPart &,
+                                            const RowPart &row, Labels<COLS> &labels) const {
+        const float log_sum = logf(row.sum);
+        float loss = 0.0f;
+        store_row(a, L + k * a.B * a.C, at, d, h, [&](int j, float x0, float x1) {
+            labels.advance(a, at, h, j);
+            const float2 y = labels.of(h, j);
+            const float2 l = make_float2(x0 - row.top - log_sum, x1 - row.top - log_sum);
+            loss -= y.x * l.x + y.y * l.y;
+            return l;
+        });
+        return (double)loss;
     }
 };
 
@@ -237,7 +245,7 @@ __global__ void __launch_bounds__(NORM_THREADS) task_adam_spaces(const TaskAdam 
 struct TaskStepScratch {
     char *W[MAX_SPACES];  /* (C, stride) of 16 bits */
     float *L;             /* (K,B,C) */
-    double *loss_partial; /* (K, logit_blocks(B)) or, by 128 rows, half as many */
+    double *loss_partial; /* (K, logit_blocks(B) or wide_losses(B, C)) */
     uint16_t *R;          /* (K, pitch) of 16 bits */
     float *grad;          /* (K, grad_pitch): linear_size each */
     unsigned *most;
@@ -255,7 +263,7 @@ static TaskStepScratch lay_out(void *scratch, DType type, int K, int64_t B, int6
     for (int k = 0; k < K; k++) s.W[k] = (char *)take(&pieces, rounds ? converted_bytes(C, d) : 0);
     s.grad_pitch = round_up(linear_size(C, d), 16);
     s.grad = take_f32(&pieces, K * s.grad_pitch);
-    s.loss_partial = take_f64(&pieces, K * logit_blocks(B));
+    s.loss_partial = take_f64(&pieces, K * most_losses(B));
     s.L = take_f32(&pieces, K * B * C);
     s.R = (uint16_t *)take(&pieces, K * s.pitch * 2);
     s.work = take(&pieces, any_gradient_scratch(type, K, B, C, d));
@@ -344,7 +352,7 @@ static int64_t head_labels(Queue *q, const HeadLabels<T> &h, int K, double featu
     }
     cost(q, 2.0 * B * C * features, size * (B + C) * features + 4.0 * (K + 1) * B * C);
     if constexpr (size == 2) {
-        const int64_t blocks = ceil_div(h.B, WideTile::ROWS);
+        const int64_t blocks = wide_losses(h.B, h.C);
         if (wide_heads(q, h, K, {scratch.L, scratch.loss_partial, blocks})) return blocks;
     }
     const int64_t blocks = logit_blocks(h.B);

@@ -2,8 +2,7 @@
  * wide_logits.cuh - logits of all spaces on the tensor cores of compute capability 9.0, the maximum and sum of
  * every row, and its epilogue
  *
- *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top),   mass = sum_c Y,
- *     dot = sum_c Y (x - top),   then epilogue.store(row),   loss = sum_b (mass log sum - dot)
+ *     x = Z W^T + b,   top = max_c x,   sum = sum_c exp(x - top),   then epilogue.store(row)
  *
  * Shapes   Z (B,d) and W (C,d) of 16 bits that the TMA can load (tensor_map.cuh), b (C), Y (B,C) or none;
  *          32 < C <= 2048.
@@ -13,7 +12,7 @@
  *              C <= 128   a block has all classes, a cluster 1, 2 or 4 x 128 rows: W is loaded once and
  *                         multicast
  *              more       a cluster has 128 rows, a block 256 classes: Z is loaded once and multicast; a
- *                         row's parts are exchanged through the cluster's shared memory, 16 bytes a block
+ *                         row's parts are exchanged through the cluster's shared memory, 8 bytes a block
  *
  *          wgmma.cuh has the product. Logits never leave the registers. While two groups are in the
  *          epilogue of a piece the third loads the next one.
@@ -33,6 +32,7 @@ struct WideLogits {
     int K;
     int64_t B, C;
     const float *Y;                /* (B,C); NULL where the epilogue asks for no labels */
+    const float *mass;             /* (B) sums of Y's rows, where the epilogue asks for them */
     const float *bias[MAX_SPACES]; /* (C), which this launch may write between two visits */
     int d[MAX_SPACES];
     int order[MAX_SPACES]; /* spaces with most features first */
@@ -41,29 +41,44 @@ struct WideLogits {
 
 /* An epilogue of rows has
  *
- *     LABELS         whether it asks for Y, mass, dot and losses
- *     EXPONENTIALS   d is exp(x - part.top), else x - part.top
- *     store(a, k, at, d, h, part, row, label)   row h of the place `at`, whose classes are in d
- *     losses(k)      (blocks of 128 rows) double, where it has labels */
+ *     LABELS         whether it asks for Y and for losses
+ *     EXPONENTIALS   d is exp(x - part.top), else x
+ *     store(a, k, at, d, h, part, row, labels)   row h of the place `at`, whose classes are in d; returns the
+ *                    thread's part of the row's loss
+ *     losses(k)      (wide_losses(B, C)) double, where it has labels */
 
-/* Shared memory behind the ring. It has two areas for what the rows exchange: blocks write those of the next piece
- * while a slower block still reads those of the last one. */
-constexpr int EXCHANGE = RING_SHARED; /* (2, 128) float4: maximum, sum, label mass, dot */
-constexpr int LOSSES = EXCHANGE + 2 * WideTile::ROWS * 16; /* (2, 8) double */
+/* Shared memory behind the ring. It has two areas of each kind: blocks write those of the next piece while a slower
+ * block still reads those of the last one. */
+constexpr int EXCHANGE = RING_SHARED; /* (2, 64) float4: maximum and sum of a thread's two rows */
+constexpr int BIAS = EXCHANGE + 2 * WideTile::ROWS / 2 * 16;   /* (2, 256) float */
+constexpr int LOSSES = BIAS + 2 * WideTile::COLS * 4;          /* (2, 8) double */
 constexpr int WIDE_LOGITS_SHARED = LOSSES + 2 * WIDE_CONSUMERS / WARP * 8;
 static_assert(EXCHANGE % 16 == 0, "float4s are aligned");
 static_assert(WIDE_LOGITS_SHARED == WGMMA_SHARED, "tiles.h counts with it");
 
+/* Returns the partial losses of a space: one of each block of 128 rows, and of each block that splits its classes. */
+__host__ __device__ inline int64_t wide_losses(int64_t B, int64_t C) {
+    return ceil_div(B, WideTile::ROWS) * WGMMA_SPLITS(C);
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* Four figures of a row's logits, over a quad's classes, a block's or all: their maximum; relative to it, the sum
- * of their exponentials; the sum of the labels, and the product of labels and logits. */
+/* Takes the place of logits outside of the classes. It is finite: 0 times it is 0, and its exponential is 0 as soon as
+ * a row has classes. */
+constexpr float OUTSIDE = -1e30f;
+
+/* Returns exp(x), x <= 0, in three instructions instead of expf's eight: off by 1.5 |x| 2^-24 of it, and two places. */
+__device__ __forceinline__ float exp_below(float x) {
+    return exp2_approx(x * 1.44269504f);
+}
+
+/* The maximum of a row's logits, and the sum of their exponentials relative to it: over a block's classes, or all. */
 struct RowPart {
-    float top, sum, mass, dot;
+    float top, sum;
 };
 
 /* The place of a thread in its tile: the rows `first` and first + 8 (h = 0 and 1), and, from class0 on, the classes
- * 8j and 8j + 1. They are x[4j + 2h] and x[4j + 2h + 1] of d and of the labels (ptx_hopper.cuh). */
+ * 8j and 8j + 1. They are x[4j + 2h] and x[4j + 2h + 1] of d (ptx_hopper.cuh). */
 template <int COLS> struct RowPlace {
     static constexpr bool SPLITS = COLS == WideTile::COLS;
     int first, t, classes; /* classes: how many are left from class0 on; may be < 0 */
@@ -86,29 +101,48 @@ __device__ __forceinline__ bool in_pairs(const WideLogits &a, const float *matri
     return a.C % 2 == 0 && (uintptr_t)matrix % 8 == 0;
 }
 
-/* Loads a thread's labels, zero outside, where one block has all classes: they are under way while it multiplies. */
-template <int COLS>
-__device__ __forceinline__ void load_labels(const WideLogits &a, const RowPlace<COLS> &at,
-                                            float (&y)[COLS / 2]) {
-    const bool pairs = in_pairs(a, a.Y);
-    UNROLL
-    for (int h = 0; h < 2; h++) {
-        const float *row = a.Y + at.row(h) * a.C + at.class0;
-        const int classes = at.row(h) < a.B ? at.classes : 0;
+/* A thread's labels, zero outside. Where one block has all classes, all are under way while it multiplies. Else they
+ * come in batches through two buffers, the next batch before the last one is used: 128 labels do not fit beside the
+ * products. An epilogue goes through h and j in order. */
+template <int COLS> struct Labels {
+    static constexpr int PAIRS = COLS / 8;
+    static constexpr int BATCH = RowPlace<COLS>::SPLITS ? 8 : PAIRS, BATCHES = 2 * PAIRS / BATCH;
+    float2 y[2][BATCH];
+
+    __device__ __forceinline__ void load(const WideLogits &a, const RowPlace<COLS> &at, int batch) {
+        const bool pairs = in_pairs(a, a.Y);
+        const int h = batch * BATCH / PAIRS, from = 8 * (batch * BATCH % PAIRS);
+        const float *row = a.Y + at.row(h) * a.C + at.class0 + from;
+        const int classes = at.row(h) < a.B ? at.classes - from : 0;
+        float2(&own)[BATCH] = y[batch % 2];
         UNROLL
-        for (int j = 0; j < COLS / 8; j++) {
-            float2 two = make_float2(0.0f, 0.0f);
-            if (pairs) {
-                if (8 * j < classes) two = *(const float2 *)(row + 8 * j);
-            } else {
-                if (8 * j < classes) two.x = row[8 * j];
-                if (8 * j + 1 < classes) two.y = row[8 * j + 1];
+        for (int j = 0; j < BATCH; j++) own[j] = make_float2(0.0f, 0.0f);
+        if (pairs) {
+            UNROLL
+            for (int j = 0; j < BATCH; j++)
+                if (8 * j < classes) own[j] = *(const float2 *)(row + 8 * j);
+        } else {
+            UNROLL
+            for (int j = 0; j < BATCH; j++) {
+                if (8 * j < classes) own[j].x = row[8 * j];
+                if (8 * j + 1 < classes) own[j].y = row[8 * j + 1];
             }
-            y[4 * j + 2 * h] = two.x;
-            y[4 * j + 2 * h + 1] = two.y;
         }
     }
-}
+    __device__ __forceinline__ void begin(const WideLogits &a, const RowPlace<COLS> &at) {
+        load(a, at, 0);
+        if (BATCHES == 2) load(a, at, 1);
+    }
+    /* Call it before the labels of pair j are used. */
+    __device__ __forceinline__ void advance(const WideLogits &a, const RowPlace<COLS> &at, int h,
+                                            int j) {
+        const int next = (h * PAIRS + j) / BATCH + 1;
+        if (BATCHES > 2 && j % BATCH == 0 && next < BATCHES) load(a, at, next);
+    }
+    __device__ __forceinline__ float2 of(int h, int j) const {
+        return y[(h * PAIRS + j) / BATCH % 2][j % BATCH];
+    }
+};
 
 /* Stores of(x), for each x of d, in row h of a matrix (B,C). Four lanes store a sector. */
 template <int COLS, class Of>
@@ -120,107 +154,87 @@ __device__ __forceinline__ void store_row(const WideLogits &a, float *matrix,
     const int classes = at.row(h) < a.B ? at.classes : 0;
     UNROLL
     for (int j = 0; j < COLS / 8; j++) {
-        const float x = of(d[4 * j + 2 * h]), y = of(d[4 * j + 2 * h + 1]);
+        const float2 two = of(j, d[4 * j + 2 * h], d[4 * j + 2 * h + 1]);
         if (pairs) {
-            if (8 * j < classes) *(float2 *)(row + 8 * j) = make_float2(x, y);
+            if (8 * j < classes) *(float2 *)(row + 8 * j) = two;
         } else {
-            if (8 * j < classes) row[8 * j] = x;
-            if (8 * j + 1 < classes) row[8 * j + 1] = y;
+            if (8 * j < classes) row[8 * j] = two.x;
+            if (8 * j + 1 < classes) row[8 * j + 1] = two.y;
         }
     }
 }
 
-/* Returns the quad's part of row h. Logits become what the epilogue asks for; outside of the classes zeros. */
-template <class Epilogue, int COLS, class Label>
-__device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h, int classes, Label label) {
-    RowPart part = {-INFINITY, 0.0f, 0.0f, 0.0f};
+/* Returns the quad's part of row h, whose logits lie in d. EXPONENTIALS take the logits' place. */
+template <bool EXPONENTIALS, int COLS>
+__device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h) {
+    RowPart part = {d[2 * h], 0.0f};
     UNROLL
     for (int i = 0; i < COLS / 4; i++) part.top = fmaxf(part.top, d[i / 2 * 4 + 2 * h + i % 2]);
     part.top = group_max<4>(part.top);
     UNROLL
     for (int i = 0; i < COLS / 4; i++) {
-        const int c = i / 2 * 8 + i % 2, at = i / 2 * 4 + 2 * h + i % 2;
-        if (i % 4 == 0) keep_order(classes);
-        if (c < classes) {
-            const float x = d[at] - part.top, e = expf(x);
-            d[at] = Epilogue::EXPONENTIALS ? e : x;
-            part.sum += e;
-            if constexpr (Epilogue::LABELS) {
-                const float y = label(at, c);
-                part.mass += y;
-                part.dot += y * x;
-            }
-        } else {
-            d[at] = 0.0f;
-        }
+        float &x = d[i / 2 * 4 + 2 * h + i % 2];
+        const float e = exp_below(x - part.top);
+        part.sum += e;
+        if (EXPONENTIALS) x = e;
     }
     part.sum = group_sum<4>(part.sum);
-    if constexpr (Epilogue::LABELS) {
-        part.mass = group_sum<4>(part.mass);
-        part.dot = group_sum<4>(part.dot);
-    }
     return part;
 }
 
-/* Returns the whole row from the parts of all blocks of the cluster, added in order. */
-__device__ __forceinline__ RowPart row_of_parts(const float4 *exchange) {
+/* Replaces the parts of two rows by the whole rows. Lane t of a quad loads those of blocks t and t + 4, at once. */
+__device__ __forceinline__ void whole_rows(RowPart (&row)[2], float4 *exchange, int t) {
     const unsigned size = cluster_size();
-    RowPart row = {-INFINITY, 0.0f, 0.0f, 0.0f};
-    auto of = [&](unsigned r) { return cluster_load_float4(cluster_address(exchange, r)); };
-    NO_UNROLL
-    for (unsigned r = 0; r < size; r++) row.top = fmaxf(row.top, of(r).x);
-    NO_UNROLL
-    for (unsigned r = 0; r < size; r++) {
-        const float4 part = of(r);
-        if (part.y == 0.0f) continue; /* a block without classes */
-        row.sum += part.y * expf(part.x - row.top);
-        row.mass += part.z;
-        row.dot += part.w + part.z * (part.x - row.top);
+    if (t == 0) *exchange = make_float4(row[0].top, row[0].sum, row[1].top, row[1].sum);
+    __syncwarp();
+    cluster_sync();
+    float4 part[2];
+    UNROLL
+    for (unsigned i = 0; i < 2; i++) {
+        const unsigned rank = (unsigned)t + 4 * i;
+        part[i] = make_float4(OUTSIDE, 0.0f, OUTSIDE, 0.0f);
+        if (rank < size) part[i] = cluster_load_float4(cluster_address(exchange, rank));
     }
-    return row;
+    __syncwarp();
+    const float top0 = group_max<4>(fmaxf(part[0].x, part[1].x)),
+                top1 = group_max<4>(fmaxf(part[0].z, part[1].z));
+    row[0] = {top0, group_sum<4>(part[0].y * exp_below(part[0].x - top0) +
+                                 part[1].y * exp_below(part[1].x - top0))};
+    row[1] = {top1, group_sum<4>(part[0].w * exp_below(part[0].z - top1) +
+                                 part[1].w * exp_below(part[1].z - top1))};
 }
 
-/* Applies the epilogue to a thread's rows, whose products are in d. y: the labels, where one block has all
- * classes. Returns the rows' loss in lane t = 0 of the block that tells it, elsewhere 0. */
+/* Applies the epilogue to a thread's rows, whose products are in d. bias: the block's, in shared memory. Returns the
+ * thread's part of the loss. */
 template <int COLS, class Epilogue>
 __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilogue &epilogue, int k,
                                                const RowPlace<COLS> &at, float (&d)[COLS / 2],
-                                               const float *y, int turn) {
+                                               Labels<COLS> &labels, int turn) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
-    float4 *exchange = shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS + at.first;
-    const float *bias = a.bias[k] + at.class0;
-    int classes = at.classes;
-    RowPart part[2];
+    const float *bias = shared_mem<float>(BIAS) + turn * WideTile::COLS + 2 * at.t;
     UNROLL
-    for (int i = 0; i < COLS / 2; i++) {
-        const int c = i / 4 * 8 + i % 2;
-        if (i % 4 == 0) keep_order(classes);
-        d[i] = c < classes ? d[i] + bias[c] : -INFINITY;
+    for (int j = 0; j < COLS / 8; j++) {
+        const float2 two = *(const float2 *)(bias + 8 * j);
+        d[4 * j] += two.x, d[4 * j + 1] += two.y;
+        d[4 * j + 2] += two.x, d[4 * j + 3] += two.y;
     }
-    auto label = [&](int h) {
-        const float *row = Epilogue::LABELS ? a.Y + at.row(h) * a.C + at.class0 : NULL;
-        const bool inside = at.row(h) < a.B;
-        return [=](int i, int c) { return !SPLITS ? y[i] : inside ? row[c] : 0.0f; };
-    };
+    RowPart part[2], row[2];
     UNROLL
-    for (int h = 0; h < 2; h++) {
-        part[h] = row_part<Epilogue, COLS>(d, h, classes, label(h));
-        if (SPLITS && at.t == 0)
-            exchange[8 * h] = make_float4(part[h].top, part[h].sum, part[h].mass, part[h].dot);
-    }
-    if (SPLITS) {
-        __syncwarp();
-        if (cluster_size() > 1) cluster_sync();
+    for (int h = 0; h < 2; h++)
+        row[h] = part[h] = row_part<Epilogue::EXPONENTIALS, COLS>(d, h);
+    if constexpr (SPLITS) {
+        if constexpr (Epilogue::LABELS) labels.begin(a, at); /* under way while blocks wait */
+        if (cluster_size() > 1)
+            whole_rows(row,
+                       shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS / 2 +
+                           at.first / 16 * 8 + at.first % 8,
+                       at.t);
     }
     double loss = 0.0;
     UNROLL
-    for (int h = 0; h < 2; h++) {
-        const RowPart row = SPLITS ? row_of_parts(exchange + 8 * h) : part[h];
-        epilogue.store(a, k, at, d, h, part[h], row, label(h));
-        if (Epilogue::LABELS && at.t == 0 && at.row(h) < a.B)
-            loss += (double)(row.mass * logf(row.sum) - row.dot);
-    }
-    return !SPLITS || cluster_rank() == 0 ? loss : 0.0;
+    for (int h = 0; h < 2; h++)
+        loss += epilogue.store(a, k, at, d, h, part[h], row[h], labels);
+    return loss;
 }
 
 /* Computes all pieces of rows that are dealt to this cluster (plan_rows.h). */
@@ -262,20 +276,25 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                 owes = true;
             }
         } else {
-            float d[COLS / 2], y[SPLITS || !Epilogue::LABELS ? 1 : COLS / 2];
-            if constexpr (!SPLITS && Epilogue::LABELS) load_labels(a, RowPlace<COLS>(a.C, row0), y);
+            const RowPlace<COLS> at(a.C, row0);
+            const int thread = (int)threadIdx.x;
+            float d[COLS / 2], bias = OUTSIDE;
+            if (thread < COLS && class0 + thread < a.C) bias = a.bias[k][class0 + thread];
+            Labels<COLS> labels;
+            if constexpr (!SPLITS && Epilogue::LABELS) labels.begin(a, at);
             ring_multiply<T, K_MAJOR, SHARED>(ring, d, tiles, [](const unsigned char *) {});
-            const double rows_loss =
-                row_epilogue<COLS>(a, epilogue, k, RowPlace<COLS>(a.C, row0), d, y, turn);
+            if (thread < COLS) shared_mem<float>(BIAS)[turn * WideTile::COLS + thread] = bias;
+            barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
+            const double rows_loss = row_epilogue<COLS>(a, epilogue, k, at, d, labels, turn);
             if constexpr (Epilogue::LABELS) {
                 const double loss = warp_sum(rows_loss);
                 double *slots = shared_mem<double>(LOSSES) + turn * (WIDE_CONSUMERS / WARP);
-                if (threadIdx.x % WARP == 0) slots[threadIdx.x / WARP] = loss;
+                if (thread % WARP == 0) slots[thread / WARP] = loss;
                 barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-                if (threadIdx.x == 0 && (SPLITS ? rank == 0 : block < blocks)) {
+                if (thread == 0 && block < blocks) {
                     double sum = 0.0;
                     for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-                    epilogue.losses(k)[block] = sum;
+                    epilogue.losses(k)[SPLITS ? block * size + rank : block] = sum;
                 }
                 __syncwarp();
             }

@@ -34,6 +34,9 @@ inline uint32_t tf32_of(float x) {
     if (magnitude == 0x7f800000u) return bits;
     return (bits + 0x1000u) & ~0x1fffu;
 }
+inline float exp2_approx(float x) {
+    return exp2f(x);
+}
 
 /* --- between blocks --------------------------------------------------------------------------- */
 
