@@ -57,7 +57,8 @@ typedef struct {
 static WideCut wide_cut(const Problem *p, double together) {
     const double class_tiles = model_tiles(p->C, WGMMA_ROWS),
                  groups = model_tiles(class_tiles, together), depth = model_tiles(p->B, WIDE_DEPTH),
-                 workers = (double)(int64_t)(p->device->sms / together);
+                 workers = (double)(int64_t)(p->device->sms / together),
+                 sure = fmax(1.0, (double)(int64_t)(WGMMA_SURE(p->device->sms) / together));
     double across = 0.0, least = INFINITY;
     WideCut cut = {1.0, 1.0};
     for (int k = 0; k < p->plan->spaces; k++)
@@ -65,8 +66,8 @@ static WideCut wide_cut(const Problem *p, double together) {
     for (double splits = 1.0; splits <= depth && splits <= GRADIENT_MOST_SPLITS; splits++) {
         if (splits > 1.0 && across * class_tiles * splits > WIDE_PIECES) break;
         const double computed = across * groups * together * splits,
-                     us = model_tiles(computed, workers * together) *
-                              (0.6 * model_tiles(depth, splits) + 2.0) +
+                     us = model_tiles(computed, sure * together) *
+                              (0.6 * model_tiles(depth, splits) + 2.0 + 90.0 / splits) +
                           across * class_tiles * splits * 2.0 * 131072.0 / 5.5e6;
         if (us < least)
             least = us, cut = (WideCut){splits, model_tiles(across * groups * splits, workers)};

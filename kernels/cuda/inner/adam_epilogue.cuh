@@ -45,8 +45,10 @@ template <class T> struct AdamEpilogue {
     /* Writes the loss before this step. A warp of one block adds the losses of all blocks of rows. */
     __device__ __forceinline__ void write_loss(int64_t m) const {
         double sum = 0.0;
+        NO_UNROLL
         for (int k = 0; k < K; k++)
-            for (int64_t i = threadIdx.x % WARP; i < loss_blocks; i += WARP)
+            NO_UNROLL
+            for (int i = (int)threadIdx.x % WARP; i < (int)loss_blocks; i += WARP)
                 sum += space[k].loss_partial[i];
         sum = warp_sum(sum);
         if (threadIdx.x % WARP == 0) losses[m] = (float)(sum * loss_scale);

@@ -10,8 +10,8 @@
  *
  *              phase     items                                 writes
  *              rows      (space, 128 rows) a cluster           R, a loss
- *                        Z of the rows is loaded once and multicast; a row's maxima, sums, label mass
- *                        and loss are exchanged through the cluster's shared memory: 16 bytes a block
+ *                        Z of the rows is loaded once and multicast; a row's maxima and sums are
+ *                        exchanged through the cluster's shared memory: 8 bytes a block
  *              ----- grid barrier -----
  *              pieces    (256 features, piece of the batch) a cluster, 128 classes a block: partial
  *                        gradients (wide_gradient.cuh); Z is loaded once and multicast
@@ -24,10 +24,11 @@
  *          wgmma.cuh has the product of both phases. Logits never leave the registers.
  * Needs    scratch (cuda_inner_scratch), a cooperative launch of clusters. R and the rounded W are
  *          stored ordinarily and loaded by the TMA: both sides fence them.
- * Budget   shared memory: ring 4 x 48 KB, exchange 4 KB, losses: 200896 of 232448 bytes. Registers:
+ * Budget   shared memory: ring 4 x 48 KB, exchange 2 KB, biases 2 KB, losses: 200896 of 232448 bytes. Registers:
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
  * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as one of 384 has
- *          (every fourth warp shares a quarter of the file): it spilled 1.7 KB (nvcc 13.0, sm_90a).
+ *          (every fourth warp shares a quarter of the file): it spilled 1.7 KB (nvcc 13.0, sm_90a). Division by
+ *          / in the epilogue of rows is a call, around which six registers spilled.
  */
 #include "kernels/cuda/inner/inner_forms.cuh"
 #include "kernels/cuda/inner/inner_phases.cuh"
@@ -78,7 +79,7 @@ template <class T> struct ResidualEpilogue {
             for (int j = 0; j < COLS / 8; j++) mass += labels.of(h, j).x + labels.of(h, j).y;
             mass = group_sum<4>(mass);
         }
-        const float share = mass / row.sum;
+        const float share = __fdividef(mass, row.sum); /* within two places; IEEE division is a call */
         UNROLL
         for (int j = 0; j < COLS / 8; j += 2) {
             uint32_t pair[2];
@@ -222,7 +223,7 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
     const bool splits = RowPlace<COLS>::SPLITS;
     const int together = splits ? size : 1;
-    wide_plan(&wide.phases.gradient, (int64_t)clusters * size, together, scratch.gradient);
+    wide_plan(&wide.phases.gradient, q->device->sms, together, scratch.gradient);
     const int64_t pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
                   rows = in->K * plan_pieces(&plan) * size,
                   most = round_up(rows > pieces ? rows : pieces, size),

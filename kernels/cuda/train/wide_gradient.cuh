@@ -205,7 +205,7 @@ inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int
 
 /* Pieces of the batch per tile: those with the shortest predicted time; blocks compute so many tiles, of
  * which `tiles` are not behind the last class. A tile of depth takes 0.6 us
- * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them; 256 KB of it pass the L2 cache twice, at 5.5
+ * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them, the sums of a whole tile 90 us; 256 KB of it pass the L2 cache twice, at 5.5
  * TB/s. */
 inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64_t blocks) {
     int64_t best = 1;
@@ -213,15 +213,18 @@ inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64
     for (int64_t splits = 1; splits <= depth && splits <= GRADIENT_MOST_SPLITS; splits++) {
         if (splits > 1 && tiles * splits > WIDE_PIECES) break;
         const double us = (double)ceil_div(computed * splits, blocks) *
-                              (0.6 * (double)ceil_div(depth, splits) + 2) +
+                              (0.6 * (double)ceil_div(depth, splits) + 2 + 90.0 / (double)splits) +
                           (double)(tiles * splits) * 2 * 131072 / 5.5e6;
         if (us < least) least = us, best = splits;
     }
     return best;
 }
 
-/* Lays tiles, pieces and scratch out, as gradient_plan does. */
-template <class T> void wide_plan(Gradient<T> *g, int64_t blocks, int together, void *scratch) {
+/* Lays tiles, pieces and scratch out, as gradient_plan does. Pieces are counted for the blocks that every card of so many
+ * SMs holds in clusters, however its GPCs are cut (120 of 132): the order of sums does not depend on the card, nor on
+ * a launch's share of it. A launch deals the pieces to as many blocks as it has. */
+template <class T> void wide_plan(Gradient<T> *g, int64_t sms, int together, void *scratch) {
+    const int64_t blocks = most(1, WGMMA_SURE(sms) / together) * together;
     int64_t tiles = 0;
     const int64_t class_tiles = ceil_div(g->C, WideTile::ROWS);
     for (int k = 0; k < g->K; k++) {
@@ -263,7 +266,7 @@ bool wide_gradient(Queue *q, WideGradient<T, Epilogue> &a, void *scratch) {
             cudaSuccess ||
         clusters < 1)
         return false;
-    wide_plan(&g, (int64_t)clusters * together, together, scratch);
+    wide_plan(&g, q->device->sms, together, scratch);
     const int items = WideDeal::items_of(g, together),
               blocks = (items < clusters ? items : clusters) * together;
     const cudaError_t error =
