@@ -1,6 +1,6 @@
 /* frames.h - the middle frame of each video as a picture, through ffprobe and ffmpeg.
  *
- * Of n frames, n as the container states it, frame n / 2 + 1 is taken, counted from 0 and rounded down: the
+ * Frame n / 2 + 1 of n is taken, n as the container states it, counted from 0 and rounded down: the
  * published implementation's. It is stored as JPEG of quality 75, as Pillow stores it by default. Videos are
  * opened here, and children get them as their standard input.
  */

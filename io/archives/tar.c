@@ -21,7 +21,7 @@ enum {
 };
 enum { LINK = 157, LINK_BYTES = 100, MAGIC = 257, PREFIX = 345, PREFIX_BYTES = 155 };
 
-/* What earlier headers say about the entry that follows them. */
+/* Facts that earlier headers state about the entry that follows them. */
 typedef struct {
     char *name, *link; /* owned; NULL: the header's own */
     int64_t bytes;     /* -1: the header's own */

@@ -46,7 +46,7 @@ double model_gradient_sums(const Problem *p);
  * pieces at a time. */
 double model_share_waits(const Problem *p, const KernelFigures *f, double pieces);
 
-/* The same products by wgmma. `together`: blocks of a cluster that share Z. */
+/* Return the logits and the gradient by wgmma. `together`: blocks of a cluster that share Z. */
 ModelPhase model_wide_rows(const Problem *p, const char *name, int64_t times, double out,
                            const KernelFigures *f);
 ModelPhase model_wide_gradient(const Problem *p, const char *name, int64_t times, double together,

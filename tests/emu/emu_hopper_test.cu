@@ -98,7 +98,7 @@ __global__ void splits_the_barrier(uint64_t turns) {
         mbarrier_arrive(barrier);
     }
 }
-/* The same barrier for all threads, at one place: right in a cluster of any size. */
+/* All threads come to one barrier, at one place: that is right in a cluster of any size. */
 __global__ void meets_at_once(float *out) {
     cluster_sync();
     out[blockIdx.x] = 1.0f;

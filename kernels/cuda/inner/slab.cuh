@@ -122,15 +122,6 @@ __device__ __forceinline__ void slab_fetch(const SlabSpace<T> &space, const Slab
 
 /* --- products --------------------------------------------------------------------------------- */
 
-/* Returns x, of which the compiler knows nothing any more: addresses behind it are one register and constants,
- * where the compiler would compute each of them from the kernel's parameters. */
-__device__ __forceinline__ int opaque(int x) {
-#if defined(__CUDACC__)
-    asm volatile("" : "+r"(x));
-#endif
-    return x;
-}
-
 /* Fragments of NB bands of Z and of W, two sets of either: the next product's are on their way while one runs. */
 template <class T, int CT, int NB> struct SlabFragments {
     static constexpr int PAIRS = CT / 16, STRIP = 2 * SLAB_FRAGMENT; /* STRIP: bytes */

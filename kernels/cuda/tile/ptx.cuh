@@ -247,6 +247,13 @@ __device__ __forceinline__ void keep_order(int &x) {
     asm volatile("" : "+r"(x)::"memory");
 }
 
+/* Returns x, of which the compiler knows nothing any more: addresses behind it are one register and constants,
+ * where the compiler would compute each of them from the kernel's parameters. */
+__device__ __forceinline__ int opaque(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 /* --- vectors ------------------------------------------------------------------------------------
  * They move 16 bytes at once; the address is aligned to 16 (the emulator checks it). */
 __device__ __forceinline__ float4 load_float4(const float *p) {

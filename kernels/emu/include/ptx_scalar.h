@@ -67,6 +67,9 @@ inline void barrier_arrive(int id, int threads, CALLER) {
 }
 
 inline void keep_order(int &) {}
+inline int opaque(int x) {
+    return x;
+}
 
 /* --- vectors ---------------------------------------------------------------------------------- */
 

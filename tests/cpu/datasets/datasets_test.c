@@ -291,7 +291,7 @@ Test(datasets, records_stand_upright, .timeout = 120) {
     }
 }
 
-/* Of n frames, frame n / 2 + 1 is kept, counted from 0: of 5, 7 and 9 frames those that are grey with
+/* Frame n / 2 + 1 of n is kept, counted from 0: of 5, 7 and 9 frames those that are grey with
  * 24, 32 and 40. JPEG moves a shade by two at the most. */
 Test(datasets, the_middle_frame_is_kept, .timeout = 60) {
     static const int shades[3] = {24, 32, 40};
@@ -338,7 +338,7 @@ static void two_splits(Found found[2], const Place *p, const char *dataset) {
     for (int i = 0; i < 2; i++) read_split(&found[i], p, dataset, i ? "val" : "train");
 }
 
-/* Of n = 20 images round(0.8 n) = 16 train. Classes are above_20, below_20, below_8, no_vehicle, and
+/* There are n = 20 images, and round(0.8 n) = 16 train. Classes are above_20, below_20, below_8, no_vehicle, and
  * image i is of the class that write_kitti says. */
 Test(datasets, kitti, .timeout = 60) {
     static const int64_t class_of[6] = {3, 2, 2, 1, 1, 0};

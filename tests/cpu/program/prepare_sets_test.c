@@ -248,7 +248,7 @@ Test(prepare_sets, imagenets_validation_images_find_their_classes, .timeout = 60
     place_close(&p);
 }
 
-/* Of the training pictures, 2 600 here and 70 000 in truth, the 2 500 that the split draws are unpacked. */
+/* The split draws 2 500 of the training pictures, 2 600 here and 70 000 in truth; they alone are unpacked. */
 Test(prepare_sets, of_clevr_the_drawn_pictures_alone_are_unpacked, .timeout = 120) {
     Place p = place_open();
     Ran ran;
@@ -285,7 +285,7 @@ static void expect_grey(const Place *p, const char *name, int grey) {
     free(path);
 }
 
-/* Of n frames it is number n / 2 + 1, from 0. The folder of videos is read where it is. */
+/* Frame n / 2 + 1 of n is taken, counted from 0. The folder of videos is read where it is. */
 Test(prepare_sets, the_frame_of_a_video_is_the_published_one, .timeout = 60) {
     if (!is_here("ffmpeg") || !is_here("ffprobe")) cr_skip_test("ffmpeg is not here");
     Place p = place_open();
