@@ -245,6 +245,7 @@ typedef struct {
     const char *images; /* a folder DIR/<class>/<image>, DIR/<image>, or train/ and val/ of these */
     const char *list;   /* a file of lines split<TAB>label<TAB>path */
     const char *name;   /* name of the outputs; NULL: the data set's, folder's or list's */
+    bool public_test;   /* fer2013's PublicTest is scored, and not PrivateTest; for no other set */
 } TurtleImages;
 
 /* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the

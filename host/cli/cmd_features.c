@@ -13,6 +13,8 @@ static const Flag image_flags[] = {
      "or: lines split<TAB>label<TAB>path, label - if unknown; - is stdin"},
     {"name", FLAG_TEXT, offsetof(TurtleImages, name), "NAME",
      "name of the outputs; else the data set's, folder's or list's"},
+    {"public_test", FLAG_SWITCH, offsetof(TurtleImages, public_test), NULL,
+     "fer2013: score PublicTest instead of PrivateTest"},
     {0}};
 
 static const Flag features_flags[] = {

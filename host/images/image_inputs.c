@@ -32,7 +32,12 @@ static Status check_name(const char *name, Error *err) {
 }
 
 static Status list_sources(SourceSplits *out, const TurtleImages *wanted, const char *root,
-                           const ListingOptions *options, Error *err) {
+                           const ListingOptions *given, Error *err) {
+    ListingOptions known = given ? *given : (ListingOptions){0};
+    const ListingOptions *options = &known;
+    known.public_test = wanted->public_test;
+    if (wanted->public_test && (!wanted->dataset || strcmp(wanted->dataset, "fer2013") != 0))
+        return fail(err, ERR_USAGE, "images: --public_test belongs to --dataset fer2013 alone");
     if (wanted->images) return sources_folder(out, wanted->images, options, err);
     if (wanted->list) return sources_list(out, wanted->list, err);
     char *folder = format_text("%s/datasets", root);

@@ -319,8 +319,8 @@ Status read_fer2013(Samples *s, Error *err) {
     Status st = by_hand ? face_rows(s, TO_TRAIN, halves[0], NULL, err)
                         : face_rows(s, TO_TRAIN, name, "Training", err);
     if (st != OK) return st;
-    return by_hand ? face_rows(s, TO_VAL, halves[1], NULL, err)
-                   : face_rows(s, TO_VAL, name,
-                               s->options && s->options->public_test ? "PublicTest" : "PrivateTest",
-                               err);
+    if (by_hand) return face_rows(s, TO_VAL, halves[1], NULL, err);
+    const bool public = s->options && s->options->public_test;
+    if (public) st = sources_note(s->out, err, "fer2013: the rows of PublicTest are scored");
+    return st == OK ? face_rows(s, TO_VAL, name, public ? "PublicTest" : "PrivateTest", err) : st;
 }

@@ -7,11 +7,10 @@
 
 /* Puts a program `unrar` in front of PATH that copies what lies in unpacked/ beside the archive, its standard input. */
 static void stand_in_for_unrar(const Place *p) {
-    static const char *const script =
-        "#!/bin/sh\n"
-        "archive=$(readlink /proc/self/fd/0)\n"
-        "for to; do :; done\n"
-        "cp -r \"${archive%/*}/unpacked/.\" \"$to\"\n";
+    static const char *const script = "#!/bin/sh\n"
+                                      "archive=$(readlink /proc/self/fd/0)\n"
+                                      "for to; do :; done\n"
+                                      "cp -r \"${archive%/*}/unpacked/.\" \"$to\"\n";
     char *path = format_text("%s/bin/unrar", p->folder),
          *all = format_text("%s/bin:%s", p->folder, getenv("PATH"));
     write_bytes(path, script, strlen(script));
@@ -319,6 +318,27 @@ Test(datasets, the_middle_frame_is_kept, .timeout = 60) {
     }
     npy_close(&npy);
     free(dump);
+    place_close(&p);
+}
+
+/* Two of the miniature's rows are PublicTest, of the classes 0 and 1; other sets have no such split. */
+Test(datasets, the_public_test_of_fer2013_is_scored_where_asked, .timeout = 60) {
+    Ran ran;
+    Found found = {0};
+    Place p = place_open();
+    write_fer2013(p.from);
+    run_turtle(&ran, "prepare --dataset fer2013 --from %s --unverified --root_dir %s", p.from,
+               p.root);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    run_turtle(&ran, "labels --dataset fer2013 --public_test --root_dir %s", p.root);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(strstr(ran.err, "PublicTest"), "%s", ran.err);
+    read_labels(&found, p.root, "fer2013", "val");
+    cr_assert(found.count == 2);
+    cr_expect(found.label[0] == 0 && found.label[1] == 1);
+    found_free(&found);
+    run_turtle(&ran, "labels --dataset stl10 --public_test --root_dir %s", p.root);
+    cr_expect(ran.status == 2 && strstr(ran.err, "--public_test"), "%s", ran.err);
     place_close(&p);
 }
 
