@@ -48,10 +48,10 @@ static Status dtd_line(Samples *s, const Line *line, Error *err) {
     char *path = format_text("images/%s", text);
     char *slash = strchr(text, '/');
     Status st = path ? OK : out_of_memory(err);
-    if (st == OK && (!slash || slash == text))
+    if (st == OK && (!slash || slash == text)) {
         st =
             text_line_bad(line->list, line->number, err, "'%.80s': expected <class>/<image>", text);
-    if (st == OK) {
+    } else if (st == OK) {
         *slash = '\0';
         st = samples_listed(s, line->part, text, path, line->list->path, line->number, err);
     }
@@ -103,10 +103,10 @@ static Status pets_line(Samples *s, const Line *line, Error *err) {
     char *path = format_text("images/%s.jpg", text);
     char *number = strrchr(text, '_');
     Status st = path ? OK : out_of_memory(err);
-    if (st == OK && (!number || number == text))
+    if (st == OK && (!number || number == text)) {
         st = text_line_bad(line->list, line->number, err, "'%.80s': expected <breed>_<number>",
                            text);
-    if (st == OK) {
+    } else if (st == OK) {
         *number = '\0';
         st = samples_listed(s, line->part, text, path, line->list->path, line->number, err);
     }

@@ -264,8 +264,12 @@ static Status face_rows(Samples *s, SplitPart part, const char *name, const char
     int index = -1;
     char *path = samples_path(s, name);
     Status st = path ? blob_open(samples_list(s, part), path, &index, err) : out_of_memory(err);
-    Blob *b = index >= 0 ? &samples_list(s, part)->blob[index] : NULL;
-    if (st == OK) st = csv_of(&csv, "fer2013", path, b->data, b->bytes, ',', err);
+    if (st != OK) {
+        free(path);
+        return st;
+    }
+    Blob *b = &samples_list(s, part)->blob[index];
+    st = csv_of(&csv, "fer2013", path, b->data, b->bytes, ',', err);
     if (st == OK) st = csv_next(&csv, &more, err);
     const int64_t emotion = more ? csv_column(&csv, "emotion") : -1,
                   pixels = more ? csv_column(&csv, "pixels") : -1,

@@ -82,6 +82,7 @@ static int64_t pool_bound(int64_t k) {
 }
 
 bool python_sample(Mt19937 *rng, int64_t *out, int64_t n, int64_t k) {
+    if (k > n) return false;
     const bool pooled = n <= pool_bound(k);
     int64_t *pool = pooled ? malloc((size_t)(n ? n : 1) * sizeof *pool) : NULL;
     uint8_t *drawn = pooled ? NULL : calloc((size_t)n, 1);

@@ -22,8 +22,8 @@ void python_seed(Mt19937 *rng, uint32_t seed);
 uint32_t python_below(Mt19937 *rng, uint32_t n);
 /* Shuffles n < 2^32 numbers as random.shuffle. */
 void python_shuffle(Mt19937 *rng, int64_t *at, int64_t n);
-/* Writes k of 0 .. n-1 in the order of random.sample(range(n), k), 0 <= k <= n < 2^32. Returns false without
- * memory. */
+/* Writes k of 0 .. n-1 in the order of random.sample(range(n), k), 0 <= n < 2^32. Returns false for k > n, which
+ * Python refuses too, and without memory. */
 bool python_sample(Mt19937 *rng, int64_t *out, int64_t n, int64_t k);
 
 #endif

@@ -202,8 +202,10 @@ void model_range(ModelRange *out, const PlanDevice *device, const Plan *plan, co
         double ends[2];
         for (int j = 0; j < 2; j++) {
             PlanDevice other = *device;
-            double *field = (double *)((char *)&other + range->offset);
-            *field *= j ? range->most : range->least;
+            double field;
+            memcpy(&field, (char *)&other + range->offset, sizeof field);
+            field *= j ? range->most : range->least;
+            memcpy((char *)&other + range->offset, &field, sizeof field);
             model_iteration(&m, &other, plan, run);
             ends[j] = m.seconds;
         }

@@ -89,8 +89,8 @@ static void logits_work(ModelPhase *phase, const Problem *p, const KernelFigures
 static void gradient_work(ModelPhase *phase, const Problem *p, const KernelFigures *f) {
     for (int i = 0; i < p->plan->spaces; i++) {
         const PlanLayout *l = &p->plan->space[i];
-        const double bands = (double)l->rows / SLAB_FRAGMENT,
-                     blocks = SLAB_CLASSES(l->C) / SLAB_MMA * 2.0,
+        const int class_blocks = SLAB_CLASSES(l->C) / SLAB_MMA;
+        const double bands = (double)l->rows / SLAB_FRAGMENT, blocks = 2.0 * class_blocks,
                      strips =
                          model_tiles(model_tiles((double)l->d, SLAB_FRAGMENT), (double)SLAB_WARPS),
                      held = SLAB_MOST_STRIPS(SLAB_CLASSES(l->C)),

@@ -43,8 +43,9 @@ void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f
     const bool splits = p->plan->classes == WGMMA_MOST_CLASSES;
     int64_t pieces, features;
     plan_busiest(p->plan, &pieces, &features);
-    const double waits = f->hits * device->l1_clocks + (f->row_trips - f->hits) * model_trip(p) +
-                         (splits ? 2.0 * device->dsmem_clocks : 0.0); /* a barrier, then the loads */
+    const double waits =
+        f->hits * device->l1_clocks + (f->row_trips - f->hits) * model_trip(p) +
+        (splits ? 2.0 * device->dsmem_clocks : 0.0); /* a barrier, then the loads */
     model_work(phase, p, (double)pieces, f->epilogue, waits, WIDE_WARPS);
 }
 
@@ -55,10 +56,11 @@ typedef struct {
 } WideCut;
 
 static WideCut wide_cut(const Problem *p, double together) {
+    const int sure_sms = WGMMA_SURE(p->device->sms);
     const double class_tiles = model_tiles(p->C, WGMMA_ROWS),
                  groups = model_tiles(class_tiles, together), depth = model_tiles(p->B, WIDE_DEPTH),
                  workers = (double)(int64_t)(p->device->sms / together),
-                 sure = fmax(1.0, (double)(int64_t)(WGMMA_SURE(p->device->sms) / together));
+                 sure = fmax(1.0, (double)(int64_t)(sure_sms / together));
     double across = 0.0, least = INFINITY;
     WideCut cut = {1.0, 1.0};
     for (int k = 0; k < p->plan->spaces; k++)
