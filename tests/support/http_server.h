@@ -10,7 +10,7 @@
 
 #include "tests/support/check.h"
 
-/* What happens to requests. Each fault holds for paths that contain `of`, or for all where that is NULL. */
+/* Faults of the server: each holds for paths that contain `of`, or for all where that is NULL. */
 typedef struct {
     const char *folder; /* that is served */
     const char *of;
