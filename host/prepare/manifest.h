@@ -17,7 +17,7 @@ typedef enum {
     LAYOUT_TREE,    /* entries stand at `into`/<their path from a name of `begin` on> */
     LAYOUT_PLAIN,   /* the file itself stands at `into`/<its name> */
     LAYOUT_LONE,    /* a gzip of one file, which stands at `into` */
-    LAYOUT_CLASSES, /* entries stand at `into`/<class that the development kit says>/<their name> */
+    LAYOUT_CLASSES, /* entries stand at `into`/<class that imagenet_val.gz says>/<their name> */
     LAYOUT_FOLDERS, /* entries of inner archives X.tar stand at `into`/X/<their name> */
 } ManifestLayout;
 

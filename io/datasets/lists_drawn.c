@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "io/datasets/samples.h"
 #include "io/files/draws.h"

@@ -1,7 +1,6 @@
 /* lists_tables.c - data sets whose splits are tables: cars and flowers (MATLAB), gtsrb and fer2013 (CSV). */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "io/arrays/matlab.h"
 #include "io/datasets/samples.h"

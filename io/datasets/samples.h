@@ -1,8 +1,8 @@
 /* samples.h - how loaders of known data sets gather their samples: paths or records, each with the key of its class.
  *
- *     samples_open(&s, out, set, folder, "food-101", &err);
- *     samples_file(&s, SPLIT_OF_TRAIN, "apple_pie", "images/apple_pie/7.jpg", &err);
- *     samples_close(&s, st, &err);
+ *     Status st = samples_open(&s, out, set, folder, options, set->place, err);
+ *     if (st == OK) st = samples_file(&s, TO_TRAIN, "apple_pie", "images/apple_pie/7.jpg", err);
+ *     return samples_close(&s, st, err);
  *
  * Labels are ranks of the keys among those of both splits, sorted by code point: what is there decides, never a list
  * of classes that is compiled in. Keys that are numbers are written with leading zeros.

@@ -28,7 +28,6 @@ extern const int miniature_count;
 /* Writers of the sets. Each fills the folder `from`, as `--from` takes it. */
 void write_food101(const char *from);
 void write_cifar10(const char *from);
-void write_cifar10_pickles(const char *from);
 void write_cifar100(const char *from);
 void write_birdsnap(const char *from);
 void write_sun397(const char *from);
