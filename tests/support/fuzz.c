@@ -33,6 +33,7 @@
 #include "io/files/zip.h"
 #include "io/images/image.h"
 #include "io/pickle/pickle.h"
+#include "io/text/cluster_names.h"
 #include "io/text/csv.h"
 #include "io/text/prompts.h"
 
@@ -81,6 +82,29 @@ static void fuzz_names(const uint8_t *data, size_t bytes) {
     prompts_free(&p);
     prompts_read_templates(&p, path, &err);
     prompts_free(&p);
+    close(fd);
+}
+
+/* Reads names of as many clusters as the first byte says. Groups must be whole. */
+static void fuzz_cluster_names(const uint8_t *data, size_t bytes) {
+    char path[64];
+    int fd;
+    Error err;
+    ClusterNames n;
+    if (bytes == 0) return;
+    const int64_t classes = data[0];
+    file_of(path, &fd, data + 1, bytes - 1);
+    if (cluster_names_read(path, classes, &n, &err) == OK) {
+        int64_t out = 0;
+        for (int64_t c = 0; c < classes; c++) {
+            const int64_t g = n.group[c];
+            out += g < 0;
+            if (g < -1 || g >= n.groups || (g < 0) != !*n.name[c]) abort();
+            if (g >= 0 && strcmp(n.name[n.first[g]], n.name[c]) != 0) abort();
+        }
+        if (out != n.left_out) abort();
+        cluster_names_free(&n);
+    }
     close(fd);
 }
 
@@ -366,13 +390,16 @@ static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t bytes);
 } targets[] = {
-    {"archive", fuzz_archive}, {"config", fuzz_config}, {"csv", fuzz_csv},
-    {"foreign", fuzz_foreign}, {"hdf5", fuzz_hdf5},     {"image", fuzz_image},
-    {"inflate", fuzz_inflate}, {"labels", fuzz_labels}, {"list", fuzz_list},
-    {"matlab", fuzz_matlab},   {"names", fuzz_names},   {"npy", fuzz_npy},
-    {"npz", fuzz_npz},         {"pickle", fuzz_pickle}, {"rows", fuzz_rows},
-    {"shards", fuzz_shards},   {"stream", fuzz_stream}, {"unpack", fuzz_unpack},
-    {"weights", fuzz_weights},
+    {"archive", fuzz_archive}, {"cluster_names", fuzz_cluster_names},
+    {"config", fuzz_config},   {"csv", fuzz_csv},
+    {"foreign", fuzz_foreign}, {"hdf5", fuzz_hdf5},
+    {"image", fuzz_image},     {"inflate", fuzz_inflate},
+    {"labels", fuzz_labels},   {"list", fuzz_list},
+    {"matlab", fuzz_matlab},   {"names", fuzz_names},
+    {"npy", fuzz_npy},         {"npz", fuzz_npz},
+    {"pickle", fuzz_pickle},   {"rows", fuzz_rows},
+    {"shards", fuzz_shards},   {"stream", fuzz_stream},
+    {"unpack", fuzz_unpack},   {"weights", fuzz_weights},
 };
 
 enum { TARGETS = sizeof targets / sizeof *targets };
