@@ -467,6 +467,35 @@ TURTLE_API TurtleStatus turtle_table(const TurtleTableOptions *options, TurtleTa
                                      TurtleError *err);
 TURTLE_API void turtle_table_result_free(TurtleTableResult *result); /* NULL and twice are fine */
 
+/* --- a page to look at ----------------------------------------------------------------------------- */
+
+/* A report of finished runs: their directories, or the run of a data set in its published place. */
+typedef struct {
+    TurtleCommon common; /* its seed is part of the published place */
+    TurtleTexts
+        runs; /* run directories, the first one is shown in full; a sweep's folder stands for its
+                         best run; files of predictions (.csv) of baselines stand beside them */
+    TurtleInputs inputs;       /* dataset and phis: the newest run in its published place */
+    const char *cluster_names; /* a file of lines cluster<TAB>name; NULL: none */
+    const char *out;           /* the HTML file; NULL: report.html in the first run's directory */
+    double max_size;           /* 20: megabytes (10^6 bytes) that the page stays below */
+} TurtleReportOptions;
+
+typedef struct {
+    int64_t samples, classes;  /* of the split that is shown */
+    int64_t pictures, damaged; /* thumbnails in the page, pictures that could not be read */
+    int64_t bytes;             /* size of the page */
+    double seconds;
+    char *path; /* the page; owned */
+    char *json; /* owned */
+} TurtleReportResult;
+
+TURTLE_API void turtle_report_defaults(TurtleReportOptions *options);
+/* Writes one HTML file that shows what was found: clusters with pictures, doubtful samples, curves. */
+TURTLE_API TurtleStatus turtle_report(const TurtleReportOptions *options, TurtleReportResult *out,
+                                      TurtleError *err);
+TURTLE_API void turtle_report_result_free(TurtleReportResult *result); /* NULL and twice are fine */
+
 /* --- getting data sets and weights -------------------------------------------------------------- */
 
 /* Exactly one of dataset, phis, checkpoints and list is asked for. */
