@@ -1,4 +1,4 @@
-/* embedded.h - files of data/ whose bytes are compiled into the program (io/rules.mk). */
+/* embedded.h - files whose bytes are compiled into the program: those of data/, and the report's page (io/rules.mk). */
 #ifndef TURTLE_IO_FILES_EMBEDDED_H
 #define TURTLE_IO_FILES_EMBEDDED_H
 
@@ -17,5 +17,7 @@ extern const Embedded embedded_paper;    /* data/manifests/paper.tsv */
 extern const Embedded embedded_manifests; /* all of data/manifests/, each file behind the other */
 extern const Embedded embedded_imagenet_val; /* data/manifests/imagenet_val.gz */
 extern const Embedded embedded_phis;      /* data/manifests/phis.tsv */
+extern const Embedded embedded_page_css;  /* host/report/page.css */
+extern const Embedded embedded_page_js;   /* host/report/page.js */
 
 #endif
