@@ -12,7 +12,7 @@
         if (name) e.className = name;
         return e;
     };
-    const named = (list, i, word) => list && list[i] !== null && list[i] !== undefined ? list[i] : word + " " + i;
+    const named = (list, i, word) => list && list[i] ? list[i] : word + " " + i;
     const cluster = i => i < 0 ? "unknown" : named(data.titles, i, "cluster");
     const label = i => i < 0 ? "unknown" : named(data.labels, i, "label");
 
@@ -97,13 +97,13 @@
     const clean = text => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
     const file = () => fields.map((field, i) => {
         const name = leave[i].checked ? "" : clean(field.value), c = field.dataset.cluster;
-        return name || leave[i].checked || field.defaultValue ? c + "\t" + name + "\n" : "";
+        return name || leave[i].checked ? c + "\t" + name + "\n" : "";
     }).join("");
     let saved = true;
     const changed = () => {
         saved = false;
         at("names-text").value = file();
-        const n = fields.filter((f, i) => f.value !== f.defaultValue || leave[i].checked).length;
+        const n = fields.filter((f, i) => f.value !== f.defaultValue || leave[i].checked !== leave[i].defaultChecked).length;
         at("names-said").textContent = n + (n === 1 ? " cluster is" : " clusters are") + " edited.";
     };
     if (at("names-form")) {

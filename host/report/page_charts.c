@@ -68,7 +68,9 @@ static void put_line(Page *p, const Chart *c, const Axis *x, const Axis *y) {
         pen = true;
     }
     put(p, "\"/>");
-    for (int64_t i = 0; i < c->count && c->dots; i++)
+    int64_t known = 0;
+    for (int64_t i = 0; i < c->count; i++) known += isfinite(c->y[i]) != 0;
+    for (int64_t i = 0; i < c->count && (c->dots || known == 1); i++)
         if (isfinite(c->y[i]))
             put(p, "<circle class=\"dot\" r=\"4\" cx=\"%.1f\" cy=\"%.1f\"/>", place(c->x[i], x, LEFT, RIGHT),
                 place(c->y[i], y, BOTTOM, TOP));

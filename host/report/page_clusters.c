@@ -52,13 +52,13 @@ static void put_facts(Page *p, const ReportCluster *c) {
 }
 
 static void put_naming(Page *p, int64_t i) {
-    const char *name = p->report->clusters[i].name;
+    const char *name = p->report->clusters[i].name; /* "": the cluster is left out */
     put(p, "<div class=\"naming screen\"><label for=\"n%" PRId64 "\"><span>Name<span class=\"hidden\"> of cluster %" PRId64
            "</span></span> <input type=\"text\" id=\"n%" PRId64 "\" form=\"names-form\" autocomplete=\"off\" spellcheck=\"false\" "
            "dir=\"auto\" data-cluster=\"%" PRId64 "\" placeholder=\"cluster %" PRId64 "\" value=\"", i, i, i, i, i);
     put_text(p, name);
     put(p, "\"></label> <label><input type=\"checkbox\" form=\"names-form\" data-leave=\"%" PRId64
-           "\">leave out<span class=\"hidden\"> cluster %" PRId64 "</span></label></div>\n", i, i);
+           "\"%s>leave out<span class=\"hidden\"> cluster %" PRId64 "</span></label></div>\n", i, name && !*name ? " checked" : "", i);
 }
 
 static void put_card(Page *p, int64_t i, int64_t largest, bool pictures) {
@@ -158,9 +158,9 @@ void page_doubtful(Page *p) {
 
 void page_naming(Page *p) {
     put(p, "<section id=\"names\" aria-labelledby=\"h-names\"><h2 id=\"h-names\">Names for the clusters</h2>\n<p class=\"hint\">Each card above has "
-           "a field for the cluster's name. This form makes the file for <code>--cluster_names</code>: a line for each cluster, its "
-           "number, a tab and its name. Clusters of one name become one; a cluster that is left out has an empty name. "
-           "Nothing leaves this computer.</p>\n<form id=\"names-form\" class=\"body\"><p class=\"row\"><button class=\"main\" type=\"submit\">"
+           "a field for the cluster's name. This form makes the file for <code>--cluster_names</code>: its lines hold a number, a tab "
+           "and a name. Clusters of one name become one, a cluster without a name keeps its number. Nothing leaves this "
+           "computer.</p>\n<form id=\"names-form\" class=\"body\"><p class=\"row\"><button class=\"main\" type=\"submit\">"
            "Download cluster_names.tsv</button> <output id=\"names-said\" class=\"muted\"></output></p><details><summary>Show the file"
            "</summary><label class=\"hidden\" for=\"names-text\">Lines of the file</label><textarea id=\"names-text\" readonly "
            "spellcheck=\"false\"></textarea></details></form></section>\n");

@@ -55,7 +55,7 @@ void put_sample_text(Page *p, const ReportSample *s) {
 void put_cluster_text(Page *p, int64_t cluster) {
     const Report *r = p->report;
     if (cluster < 0 || cluster >= r->classes) put(p, "no cluster");
-    else if (r->clusters && r->clusters[cluster].name) put_text(p, r->clusters[cluster].name);
+    else if (r->clusters[cluster].name && *r->clusters[cluster].name) put_text(p, r->clusters[cluster].name);
     else put(p, "cluster %" PRId64, cluster);
 }
 
