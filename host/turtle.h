@@ -120,7 +120,30 @@ typedef struct {
     const char *predictions;
     /* A file of the soft labels, .npy, float32 (N,C). NULL: do not write it. */
     const char *probabilities;
+    /* A file of names that people gave to clusters (io/text/cluster_names.h): equal names merge clusters,
+     * an empty one leaves a cluster out. `predictions` gets a last column, name. NULL: there are none. */
+    const char *cluster_names;
 } TurtleEvaluateOptions;
+
+enum { TURTLE_TYPICAL = 3 };
+
+/* One cluster as people look at it. Texts hold whatever the files held. */
+typedef struct {
+    int64_t size;      /* samples in it */
+    double confidence; /* mean probability of the cluster over its samples; NaN without one */
+    int64_t typical[TURTLE_TYPICAL]; /* rows of the most confident samples, the first one most; -1:
+                                           there are fewer */
+    char *typical_name[TURTLE_TYPICAL]; /* their lines in the image list; NULL: no list; owned */
+    char *name; /* from cluster_names, "" where it is left out; NULL: no names were given; owned */
+} TurtleCluster;
+
+/* Scores of the groups that cluster_names makes of the clusters, on labelled samples of clusters that
+ * are not left out. Each class is matched with at most one group, and each group with at most one class. */
+typedef struct {
+    int64_t groups;   /* different names, without the empty one; -1: no names were given */
+    int64_t left_out; /* samples in clusters that are left out */
+    double cluster_acc, mean_class_acc, nmi, ari; /* NaN without labels */
+} TurtleNamedScores;
 
 /* Findings of training and evaluation; NaN or -1 where unknown. */
 typedef struct {
@@ -128,6 +151,8 @@ typedef struct {
     int64_t samples, classes, clusters_found;
     int64_t unlabelled;     /* samples of `split` that its labels do not know: left out of scores */
     int64_t *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
+    TurtleCluster *clusters; /* (classes) the clusters of `split`; owned */
+    TurtleNamedScores named;
     double cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
     double loss;    /* last outer cross-entropy, summed over spaces, nats */
     double entropy; /* entropy of the batch-mean label, summed over spaces, nats */

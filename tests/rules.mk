@@ -45,7 +45,7 @@ $(OUT)/emu/tests/%.o: tests/%.cu $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $<"
 	$(Q)$(COMPILE_EMU) $(EMU_KERNEL_OPT) $(TEST_FLAGS_emu) -x c++ -c $< -o $@
 
-$(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progress.c) $(LIBRARY) $(OUT)/kernels/no_cuda.o
+$(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progress.c host/cli/cluster_table.c) $(LIBRARY) $(OUT)/kernels/no_cuda.o
 	@echo "link $@"
 	$(Q)$(LINK_C) $(CRITERION) $(LIBS) -o $@
 $(OUT)/tests-cuda: $(OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS)

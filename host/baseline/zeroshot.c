@@ -376,7 +376,7 @@ static Status write_predictions(const Call *c, Error *err) {
     if (!names) return out_of_memory(err);
     for (int64_t k = 0; k < p->classes; k++) names[k] = p->names.item[p->begin[k]];
     const Status st =
-        predictions_write_names(c->options->predictions, c->split, &c->classes, names, err);
+        predictions_write_classes(c->options->predictions, c->split, &c->classes, names, err);
     free(names);
     return st;
 }

@@ -2,7 +2,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/cli/cluster_table.h"
 #include "host/cli/command.h"
+
+/* Prints how good the groups are that the names make. */
+static void print_named(const TurtleResult *r) {
+    printf("named            %lld name%s, %lld samples left out", (long long)r->named.groups,
+           r->named.groups == 1 ? "" : "s", (long long)r->named.left_out);
+    if (!isnan(r->named.cluster_acc))
+        printf("   cluster accuracy %.4f   NMI %.4f   ARI %.4f", r->named.cluster_acc, r->named.nmi,
+               r->named.ari);
+    putchar('\n');
+}
 
 /* Prints for people what was found, how good it is, where it is. */
 static void print_result(const TurtleResult *r) {
@@ -12,6 +23,7 @@ static void print_result(const TurtleResult *r) {
     if (!isnan(r->cluster_acc))
         printf("cluster accuracy %.4f   mean class accuracy %.4f   NMI %.4f   ARI %.4f\n",
                r->cluster_acc, r->mean_class_acc, r->nmi, r->ari);
+    if (r->named.groups >= 0) print_named(r);
     if (!isnan(r->train_cluster_acc) && r->split[0] == 'v')
         printf("on the training split: cluster accuracy %.4f\n", r->train_cluster_acc);
     if (!isnan(r->space_agreement))
@@ -39,6 +51,7 @@ static void print_and_free(TurtleResult *result, const CommandFlags *flags) {
     command_hooks_end();
     if (flags->json) puts(result->json);
     else print_result(result);
+    if (!flags->json) cluster_table_print(result);
     if (!flags->json && result->profile) printf("\n%s", result->profile);
     turtle_result_free(result);
 }
@@ -116,6 +129,8 @@ static const Flag evaluate_flags[] = {
      "write path,cluster,confidence,margin; .npy: clusters, int64"},
     {"probabilities", FLAG_TEXT, offsetof(TurtleEvaluateOptions, probabilities), "FILE.npy",
      "write soft labels, float32 (samples, classes)"},
+    {"cluster_names", FLAG_TEXT, offsetof(TurtleEvaluateOptions, cluster_names), "FILE",
+     "lines cluster<TAB>name: equal names merge, empty ones leave out"},
     {0}};
 
 static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *err) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/text/text_lines.h"
+#include "host/score/image_list.h"
 
 Status predictions_alloc(Predictions *out, int64_t n, Error *err) {
     predictions_free(out);
@@ -39,37 +39,6 @@ int64_t count_clusters(const Predictions *p, int64_t C) {
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* Opens the image list of a split, `<stem>.txt` beside its first space; *lines is how many images it
- * has. Returns OK with out->path NULL where there is none. */
-static Status image_list_read(TextLines *out, char **path, int64_t *images, const Split *split,
-                              Error *err) {
-    const char *features = split->space[0].path;
-    const size_t n = strlen(features);
-    TextLine line;
-    *out = (TextLines){0};
-    *path = NULL;
-    if (n < 4 || strcmp(features + n - 4, ".npy") != 0) return OK;
-    *path = format_text("%.*s.txt", (int)(n - 4), features);
-    if (!*path) return fail(err, ERR_MEMORY, "predictions: out of memory");
-    if (!file_exists(*path)) return OK;
-    const Status st = text_lines_open(out, "predictions", *path, err);
-    while (st == OK && text_lines_next(out, &line)) *images += !line.blank;
-    return st;
-}
-
-/* Opens the image list of a split, if there is one. A list of another length than the features is
- * refused: its lines would name the wrong images. */
-static Status image_list_open(TextLines *out, char **path, const Split *split, Error *err) {
-    int64_t images = 0;
-    Status st = image_list_read(out, path, &images, split, err);
-    if (st != OK || !out->path) return st;
-    text_lines_close(out);
-    if (images != split->N)
-        return fail(err, ERR_FORMAT, "predictions: %s has %lld lines, the features have %lld rows",
-                    *path, (long long)images, (long long)split->N);
-    return text_lines_open(out, "predictions", *path, err);
-}
-
 /* Writes one CSV field (RFC 4180), quoted where it must be. */
 static void write_field(FILE *f, const char *text, size_t n) {
     bool plain = true;
@@ -86,49 +55,65 @@ static void write_field(FILE *f, const char *text, size_t n) {
     fputc('"', f);
 }
 
-static Status write_csv(const char *path, const Split *split, const Predictions *p,
+/* Columns of a file of predictions. */
+typedef enum {
+    CLUSTERS, /* path,cluster,confidence,margin */
+    CLASSES,  /* path,class,name,confidence,margin */
+    NAMED     /* path,cluster,confidence,margin,name */
+} Columns;
+
+static Status write_csv(const char *path, const Split *split, const Predictions *p, Columns columns,
                         const char *const *names, Error *err) {
-    TextLines list;
+    static const char *const heads[] = {"path,cluster,confidence,margin",
+                                        "path,class,name,confidence,margin",
+                                        "path,cluster,confidence,margin,name"};
+    ImageList list;
     TextLine line;
     AtomicFile file;
-    char *list_path;
-    Status st = image_list_open(&list, &list_path, split, err);
+    Status st = image_list_open(&list, split, err);
     if (st == OK) st = atomic_open(&file, path, err);
     if (st != OK) goto out;
-    fputs(names ? "path,class,name,confidence,margin\n" : "path,cluster,confidence,margin\n",
-          file.stream);
+    fprintf(file.stream, "%s\n", heads[columns]);
     for (int64_t i = 0; i < p->n; i++) {
-        bool named = list.path != NULL;
-        do named = named && text_lines_next(&list, &line);
-        while (named && line.blank);
-        if (named) write_field(file.stream, line.text, (size_t)line.bytes);
+        const char *name = columns == CLUSTERS ? "" : names[p->cluster[i]];
+        if (image_list_next(&list, &line)) write_field(file.stream, line.text, (size_t)line.bytes);
         else fprintf(file.stream, "%lld", (long long)i);
         fprintf(file.stream, ",%lld,", (long long)p->cluster[i]);
-        if (names) {
-            write_field(file.stream, names[p->cluster[i]], strlen(names[p->cluster[i]]));
+        if (columns == CLASSES) {
+            write_field(file.stream, name, strlen(name));
             fputc(',', file.stream);
         }
-        fprintf(file.stream, "%.6g,%.6g\n", (double)p->confidence[i], (double)p->margin[i]);
+        fprintf(file.stream, "%.6g,%.6g", (double)p->confidence[i], (double)p->margin[i]);
+        if (columns == NAMED) {
+            fputc(',', file.stream);
+            write_field(file.stream, name, strlen(name));
+        }
+        fputc('\n', file.stream);
     }
     st = atomic_commit(&file, err);
 out:
-    text_lines_close(&list);
-    free(list_path);
+    image_list_close(&list);
     return st;
 }
 
-static bool names_npy(const char *path) {
+static Status write_any(const char *path, const Split *split, const Predictions *p, Columns columns,
+                        const char *const *names, Error *err) {
     const size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".npy") == 0;
+    if (n > 4 && strcmp(path + n - 4, ".npy") == 0)
+        return npy_write(path, DTYPE_I64, 1, &p->n, p->cluster, err);
+    return write_csv(path, split, p, columns, names, err);
 }
 
 Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err) {
-    if (names_npy(path)) return npy_write(path, DTYPE_I64, 1, &p->n, p->cluster, err);
-    return write_csv(path, split, p, NULL, err);
+    return write_any(path, split, p, CLUSTERS, NULL, err);
 }
 
-Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+Status predictions_write_classes(const char *path, const Split *split, const Predictions *p,
+                                 const char *const *names, Error *err) {
+    return write_any(path, split, p, CLASSES, names, err);
+}
+
+Status predictions_write_named(const char *path, const Split *split, const Predictions *p,
                                const char *const *names, Error *err) {
-    if (names_npy(path)) return npy_write(path, DTYPE_I64, 1, &p->n, p->cluster, err);
-    return write_csv(path, split, p, names, err);
+    return write_any(path, split, p, NAMED, names, err);
 }

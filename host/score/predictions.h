@@ -20,11 +20,15 @@ void predictions_free(Predictions *p); /* NULL and twice are fine */
 int64_t count_clusters(const Predictions *p, int64_t C);
 
 /* Writes lines path,cluster,confidence,margin, or where `path` ends in .npy the clusters, int64 (n). A
- * sample's path is its line in the image list beside the features (<stem>.txt), or the row number where
- * there is none. ERR_FORMAT: the list has another length than the features. */
+ * sample's path is its line in the image list beside the features (image_list.h), or the row number
+ * where there is none. ERR_FORMAT: the list has another length than the features. */
 Status predictions_write(const char *path, const Split *split, const Predictions *p, Error *err);
 /* Writes lines path,class,name,confidence,margin: what is predicted are classes that have names. */
-Status predictions_write_names(const char *path, const Split *split, const Predictions *p,
+Status predictions_write_classes(const char *path, const Split *split, const Predictions *p,
+                                 const char *const *names, Error *err);
+/* Writes lines path,cluster,confidence,margin,name: people gave these names (C) to the clusters, and ""
+ * to those that they left out. */
+Status predictions_write_named(const char *path, const Split *split, const Predictions *p,
                                const char *const *names, Error *err);
 
 #endif

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/score/clusters.h"
 #include "host/score/metrics.h"
 #include "host/tell/notify.h"
 
 void result_clear(TurtleResult *r) {
     *r = (TurtleResult){.clusters_found = -1,
+                        .named = {-1, 0, NAN, NAN, NAN, NAN},
                         .cluster_acc = NAN,
                         .mean_class_acc = NAN,
                         .nmi = NAN,
@@ -24,6 +26,7 @@ void result_clear(TurtleResult *r) {
 
 void turtle_result_free(TurtleResult *r) {
     if (!r) return;
+    clusters_free(r->clusters, r->classes);
     free(r->cluster_sizes);
     free(r->checkpoint);
     free(r->predictions);
@@ -145,4 +148,5 @@ void json_result(Json *j, const TurtleResult *r) {
     json_open_array(j, "cluster_sizes");
     for (int64_t c = 0; c < r->classes; c++) json_integer(j, NULL, r->cluster_sizes[c]);
     json_close_array(j);
+    json_clusters(j, r);
 }

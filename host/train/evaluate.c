@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "host/inputs/inputs_json.h"
+#include "host/score/clusters.h"
 #include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
@@ -49,9 +50,24 @@ static Status find_checkpoint(char **out, const TurtleEvaluateOptions *o, const 
     return st;
 }
 
+/* Describes and scores the clusters of a split, and writes the file of predictions. `names` may be
+ * NULL. */
+static Status describe(const TurtleEvaluateOptions *o, int64_t C, const ClusterNames *names,
+                       const Split *split, const Predictions *p, TurtleResult *result, Error *err) {
+    const TurtleHooks *hooks = &o->common.hooks;
+    Status st = result_score(result, split, p, C, hooks, err);
+    if (st == OK) st = clusters_describe(&result->clusters, C, split, p, names, hooks, err);
+    if (st == OK && names) st = clusters_score_named(&result->named, split, p, names, err);
+    if (st != OK || !o->predictions) return st;
+    return names ? predictions_write_named(o->predictions, split, p,
+                                           (const char *const *)names->name, err)
+                 : predictions_write(o->predictions, split, p, err);
+}
+
 /* Applies the labelling to the split and fills the result but for its texts. */
 static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEncoder *task,
-                    const Split *split, TurtleResult *result, Error *err) {
+                    const ClusterNames *names, const Split *split, TurtleResult *result,
+                    Error *err) {
     Features features[MAX_SPACES] = {{0}};
     Predictor predictor = {0};
     Predictions predictions = {0};
@@ -64,9 +80,7 @@ static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEn
     if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
     if (st == OK) st = probability_file_commit(&soft, err);
     else probability_file_abort(&soft);
-    if (st == OK) st = result_score(result, split, &predictions, task->C, &o->common.hooks, err);
-    if (st == OK && o->predictions)
-        st = predictions_write(o->predictions, split, &predictions, err);
+    if (st == OK) st = describe(o, task->C, names, split, &predictions, result, err);
     predictions_free(&predictions);
     predictor_close(&predictor);
     for (int k = 0; k < task->K; k++) ops->mem.features_close(ops->device, &features[k]);
@@ -88,6 +102,7 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
     Inputs in = {0};
     Ops ops = {0};
     TaskEncoder task = {0};
+    ClusterNames names = {0};
     char *path = NULL;
     const char *why = NULL;
     const double started = now_seconds();
@@ -105,10 +120,12 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
         st = fail(err, ERR_ARG, "evaluate: %s has %lld classes, --classes says %lld", path,
                   (long long)task.C, (long long)o->inputs.classes);
     if (st == OK) st = split_check_dimensions(split, in.K, task.d, path, err);
+    if (st == OK && o->cluster_names)
+        st = cluster_names_read(o->cluster_names, task.C, &names, err);
     if (st == OK) st = ops_open(&ops, o->common.device, o->common.threads, &why, err);
     if (st != OK) goto out;
     if (why) notice(&o->common.hooks, "device: %s", why);
-    st = score(o, &ops, &task, split, out, err);
+    st = score(o, &ops, &task, o->cluster_names ? &names : NULL, split, out, err);
     if (st != OK) goto out;
 
     out->seconds = now_seconds() - started;
@@ -121,6 +138,7 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
 out:
     if (st != OK) turtle_result_free(out);
     free(path);
+    cluster_names_free(&names);
     task_encoder_free(&task);
     ops_close(&ops);
     inputs_close(&in);

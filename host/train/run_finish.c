@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/inputs/inputs_json.h"
+#include "host/score/clusters.h"
 #include "host/score/crossval.h"
 #include "host/score/result.h"
 #include "host/tell/clock.h"
@@ -86,6 +87,9 @@ static Status finish_split(Run *run, const Split *split, const Features *on_devi
     if (st == OK)
         st = path ? predictions_write(path, split, &run->predictions, err)
                   : fail(err, ERR_MEMORY, "training: out of memory");
+    if (st == OK && scored)
+        st = clusters_describe(&result->clusters, run->in.C, split, &run->predictions, NULL,
+                               run->hooks, err);
     free(path);
     return st;
 }
