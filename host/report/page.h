@@ -37,8 +37,9 @@ void put_text(Page *p, const char *text);
 void put_name(Page *p, const char *text);
 /* Writes "name" of a sample, or "row N", without markup. */
 void put_sample_text(Page *p, const ReportSample *s);
-/* Writes a cluster's name, or "cluster N", without markup; "no cluster" below 0. A label's name likewise. */
+/* Writes a cluster's name, or "cluster N", without markup; "no cluster" below 0. */
 void put_cluster_text(Page *p, int64_t cluster);
+/* Writes a label's name, or its number, without markup. */
 void put_label_text(Page *p, int64_t label);
 /* Writes a number with thin spaces between thousands. */
 void put_count(Page *p, int64_t n);

@@ -14,7 +14,7 @@
     };
     const named = (list, i, word) => list && list[i] ? list[i] : word + " " + i;
     const cluster = i => i < 0 ? "unknown" : named(data.titles, i, "cluster");
-    const label = i => i < 0 ? "unknown" : named(data.labels, i, "label");
+    const label = i => data.labels[i] || String(i);
 
     /* A picture stands once in the file; where it is shown again, it is copied from there. */
     const source = sample => {
@@ -144,7 +144,9 @@
             for (let y = Math.floor(y0); y < Math.min(cells.length, y0 + n / zoom); y++)
                 for (const [x, count] of cells[y]) {
                     if (x < x0 - 1 || x > x0 + n / zoom) continue;
-                    const part = count / sums[y], agrees = x === matched[y], step = agrees ? Math.min(4, Math.floor(part * 5)) : Math.min(4, Math.floor(part * 12));
+                    const part = count / sums[y], agrees = x === matched[y];
+                    let step = agrees ? Math.min(4, Math.floor(part * 5)) : Math.min(4, Math.floor(part * 12));
+                    if (size < 4) step = Math.max(step, 2); /* a dot needs a strong colour */
                     pen.fillStyle = (agrees ? right : wrong)[step];
                     pen.fillRect((x - x0) * size, (y - y0) * size, Math.max(1, size - (size > 6 ? 1 : 0)), Math.max(1, size - (size > 6 ? 1 : 0)));
                     if (size < 34) continue;
@@ -159,7 +161,7 @@
             pen.strokeRect((cx - x0) * size - 1, (cy - y0) * size - 1, Math.max(5, size + 1), Math.max(5, size + 1));
         };
         const tell = () => {
-            say.textContent = cluster(cy) + " holds " + (cells[cy].get(cx) || 0) + " of " + label(columns[cx]);
+            say.textContent = cluster(cy) + " holds " + (cells[cy].get(cx) || 0) + " of label " + label(columns[cx]);
         };
         const look = () => { /* the cursor stays in sight */
             const span = n / zoom;
@@ -232,7 +234,7 @@
             const choice = at("only"), by = mode(), index = by === "label" ? 3 : 2;
             const there = [...new Set(data.points.map(p => p[index]))].filter(i => i >= 0).sort((a, b) => a - b);
             choice.textContent = "";
-            choice.append(new Option("all", ""), ...there.map(i => new Option((by === "label" ? label : cluster)(i), i)));
+            choice.append(new Option("all", ""), ...there.map(i => new Option(by === "label" ? "label " + label(i) : cluster(i), i)));
             groups();
         };
         for (const radio of all("input[name=colour]")) radio.addEventListener("change", () => {

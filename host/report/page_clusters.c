@@ -39,7 +39,7 @@ static void put_facts(Page *p, const ReportCluster *c) {
     if (c->matched_label >= 0 && isfinite(c->accuracy)) {
         put(p, "; ");
         put_percent(p, c->accuracy);
-        put(p, " have <bdi>");
+        put(p, " have label <bdi>");
         put_label_text(p, c->matched_label);
         put(p, "</bdi>");
     }
@@ -144,7 +144,7 @@ void page_doubtful(Page *p) {
         put(p, "<figcaption>");
         put_between(p, s);
         if (s->label >= 0) {
-            put(p, "<br><bdi>");
+            put(p, "<br>label <bdi>");
             put_label_text(p, s->label);
             put(p, "</bdi>");
         }

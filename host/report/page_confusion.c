@@ -38,24 +38,17 @@ static int shade(int64_t count, int64_t row, bool matched) {
     return step > 4 ? 5 : step + 1;
 }
 
-static void put_label_head(Page *p, int64_t label) {
-    put(p, "<bdi>");
-    if (p->report->class_names) put_label_text(p, label);
-    else put(p, "%" PRId64, label);
-    put(p, "</bdi>");
-}
-
 static void put_row(Page *p, int64_t i, const int64_t *columns) {
     const Report *r = p->report;
     const int64_t *row = r->confusion + i * r->label_count;
     int64_t sum = 0;
     for (int64_t j = 0; j < r->label_count; j++) sum += row[j];
     put(p, "<tr><th scope=\"row\">");
-    if (r->clusters[i].name) {
-        put_name(p, r->clusters[i].name);
-        put(p, " ");
-    }
     put_chip(p, i);
+    if (r->clusters[i].name) {
+        put(p, " ");
+        put_name(p, r->clusters[i].name);
+    }
     put(p, "</th>");
     for (int64_t j = 0; j < r->label_count; j++) {
         const bool matched = r->clusters[i].matched_label == columns[j];
@@ -69,12 +62,12 @@ static void put_row(Page *p, int64_t i, const int64_t *columns) {
 
 static void put_table(Page *p, const int64_t *columns) {
     const Report *r = p->report;
-    put(p, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"h-confusion\"><table class=\"matrix\"><caption>Rows are clusters, columns "
-           "are labels in the order of their clusters.</caption><thead><tr><th scope=\"col\"><span class=\"hidden\">cluster</span></th>");
+    put(p, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"h-confusion\"><table class=\"matrix\"><thead><tr><th scope=\"col\"><span class=\"hidden\">cluster</span></th>");
     for (int64_t j = 0; j < r->label_count; j++) {
         put(p, "<th scope=\"col\">");
-        put_label_head(p, columns[j]);
-        put(p, "</th>");
+        put(p, "<bdi>");
+        put_label_text(p, columns[j]);
+        put(p, "</bdi></th>");
     }
     put(p, "</tr></thead>\n<tbody>\n");
     for (int64_t i = 0; i < r->classes; i++) put_row(p, i, columns);
@@ -85,15 +78,14 @@ static void put_canvas(Page *p) {
     put(p, "<div class=\"zoom\"><div class=\"tools\"><button type=\"button\" id=\"closer\">Closer</button> <button type=\"button\" id=\"farther\">Farther"
            "</button> <button type=\"button\" id=\"whole\">Whole</button></div>\n<canvas id=\"matrix\" tabindex=\"0\" role=\"application\" "
            "aria-label=\"Confusion matrix of %" PRId64 " clusters: arrow keys move from cell to cell, plus and minus zoom\" "
-           "aria-describedby=\"matrix-said\"></canvas>\n<output id=\"matrix-said\" class=\"muted\">Rows are clusters, columns are labels in "
-           "the order of their clusters. Arrow keys move, with shift by ten; + and − zoom, 0 shows the whole, Home goes to the "
+           "aria-describedby=\"matrix-said\"></canvas>\n<output id=\"matrix-said\" class=\"muted\">Arrow keys move, with shift by ten; + and − zoom, 0 shows the whole, Home goes to the "
            "diagonal.</output></div>\n", p->report->classes);
 }
 
 static void put_pair(Page *p, const ReportConfusion *c) {
     put(p, "<li class=\"pair\"><p>");
     put_count(p, c->count);
-    put(p, c->count == 1 ? " sample of <bdi>" : " samples of <bdi>");
+    put(p, c->count == 1 ? " sample of label <bdi>" : " samples of label <bdi>");
     put_label_text(p, c->label);
     put(p, "</bdi> in ");
     put_chip(p, c->cluster);
@@ -112,8 +104,8 @@ void page_confusion(Page *p) {
     const Report *r = p->report;
     if (!page_has_confusion(r)) return;
     put(p, "<section id=\"confusion\" aria-labelledby=\"h-confusion\"><h2 id=\"h-confusion\">Clusters and labels</h2>\n<p class=\"hint\">Labels were "
-           "matched to clusters so that most samples agree. Green cells agree; the others show where clusters and labels "
-           "differ.</p>\n<div class=\"body\">\n");
+           "matched to clusters so that most samples agree. Rows are clusters, columns are labels in the order of their clusters. "
+           "Green cells agree, the others show where clusters and labels differ.</p>\n<div class=\"body\">\n");
     int64_t *columns = page_columns(r);
     p->failed |= !columns;
     if (page_has_canvas(r)) put_canvas(p);

@@ -37,8 +37,8 @@ static void put_group(Page *p, int64_t group, bool labels, float *xs, float *ys)
     qsort(xs, (size_t)n, sizeof *xs, by_value);
     qsort(ys, (size_t)n, sizeof *ys, by_value);
     put(p, "<text class=\"for-%s\" x=\"%.0f\" y=\"%.0f\">", labels ? "label" : "cluster", across(xs[n / 2]), down(ys[n / 2]) + 5.0);
-    if (labels && r->class_names) put_label_text(p, group);
-    else if (!labels && r->clusters[group].name && *r->clusters[group].name) put_text(p, r->clusters[group].name);
+    if (labels) put_label_text(p, group);
+    else if (r->clusters[group].name && *r->clusters[group].name) put_text(p, r->clusters[group].name);
     else put(p, "%" PRId64, group);
     put(p, "</text>");
 }

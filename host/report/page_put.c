@@ -61,10 +61,9 @@ void put_cluster_text(Page *p, int64_t cluster) {
 
 void put_label_text(Page *p, int64_t label) {
     const Report *r = p->report;
-    if (label < 0) put(p, "no label");
-    else if (r->class_names && label < r->label_count && r->class_names[label])
+    if (r->class_names && label >= 0 && label < r->label_count && r->class_names[label])
         put_text(p, r->class_names[label]);
-    else put(p, "label %" PRId64, label);
+    else put(p, "%" PRId64, label);
 }
 
 void put_count(Page *p, int64_t n) {
