@@ -429,6 +429,24 @@ static Status append_line(const Call *c, const TurtleZeroshotResult *r, Error *e
     return st;
 }
 
+/* Leaves the object as cluster_names.json in the directory of the run that the checkpoint belongs to, where
+ * `report` finds it. A checkpoint that lies alone has no such directory. */
+static Status leave_names(const Call *c, const TurtleZeroshotResult *r, Error *err) {
+    const char *given = c->options->clusters;
+    if (!given) return OK;
+    const size_t n = strlen(given), name = strlen("/checkpoint.pt");
+    const size_t cut = n > name && strcmp(given + n - name, "/checkpoint.pt") == 0 ? n - name
+                       : n > 3 && strcmp(given + n - 3, ".pt") == 0                ? n - 3
+                                                                                   : n;
+    char *record = format_text("%.*s/run.json", (int)cut, given),
+         *path = format_text("%.*s/cluster_names.json", (int)cut, given);
+    Status st = record && path ? OK : out_of_memory(err);
+    if (st == OK && file_exists(record)) st = file_write_text(path, r->json, err);
+    free(record);
+    free(path);
+    return st;
+}
+
 static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
     out->split = c->split->name;
     out->samples = c->split->N;
@@ -469,6 +487,7 @@ Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResul
                                       100.0 * out->mean_class_acc);
         out->json = zeroshot_json(&c, out);
         st = out->line && out->json ? append_line(&c, out, err) : out_of_memory(err);
+        if (st == OK) st = leave_names(&c, out, err);
     }
     if (st != OK) turtle_zeroshot_result_free(out);
     predictions_free(&c.classes);

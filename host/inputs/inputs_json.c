@@ -43,6 +43,7 @@ static void json_split(Json *j, const Split *split, int K) {
         json_close_array(j);
         json_text(j, "type", dtype_name(s->features.type));
         json_images(j, s->path);
+        json_text(j, "labels", split->labels_path);
         json_close(j);
     }
 }

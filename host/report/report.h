@@ -17,7 +17,7 @@
 enum {
     REPORT_NAMES = 2000,  /* names of a cluster that the page lists */
     REPORT_POINTS = 600,  /* points of the curves over iterations */
-    REPORT_SCATTER = 2000 /* samples that the plane shows */
+    REPORT_SCATTER = 1000 /* samples that the plane shows */
 };
 
 typedef struct {

@@ -259,29 +259,61 @@ static void put_headers(Writer *w, const Image *image) {
     put_segment(w, 0xda, scan, sizeof scan);
 }
 
-Status jpeg_write(const char *path, const Image *image, int quality, Error *err) {
+static Status check(const char *name, const Image *image, int quality, Error *err) {
     enum { MOST_SIDE = 65500 };
-    if (!image->rgb || image->width < 1 || image->height < 1 || image->width > MOST_SIDE ||
-        image->height > MOST_SIDE || quality < 1 || quality > 100)
-        return fail(
-            err, ERR_ARG,
-            "jpeg: %s: %d x %d pixels, quality %d: expected sides of 1 to %d, quality of 1 to 100",
-            path, image->width, image->height, quality, MOST_SIDE);
+    if (image->rgb && image->width >= 1 && image->height >= 1 && image->width <= MOST_SIDE &&
+        image->height <= MOST_SIDE && quality >= 1 && quality <= 100)
+        return OK;
+    return fail(
+        err, ERR_ARG,
+        "jpeg: %s: %d x %d pixels, quality %d: expected sides of 1 to %d, quality of 1 to 100",
+        name, image->width, image->height, quality, MOST_SIDE);
+}
+
+static void put_file(Writer *w, const Image *image, int quality) {
+    prepare(w, quality);
+    put_headers(w, image);
+    for (int y = 0; y < image->height; y += 2 * SIDE)
+        for (int x = 0; x < image->width; x += 2 * SIDE) put_unit(w, image, x, y);
+    put_bits(w, 0x7f, 7); /* ones up to the end of the byte */
+    fwrite("\xff\xd9", 1, 2, w->stream);
+}
+
+Status jpeg_write(const char *path, const Image *image, int quality, Error *err) {
     AtomicFile file;
+    Status st = check(path, image, quality, err);
+    if (st != OK) return st;
     Writer *w = calloc(1, sizeof *w);
     if (!w) return fail(err, ERR_MEMORY, "jpeg: %s: out of memory", path);
-    Status st = atomic_open(&file, path, err);
+    st = atomic_open(&file, path, err);
     if (st == OK) {
         w->stream = file.stream;
-        prepare(w, quality);
-        put_headers(w, image);
-        for (int y = 0; y < image->height; y += 2 * SIDE)
-            for (int x = 0; x < image->width; x += 2 * SIDE) put_unit(w, image, x, y);
-        put_bits(w, 0x7f, 7); /* ones up to the end of the byte */
-        fwrite("\xff\xd9", 1, 2, w->stream);
+        put_file(w, image, quality);
         st = atomic_commit(&file, err);
         atomic_abort(&file);
     }
     free(w);
     return st;
+}
+
+Status jpeg_bytes(uint8_t **out, int64_t *bytes, const Image *image, int quality, Error *err) {
+    char *memory = NULL;
+    size_t size = 0;
+    *out = NULL;
+    *bytes = 0;
+    Status st = check("memory", image, quality, err);
+    if (st != OK) return st;
+    Writer *w = calloc(1, sizeof *w);
+    if (w) w->stream = open_memstream(&memory, &size);
+    if (w && w->stream) put_file(w, image, quality);
+    bool whole = w && w->stream && !ferror(w->stream);
+    if (w && w->stream) whole = fclose(w->stream) == 0 && whole;
+    free(w);
+    if (!whole) {
+        free(memory);
+        return fail(err, ERR_MEMORY, "jpeg: out of memory");
+    }
+    *out = (uint8_t *)memory;
+    *bytes = (int64_t)size;
+    return OK;
 }

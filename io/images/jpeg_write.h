@@ -11,5 +11,7 @@
 
 /* Writes the picture under `path`, whole or not at all. `quality` is 1 to 100; Pillow's default is 75. */
 Status jpeg_write(const char *path, const Image *image, int quality, Error *err);
+/* Writes the picture into fresh memory for free(). On failure *out is NULL. */
+Status jpeg_bytes(uint8_t **out, int64_t *bytes, const Image *image, int quality, Error *err);
 
 #endif

@@ -246,17 +246,10 @@ Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int cr
     return resize_image(r, out, in, &(ResizeRule){.resize = resize, .crop = crop}, err);
 }
 
-Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err) {
-    const int w = in->width, h = in->height, side = w < h ? w : h, resize = rule->resize,
-              crop = rule->crop;
-    if (w < 1 || h < 1 || resize < 1 || crop < 1)
-        return fail(err, ERR_ARG, "resize: %d x %d to %d, crop %d: expected positive sizes", w, h,
-                    resize, crop);
-    const int64_t wide = side == w || rule->squash ? resize : (int64_t)resize * w / h,
-                  high = side == h || rule->squash ? resize : (int64_t)resize * h / w;
-    if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
-        return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
-    const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);
+/* Writes out (y.count,x.count,3) into rows of `stride` pixels, at the place of both axes. */
+static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis x, const Axis y,
+                          int64_t stride, Error *err) {
+    const int w = in->width, h = in->height;
     const int room = axis_taps(&x) > axis_taps(&y) ? axis_taps(&x) : axis_taps(&y);
     const int64_t row = 3 * (int64_t)x.count;
     Status st = reserve(r,
@@ -276,13 +269,37 @@ Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule 
     padded[3 * (int64_t)w] = 0;
     across(at, in, &x, &tx, lowest, end, padded, pass);
 
-    if (x.count < crop || y.count < crop) memset(out, 0, 3 * (size_t)crop * (size_t)crop);
-    out += 3 * ((int64_t)y.place * crop + x.place);
-    for (int i = 0; i < y.count; i++, out += 3 * (int64_t)crop) {
+    out += 3 * (y.place * stride + x.place);
+    for (int i = 0; i < y.count; i++, out += 3 * stride) {
         if (down)
             pass.down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.taps,
                       ty.used[i]);
         else memcpy(out, at + i * row, (size_t)row);
     }
     return OK;
+}
+
+Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err) {
+    const int w = in->width, h = in->height, side = w < h ? w : h, resize = rule->resize,
+              crop = rule->crop;
+    if (w < 1 || h < 1 || resize < 1 || crop < 1)
+        return fail(err, ERR_ARG, "resize: %d x %d to %d, crop %d: expected positive sizes", w, h,
+                    resize, crop);
+    const int64_t wide = side == w || rule->squash ? resize : (int64_t)resize * w / h,
+                  high = side == h || rule->squash ? resize : (int64_t)resize * h / w;
+    if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
+        return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
+    const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);
+    if (x.count < crop || y.count < crop) memset(out, 0, 3 * (size_t)crop * (size_t)crop);
+    return resize_axes(r, out, in, x, y, crop, err);
+}
+
+Status resize_whole(Resizer *r, uint8_t *out, const Image *in, int width, int height, Error *err) {
+    enum { MOST = 1 << 16 };
+    if (in->width < 1 || in->height < 1 || width < 1 || height < 1 || width > MOST || height > MOST)
+        return fail(err, ERR_ARG, "resize: %d x %d to %d x %d: expected positive sizes", in->width,
+                    in->height, width, height);
+    const Axis x = {in->width, width, 0, width, 0, RESIZE_BICUBIC},
+               y = {in->height, height, 0, height, 0, RESIZE_BICUBIC};
+    return resize_axes(r, out, in, x, y, width, err);
 }

@@ -42,6 +42,8 @@ typedef struct {
 Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err);
 /* Writes out (crop,crop,3) by the published rule: bicubic, short side, torchvision's crop. */
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
+/* Writes out (height,width,3), the whole picture, bicubic. */
+Status resize_whole(Resizer *r, uint8_t *out, const Image *in, int width, int height, Error *err);
 void resizer_free(Resizer *r); /* NULL and twice are fine */
 
 #endif
