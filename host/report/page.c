@@ -29,13 +29,16 @@ static void put_embedded(Page *p, const Embedded *text) {
 
 /* The policy stands before all that it rules. */
 static void put_head(Page *p) {
-    put(p, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\""
+    put(p, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
+           "http-equiv=\"Content-Security-Policy\" content=\""
            "default-src 'none'; img-src data:; style-src ");
     put_hash(p, &embedded_page_css);
     put(p, "; script-src ");
     put_hash(p, &embedded_page_js);
-    put(p, "; base-uri 'none'; form-action 'none'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-           "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>");
+    put(p, "; base-uri 'none'; form-action 'none'\">\n<meta name=\"viewport\" "
+           "content=\"width=device-width, initial-scale=1\">\n"
+           "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" "
+           "content=\"no-referrer\">\n<title>");
     put_text(p, p->report->title);
     put(p, " – turtle report</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>");
     put_embedded(p, &embedded_page_css);
@@ -54,7 +57,8 @@ static void put_contents(Page *p) {
     put_link(p, "clusters", "Clusters", true);
     put_link(p, "doubtful", "Doubtful samples", r->doubtful_count > 0);
     put_link(p, "confusion", "Clusters and labels", page_has_confusion(r));
-    put_link(p, "confusions", "Largest confusions", page_has_confusion(r) && r->confusion_count > 0);
+    put_link(p, "confusions", "Largest confusions",
+             page_has_confusion(r) && r->confusion_count > 0);
     put_link(p, "plane", "Two dimensions", page_has_plane(r));
     put_link(p, "runs", "Runs", page_has_runs(r));
     put_link(p, "sweep", "How many classes", page_has_sweep(r));
@@ -64,7 +68,8 @@ static void put_contents(Page *p) {
 
 static Status put_page(Page *p, Error *err) {
     put_head(p);
-    put(p, "<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<div class=\"frame\">\n<header class=\"top\"><p class=\"brand\">turtle report"
+    put(p, "<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<div "
+           "class=\"frame\">\n<header class=\"top\"><p class=\"brand\">turtle report"
            "</p><h1>");
     put_name(p, p->report->title);
     put(p, "</h1></header>\n");
@@ -79,7 +84,8 @@ static Status put_page(Page *p, Error *err) {
     page_runs(p);
     page_sweep(p);
     page_naming(p);
-    put(p, "</main>\n<footer>This file is complete in itself: it loads nothing and sends nothing.</footer>\n</div>\n"
+    put(p, "</main>\n<footer>This file is complete in itself: it loads nothing and sends "
+           "nothing.</footer>\n</div>\n"
            "<script type=\"application/json\" id=\"data\">");
     const Status st = page_data(p, err);
     put(p, "</script>\n<script>");
@@ -93,7 +99,9 @@ Status report_page_write(const Report *report, const char *path, Error *err) {
     AtomicFile file = {0};
     Page page = {.report = report};
     page.shown = calloc((size_t)report->sample_count + 1, sizeof *page.shown);
-    if (!page.shown) return fail(err, ERR_MEMORY, "report: out of memory for %lld samples", (long long)report->sample_count);
+    if (!page.shown)
+        return fail(err, ERR_MEMORY, "report: out of memory for %lld samples",
+                    (long long)report->sample_count);
     Status st = atomic_open(&file, path, err);
     if (st != OK) goto out;
     page.to = file.stream;

@@ -15,10 +15,10 @@
 #include "host/tell/json.h"
 
 enum {
-    COLOURS = 10,      /* colours of clusters in page.css; cluster i has colour i % COLOURS */
-    TABLE_MOST = 24,   /* classes of a confusion matrix that is a table; beyond, it is a canvas */
-    LEGEND_MOST = 30,  /* groups whose numbers stand in the plane */
-    NAME_MOST = 1024,  /* bytes of a name that the page shows; the CSV has the rest */
+    COLOURS = 10,     /* colours of clusters in page.css; cluster i has colour i % COLOURS */
+    TABLE_MOST = 24,  /* classes of a confusion matrix that is a table; beyond, it is a canvas */
+    LEGEND_MOST = 30, /* groups whose numbers stand in the plane */
+    NAME_MOST = 1024, /* bytes of a name that the page shows; the CSV has the rest */
 };
 
 typedef struct {

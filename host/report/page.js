@@ -221,7 +221,7 @@
     /* --- the plane: colours, one group alone, the picture below the pointer ----------------------- */
     const plot = at("plot");
     if (plot) {
-        const circles = all("circle[class*=c]", plot).filter(c => !c.classList.contains("picked")), ring = plot.querySelector(".picked");
+        const circles = all(".d", plot), ring = plot.querySelector(".picked");
         const where = circles.map(c => [Number(c.getAttribute("cx")), Number(c.getAttribute("cy"))]);
         let now = -1;
         const mode = () => plot.classList.contains("by-label") ? "label" : "cluster";

@@ -12,7 +12,8 @@ static bool has_pictures(const Report *r) {
 }
 
 /* Writes some samples of a cluster: pictures, or lines where the run has features alone. */
-static void put_samples(Page *p, const char *title, const int64_t *samples, int count, bool pictures) {
+static void put_samples(Page *p, const char *title, const int64_t *samples, int count,
+                        bool pictures) {
     if (count == 0) return;
     put(p, "<h4>%s</h4><ul class=\"%s\">", title, pictures ? "thumbs" : "rows");
     for (int i = 0; i < count; i++) {
@@ -23,7 +24,8 @@ static void put_samples(Page *p, const char *title, const int64_t *samples, int 
             put(p, "<bdi>");
             put_sample_text(p, s);
             put(p, "</bdi>");
-            if (isfinite(s->confidence)) put(p, " <span class=\"muted\">%.3f</span>", (double)s->confidence);
+            if (isfinite(s->confidence))
+                put(p, " <span class=\"muted\">%.3f</span>", (double)s->confidence);
         }
         put(p, "</li>");
     }
@@ -53,26 +55,37 @@ static void put_facts(Page *p, const ReportCluster *c) {
 
 static void put_naming(Page *p, int64_t i) {
     const char *name = p->report->clusters[i].name; /* "": the cluster is left out */
-    put(p, "<div class=\"naming screen\"><label for=\"n%" PRId64 "\"><span>Name<span class=\"hidden\"> of cluster %" PRId64
-           "</span></span> <input type=\"text\" id=\"n%" PRId64 "\" form=\"names-form\" autocomplete=\"off\" spellcheck=\"false\" "
-           "dir=\"auto\" data-cluster=\"%" PRId64 "\" placeholder=\"cluster %" PRId64 "\" value=\"", i, i, i, i, i);
+    put(p,
+        "<div class=\"naming screen\"><label for=\"n%" PRId64
+        "\"><span>Name<span class=\"hidden\"> of cluster %" PRId64
+        "</span></span> <input type=\"text\" id=\"n%" PRId64
+        "\" form=\"names-form\" autocomplete=\"off\" spellcheck=\"false\" "
+        "dir=\"auto\" data-cluster=\"%" PRId64 "\" placeholder=\"cluster %" PRId64 "\" value=\"",
+        i, i, i, i, i);
     put_text(p, name);
-    put(p, "\"></label> <label><input type=\"checkbox\" form=\"names-form\" data-leave=\"%" PRId64
-           "\"%s>leave out<span class=\"hidden\"> cluster %" PRId64 "</span></label></div>\n", i, name && !*name ? " checked" : "", i);
+    put(p,
+        "\"></label> <label><input type=\"checkbox\" form=\"names-form\" data-leave=\"%" PRId64
+        "\"%s>leave out<span class=\"hidden\"> cluster %" PRId64 "</span></label></div>\n",
+        i, name && !*name ? " checked" : "", i);
 }
 
 static void put_card(Page *p, int64_t i, int64_t largest, bool pictures) {
     const ReportCluster *c = &p->report->clusters[i];
-    put(p, "<article class=\"card\" id=\"c%" PRId64 "\" aria-labelledby=\"t%" PRId64 "\" data-cluster=\"%" PRId64 "\" data-size=\"%" PRId64 "\"", i, i,
-        i, c->size);
+    put(p,
+        "<article class=\"card\" id=\"c%" PRId64 "\" aria-labelledby=\"t%" PRId64
+        "\" data-cluster=\"%" PRId64 "\" data-size=\"%" PRId64 "\"",
+        i, i, i, c->size);
     if (isfinite(c->mean_confidence)) put(p, " data-confidence=\"%.6f\"", c->mean_confidence);
     if (isfinite(c->accuracy)) put(p, " data-accuracy=\"%.6f\"", c->accuracy);
     put(p, ">\n<h3 id=\"t%" PRId64 "\">", i);
     put_chip(p, i);
     put(p, " <bdi>");
     put_cluster_text(p, i);
-    put(p, "</bdi></h3>\n<svg class=\"bar\" viewBox=\"0 0 100 5\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"100\" height=\"5\"/>"
-           "<rect width=\"%.1f\" height=\"5\"/></svg>\n", largest > 0 ? 100.0 * (double)c->size / (double)largest : 0.0);
+    put(p,
+        "</bdi></h3>\n<svg class=\"bar\" viewBox=\"0 0 100 5\" preserveAspectRatio=\"none\" "
+        "aria-hidden=\"true\"><rect width=\"100\" height=\"5\"/>"
+        "<rect width=\"%.1f\" height=\"5\"/></svg>\n",
+        largest > 0 ? 100.0 * (double)c->size / (double)largest : 0.0);
     put_facts(p, c);
     put_samples(p, "Most confident", c->typical, c->typical_count, pictures);
     put_samples(p, "Most doubtful", c->doubtful, c->doubtful_count, pictures);
@@ -90,7 +103,10 @@ static void put_card(Page *p, int64_t i, int64_t largest, bool pictures) {
             put_count(p, c->names_count);
             put(p, c->names_count == 1 ? " name" : " names");
         }
-        put(p, "</summary><ol class=\"names\" tabindex=\"0\" aria-label=\"Names of cluster %" PRId64 ", most confident first\"></ol></details>\n", i);
+        put(p,
+            "</summary><ol class=\"names\" tabindex=\"0\" aria-label=\"Names of cluster %" PRId64
+            ", most confident first\"></ol></details>\n",
+            i);
     }
     put(p, "</article>\n");
 }
@@ -105,14 +121,22 @@ void page_clusters(Page *p) {
         names += r->clusters[i].names_count;
         accuracy |= isfinite(r->clusters[i].accuracy);
     }
-    put(p, "<section id=\"clusters\" aria-labelledby=\"h-clusters\"><h2 id=\"h-clusters\">Clusters</h2>\n<p class=\"hint\">The bar compares a "
-           "cluster's size with the largest. Doubtful samples are those whose two most probable clusters are nearly as "
-           "probable.</p>\n<div class=\"body\"><div class=\"tools\"><label>Order <select id=\"order\"><option value=\"cluster\">by number"
-           "</option><option value=\"size\">largest first</option><option value=\"confidence\">least confident first</option>%s"
-           "</select></label>", accuracy ? "<option value=\"accuracy\">least accurate first</option>" : "");
+    put(p,
+        "<section id=\"clusters\" aria-labelledby=\"h-clusters\"><h2 "
+        "id=\"h-clusters\">Clusters</h2>\n<p class=\"hint\">The bar compares a "
+        "cluster's size with the largest. Doubtful samples are those whose two most probable "
+        "clusters are nearly as "
+        "probable.</p>\n<div class=\"body\"><div class=\"tools\"><label>Order <select "
+        "id=\"order\"><option value=\"cluster\">by number"
+        "</option><option value=\"size\">largest first</option><option value=\"confidence\">least "
+        "confident first</option>%s"
+        "</select></label>",
+        accuracy ? "<option value=\"accuracy\">least accurate first</option>" : "");
     if (names > 0)
-        put(p, " <label>Find a name <input type=\"search\" id=\"find\" autocomplete=\"off\" spellcheck=\"false\"></label>");
-    put(p, "</div>\n<ul class=\"found\" id=\"found\" aria-live=\"polite\"></ul>\n<div class=\"cards\" id=\"cards\">\n");
+        put(p, " <label>Find a name <input type=\"search\" id=\"find\" autocomplete=\"off\" "
+               "spellcheck=\"false\"></label>");
+    put(p, "</div>\n<ul class=\"found\" id=\"found\" aria-live=\"polite\"></ul>\n<div "
+           "class=\"cards\" id=\"cards\">\n");
     for (int64_t i = 0; i < r->classes; i++) put_card(p, i, largest, pictures);
     put(p, "</div></div></section>\n");
 }
@@ -135,8 +159,10 @@ void page_doubtful(Page *p) {
     const Report *r = p->report;
     if (r->doubtful_count == 0) return;
     const bool pictures = has_pictures(r);
-    put(p, "<section id=\"doubtful\" aria-labelledby=\"h-doubtful\"><h2 id=\"h-doubtful\">Doubtful samples</h2>\n<p class=\"hint\">These lie "
-           "between two clusters; the numbers are the probabilities of both.</p>\n<div class=\"body pairs\">\n");
+    put(p, "<section id=\"doubtful\" aria-labelledby=\"h-doubtful\"><h2 id=\"h-doubtful\">Doubtful "
+           "samples</h2>\n<p class=\"hint\">These lie "
+           "between two clusters; the numbers are the probabilities of both.</p>\n<div "
+           "class=\"body pairs\">\n");
     for (int i = 0; i < r->doubtful_count; i++) {
         const ReportSample *s = &r->samples[r->doubtful[i]];
         put(p, "<figure>");
@@ -157,11 +183,17 @@ void page_doubtful(Page *p) {
 }
 
 void page_naming(Page *p) {
-    put(p, "<section id=\"names\" aria-labelledby=\"h-names\"><h2 id=\"h-names\">Names for the clusters</h2>\n<p class=\"hint\">Each card above has "
-           "a field for the cluster's name. This form makes the file for <code>--cluster_names</code>: its lines hold a number, a tab "
-           "and a name. Clusters of one name become one, a cluster without a name keeps its number. Nothing leaves this "
-           "computer.</p>\n<form id=\"names-form\" class=\"body\"><p class=\"row\"><button class=\"main\" type=\"submit\">"
-           "Download cluster_names.tsv</button> <output id=\"names-said\" class=\"muted\"></output></p><details><summary>Show the file"
-           "</summary><label class=\"hidden\" for=\"names-text\">Lines of the file</label><textarea id=\"names-text\" readonly "
+    put(p, "<section id=\"names\" aria-labelledby=\"h-names\"><h2 id=\"h-names\">Names for the "
+           "clusters</h2>\n<p class=\"hint\">Each card above has "
+           "a field for the cluster's name. This form makes the file for "
+           "<code>--cluster_names</code>: its lines hold a number, a tab "
+           "and a name. Clusters of one name become one, a cluster without a name keeps its "
+           "number. Nothing leaves this "
+           "computer.</p>\n<form id=\"names-form\" class=\"body\"><p class=\"row\"><button "
+           "class=\"main\" type=\"submit\">"
+           "Download cluster_names.tsv</button> <output id=\"names-said\" "
+           "class=\"muted\"></output></p><details><summary>Show the file"
+           "</summary><label class=\"hidden\" for=\"names-text\">Lines of the "
+           "file</label><textarea id=\"names-text\" readonly "
            "spellcheck=\"false\"></textarea></details></form></section>\n");
 }

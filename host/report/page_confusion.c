@@ -14,9 +14,10 @@ bool page_has_canvas(const Report *r) {
 
 int64_t *page_columns(const Report *r) {
     const int64_t n = r->label_count;
-    int64_t *order = malloc((size_t)n * sizeof *order), count = 0;
+    int64_t *order = calloc((size_t)n, sizeof *order), count = 0;
     bool *placed = calloc((size_t)n, sizeof *placed);
-    for (int64_t i = 0; order && placed && i < r->classes + n; i++) { /* matched labels, then the others */
+    for (int64_t i = 0; order && placed && i < r->classes + n;
+         i++) { /* matched labels, then the others */
         const int64_t label = i < r->classes ? r->clusters[i].matched_label : i - r->classes;
         if (label < 0 || label >= n || placed[label]) continue;
         placed[label] = true;
@@ -62,7 +63,9 @@ static void put_row(Page *p, int64_t i, const int64_t *columns) {
 
 static void put_table(Page *p, const int64_t *columns) {
     const Report *r = p->report;
-    put(p, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"h-confusion\"><table class=\"matrix\"><thead><tr><th scope=\"col\"><span class=\"hidden\">cluster</span></th>");
+    put(p,
+        "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"h-confusion\"><table "
+        "class=\"matrix\"><thead><tr><th scope=\"col\"><span class=\"hidden\">cluster</span></th>");
     for (int64_t j = 0; j < r->label_count; j++) {
         put(p, "<th scope=\"col\">");
         put(p, "<bdi>");
@@ -75,11 +78,18 @@ static void put_table(Page *p, const int64_t *columns) {
 }
 
 static void put_canvas(Page *p) {
-    put(p, "<div class=\"zoom\"><div class=\"tools\"><button type=\"button\" id=\"closer\">Closer</button> <button type=\"button\" id=\"farther\">Farther"
-           "</button> <button type=\"button\" id=\"whole\">Whole</button></div>\n<canvas id=\"matrix\" tabindex=\"0\" role=\"application\" "
-           "aria-label=\"Confusion matrix of %" PRId64 " clusters: arrow keys move from cell to cell, plus and minus zoom\" "
-           "aria-describedby=\"matrix-said\"></canvas>\n<output id=\"matrix-said\" class=\"muted\">Arrow keys move, with shift by ten; + and − zoom, 0 shows the whole, Home goes to the "
-           "diagonal.</output></div>\n", p->report->classes);
+    put(p,
+        "<div class=\"zoom\"><div class=\"tools\"><button type=\"button\" "
+        "id=\"closer\">Closer</button> <button type=\"button\" id=\"farther\">Farther"
+        "</button> <button type=\"button\" id=\"whole\">Whole</button></div>\n<canvas "
+        "id=\"matrix\" tabindex=\"0\" role=\"application\" "
+        "aria-label=\"Confusion matrix of %" PRId64
+        " clusters: arrow keys move from cell to cell, plus and minus zoom\" "
+        "aria-describedby=\"matrix-said\"></canvas>\n<output id=\"matrix-said\" "
+        "class=\"muted\">Arrow keys move, with shift by ten; + and − zoom, 0 shows the whole, Home "
+        "goes to the "
+        "diagonal.</output></div>\n",
+        p->report->classes);
 }
 
 static void put_pair(Page *p, const ReportConfusion *c) {
@@ -103,9 +113,12 @@ static void put_pair(Page *p, const ReportConfusion *c) {
 void page_confusion(Page *p) {
     const Report *r = p->report;
     if (!page_has_confusion(r)) return;
-    put(p, "<section id=\"confusion\" aria-labelledby=\"h-confusion\"><h2 id=\"h-confusion\">Clusters and labels</h2>\n<p class=\"hint\">Labels were "
-           "matched to clusters so that most samples agree. Rows are clusters, columns are labels in the order of their clusters. "
-           "Green cells agree, the others show where clusters and labels differ.</p>\n<div class=\"body\">\n");
+    put(p, "<section id=\"confusion\" aria-labelledby=\"h-confusion\"><h2 "
+           "id=\"h-confusion\">Clusters and labels</h2>\n<p class=\"hint\">Labels were "
+           "matched to clusters so that most samples agree. Rows are clusters, columns are labels "
+           "in the order of their clusters. "
+           "Green cells agree, the others show where clusters and labels differ.</p>\n<div "
+           "class=\"body\">\n");
     int64_t *columns = page_columns(r);
     p->failed |= !columns;
     if (page_has_canvas(r)) put_canvas(p);
@@ -113,7 +126,8 @@ void page_confusion(Page *p) {
     free(columns);
     put(p, "</div></section>\n");
     if (r->confusion_count == 0) return;
-    put(p, "<section id=\"confusions\" aria-labelledby=\"h-confusions\"><h2 id=\"h-confusions\">Largest confusions</h2>\n<ol class=\"body\">\n");
+    put(p, "<section id=\"confusions\" aria-labelledby=\"h-confusions\"><h2 "
+           "id=\"h-confusions\">Largest confusions</h2>\n<ol class=\"body\">\n");
     for (int i = 0; i < r->confusion_count; i++) put_pair(p, &r->confusions[i]);
     put(p, "</ol></section>\n");
 }

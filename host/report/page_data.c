@@ -17,10 +17,12 @@ static void add_curves(Json *j, const Report *r) {
         json_open_array(j, key[which]);
         for (int64_t i = 0; i < r->point_count; i++) {
             const ReportPoint *point = &r->points[i];
-            const double value = which == 0   ? point->loss
-                                 : which == 1 ? point->entropy
-                                 : which == 2 ? (point->clusters_found < 0 ? (double)NAN : (double)point->clusters_found)
-                                              : point->accuracy;
+            const double value =
+                which == 0   ? point->loss
+                : which == 1 ? point->entropy
+                : which == 2
+                    ? (point->clusters_found < 0 ? (double)NAN : (double)point->clusters_found)
+                    : point->accuracy;
             if (!isfinite(value)) continue;
             json_open_array(j, NULL);
             json_integer(j, NULL, point->iteration);
@@ -38,7 +40,8 @@ static void add_titles(Json *j, const Report *r) {
     for (int64_t i = 0; i < r->classes; i++) json_text(j, NULL, r->clusters[i].name);
     json_close_array(j);
     json_open_array(j, "labels");
-    for (int64_t i = 0; r->class_names && i < r->label_count; i++) json_text(j, NULL, r->class_names[i]);
+    for (int64_t i = 0; r->class_names && i < r->label_count; i++)
+        json_text(j, NULL, r->class_names[i]);
     json_close_array(j);
 }
 
@@ -51,12 +54,17 @@ static Status put_names(Page *p, Error *err) {
             Json j = {0};
             json_open_array(&j, NULL);
             for (int64_t i = 0; i < r->clusters[c].names_count; i++) {
-                if (which) add_share(&j, r->clusters[c].names_confidence ? (double)r->clusters[c].names_confidence[i] : (double)NAN);
+                if (which)
+                    add_share(&j, r->clusters[c].names_confidence
+                                      ? (double)r->clusters[c].names_confidence[i]
+                                      : (double)NAN);
                 else json_text(&j, NULL, r->clusters[c].names[i]);
             }
             json_close_array(&j);
             char *text = json_take(&j);
-            if (!text) return fail(err, ERR_MEMORY, "report: out of memory for the names of cluster %lld", (long long)c);
+            if (!text)
+                return fail(err, ERR_MEMORY, "report: out of memory for the names of cluster %lld",
+                            (long long)c);
             if (c) put(p, ", ");
             put_data(p, text);
             free(text);
@@ -73,7 +81,8 @@ static void put_matrix(Page *p, const int64_t *columns) {
     put(p, ", \"columns\": [");
     for (int64_t j = 0; j < n; j++) put(p, "%s%lld", j ? "," : "", (long long)columns[j]);
     put(p, "], \"matched\": [");
-    for (int64_t i = 0; i < r->classes; i++) put(p, "%s%lld", i ? "," : "", (long long)r->clusters[i].matched_label);
+    for (int64_t i = 0; i < r->classes; i++)
+        put(p, "%s%lld", i ? "," : "", (long long)r->clusters[i].matched_label);
     put(p, "], \"confusion\": [");
     for (int64_t i = 0; i < r->classes; i++) {
         int64_t before = 0;

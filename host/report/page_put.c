@@ -55,7 +55,8 @@ void put_sample_text(Page *p, const ReportSample *s) {
 void put_cluster_text(Page *p, int64_t cluster) {
     const Report *r = p->report;
     if (cluster < 0 || cluster >= r->classes) put(p, "no cluster");
-    else if (r->clusters[cluster].name && *r->clusters[cluster].name) put_text(p, r->clusters[cluster].name);
+    else if (r->clusters[cluster].name && *r->clusters[cluster].name)
+        put_text(p, r->clusters[cluster].name);
     else put(p, "cluster %" PRId64, cluster);
 }
 
@@ -93,9 +94,11 @@ void put_chip(Page *p, int64_t cluster) {
 void put_base64(Page *p, const unsigned char *bytes, size_t size) {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
-        const uint32_t three = (uint32_t)bytes[i] << 16 | (i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0u) |
+        const uint32_t three = (uint32_t)bytes[i] << 16 |
+                               (i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0u) |
                                (i + 2 < size ? bytes[i + 2] : 0u);
-        const char four[4] = {digit[three >> 18], digit[three >> 12 & 63], i + 1 < size ? digit[three >> 6 & 63] : '=',
+        const char four[4] = {digit[three >> 18], digit[three >> 12 & 63],
+                              i + 1 < size ? digit[three >> 6 & 63] : '=',
                               i + 2 < size ? digit[three & 63] : '='};
         fwrite(four, 1, 4, p->to);
     }
@@ -128,7 +131,8 @@ void put_picture(Page *p, int64_t sample) {
     put_sample_text(p, s);
     put(p, "\" title=\"");
     put_about(p, s);
-    put(p, "\" width=\"%d\" height=\"%d\" decoding=\"async\" ", s->picture.width, s->picture.height);
+    put(p, "\" width=\"%d\" height=\"%d\" decoding=\"async\" ", s->picture.width,
+        s->picture.height);
     if (p->shown[sample]) {
         put(p, "data-of=\"%" PRId64 "\" src=\"data:,\">", sample);
         return;

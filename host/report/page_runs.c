@@ -18,7 +18,8 @@ static void put_figure(Page *p, const char *name, double value, bool share, int 
 static void put_seconds(Page *p, double seconds) {
     if (!isfinite(seconds)) put(p, "–");
     else if (seconds < 100.0) put(p, "%.1f s", seconds);
-    else if (seconds < 6000.0) put(p, "%.0f min %02.0f s", floor(seconds / 60.0), fmod(floor(seconds), 60.0));
+    else if (seconds < 6000.0)
+        put(p, "%.0f min %02.0f s", floor(seconds / 60.0), fmod(floor(seconds), 60.0));
     else put(p, "%.0f h %02.0f min", floor(seconds / 3600.0), fmod(floor(seconds / 60.0), 60.0));
 }
 
@@ -31,9 +32,13 @@ static void put_figures(Page *p) {
         put_figure(p, "Cluster accuracy", run->cluster_acc, true, 2);
         put_figure(p, "NMI", run->nmi, false, 4);
         put_figure(p, "ARI", run->ari, false, 4);
-        if (!isfinite(run->cluster_acc)) put_figure(p, "Generalization score", run->generalization_score, false, 4);
+        if (!isfinite(run->cluster_acc))
+            put_figure(p, "Generalization score", run->generalization_score, false, 4);
         if (run->clusters_found >= 0)
-            put(p, "<div><dt>Clusters found</dt><dd>%" PRId64 " <small>of %" PRId64 "</small></dd></div>", run->clusters_found, r->classes);
+            put(p,
+                "<div><dt>Clusters found</dt><dd>%" PRId64 " <small>of %" PRId64
+                "</small></dd></div>",
+                run->clusters_found, r->classes);
     }
     int64_t samples = 0;
     for (int64_t i = 0; i < r->classes; i++) samples += r->clusters[i].size;
@@ -81,13 +86,18 @@ typedef struct {
     int decimals;
 } Column;
 static const Column column[] = {
-    {"cluster accuracy", true, false, 2}, {"mean class accuracy", true, false, 2}, {"NMI", false, false, 4},
-    {"ARI", false, false, 4},             {"generalization score", false, false, 4}, {"loss", false, true, 4},
+    {"cluster accuracy", true, false, 2},
+    {"mean class accuracy", true, false, 2},
+    {"NMI", false, false, 4},
+    {"ARI", false, false, 4},
+    {"generalization score", false, false, 4},
+    {"loss", false, true, 4},
 };
 enum { COLUMNS = sizeof column / sizeof *column };
 
 static double value_of(const ReportRun *run, int which) {
-    const double value[COLUMNS] = {run->cluster_acc, run->mean_class_acc, run->nmi, run->ari, run->generalization_score, run->loss};
+    const double value[COLUMNS] = {run->cluster_acc, run->mean_class_acc,       run->nmi,
+                                   run->ari,         run->generalization_score, run->loss};
     return value[which];
 }
 
@@ -112,7 +122,8 @@ static void put_runs(Page *p) {
     bool known[COLUMNS] = {false};
     for (int i = 0; i < r->run_count; i++)
         for (int k = 0; k < COLUMNS; k++) known[k] |= isfinite(value_of(&r->runs[i], k));
-    put(p, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"Table of the runs\"><table><caption>The best value of a column is bold."
+    put(p, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"Table of the "
+           "runs\"><table><caption>The best value of a column is bold."
            "</caption><thead><tr><th scope=\"col\">run</th>");
     for (int k = 0; k < COLUMNS; k++)
         if (known[k]) put(p, "<th scope=\"col\">%s</th>", column[k].name);
@@ -140,9 +151,12 @@ static void put_runs(Page *p) {
 static void put_agreement(Page *p) {
     const Report *r = p->report;
     const int n = r->run_count;
-    put(p, "<h3 id=\"h-agreement\">Agreement of the runs</h3><p class=\"hint\">The adjusted Rand index of two runs is 1 where they group alike, and 0 by "
-           "chance.</p>\n<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-labelledby=\"h-agreement\">"
-           "<table class=\"matrix\"><thead><tr><th scope=\"col\"><span class=\"hidden\">run</span></th>");
+    put(p, "<h3 id=\"h-agreement\">Agreement of the runs</h3><p class=\"hint\">The adjusted Rand "
+           "index of two runs is 1 where they group alike, and 0 by "
+           "chance.</p>\n<div class=\"wide\" role=\"region\" tabindex=\"0\" "
+           "aria-labelledby=\"h-agreement\">"
+           "<table class=\"matrix\"><thead><tr><th scope=\"col\"><span "
+           "class=\"hidden\">run</span></th>");
     for (int j = 0; j < n; j++) put(p, "<th scope=\"col\">%d</th>", j + 1);
     put(p, "</tr></thead>\n<tbody>\n");
     for (int i = 0; i < n; i++) {
@@ -151,7 +165,9 @@ static void put_agreement(Page *p) {
         put(p, "</th>");
         for (int j = 0; j < n; j++) {
             const double ari = r->agreement[i * n + j];
-            const int step = !isfinite(ari) || ari <= 0.0 ? 0 : ari >= 1.0 ? 5 : (int)(5.0 * ari) + 1;
+            const int step = !isfinite(ari) || ari <= 0.0 ? 0
+                             : ari >= 1.0                 ? 5
+                                                          : (int)(5.0 * ari) + 1;
             if (step) put(p, "<td class=\"g%d\">", step > 5 ? 5 : step);
             else put(p, "<td>");
             put_real(p, ari, 3);
@@ -164,7 +180,8 @@ static void put_agreement(Page *p) {
 
 void page_runs(Page *p) {
     if (!page_has_runs(p->report)) return;
-    put(p, "<section id=\"runs\" aria-labelledby=\"h-runs\"><h2 id=\"h-runs\">Runs beside one another</h2>\n<div class=\"body\">\n");
+    put(p, "<section id=\"runs\" aria-labelledby=\"h-runs\"><h2 id=\"h-runs\">Runs beside one "
+           "another</h2>\n<div class=\"body\">\n");
     put_runs(p);
     if (p->report->agreement) put_agreement(p);
     put(p, "</div></section>\n");
@@ -186,10 +203,18 @@ void page_sweep(Page *p) {
         y[i] = r->sweep[i].score;
         if (r->sweep[i].recommended) mark = x[i];
     }
-    put(p, "<section id=\"sweep\" aria-labelledby=\"h-sweep\"><h2 id=\"h-sweep\">How many classes</h2>\n<p class=\"hint\">A sweep tried several "
+    put(p, "<section id=\"sweep\" aria-labelledby=\"h-sweep\"><h2 id=\"h-sweep\">How many "
+           "classes</h2>\n<p class=\"hint\">A sweep tried several "
            "numbers of classes. The score asks no label.</p>\n<div class=\"body\">\n");
     if (x)
-        put_chart(p, &(Chart){.id = "classes", .title = "Generalization score", .unit = "classes", .x = x, .y = y, .count = n, .dots = true, .mark = mark});
+        put_chart(p, &(Chart){.id = "classes",
+                              .title = "Generalization score",
+                              .unit = "classes",
+                              .x = x,
+                              .y = y,
+                              .count = n,
+                              .dots = true,
+                              .mark = mark});
     put(p, "</div></section>\n");
     p->failed |= !x;
     free(x);

@@ -13,7 +13,8 @@ const char *const hostile_text[] = {
     "<!--",
     "' onmouseover='console.log(1)' x='",
     "&lt;b&gt; &amp;",
-    "\xe2\x80\xae" "gnp.exe \xe2\x80\xab",
+    "\xe2\x80\xae"
+    "gnp.exe \xe2\x80\xab",
     "bad \xff\xfe utf-8 \xc3",
     "control \x01\x1b[31m \x7f \xc2\x85 end",
     "]]>{{7*7}}${7*7}\\u003cscript\\u003e",
@@ -60,7 +61,8 @@ static uint8_t *inflated(const char *path, int64_t *bytes) {
 }
 
 /* Gives a sample the JPEG of 28 x 28 grey pixels. */
-static void give_picture(MadeReport *m, ReportSample *s, const uint8_t *pixels, const char *scratch) {
+static void give_picture(MadeReport *m, ReportSample *s, const uint8_t *pixels,
+                         const char *scratch) {
     uint8_t rgb[28 * 28 * 3];
     Error err;
     FileMap map;
@@ -79,11 +81,12 @@ static void make_points(MadeReport *m, int64_t count, int64_t classes) {
     ReportPoint *points = kept(m, (size_t)count * sizeof *points);
     for (int64_t i = 0; i < count; i++) {
         const double t = (double)i / (double)count, noise = 0.01 * normal();
-        points[i] = (ReportPoint){.iteration = 10 * (i + 1),
-                                  .loss = 0.04 + 2.2 * exp(-9.0 * t) + 0.3 * fabs(noise),
-                                  .entropy = log((double)classes) * (2.0 - 0.4 * exp(-12.0 * t)) + 0.2 * noise,
-                                  .clusters_found = (int64_t)((double)classes * (1.0 - 0.5 * exp(-14.0 * t)) + 0.5),
-                                  .accuracy = i % 5 ? (double)NAN : 0.987 - 0.6 * exp(-8.0 * t) + 0.2 * noise};
+        points[i] = (ReportPoint){
+            .iteration = 10 * (i + 1),
+            .loss = 0.04 + 2.2 * exp(-9.0 * t) + 0.3 * fabs(noise),
+            .entropy = log((double)classes) * (2.0 - 0.4 * exp(-12.0 * t)) + 0.2 * noise,
+            .clusters_found = (int64_t)((double)classes * (1.0 - 0.5 * exp(-14.0 * t)) + 0.5),
+            .accuracy = i % 5 ? (double)NAN : 0.987 - 0.6 * exp(-8.0 * t) + 0.2 * noise};
     }
     m->report.points = points;
     m->report.point_count = count;
@@ -91,21 +94,31 @@ static void make_points(MadeReport *m, int64_t count, int64_t classes) {
 
 static void make_facts(MadeReport *m, const char *const (*pairs)[2], int count) {
     ReportFact *facts = kept(m, (size_t)count * sizeof *facts);
-    for (int i = 0; i < count; i++) facts[i] = (ReportFact){kept_text(m, pairs[i][0]), kept_text(m, pairs[i][1])};
+    for (int i = 0; i < count; i++)
+        facts[i] = (ReportFact){kept_text(m, pairs[i][0]), kept_text(m, pairs[i][1])};
     m->report.facts = facts;
     m->report.fact_count = count;
 }
 
 static void make_runs(MadeReport *m, int count) {
-    static const char *const title[] = {"demo_vit demo_rn, seed 42", "demo_vit, seed 42", "k-means on both spaces"};
-    static const double accuracy[] = {0.9875, 0.98, 0.987}, score[] = {0.9954, 0.9821, NAN}, loss[] = {0.0412, 0.0533, NAN};
+    static const char *const title[] = {"demo_vit demo_rn, seed 42", "demo_vit, seed 42",
+                                        "k-means on both spaces"};
+    static const double accuracy[] = {0.9875, 0.98, 0.987}, score[] = {0.9954, 0.9821, NAN},
+                        loss[] = {0.0412, 0.0533, NAN};
     ReportRun *runs = kept(m, (size_t)count * sizeof *runs);
     double *agreement = kept(m, (size_t)(count * count) * sizeof *agreement);
     for (int i = 0; i < count; i++) {
-        runs[i] = (ReportRun){.title = title[i % 3], .cluster_acc = accuracy[i % 3], .mean_class_acc = accuracy[i % 3] - 0.0008,
-                              .nmi = accuracy[i % 3] - 0.021, .ari = accuracy[i % 3] - 0.015, .generalization_score = score[i % 3],
-                              .loss = loss[i % 3], .seconds = 6.4 + 3 * i, .clusters_found = 10};
-        for (int j = 0; j < count; j++) agreement[i * count + j] = i == j ? 1.0 : 0.985 - 0.02 * (i + j);
+        runs[i] = (ReportRun){.title = title[i % 3],
+                              .cluster_acc = accuracy[i % 3],
+                              .mean_class_acc = accuracy[i % 3] - 0.0008,
+                              .nmi = accuracy[i % 3] - 0.021,
+                              .ari = accuracy[i % 3] - 0.015,
+                              .generalization_score = score[i % 3],
+                              .loss = loss[i % 3],
+                              .seconds = 6.4 + 3 * i,
+                              .clusters_found = 10};
+        for (int j = 0; j < count; j++)
+            agreement[i * count + j] = i == j ? 1.0 : 0.985 - 0.02 * (i + j);
     }
     m->report.runs = runs;
     m->report.run_count = count;
@@ -115,7 +128,9 @@ static void make_runs(MadeReport *m, int count) {
 static void make_sweep(MadeReport *m) {
     static const double score[] = {0.61, 0.83, 0.981, 0.93, 0.88, NAN, 0.79};
     ReportSweepPoint *sweep = kept(m, 7 * sizeof *sweep);
-    for (int i = 0; i < 7; i++) sweep[i] = (ReportSweepPoint){.classes = 6 + 2 * i, .score = score[i], .recommended = i == 2};
+    for (int i = 0; i < 7; i++)
+        sweep[i] =
+            (ReportSweepPoint){.classes = 6 + 2 * i, .score = score[i], .recommended = i == 2};
     m->report.sweep = sweep;
     m->report.sweep_count = 7;
 }
@@ -161,7 +176,8 @@ static void make_confusion(MadeReport *m, int most) {
     const int64_t n = r->classes;
     r->label_count = n;
     r->confusion = kept(m, (size_t)(n * n) * sizeof *r->confusion);
-    for (int64_t i = 0; i < r->sample_count; i++) r->confusion[r->samples[i].cluster * n + r->samples[i].label]++;
+    for (int64_t i = 0; i < r->sample_count; i++)
+        r->confusion[r->samples[i].cluster * n + r->samples[i].label]++;
     r->confusions = kept(m, (size_t)most * sizeof *r->confusions);
     for (int64_t cell = 0; cell < n * n && r->confusion_count < most; cell++) {
         const int64_t c = cell / n, label = cell % n;
@@ -170,7 +186,8 @@ static void make_confusion(MadeReport *m, int most) {
         int64_t *samples = kept(m, 8 * sizeof *samples);
         *pair = (ReportConfusion){c, label, r->confusion[cell], samples, 0};
         for (int64_t i = 0; i < r->sample_count && pair->samples_count < 8; i++)
-            if (r->samples[i].cluster == c && r->samples[i].label == label) samples[pair->samples_count++] = i;
+            if (r->samples[i].cluster == c && r->samples[i].label == label)
+                samples[pair->samples_count++] = i;
     }
 }
 
@@ -179,7 +196,8 @@ static void make_lists(MadeReport *m, int doubtful, int scatter) {
     r->doubtful = kept(m, (size_t)doubtful * sizeof *r->doubtful);
     r->scatter = kept(m, (size_t)scatter * sizeof *r->scatter);
     for (int64_t i = 0; i < r->sample_count; i++) {
-        if (r->samples[i].confidence < 0.6f && r->doubtful_count < doubtful) r->doubtful[r->doubtful_count++] = i;
+        if (r->samples[i].confidence < 0.6f && r->doubtful_count < doubtful)
+            r->doubtful[r->doubtful_count++] = i;
         if (r->scatter_count < scatter) r->scatter[r->scatter_count++] = i;
     }
     r->variance[0] = 0.183;
@@ -192,10 +210,13 @@ static void make_digits(MadeReport *m) {
     enum { SAMPLES = 1200 };
     static const int64_t match[] = {3, 7, 0, 9, 1, 5, 8, 2, 6, 4}; /* label of each cluster */
     static const char *const facts[][2] = {
-        {"command line", "turtle train --dataset digits --phis demo_vit demo_rn --classes 10 --T 1000 --rng torch"},
-        {"data set", "digits, validation split"}, {"representations", "demo_vit (128), demo_rn (128)"},
+        {"command line",
+         "turtle train --dataset digits --phis demo_vit demo_rn --classes 10 --T 1000 --rng torch"},
+        {"data set", "digits, validation split"},
+        {"representations", "demo_vit (128), demo_rn (128)"},
         {"options", "gamma 10.0, inner_lr 0.001, outer_lr 0.001, M 10, batch 8000, seed 42"},
-        {"device", "cpu, 2 threads, avx512"}, {"version", "turtle 0.10.0"}};
+        {"device", "cpu, 2 threads, avx512"},
+        {"version", "turtle 0.10.0"}};
     Report *r = &m->report;
     int64_t bytes;
     uint8_t *pixels = inflated("data/demo/datasets/t10k-images-idx3-ubyte.gz", &bytes);
@@ -211,18 +232,25 @@ static void make_digits(MadeReport *m) {
         while (match[cluster] != label) cluster++;
         const bool wrong = uniform() < 0.02, doubtful = wrong || uniform() < 0.06;
         const int64_t other = (cluster + 1 + (int64_t)(3 * uniform()) % 3 * 2) % 10;
-        *s = (ReportSample){.row = i, .cluster = wrong ? other : cluster, .second = wrong ? cluster : other, .label = label,
-                            .confidence = (float)(doubtful ? 0.5 + 0.2 * uniform() : 0.93 + 0.069 * uniform())};
+        *s = (ReportSample){
+            .row = i,
+            .cluster = wrong ? other : cluster,
+            .second = wrong ? cluster : other,
+            .label = label,
+            .confidence = (float)(doubtful ? 0.5 + 0.2 * uniform() : 0.93 + 0.069 * uniform())};
         s->margin = 2.0f * s->confidence - 1.0f;
         char *name = format_text("t10k-images-idx3-ubyte.gz#%d", (int)row);
         s->name = kept_text(m, name);
         free(name);
-        s->x = (float)(0.72 * cos(0.7 * (double)label) * (0.5 + 0.05 * (double)label) + 0.09 * normal());
-        s->y = (float)(0.72 * sin(0.63 * (double)label) * (0.55 + 0.05 * (double)label) + 0.07 * normal());
+        s->x = (float)(0.72 * cos(0.7 * (double)label) * (0.5 + 0.05 * (double)label) +
+                       0.09 * normal());
+        s->y = (float)(0.72 * sin(0.63 * (double)label) * (0.55 + 0.05 * (double)label) +
+                       0.07 * normal());
         give_picture(m, s, pixels + 16 + row * 784, scratch);
     }
     r->samples[5].picture = (ReportPicture){0};
     r->samples[5].damaged = true;
+    r->samples[7].second = -1;
     make_facts(m, facts, 6);
     make_clusters(m, 10, match, true);
     r->clusters[0].name = "three";
@@ -248,7 +276,10 @@ static void make_wide(MadeReport *m) {
     for (int64_t i = 0; i < SAMPLES; i++) {
         ReportSample *s = &r->samples[i];
         const int64_t c = (int64_t)(uniform() * CLASSES), wrong = uniform() < 0.3;
-        *s = (ReportSample){.row = i, .cluster = c, .second = (c + 1) % CLASSES, .confidence = (float)(0.3 + 0.69 * uniform())};
+        *s = (ReportSample){.row = i,
+                            .cluster = c,
+                            .second = (c + 1) % CLASSES,
+                            .confidence = (float)(0.3 + 0.69 * uniform())};
         s->label = match[wrong ? (c + (int64_t)(20 * uniform())) % CLASSES : c];
         s->margin = 0.5f * s->confidence;
         s->x = (float)(0.6 * cos((double)c) + 0.05 * normal());
@@ -267,8 +298,14 @@ static void make_bare(MadeReport *m) {
     r->samples = kept(m, 40 * sizeof *r->samples);
     r->sample_count = 40;
     for (int64_t i = 0; i < 40; i++)
-        r->samples[i] = (ReportSample){.row = i, .cluster = i % 3, .second = -1, .label = -1, .confidence = i % 2 ? 0.95f : 0.5f,
-                                       .margin = NAN, .x = NAN, .y = NAN};
+        r->samples[i] = (ReportSample){.row = i,
+                                       .cluster = i % 3,
+                                       .second = -1,
+                                       .label = -1,
+                                       .confidence = i % 2 ? 0.95f : 0.5f,
+                                       .margin = NAN,
+                                       .x = NAN,
+                                       .y = NAN};
     make_clusters(m, 4, NULL, false); /* the last one is empty */
     r->variance[0] = r->variance[1] = NAN;
 }
@@ -288,7 +325,12 @@ static void make_hostile(MadeReport *m) {
     for (int i = 0; i <= n; i++) {
         label[i] = i < n ? hostile_text[i] : longest;
         match[i] = i;
-        r->samples[i] = (ReportSample){.row = i, .name = label[i], .cluster = i, .second = (i + 1) % n, .label = i, .confidence = i % 2 ? 0.5f : 0.95f};
+        r->samples[i] = (ReportSample){.row = i,
+                                       .name = label[i],
+                                       .cluster = i,
+                                       .second = (i + 1) % n,
+                                       .label = i,
+                                       .confidence = i % 2 ? 0.5f : 0.95f};
         r->samples[i].damaged = i == 0;
         if (i < n) facts[i] = (ReportFact){hostile_text[i], hostile_text[i]};
     }

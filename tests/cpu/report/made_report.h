@@ -5,9 +5,9 @@
 #include "host/report/report.h"
 
 typedef enum {
-    MADE_DIGITS,  /* 10 clusters of MNIST's digits, labels, pictures, three runs, a sweep */
-    MADE_WIDE,    /* 1000 clusters with labels and their matrix, no pictures */
-    MADE_BARE,    /* features alone: no labels, names, pictures, curves or runs; NaN wherever it may stand */
+    MADE_DIGITS, /* 10 clusters of MNIST's digits, labels, pictures, three runs, a sweep */
+    MADE_WIDE,   /* 1000 clusters with labels and their matrix, no pictures */
+    MADE_BARE, /* features alone: no labels, names, pictures, curves or runs; NaN wherever it may stand */
     MADE_HOSTILE, /* every text tries to be markup, script or a mark of direction */
 } MadeKind;
 

@@ -23,7 +23,8 @@ static char *page_of(MadeKind kind, const char *name) {
     cr_assert(text != NULL);
     memcpy(text, map.data, (size_t)map.bytes);
     cr_expect(strlen(text) == (size_t)map.bytes, "%s: a zero byte lies in the page", name);
-    cr_expect(utf8_prefix(text, map.bytes) == map.bytes, "%s: byte %lld is no UTF-8", name, (long long)utf8_prefix(text, map.bytes));
+    cr_expect(utf8_prefix(text, map.bytes) == map.bytes, "%s: byte %lld is no UTF-8", name,
+              (long long)utf8_prefix(text, map.bytes));
     file_unmap(&map);
     made_report_free(&made);
     free(path);
@@ -83,9 +84,11 @@ static const char *read_start(Checker *k, const char *at) {
     while (at && *at != '>' && *at != '/') {
         if (*at++ != ' ') return fault(k, "no space before an attribute", at), NULL;
         at = read_attribute(k, at, name, &value);
-        if (!strncmp(name, "on", 2) || !strcmp(name, "style")) fault(k, "a handler or a style", from);
+        if (!strncmp(name, "on", 2) || !strcmp(name, "style"))
+            fault(k, "a handler or a style", from);
         if (!strcmp(name, "alt") && value) alt = true;
-        if ((!strcmp(name, "src") || !strcmp(name, "href")) && value && strncmp(value, "data:", 5) != 0 && value[0] != '#')
+        if ((!strcmp(name, "src") || !strcmp(name, "href")) && value &&
+            strncmp(value, "data:", 5) != 0 && value[0] != '#')
             fault(k, "an address that leaves the file", from);
         if (!strcmp(name, "id") && value) {
             k->ids = realloc(k->ids, (size_t)(k->id_count + 1) * sizeof *k->ids);
@@ -130,7 +133,8 @@ static int check_markup(const char *name, const char *html) {
         } else if (at[1] == '/') {
             const char *end = strchr(at, '>');
             const size_t n = end ? (size_t)(end - at - 2) : 0;
-            if (k.depth == 0 || n != strlen(k.open[k.depth - 1]) || strncmp(k.open[k.depth - 1], at + 2, n) != 0) {
+            if (k.depth == 0 || n != strlen(k.open[k.depth - 1]) ||
+                strncmp(k.open[k.depth - 1], at + 2, n) != 0) {
                 fault(&k, "an end without its beginning", at);
                 break;
             }
@@ -138,9 +142,12 @@ static int check_markup(const char *name, const char *html) {
             at = end + 1;
         } else at = read_start(&k, at + 1);
     }
-    cr_expect(at != NULL && k.depth == 0, "%s: %d tags stay open, the last is %s", name, k.depth, k.depth ? k.open[k.depth - 1] : "none");
+    cr_expect(at != NULL && k.depth == 0, "%s: %d tags stay open, the last is %s", name, k.depth,
+              k.depth ? k.open[k.depth - 1] : "none");
     qsort(k.ids, (size_t)k.id_count, sizeof *k.ids, by_text);
-    for (int i = 1; i < k.id_count; i++) cr_expect(strcmp(k.ids[i - 1], k.ids[i]) != 0, "%s: the id %s occurs twice", name, k.ids[i]);
+    for (int i = 1; i < k.id_count; i++)
+        cr_expect(strcmp(k.ids[i - 1], k.ids[i]) != 0, "%s: the id %s occurs twice", name,
+                  k.ids[i]);
     /* every reference leads to an id */
     for (const char *link = html; (link = strstr(link, "href=\"#")); link++) {
         const char *from = link + 7, *end = strchr(from, '"');
@@ -157,23 +164,52 @@ static int check_markup(const char *name, const char *html) {
 }
 
 static void expect_parts(const char *name, const char *html, const char *const *parts) {
-    for (int i = 0; parts[i]; i++) cr_expect(strstr(html, parts[i]) != NULL, "%s: %s is not there", name, parts[i]);
+    for (int i = 0; parts[i]; i++)
+        cr_expect(strstr(html, parts[i]) != NULL, "%s: %s is not there", name, parts[i]);
 }
 
 Test(page, every_part_is_there) {
     char *html = page_of(MADE_DIGITS, "digits");
-    static const char *const parts[] = {
-        "<title>digits in 10 clusters", "<html lang=\"en\">", "<nav ", "<main ", "<header ", "<footer>", "id=\"run\"", "id=\"curves\"",
-        "id=\"clusters\"", "id=\"doubtful\"", "id=\"confusion\"", "id=\"confusions\"", "id=\"plane\"", "id=\"runs\"", "id=\"sweep\"",
-        "id=\"names\"", "data-curve=\"loss\"", "data-curve=\"entropy\"", "data-curve=\"found\"", "data-curve=\"accuracy\"", ">three<",
-        "The next best name is <bdi>eight</bdi>", "Most confident", "Most doubtful", "t10k-images-idx3-ubyte.gz#8000", "class=\"matrix\"",
-        "value=\"label\"", "k-means on both spaces", "Agreement of the runs", "10 classes</text>", "--rng torch", "98.75",
-        ">damaged</span>", NULL};
+    static const char *const parts[] = {"<title>digits in 10 clusters",
+                                        "<html lang=\"en\">",
+                                        "<nav ",
+                                        "<main ",
+                                        "<header ",
+                                        "<footer>",
+                                        "id=\"run\"",
+                                        "id=\"curves\"",
+                                        "id=\"clusters\"",
+                                        "id=\"doubtful\"",
+                                        "id=\"confusion\"",
+                                        "id=\"confusions\"",
+                                        "id=\"plane\"",
+                                        "id=\"runs\"",
+                                        "id=\"sweep\"",
+                                        "id=\"names\"",
+                                        "data-curve=\"loss\"",
+                                        "data-curve=\"entropy\"",
+                                        "data-curve=\"found\"",
+                                        "data-curve=\"accuracy\"",
+                                        ">three<",
+                                        "The next best name is <bdi>eight</bdi>",
+                                        "Most confident",
+                                        "Most doubtful",
+                                        "t10k-images-idx3-ubyte.gz#8000",
+                                        "class=\"matrix\"",
+                                        "value=\"label\"",
+                                        "k-means on both spaces",
+                                        "Agreement of the runs",
+                                        "10 classes</text>",
+                                        "--rng torch",
+                                        "98.75",
+                                        ">damaged</span>",
+                                        NULL};
     expect_parts("digits", html, parts);
     check_markup("digits", html);
     cr_expect(count_of(html, "<article class=\"card\"") == 10);
-    cr_expect(count_of(html, "data-cluster=\"3\" placeholder") == 1, "a cluster has one field for its name");
-    cr_expect(count_of(html, "<circle class=\"c") == 1000, "each sample of the plane has a dot");
+    cr_expect(count_of(html, "data-cluster=\"3\" placeholder") == 1,
+              "a cluster has one field for its name");
+    cr_expect(count_of(html, "<circle class=\"d ") == 1000, "each sample of the plane has a dot");
     cr_expect(strlen(html) < 3000000, "the page of the digits has %zu bytes", strlen(html));
     free(html);
 }
@@ -183,21 +219,28 @@ Test(page, a_picture_is_embedded_once) {
     MadeReport made;
     made_report(&made, MADE_DIGITS);
     const int64_t sample = made.report.doubtful[0];
-    char *first = format_text("id=\"p%lld\" src=\"data:image/jpeg;base64,", (long long)sample), *again = format_text("data-of=\"%lld\"", (long long)sample);
+    char *first = format_text("id=\"p%lld\" src=\"data:image/jpeg;base64,", (long long)sample),
+         *again = format_text("data-of=\"%lld\"", (long long)sample);
     cr_expect(count_of(html, first) == 1);
     cr_expect(count_of(html, again) >= 1);
     /* base64 of a JPEG begins with /9j/ ; a page holds one of each picture */
     int pictures = 0;
-    for (int64_t i = 0; i < made.report.sample_count; i++) pictures += made.report.samples[i].picture.size > 0;
-    cr_expect(count_of(html, "/9j/") <= pictures && count_of(html, "/9j/") >= made.report.scatter_count - 1);
+    for (int64_t i = 0; i < made.report.sample_count; i++)
+        pictures += made.report.samples[i].picture.size > 0;
+    cr_expect(count_of(html, "/9j/") <= pictures &&
+              count_of(html, "/9j/") >= made.report.scatter_count - 1);
     made_report_free(&made);
     free(first), free(again), free(html);
 }
 
 Test(page, a_thousand_classes_have_a_matrix_to_zoom) {
     char *html = page_of(MADE_WIDE, "wide");
-    static const char *const parts[] = {"<canvas id=\"matrix\" tabindex=\"0\"", "id=\"closer\"", "\"confusion\": [[", "id=\"c999\"",
-                                        "Colours repeat", NULL};
+    static const char *const parts[] = {"<canvas id=\"matrix\" tabindex=\"0\"",
+                                        "id=\"closer\"",
+                                        "\"confusion\": [[",
+                                        "id=\"c999\"",
+                                        "Colours repeat",
+                                        NULL};
     expect_parts("wide", html, parts);
     cr_expect(!strstr(html, "<table class=\"matrix\">"));
     check_markup("wide", html);
@@ -206,15 +249,27 @@ Test(page, a_thousand_classes_have_a_matrix_to_zoom) {
 
 Test(page, what_is_not_known_leaves_the_rest) {
     char *html = page_of(MADE_BARE, "bare");
-    static const char *const parts[] = {"id=\"run\"", "id=\"clusters\"", "id=\"c3\"", "id=\"names\"", "row 12", "0 samples", NULL};
-    static const char *const absent[] = {"id=\"curves\"", "id=\"confusion\"", "id=\"runs\"", "id=\"sweep\"", "id=\"plane\"", "id=\"doubtful\"",
-                                         "<img", "nan", "inf", "-1", NULL};
+    static const char *const parts[] = {
+        "id=\"run\"", "id=\"clusters\"", "id=\"c3\"", "id=\"names\"", "row 12", "0 samples", NULL};
+    static const char *const absent[] = {"id=\"curves\"",
+                                         "id=\"confusion\"",
+                                         "id=\"runs\"",
+                                         "id=\"sweep\"",
+                                         "id=\"plane\"",
+                                         "id=\"doubtful\"",
+                                         "<img",
+                                         "nan",
+                                         "inf",
+                                         "-1",
+                                         NULL};
     expect_parts("bare", html, parts);
-    const char *const style = strstr(html, "<style>"), *const body = strstr(html, "<body>"), *const script = strstr(html, "<script>");
+    const char *const style = strstr(html, "<style>"), *const body = strstr(html, "<body>"),
+                      *const script = strstr(html, "<script>");
     cr_assert(style && body && script);
     char *own = strndup(body, (size_t)(script - body)); /* the data too */
     for (int i = 0; absent[i]; i++)
-        if (strcmp(absent[i], "-1") != 0) cr_expect(!strstr(own, absent[i]), "bare: %s is there", absent[i]);
+        if (strcmp(absent[i], "-1") != 0)
+            cr_expect(!strstr(own, absent[i]), "bare: %s is there", absent[i]);
     check_markup("bare", html);
     free(own);
     free(html);
@@ -248,7 +303,8 @@ Test(page, hostile_texts_stay_texts) {
     cr_expect(strstr(html, "&lt;script&gt;console.log(&#39;ran&#39;)&lt;/script&gt;") != NULL);
     cr_expect(strstr(html, "&amp;lt;b&amp;gt; &amp;amp;") != NULL);
     cr_expect(strstr(html, "bad \xef\xbf\xbd\xef\xbf\xbd utf-8 \xef\xbf\xbd<") != NULL);
-    cr_expect(strstr(html, "control \xef\xbf\xbd\xef\xbf\xbd[31m \xef\xbf\xbd \xef\xbf\xbd end") != NULL);
+    cr_expect(strstr(html, "control \xef\xbf\xbd\xef\xbf\xbd[31m \xef\xbf\xbd \xef\xbf\xbd end") !=
+              NULL);
     /* every mark of direction in the body is inside an isolated element, an attribute or the data */
     for (const char *at = strstr(html, "<body>"); at && (at = strstr(at, "\xe2\x80\xae")); at++) {
         const char *tag = at;
@@ -259,7 +315,8 @@ Test(page, hostile_texts_stay_texts) {
     memset(wide, 'w', 255);
     wide[255] = '\0';
     cr_expect(strstr(html, wide) != NULL, "a name of 255 bytes is whole");
-    for (const char *c = html; *c; c++) cr_expect((unsigned char)*c >= 0x20 || *c == '\n', "a control character 0x%02x", *c);
+    for (const char *c = html; *c; c++)
+        cr_expect((unsigned char)*c >= 0x20 || *c == '\n', "a control character 0x%02x", *c);
     free(html);
 }
 
@@ -284,11 +341,13 @@ static char *hash_of(const char *text, size_t bytes) {
     return out;
 }
 
-static void expect_hash(const char *html, const char *begin, const char *end, const char *directive) {
+static void expect_hash(const char *html, const char *begin, const char *end,
+                        const char *directive) {
     const char *from = strstr(html, begin), *to = from ? strstr(from, end) : NULL;
     cr_assert(from && to);
     from += strlen(begin);
-    char *hash = hash_of(from, (size_t)(to - from)), *wanted = format_text("%s 'sha256-%s';", directive, hash);
+    char *hash = hash_of(from, (size_t)(to - from)),
+         *wanted = format_text("%s 'sha256-%s';", directive, hash);
     cr_expect(strstr(html, wanted) != NULL, "the policy does not say %s", wanted);
     free(hash), free(wanted);
 }
@@ -308,7 +367,8 @@ Test(page, nothing_names_another_place) {
     static const MadeKind kind[] = {MADE_DIGITS, MADE_WIDE, MADE_BARE};
     for (int i = 0; i < 3; i++) {
         char *html = page_of(kind[i], "places");
-        cr_expect(!strstr(html, "http:") && !strstr(html, "https:") && !strstr(html, "//cdn") && !strstr(html, "url(") && !strstr(html, "@import"));
+        cr_expect(!strstr(html, "http:") && !strstr(html, "https:") && !strstr(html, "//cdn") &&
+                  !strstr(html, "url(") && !strstr(html, "@import"));
         free(html);
     }
 }
@@ -335,10 +395,12 @@ static const char *colour_of(const char *theme, const char *name) {
     return at + strlen(wanted) - 1;
 }
 
-static void expect_contrast(const char *theme, const char *title, const char *front, const char *back, double least) {
+static void expect_contrast(const char *theme, const char *title, const char *front,
+                            const char *back, double least) {
     const double a = luminance(colour_of(theme, front)), b = luminance(colour_of(theme, back));
     const double ratio = (fmax(a, b) + 0.05) / (fmin(a, b) + 0.05);
-    cr_expect(ratio >= least, "%s: --%s on --%s has a contrast of %.2f, not %.1f", title, front, back, ratio, least);
+    cr_expect(ratio >= least, "%s: --%s on --%s has a contrast of %.2f, not %.1f", title, front,
+              back, ratio, least);
 }
 
 Test(page, colours_keep_their_contrast) {
@@ -347,7 +409,8 @@ Test(page, colours_keep_their_contrast) {
     for (int t = 0; t < 3; t++) {
         const char *theme = strstr(css, start[t]);
         cr_assert(theme != NULL);
-        static const char *const text[] = {"ink", "muted", "accent", "warn"}, *const ground[] = {"paper", "card"};
+        static const char *const text[] = {"ink", "muted", "accent", "warn"}, *const ground[] = {
+                                                                                  "paper", "card"};
         for (int i = 0; i < 4; i++)
             for (int g = 0; g < 2; g++) expect_contrast(theme, start[t], text[i], ground[g], 4.5);
         for (int i = 0; i < 10; i++) {
