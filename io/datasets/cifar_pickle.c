@@ -42,6 +42,19 @@ static bool is_pixels(const Value *v) {
     return v->as.array.axes == 4 && shape[1] == 3 && shape[2] == 32 && shape[3] == 32;
 }
 
+/* Finds the images: those of Python 3's protocol 2 are decoded and lie outside of the file. */
+static bool take_pixels(CifarBatch *out, const Value *pixels, const uint8_t *data, int64_t bytes) {
+    const uintptr_t first = (uintptr_t)data, at = (uintptr_t)pixels->as.array.at;
+    const size_t need = (size_t)out->count * PIXELS;
+    if (at >= first && at - first <= (uintptr_t)bytes) {
+        out->offset = (int64_t)(at - first);
+        return true;
+    }
+    out->pixels = malloc(need ? need : 1);
+    if (out->pixels) memcpy(out->pixels, pixels->as.array.at, need);
+    return out->pixels != NULL;
+}
+
 Status cifar_pickle_read(CifarBatch *out, const uint8_t *data, int64_t bytes, const char *label_key,
                          const char *name, Error *err) {
     PickleArena arena = {0};
@@ -60,9 +73,9 @@ Status cifar_pickle_read(CifarBatch *out, const uint8_t *data, int64_t bytes, co
         goto out;
     }
     out->count = pixels->as.array.shape[0];
-    out->offset = (const uint8_t *)pixels->as.array.at - data;
     out->label = malloc((size_t)(out->count ? out->count : 1) * sizeof *out->label);
-    if (!out->label) st = fail(err, ERR_MEMORY, "datasets: out of memory");
+    if (!out->label || !take_pixels(out, pixels, data, bytes))
+        st = fail(err, ERR_MEMORY, "datasets: out of memory");
     else if (!take_labels(out, labels))
         st = fail(err, ERR_FORMAT, "datasets: %s: %s are not %lld whole numbers, one per image",
                   name, label_key, (long long)out->count);
@@ -70,6 +83,7 @@ out:
     pickle_free(&arena);
     if (st != OK) {
         free(out->label);
+        free(out->pixels);
         *out = (CifarBatch){0};
     }
     return st;

@@ -185,11 +185,16 @@ static Status add_cifar_records(SourceList *list, const Cifar *c, const CifarFor
 static Status add_cifar_pickle(SourceList *list, const Cifar *c, const CifarForm *form, int blob,
                                Error *err) {
     CifarBatch batch;
-    const Blob *b = &list->blob[blob];
+    Blob *b = &list->blob[blob];
     Status st = cifar_pickle_read(&batch, b->data, b->bytes, form->label_key, b->name, err);
     for (int64_t i = 0; st == OK && i < batch.count; i++)
         st = add_record(list, blob, i, batch.label[i], c->classes, batch.offset + i * PIXELS, err);
     free(batch.label);
+    if (batch.pixels) { /* records are those of the decoded bytes from now on */
+        free(b->inflated);
+        b->data = b->inflated = batch.pixels;
+        b->bytes = batch.count * PIXELS;
+    }
     return st;
 }
 

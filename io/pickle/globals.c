@@ -31,6 +31,11 @@ static const Global globals[] = {
     {"numpy.core.multiarray _reconstruct", CALL_ARRAY, 0},
     {"numpy._core.multiarray _reconstruct", CALL_ARRAY, 0},
     {"numpy dtype", CALL_DTYPE, 0},
+    {"numpy.core.numeric _frombuffer", CALL_BUFFER, 0},
+    {"numpy._core.numeric _frombuffer", CALL_BUFFER, 0},
+    {"_codecs encode", CALL_BYTES, 0},
+    {"__builtin__ bytes", CALL_BYTES, 0},
+    {"builtins bytes", CALL_BYTES, 0},
     {"", CALL_IGNORED, 0},         /* stands for every one of `settings` */
     {"__torch__", CALL_OBJECT, 0}, /* stands for every class below it */
 };
@@ -46,7 +51,7 @@ static const char *const settings[] = {
     "__builtin__ float", "builtins float", "__builtin__ str", "builtins str", "__builtin__ bool",
     "builtins bool", "__builtin__ slice", "builtins slice", "__builtin__ complex",
     "builtins complex", "__builtin__ bytearray", "builtins bytearray", "copy_reg _reconstructor",
-    "copyreg _reconstructor", "_codecs encode", "argparse Namespace", "types SimpleNamespace",
+    "copyreg _reconstructor", "argparse Namespace", "types SimpleNamespace",
     "collections Counter", "collections deque", "datetime datetime", "datetime date",
     "datetime timedelta", "datetime timezone", "pathlib Path", "pathlib PosixPath",
     "pathlib PurePosixPath", "pathlib WindowsPath", "pathlib._local PosixPath",
@@ -58,8 +63,7 @@ static const char *const settings[] = {
     "torch.nn.parameter Parameter", "torch.nn.parameter Buffer",
     "torch.serialization _get_layout", "numpy ndarray", "numpy float64",
     "numpy float32", "numpy int64", "numpy int32", "numpy bool_", "numpy.core.multiarray scalar",
-    "numpy._core.multiarray scalar", "numpy.core.numeric _frombuffer",
-    "numpy._core.numeric _frombuffer", "numpy.dtypes", "omegaconf", "antlr4", "easydict",
+    "numpy._core.multiarray scalar", "numpy.dtypes", "omegaconf", "antlr4", "easydict",
     "addict", "munch", "ml_collections", "yacs", "fvcore.common.config", "detectron2.config",
     "mmcv.utils.config", "mmengine.config", "pytorch_lightning.utilities.parsing",
     "pytorch_lightning.callbacks", "lightning.pytorch.utilities.parsing",

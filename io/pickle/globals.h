@@ -17,6 +17,8 @@ typedef enum {
     CALL_OBJECT,  /* an instance of a TorchScript class */
     CALL_ARRAY,   /* numpy's empty array, whose state follows */
     CALL_DTYPE,   /* a type of numpy, of ("f4", ...); its byte order follows as its state */
+    CALL_BYTES,   /* bytes as Python 3 writes them for Python 2, of () or of (text, "latin1") */
+    CALL_BUFFER,  /* numpy's array whole, of (bytes, type, shape, "C"), in protocol 5 */
 } Call;
 
 typedef struct Global {

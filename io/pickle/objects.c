@@ -187,6 +187,75 @@ static Value *new_dtype(Builder *b, const Value *arguments) {
     return v;
 }
 
+/* Decodes UTF-8 whose characters are all below 256 into bytes. Returns their number, or -1. */
+static int64_t decode_latin1(char *to, const char *text, int64_t bytes) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < bytes; i++) {
+        const uint8_t c = (uint8_t)text[i];
+        if (c < 0x80) {
+            to[n++] = text[i];
+            continue;
+        }
+        if (c < 0xc2 || c > 0xc3 || i + 1 == bytes || ((uint8_t)text[i + 1] & 0xc0) != 0x80)
+            return -1;
+        to[n++] = (char)((c & 3) << 6 | ((uint8_t)text[++i] & 0x3f));
+    }
+    return n;
+}
+
+/* Makes the bytes of () or (text, "latin1"). Every text stands in the pickle once, so all of them
+ * together are no longer than it; other encodings are ignored. */
+static Value *new_bytes(Builder *b, const Value *arguments) {
+    const Value *text = item(arguments, 0), *encoding = item(arguments, 1);
+    Value *v = value_new(b, text ? VALUE_IGNORED : VALUE_TEXT);
+    if (v && !text) v->as.text.at = "";
+    if (!v || !text) return v;
+    if (text->kind != VALUE_TEXT || !encoding ||
+        !(value_is_text(encoding, "latin1") || value_is_text(encoding, "latin-1")))
+        return v;
+    const int64_t bytes = text->as.text.bytes;
+    if (bytes > b->may_decode) return builder_broken(b, "it encodes more text than it holds");
+    b->may_decode -= bytes;
+    char *to = arena_take(b->arena, (size_t)bytes);
+    if (!to) return builder_no_memory(b);
+    v->as.text.bytes = decode_latin1(to, text->as.text.at, bytes);
+    if (v->as.text.bytes < 0) return builder_broken(b, "a text of Latin-1 has other characters");
+    v->kind = VALUE_TEXT;
+    v->as.text.at = to;
+    return v;
+}
+
+/* Makes *array an array of plain numbers in C order, or ignores it where the parts are none. */
+static void fill_array(Value *array, const Value *shape, const Value *type, const Value *bytes) {
+    int64_t need = 0;
+    bool ok = shape && shape->kind == VALUE_LIST && shape->as.items.count <= PICKLE_MAX_AXES &&
+              type && type->kind == VALUE_DTYPE && bytes && bytes->kind == VALUE_TEXT;
+    Value filled = {.kind = VALUE_ARRAY};
+    if (ok) {
+        filled.as.array.type = type->as.array.type;
+        filled.as.array.swapped = type->as.array.swapped;
+        filled.as.array.at = bytes->as.text.at;
+        filled.as.array.axes = (int)shape->as.items.count;
+        need = dtype_bytes(type->as.array.type);
+    }
+    for (int i = 0; ok && i < filled.as.array.axes; i++) {
+        const Value *n = item(shape, i);
+        ok = is_int(n) && n->as.integer >= 0 && !__builtin_mul_overflow(need, n->as.integer, &need);
+        if (ok) filled.as.array.shape[i] = n->as.integer;
+    }
+    if (!ok || need != bytes->as.text.bytes) filled.kind = VALUE_IGNORED;
+    *array = filled;
+}
+
+/* Makes an array of (bytes, type, shape, "C"); of another order it is ignored. */
+static Value *new_from_buffer(Builder *b, const Value *arguments) {
+    Value *v = value_new(b, VALUE_IGNORED);
+    const Value *order = item(arguments, 3);
+    if (v && order && value_is_text(order, "C"))
+        fill_array(v, item(arguments, 2), item(arguments, 1), item(arguments, 0));
+    return v;
+}
+
 Value *object_call(Builder *b, const Value *callee, const Value *arguments) {
     if (callee->kind == VALUE_IGNORED) /* an object that an ignored one makes is ignored */
         return value_new(b, VALUE_IGNORED);
@@ -204,36 +273,19 @@ Value *object_call(Builder *b, const Value *callee, const Value *arguments) {
     case CALL_OBJECT: return value_new(b, VALUE_OBJECT);
     case CALL_ARRAY: return value_new(b, VALUE_ARRAY);
     case CALL_DTYPE: return new_dtype(b, arguments);
+    case CALL_BYTES: return new_bytes(b, arguments);
+    case CALL_BUFFER: return new_from_buffer(b, arguments);
     }
     return NULL;
 }
 
 /* --- states and storages ---------------------------------------------------------------------- */
 
-/* Gives an array of numpy its state (version, shape, type, Fortran order, bytes). An array that is
- * not of plain numbers in C order is ignored. */
+/* Gives an array of numpy its state (version, shape, type, Fortran order, bytes), once. */
 static void build_array(Value *array, const Value *state) {
-    const Value *shape = item(state, 1), *type = item(state, 2), *order = item(state, 3);
-    const Value *bytes = item(state, 4);
-    int64_t need = 0;
-    bool ok = shape && shape->kind == VALUE_LIST && shape->as.items.count <= PICKLE_MAX_AXES &&
-              type && type->kind == VALUE_DTYPE && is_int(order) && !order->as.integer && bytes &&
-              bytes->kind == VALUE_TEXT && array->as.array.at == NULL;
-    Value filled = {.kind = VALUE_ARRAY};
-    if (ok) {
-        filled.as.array.type = type->as.array.type;
-        filled.as.array.swapped = type->as.array.swapped;
-        filled.as.array.at = bytes->as.text.at;
-        filled.as.array.axes = (int)shape->as.items.count;
-        need = dtype_bytes(type->as.array.type);
-    }
-    for (int i = 0; ok && i < filled.as.array.axes; i++) {
-        const Value *n = item(shape, i);
-        ok = is_int(n) && n->as.integer >= 0 && !__builtin_mul_overflow(need, n->as.integer, &need);
-        if (ok) filled.as.array.shape[i] = n->as.integer;
-    }
-    if (!ok || need != bytes->as.text.bytes) filled.kind = VALUE_IGNORED;
-    *array = filled;
+    const Value *order = item(state, 3);
+    const bool ok = is_int(order) && !order->as.integer && array->as.array.at == NULL;
+    fill_array(array, ok ? item(state, 1) : NULL, item(state, 2), item(state, 4));
 }
 
 void object_build(Builder *b, Value *object, const Value *state) {

@@ -10,6 +10,8 @@ typedef struct {
     const char *path; /* for messages */
     Error *err;
     Status status;
+    int64_t
+        may_decode; /* bytes of text that calls may still copy; else a short pickle fills memory */
 } Builder;
 
 /* Both note a failure, unless there was one already, and return NULL. */

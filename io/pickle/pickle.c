@@ -265,6 +265,7 @@ static bool step(Machine *m) {
     case 'B':                                                 /* BINBYTES */
     case 'X': push_text(m, take_little(m, 4)); break;         /* BINUNICODE */
     case 0x8e:                                                /* BINBYTES8 */
+    case 0x96:                                                /* BYTEARRAY8 */
     case 0x8d: push_text(m, take_little(m, 8)); break;        /* BINUNICODE8 */
     case ')': push(m, collect(m, VALUE_LIST, 0)); break;      /* EMPTY_TUPLE */
     case 0x85: push(m, collect(m, VALUE_LIST, 1)); break;     /* TUPLE1 */
@@ -318,7 +319,7 @@ static bool step(Machine *m) {
 
 Status pickle_read(PickleArena *arena, const uint8_t *data, int64_t bytes, const char *path,
                    Value **out, int64_t *used, Error *err) {
-    Machine m = {.builder = {.arena = arena, .path = path, .err = err},
+    Machine m = {.builder = {.arena = arena, .path = path, .err = err, .may_decode = bytes},
                  .start = data,
                  .at = data,
                  .end = data + bytes};

@@ -40,7 +40,7 @@ struct Value {
         double real;
         const struct Global *global;
         struct {
-            const char *at; /* text inside the pickle, without a zero byte */
+            const char *at; /* text inside the pickle or decoded from it, without a zero byte */
             int64_t bytes;
         } text;
         struct {
@@ -63,7 +63,8 @@ struct Value {
             bool swapped; /* the bytes are big-endian */
             int axes;
             int64_t shape[PICKLE_MAX_AXES];
-            const char *at; /* exactly the bytes that the shape needs, inside the pickle */
+            const char
+                *at; /* exactly the bytes that the shape needs, in the pickle or decoded from it */
         } array;
     } as;
 };

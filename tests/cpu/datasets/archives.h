@@ -86,6 +86,16 @@ void mat_structs(Bytes *mat, const char *name, const MatField *field, int fields
 /* Adds a cell array (1,n) of texts. */
 void mat_cells(Bytes *mat, const char *name, const char *const *text, int64_t n);
 
+/* --- CIFAR's batches for Python: pickles of protocol 2 ------------------------------------------ */
+
+typedef struct {
+    const char *key; /* "labels", "fine_labels", "coarse_labels" */
+    const int *label;
+} PickledLabels;
+
+/* Returns a batch of n images of 3072 bytes with `kinds` lists of labels; frees `pixels`. */
+Bytes pickle_batch(const PickledLabels *labels, int kinds, int n, Bytes pixels, bool python3);
+
 /* --- HDF5 as h5py lays it out: superblock 0, one data set of bytes in the root group ----------- */
 
 /* Returns a file with the data set `name` of `axes` axes, contiguous behind 2048 bytes, as h5py

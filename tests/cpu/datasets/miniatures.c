@@ -10,6 +10,14 @@
     "6 data_batch_1.bin#0\n9 data_batch_1.bin#1\n1 data_batch_2.bin#0\n0 data_batch_2.bin#1\n" \
     "2 data_batch_3.bin#0\n8 data_batch_3.bin#1\n5 data_batch_4.bin#0\n3 data_batch_4.bin#1\n" \
     "7 data_batch_5.bin#0\n4 data_batch_5.bin#1\n"
+#define CIFAR10_PICKLES                                                        \
+    "6 data_batch_1#0\n9 data_batch_1#1\n1 data_batch_2#0\n0 data_batch_2#1\n" \
+    "2 data_batch_3#0\n8 data_batch_3#1\n5 data_batch_4#0\n3 data_batch_4#1\n" \
+    "7 data_batch_5#0\n4 data_batch_5#1\n"
+#define CIFAR100_PICKLES "3 train#0\n10 train#1\n17 train#2\n24 train#3\n? ...95\n96 train#99\n"
+#define CIFAR10020_PICKLES                                                         \
+    "0 train#0\n1 train#1\n2 train#2\n? ...16\n19 train#19\n0 train#20\n? ...78\n" \
+    "19 train#99\n"
 #define RESISC45_TRAIN                                                                \
     "0 Airport/Airport_%03d.jpg: 2 3 4 5 7\n"                                         \
     "1 airplane/airplane_%03d.jpg: 1 2 6 7 8 9 10 11 12 13 14 15 16 17 20 21 22 23\n" \
@@ -25,9 +33,20 @@ const Miniature miniatures[] = {
               "ramen/5.jpg\n",
      .val = "1 ramen/1.jpg\n2 waffles/44.jpg\n0 apple_pie/2.jpg\n"},
     {.dataset = "cifar10",
+     .form = "binary",
      .write = write_cifar10,
      .train = CIFAR10_TRAIN,
      .val = "3 test_batch.bin#0\n8 test_batch.bin#1\n0 test_batch.bin#2\n"},
+    {.dataset = "cifar10",
+     .form = "torchvision's pickles",
+     .write = write_cifar10_python2,
+     .train = CIFAR10_PICKLES,
+     .val = "3 test_batch#0\n8 test_batch#1\n0 test_batch#2\n"},
+    {.dataset = "cifar10",
+     .form = "pickles by Python 3",
+     .write = write_cifar10_python3,
+     .train = CIFAR10_PICKLES,
+     .val = "3 test_batch#0\n8 test_batch#1\n0 test_batch#2\n"},
     {.dataset = "cifar100", /* fine labels (7 i + 3) mod 100 */
      .write = write_cifar100,
      .train = "3 train.bin#0\n10 train.bin#1\n17 train.bin#2\n24 train.bin#3\n? ...95\n96 "
@@ -39,6 +58,21 @@ const Miniature miniatures[] = {
          "0 train.bin#0\n1 train.bin#1\n2 train.bin#2\n? ...16\n19 train.bin#19\n0 train.bin#20\n"
          "? ...78\n19 train.bin#99\n",
      .val = "4 test.bin#0\n1 test.bin#1\n14 test.bin#2\n"},
+    {.dataset = "cifar100",
+     .form = "torchvision's pickles",
+     .write = write_cifar100_python2,
+     .train = CIFAR100_PICKLES,
+     .val = "30 test#0\n4 test#1\n99 test#2\n"},
+    {.dataset = "cifar100",
+     .form = "pickles by Python 3",
+     .write = write_cifar100_python3,
+     .train = CIFAR100_PICKLES,
+     .val = "30 test#0\n4 test#1\n99 test#2\n"},
+    {.dataset = "cifar10020",
+     .form = "torchvision's pickles",
+     .write = write_cifar100_python2,
+     .train = CIFAR10020_PICKLES,
+     .val = "4 test#0\n1 test#1\n14 test#2\n"},
     {.dataset = "sun397",
      .write = write_sun397,
      .train = "0 a/abbey/sun_c.jpg\n0 a/abbey/sun_a.jpg\n1 a/apartment_building/outdoor/sun_a.jpg\n"

@@ -29,6 +29,10 @@ extern const int miniature_count;
 void write_food101(const char *from);
 void write_cifar10(const char *from);
 void write_cifar100(const char *from);
+void write_cifar10_python2(const char *from); /* torchvision's: as Python 2 pickled it */
+void write_cifar10_python3(const char *from); /* the same bytes pickled again by Python 3 */
+void write_cifar100_python2(const char *from);
+void write_cifar100_python3(const char *from);
 void write_birdsnap(const char *from);
 void write_sun397(const char *from);
 void write_cars(const char *from);

@@ -37,14 +37,16 @@ static void tar_records(Bytes *tar, const char *name, const int *labels, int n, 
     tar_take(tar, name, b);
 }
 
+static const int cifar10_batch[5][2] = {{6, 9}, {1, 0}, {2, 8}, {5, 3}, {7, 4}};
+static const int cifar10_test[3] = {3, 8, 0};
+
 void write_cifar10(const char *from) {
-    static const int batch[5][2] = {{6, 9}, {1, 0}, {2, 8}, {5, 3}, {7, 4}}, test[3] = {3, 8, 0};
     static const int order[5] = {3, 0, 4, 2, 1};
     Bytes t = {0};
-    tar_records(&t, "cifar-10-batches-bin/test_batch.bin", test, 3, 1);
+    tar_records(&t, "cifar-10-batches-bin/test_batch.bin", cifar10_test, 3, 1);
     for (int i = 0; i < 5; i++) {
         char *name = format_text("cifar-10-batches-bin/data_batch_%d.bin", order[i] + 1);
-        tar_records(&t, name, batch[order[i]], 2, 1);
+        tar_records(&t, name, cifar10_batch[order[i]], 2, 1);
         free(name);
     }
     tar_text(&t, "cifar-10-batches-bin/readme.html", "junk");
@@ -62,6 +64,57 @@ void write_cifar100(const char *from) {
     tar_records(&t, "cifar-100-binary/test.bin", test, 3, 2);
     tar_text(&t, "cifar-100-binary/fine_label_names.txt", "apple\n");
     save_gzipped_tar(&t, from, "cifar-100-binary.tar.gz");
+}
+
+/* Adds a pickled batch whose images are those of tar_records. */
+static void tar_pickle(Bytes *tar, const char *name, const PickledLabels *labels, int kinds, int n,
+                       bool python3) {
+    Bytes pixels = {0};
+    for (int i = 0; i < n; i++) add_stripes(&pixels, 32, 3, i, false);
+    tar_take(tar, name, pickle_batch(labels, kinds, n, pixels, python3));
+}
+
+static void write_cifar10_pickles(const char *from, bool python3) {
+    Bytes t = {0};
+    tar_text(&t, "cifar-10-batches-py/readme.html", "junk");
+    tar_text(&t, "cifar-10-batches-py/batches.meta", "not read");
+    for (int i = 5; i >= 1; i--) {
+        char *name = format_text("cifar-10-batches-py/data_batch_%d", i);
+        tar_pickle(&t, name, &(PickledLabels){"labels", cifar10_batch[i - 1]}, 1, 2, python3);
+        free(name);
+    }
+    tar_pickle(&t, "cifar-10-batches-py/test_batch", &(PickledLabels){"labels", cifar10_test}, 1, 3,
+               python3);
+    save_gzipped_tar(&t, from, "cifar-10-python.tar.gz");
+}
+
+void write_cifar10_python2(const char *from) {
+    write_cifar10_pickles(from, false);
+}
+void write_cifar10_python3(const char *from) {
+    write_cifar10_pickles(from, true);
+}
+
+/* Labels are those of write_cifar100. */
+static void write_cifar100_pickles(const char *from, bool python3) {
+    static const int test[2][3] = {{30, 4, 99}, {4, 1, 14}};
+    int fine[100], coarse[100];
+    Bytes t = {0};
+    for (int i = 0; i < 100; i++) coarse[i] = i % 20, fine[i] = (7 * i + 3) % 100;
+    const PickledLabels scored[2] = {{"fine_labels", test[0]}, {"coarse_labels", test[1]}};
+    const PickledLabels trained[2] = {{"coarse_labels", coarse}, {"fine_labels", fine}};
+    tar_pickle(&t, "cifar-100-python/test", scored, 2, 3, python3);
+    tar_text(&t, "cifar-100-python/file.txt~", "");
+    tar_pickle(&t, "cifar-100-python/train", trained, 2, 100, python3);
+    tar_text(&t, "cifar-100-python/meta", "not read");
+    save_gzipped_tar(&t, from, "cifar-100-python.tar.gz");
+}
+
+void write_cifar100_python2(const char *from) {
+    write_cifar100_pickles(from, false);
+}
+void write_cifar100_python3(const char *from) {
+    write_cifar100_pickles(from, true);
 }
 
 static void save_idx(const char *from, const char *name, int n, const int *labels) {
