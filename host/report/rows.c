@@ -8,7 +8,7 @@
 #include "host/train/predict.h"
 #include "io/arrays/array_file.h"
 
-enum { CHUNK = 1024 }; /* samples that are labelled at a time */
+enum { CHUNK = 1024 }; /* rows at a time */
 
 typedef struct {
     Gather *g;
@@ -56,6 +56,11 @@ static Status row_read(const ArrayFile *f, int64_t row, int64_t d, float *out, E
     return st;
 }
 
+/* Gives the memory of a file's pages back: rows lie apart, and the system maps many pages for one. */
+static void forget(const ArrayFile *f) {
+    file_forget(f->npy.map.data ? &f->npy.map : &f->map);
+}
+
 /* --- second clusters ------------------------------------------------------------------------------------ */
 
 /* Takes soft labels (n,C): the second cluster is the most probable one beside the sample's own. */
@@ -92,6 +97,7 @@ static Status label_chunks(Rows *r, const TaskEncoder *task, Predictor *p, Error
             for (int64_t i = 0; st == OK && i < n; i++)
                 st = row_read(&r->file[k], out->samples[first + i].row, r->d[k], Z[k] + i * r->d[k],
                               err);
+            forget(&r->file[k]);
             features[k] = (Features){.data = Z[k], .type = DTYPE_F32, .N = n, .d = r->d[k]};
         }
         if (st == OK) st = predictor_run(p, task, features, n, &found, err);
@@ -155,6 +161,7 @@ static Status read_plane(const Rows *r, float *X, int64_t D, Error *err) {
         for (int64_t i = 0; st == OK && i < g->planes; i++) {
             float *x = X + i * D + at;
             st = row_read(&r->file[k], g->plane[i], d, x, err);
+            if (i % (CHUNK / 4) == 0) forget(&r->file[k]);
             for (int64_t c = 0; st == OK && c < d; c++) {
                 if (!isfinite(x[c]))
                     x[c] = 0.0f; /* training refuses them: the file is another one */
