@@ -321,7 +321,8 @@ Status mat_walk_element(const MatFile *f, MatWalk *w, MatArray *out, bool *more,
     const MatArray *a = w->of;
     const int n = a->kind == MAT_STRUCT ? a->fields : 1;
     Status st = OK;
-    *more = (a->kind == MAT_STRUCT || a->kind == MAT_CELL) && w->done < a->count;
+    /* elements of a struct without fields take no bytes: a short file may claim any number of them */
+    *more = n > 0 && (a->kind == MAT_STRUCT || a->kind == MAT_CELL) && w->done < a->count;
     for (int i = 0; st == OK && *more && i < n; i++) {
         Element e;
         st = take(f, &e, &w->at, a->end, err);

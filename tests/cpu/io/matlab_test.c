@@ -259,6 +259,25 @@ Test(matlab, a_bomb_is_refused) {
     free(zeros);
 }
 
+/* A struct array of two thousand million elements takes 100 bytes where it has no fields (found by fuzzing). */
+Test(matlab, structs_without_fields_end_at_once) {
+    Bytes b = mat_header();
+    mat_structs(&b, "x", NULL, 0, 2000000000);
+    const FileMap map = map_of(&b);
+    MatFile *f;
+    MatArray a, e[MAT_MOST_FIELDS];
+    Error err = {""};
+    bool more = true;
+    ASSERT_OK(mat_open(&f, &map, "x.mat", &err), err);
+    ASSERT_OK(mat_find(f, "x", &a, &err), err);
+    cr_assert(a.kind == MAT_STRUCT && a.fields == 0 && a.count == 2000000000);
+    MatWalk w = mat_walk(&a);
+    ASSERT_OK(mat_walk_element(f, &w, e, &more, &err), err);
+    cr_expect(!more);
+    mat_close(f);
+    bytes_free(&b);
+}
+
 /* Files cut at any byte and files with any byte changed come back, with a result or with an
  * error. */
 Test(matlab, damaged_files_do_no_harm, .timeout = 60) {
