@@ -1,9 +1,12 @@
 /* cmd_train.c - the commands `train` and `evaluate`: a flag table and a call each. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/cli/cluster_table.h"
 #include "host/cli/command.h"
+#include "host/tell/json.h"
+#include "io/files/file.h"
 
 /* Prints how good the groups are that the names make. */
 static void print_named(const TurtleResult *r) {
@@ -47,12 +50,29 @@ static void print_result(const TurtleResult *r) {
         "                 probability, from 0 to 1; the margin is its lead over the next cluster.");
 }
 
-static void print_and_free(TurtleResult *result, const CommandFlags *flags) {
+/* Prints the object of --json, with the path of a page as its last member. */
+static void print_json(const char *json, const char *page) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_text(&j, "report", page);
+    json_close(&j);
+    char *member = json_take(&j);
+    if (page && member) printf("%.*s, %s\n", (int)strlen(json) - 1, json, member + 1);
+    else puts(json);
+    free(member);
+}
+
+/* `page` is where the page of --report lies; NULL: there is none. */
+static void print_and_free(TurtleResult *result, const char *page, const CommandFlags *flags) {
     command_hooks_end();
-    if (flags->json) puts(result->json);
-    else print_result(result);
-    if (!flags->json) cluster_table_print(result);
-    if (!flags->json && result->profile) printf("\n%s", result->profile);
+    if (flags->json) {
+        print_json(result->json, page);
+    } else {
+        print_result(result);
+        cluster_table_print(result);
+        if (result->profile) printf("\n%s", result->profile);
+        if (page) printf("\nreport           %s\n", page);
+    }
     turtle_result_free(result);
 }
 
@@ -95,24 +115,64 @@ static const Flag train_flags[] = {
      "iterations that nsys or ncu record, counted from 1"},
     {0}};
 
+/* A wish of the command line beside the training. */
+typedef struct {
+    bool report;
+} TrainPage;
+
+static const Flag page_flags[] = {{"report", FLAG_SWITCH, offsetof(TrainPage, report), NULL,
+                                   "write report.html into the run directory at the end"},
+                                  {0}};
+
+/* Writes the page of a finished run, whose directory is `out`, or the checkpoint's path without `.pt`.
+ * *page receives the page's path, in fresh memory. */
+static Status write_report(char **page, const TurtleTrainOptions *o, const TurtleResult *run,
+                           Error *err) {
+    TurtleReportOptions options;
+    TurtleReportResult result;
+    const int stem = (int)(strlen(run->checkpoint) - strlen(".pt"));
+    const char *directory =
+        o->out ? format_text("%s", o->out) : format_text("%.*s", stem, run->checkpoint);
+    if (!directory) return fail(err, ERR_MEMORY, "report: out of memory");
+    turtle_report_defaults(&options);
+    options.common = o->common;
+    options.runs = (TurtleTexts){&directory, 1};
+    const Status st = turtle_report(&options, &result, err);
+    if (st == OK) {
+        *page = format_text("%s", result.path);
+        turtle_report_result_free(&result);
+    }
+    free((char *)directory);
+    return st;
+}
+
 static Status run_train(int argc, char **argv, CommandFlags *flags, Error *err) {
     TurtleTrainOptions options;
     TurtleResult result;
+    TrainPage asked = {false};
+    char *page = NULL;
     turtle_train_defaults(&options);
     const FlagTable tables[] = {{"Features", input_flags, &options.inputs},
                                 {"Training", train_flags, &options},
+                                {"Report", page_flags, &asked},
                                 {"Common", common_flags, &options.common},
                                 {"Output", command_flags, flags}};
-    Status st = command_parse(&command_train, tables, 4, argc, argv, flags, NULL, err);
+    enum { TABLES = sizeof tables / sizeof *tables };
+    Status st = command_parse(&command_train, tables, TABLES, argc, argv, flags, NULL, err);
     if (st == OK)
         st = command_default_phis(&options.inputs, &options.inputs.phis, "clipvitL14", "dinov2",
                                   flags, err);
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_train(&options, &result, err);
-        if (st == OK) print_and_free(&result, flags);
+        if (st == OK) {
+            if (asked.report) st = write_report(&page, &options, &result, err);
+            if (st == OK || !flags->json) print_and_free(&result, page, flags);
+            else turtle_result_free(&result);
+        }
     }
-    flags_free(tables, 4);
+    free(page);
+    flags_free(tables, TABLES);
     return st;
 }
 
@@ -148,7 +208,7 @@ static Status run_evaluate(int argc, char **argv, CommandFlags *flags, Error *er
     if (st == OK && !flags->help) {
         command_hooks(&options.common, flags);
         st = turtle_evaluate(&options, &result, err);
-        if (st == OK) print_and_free(&result, flags);
+        if (st == OK) print_and_free(&result, NULL, flags);
     }
     flags_free(tables, 4);
     return st;

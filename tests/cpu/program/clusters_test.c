@@ -1,4 +1,7 @@
 /* clusters_test.c - clusters as people look at them: what is gathered, the table, names that people give. */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
 #include "host/cli/cluster_table.h"
 #include "host/score/clusters.h"
 #include "host/score/result.h"
@@ -13,8 +16,7 @@ static const char *const hostile[] = {
     "up\x1b[5A\x1b]0;title\x07.png",
     "\xe2\x80\xaegnp.exe",
     "\xff\xfe.png",
-    "\xc2\x9b"
-    "31m.png",
+    "\xc2\x9b[31m.png",
     "tab\tbell\x07.png",
     "<script>alert(1)</script>",
     "\xe7\x8c\xab\xe7\x8c\xab/\xe7\x8c\xab.png",
@@ -370,6 +372,53 @@ Test(cluster_table, is_plain_in_a_pipe_and_obeys_columns, .timeout = 60) {
                    folder, folder);
         cr_expect(ran.status == 0, "%s", ran.err);
         expect_fit(table_in(ran.out), fits[i]);
+    }
+    remove_folder(folder);
+}
+
+/* Returns what `evaluate` of train_blobs writes to a terminal of so many columns. */
+static char *on_terminal(const char *folder, int columns, const char *no_color) {
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    const int slave = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    const struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    cr_assert(slave >= 0 && ioctl(slave, TIOCSWINSZ, &size) == 0);
+    char *command = format_text("exec " TURTLE_PROGRAM " evaluate --features %s/z.npy --ckpt_path "
+                                "%s/run --device cpu --quiet",
+                                folder, folder);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(slave, STDOUT_FILENO);
+        setenv("TERM", "xterm", 1);
+        setenv("NO_COLOR", no_color, 1);
+        unsetenv("COLUMNS");
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(slave);
+    char *text = calloc(1, 1 << 16), *to = text;
+    for (char c; to < text + (1 << 16) - 1 && read(terminal, &c, 1) == 1;)
+        if (c != '\r') *to++ = c; /* the terminal's line ends */
+    close(terminal);
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child && status == 0, "%s", text);
+    free(command);
+    return text;
+}
+
+Test(cluster_table, a_terminal_says_its_width_and_gets_colours, .timeout = 60) {
+    Ran ran;
+    char *folder = train_blobs(&ran);
+    static const int columns[] = {60, 80, 140};
+    for (int i = 0; i < 3; i++) {
+        char *text = on_terminal(folder, columns[i], ""),
+             *grey = on_terminal(folder, columns[i], "1");
+        char *plain = without_colours(table_in(text));
+        cr_expect(strstr(text, "\x1b[32m#") && !strchr(grey, '\x1b'));
+        cr_expect_str_eq(plain, table_in(grey));
+        expect_fit(plain, columns[i]);
+        free(text), free(grey), free(plain);
     }
     remove_folder(folder);
 }
