@@ -97,11 +97,13 @@ static void put_pair(Page *p, const ReportConfusion *c) {
     put_count(p, c->count);
     put(p, c->count == 1 ? " sample of label <bdi>" : " samples of label <bdi>");
     put_label_text(p, c->label);
-    put(p, "</bdi> in ");
+    put(p, "</bdi> in cluster ");
     put_chip(p, c->cluster);
-    put(p, " <bdi>");
-    put_cluster_text(p, c->cluster);
-    put(p, "</bdi></p><ul class=\"thumbs\">");
+    if (p->report->clusters[c->cluster].name) {
+        put(p, " ");
+        put_name(p, p->report->clusters[c->cluster].name);
+    }
+    put(p, "</p><ul class=\"thumbs\">");
     for (int i = 0; i < c->samples_count; i++) {
         put(p, "<li>");
         put_picture(p, c->samples[i]);

@@ -53,6 +53,46 @@ static void put_figures(Page *p) {
     put(p, "</dl>\n");
 }
 
+/* Returns true for the facts that are always in sight; the others are folded away. */
+static bool comes_first(const ReportFact *f) {
+    static const char *const first[] = {"data set",  "representations", "split",
+                                        "directory", "backend",         "seed",
+                                        "version",   "command line"};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (!strcmp(f->name, first[i])) return true;
+    return false;
+}
+
+/* Writes a fact's value; a real with many digits is rounded to 4 decimals. */
+static void put_fact(Page *p, const char *text) {
+    char *end;
+    const double value = strtod(text, &end);
+    if (strchr(text, '.') && *end == '\0' && strlen(text) > 8 && fabs(value) > 1e-3 &&
+        fabs(value) < 1e6)
+        put_real(p, value, 4);
+    else put_name(p, text);
+}
+
+static void put_facts(Page *p, bool first) {
+    const Report *r = p->report;
+    int count = 0;
+    for (int i = 0; i < r->fact_count; i++) count += comes_first(&r->facts[i]) == first;
+    if (count == 0) return;
+    if (!first) put(p, "<details><summary>All settings and scores</summary>");
+    put(p, first ? "<dl class=\"body facts\">\n" : "<dl class=\"facts all\">\n");
+    for (int i = 0; i < r->fact_count; i++) {
+        const ReportFact *f = &r->facts[i];
+        if (comes_first(f) != first) continue;
+        const bool code = !strcmp(f->name, "command line");
+        put(p, "<dt>");
+        put_name(p, f->name);
+        put(p, code ? "</dt><dd class=\"code\">" : "</dt><dd>");
+        put_fact(p, f->value);
+        put(p, "</dd>\n");
+    }
+    put(p, first ? "</dl>\n" : "</dl></details>\n");
+}
+
 void page_run(Page *p) {
     const Report *r = p->report;
     put(p, "<section id=\"run\" aria-labelledby=\"h-run\"><h2 id=\"h-run\">What was run</h2>\n");
@@ -66,16 +106,9 @@ void page_run(Page *p) {
         }
         put(p, "</ul>\n");
     }
-    put(p, "<dl class=\"body facts\">\n");
-    for (int i = 0; i < r->fact_count; i++) {
-        const bool code = !strcmp(r->facts[i].name, "command line");
-        put(p, "<dt>");
-        put_name(p, r->facts[i].name);
-        put(p, code ? "</dt><dd class=\"code\">" : "</dt><dd>");
-        put_name(p, r->facts[i].value);
-        put(p, "</dd>\n");
-    }
-    put(p, "</dl></section>\n");
+    put_facts(p, true);
+    put_facts(p, false);
+    put(p, "</section>\n");
 }
 
 /* --- several runs ------------------------------------------------------------------------------- */

@@ -214,7 +214,7 @@ static void make_digits(MadeReport *m) {
          "turtle train --dataset digits --phis demo_vit demo_rn --classes 10 --T 1000 --rng torch"},
         {"data set", "digits, validation split"},
         {"representations", "demo_vit (128), demo_rn (128)"},
-        {"options", "gamma 10.0, inner_lr 0.001, outer_lr 0.001, M 10, batch 8000, seed 42"},
+        {"all options", "gamma 10.0, inner_lr 0.001, outer_lr 0.001, M 10, batch 8000, seed 42"},
         {"device", "cpu, 2 threads, avx512"},
         {"version", "turtle 0.10.0"}};
     Report *r = &m->report;
