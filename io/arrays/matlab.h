@@ -74,7 +74,8 @@ typedef struct {
 
 MatWalk mat_walk(const MatArray *a);
 /* Reads the next element: one array of a cell array, a->fields arrays of a struct array. A struct
- * array without fields has none to read, whatever its dimensions. `out` has room for MAT_MOST_FIELDS of them, or for 1 at a cell array. */
+ * array without fields has none to read, whatever its dimensions. `out` has room for
+ * MAT_MOST_FIELDS of them, or for 1 at a cell array. */
 Status mat_walk_element(const MatFile *f, MatWalk *w, MatArray *out, bool *more, Error *err);
 /* Returns the index of a field of a struct array, or -1. */
 int mat_field(const MatArray *a, const char *name);

@@ -2,6 +2,7 @@
  * Markdown, CSV and JSON beside the paper's figures. */
 #include "host/table/table.h"
 #include "tests/support/check.h"
+#include "tests/support/weights_file.h"
 
 /* Makes a root with CIFAR-10's files, 20 records each, and the demo's encoders. */
 static char *small_root(void) {
@@ -99,6 +100,41 @@ Test(table, is_printed_and_written, .timeout = 120) {
     free(more);
     free(csv);
     free(markdown);
+    remove_folder(root);
+}
+
+/* A phi whose name begins with `clip` has a zero-shot cell, of the accuracy that `turtle zeroshot` finds;
+ * any other has none. */
+Test(table, zero_shot_is_a_method, .timeout = 120) {
+    Ran ran;
+    char *root = small_root(), *checkpoints = format_text("%s/checkpoints", root);
+    free(copy_weights(checkpoints, "clip_vit_tiny.pt"));
+    run_turtle(&ran,
+               "table --root_dir %s --datasets cifar10 --phis clip_vit_tiny demo_rn --T 5 --json",
+               root);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(json_number(ran.out, "run") == 8 && json_number(ran.out, "failed") == 0, "%s",
+              ran.out);
+    cr_expect(count_files(root, "zeroshot_clip_vit_tiny_cifar10.json") == 1 &&
+              count_files(root, "zeroshot_demo_rn_cifar10.json") == 0);
+    const char *cell = strstr(ran.out, "\"method\": \"zeroshot\"");
+    cr_assert(cell, "%s", ran.out);
+    const double in_table = json_number(cell, "accuracy");
+    run_turtle(&ran, "zeroshot --root_dir %s --dataset cifar10 --phis clip_vit_tiny --json", root);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(fabs(json_number(ran.out, "top1") - in_table) < 1e-6, "%g in the table, %s", in_table,
+              ran.out);
+    run_turtle(&ran,
+               "table --root_dir %s --datasets cifar10 --phis clip_vit_tiny demo_rn --T 5 --resume",
+               root);
+    cr_expect(ran.status == 0 &&
+                  strstr(ran.out, "### Zero-shot\n\n| data set | clip_vit_tiny | demo_rn |"),
+              "%s%s", ran.out, ran.err);
+    char row[64];
+    snprintf(row, sizeof row, "| cifar10 | %.1f", 100 * in_table);
+    const char *table = strstr(ran.out, "### Zero-shot");
+    cr_expect(table && strstr(table, row), "no '%s' in %s", row, ran.out);
+    free(checkpoints);
     remove_folder(root);
 }
 
