@@ -22,7 +22,7 @@ static int code_columns(uint32_t code) {
 /* Returns the bytes of the character that a text begins with; *columns is its width. */
 static int64_t step(const char *text, int *columns) {
     uint32_t code = 0;
-    const int length = utf8_length(text, (int64_t)strlen(text), &code);
+    const int length = utf8_length(text, (int64_t)strnlen(text, 4), &code);
     *columns = code_columns(code);
     return length ? length : 1;
 }
