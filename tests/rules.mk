@@ -64,8 +64,10 @@ fuzz:                           ## libFuzzer on a reader: TARGET=image SECONDS=6
 	@tests/fuzz --check "$(or $(FUZZ_CC),clang)"
 	@$(MAKE) --no-print-directory CONFIG=fuzz CC="$(or $(FUZZ_CC),clang)" CUDA=0 $(BUILD)/fuzz-cpu/fuzz
 	@tests/fuzz $(BUILD)/fuzz-cpu/fuzz $(BUILD)/fuzz-corpus $(or $(TARGET),image) $(or $(SECONDS),600) $(SEEDS)
+picture: demo                   ## data/report.jpg, the README's picture: the head of the demo's report; it asks for chromium
+	@tests/browser --picture $(BUILD)/demo/report.html data/report.jpg
 lint: all                       ## clang-tidy, cppcheck, and what the documents and the order of folders promise
 	@tests/lint $(OUT) $(PACKAGES) $(ISA_avx2)
 format:                         ## clang-format over every C source but those of kernels/cuda and kernels/emu
 	find data host io kernels tests bench -name '*.[ch]' ! -path 'kernels/cuda/*' ! -path 'kernels/emu/*' -exec clang-format -i {} +
-.PHONY: test test-full test-gpu sanitize fuzz lint format
+.PHONY: test test-full test-gpu sanitize fuzz picture lint format

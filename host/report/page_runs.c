@@ -115,16 +115,17 @@ void page_run(Page *p) {
 
 typedef struct {
     const char *name;
-    bool share, least; /* a share as per cent; the least is best */
+    bool share, best; /* a share as per cent; the largest value is marked */
     int decimals;
 } Column;
 static const Column column[] = {
-    {"cluster accuracy", true, false, 2},
-    {"mean class accuracy", true, false, 2},
-    {"NMI", false, false, 4},
-    {"ARI", false, false, 4},
-    {"generalization score", false, false, 4},
-    {"loss", false, true, 4},
+    /* losses of different spaces do not compare */
+    {"cluster accuracy", true, true, 2},
+    {"mean class accuracy", true, true, 2},
+    {"NMI", false, true, 4},
+    {"ARI", false, true, 4},
+    {"generalization score", false, true, 4},
+    {"loss", false, false, 4},
 };
 enum { COLUMNS = sizeof column / sizeof *column };
 
@@ -144,8 +145,8 @@ static bool is_best(const Report *r, int which, double value) {
     for (int i = 0; i < r->run_count; i++) {
         const double other = value_of(&r->runs[i], which);
         if (!isfinite(other)) continue;
-        if (column[which].least ? other < value : other > value) return false;
-        differs |= other < value || other > value;
+        if (!column[which].best || other > value) return false;
+        differs |= other < value;
     }
     return differs && isfinite(value);
 }
