@@ -74,7 +74,10 @@ static Status put_page(Page *p, Error *err) {
     put_name(p, p->report->title);
     put(p, "</h1></header>\n");
     put_contents(p);
-    put(p, "<main id=\"main\">\n");
+    put(p,
+        "<main id=\"main\">\n<noscript><p class=\"hint\">Scripts are off: full lists of names, the "
+        "zoom of large matrices and the form for names need them. All else is "
+        "here.</p></noscript>\n");
     page_run(p);
     page_curves(p);
     page_clusters(p);

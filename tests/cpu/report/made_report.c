@@ -61,18 +61,16 @@ static uint8_t *inflated(const char *path, int64_t *bytes) {
 }
 
 /* Gives a sample the JPEG of 28 x 28 grey pixels. */
-static void give_picture(MadeReport *m, ReportSample *s, const uint8_t *pixels,
-                         const char *scratch) {
-    uint8_t rgb[28 * 28 * 3];
+static void give_picture(MadeReport *m, ReportSample *s, const uint8_t *pixels) {
+    uint8_t rgb[28 * 28 * 3], *bytes;
+    int64_t count;
     Error err;
-    FileMap map;
     for (int i = 0; i < 28 * 28; i++) rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = pixels[i];
     const Image image = {.rgb = rgb, .width = 28, .height = 28};
-    ASSERT_OK(jpeg_write(scratch, &image, 80, &err), err);
-    ASSERT_OK(file_map(&map, scratch, &err), err);
-    s->picture = (ReportPicture){kept(m, (size_t)map.bytes), (size_t)map.bytes, 28, 28};
-    memcpy(s->picture.bytes, map.data, (size_t)map.bytes);
-    file_unmap(&map);
+    ASSERT_OK(jpeg_bytes(&bytes, &count, &image, 80, &err), err);
+    s->picture = (ReportPicture){kept(m, (size_t)count), (size_t)count, 28, 28};
+    memcpy(s->picture.bytes, bytes, (size_t)count);
+    free(bytes);
 }
 
 /* --- parts of a report -------------------------------------------------------------------------- */
@@ -221,7 +219,6 @@ static void make_digits(MadeReport *m) {
     int64_t bytes;
     uint8_t *pixels = inflated("data/demo/datasets/t10k-images-idx3-ubyte.gz", &bytes);
     uint8_t *labels = inflated("data/demo/datasets/t10k-labels-idx1-ubyte.gz", &bytes);
-    char *folder = temporary_folder(), *scratch = format_text("%s/a.jpg", folder);
     r->title = "digits in 10 clusters";
     r->samples = kept(m, SAMPLES * sizeof *r->samples);
     r->sample_count = SAMPLES;
@@ -246,7 +243,7 @@ static void make_digits(MadeReport *m) {
                        0.09 * normal());
         s->y = (float)(0.72 * sin(0.63 * (double)label) * (0.55 + 0.05 * (double)label) +
                        0.07 * normal());
-        give_picture(m, s, pixels + 16 + row * 784, scratch);
+        give_picture(m, s, pixels + 16 + row * 784);
     }
     r->samples[5].picture = (ReportPicture){0};
     r->samples[5].damaged = true;
@@ -261,8 +258,7 @@ static void make_digits(MadeReport *m) {
     make_points(m, 100, 10);
     make_runs(m, 3);
     make_sweep(m);
-    free(pixels), free(labels), free(scratch);
-    remove_folder(folder);
+    free(pixels), free(labels);
 }
 
 static void make_wide(MadeReport *m) {
