@@ -7,6 +7,7 @@
 #include "io/files/file.h"
 #include "io/text/text_lines.h"
 
+/* After a failure, too, the caller frees *out. */
 static Status names_alloc(ClusterNames *out, int64_t classes, Error *err) {
     *out = (ClusterNames){0};
     if (classes < 1 || classes > INT32_MAX)
@@ -18,7 +19,6 @@ static Status names_alloc(ClusterNames *out, int64_t classes, Error *err) {
                           .group = calloc((size_t)classes, sizeof *out->group),
                           .first = calloc((size_t)classes, sizeof *out->first)};
     if (out->name && out->listed && out->group && out->first) return OK;
-    cluster_names_free(out);
     return fail(err, ERR_MEMORY, "cluster_names: out of memory for %lld clusters",
                 (long long)classes);
 }
