@@ -102,13 +102,16 @@ static Status take_folders(Names *w, Error *err) {
     return OK;
 }
 
-/* Takes the published names of the data set's classes, if there are as many. */
+/* Takes the published names of the data set's classes, if there are as many. Those of digits describe shapes to
+ * CLIP ("doughnut" is 0), and the labels are their own names. */
 static Status take_published(Gather *g, Error *err) {
     Report *r = g->out;
     Prompts p;
-    if (!g->run.dataset || prompts_find(&p, g->run.dataset, NULL) != OK) return OK;
+    const char *set = g->run.dataset;
+    if (!set || strcmp(set, "mnist") == 0 || strcmp(set, "digits") == 0) return OK;
+    if (prompts_find(&p, set, NULL) != OK) return OK;
     Status st = OK;
-    if (strcmp(g->run.dataset, "aircraft") == 0 && prompts_sort_as_folders(&p) < 0)
+    if (strcmp(set, "aircraft") == 0 && prompts_sort_as_folders(&p) < 0)
         st = fail(err, ERR_MEMORY, "report: out of memory for the names of classes");
     if (st == OK && p.classes == r->label_count) {
         const char **names = report_take(g->memory, p.classes, sizeof *names);

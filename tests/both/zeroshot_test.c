@@ -496,9 +496,20 @@ Test(zeroshot, clusters_get_the_names_of_their_members, .timeout = 60) {
     path = format_text("%s/checkpoint.pt", folder); /* the folder of a run */
     more = format_text("--clusters %s", folder);
     save_checkpoint(path, 2, 2, (const float[6]){1, 0, -1, 0, 0, 0});
-    run_call(&ran, folder, features, more);
-    cr_expect(ran.status == 0 && strstr(ran.out, "airplane                      0.571  golden"),
-              "%s%s", ran.out, ran.err);
+    char *names = format_text("%s/cluster_names.json", folder),
+         *record = format_text("%s/run.json", folder);
+    for (int has_record = 0; has_record < 2; has_record++) { /* a run's folder keeps the names */
+        run_call(&ran, folder, features, more);
+        cr_expect(ran.status == 0 && strstr(ran.out, "airplane                      0.571  golden"),
+                  "%s%s", ran.out, ran.err);
+        cr_expect(file_exists(names) == (has_record == 1));
+        write_bytes(record, "{}", 2);
+    }
+    char left[8192];
+    read_text(left, sizeof left, names);
+    cr_expect(strstr(left, "\"cluster\": 0, \"samples\": 7, \"name\": \"airplane\""), "%s", left);
+    free(names);
+    free(record);
     free(features);
     free(path);
     free(more);

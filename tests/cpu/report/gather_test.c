@@ -409,3 +409,38 @@ Test(gather, pictures_in_memory_are_those_of_files, .timeout = 60) {
     free(again);
     remove_folder(folder);
 }
+
+Test(gather, the_command_writes_the_page_and_says_where, .timeout = 120) {
+    MadeRun m;
+    Ran ran;
+    made_run(&m);
+    made_run_pictures(&m);
+    char *page = format_text("%s/page.html", m.folder);
+    run_turtle(&ran, "report --run %s --out %s --json", m.run, page);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    FileMap map;
+    Error err;
+    ASSERT_OK(file_map(&map, page, &err), err);
+    cr_expect(json_number(ran.out, "bytes") == (double)map.bytes);
+    cr_expect(json_number(ran.out, "samples") == RUN_N && json_number(ran.out, "classes") == 3);
+    cr_expect(json_number(ran.out, "pictures") == RUN_N && json_number(ran.out, "damaged") == 0);
+    cr_expect(!memmem(map.data, (size_t)map.bytes, "<script>alert", 13), "a name is markup");
+    file_unmap(&map);
+    run_turtle(&ran, "report --run %s --out %s", m.run, m.folder);
+    cr_expect(ran.status == 1, "a folder is no page: %s", ran.out);
+    run_turtle(&ran, "report --root_dir %s/root --dataset x --phis a b", m.folder);
+    cr_expect(ran.status == 1 && strstr(ran.err, "task_checkpoints/2space/a_b/x holds no run"),
+              "%s", ran.err);
+    char *place = format_text("%s/root/task_checkpoints/2space/a_b/x/one", m.folder);
+    ASSERT_OK(folder_make(place, &err), err);
+    cr_assert(rmdir(place) == 0 && rename(m.run, place) == 0);
+    run_turtle(&ran, "report --root_dir %s/root --dataset x --phis a b", m.folder);
+    cr_expect(ran.status == 0 && strstr(ran.out, "x/one/report.html"), "%s%s", ran.out, ran.err);
+    run_turtle(&ran, "report");
+    cr_expect(ran.status == 2 && strstr(ran.err, "expected --run DIR"), "%s", ran.err);
+    run_turtle(&ran, "report --run %s --max_size 0", place);
+    cr_expect(ran.status == 2 && strstr(ran.err, "--max_size"), "%s", ran.err);
+    free(place);
+    free(page);
+    made_run_free(&m);
+}
