@@ -45,7 +45,7 @@
             points.forEach((p, i) => { if (Math.abs(p[0] - wanted) < Math.abs(points[best][0] - wanted)) best = i; });
             show(best);
         };
-        svg.addEventListener("pointermove", nearest);
+        for (const kind of ["pointermove", "pointerdown"]) svg.addEventListener(kind, nearest);
         svg.addEventListener("pointerleave", hide);
         svg.addEventListener("blur", hide);
         svg.addEventListener("keydown", event => {
@@ -272,7 +272,7 @@
             });
             return best;
         };
-        plot.addEventListener("pointermove", event => {
+        for (const kind of ["pointermove", "pointerdown"]) plot.addEventListener(kind, event => {
             const box = plot.getBoundingClientRect(), view = plot.viewBox.baseVal;
             show(nearest((event.clientX - box.left) / box.width * view.width, (event.clientY - box.top) / box.height * view.height, 30, () => true));
         });
