@@ -32,6 +32,19 @@ typedef struct {
     int count;
 } TurtleTexts;
 
+/* Matrices of the caller's, read where they lie: they are not copied, and stay as they are until the call
+ * has returned. */
+typedef enum { TURTLE_FLOAT32 = 0, TURTLE_FLOAT16 } TurtleType;
+typedef struct {
+    const void *data; /* (rows, dims), one row after the other, in this machine's byte order */
+    int64_t rows, dims;
+    TurtleType type;
+} TurtleMatrix;
+typedef struct {
+    const TurtleMatrix *item; /* (count), owned by the caller */
+    int count;
+} TurtleMatrices;
+
 /* --- what a running call tells ---------------------------------------------------------------- */
 
 typedef struct {
@@ -43,8 +56,11 @@ typedef struct {
     double cluster_acc; /* 0..1; NaN without labels */
 } TurtleProgress;
 
+/* Hooks return to the call: jumping out of one (longjmp, a C++ exception) is undefined. What they are given
+ * is the call's, and lives until they return. A sweep calls them from threads of its own, one at a time. */
 typedef struct {
-    void (*progress)(void *context, const TurtleProgress *progress); /* or NULL */
+    /* Returns 0, or another number to stop the call as `stop` does. NULL: nobody wants to know. */
+    int (*progress)(void *context, const TurtleProgress *progress);
     void (*notice)(void *context, const char *line); /* a line worth reading: what was clipped,
                                                         which device was taken and why; or NULL */
     void *context;
@@ -77,8 +93,19 @@ typedef struct {
      * where unknown (host/inputs/label_file.h). NULL: none. */
     const char *labels;
     const char *val_labels; /* labels of the validation split */
-    int64_t classes;        /* C; 0: the data set's own */
+    /* Memory in place of data set and files: Z (N,d) of the training split, one matrix per space; val_Z
+     * of the validation split, or none; labels (N) of both, -1 where unknown, or NULL. */
+    TurtleMatrices Z, val_Z;
+    const int64_t *y_true, *val_y_true;
+    int64_t classes; /* C; 0: the data set's own */
 } TurtleInputs;
+
+/* A labelling: the softmax of a linear layer per space, averaged over spaces. */
+typedef struct {
+    int64_t spaces, classes;
+    int64_t *dims;  /* (spaces) */
+    float **linear; /* (spaces) weights (classes, dims), then biases (classes) */
+} TurtleModel;
 
 /* --- training --------------------------------------------------------------------------------- */
 
@@ -100,7 +127,8 @@ typedef struct {
     bool resume;             /* continue an unfinished run, bit-identical to an uninterrupted one */
     bool restart;            /* throw an unfinished run away */
     bool cross_val;          /* at the end compute generalization_score */
-    const char *out;         /* run directory; NULL: root_dir/task_checkpoints/... */
+    const char *out;         /* run directory; NULL: root_dir/task_checkpoints/..., of Z none */
+    bool soft_labels;        /* fill TurtleResult.probability in */
     const char *predictions; /* a file as in TurtleEvaluateOptions, of the validation split, else
                                   of the training split; NULL: do not write it */
     const char *probabilities; /* a file as in TurtleEvaluateOptions, of that split */
@@ -114,7 +142,9 @@ typedef struct {
 typedef struct {
     TurtleCommon common;
     TurtleInputs inputs;
-    const char *ckpt_path; /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
+    const char *ckpt_path;    /* a checkpoint, or a folder {1space,2space}/<phis>/<dataset>.pt */
+    const TurtleModel *model; /* the labelling itself, in place of a checkpoint; or NULL */
+    bool soft_labels;         /* fill TurtleResult.probability in */
     /* A file of lines path,cluster,confidence,margin, or where the name ends in .npy of the clusters,
      * int64 (N). NULL: do not write it. */
     const char *predictions;
@@ -153,6 +183,11 @@ typedef struct {
     int64_t *cluster_sizes; /* (classes) samples of `split` in each cluster; owned */
     TurtleCluster *clusters; /* (classes) the clusters of `split`; owned */
     TurtleNamedScores named;
+    int64_t *cluster_of; /* (samples) cluster of each sample of `split`; owned */
+    float *probability;  /* (samples, classes) soft labels Y of `split`, if asked for; owned */
+    int64_t *train_cluster_of; /* (train_samples) of the training split, by training; owned */
+    int64_t train_samples;
+    TurtleModel model; /* what a training found; after evaluation empty; owned */
     double cluster_acc, mean_class_acc, nmi, ari, train_cluster_acc;
     double loss;    /* last outer cross-entropy, summed over spaces, nats */
     double entropy; /* entropy of the batch-mean label, summed over spaces, nats */
@@ -208,6 +243,8 @@ typedef struct {
     bool converged;       /* the last fit ended at its tolerance, not at max_iter */
     int64_t iterations;   /* iterations of the last fit */
     int64_t classes;      /* classes that occur in the training split */
+    TurtleModel model;    /* the regression, for turtle_evaluate; owned */
+    char **class_names;   /* (model.classes) label of each of its classes, or NULL; owned */
     double seconds;
     char device[16];
     char *line; /* the line that the published implementation appends to its results; owned */
@@ -242,6 +279,8 @@ typedef struct {
 typedef struct {
     int64_t samples, classes, clusters_found; /* of the training split */
     int64_t *cluster_sizes;                   /* (classes) samples of the training split; owned */
+    int64_t *cluster_of;                      /* (samples) cluster of each of them; owned */
+    int64_t val_samples, *val_cluster_of;     /* clusters of the validation split; owned */
     double train_acc, val_acc;                /* 0..1; NaN without labels or split */
     const char *split;            /* "val" or "train": the split of nmi, ari, predictions */
     double nmi, ari;              /* NaN without labels */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/tell/clock.h"
+#include "host/tell/notify.h"
 #include "kernels/pieces.h"
 
 enum {
@@ -187,11 +188,11 @@ Status kmeans_open(Kmeans *out, const Ops *ops, const KmeansConfig *config, int 
     return st;
 }
 
-/* --- starts ----------------------------------------------------------------------------------- */
-
-static bool stop_asked(const TurtleHooks *hooks) {
-    return hooks && hooks->stop && *hooks->stop;
+static Status stopped(Error *err) {
+    return fail(err, ERR_STOPPED, "k-means: stopped; nothing is kept of this run");
 }
+
+/* --- starts ----------------------------------------------------------------------------------- */
 
 /* Draws the k-means++ starts of the restarts first .. first+R, side by side. */
 static void draw_starts(Kmeans *m, int64_t first, int64_t R) {
@@ -320,8 +321,7 @@ Status kmeans_lloyd(Kmeans *m, KmeansRestart *out, double *step, const TurtleHoo
     *out = (KmeansRestart){0};
     while (st == OK && !settled && out->iterations < m->config.max_iter) {
         double shift2 = 0.0;
-        if (stop_asked(hooks))
-            return fail(err, ERR_STOPPED, "k-means: stopped; nothing is kept of this run");
+        if (stop_asked(hooks)) return stopped(err);
         const bool first = out->iterations++ == 0;
         assign(m, fresh);
         fresh = false;
@@ -366,7 +366,7 @@ Status kmeans_run(Kmeans *m, KmeansRestart *restart, int64_t *best, const Turtle
         }
         p.iteration = r + 1;
         p.seconds = now_seconds() - started;
-        if (hooks && hooks->progress) hooks->progress(hooks->context, &p);
+        if (progress_tell(hooks, &p) && r + 1 < m->config.n_init) st = stopped(err);
     }
     if (st != OK) return st;
     const Batch at = batch_f32(m->centers.at, m->d);

@@ -32,6 +32,8 @@ static void result_empty(TurtleKmeansResult *r) {
 void turtle_kmeans_result_free(TurtleKmeansResult *r) {
     if (!r) return;
     free(r->cluster_sizes);
+    free(r->cluster_of);
+    free(r->val_cluster_of);
     free(r->restart);
     free(r->line);
     free(r->json);
@@ -80,6 +82,8 @@ static Status score_split(const TurtleKmeansOptions *o, Kmeans *m, const Split *
     }
     if (st == OK && reported && o->predictions)
         st = predictions_write(o->predictions, split, &p, err);
+    if (st == OK && split->name[0] == 't') r->cluster_of = predictions_take(&p);
+    else if (st == OK) r->val_cluster_of = predictions_take(&p);
     metrics_free(&metrics);
     predictions_free(&p);
     return st;
@@ -195,6 +199,7 @@ static char *result_json(const TurtleKmeansOptions *o, const Ops *ops, const Inp
 }
 
 static Status append_line(const TurtleKmeansOptions *o, const char *line, Error *err) {
+    if (o->inputs.Z.count) return OK; /* what is in memory has no place below root_dir */
     char *path = format_text("%s/results/kmeans.txt", o->common.root_dir);
     const Status st =
         path ? file_append_line(path, line, err) : fail(err, ERR_MEMORY, "k-means: out of memory");
@@ -224,6 +229,7 @@ Status turtle_kmeans(const TurtleKmeansOptions *o, TurtleKmeansResult *out, Erro
     if (st != OK) goto out;
     if (why) notice(&o->common.hooks, "device: %s", why);
     out->samples = in.train.N;
+    out->val_samples = in.val.N;
     out->classes = in.C;
     st = cluster(o, &ops, &in, out, err);
     if (st != OK) goto out;

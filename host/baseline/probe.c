@@ -6,6 +6,7 @@
 #include "host/inputs/inputs_json.h"
 #include "host/inputs/rng.h"
 #include "host/score/logreg.h"
+#include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
 #include "host/tell/notify.h"
@@ -26,6 +27,9 @@ static void result_reset(TurtleProbeResult *r) {
 
 void turtle_probe_result_free(TurtleProbeResult *r) {
     if (!r) return;
+    for (int64_t c = 0; r->class_names && c < r->model.classes; c++) free(r->class_names[c]);
+    free(r->class_names);
+    model_free(&r->model);
     free(r->line);
     free(r->json);
     result_reset(r);
@@ -232,7 +236,8 @@ static Status choose_C(Probe *p, double *best, double *best_acc, Error *err) {
         }
         progress.iteration = i + 1;
         progress.seconds = now_seconds() - started;
-        if (p->hooks->progress) p->hooks->progress(p->hooks->context, &progress);
+        if (progress_tell(p->hooks, &progress) && i + 1 < o->Cs)
+            st = fail(err, ERR_STOPPED, "probe: stopped: nothing is kept");
     }
     return st;
 }
@@ -318,6 +323,18 @@ static Status append_line(const Probe *p, const char *line, Error *err) {
     return st;
 }
 
+/* Keeps the regression and the labels of its classes in the result. */
+static Status keep_model(const Probe *p, TurtleProbeResult *out, Error *err) {
+    const int64_t d = p->in.train.space[0].features.d;
+    const Status st = model_copy(&out->model, 1, p->C, &d, &p->head, err);
+    if (st != OK) return st;
+    out->class_names = calloc((size_t)p->C, sizeof *out->class_names);
+    for (int64_t c = 0; out->class_names && c < p->in.labels.count; c++)
+        if (!(out->class_names[c] = format_text("%s", label_table_text(&p->in.labels, c))))
+            return fail(err, ERR_MEMORY, "probe: out of memory");
+    return out->class_names ? OK : fail(err, ERR_MEMORY, "probe: out of memory");
+}
+
 Status turtle_probe(const TurtleProbeOptions *o, TurtleProbeResult *out, Error *err) {
     Probe p = {.options = o, .hooks = &o->common.hooks};
     LogregResult last = {0};
@@ -345,6 +362,7 @@ Status turtle_probe(const TurtleProbeOptions *o, TurtleProbeResult *out, Error *
         out->json = probe_json(&p, out, &last);
         if (!out->line || !out->json) st = fail(err, ERR_MEMORY, "probe: out of memory");
     }
+    if (st == OK) st = keep_model(&p, out, err);
     if (st == OK && last.classes == 1)
         notice(p.hooks, "probe: the training split has one class only: it is predicted everywhere");
     if (st == OK) st = append_line(&p, out->line, err);

@@ -92,8 +92,7 @@ Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool tr
             text_class_vector(out + c * d, features + at * d, prompts_of(p, c), d);
         progress.iteration += n;
         progress.seconds = now_seconds() - started;
-        if (st == OK && hooks->progress) hooks->progress(hooks->context, &progress);
-        if (st == OK && hooks->stop && *hooks->stop && end < p->classes)
+        if (st == OK && progress_tell(hooks, &progress) && end < p->classes)
             st = fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
                       (long long)progress.iteration, (long long)progress.iterations);
     }

@@ -96,12 +96,12 @@ static void show_bar(const ProgressView *view, const TurtleProgress *p) {
     fflush(stderr);
 }
 
-void progress_show(void *context, const TurtleProgress *p) {
+int progress_show(void *context, const TurtleProgress *p) {
     ProgressView *view = context;
     char line[512];
     const bool last = p->iteration == p->iterations;
     const double since = p->seconds - view->last;
-    if (!last && since < (view->terminal ? BAR_EVERY : LINE_EVERY)) return;
+    if (!last && since < (view->terminal ? BAR_EVERY : LINE_EVERY)) return 0;
     view->last = p->seconds;
     if (view->terminal) {
         show_bar(view, p);
@@ -111,4 +111,5 @@ void progress_show(void *context, const TurtleProgress *p) {
     }
     view->bar = view->terminal;
     if (last) progress_close(view);
+    return 0;
 }

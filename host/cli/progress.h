@@ -13,7 +13,7 @@ typedef struct {
 /* Looks at stderr and at NO_COLOR. */
 void progress_open(ProgressView *view);
 /* These are a TurtleHooks.progress and .notice; their context is the view. */
-void progress_show(void *view, const TurtleProgress *progress);
+int progress_show(void *view, const TurtleProgress *progress);
 void progress_notice(void *view, const char *line);
 /* Writes how far the call is in at most `columns` characters, the most wanted part first: what does
  * not fit is left out. Returns the length of the line. */

@@ -154,8 +154,7 @@ static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
         done += n;
         c->progress.iteration += n;
         c->progress.seconds = now_seconds() - c->started;
-        if (st == OK && c->hooks->progress) c->hooks->progress(c->hooks->context, &c->progress);
-        if (st == OK && c->hooks->stop && *c->hooks->stop && done < p->end - p->first)
+        if (st == OK && progress_tell(c->hooks, &c->progress) && done < p->end - p->first)
             st = fail(err, ERR_STOPPED,
                       "features: stopped after %lld of %lld images of the %s split, kept in %s: "
                       "continue with --resume",

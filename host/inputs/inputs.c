@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/inputs/memory.h"
 #include "host/inputs/phi_hint.h"
 #include "host/tell/notify.h"
 #include "io/datasets/datasets.h"
@@ -212,6 +213,7 @@ static char *join_names(const TurtleTexts *texts) {
 }
 
 static Status check_wanted(const TurtleInputs *w, Error *err) {
+    if (w->Z.count || w->val_Z.count || w->y_true || w->val_y_true) return memory_check(w, err);
     const int K = w->dataset ? w->phis.count : w->features.count;
     if (w->dataset && w->features.count)
         return fail(err, ERR_USAGE,
@@ -311,21 +313,19 @@ static Status check_ranges(Inputs *in, int purpose, const TurtleHooks *hooks, Er
     return st;
 }
 
-Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *common, int purpose,
-                   Error *err) {
-    *out = (Inputs){.train.name = "train", .val.name = "val"};
-    Status st = check_wanted(w, err);
-    if (st != OK) goto out;
-    const TurtleTexts *names = w->dataset ? &w->phis : &w->features;
-    out->K = names->count;
-    out->dataset = format_text("%s", w->dataset ? w->dataset : "features");
-    out->phis = join_names(names);
-    if (!out->dataset || !out->phis) {
-        st = fail(err, ERR_MEMORY, "inputs: out of memory");
-        goto out;
-    }
+/* Opens the splits that the call needs, from memory, a data set or files. */
+static Status splits_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *common,
+                          int purpose, Error *err) {
     const bool training = purpose & INPUTS_TRAINING;
-    if (w->dataset) {
+    Status st = OK;
+    if (w->Z.count) {
+        if (w->val_Z.count)
+            st = memory_split_open(&out->val, "val_", &w->val_Z, w->val_y_true, &out->labels,
+                                   &common->hooks, err);
+        if (st == OK && (training || out->val.N == 0))
+            st = memory_split_open(&out->train, "", &w->Z, w->y_true, &out->labels, &common->hooks,
+                                   err);
+    } else if (w->dataset) {
         st = dataset_split_open(&out->val, w, common, purpose, out, err);
         if (st == OK && (training || out->val.N == 0))
             st = dataset_split_open(&out->train, w, common, purpose, out, err);
@@ -337,6 +337,23 @@ Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *commo
             st = given_split_open(&out->train, &w->features, w->labels, &out->labels,
                                   &common->hooks, err);
     }
+    return st;
+}
+
+Status inputs_open(Inputs *out, const TurtleInputs *w, const TurtleCommon *common, int purpose,
+                   Error *err) {
+    *out = (Inputs){.train.name = "train", .val.name = "val"};
+    Status st = check_wanted(w, err);
+    if (st != OK) goto out;
+    const TurtleTexts *names = w->dataset ? &w->phis : &w->features;
+    out->K = w->Z.count ? w->Z.count : names->count;
+    out->dataset = format_text("%s", w->dataset ? w->dataset : "features");
+    out->phis = w->Z.count ? format_text("memory") : join_names(names);
+    if (!out->dataset || !out->phis) {
+        st = fail(err, ERR_MEMORY, "inputs: out of memory");
+        goto out;
+    }
+    st = splits_open(out, w, common, purpose, err);
     if (st == OK && out->train.N && out->val.N) { /* both have the same encoders */
         int64_t d[MAX_SPACES];
         for (int k = 0; k < out->K; k++) d[k] = out->train.space[k].features.d;

@@ -8,9 +8,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "host/inputs/label_lines.h"
 #include "io/arrays/array_file.h"
 #include "io/arrays/npy_text.h"
-#include "host/inputs/label_lines.h"
 
 typedef struct {
     const char *path, *samples_of;
@@ -281,5 +281,18 @@ Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samp
         if (st == OK) st = read_lines(&r, &bytes, err);
     }
     file_unmap(&bytes);
+    return st;
+}
+
+Status labels_from_memory(int64_t *y, int64_t N, const int64_t *labels, const char *name,
+                          LabelTable *table, LabelFacts *facts, Error *err) {
+    Reader r = {.path = name, .N = N, .y = y, .table = table, .facts = facts};
+    char text[NUMBER_TEXT];
+    Status st = OK;
+    *facts = (LabelFacts){.fraction = -1, .negative = -1};
+    for (int64_t i = 0; st == OK && i < N; i++) {
+        snprintf(text, sizeof text, "%lld", (long long)labels[i]);
+        st = take_label(&r, i, text, true, err);
+    }
     return st;
 }

@@ -27,5 +27,8 @@ typedef struct {
  * file, what does not hold N labels; `samples_of` is the file of the samples. */
 Status label_file_read(int64_t *y, int64_t N, const char *path, const char *samples_of,
                        LabelTable *table, LabelFacts *facts, Error *err);
+/* Takes the same of N numbers in memory; `name` stands for the file. */
+Status labels_from_memory(int64_t *y, int64_t N, const int64_t *labels, const char *name,
+                          LabelTable *table, LabelFacts *facts, Error *err);
 
 #endif

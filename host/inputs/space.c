@@ -143,12 +143,10 @@ static Status to_memory(Space *s, int exponent, Error *err) {
     return OK;
 }
 
-Status space_open(Space *out, const char *path, const TurtleHooks *hooks, Error *err) {
+/* Checks the array that is open, and takes it as features. */
+static Status take_array(Space *out, const TurtleHooks *hooks, Error *err) {
     int64_t inexact = 0;
-    out->path = format_text("%s", path);
-    if (!out->path) return fail(err, ERR_MEMORY, "features: %s: out of memory", path);
-    Status st = array_open(&out->file, path, err);
-    if (st == OK) st = check_shape(out, hooks, err);
+    Status st = check_shape(out, hooks, err);
     if (st == OK) st = check_values(out, &inexact, err);
     if (st != OK) return st;
     const ArrayFile *a = &out->file;
@@ -159,9 +157,24 @@ Status space_open(Space *out, const char *path, const TurtleHooks *hooks, Error 
                                .swapped = a->swapped};
     if (dtype_is_float(a->type) && a->type != DTYPE_BF16) return OK;
     if (inexact)
-        notice(hooks, "features: %s: %lld of %lld %s numbers are rounded to float32", path,
+        notice(hooks, "features: %s: %lld of %lld %s numbers are rounded to float32", out->path,
                (long long)inexact, (long long)a->count, dtype_name(a->type));
     return to_memory(out, 0, err);
+}
+
+Status space_open(Space *out, const char *path, const TurtleHooks *hooks, Error *err) {
+    out->path = format_text("%s", path);
+    if (!out->path) return fail(err, ERR_MEMORY, "features: %s: out of memory", path);
+    const Status st = array_open(&out->file, path, err);
+    return st == OK ? take_array(out, hooks, err) : st;
+}
+
+Status space_open_array(Space *out, const char *name, const ArrayFile *array,
+                        const TurtleHooks *hooks, Error *err) {
+    out->path = format_text("%s", name);
+    if (!out->path) return fail(err, ERR_MEMORY, "features: %s: out of memory", name);
+    out->file = *array;
+    return take_array(out, hooks, err);
 }
 
 void space_close(Space *s) {

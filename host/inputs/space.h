@@ -2,9 +2,9 @@
 #ifndef TURTLE_HOST_INPUTS_SPACE_H
 #define TURTLE_HOST_INPUTS_SPACE_H
 
+#include "host/turtle.h"
 #include "io/arrays/array_file.h"
 #include "kernels/matrix.h"
-#include "host/turtle.h"
 
 typedef struct {
     char *path;
@@ -20,6 +20,9 @@ typedef struct {
  * anything but a (N,d) matrix of finite numbers; a NaN or infinite one by its row and column. On
  * failure space_close is still safe. */
 Status space_open(Space *out, const char *path, const TurtleHooks *hooks, Error *err);
+/* Opens an array as space_open does; its memory is the caller's, and `name` stands for a path. */
+Status space_open_array(Space *out, const char *name, const ArrayFile *array,
+                        const TurtleHooks *hooks, Error *err);
 void space_close(Space *s); /* NULL and twice are fine */
 
 /* Returns the power of two that brings the largest magnitude to 1 .. 2, where squares of features

@@ -20,10 +20,6 @@
 
 extern char **environ;
 
-bool asked_to_stop(const TurtleHooks *hooks) {
-    return hooks && hooks->stop && *hooks->stop;
-}
-
 const char *size_text_of(char text[24], int64_t bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
     double n = (double)bytes;
@@ -48,10 +44,10 @@ Status check_free_space(const char *folder, int64_t bytes, const char *what, Err
 
 /* --- progress in megabytes --------------------------------------------------------------------- */
 
-void progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
+bool progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
                        double started) {
     enum { MEGA = 1000000 };
-    if (!hooks || !hooks->progress || whole < MEGA) return;
+    if (whole < MEGA) return stop_asked(hooks);
     const TurtleProgress p = {.unit = "MB",
                               .first = first / MEGA,
                               .iteration = now / MEGA,
@@ -60,7 +56,7 @@ void progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int
                               .loss = NAN,
                               .entropy = NAN,
                               .cluster_acc = NAN};
-    hooks->progress(hooks->context, &p);
+    return progress_tell(hooks, &p);
 }
 
 typedef struct {
@@ -70,8 +66,8 @@ typedef struct {
     double started;
 } Watch;
 
-static void show(const Watch *w, int64_t now) {
-    progress_of_bytes(w->hooks, w->first, now, w->whole, w->started);
+static bool show(const Watch *w, int64_t now) {
+    return progress_of_bytes(w->hooks, w->first, now, w->whole, w->started);
 }
 
 static int64_t size_of(const char *path) {
@@ -82,8 +78,7 @@ static int64_t size_of(const char *path) {
 static bool watch(void *context) {
     const Watch *w = context;
     const int64_t now = size_of(w->part);
-    if (now >= 0) show(w, now);
-    return !asked_to_stop(w->hooks);
+    return now >= 0 ? !show(w, now) : !stop_asked(w->hooks);
 }
 
 /* --- the check ---------------------------------------------------------------------------------- */
@@ -113,8 +108,7 @@ static Status digest_of(char hex[SHA256_HEX + 1], const PublishedFile *file, con
         if (md5) md5_update(&d.md5, piece, (int64_t)n);
         else sha256_update(&d.sha256, piece, (int64_t)n);
         done += (int64_t)n;
-        show(&w, done);
-        if (asked_to_stop(file->hooks))
+        if (show(&w, done))
             st = fail(err, ERR_STOPPED, "prepare: stopped while %s was checked", file->name);
     }
     if (st == OK && ferror(f)) st = fail(err, ERR_IO, "prepare: %s: %s", at, strerror(errno));
@@ -286,7 +280,7 @@ static Status run_curl(Try *out, const PublishedFile *file, const char *curl, ch
 /* --- the download ------------------------------------------------------------------------------- */
 
 static void wait_a_second(const TurtleHooks *hooks) {
-    for (int i = 0; i < 10 && !asked_to_stop(hooks); i++) usleep(100000);
+    for (int i = 0; i < 10 && !stop_asked(hooks); i++) usleep(100000);
 }
 
 /* Brings the file from one address under its final name. *why is empty if it did, else it says why not. */

@@ -30,12 +30,10 @@ Status published_check(const PublishedFile *file, const char *at, Error *err);
  * what was tried. ERR_STOPPED: the .part stays. */
 Status published_fetch(const PublishedFile *file, Error *err);
 
-/* Returns whether the hooks ask to stop. */
-bool asked_to_stop(const TurtleHooks *hooks);
-
 /* Tells the progress hook how many of `whole` bytes are done, in megabytes; `first` of them were before `started`
- * (host/tell/clock.h). Less than a megabyte, and an unknown `whole`, are not told. */
-void progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
+ * (host/tell/clock.h). Less than a megabyte, and an unknown `whole`, are not told. Returns
+ * whether the hooks ask to stop. */
+bool progress_of_bytes(const TurtleHooks *hooks, int64_t first, int64_t now, int64_t whole,
                        double started);
 
 /* Refuses with ERR_IO if the file system of `folder`, which is there, has not `bytes` bytes free. `what` is for

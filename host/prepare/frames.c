@@ -12,6 +12,7 @@
 #include "host/images/child.h"
 #include "host/prepare/fetch.h"
 #include "host/tell/clock.h"
+#include "host/tell/notify.h"
 #include "io/files/file.h"
 #include "io/files/grow.h"
 #include "io/images/image.h"
@@ -153,7 +154,7 @@ static void *work(void *context) {
         char why[240] = "";
         pthread_mutex_lock(&w->lock);
         const int64_t i = w->next;
-        const bool more = i < w->frames->count && w->st == OK && !asked_to_stop(w->hooks);
+        const bool more = i < w->frames->count && w->st == OK && !stop_asked(w->hooks);
         w->next += more;
         pthread_mutex_unlock(&w->lock);
         if (!more) return NULL;
@@ -167,12 +168,20 @@ static void *work(void *context) {
     }
 }
 
+static void stop(Work *w) {
+    pthread_mutex_lock(&w->lock);
+    if (w->st == OK)
+        w->st = fail(&w->err, ERR_STOPPED,
+                     "prepare: stopped: frames that are there stay, and the next call continues");
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* Shows how far the threads are until they are done. */
 static void watch(Work *w, double started) {
     for (bool all = false; !all;) {
         pthread_mutex_lock(&w->lock);
         const int64_t done = w->done;
-        all = done == w->frames->count || w->st != OK || asked_to_stop(w->hooks);
+        all = done == w->frames->count || w->st != OK || stop_asked(w->hooks);
         pthread_mutex_unlock(&w->lock);
         const TurtleProgress p = {.unit = "videos",
                                   .iteration = done,
@@ -181,7 +190,7 @@ static void watch(Work *w, double started) {
                                   .loss = NAN,
                                   .entropy = NAN,
                                   .cluster_acc = NAN};
-        if (w->hooks->progress) w->hooks->progress(w->hooks->context, &p);
+        if (progress_tell(w->hooks, &p) && !all) stop(w);
         if (!all) usleep(50000);
     }
 }
@@ -196,7 +205,7 @@ static Status run_threads(Work *w, int threads, Error *err) {
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
     if (started == 0) return fail(err, ERR_IO, "prepare: no thread can be started");
     if (w->st != OK) return fail(err, w->st, "%s", w->err.text);
-    if (asked_to_stop(w->hooks))
+    if (stop_asked(w->hooks))
         return fail(err, ERR_STOPPED,
                     "prepare: stopped: frames that are there stay, and the next call continues");
     return OK;

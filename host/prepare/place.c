@@ -110,8 +110,7 @@ static const char *entry_place(void *context, const char *name) {
 static bool entry_go_on(void *context, const UnpackCounts *counts) {
     const Unpacking *u = context;
     const Placing *p = u->placing;
-    progress_of_bytes(p->hooks, 0, counts->bytes, p->expected, u->started);
-    return !asked_to_stop(p->hooks);
+    return !progress_of_bytes(p->hooks, 0, counts->bytes, p->expected, u->started);
 }
 
 typedef struct {
@@ -119,7 +118,7 @@ typedef struct {
 } Asking;
 
 static bool ask(void *context) {
-    return !asked_to_stop(((const Asking *)context)->hooks);
+    return !stop_asked(((const Asking *)context)->hooks);
 }
 
 /* Runs a program that unpacks the .rar, its standard input, into `folder`. *done: it ended well. */
@@ -265,7 +264,7 @@ Status place_file(const Placing *p, const char *path, const char *place, Placed 
         if (n <= 0) break;
         if (fwrite(piece, 1, (size_t)n, out.stream) != (size_t)n) break; /* commit says why */
         placed->bytes += n;
-        if (asked_to_stop(p->hooks))
+        if (stop_asked(p->hooks))
             st = fail(err, ERR_STOPPED, "prepare: stopped: the next call continues");
     }
     if (st == OK) st = atomic_commit(&out, err);

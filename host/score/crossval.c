@@ -32,13 +32,13 @@ typedef struct {
     double gradient_norm; /* the largest at an end of one */
 } Told;
 
-static void tell(Told *told, const LogregResult *fit) {
+/* Returns whether the caller wants the call to stop. */
+static bool tell(Told *told, const LogregResult *fit) {
     told->progress.iteration++;
     told->iterations += fit->iterations;
     told->gradient_norm = fmax(told->gradient_norm, fit->gradient_norm);
     told->progress.seconds = now_seconds() - told->started;
-    if (told->hooks && told->hooks->progress)
-        told->hooks->progress(told->hooks->context, &told->progress);
+    return progress_tell(told->hooks, &told->progress);
 }
 
 /* Fits all but the fold, from the fold before's head where that fit reached its minimum. Such a
@@ -71,7 +71,8 @@ static Status score_space(Logreg *r, int max_iter, Told *told, double *score, Er
         int64_t correct = 0;
         st = fit_fold(r, options, &fit, head, err);
         if (st == OK) st = logreg_correct(r, head, first, n, &correct, err);
-        if (st == OK) tell(told, &fit);
+        if (st == OK && tell(told, &fit) && told->progress.iteration < told->progress.iterations)
+            st = fail(err, ERR_STOPPED, "generalisation score: stopped");
         *score += (double)correct / (double)n;
     }
     *score /= CROSSVAL_FOLDS;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/tell/notify.h"
 #include "kernels/pieces.h"
 
 #define NEVER (-1e30f) /* the bias of a class that does not occur */
@@ -212,8 +213,7 @@ static Status objective(void *context, const float *x, double *value, float *gra
     const Ops *ops = f->r->ops;
     const TurtleHooks *hooks = f->options->hooks;
     const int64_t weights = f->P * f->r->Z.d;
-    if (hooks && hooks->stop && *hooks->stop)
-        return fail(err, ERR_STOPPED, "logistic regression: stopped");
+    if (stop_asked(hooks)) return fail(err, ERR_STOPPED, "logistic regression: stopped");
     ops->mem.to_device(f->r->queue, f->head, x, (weights + f->P) * (int64_t)sizeof *x);
     const Status st = ops->train.head_grad ? fused_grad(f, value, gradient, err)
                                            : composed_grad(f, value, gradient, err);

@@ -25,6 +25,12 @@ void predictions_free(Predictions *p) {
     *p = (Predictions){0};
 }
 
+int64_t *predictions_take(Predictions *p) {
+    int64_t *cluster = p->cluster;
+    p->cluster = NULL;
+    return cluster;
+}
+
 int64_t count_clusters(const Predictions *p, int64_t C) {
     bool *seen = calloc((size_t)C, sizeof *seen);
     if (!seen) return -1;

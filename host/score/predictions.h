@@ -16,6 +16,8 @@ typedef struct {
 Status predictions_alloc(Predictions *out, int64_t n, Error *err);
 void predictions_free(Predictions *p); /* NULL and twice are fine */
 
+/* Returns `cluster`, now the caller's to free. */
+int64_t *predictions_take(Predictions *p);
 /* Returns how many of the C clusters have a sample; -1: out of memory. */
 int64_t count_clusters(const Predictions *p, int64_t C);
 

@@ -24,10 +24,39 @@ void result_clear(TurtleResult *r) {
                         .iterations = -1};
 }
 
+Status model_copy(TurtleModel *out, int K, int64_t C, const int64_t *d, float *const *linear,
+                  Error *err) {
+    *out = (TurtleModel){.spaces = K, .classes = C};
+    out->dims = calloc((size_t)K, sizeof *out->dims);
+    out->linear = calloc((size_t)K, sizeof *out->linear);
+    bool ok = out->dims && out->linear;
+    for (int k = 0; ok && k < K; k++) {
+        const size_t bytes = (size_t)(C * (d[k] + 1)) * sizeof **out->linear;
+        out->dims[k] = d[k];
+        ok = (out->linear[k] = malloc(bytes));
+        if (ok) memcpy(out->linear[k], linear[k], bytes);
+    }
+    if (ok) return OK;
+    model_free(out);
+    return fail(err, ERR_MEMORY, "model: out of memory");
+}
+
+void model_free(TurtleModel *m) {
+    if (!m) return;
+    for (int64_t k = 0; m->linear && k < m->spaces; k++) free(m->linear[k]);
+    free(m->linear);
+    free(m->dims);
+    *m = (TurtleModel){0};
+}
+
 void turtle_result_free(TurtleResult *r) {
     if (!r) return;
     clusters_free(r->clusters, r->classes);
     free(r->cluster_sizes);
+    free(r->cluster_of);
+    free(r->train_cluster_of);
+    free(r->probability);
+    model_free(&r->model);
     free(r->checkpoint);
     free(r->predictions);
     free(r->line);

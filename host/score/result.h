@@ -8,6 +8,11 @@
 /* Makes everything unknown: NaN, -1, NULL. */
 void result_clear(TurtleResult *result);
 
+/* Makes a model of C classes from K layers, which are copied. On failure *out is zeroed. */
+Status model_copy(TurtleModel *out, int K, int64_t C, const int64_t *d, float *const *linear,
+                  Error *err);
+void model_free(TurtleModel *model); /* NULL and twice are fine */
+
 /* Fills in the scores of `split` under the predictions: sizes of clusters and, with labels, the metrics.
  * A notice warns when fewer than half of the C clusters are found, with the sizes. */
 Status result_score(TurtleResult *result, const Split *split, const Predictions *p, int64_t C,

@@ -21,19 +21,21 @@ typedef struct {
     int64_t counted; /* iterations that the progress has */
 } Job;
 
-static void on_progress(void *context, const TurtleProgress *p) {
+/* Stops all runs where the caller wants it. */
+static int on_progress(void *context, const TurtleProgress *p) {
     Job *job = context;
     Sweep *s = job->sweep;
     pthread_mutex_lock(&s->lock);
-    if (s->hooks->stop && *s->hooks->stop) s->stop = 1;
+    if (stop_asked(s->hooks)) s->stop = 1;
     if (strcmp(p->unit, "it") == 0) { /* the fits of the score are not counted */
         if (!job->counted) s->progress.first += p->first;
         s->progress.iteration += p->iteration - job->counted;
         s->progress.seconds = now_seconds() - s->started;
         job->counted = p->iteration;
-        if (s->hooks->progress) s->hooks->progress(s->hooks->context, &s->progress);
+        if (progress_tell(s->hooks, &s->progress)) s->stop = 1;
     }
     pthread_mutex_unlock(&s->lock);
+    return 0; /* runs look at `stop` */
 }
 
 /* Passes warnings on, and all lines of the first run: what they say is true of the others too. */
@@ -98,7 +100,7 @@ static Status train_run(Sweep *s, int64_t r, Error *err) {
  * for each other then never take more than there is, whatever the driver starts first. */
 
 static bool stopped(Sweep *s) {
-    if (s->hooks->stop && *s->hooks->stop) s->stop = 1;
+    if (stop_asked(s->hooks)) s->stop = 1;
     return s->stop != 0;
 }
 

@@ -1,4 +1,4 @@
-/* notify.c - lines that a call tells its user, through the notice hook. */
+/* notify.c - the hooks of a call: lines for its user, how far it is, whether it is to stop. */
 #include "host/tell/notify.h"
 
 #include <string.h>
@@ -16,4 +16,13 @@ void notice(const TurtleHooks *hooks, const char *format, ...) {
 void notices(const TurtleHooks *hooks, const char *lines) {
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
         notice(hooks, "%.*s", (int)(end - lines), lines);
+}
+
+bool stop_asked(const TurtleHooks *hooks) {
+    return hooks && hooks->stop && *hooks->stop;
+}
+
+bool progress_tell(const TurtleHooks *hooks, const TurtleProgress *progress) {
+    const bool stop = hooks && hooks->progress && hooks->progress(hooks->context, progress) != 0;
+    return stop || stop_asked(hooks);
 }

@@ -1,4 +1,4 @@
-/* notify.h - lines that a call tells its user, through the notice hook. */
+/* notify.h - the hooks of a call: lines for its user, how far it is, whether it is to stop. */
 #ifndef TURTLE_HOST_TELL_NOTIFY_H
 #define TURTLE_HOST_TELL_NOTIFY_H
 
@@ -10,5 +10,11 @@ void notice(const TurtleHooks *hooks, const char *format, ...) PRINTF_LIKE(2, 3)
 
 /* Gives each line of a text to the hook; every line ends with a newline. */
 void notices(const TurtleHooks *hooks, const char *lines);
+
+/* Returns whether `stop` asks the call to stop. NULL is fine. */
+bool stop_asked(const TurtleHooks *hooks);
+/* Tells the hook how far the call is. Returns whether to stop: the hook's answer, or stop_asked. NULL
+ * is fine. */
+bool progress_tell(const TurtleHooks *hooks, const TurtleProgress *progress);
 
 #endif

@@ -15,6 +15,24 @@ void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
     *o = (TurtleEvaluateOptions){.common = common_defaults()};
 }
 
+/* Copies a labelling that the caller has in memory. */
+static Status task_encoder_of(TaskEncoder *out, const TurtleModel *model, Error *err) {
+    if (model->spaces < 1 || model->spaces > MAX_SPACES || model->classes < 1 || !model->dims ||
+        !model->linear)
+        return fail(err, ERR_ARG, "evaluate: the model is empty: %lld spaces, %lld classes",
+                    (long long)model->spaces, (long long)model->classes);
+    for (int64_t k = 0; k < model->spaces; k++)
+        if (model->dims[k] < 1 || !model->linear[k] ||
+            model->dims[k] >= INT64_MAX / 8 / model->classes)
+            return fail(err, ERR_ARG, "evaluate: space %lld of the model has dimension %lld",
+                        (long long)k + 1, (long long)model->dims[k]);
+    const Status st = task_encoder_alloc(out, (int)model->spaces, model->classes, model->dims, err);
+    for (int k = 0; st == OK && k < out->K; k++)
+        memcpy(out->linear[k], model->linear[k],
+               (size_t)linear_size(out->C, out->d[k]) * sizeof *out->linear[k]);
+    return st;
+}
+
 static bool is_folder(const char *path) {
     struct stat s;
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
@@ -76,11 +94,14 @@ static Status score(const TurtleEvaluateOptions *o, const Ops *ops, const TaskEn
     for (int k = 0; st == OK && k < task->K; k++)
         st = ops->mem.features_open(ops->device, &features[k], &split->space[k].features, err);
     if (st == OK) st = predictor_open(&predictor, ops, task->K, task->C, task->d, NULL, err);
-    if (st == OK) st = probability_file_open(&soft, &predictor, o->probabilities, split->N, err);
+    if (st == OK)
+        st = probability_file_open(&soft, &predictor, o->probabilities, o->soft_labels, split->N,
+                                   err);
     if (st == OK) st = predictor_run(&predictor, task, features, split->N, &predictions, err);
-    if (st == OK) st = probability_file_commit(&soft, err);
+    if (st == OK) st = probability_file_commit(&soft, &result->probability, err);
     else probability_file_abort(&soft);
     if (st == OK) st = describe(o, task->C, names, split, &predictions, result, err);
+    if (st == OK) result->cluster_of = predictions_take(&predictions);
     predictions_free(&predictions);
     predictor_close(&predictor);
     for (int k = 0; k < task->K; k++) ops->mem.features_close(ops->device, &features[k]);
@@ -110,16 +131,18 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
 
     Status st = probability_file_check(o->probabilities, err);
     if (st == OK) st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
-    if (st == OK) st = find_checkpoint(&path, o, &in, err);
-    if (st == OK) st = checkpoint_load(&task, path, err);
+    if (st == OK && o->model) st = task_encoder_of(&task, o->model, err);
+    else if (st == OK) st = find_checkpoint(&path, o, &in, err);
+    if (st == OK && !o->model) st = checkpoint_load(&task, path, err);
     if (st != OK) goto out;
     const Split *split = in.val.N ? &in.val : &in.train;
+    const char *given = path ? path : "the model";
     if (task.K != in.K)
-        st = fail(err, ERR_ARG, "evaluate: %s has %d spaces, %d are given", path, task.K, in.K);
+        st = fail(err, ERR_ARG, "evaluate: %s has %d spaces, %d are given", given, task.K, in.K);
     else if (o->inputs.classes && o->inputs.classes != task.C)
-        st = fail(err, ERR_ARG, "evaluate: %s has %lld classes, --classes says %lld", path,
+        st = fail(err, ERR_ARG, "evaluate: %s has %lld classes, --classes says %lld", given,
                   (long long)task.C, (long long)o->inputs.classes);
-    if (st == OK) st = split_check_dimensions(split, in.K, task.d, path, err);
+    if (st == OK) st = split_check_dimensions(split, in.K, task.d, given, err);
     if (st == OK && o->cluster_names)
         st = cluster_names_read(o->cluster_names, task.C, &names, err);
     if (st == OK) st = ops_open(&ops, o->common.device, o->common.threads, &why, err);

@@ -4,6 +4,7 @@
 #include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/notify.h"
 #include "host/train/run_parts.h"
 #include "host/train/train_state.h"
 
@@ -26,10 +27,6 @@ void turtle_train_defaults(TurtleTrainOptions *o) {
 
 /* --- while it runs ---------------------------------------------------------------------------- */
 
-static bool stop_asked(const TurtleHooks *hooks) {
-    return hooks->stop && *hooks->stop;
-}
-
 /* The host enqueues at most 2 PACE iterations ahead of the device, so that it stops soon. */
 enum { PACE = 16 };
 static Status keep_pace(Run *run, Error *err) {
@@ -48,17 +45,19 @@ static Status profile_range(Run *run, int64_t t, Error *err) {
     return run->ops.mem.capture(run->ops.device, on, err);
 }
 
-static void tell_progress(Run *run) {
+/* Returns whether the caller wants the run to stop. */
+static bool tell_progress(Run *run) {
     TurtleProgress *p = &run->progress;
     p->iteration = run->iteration;
     p->seconds = now_seconds() - run->started;
     watch_progress(&run->watch, p);
-    if (run->hooks->progress) run->hooks->progress(run->hooks->context, p);
+    return progress_tell(run->hooks, p);
 }
 
 /* Finishes and logs all that is enqueued, then saves the state. */
 static Status save(Run *run, Error *err) {
     const Status st = watch_finish(&run->watch, err);
+    if (!run->dir.folder) return st;
     return st == OK ? train_save(&run->train, run->dir.resume, run->dir.options, err) : st;
 }
 
@@ -94,10 +93,15 @@ static Status train_loop(Run *run, Error *err) {
     while (st == OK && run->iteration < o->T) {
         st = advance(run, err);
         if (st != OK) return st;
-        tell_progress(run);
         const int64_t t = run->iteration;
-        const bool stop = stop_asked(run->hooks) && t < o->T;
+        const bool stop = tell_progress(run) && t < o->T;
         if (stop || (o->save_every && t % o->save_every == 0 && t < o->T)) st = save(run, err);
+        if (st == OK && stop && !run->dir.folder)
+            return fail(
+                err, ERR_STOPPED,
+                "training: stopped after iteration %lld of %lld: nothing is kept, for there "
+                "is no run directory",
+                (long long)t, (long long)o->T);
         if (st == OK && stop)
             return fail(err, ERR_STOPPED,
                         "training: stopped after iteration %lld of %lld, state saved in %s: "

@@ -235,6 +235,12 @@ Status run_dir_open(RunDir *out, const TurtleTrainOptions *o, const char *usual,
     *out = (RunDir){0};
     if (o->resume && o->restart)
         return fail(err, ERR_USAGE, "training: --resume and --restart exclude each other");
+    if (!o->out && o->inputs.Z.count && o->resume)
+        return fail(err, ERR_USAGE, "training: resume needs a run directory: give `out`");
+    if (!o->out && o->inputs.Z.count) { /* results are the caller's alone */
+        out->options = run_options(o, in, prior);
+        return out->options ? OK : fail(err, ERR_MEMORY, "training: out of memory");
+    }
     if (!o->out && !o->inputs.dataset)
         return fail(err, ERR_USAGE, "training: --features needs --out DIR for the results");
     Status st = OK;
@@ -277,6 +283,7 @@ static int64_t log_kept(const FileMap *map, int64_t iterations) {
 }
 
 Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err) {
+    if (!dir->folder) return OK;
     char *path = format_text("%s/log.jsonl", dir->folder);
     Status st = OK;
     int64_t kept = 0;
@@ -298,6 +305,7 @@ Status run_dir_open_log(RunDir *dir, int64_t iterations, Error *err) {
 }
 
 Status run_dir_log(RunDir *dir, const TurtleProgress *p, Error *err) {
+    if (!dir->folder) return OK;
     Json j = {0};
     json_open(&j, NULL);
     json_integer(&j, "iteration", p->iteration);

@@ -16,7 +16,7 @@
 #include "io/files/lock.h"
 
 typedef struct {
-    char *folder;
+    char *folder; /* NULL: nothing is written, the inputs are in memory and there is no `out` */
     char *checkpoint;
     char *resume;  /* folder/resume.pt */
     char *options; /* `name value` lines of all that a resumed run must share */

@@ -49,6 +49,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
 }
 
 static Status write_run_json(const Run *run, const char *json, Error *err) {
+    if (json && !run->dir.folder) return OK;
     char *path = format_text("%s/run.json", run->dir.folder);
     const Status st = path && json ? file_write_text(path, json, err)
                                    : fail(err, ERR_MEMORY, "training: out of memory");
@@ -65,32 +66,55 @@ Status run_record(const Run *run, Error *err) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* Writes predictions_<split>.csv of one split; the scores of the scored one go into *result. */
+/* Writes predictions_<split>.csv of one split, where there is a run directory. */
+static Status write_split(const Run *run, const Split *split, Error *err) {
+    if (!run->dir.folder) return OK;
+    char *path = format_text("%s/predictions_%s.csv", run->dir.folder, split->name);
+    const Status st = path ? predictions_write(path, split, &run->predictions, err)
+                           : fail(err, ERR_MEMORY, "training: out of memory");
+    free(path);
+    return st;
+}
+
+/* Keeps the clusters of a split in the result. */
+static Status keep_clusters(int64_t **out, const Predictions *p, Error *err) {
+    *out = malloc((size_t)p->n * sizeof **out);
+    if (!*out) return fail(err, ERR_MEMORY, "training: out of memory");
+    memcpy(*out, p->cluster, (size_t)p->n * sizeof **out);
+    return OK;
+}
+
+/* Predicts one split, and leaves what is found in the run directory; the scores of the scored one go into
+ * *result. */
 static Status finish_split(Run *run, const Split *split, const Features *on_device,
                            TurtleResult *result, Error *err) {
     const bool scored = split == run->scored;
     ProbabilityFile soft;
-    Status st = probability_file_open(&soft, &run->predictor,
-                                      scored ? run->options->probabilities : NULL, split->N, err);
+    Status st =
+        probability_file_open(&soft, &run->predictor, scored ? run->options->probabilities : NULL,
+                              scored && run->options->soft_labels, split->N, err);
     if (st == OK)
         st =
             predictor_run(&run->predictor, &run->task, on_device, split->N, &run->predictions, err);
-    if (st == OK) st = probability_file_commit(&soft, err);
+    float *kept = NULL;
+    if (st == OK) st = probability_file_commit(&soft, &kept, err);
     else probability_file_abort(&soft);
+    if (kept) result->probability = kept;
     if (st == OK && scored && run->options->predictions)
         st = predictions_write(run->options->predictions, split, &run->predictions, err);
     if (st == OK && scored)
         st = result_score(result, split, &run->predictions, run->in.C, run->hooks, err);
     if (st == OK && split == &run->in.train)
         st = score_accuracy(&result->train_cluster_acc, split, &run->predictions, err);
-    char *path = format_text("%s/predictions_%s.csv", run->dir.folder, split->name);
-    if (st == OK)
-        st = path ? predictions_write(path, split, &run->predictions, err)
-                  : fail(err, ERR_MEMORY, "training: out of memory");
+    if (st == OK) st = write_split(run, split, err);
+    if (st == OK && scored) st = keep_clusters(&result->cluster_of, &run->predictions, err);
+    if (st == OK && split == &run->in.train) {
+        result->train_samples = split->N;
+        st = keep_clusters(&result->train_cluster_of, &run->predictions, err);
+    }
     if (st == OK && scored)
         st = clusters_describe(&result->clusters, run->in.C, split, &run->predictions, NULL,
                                run->hooks, err);
-    free(path);
     return st;
 }
 
@@ -101,6 +125,10 @@ static Status cross_validate(Run *run, TurtleResult *result, Error *err) {
         &run->ops, run->in.K, run->train.features, run->predictions.cluster, run->in.C,
         crossval_iterations(dataset), run->hooks, &result->generalization_score, err);
     if (st != ERR_STOPPED) return st;
+    if (!run->dir.folder)
+        return fail(err, ERR_STOPPED,
+                    "training: stopped while computing the generalisation score: nothing is kept, "
+                    "for there is no run directory");
     const Status saved = train_save(&run->train, run->dir.resume, run->dir.options, err);
     return saved != OK ? saved
                        : fail(err, ERR_STOPPED,
@@ -112,7 +140,8 @@ static Status cross_validate(Run *run, TurtleResult *result, Error *err) {
 /* Appends the line of the run to <root>/results/<K>space/<phis>/turtle_<dataset>.txt, the published place. */
 static Status append_result_line(const Run *run, const TurtleResult *result, Error *err) {
     const TurtleTrainOptions *o = run->options;
-    if (o->out) return OK; /* everything goes there, and the line is in run.json */
+    if (o->out || !run->dir.folder)
+        return OK; /* everything goes there, and the line is in run.json */
     char *path = format_text("%s/results/%dspace/%s/turtle_%s.txt", o->common.root_dir, run->in.K,
                              run->in.phis, run->in.dataset);
     const char *name = strrchr(run->dir.checkpoint, '/') + 1;
@@ -131,7 +160,10 @@ Status run_finish(Run *run, TurtleResult *result, Error *err) {
     TrainLosses losses;
     Status st = train_losses(&run->train, &losses, err);
     if (st == OK) st = train_read_task(&run->train, run->task.linear, err);
-    if (st == OK) st = checkpoint_save(run->dir.checkpoint, &run->task, err);
+    if (st == OK && run->dir.folder) st = checkpoint_save(run->dir.checkpoint, &run->task, err);
+    if (st == OK)
+        st = model_copy(&result->model, run->task.K, run->task.C, run->task.d, run->task.linear,
+                        err);
     if (st == OK) st = finish_split(run, &run->in.train, run->train.features, result, err);
     if (st == OK && run->options->cross_val) st = cross_validate(run, result, err);
     if (st == OK && run->in.val.N)
@@ -142,17 +174,21 @@ Status run_finish(Run *run, TurtleResult *result, Error *err) {
     result->iterations = run->iteration;
     result->seconds = now_seconds() - run->started;
     snprintf(result->device, sizeof result->device, "%s", run->ops.kind);
-    result->checkpoint = format_text("%s", run->dir.checkpoint);
-    result->predictions = format_text(
-        "%s/predictions_train.csv%s%s%s", run->dir.folder, run->in.val.N ? "\n" : "",
-        run->in.val.N ? run->dir.folder : "", run->in.val.N ? "/predictions_val.csv" : "");
+    const char *folder = run->dir.folder;
+    if (folder) {
+        result->checkpoint = format_text("%s", run->dir.checkpoint);
+        result->predictions =
+            format_text("%s/predictions_train.csv%s%s%s", folder, run->in.val.N ? "\n" : "",
+                        run->in.val.N ? folder : "", run->in.val.N ? "/predictions_val.csv" : "");
+    }
     result->line = result_line(result, &run->in);
     if (run->options->profile) result->profile = profile_table(&run->ops);
     result->json = run_json(run, result);
-    if (!result->checkpoint || !result->line || !result->json)
+    if ((folder && !result->checkpoint) || !result->line || !result->json)
         return fail(err, ERR_MEMORY, "training: out of memory");
     st = write_run_json(run, result->json, err);
     if (st == OK) st = append_result_line(run, result, err);
-    if (st == OK) remove(run->dir.resume); /* nothing is unfinished any more; it may not exist */
+    if (st == OK && folder)
+        remove(run->dir.resume); /* nothing is unfinished any more; it may not exist */
     return st;
 }

@@ -391,9 +391,10 @@ typedef struct {
     char notices[4096];
 } Hooked;
 
-static void stop_at(void *context, const TurtleProgress *p) {
+static int stop_at(void *context, const TurtleProgress *p) {
     Hooked *h = context;
     if (p->iteration == h->at) h->stop = 1;
+    return 0;
 }
 
 static void keep_notice(void *context, const char *line) {

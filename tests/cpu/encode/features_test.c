@@ -195,9 +195,10 @@ Test(features, shards_are_pieces_of_the_whole, .timeout = 60) {
 
 static volatile sig_atomic_t stop;
 
-static void stop_after_six(void *context, const TurtleProgress *p) {
+static int stop_after_six(void *context, const TurtleProgress *p) {
     (void)context;
     if (p->iteration >= 6) stop = 1;
+    return 0;
 }
 
 Test(features, a_stopped_call_is_resumed_to_the_same_bits, .timeout = 60) {

@@ -300,10 +300,11 @@ Test(logreg, constant_features_leave_the_bias) {
     small_close(&s);
 }
 
-static void count_progress(void *context, const TurtleProgress *p) {
+static int count_progress(void *context, const TurtleProgress *p) {
     int *fits = context;
     cr_expect(p->iteration == ++*fits && p->iterations == 10, "%lld of %lld",
               (long long)p->iteration, (long long)p->iterations);
+    return 0;
 }
 
 Test(logreg, degenerate_labellings_have_a_score_or_a_message) {

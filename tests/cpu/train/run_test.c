@@ -208,9 +208,10 @@ typedef struct {
     int64_t at;
 } StopAt;
 
-static void stop_at(void *context, const TurtleProgress *p) {
+static int stop_at(void *context, const TurtleProgress *p) {
     StopAt *s = context;
     if (p->iteration == s->at) s->stop = 1;
+    return 0;
 }
 
 static Status train_into(const char *folder, TurtleTrainOptions o, int64_t stop, bool resume,
