@@ -1,13 +1,17 @@
-# Makefile - builds `turtle`. `make help` lists the targets; kernels, kernels/emu, io, tests and bench have a rules.mk each.
+# Makefile - builds `turtle`. `make help` lists the targets; host, io, kernels, kernels/emu, tests and bench have a rules.mk.
 
 # --- settings, from the environment or the command line -----------------------------------------
 VERSION := 0.9.0
+ABI     := 0#        the library's; raised when a program that was linked before would no longer run
+SONAME  := libturtle.so.$(ABI)
+SO      := libturtle.so.$(VERSION)
 BUILD   ?= build#    all that make writes lies below this folder; the sources may be read-only
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 ARCH    ?= sm_80 sm_90a compute_80#  GPUs that kernels are compiled for; compute_80 is PTX, for every later GPU
 DEPS    ?= 1#        0: nothing is installed or downloaded; what is missing is named
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))#  one word or more, as `ccache gcc`
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  compiles the emulator; the program itself is C and CUDA C
 Q       := $(if $(V),,@)#  V=1 shows every command
@@ -53,7 +57,7 @@ OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover
 OPT_race    := -O2 -g
 OPT_kit     := -O3#  what `make gpu-kit` builds
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer#  `make fuzz`
-CC_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fvisibility=hidden -I. -isystem $(PACKAGES)/usr/include \
+CC_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fPIC -fvisibility=hidden -I. -isystem $(PACKAGES)/usr/include \
             $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(OPENMP_SIMD)
 # gcc's shared sanitizer runtimes write part of a report to stderr, where test runners lose it; static ones write to the log.
 LD_debug := $(if $(CLANG),,-static-libasan -static-libubsan)
@@ -71,7 +75,7 @@ TURTLE  := $(OUT)/turtle
 all: $(TURTLE)                 ## build/turtle: the program (a link to the last configuration built)
 	@ln -sfn $(TURTLE:$(BUILD)/%=%) $(BUILD)/turtle
 	@echo "built $(BUILD)/turtle -> $(TURTLE); $(if $(NVCC),$(NVCC_SAYS),$(FAULT_NVCC))$(if $(WITHOUT_OPENMP),; $(WITHOUT_OPENMP))"
-include io/rules.mk kernels/rules.mk kernels/emu/rules.mk tests/rules.mk bench/rules.mk
+include io/rules.mk kernels/rules.mk kernels/emu/rules.mk host/rules.mk tests/rules.mk bench/rules.mk
 $(TURTLE): $(call object,$(MAIN)) $(LIBRARY) $(BACKEND)
 	@echo "link $@"
 	$(Q)$(LINK_C) $(BACKEND_LIBS) $(LIBS) -o $@
@@ -88,19 +92,18 @@ $(OUT)/version.h: FORCE
 
 demo: packages all                ## pictures -> features -> classes: 10 000 handwritten digits, under a minute
 	@data/demo/run $(BUILD)/turtle $(BUILD)/demo
-install: $(TURTLE)             ## PREFIX=/usr/local DESTDIR=
-	install -D -m 755 $(TURTLE) "$(DESTDIR)$(PREFIX)/bin/turtle"
 -include $(if $(GOALS),$(shell find $(OUT) -name '*.d' 2>/dev/null))
 endif
 
 uninstall:                      ## removes what install put there
-	rm -f "$(DESTDIR)$(PREFIX)/bin/turtle"
+	rm -f "$(DESTDIR)$(PREFIX)/bin/turtle" "$(DESTDIR)$(PREFIX)/include/turtle.h" "$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc" \
+	  "$(DESTDIR)$(LIBDIR)/libturtle.a" "$(DESTDIR)$(LIBDIR)/libturtle.so" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/$(SO)"
 clean:                          ## removes everything that make wrote
 	rm -rf $(BUILD)
 help:                           ## this list
 	@awk -F ' *## ' '/^[a-z-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-13s %s\n", $$1, $$2}' Makefile */rules.mk */*/rules.mk
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\"  BUILD=$(BUILD)  DEPS=1|0  V=1"
 FORCE:
-.PHONY: all packages demo install uninstall clean help FORCE
+.PHONY: all packages demo uninstall clean help FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all

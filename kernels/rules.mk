@@ -34,7 +34,7 @@ CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
 COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode arch=$(a:sm_%=compute_%),code=$a) -I. -MMD -MP \
                 -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -DCUDA_ARCHITECTURES='"$(ARCH)"' \
-                -Xcompiler -Wall,-Wextra,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+                -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
                 $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror) $(NVCCFLAGS)
 CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_static -lrt -ldl -lpthread
 # Kernels whose blocks wait for each other: tests/waits says which those are. Where a GPU can run them, they give up inside

@@ -1,0 +1,39 @@
+# host/rules.mk - the library: libturtle.a, libturtle.so and the one header that callers include.
+
+# Names of host/turtle.symbols are all that a program sees of the library: tests/library compares them with both files and the
+# header.
+LIBTURTLE := $(addprefix $(OUT)/lib/,libturtle.a $(SO) turtle.h)
+OBJCOPY   ?= $(shell $(USE_CC) -print-prog-name=objcopy)
+lib: $(LIBTURTLE)              ## libturtle.a, libturtle.so and turtle.h, in build/lib
+	@ln -sfn $(OUT:$(BUILD)/%=%)/lib $(BUILD)/lib
+	@echo "built $(BUILD)/lib -> $(OUT)/lib"
+# One relocatable object whose hidden symbols are local: a program may have functions of these names.
+$(OUT)/lib/libturtle.a: $(LIBRARY) $(BACKEND)
+	@mkdir -p $(@D) && echo "join $@"
+	$(Q)$(USE_CC) -r -nostdlib $(filter %.o,$^) -o $(@D)/libturtle.o
+	$(Q)$(OBJCOPY) --keep-global-symbols=host/turtle.symbols $(@D)/libturtle.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/libturtle.o && rm $(@D)/libturtle.o
+$(OUT)/lib/$(SO): $(LIBRARY) $(BACKEND) $(OUT)/turtle.map
+	@mkdir -p $(@D) && echo "link $@"
+	$(Q)$(LINK_C) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(OUT)/turtle.map -Wl,-z,defs $(BACKEND_LIBS) $(LIBS) -o $@
+	$(Q)ln -sfn $(SO) $(@D)/$(SONAME) && ln -sfn $(SONAME) $(@D)/libturtle.so
+$(OUT)/turtle.map: host/turtle.symbols $(OUT)/cc.flags
+	@{ echo 'TURTLE_$(ABI) {'; echo 'global:'; sed 's/$$/;/' $<; echo 'local: *;'; echo '};'; } >$@
+# The header of the tree with the one that it includes in its place.
+$(OUT)/lib/turtle.h: host/turtle.h io/turtle_status.h
+	@mkdir -p $(@D) && sed -e '/^#include "io\/turtle_status.h"/{r io/turtle_status.h' -e 'd}' host/turtle.h >$@
+
+# A program that takes libturtle.a needs what the library is linked with, as Libs.private says.
+install: $(TURTLE) $(LIBTURTLE)    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib: program, libraries, turtle.h, turtle.pc
+	install -D -m 755 $(TURTLE) "$(DESTDIR)$(PREFIX)/bin/turtle"
+	install -D -m 644 $(OUT)/lib/turtle.h "$(DESTDIR)$(PREFIX)/include/turtle.h"
+	install -D -m 644 $(OUT)/lib/libturtle.a "$(DESTDIR)$(LIBDIR)/libturtle.a"
+	install -D -m 755 $(OUT)/lib/$(SO) "$(DESTDIR)$(LIBDIR)/$(SO)"
+	ln -sfn $(SO) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
+	ln -sfn $(SONAME) "$(DESTDIR)$(LIBDIR)/libturtle.so"
+	mkdir -p "$(DESTDIR)$(LIBDIR)/pkgconfig"
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' 'Name: turtle' \
+	  'Description: classes of samples from features of frozen encoders, without labels' 'Version: $(VERSION)' \
+	  'Libs: -L"$${libdir}" -lturtle' 'Libs.private: $(strip $(BACKEND_LIBS) $(LIBS))' 'Cflags: -I"$${includedir}"' \
+	  >"$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc"
+.PHONY: lib install
