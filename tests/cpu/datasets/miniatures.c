@@ -170,7 +170,8 @@ const Miniature miniatures[] = {
      .val = "2 00002.ppm\n0 00000.ppm\n1 00001.ppm\n0 00003.ppm\n"},
     {.dataset = "country211", /* train is followed by valid */
      .write = write_country211,
-     .train = "0 train/AD/10.jpg\n0 train/AD/9.jpg\n1 train/ZW/B.jpg\n1 train/ZW/b.jpg\n0 "
+     .train = "0 train/AD/10.jpg\n0 train/AD/9.jpg\n0 train/AD/cafe\xcc\x81.jpg\n"
+              "0 train/AD/caf\xc3\xa9.jpg\n1 train/ZW/B.jpg\n1 train/ZW/b.jpg\n0 "
               "valid/AD/z.jpg\n"
               "1 valid/ZW/1.jpg\n",
      .val = "0 AD/a.jpg\n1 ZW/q.jpg\n"},
@@ -198,7 +199,8 @@ const Miniature miniatures[] = {
             "7 CLEVR_train_%06d.png: 46 70 110 126\n7 ...68\n7 CLEVR_train_002590.png\n"},
     {.dataset = "hatefulmemes", /* order: the label, then the name */
      .write = write_hatefulmemes,
-     .train = "0 42953.png\n0 46971.png\n1 00870.png\n1 01236.png\n",
+     .train = "0 42953.png\n0 46971.png\n0 \xe7\x8c\xab"
+              "e\xcc\x81.png\n1 00870.png\n1 01236.png\n",
      .val = "0 00001.png\n1 08291.png\n"},
     {.dataset = "sst", /* train is followed by valid */
      .write = write_sst,

@@ -82,8 +82,9 @@ void write_food101(const char *from) {
 void write_sun397(const char *from) {
     Bytes t = {0};
     ZipFile z = {0};
-    tar_photos(&t, "SUN397/l/library/outdoor/sun_b.jpg SUN397/a/abbey/sun_z.jpg "
+    tar_photos(&t, "SUN397/l/library/outdoor/sun_b.jpg "
                    "SUN397/a/apartment_building/outdoor/sun_a.jpg SUN397/a/abbey/sun_c.jpg");
+    tar_take(&t, "SUN397/a/abbey/sun_z.jpg", picture_bmp(16, 210));
     tar_take(&t, "SUN397/a/abbey/sun_a.jpg", picture_png(16, 90));
     tar_take(&t, "SUN397/l/library/outdoor/sun_x.jpg", bytes_of_file(CMYK));
     tar_take(&t, "SUN397/a/apartment_building/outdoor/sun_q.jpg", picture_gif(16, 90));
@@ -105,8 +106,8 @@ void write_sun397(const char *from) {
     save_zip(&z, from, "Partitions.zip");
 }
 
-/* The class is a variant whose '/' and ' ' became '-', and ranks follow that name: 'BAE-125' comes
- * before 'BAE 146-200', which is written 'BAE-146-200'. */
+/* Lists have the line ends of Windows. The class is a variant whose '/' and ' ' became '-', and
+ * ranks follow that name: 'BAE-125' comes before 'BAE 146-200', which is written 'BAE-146-200'. */
 void write_aircraft(const char *from) {
 #define TOP "fgvc-aircraft-2013b/data/"
     Bytes t = {0};
@@ -117,9 +118,9 @@ void write_aircraft(const char *from) {
     tar_text(&t, TOP "images_variant_train.txt", "0034309 BAE 146-200\n0000003 F/A-18\n");
     tar_text(&t, TOP "images_variant_val.txt", "0000020 BAE-125\n0000100 BAE 146-200\n");
     tar_text(&t, TOP "images_variant_trainval.txt",
-             "0034309 BAE 146-200\n0000003 F/A-18\n0000020 BAE-125\n0000100 BAE 146-200\n");
+             "0034309 BAE 146-200\r\n0000003 F/A-18\r\n0000020 BAE-125\r\n0000100 BAE 146-200\r\n");
     tar_text(&t, TOP "images_variant_test.txt",
-             "0000055 F/A-18\n0000007 BAE-125\n0000001 BAE 146-200\n");
+             "0000055 F/A-18\r\n0000007 BAE-125\r\n0000001 BAE 146-200");
     save_gzipped_tar(&t, from, "fgvc-aircraft-2013b.tar.gz");
 #undef TOP
 }
@@ -134,7 +135,7 @@ void write_dtd(const char *from) {
     tar_text(&t, "dtd/imdb/imdb.mat", "junk");
     tar_text(&t, "dtd/labels/labels_joint_anno.txt", "junk\n");
     tar_text(&t, "dtd/labels/test1.txt",
-             "lined/lined_0003.jpg\nbanded/banded_0005.jpg\nzigzagged/zigzagged_0001.jpg\n");
+             "lined/lined_0003.jpg\r\nbanded/banded_0005.jpg\r\nzigzagged/zigzagged_0001.jpg\r\n");
     tar_text(&t, "dtd/labels/train1.txt", "zigzagged/zigzagged_0002.jpg\nbanded/banded_0009.jpg\n");
     tar_text(&t, "dtd/labels/train2.txt", "banded/banded_0002.jpg\n");
     tar_text(&t, "dtd/labels/val1.txt",
@@ -161,8 +162,8 @@ void write_pets(const char *from) {
              "Abyssinian_2 1 1 1\nbeagle_116 3 2 2\nAbyssinian_100 1 1 1\n"
              "american_bulldog_2 2 2 1\nEgyptian_Mau_145 4 1 2\n");
     tar_text(&a, "annotations/test.txt",
-             "yorkshire_terrier_9 5 2 3\nbeagle_1 3 2 2\namerican_bulldog_10 2 2 1\n"
-             "Egyptian_Mau_20 4 1 2\n");
+             "yorkshire_terrier_9 5 2 3\r\nbeagle_1 3 2 2\r\namerican_bulldog_10 2 2 1\r\n"
+             "Egyptian_Mau_20 4 1 2\r\n");
     tar_text(&a, "annotations/._trainval.txt", "junk of a Mac");
     tar_text(&a, "annotations/trimaps/._Abyssinian_100.png", "junk");
     save_gzipped_tar(&a, from, "annotations.tar.gz");
@@ -170,8 +171,11 @@ void write_pets(const char *from) {
 
 /* --- class folders ---------------------------------------------------------------------------- */
 
+/* Two names of one class look alike: e with an accent is two characters in the first, as a Mac writes
+ * it, and one in the second. Both are kept, and sort by their bytes. */
 void write_country211(const char *from) {
     Bytes t = {0};
+    tar_photos(&t, "country211/train/AD/caf\xc3\xa9.jpg country211/train/AD/cafe\xcc\x81.jpg");
     tar_photos(&t, "country211/valid/AD/z.jpg country211/valid/ZW/1.jpg country211/train/ZW/b.jpg "
                    "country211/train/AD/9.jpg country211/train/AD/10.jpg country211/train/ZW/B.jpg "
                    "country211/test/ZW/q.jpg country211/test/AD/a.jpg");
@@ -237,13 +241,15 @@ void write_imagenet(const char *from) {
 
 /* --- JSON and CSV ----------------------------------------------------------------------------- */
 
-/* Keys come in any order, and a text speaks of "img" and "label". Sizes stand behind the data. */
+/* Keys come in any order, and a text speaks of "img" and "label". A name is escaped in JSON and
+ * stands as UTF-8 in the archive, its accent a character of its own. Sizes stand behind the data. */
 void write_hatefulmemes(const char *from) {
     const int how = ZIPPED_DEFLATED | ZIPPED_DESCRIPTOR;
     ZipFile z = {0};
     zipped_photos(&z,
                   "data/img/42953.png data/img/01236.png data/img/00870.png data/img/08291.png "
-                  "data/img/46971.png data/img/00001.png",
+                  "data/img/46971.png data/img/00001.png data/img/\xe7\x8c\xab"
+                  "e\xcc\x81.png",
                   how);
     zipped_text(&z, "data/README.md", "junk", how);
     zipped_text(&z, "data/LICENSE.txt", "junk", how);
@@ -254,7 +260,8 @@ void write_hatefulmemes(const char *from) {
         "{\"text\":\"\\\"img\\\":\\\"img/00001.png\\\"\",\"label\":1,\"img\":\"img\\/"
         "01236.png\",\"id\":1236}\n"
         "{\"label\":1,\"id\":870,\"text\":\"\",\"img\":\"img/00870.png\"}\n"
-        "{\"id\":46971,\"img\":\"img/46971.png\",\"label\":0,\"text\":\"x\"}",
+        "{\"id\":46971,\"img\":\"img/46971.png\",\"label\":0,\"text\":\"x\"}\n"
+        "{\"id\":7,\"img\":\"img/\\u732be\\u0301.png\",\"label\":0,\"text\":\"y\"}",
         how);
     zipped_text(&z, "data/dev.jsonl",
                 "{\"id\":8291,\"img\":\"img/08291.png\",\"label\":1,\"text\":\"w\"}\n"
