@@ -182,7 +182,7 @@ static Status choose_plane(Gather *g, Error *err) {
     Report *r = g->out;
     const int64_t n = g->found.n;
     g->planes = n < PLANE_ROWS ? n : PLANE_ROWS;
-    g->plane = malloc((size_t)g->planes * sizeof *g->plane);
+    g->plane = calloc((size_t)g->planes, sizeof *g->plane);
     const int64_t dots = g->planes < REPORT_SCATTER ? g->planes : REPORT_SCATTER;
     r->scatter = report_take(g->memory, dots, sizeof *r->scatter);
     if (!g->plane || !r->scatter) return out_of_memory(err);

@@ -7,7 +7,7 @@
 #include "host/report/gather.h"
 #include "io/text/csv.h"
 
-enum { MOST_CLUSTER = 1 << 24 };
+enum { MOST_CLUSTER = 1 << 20 }; /* memory follows the largest cluster */
 
 /* Columns of the file; confidence and margin are -1 where it has none. */
 typedef struct {

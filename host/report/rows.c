@@ -84,16 +84,17 @@ static Status take_soft(void *context, const float *Y, int64_t n, Error *err) {
 
 static Status label_chunks(Rows *r, const TaskEncoder *task, Predictor *p, Error *err) {
     const Report *out = r->g->out;
+    const int K = task->K;
     Features features[MAX_SPACES] = {{0}};
     Predictions found = {0};
     float *Z[MAX_SPACES] = {NULL};
     Status st = OK;
-    for (int k = 0; st == OK && k < task->K; k++)
+    for (int k = 0; st == OK && k < K; k++)
         if (!(Z[k] = malloc((size_t)(CHUNK * r->d[k]) * sizeof **Z)))
             st = fail(err, ERR_MEMORY, "report: out of memory for rows of features");
     for (int64_t first = 0; st == OK && first < out->sample_count; first += CHUNK) {
         const int64_t left = out->sample_count - first, n = left < CHUNK ? left : CHUNK;
-        for (int k = 0; st == OK && k < task->K; k++) {
+        for (int k = 0; st == OK && k < K; k++) {
             for (int64_t i = 0; st == OK && i < n; i++)
                 st = row_read(&r->file[k], out->samples[first + i].row, r->d[k], Z[k] + i * r->d[k],
                               err);
@@ -103,7 +104,7 @@ static Status label_chunks(Rows *r, const TaskEncoder *task, Predictor *p, Error
         if (st == OK) st = predictor_run(p, task, features, n, &found, err);
     }
     predictions_free(&found);
-    for (int k = 0; k < task->K; k++) free(Z[k]);
+    for (int k = 0; k < K; k++) free(Z[k]);
     return st;
 }
 
@@ -199,6 +200,7 @@ static Status find_places(Rows *r, Error *err) {
     Gather *g = r->g;
     int64_t D = 0;
     for (int k = 0; k < g->run.K; k++) D += r->d[k];
+    if (D < 1) return OK;
     float *X = malloc((size_t)(g->planes * D) * sizeof *X);
     double *xy = malloc((size_t)g->planes * 2 * sizeof *xy);
     Status st = X && xy ? read_plane(r, X, D, err)

@@ -49,7 +49,7 @@ enum { SHOWN = sizeof shown / sizeof *shown };
 typedef struct {
     RunRecord *out;
     ReportMemory *memory;
-    JsonReader r;
+    JsonReader *r;
     char *text; /* (room) of one value */
     int64_t room;
     bool finished, failed; /* failed: memory ran out */
@@ -58,7 +58,7 @@ typedef struct {
 
 /* Takes any plain value as a text; NULL for null, objects and arrays. */
 static const char *value_text(Reading *d) {
-    JsonReader *r = &d->r;
+    JsonReader *r = d->r;
     char number[REAL_TEXT];
     const char *copy = NULL;
     const char c = json_peek(r);
@@ -86,26 +86,19 @@ static const char *value_text(Reading *d) {
     return copy;
 }
 
-/* Takes a number or null. */
-static double value_real(Reading *d) {
-    double value = NAN;
-    json_real_value(&d->r, &value);
-    return value;
-}
-
 /* One entry of `inputs`: a matrix of features. Members come in the order split, file, ..., image_list. */
 static void read_input(Reading *d) {
     RunRecord *o = d->out;
     const char *split = NULL, *file = NULL, *images = NULL, *list = NULL, *labels = NULL;
     char key[64];
-    json_enter(&d->r, '{');
-    while (json_next_key(&d->r, key, sizeof key))
+    json_enter(d->r, '{');
+    while (json_next_key(d->r, key, sizeof key))
         if (strcmp(key, "split") == 0) split = value_text(d);
         else if (strcmp(key, "file") == 0) file = value_text(d);
         else if (strcmp(key, "images") == 0) images = value_text(d);
         else if (strcmp(key, "image_list") == 0) list = value_text(d);
         else if (strcmp(key, "labels") == 0) labels = value_text(d);
-        else json_skip(&d->r);
+        else json_skip(d->r);
     if (!split || !file || !d->split || strcmp(split, d->split) != 0 || o->K >= MAX_SPACES) return;
     o->features[o->K++] = file;
     if (!o->images) o->images = images;
@@ -135,14 +128,9 @@ static void keep(Reading *d, const char *key, const char *fact[SHOWN]) {
     RunRecord *o = d->out;
     for (int i = 0; i < SHOWN; i++) {
         if (strcmp(key, shown[i].key) != 0) continue;
-        JsonReader before = d->r;
         fact[i] = value_text(d);
         double *score = score_of(&o->scores, key);
-        if (score) {
-            Reading again = *d;
-            again.r = before;
-            *score = value_real(&again);
-        }
+        if (score && fact[i]) *score = strtod(fact[i], NULL);
         if (strcmp(key, "dataset") == 0) o->dataset = fact[i];
         if (strcmp(key, "phis") == 0) o->phis = fact[i];
         if (strcmp(key, "split") == 0) o->split = fact[i];
@@ -152,32 +140,32 @@ static void keep(Reading *d, const char *key, const char *fact[SHOWN]) {
             o->scores.clusters_found = strtoll(fact[i], NULL, 10);
         return;
     }
-    if (strcmp(key, "finished") == 0) json_bool_value(&d->r, &d->finished);
+    if (strcmp(key, "finished") == 0) json_bool_value(d->r, &d->finished);
     else if (strcmp(key, "checkpoint") == 0) o->checkpoint = value_text(d);
-    else json_skip(&d->r);
+    else json_skip(d->r);
 }
 
 static void read_object(Reading *d) {
     const char *fact[SHOWN] = {NULL};
-    const JsonReader begin = d->r;
+    const JsonReader begin = *d->r;
     char key[64];
-    json_enter(&d->r, '{');
-    while (json_next_key(&d->r, key, sizeof key)) keep(d, key, fact);
+    json_enter(d->r, '{');
+    while (json_next_key(d->r, key, sizeof key)) keep(d, key, fact);
     RunRecord *o = d->out;
     d->split = o->split;
-    if (d->r.bad) return;
+    if (d->r->bad) return;
     for (int i = 0; i < SHOWN; i++)
         if (fact[i] && o->facts < RECORD_FACTS)
             o->fact[o->facts++] = (ReportFact){shown[i].name, fact[i]};
-    d->r = begin;
-    json_enter(&d->r, '{');
-    while (json_next_key(&d->r, key, sizeof key)) {
+    *d->r = begin;
+    json_enter(d->r, '{');
+    while (json_next_key(d->r, key, sizeof key)) {
         if (strcmp(key, "inputs") != 0) {
-            json_skip(&d->r);
+            json_skip(d->r);
             continue;
         }
-        json_enter(&d->r, '[');
-        while (json_next(&d->r)) read_input(d);
+        json_enter(d->r, '[');
+        while (json_next(d->r)) read_input(d);
     }
 }
 
@@ -202,15 +190,16 @@ Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Erro
                     folder);
     Status st = file_map(&map, path, err);
     if (st != OK) return st;
+    JsonReader r = json_reader(map.data, map.bytes);
     Reading d = {.out = out,
                  .memory = m,
-                 .r = json_reader(map.data, map.bytes),
+                 .r = &r,
                  .text = malloc((size_t)map.bytes + 1),
                  .room = map.bytes + 1,
                  .finished = true};
     if (d.text) read_object(&d);
     if (!d.text || d.failed) st = fail(err, ERR_MEMORY, "report: %s: out of memory", path);
-    else if (!json_finished(&d.r))
+    else if (!json_finished(&r))
         st = fail(err, ERR_FORMAT, "report: %s: damaged, or no run's", path);
     else if (!d.finished)
         st = fail(err, ERR_ARG,
