@@ -12,6 +12,7 @@ ARCH    ?= sm_80 sm_90a compute_80#  GPUs that kernels are compiled for; compute
 DEPS    ?= 1#        0: nothing is installed or downloaded; what is missing is named
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+SHARE   ?= $(PREFIX)/share#  below it lie man/man1 and the completions of bash, zsh and fish
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))#  one word or more, as `ccache gcc`
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  compiles the emulator; the program itself is C and CUDA C
 Q       := $(if $(V),,@)#  V=1 shows every command
@@ -97,7 +98,11 @@ endif
 
 uninstall:                      ## removes what install put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/turtle" "$(DESTDIR)$(PREFIX)/include/turtle.h" "$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc" \
-	  "$(DESTDIR)$(LIBDIR)/libturtle.a" "$(DESTDIR)$(LIBDIR)/libturtle.so" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/$(SO)"
+	  "$(DESTDIR)$(LIBDIR)/libturtle.a" "$(DESTDIR)$(LIBDIR)/libturtle.so" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/$(SO)" \
+	  "$(DESTDIR)$(SHARE)/bash-completion/completions/turtle" "$(DESTDIR)$(SHARE)/zsh/site-functions/_turtle" \
+	  "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/turtle.fish" "$(DESTDIR)$(SHARE)/man/man1/turtle.1"
+	for c in $$(sed -n 's/^const Command command_\([a-z]*\) = .*/\1/p' host/cli/*.c); do \
+	  rm -f "$(DESTDIR)$(SHARE)/man/man1/turtle-$$c.1"; done
 clean:                          ## removes everything that make wrote
 	rm -rf $(BUILD)
 help:                           ## this list

@@ -24,7 +24,12 @@ $(OUT)/lib/turtle.h: host/turtle.h io/turtle_status.h
 	@mkdir -p $(@D) && sed -e '/^#include "io\/turtle_status.h"/{r io/turtle_status.h' -e 'd}' host/turtle.h >$@
 
 # A program that takes libturtle.a needs what the library is linked with, as Libs.private says.
-install: $(TURTLE) $(LIBTURTLE)    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib: program, libraries, turtle.h, turtle.pc
+# Man pages and completions are what the program's own --help says.
+PAGES_OF ?= $(TURTLE)#  a program that runs here, where this one is for another machine
+$(OUT)/pages/made: $(TURTLE) .ci/pages
+	@echo "pages $(@D)"
+	$(Q).ci/pages $(PAGES_OF) $(@D) $(VERSION) && touch $@
+install: $(TURTLE) $(LIBTURTLE) $(OUT)/pages/made    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib: program, library, man pages, completions
 	install -D -m 755 $(TURTLE) "$(DESTDIR)$(PREFIX)/bin/turtle"
 	install -D -m 644 $(OUT)/lib/turtle.h "$(DESTDIR)$(PREFIX)/include/turtle.h"
 	install -D -m 644 $(OUT)/lib/libturtle.a "$(DESTDIR)$(LIBDIR)/libturtle.a"
@@ -36,4 +41,8 @@ install: $(TURTLE) $(LIBTURTLE)    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/l
 	  'Description: classes of samples from features of frozen encoders, without labels' 'Version: $(VERSION)' \
 	  'Libs: -L"$${libdir}" -lturtle' 'Libs.private: $(strip $(BACKEND_LIBS) $(LIBS))' 'Cflags: -I"$${includedir}"' \
 	  >"$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc"
+	mkdir -p "$(DESTDIR)$(SHARE)/man/man1" && install -m 644 $(OUT)/pages/man1/*.1 "$(DESTDIR)$(SHARE)/man/man1"
+	install -D -m 644 $(OUT)/pages/bash/turtle "$(DESTDIR)$(SHARE)/bash-completion/completions/turtle"
+	install -D -m 644 $(OUT)/pages/zsh/_turtle "$(DESTDIR)$(SHARE)/zsh/site-functions/_turtle"
+	install -D -m 644 $(OUT)/pages/fish/turtle.fish "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/turtle.fish"
 .PHONY: lib install
