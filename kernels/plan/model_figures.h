@@ -11,12 +11,12 @@ typedef struct {
     double fragments;        /* waits for shared memory for one MMA there */
     double epilogue;         /* instructions around the product of one item of rows */
     double row_trips;        /* waits for global memory among them */
-    double share; /* instructions for one element (a quad, in the slab form) of a gradient's sums */
+    double share;       /* instructions for one element (slab, wgmma: four) of a gradient's sums */
     double share_trips; /* waits for global memory among them */
     double at_once;     /* partial sums that are loaded together */
     /* tests/sass does not tell these two apart; they were read in the listing. */
     double hits; /* of row_trips, how many find their sector in L1: the trip before brought it */
-    double sums; /* of share_trips, how many bring partial sums; fewer pieces need fewer of them */
+    double sums; /* of share_trips, how many bring partial sums, or what is back with them */
 } KernelFigures;
 
 /* Returns the figures of a kernel, by the name of the table. Returns zeros for a name that is not there. */

@@ -10,6 +10,7 @@ enum {
 };                          /* depth of a stage of the ring, and of one instruction */
 enum { WIDE_WARPS = 2 };    /* warps of a scheduler that multiply */
 enum { WIDE_PIECES = 512 }; /* most pieces of a gradient */
+enum { WIDE_FOURS = 4 };    /* elements of a turn of the shares, where rows are whole fours */
 
 const KernelFigures *model_wide_figures(const Problem *p, const char *format) {
     char name[64];
@@ -69,7 +70,7 @@ static WideCut wide_cut(const Problem *p, double together) {
         if (splits > 1.0 && across * class_tiles * splits > WIDE_PIECES) break;
         const double computed = across * groups * together * splits,
                      us = model_tiles(computed, sure * together) *
-                              (0.6 * model_tiles(depth, splits) + 2.0 + 90.0 / splits) +
+                              (0.6 * model_tiles(depth, splits) + 2.0 + 10.0 / splits) +
                           across * class_tiles * splits * 2.0 * 131072.0 / 5.5e6;
         if (us < least)
             least = us, cut = (WideCut){splits, model_tiles(across * groups * splits, workers)};
@@ -100,19 +101,23 @@ double model_wide_sums(const Problem *p, double together) {
     return 8.0 * wide_cut(p, together).splits * p->C * p->S;
 }
 
-/* Sums and Adam, one element of a share a turn. */
+/* Sums and Adam. Partial sums come in batches, the first of them with what Adam reads. */
 static void wide_shares(Model *m, const Problem *p, int64_t M, double together,
                         const KernelFigures *f) {
     const double weights = p->C * p->S, threads = 256.0;
     const WideCut cut = wide_cut(p, together);
-    const double turns =
-        cut.pieces *
-        model_tiles(model_tiles((double)WGMMA_ROWS * WGMMA_FEATURES, cut.splits), threads);
+    double fours = WIDE_FOURS;
+    for (int k = 0; k < p->plan->spaces; k++)
+        if (p->plan->space[k].d % WIDE_FOURS) fours = 1.0;
+    const double turns = cut.pieces *
+                         model_tiles(model_tiles((double)WGMMA_ROWS * WGMMA_FEATURES, cut.splits),
+                                     fours * threads),
+                 trips = f->share_trips - f->sums + model_tiles(cut.splits, fmax(1.0, f->at_once));
     ModelPhase phase = {.name = "inner: sums, Adam",
                         .times = M,
                         .hbm = p->misses * 0.5 * model_wide_sums(p, together), /* once: written */
                         .l2 = model_wide_sums(p, together) + (24.0 + p->e) * weights};
-    model_work(&phase, p, turns, f->share, model_share_waits(p, f, cut.splits), WIDE_WARPS);
+    model_work(&phase, p, turns, f->share, trips * p->device->l2_clocks, WIDE_WARPS);
     model_add(m, p, p->device->wgmma_flops_16, phase);
 }
 

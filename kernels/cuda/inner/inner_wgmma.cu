@@ -16,7 +16,7 @@
  *              pieces    (256 features, piece of the batch) a cluster, 128 classes a block: partial
  *                        gradients (wide_gradient.cuh); Z is loaded once and multicast
  *              ----- the pieces of each tile wait for one another -----
- *              shares    gradient.cuh: sum, Adam               W, m1, m2, the rounded W
+ *              shares    wide_gradient.cuh: sum, Adam          W, m1, m2, the rounded W
  *              ----- grid barrier -----
  *
  *          Up to 128 classes a block has whole rows, and a cluster 1, 2 or 4 x 128 rows, for which it loads
@@ -73,7 +73,7 @@ template <class T> struct ResidualEpilogue {
         typename T::Element *R = r.space[k].R + at.row(h) * r.stride + own;
         float mass = 0.0f, dot = 0.0f;
         if constexpr (SPLITS) {
-            if (inside) mass = a.mass[at.row(h)];
+            mass = labels.mass[h];
         } else {
             UNROLL
             for (int j = 0; j < COLS / 8; j++) mass += labels.of(h, j).x + labels.of(h, j).y;
@@ -156,7 +156,7 @@ __device__ __forceinline__ void wide_loop(const Wide<T> &wide) {
         } else {
             barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS); /* Adam's constants lie in the idle ring */
             p.adam.prepare(m);
-            wide_shares(gradient, deal, m, p.adam);
+            wide_shares<SPLITS ? 4 : 8>(gradient, deal, m, p.adam);
         }
         if (m + 1 < wide.M) wide_barrier(wide.arrived, 2 * m + 2);
     }

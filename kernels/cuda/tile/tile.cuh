@@ -37,6 +37,22 @@ template <typename T> __device__ __forceinline__ T *shared_mem(int offset = 0) {
 }
 #endif
 
+/* Move one number, or four at an address of 16 bytes. */
+template <int N> __device__ __forceinline__ void load_few(float (&x)[N], const float *p) {
+    static_assert(N == 1 || N == 4, "a float or a float4");
+    if constexpr (N == 4) {
+        const float4 v = load_float4(p);
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
+    } else {
+        x[0] = *p;
+    }
+}
+template <int N> __device__ __forceinline__ void store_few(float *p, const float (&x)[N]) {
+    static_assert(N == 1 || N == 4, "a float or a float4");
+    if constexpr (N == 4) store_float4(p, make_float4(x[0], x[1], x[2], x[3]));
+    else *p = x[0];
+}
+
 /* Return the sum or maximum over each group of LANES neighbouring lanes (a power of two), in every lane of the
  * group. The butterfly adds in the same order in every run, and every lane has the same bits (a + b = b + a).
  * All 32 lanes call them. */

@@ -221,6 +221,16 @@ struct StoreSpaces {
     __device__ void operator()(int k, int64_t, int64_t, int64_t, int64_t i, float g) const {
         grad[k * pitch + i] = g;
     }
+    template <int N> struct Held {};
+    template <int N> __device__ void load(int, int64_t, Held<N> &) const {}
+    template <int N>
+    __device__ __forceinline__ void finish(int k, int64_t, int64_t, int64_t, int64_t i, Held<N> &,
+                                           const float (&g)[N]) const {
+        store_few(grad + k * pitch + i, g);
+    }
+    __device__ bool in_fours(int, int64_t d) const {
+        return d % 4 == 0; /* scratch and pitch are whole sixteens */
+    }
     __device__ void end(int64_t) const {}
 };
 

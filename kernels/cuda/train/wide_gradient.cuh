@@ -137,8 +137,73 @@ __device__ __forceinline__ void wide_piece(const Gradient<T> &g, const WideDeal 
     }
 }
 
+/* Adds N neighbours of `count` partial sums that lie `apart` floats apart, in order; AT_ONCE of them are under way
+ * at a time. */
+template <int AT_ONCE, int N>
+__device__ __forceinline__ void add_partials(float (&sum)[N], const float *partial, int count,
+                                             int apart) {
+    UNROLL
+    for (int e = 0; e < N; e++) sum[e] = 0.0f;
+    NO_UNROLL
+    for (int n = 0; n < count; n += AT_ONCE) {
+        float part[AT_ONCE][N];
+        UNROLL
+        for (int i = 0; i < AT_ONCE; i++)
+            if (n + i < count) load_few(part[i], partial + (int64_t)(n + i) * apart);
+        UNROLL
+        for (int i = 0; i < AT_ONCE; i++)
+            UNROLL
+            for (int e = 0; e < N; e++)
+                if (n + i < count) sum[e] += part[i][e];
+    }
+}
+
+/* A piece's share of its tile, N neighbours a turn: what the epilogue holds is loaded before the sums are. */
+template <int N, int AT_ONCE, class T, class Epilogue>
+__device__ __forceinline__ void share_weights(const Gradient<T> &g, const Piece &p, float scale,
+                                              const Epilogue &epilogue) {
+    constexpr int SIZE = WideTile::ROWS * WideTile::COLS, COLS = WideTile::COLS;
+    const GradientSpace<T> &s = g.space[p.k];
+    const float *partial = s.partial + p.own * g.splits * SIZE;
+    const int share = (int)round_up(ceil_div(SIZE, g.splits), 4), begin = p.split * share;
+    const int end = begin + share < SIZE ? begin + share : SIZE;
+    NO_UNROLL
+    for (int i = begin + N * (int)threadIdx.x; i < end; i += N * WIDE_CONSUMERS) {
+        const int64_t c = p.row + i / COLS, j = p.col + i % COLS, at = c * s.d + j;
+        if (c >= g.C || j >= s.d) continue;
+        typename Epilogue::template Held<N> held;
+        float sum[N];
+        epilogue.load(p.k, at, held);
+        add_partials<AT_ONCE>(sum, partial + i, g.splits, SIZE);
+        UNROLL
+        for (int e = 0; e < N; e++) sum[e] = sum[e] * scale * s.unit;
+        epilogue.finish(p.k, c, j, s.d, at, held, sum);
+    }
+}
+
+/* gradient_share in fours, where rows of weights are whole fours. */
+template <int AT_ONCE, class T, class Epilogue>
+__device__ __forceinline__ void wide_share(const Gradient<T> &g, const Piece &p,
+                                           const Epilogue &epilogue) {
+    constexpr int ROWS = WideTile::ROWS;
+    const GradientSpace<T> &s = g.space[p.k];
+    const float scale = g.scale_dev ? g.scale * *g.scale_dev : g.scale;
+    if (epilogue.in_fours(p.k, s.d)) share_weights<4, AT_ONCE>(g, p, scale, epilogue);
+    else share_weights<1, AT_ONCE>(g, p, scale, epilogue);
+    const int own = (int)threadIdx.x;
+    const int64_t c = p.row + own, at = g.C * s.d + c;
+    if (p.split == 0 && p.col == 0 && own < ROWS && c < g.C) {
+        typename Epilogue::template Held<1> held;
+        float sum[1];
+        epilogue.load(p.k, at, held);
+        add_partials<AT_ONCE>(sum, s.bias + p.class_tile * g.splits * ROWS + own, g.splits, ROWS);
+        sum[0] *= scale;
+        epilogue.finish(p.k, c, s.d, s.d, at, held, sum);
+    }
+}
+
 /* The shares of a block's pieces, by those that multiply. */
-template <class T, class Epilogue>
+template <int AT_ONCE, class T, class Epilogue>
 __device__ __forceinline__ void wide_shares(const Gradient<T> &g, const WideDeal &deal, int64_t m,
                                             const Epilogue &epilogue) {
     for (int at = deal.own; at < deal.items; at += deal.workers) {
@@ -146,7 +211,7 @@ __device__ __forceinline__ void wide_shares(const Gradient<T> &g, const WideDeal
         if (piece.tile < 0) continue;
         gradient_ready(g, piece, m);
         barrier_sync(OF_CONSUMERS, WIDE_CONSUMERS);
-        gradient_share<T, WideTile>(g, piece, epilogue);
+        wide_share<AT_ONCE>(g, piece, epilogue);
     }
 }
 
@@ -174,7 +239,7 @@ __global__ void __launch_bounds__(WIDE_THREADS, 1)
         registers_take<CONSUMER_REGISTERS>();
         for (int at = deal.own; at < deal.items; at += deal.workers)
             wide_piece<T, SHARE_B, false>(g, deal, at, a.R, a.Z, ring);
-        wide_shares(g, deal, 0, a.epilogue);
+        wide_shares<8>(g, deal, 0, a.epilogue);
     }
     __syncwarp();
     cluster_sync(); /* a block's last stages are released to the others, who must still be there */
@@ -205,7 +270,7 @@ inline int64_t any_gradient_scratch(DType type, int K, int64_t B, int64_t C, int
 
 /* Pieces of the batch per tile: those with the shortest predicted time; blocks compute so many tiles, of
  * which `tiles` are not behind the last class. A tile of depth takes 0.6 us
- * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them, the sums of a whole tile 90 us; 256 KB of it pass the L2 cache twice, at 5.5
+ * (4.2 MFLOP at 7 TFLOP/s an SM), a piece 2 us around them, the sums of a whole tile 10 us; 256 KB of it pass the L2 cache twice, at 5.5
  * TB/s. */
 inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64_t blocks) {
     int64_t best = 1;
@@ -213,7 +278,7 @@ inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64
     for (int64_t splits = 1; splits <= depth && splits <= GRADIENT_MOST_SPLITS; splits++) {
         if (splits > 1 && tiles * splits > WIDE_PIECES) break;
         const double us = (double)ceil_div(computed * splits, blocks) *
-                              (0.6 * (double)ceil_div(depth, splits) + 2 + 90.0 / (double)splits) +
+                              (0.6 * (double)ceil_div(depth, splits) + 2 + 10.0 / (double)splits) +
                           (double)(tiles * splits) * 2 * 131072 / 5.5e6;
         if (us < least) least = us, best = splits;
     }

@@ -108,6 +108,7 @@ template <int COLS> struct Labels {
     static constexpr int PAIRS = COLS / 8;
     static constexpr int BATCH = RowPlace<COLS>::SPLITS ? 8 : PAIRS, BATCHES = 2 * PAIRS / BATCH;
     float2 y[2][BATCH];
+    float mass[2]; /* of the two rows, where blocks split the classes and a.mass has them */
 
     __device__ __forceinline__ void load(const WideLogits &a, const RowPlace<COLS> &at, int batch) {
         const bool pairs = in_pairs(a, a.Y);
@@ -130,6 +131,10 @@ template <int COLS> struct Labels {
         }
     }
     __device__ __forceinline__ void begin(const WideLogits &a, const RowPlace<COLS> &at) {
+        if (BATCHES > 2 && a.mass) {
+            UNROLL
+            for (int h = 0; h < 2; h++) mass[h] = at.row(h) < a.B ? a.mass[at.row(h)] : 0.0f;
+        }
         load(a, at, 0);
         if (BATCHES == 2) load(a, at, 1);
     }
