@@ -186,6 +186,12 @@ static Status choose_plane(Gather *g, Error *err) {
     const int64_t dots = g->planes < REPORT_SCATTER ? g->planes : REPORT_SCATTER;
     r->scatter = report_take(g->memory, dots, sizeof *r->scatter);
     if (!g->plane || !r->scatter) return out_of_memory(err);
+    if (g->planes < n)
+        report_say(
+            g,
+            "The plane is computed of %lld samples and shows %lld of them, drawn evenly from "
+            "all %lld.",
+            (long long)g->planes, (long long)dots, (long long)n);
     draw_rows(g->plane, g->planes, n, 1);
     draw_rows(r->scatter, dots, g->planes, 2);
     for (int64_t i = 0; i < dots; i++, r->scatter_count++)
