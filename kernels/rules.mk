@@ -32,9 +32,11 @@ $(foreach i,$(ISAS) $(ISAS_16BIT),$(eval $(call isa_rule,$i)))
 CUDA_SOURCES := $(wildcard kernels/cuda/*/*.cu)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
+comma        := ,
+# Unique symbols cannot be made local, and names of libturtle.a would stay global for them.
 COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode arch=$(a:sm_%=compute_%),code=$a) -I. -MMD -MP \
                 -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -DCUDA_ARCHITECTURES='"$(ARCH)"' \
-                -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+                -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden$(if $(CXX_CLANG),,$(comma)-fno-gnu-unique),-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
                 $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror) $(NVCCFLAGS)
 CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_static -lrt -ldl -lpthread
 # Kernels whose blocks wait for each other: tests/waits says which those are. Where a GPU can run them, they give up inside
