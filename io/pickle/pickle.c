@@ -174,10 +174,20 @@ static void push_long(Machine *m, uint64_t bytes) {
     push_int(m, (int64_t)x);
 }
 
+/* Returns the number that a line begins with. strtoll itself would pass over newlines, and read on behind the
+ * line and behind the pickle. */
+static int64_t number_of(const char *line, int64_t length) {
+    char text[32];
+    const size_t n = length < (int64_t)sizeof text ? (size_t)length : sizeof text - 1;
+    memcpy(text, line, n);
+    text[n] = '\0';
+    return strtoll(text, NULL, 10);
+}
+
 static void push_decimal(Machine *m) { /* protocol 0: "12\n", "12L\n", "01\n" */
     int64_t length = 0;
     const char *line = take_line(m, &length);
-    if (line) push_int(m, strtoll(line, NULL, 10)); /* stops at the newline */
+    if (line) push_int(m, number_of(line, length));
 }
 
 static void push_real(Machine *m) { /* eight bytes, most significant first */
@@ -303,10 +313,10 @@ static bool step(Machine *m) {
     case 'h': memo_get(m, take_little(m, 1)); break;          /* BINGET */
     case 'j': memo_get(m, take_little(m, 4)); break;          /* LONG_BINGET */
     case 'p':                                                 /* PUT */
-        if ((line = take_line(m, &length))) memo_put(m, strtoull(line, NULL, 10));
+        if ((line = take_line(m, &length))) memo_put(m, (uint64_t)number_of(line, length));
         break;
     case 'g': /* GET */
-        if ((line = take_line(m, &length))) memo_get(m, strtoull(line, NULL, 10));
+        if ((line = take_line(m, &length))) memo_get(m, (uint64_t)number_of(line, length));
         break;
     default:
         m->builder.status = fail(m->builder.err, ERR_FORMAT,

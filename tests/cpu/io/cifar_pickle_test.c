@@ -2,6 +2,7 @@
 #include "io/datasets/cifar_pickle.h"
 
 #include "io/datasets/sources.h"
+#include "io/pickle/pickle.h"
 #include "tests/support/check.h"
 
 #define GOLDENS "tests/goldens/cifar/"
@@ -112,6 +113,29 @@ Test(cifar_pickle, a_text_that_is_encoded_again_and_again_is_refused) {
     cr_expect(cifar_pickle_read(&batch, bytes, at - bytes, "labels", "x", &err) == ERR_FORMAT);
     cr_expect(strstr(err.text, "more text than it holds"), "%s", err.text);
     free(bytes);
+}
+
+/* A number is that of its line: an empty line is 0, whatever stands behind it (found by fuzzing). */
+Test(cifar_pickle, numbers_end_with_their_line) {
+    static const char *const pickles[] = {"L\n2.", "I\n1\n2.", "K\x07p\n0L\n0g0\n."};
+    static const int64_t values[] = {0, 0, 7};
+    for (int i = 0; i < 3; i++) {
+        PickleArena arena = {0};
+        Value *value = NULL;
+        int64_t used;
+        Error err;
+        const size_t n = strlen(pickles[i]) - (i == 1 ? 3 : 0); /* the second is cut: "I\n" */
+        uint8_t *exact = malloc(n);
+        cr_assert(exact);
+        memcpy(exact, pickles[i], n);
+        const Status st = pickle_read(&arena, exact, (int64_t)n, "x", &value, &used, &err);
+        cr_expect(st == (i == 1 ? ERR_FORMAT : OK), "case %d: %s", i, err.text);
+        if (st == OK)
+            cr_expect(value->kind == VALUE_INT && value->as.integer == values[i], "case %d: %lld",
+                      i, (long long)value->as.integer);
+        pickle_free(&arena);
+        free(exact);
+    }
 }
 
 /* A batch with any byte outside its pixels changed, or with its end cut off, is refused, or its
