@@ -191,10 +191,13 @@ static inline const char *const *test_backends(void) {
 static inline int test_runs(const char *backend) {
     if (strcmp(backend, "reference") == 0 || strcmp(backend, "naive") == 0) return 1;
     if (getenv("TURTLE_TEST_SMALL")) return 1;
-#if defined(TEST_EMULATED)
+#if defined(TEST_EMULATED) && defined(__SANITIZE_ADDRESS__)
+    return getenv("TURTLE_TEST_FULL") ? 10 : 2; /* three schedules run in release */
+#elif defined(TEST_EMULATED)
     return getenv("TURTLE_TEST_FULL") ? 10 : 3;
-#endif
+#else
     return 3;
+#endif
 }
 
 /* Opens a backend of test_backends(), or "reference". Where there is no GPU for it, the test is
