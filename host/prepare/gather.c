@@ -33,9 +33,14 @@ static bool take_file(Found *f, const char *folder, const char *name, bool own) 
     return false;
 }
 
+/* Returns the name of the folder that stands for an archive, or NULL. */
+static const char *folder_of(const ManifestArchive *a) {
+    return a->folder ? a->folder : a->begins ? a->begin[0] : NULL;
+}
+
 /* Takes what the archive would unpack to, below --from. */
 static bool take_folder(Found *f, const SetJob *job, const ManifestArchive *a) {
-    const char *name = a->folder ? a->folder : a->begins ? a->begin[0] : NULL;
+    const char *name = folder_of(a);
     char *path = job->from && name ? format_text("%s/%s", job->from, name) : NULL;
     if (path && is_there(path))
         *f = (Found){.kind = FOUND_FOLDER,
@@ -101,6 +106,12 @@ static void choose_way(SetJob *job) {
 
 /* --- what is not there ---------------------------------------------------------------------------- */
 
+static void add_missing(char **names, const ManifestArchive *a, bool or_folder) {
+    const char *folder = or_folder ? folder_of(a) : NULL;
+    add_line(names, "%s%s%s%s%s", *names ? ", " : "", a->name, folder ? " (or the folder " : "",
+             folder ? folder : "", folder ? ")" : "");
+}
+
 /* Says which files lack, and what to do. Returns the failure. */
 static Status refuse(const SetJob *job, Error *err) {
     const Manifest *m = &job->manifest;
@@ -108,12 +119,12 @@ static Status refuse(const SetJob *job, Error *err) {
     for (int i = 0; i < m->archives; i++)
         if (set_needs(job, i) && job->found[i].kind == FOUND_NOT &&
             (job->from || m->archive[i].urls == 0))
-            add_line(&names, "%s%s", names ? ", " : "", m->archive[i].name);
+            add_missing(&names, &m->archive[i], job->from != NULL);
     for (int i = 0; !job->from && i < m->steps; i++)
         notice(job->hooks, "prepare: %s: %d. %s", m->set, i + 1, m->step[i]);
     const Status st = job->from ? fail(err, ERR_IO,
-                                       "prepare: %s: %s lacks %s (or the folder that it unpacks "
-                                       "to): they have their published names",
+                                       "prepare: %s: %s lacks %s: --from takes the folder in "
+                                       "which they lie whole, under their published names",
                                        m->set, job->from, names ? names : "its archives")
                                 : fail(err, ERR_IO,
                                        "prepare: %s: %s cannot be fetched without a person: get it "

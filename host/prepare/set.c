@@ -268,6 +268,7 @@ static Status move_into_place(const SetJob *job, SetCounts *out, Error *err) {
 
 static Status open_job(SetJob *job, const TurtlePrepareOptions *o, const char *set,
                        const char *base, Error *err) {
+    struct stat s;
     *job = (SetJob){.options = o, .hooks = &o->common.hooks};
     Status st = manifest_find(&job->manifest, set, err);
     if (st != OK) return st;
@@ -278,6 +279,9 @@ static Status open_job(SetJob *job, const TurtlePrepareOptions *o, const char *s
     if (st == OK && o->from) job->from = realpath(o->from, NULL);
     if (st == OK && o->from && !job->from)
         st = fail(err, ERR_IO, "prepare: --from %s: %s", o->from, strerror(errno));
+    if (st == OK && job->from && (stat(job->from, &s) != 0 || !S_ISDIR(s.st_mode)))
+        st = fail(err, ERR_ARG, "prepare: --from %s is no folder: give the folder that holds it",
+                  o->from);
     if (st == OK) {
         job->archives = format_text("%s/archives/%s", job->base, job->manifest.store);
         job->stage = format_text("%s/.prepare-%s", job->base, job->manifest.set);

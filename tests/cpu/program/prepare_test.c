@@ -347,6 +347,12 @@ Test(prepare, a_missing_or_damaged_archive_of_the_user_is_named, .timeout = 60) 
     run_turtle(&ran, "prepare --dataset digits --root_dir %s --from %s/nowhere --quiet", p.data,
                p.folder);
     expect_failure(&p, &ran, 1, "No such file");
+    run_turtle(&ran, "prepare --dataset digits --root_dir %s --from data/README.md --quiet",
+               p.data);
+    expect_failure(&p, &ran, 1, "README.md is no folder");
+    run_turtle(&ran, "prepare --dataset dtd --root_dir %s --from %s/from --quiet", p.data,
+               p.folder);
+    expect_failure(&p, &ran, 1, "lacks dtd-r1.0.1.tar.gz (or the folder dtd)");
     free(images);
     place_close(&p);
 }
