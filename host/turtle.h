@@ -560,6 +560,40 @@ TURTLE_API TurtleStatus turtle_report(const TurtleReportOptions *options, Turtle
                                       TurtleError *err);
 TURTLE_API void turtle_report_result_free(TurtleReportResult *result); /* NULL and twice are fine */
 
+/* --- folders to hand on ---------------------------------------------------------------------------- */
+
+/* Pictures into folders by cluster. */
+typedef struct {
+    TurtleCommon common;
+    const char *run;  /* directory of a finished run */
+    const char *into; /* a folder that is new, empty, or was begun by the same call */
+    const char *how;  /* "link": hard links; "symlink"; "copy" */
+    const char *cluster_names; /* a file of lines cluster<TAB>name; NULL: folders are numbers */
+    double min_confidence;     /* 0: less confident pictures go into the folder `doubtful` */
+} TurtleSortOptions;
+
+typedef struct {
+    int64_t samples;  /* of all splits that were sorted; the sum of the next four */
+    int64_t placed, there; /* files placed by this call, and by earlier ones */
+    int64_t left_out;      /* samples of clusters with an empty name */
+    int64_t failed;        /* pictures that could not be placed: 0 where the call succeeds */
+    int64_t doubtful;      /* of the placed files, those in `doubtful` */
+    int64_t clashes;       /* files with a number behind their name */
+    int64_t folders;       /* folders with a file */
+    int64_t strangers;     /* files in those folders that are no sample's */
+    double seconds;
+    char *into; /* real path of the folder; owned */
+    char *json; /* owned */
+} TurtleSortResult;
+
+TURTLE_API void turtle_sort_defaults(TurtleSortOptions *options);
+/* Places the pictures of a run, and tables beside them: manifest.csv, labels.csv, label_studio.json and
+ * label_studio.xml. Nothing is moved or overwritten. A call that was stopped or killed is continued by the
+ * same call. A picture that is missing does not stop the others; the call then fails at its end. */
+TURTLE_API TurtleStatus turtle_sort(const TurtleSortOptions *options, TurtleSortResult *out,
+                                    TurtleError *err);
+TURTLE_API void turtle_sort_result_free(TurtleSortResult *result); /* NULL and twice are fine */
+
 /* --- getting data sets and weights -------------------------------------------------------------- */
 
 /* Exactly one of dataset, phis, checkpoints and list is asked for. */

@@ -19,6 +19,7 @@ $(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
 	  echo '; const Embedded embedded_$* = {bytes, sizeof bytes - 1};'; } | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
 
 FLAGS_stb := -w#  stb_image is included, never linked; its warnings are not ours
+FLAGS_png_write := -w
 # Recorded files lie deflated in the tree; unpacked once for all configurations, they lie in BUILD/data and BUILD/goldens.
 $(BUILD)/recorded: data/unpack data/recorded.sha256 $(BUILD)/planes
 	@data/unpack $(BUILD)/planes $(BUILD) && touch $@

@@ -17,7 +17,8 @@
 static const Command *const commands[] = {&command_prepare, &command_features, &command_labels,
                                           &command_train,   &command_evaluate, &command_sweep,
                                           &command_probe,   &command_kmeans,   &command_zeroshot,
-                                          &command_table,   &command_report,   &command_info};
+                                          &command_table,   &command_report,   &command_sort,
+                                          &command_info};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */
