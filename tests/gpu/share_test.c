@@ -82,10 +82,10 @@ Test(share, turtle_sms_cuts_a_large_device_down, .timeout = 240) {
 /* GPUs of one kind differ in their GPCs, and so in how many clusters they hold. Runs end with the same bits. */
 Test(share, uneven_gpcs_change_no_bit, .timeout = 240) {
     static const char *const gpcs[] = {"8", "5,3", "3,3,2"};
-    static const int classes[] = {40, 100};
+    static const int classes[] = {40, 100, 300};
     Ran ran;
     setenv("EMU_DEVICE", "tiny", 1);
-    for (int c = 0; c < 2; c++) {
+    for (int c = 0; c < 3; c++) {
         char *first = NULL;
         for (int i = 0; i < 3; i++) {
             setenv("EMU_GPCS", gpcs[i], 1);
