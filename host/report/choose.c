@@ -202,8 +202,7 @@ static Status choose_plane(Gather *g, Error *err) {
 
 /* --- how much ------------------------------------------------------------------------------------------- */
 
-/* Returns the largest number of names a cluster for which all lists together stay within `bytes`. */
-static int64_t names_that_fit(const Gather *g, double bytes) {
+int64_t names_that_fit(const Gather *g, double bytes) {
     const double name = (double)g->found.name_bytes / (double)g->found.n + 14.0;
     int64_t least = 0, most = REPORT_NAMES;
     while (least < most) {
@@ -220,17 +219,17 @@ static int64_t names_that_fit(const Gather *g, double bytes) {
 }
 
 /* Decides how many names, samples and pixels the page has. A picture takes about a quarter of a byte a
- * pixel and 650 bytes of tables, a third more in base64, and 400 bytes of text around it. */
+ * pixel and 650 bytes of tables, a third more in base64, and its name twice in the text around it. */
 static void choose_amounts(Gather *g) {
     enum { PLANS = sizeof plans / sizeof *plans, OTHERS = DOUBTFUL_WHOLE + 72 };
     const double C = (double)g->out->classes, budget = (double)g->budget;
-    g->names = names_that_fit(g, budget / 5.0);
-    int64_t longest = 0;
-    for (int64_t c = 0; c < g->out->classes; c++)
-        if (g->out->clusters[c].size > longest) longest = g->out->clusters[c].size;
+    const double text = 330.0 + 2.0 * (double)g->found.name_bytes / (double)g->found.n;
+    g->names = names_that_fit(g, budget); /* until shorten_names knows how large the pictures are */
+    const bool pictures = g->run.images || g->run.dataset; /* else nobody knows where they are */
     int p = 0;
     for (; p < PLANS - 1; p++) {
-        const double picture = (650.0 + 0.25 * plans[p].side * plans[p].side) * 4 / 3 + 400.0;
+        const double jpeg = 650.0 + 0.25 * plans[p].side * plans[p].side;
+        const double picture = pictures ? jpeg * 4 / 3 + text : text / 2;
         const double samples = 2 * C * plans[p].per_cluster + OTHERS + REPORT_SCATTER;
         if (samples * picture <= 0.7 * budget) break;
     }
@@ -242,10 +241,6 @@ static void choose_amounts(Gather *g) {
                    "doubtful samples of each, %d pixels wide or high, to stay below %.6g MB.",
                    (long long)g->out->classes, g->per_cluster, g->per_cluster, g->side,
                    (double)g->budget / 1e6);
-    if (longest > g->names)
-        report_say(g,
-                   "Clusters with more than %lld samples list the %lld most confident; %s has all.",
-                   (long long)g->names, (long long)g->names, g->found.path);
 }
 
 Status choose_samples(Gather *g, Error *err) {

@@ -91,8 +91,9 @@ static Status read_users(Gather *g, Error *err) {
     if (st != OK) return st;
     for (int64_t c = 0; st == OK && c < r->classes; c++) {
         if (!names.listed[c]) continue;
-        r->clusters[c].name = *names.name[c] ? report_text(g->memory, "%s", names.name[c]) : NULL;
-        if (*names.name[c] && !r->clusters[c].name) st = fail(err, ERR_MEMORY, "report: no memory");
+        r->clusters[c].name = report_text(g->memory, "%s", names.name[c]); /* "": left out */
+        if (!r->clusters[c].name)
+            st = fail(err, ERR_MEMORY, "report: out of memory for the names of clusters");
     }
     if (names.left_out)
         report_say(g, "%s leaves %lld of %lld clusters out, which this page shows all the same.",

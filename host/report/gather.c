@@ -2,6 +2,7 @@
 #include "host/report/gather.h"
 
 #include <dirent.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -67,9 +68,50 @@ static Status find_run(const TurtleReportOptions *o, ReportMemory *m, const char
 typedef struct {
     const char *first;
     const char **other;
-    int others;
+    int others, gone; /* gone: runs of the sweep whose directory is not there any more */
     SweepRecord sweep;
 } Chosen;
+
+/* Returns the file of one piece of a sweep in a folder, or NULL where it has none. */
+static const char *sweep_piece(ReportMemory *m, const char *path) {
+    const char *piece = NULL;
+    DIR *folder = opendir(path);
+    for (struct dirent *e; !piece && folder && (e = readdir(folder));) {
+        if (fnmatch("sweep.[0-9]*of[0-9]*.json", e->d_name, 0) == 0)
+            piece = report_text(m, "%s/%s", path, e->d_name);
+    }
+    if (folder) closedir(folder);
+    return piece;
+}
+
+/* Reads what a folder says of a sweep. sweep->best stays NULL where the folder is no sweep's. */
+static Status sweep_of(SweepRecord *sweep, ReportMemory *m, const char *path, Error *err) {
+    *sweep = (SweepRecord){0};
+    const char *table = report_text(m, "%s/sweep.json", path),
+               *record = report_text(m, "%s/run.json", path);
+    if (!table || !record) return out_of_memory(err);
+    if (file_exists(record)) return OK;
+    if (file_exists(table)) return sweep_record_read(sweep, m, path, err);
+    const char *piece = sweep_piece(m, path);
+    if (!piece) return OK;
+    return fail(err, ERR_ARG,
+                "report: %s is a piece of a sweep: put the pieces together first, by calling "
+                "`turtle sweep` with --resume and without --shard",
+                piece);
+}
+
+/* Adds the next runs of the sweep, as far as they are still there. */
+static Status add_sweep(Chosen *out, ReportMemory *m, Error *err) {
+    out->first = out->sweep.best;
+    for (int i = 0; i < out->sweep.others; i++) {
+        const char *run = out->sweep.other[i], *record = report_text(m, "%s/run.json", run);
+        if (!record) return out_of_memory(err);
+        if (strcmp(run, out->first) == 0) continue;
+        if (file_exists(record)) out->other[out->others++] = run;
+        else out->gone++;
+    }
+    return OK;
+}
 
 /* Decides what is reported: the first run, or the best of a sweep, and what stands beside it. */
 static Status choose_runs(const TurtleReportOptions *o, ReportMemory *m, Chosen *out, Error *err) {
@@ -81,20 +123,16 @@ static Status choose_runs(const TurtleReportOptions *o, ReportMemory *m, Chosen 
         return fail(err, ERR_USAGE, "report: --dataset needs the representations: --phis P...");
     Status st = out->first ? OK : find_run(o, m, &out->first, err);
     if (st != OK) return st;
-    const char *sweep = report_text(m, "%s/sweep.json", out->first),
-               *record = report_text(m, "%s/run.json", out->first);
     out->other = report_take(m, o->runs.count + 8, sizeof *out->other);
-    if (!sweep || !record || !out->other) return out_of_memory(err);
-    if (!file_exists(record) && file_exists(sweep)) {
-        st = sweep_record_read(&out->sweep, m, out->first, err);
-        if (st != OK) return st;
-        out->first = out->sweep.best;
-        for (int i = 0; i < out->sweep.others; i++)
-            if (strcmp(out->sweep.other[i], out->first) != 0)
-                out->other[out->others++] = out->sweep.other[i];
+    if (!out->other) return out_of_memory(err);
+    st = sweep_of(&out->sweep, m, out->first, err);
+    if (st == OK && out->sweep.best) st = add_sweep(out, m, err);
+    for (int i = 1; st == OK && i < o->runs.count; i++) {
+        SweepRecord sweep;
+        st = sweep_of(&sweep, m, o->runs.item[i], err);
+        out->other[out->others++] = sweep.best ? sweep.best : o->runs.item[i];
     }
-    for (int i = 1; i < o->runs.count; i++) out->other[out->others++] = o->runs.item[i];
-    return OK;
+    return st;
 }
 
 /* --- gathering ------------------------------------------------------------------------------------------ */
@@ -136,6 +174,11 @@ static Status gather(Gather *g, const Chosen *chosen, Error *err) {
     if (st == OK) st = compare_runs(g, chosen->other, chosen->others, err);
     if (st == OK) st = thumbnails_make(g, err);
     if (st != OK) return st;
+    shorten_names(g);
+    if (chosen->gone)
+        report_say(g, "%d runs of the sweep have no run.json any more and are left out.",
+                   chosen->gone);
+    r->name_most = REPORT_NAME_BYTES;
     r->sweep = chosen->sweep.point;
     r->sweep_count = (int)chosen->sweep.points;
     const char **notices = report_take(g->memory, g->notices, sizeof *notices);

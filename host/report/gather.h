@@ -31,7 +31,8 @@ enum { RECORD_FACTS = 40 };
 /* What run.json says. Texts belong to the report's memory and are NULL where unknown. */
 typedef struct {
     const char *folder, *split; /* the split that was scored: "val" or "train" */
-    const char *checkpoint, *dataset, *phis, *command_line, *images, *image_list, *labels;
+    const char *directory;      /* where the run was called: its relative paths begin there */
+    const char *checkpoint, *dataset, *phis, *images, *labels;
     const char *features[MAX_SPACES]; /* (K) files of that split */
     int K;
     int64_t classes;
@@ -121,8 +122,12 @@ Status thumbnails_make(Gather *g, Error *err);
 /* compare.c: the table of runs and their agreement. */
 Status compare_runs(Gather *g, const char *const *others, int count, Error *err);
 
-/* Takes names and pictures away until the page is `excess` bytes shorter, and says so. Returns false where
- * nothing is left to take. */
+/* Returns the largest number of names a cluster for which all lists together stay within `bytes`. */
+int64_t names_that_fit(const Gather *g, double bytes);
+/* shrink.c: cuts the lists of names to what the page has room for beside its other parts, and says so. */
+void shorten_names(Gather *g);
+/* Takes names and pictures away until the page is `excess` bytes shorter; of a page without them it cuts names of
+ * samples, and halves the samples. A notice says so. Returns false where nothing is left to take. */
 bool report_shrink(Report *report, int64_t excess);
 
 #endif

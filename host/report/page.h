@@ -18,7 +18,6 @@ enum {
     COLOURS = 10,     /* colours of clusters in page.css; cluster i has colour i % COLOURS */
     TABLE_MOST = 24,  /* classes of a confusion matrix that is a table; beyond, it is a canvas */
     LEGEND_MOST = 30, /* groups whose numbers stand in the plane */
-    NAME_MOST = 1024, /* bytes of a name that the page shows; the CSV has the rest */
 };
 
 typedef struct {
@@ -31,10 +30,15 @@ typedef struct {
 /* Writes markup of our own: no text from outside may be an argument. */
 PRINTF_LIKE(2, 3) void put(Page *p, const char *format, ...);
 /* Writes a text for an element or for an attribute in double quotes: & < > " ' are escaped, U+FFFD stands for bytes that
- * are no UTF-8 and for control characters. At most NAME_MOST bytes are written, then "…". NULL writes nothing. */
+ * are no UTF-8 and for control characters, \u{202e} for a mark that turns the direction. At most REPORT_NAME_BYTES bytes
+ * are written, then "…". NULL writes nothing. */
 void put_text(Page *p, const char *text);
+/* Writes the whole text as the value of a field, whose marks of direction stay as they are. */
+void put_field_text(Page *p, const char *text);
 /* Writes put_text inside <bdi>, so that marks of direction turn nothing outside of it. */
 void put_name(Page *p, const char *text);
+/* Returns how many bytes of a sample's name are shown. */
+int page_name_most(const Report *r);
 /* Writes "name" of a sample, or "row N", without markup. */
 void put_sample_text(Page *p, const ReportSample *s);
 /* Writes a cluster's name, or "cluster N", without markup; "no cluster" below 0. */

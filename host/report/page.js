@@ -5,16 +5,18 @@
     const all = (what, within) => [...(within || document).querySelectorAll(what)];
     const data = JSON.parse(at("data").textContent);
     const share = x => x === null ? "unknown" : x.toFixed(3);
+    /* Shows marks that turn the direction of writing, and separators of lines, as the terminal does. */
+    const visible = text => String(text).replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, c => "\\u{" + c.charCodeAt(0).toString(16).padStart(4, "0") + "}");
     /* Makes an element; its text is set as text, so nothing in a name can become markup. */
     const make = (tag, text, name) => {
         const e = document.createElement(tag);
-        if (text !== undefined) e.textContent = text;
+        if (text !== undefined) e.textContent = visible(text);
         if (name) e.className = name;
         return e;
     };
-    const named = (list, i, word) => list && list[i] ? list[i] : word + " " + i;
+    const named = (list, i, word) => list && list[i] ? visible(list[i]) : word + " " + i;
     const cluster = i => i < 0 ? "unknown" : named(data.titles, i, "cluster");
-    const label = i => data.labels[i] || String(i);
+    const label = i => visible(data.labels[i] || String(i));
 
     /* A picture stands once in the file; where it is shown again, it is copied from there. */
     const source = sample => {

@@ -62,7 +62,7 @@ static void put_naming(Page *p, int64_t i) {
         "\" form=\"names-form\" autocomplete=\"off\" spellcheck=\"false\" "
         "dir=\"auto\" data-cluster=\"%" PRId64 "\" placeholder=\"cluster %" PRId64 "\" value=\"",
         i, i, i, i, i);
-    put_text(p, name);
+    put_field_text(p, name);
     put(p,
         "\"></label> <label><input type=\"checkbox\" form=\"names-form\" data-leave=\"%" PRId64
         "\"%s>leave out<span class=\"hidden\"> cluster %" PRId64 "</span></label></div>\n",

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/report/page.h"
 
@@ -45,6 +46,21 @@ static void add_titles(Json *j, const Report *r) {
     json_close_array(j);
 }
 
+/* Adds a sample's name, with "…" where it is cut. */
+static void add_name(Json *j, const Report *r, const char *name) {
+    const size_t most = (size_t)page_name_most(r);
+    char text[REPORT_NAME_BYTES + sizeof "…"];
+    if (!name || strlen(name) <= most) {
+        json_text(j, NULL, name);
+        return;
+    }
+    size_t n = most;
+    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) n--; /* the character that is cut */
+    memcpy(text, name, n);
+    strcpy(text + n, "…");
+    json_text(j, NULL, text);
+}
+
 /* Writes the lists of names, cluster by cluster, so that memory holds one list at a time. */
 static Status put_names(Page *p, Error *err) {
     const Report *r = p->report;
@@ -58,7 +74,7 @@ static Status put_names(Page *p, Error *err) {
                     add_share(&j, r->clusters[c].names_confidence
                                       ? (double)r->clusters[c].names_confidence[i]
                                       : (double)NAN);
-                else json_text(&j, NULL, r->clusters[c].names[i]);
+                else add_name(&j, r, r->clusters[c].names[i]);
             }
             json_close_array(&j);
             char *text = json_take(&j);
@@ -110,7 +126,7 @@ static void add_points(Json *j, const Report *r) {
         json_integer(j, NULL, s->cluster);
         json_integer(j, NULL, s->label);
         add_share(j, (double)s->confidence);
-        json_text(j, NULL, s->name);
+        add_name(j, r, s->name);
         json_close_array(j);
     }
     json_close_array(j);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/report/page.h"
+#include "io/text/printable.h"
 #include "io/text/utf8.h"
 
 void put(Page *p, const char *format, ...) {
@@ -20,17 +21,18 @@ static bool unfit(uint32_t code) {
            (code >= 0xfdd0 && code <= 0xfdef);
 }
 
-void put_text(Page *p, const char *text) {
+static void put_escaped(Page *p, const char *text, int64_t most, bool show_turns) {
     if (!text) return;
     const int64_t bytes = (int64_t)strlen(text);
     for (int64_t at = 0; at < bytes;) {
         uint32_t code = 0;
         const int n = utf8_length(text + at, bytes - at, &code);
-        if (at >= NAME_MOST) {
+        if (at >= most) {
             fputs("…", p->to);
             return;
         }
         if (n == 0 || unfit(code)) fputs("\xef\xbf\xbd", p->to);
+        else if (show_turns && turns_direction(code)) put(p, "\\u{%04x}", (unsigned)code);
         else if (code == '&') fputs("&amp;", p->to);
         else if (code == '<') fputs("&lt;", p->to);
         else if (code == '>') fputs("&gt;", p->to);
@@ -41,14 +43,26 @@ void put_text(Page *p, const char *text) {
     }
 }
 
+void put_text(Page *p, const char *text) {
+    put_escaped(p, text, REPORT_NAME_BYTES, true);
+}
+
+void put_field_text(Page *p, const char *text) {
+    put_escaped(p, text, INT64_MAX, false);
+}
+
 void put_name(Page *p, const char *text) {
     put(p, "<bdi>");
     put_text(p, text);
     put(p, "</bdi>");
 }
 
+int page_name_most(const Report *r) {
+    return r->name_most > 0 ? r->name_most : REPORT_NAME_BYTES;
+}
+
 void put_sample_text(Page *p, const ReportSample *s) {
-    if (s->name) put_text(p, s->name);
+    if (s->name) put_escaped(p, s->name, page_name_most(p->report), true);
     else put(p, "row %" PRId64, s->row);
 }
 

@@ -33,8 +33,9 @@ static Status write_page(Report *report, const TurtleReportOptions *o, const cha
         *bytes = stat(path, &s) == 0 && S_ISREG(s.st_mode) ? (int64_t)s.st_size : 0;
         if (*bytes <= most) return OK;
         if (!report_shrink(report, *bytes - most)) {
-            notice(&o->common.hooks, "report: %s takes %lld bytes, though it has no pictures left",
-                   path, (long long)*bytes);
+            notice(&o->common.hooks,
+                   "report: %s takes %lld bytes, and nothing is left to leave out", path,
+                   (long long)*bytes);
             return OK;
         }
     }

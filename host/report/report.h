@@ -15,9 +15,10 @@
 #include "io/status.h"
 
 enum {
-    REPORT_NAMES = 2000,  /* names of a cluster that the page lists */
-    REPORT_POINTS = 600,  /* points of the curves over iterations */
-    REPORT_SCATTER = 1000 /* samples that the plane shows */
+    REPORT_NAMES = 2000,     /* names of a cluster that the page lists */
+    REPORT_POINTS = 600,     /* points of the curves over iterations */
+    REPORT_SCATTER = 1000,   /* samples that the plane shows */
+    REPORT_NAME_BYTES = 1024 /* bytes of a name that the page shows; the CSV has the rest */
 };
 
 typedef struct {
@@ -40,7 +41,7 @@ typedef struct {
 typedef struct {
     int64_t size;
     double mean_confidence;       /* NaN for an empty cluster */
-    const char *name, *runner_up; /* NULL: unknown */
+    const char *name, *runner_up; /* NULL: unknown; name "": the user leaves the cluster out */
     int64_t matched_label;        /* class that the matching gives it; -1: none */
     double
         accuracy; /* share of its labelled samples that have the matched class; NaN: none is labelled */
@@ -85,6 +86,12 @@ typedef struct {
     bool recommended;
 } ReportSweepPoint;
 
+/* What a page lacks because it would be too large. */
+typedef struct {
+    int64_t names, pictures, samples;
+    int line; /* 1 + the notice that says so; 0: nothing is left out */
+} ReportLeftOut;
+
 /* All pointers are owned by `memory` but for the arrays of pictures' bytes; report_free frees all. */
 typedef struct {
     const char *title;
@@ -114,6 +121,8 @@ typedef struct {
     int sweep_count;
     const char *const *notices; /* (notice_count) lines to show: what is missing, and why */
     int notice_count;
+    int name_most; /* bytes of a sample's name that are shown */
+    ReportLeftOut left_out;
     struct ReportMemory *memory; /* private to report_gather */
 } Report;
 

@@ -2,6 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/report/gather.h"
 #include "host/tell/json.h"
@@ -86,23 +88,21 @@ static const char *value_text(Reading *d) {
     return copy;
 }
 
-/* One entry of `inputs`: a matrix of features. Members come in the order split, file, ..., image_list. */
+/* One entry of `inputs`: a matrix of features. Members come in the order split, file, ..., labels. */
 static void read_input(Reading *d) {
     RunRecord *o = d->out;
-    const char *split = NULL, *file = NULL, *images = NULL, *list = NULL, *labels = NULL;
+    const char *split = NULL, *file = NULL, *images = NULL, *labels = NULL;
     char key[64];
     json_enter(d->r, '{');
     while (json_next_key(d->r, key, sizeof key))
         if (strcmp(key, "split") == 0) split = value_text(d);
         else if (strcmp(key, "file") == 0) file = value_text(d);
         else if (strcmp(key, "images") == 0) images = value_text(d);
-        else if (strcmp(key, "image_list") == 0) list = value_text(d);
         else if (strcmp(key, "labels") == 0) labels = value_text(d);
         else json_skip(d->r);
     if (!split || !file || !d->split || strcmp(split, d->split) != 0 || o->K >= MAX_SPACES) return;
     o->features[o->K++] = file;
     if (!o->images) o->images = images;
-    if (!o->image_list) o->image_list = list;
     if (!o->labels) o->labels = labels;
 }
 
@@ -134,7 +134,6 @@ static void keep(Reading *d, const char *key, const char *fact[SHOWN]) {
         if (strcmp(key, "dataset") == 0) o->dataset = fact[i];
         if (strcmp(key, "phis") == 0) o->phis = fact[i];
         if (strcmp(key, "split") == 0) o->split = fact[i];
-        if (strcmp(key, "command_line") == 0) o->command_line = fact[i];
         if (strcmp(key, "C") == 0 && fact[i]) o->classes = strtoll(fact[i], NULL, 10);
         if (strcmp(key, "clusters_found") == 0 && fact[i])
             o->scores.clusters_found = strtoll(fact[i], NULL, 10);
@@ -142,6 +141,7 @@ static void keep(Reading *d, const char *key, const char *fact[SHOWN]) {
     }
     if (strcmp(key, "finished") == 0) json_bool_value(d->r, &d->finished);
     else if (strcmp(key, "checkpoint") == 0) o->checkpoint = value_text(d);
+    else if (strcmp(key, "working_directory") == 0) o->directory = value_text(d);
     else json_skip(d->r);
 }
 
@@ -169,6 +169,24 @@ static void read_object(Reading *d) {
     }
 }
 
+/* Returns where a relative path of the record lies: below the directory of the call, if it is there, else below ours,
+ * for a project may have moved as a whole. */
+static const char *placed(Reading *d, const char *path) {
+    const char *directory = d->out->directory;
+    if (!path || path[0] == '/' || !directory || directory[0] != '/') return path;
+    const char *whole = report_text(d->memory, "%s/%s", directory, path);
+    d->failed |= !whole;
+    return whole && access(whole, F_OK) == 0 ? whole : path;
+}
+
+static void place_all(Reading *d) {
+    RunRecord *o = d->out;
+    for (int k = 0; k < o->K; k++) o->features[k] = placed(d, o->features[k]);
+    o->checkpoint = placed(d, o->checkpoint);
+    o->images = placed(d, o->images);
+    o->labels = placed(d, o->labels);
+}
+
 Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Error *err) {
     *out = (RunRecord){.folder = folder,
                        .scores = {.directory = folder,
@@ -183,6 +201,12 @@ Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Erro
     FileMap map = {0};
     const char *path = report_text(m, "%s/run.json", folder);
     if (!path) return fail(err, ERR_MEMORY, "report: out of memory");
+    struct stat s;
+    if (stat(folder, &s) == 0 && !S_ISDIR(s.st_mode))
+        return fail(err, ERR_ARG,
+                    "report: %s is a file: predictions stand behind the directory of a finished "
+                    "run, as in `--run DIR %s`",
+                    folder, folder);
     if (!file_exists(path))
         return fail(err, ERR_ARG,
                     "report: %s: there is no run.json: expected the directory of a finished run, "
@@ -198,6 +222,7 @@ Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Erro
                  .room = map.bytes + 1,
                  .finished = true};
     if (d.text) read_object(&d);
+    place_all(&d);
     if (!d.text || d.failed) st = fail(err, ERR_MEMORY, "report: %s: out of memory", path);
     else if (!json_finished(&r))
         st = fail(err, ERR_FORMAT, "report: %s: damaged, or no run's", path);

@@ -64,6 +64,8 @@ static Status read_picture(const Thumbnails *t, const ReportSample *s, Image *ou
         return i < 0 ? fail(err, ERR_FORMAT, "%s: no picture of the data set", s->name)
                      : source_image(t->list, i, out, err);
     }
+    if (s->name[0] != '/' && !t->folder)
+        return fail(err, ERR_IO, "%s: the folder of the images is not known", s->name);
     char *path =
         s->name[0] == '/' ? format_text("%s", s->name) : format_text("%s/%s", t->folder, s->name);
     FileMap map;
@@ -154,40 +156,4 @@ Status thumbnails_make(Gather *g, Error *err) {
     }
     sources_close(&t.splits);
     return st;
-}
-
-/* --- less of it ----------------------------------------------------------------------------------------- */
-
-/* Takes the picture of a sample. Returns the bytes that the page has less. */
-static int64_t take_picture(ReportSample *s) {
-    const int64_t bytes = (int64_t)(s->picture.size + 2) / 3 * 4;
-    free(s->picture.bytes);
-    s->picture = (ReportPicture){0};
-    return bytes;
-}
-
-bool report_shrink(Report *r, int64_t excess) {
-    int64_t taken = 0, names = 0, bytes = 0;
-    for (int64_t c = 0; c < r->classes; c++) {
-        ReportCluster *cluster = &r->clusters[c];
-        for (int64_t i = cluster->names_count / 2; i < cluster->names_count; i++, names++)
-            bytes += (int64_t)strlen(cluster->names[i]) + 12;
-        cluster->names_count /= 2;
-    }
-    for (int64_t i = r->sample_count - 1; i >= 0 && bytes < excess; i--) {
-        if (!r->samples[i].picture.size) continue;
-        bytes += take_picture(&r->samples[i]);
-        taken++;
-    }
-    if (!names && !taken) return false;
-    char *line = report_text(r->memory,
-                             "%lld names and %lld pictures were left out, so that the page keeps "
-                             "its size.",
-                             (long long)names, (long long)taken);
-    const char **more = report_take(r->memory, r->notice_count + 1, sizeof *more);
-    if (!line || !more) return true;
-    if (r->notice_count) memcpy(more, r->notices, (size_t)r->notice_count * sizeof *more);
-    more[r->notice_count++] = line;
-    r->notices = more;
-    return true;
 }

@@ -19,6 +19,8 @@ enum {
 /* Returns the file of labels: the one that run.json names, else that of the data set beside the features. */
 static const char *labels_path(Gather *g) {
     const RunRecord *run = &g->run;
+    if (run->labels && !file_exists(run->labels))
+        report_say(g, "Labels are left out: %s is not there.", run->labels);
     if (run->labels) return file_exists(run->labels) ? run->labels : NULL;
     const char *features = run->K ? run->features[0] : NULL;
     const char *place = features ? strstr(features, "representations/") : NULL;

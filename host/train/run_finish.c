@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/inputs/inputs_json.h"
 #include "host/score/clusters.h"
@@ -19,6 +20,7 @@
 /* Returns the options and inputs as one object; with a result, that too. */
 static char *run_json(const Run *run, const TurtleResult *result) {
     const TurtleTrainOptions *o = run->options;
+    char *here = getcwd(NULL, 0); /* NULL: the folder is gone, and null says so */
     Json j = {0};
     json_open(&j, NULL);
     json_common(&j, "train", &o->common, run->ops.kind, precision_used(&o->common));
@@ -28,6 +30,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     if (result) json_result(&j, result);
     if (result && o->profile) json_profile(&j, &run->ops);
     json_text(&j, "command_line", o->common.command_line);
+    json_text(&j, "working_directory", here);
     json_text(&j, "backend", run->ops.name);
     json_inputs(&j, &run->in);
     json_integer(&j, "C", run->in.C);
@@ -45,6 +48,7 @@ static char *run_json(const Run *run, const TurtleResult *result) {
     json_integer(&j, "save_every", o->save_every);
     json_bool(&j, "cross_val", o->cross_val);
     json_close(&j);
+    free(here);
     return json_take(&j);
 }
 

@@ -9,8 +9,7 @@
 
 enum { MOST = 16 }; /* bytes that one character becomes at most, and a zero */
 
-/* Returns true for marks, overrides and isolates of direction, and for separators of lines. */
-static bool turns(uint32_t c) {
+bool turns_direction(uint32_t c) {
     return c == 0x061c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
            (c >= 0x2066 && c <= 0x2069);
 }
@@ -26,7 +25,7 @@ static int show_one(char to[MOST], const char *text, int64_t n, bool lines) {
     else if (code == '\r') snprintf(to, MOST, "\\r");
     else if ((code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7f && code < 0xa0))
         snprintf(to, MOST, "\\x%02x", (unsigned)code);
-    else if (turns(code)) snprintf(to, MOST, "\\u{%04x}", (unsigned)code);
+    else if (turns_direction(code)) snprintf(to, MOST, "\\u{%04x}", (unsigned)code);
     else {
         memcpy(to, text, (size_t)length);
         to[length] = '\0';

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Returns true for marks, overrides and isolates of direction, and for separators of lines. */
+bool turns_direction(uint32_t code);
 /* Writes `text` on one line: \n, \r, \t, \xHH for other control characters and for bytes that are
  * no UTF-8. \u{HHHH} stands for marks that turn the direction. The result ends with a zero byte and
  * is cut to `capacity` with "...". With `lines`, line feeds and tabs stay. Returns `to`. */

@@ -264,8 +264,8 @@ Test(gather, names_of_clusters_come_from_zeroshot_and_from_people, .timeout = 60
     const char *run[] = {m.run};
     ASSERT_OK(gather_with(&r, 1, 20.0, &err, 1, run, names), err);
     cr_expect_str_eq(r.clusters[2].name, "owl");
-    cr_expect(!r.clusters[0].name && !r.clusters[1].name &&
-              made_says(&r, "leaves 1 of 3 clusters"));
+    cr_expect_str_eq(r.clusters[0].name, "", "the form knows that the cluster is left out");
+    cr_expect(!r.clusters[1].name && made_says(&r, "leaves 1 of 3 clusters"));
     report_free(&r);
     free(names);
     made_run_free(&m);
@@ -278,7 +278,8 @@ Test(gather, a_sweep_stands_for_its_best_run, .timeout = 60) {
     made_run(&m);
     char *sweep = format_text("%s/root", m.folder);
     made_file(sweep, "sweep.json",
-              "{\"command\": \"sweep\", \"runs\": [{\"classes\": 3, \"checkpoint\": "
+              "{\"command\": \"sweep\", \"runs\": [{\"checkpoint\": \"gone/checkpoint.pt\"}, "
+              "{\"classes\": 3, \"checkpoint\": "
               "\"/old/run/checkpoint.pt\"}, "
               "{\"classes\": 2, \"failed\": \"it diverged\", \"checkpoint\": null}], \"best\": "
               "{\"checkpoint\": "
@@ -289,8 +290,15 @@ Test(gather, a_sweep_stands_for_its_best_run, .timeout = 60) {
     const char *run[] = {sweep};
     ASSERT_OK(gather_with(&r, 1, 20.0, &err, 1, run, NULL), err);
     cr_assert(r.sweep_count == 2 && r.run_count == 1);
+    cr_expect(made_says(&r, "1 runs of the sweep"));
     cr_expect(r.sweep[0].classes == 2 && r.sweep[0].score == 0.25 && !r.sweep[0].recommended);
     cr_expect(r.sweep[1].classes == 3 && r.sweep[1].score == 0.75 && r.sweep[1].recommended);
+    report_free(&r);
+    const char *both[] = {m.run, sweep}; /* behind a run, a sweep stands for its best */
+    ASSERT_OK(gather_with(&r, 1, 20.0, &err, 2, both, NULL), err);
+    cr_assert(r.run_count == 2 && r.sweep_count == 0);
+    cr_expect_str_eq(r.runs[1].title, "run");
+    cr_expect(r.agreement[1] == 1.0);
     report_free(&r);
     free(sweep);
     made_run_free(&m);
@@ -312,6 +320,117 @@ Test(gather, long_logs_are_thinned_and_keep_their_end, .timeout = 60) {
     }
     report_free(&r);
     free(text);
+    made_run_free(&m);
+}
+
+/* Turns the absolute paths of run.json into paths that begin at the folder, and adds where the call ran. */
+static void make_relative(const MadeRun *m, const char *directory) {
+    char *path = format_text("%s/run.json", m->run), *text, *to;
+    FileMap map;
+    Error err;
+    ASSERT_OK(file_map(&map, path, &err), err);
+    text = to = calloc(1, (size_t)map.bytes + strlen(directory) + 64);
+    const size_t prefix = strlen(m->folder);
+    to += sprintf(to, "{\"working_directory\": \"%s\", ", directory);
+    for (const char *from = (const char *)map.data + 1, *end = from + map.bytes - 1; from < end;) {
+        if ((size_t)(end - from) > prefix && strncmp(from, m->folder, prefix) == 0)
+            from += prefix + 1;
+        else *to++ = *from++;
+    }
+    made_file(m->run, "run.json", text);
+    file_unmap(&map);
+    free(text), free(path);
+}
+
+Test(gather, relative_paths_begin_where_the_run_was_called, .timeout = 60) {
+    MadeRun m;
+    Report r;
+    made_run(&m);
+    made_run_pictures(&m);
+    make_relative(&m, m.folder);
+    gather(&r, &m);
+    cr_expect(r.scatter_count == RUN_N && r.label_count == RUN_C);
+    cr_expect(!made_says(&r, "not here") && !made_says(&r, "could not be read"));
+    for (int64_t i = 0; i < r.sample_count; i++) cr_expect(r.samples[i].picture.size > 0);
+    report_free(&r);
+    made_run_free(&m);
+    made_run(&m);
+    make_relative(&m, "/nowhere"); /* it moved: paths begin at our own directory */
+    gather(&r, &m);
+    cr_expect(made_says(&r, "The features are not here"));
+    report_free(&r);
+    cr_assert(chdir(m.folder) == 0);
+    gather(&r, &m);
+    cr_expect(r.scatter_count == RUN_N);
+    report_free(&r);
+    cr_assert(chdir("/") == 0);
+    made_run_free(&m);
+}
+
+Test(gather, labels_that_are_gone_are_said, .timeout = 60) {
+    MadeRun m;
+    Report r;
+    made_run(&m);
+    made_file(m.run, "run.json",
+              "{\"finished\": true, \"split\": \"train\", \"C\": 3, \"inputs\": [{\"split\": "
+              "\"train\", \"file\": \"x.npy\", \"labels\": \"gone.npy\"}]}");
+    gather(&r, &m);
+    cr_expect(r.label_count == 0 && made_says(&r, "gone.npy is not there"));
+    report_free(&r);
+    made_run_free(&m);
+}
+
+Test(gather, a_page_of_long_names_is_cut_to_its_size, .timeout = 60) {
+    enum { N = 4000, CLUSTERS = 1000, LONG = 900 };
+    MadeRun m;
+    TurtleReportOptions o;
+    TurtleReportResult result;
+    Error err;
+    made_run(&m);
+    char *text = malloc(N * (LONG + 64)), *at = text, name[LONG + 1];
+    memset(name, '&', LONG); /* each is five bytes of the page */
+    name[LONG] = '\0';
+    at += sprintf(at, "path,cluster,confidence,margin\n");
+    for (int i = 0; i < N; i++) at += sprintf(at, "%d%s,%d,0.5,0.1\n", i, name, i % CLUSTERS);
+    made_file(m.run, "predictions_train.csv", text);
+    free(text);
+    const char *run[] = {m.run};
+    const double most[] = {20.0, 5.0, 1.15};
+    for (int i = 0; i < 3; i++) {
+        turtle_report_defaults(&o);
+        o.runs = (TurtleTexts){run, 1};
+        o.max_size = most[i];
+        ASSERT_OK(turtle_report(&o, &result, &err), err);
+        cr_expect((double)result.bytes <= most[i] * 1e6, "%.0f MB: %lld bytes", most[i],
+                  (long long)result.bytes);
+        cr_expect(strstr(result.json, "keeps its size") || i < 2, "%.300s", result.json);
+        turtle_report_result_free(&result);
+    }
+    made_run_free(&m);
+}
+
+Test(gather, lists_of_names_take_what_pictures_leave, .timeout = 60) {
+    enum { N = 200000, CLUSTERS = 1000 };
+    MadeRun m;
+    TurtleReportOptions o;
+    TurtleReportResult result;
+    Error err;
+    made_run(&m);
+    char *text = malloc(N * 80), *at = text;
+    at += sprintf(at, "path,cluster,confidence,margin\n");
+    for (int i = 0; i < N; i++)
+        at += sprintf(at, "class%04d/a_name_of_usual_length_%08d.jpg,%d,0.5,0.1\n", i % CLUSTERS, i,
+                      i % CLUSTERS);
+    made_file(m.run, "predictions_train.csv", text);
+    free(text);
+    const char *run[] = {m.run};
+    turtle_report_defaults(&o);
+    o.runs = (TurtleTexts){run, 1};
+    o.max_size = 10.0; /* all names would be 12 MB */
+    ASSERT_OK(turtle_report(&o, &result, &err), err);
+    cr_expect(result.bytes <= 10000000 && result.bytes > 8500000, "%lld bytes",
+              (long long)result.bytes);
+    turtle_report_result_free(&result);
     made_run_free(&m);
 }
 
@@ -340,7 +459,10 @@ Test(gather, runs_that_cannot_be_shown_are_refused_in_a_line, .timeout = 60) {
     expect_refused(&m, ERR_FORMAT, "line 2");
     made_file(m.run, "predictions_train.csv", "one,two\na,1\n");
     expect_refused(&m, ERR_FORMAT, "expected predictions");
-    char *csv = format_text("%s/predictions_train.csv", m.run);
+    char *csv = format_text("%s/predictions_train.csv", m.run), *run = m.run;
+    m.run = csv; /* a baseline's file is no run */
+    expect_refused(&m, ERR_ARG, "predictions stand behind the directory");
+    m.run = run;
     cr_assert(remove(csv) == 0);
     expect_refused(&m, ERR_ARG, "predictions_train.csv");
     made_file(m.run, "run.json", "{\"finished\": false, \"split\": null}");
@@ -352,6 +474,8 @@ Test(gather, runs_that_cannot_be_shown_are_refused_in_a_line, .timeout = 60) {
     char *record = format_text("%s/run.json", m.run);
     cr_assert(remove(record) == 0);
     expect_refused(&m, ERR_ARG, "there is no run.json");
+    made_file(m.run, "sweep.2of8.json", "{}");
+    expect_refused(&m, ERR_ARG, "sweep.2of8.json is a piece of a sweep");
     free(csv);
     free(record);
     made_run_free(&m);
