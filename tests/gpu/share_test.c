@@ -44,6 +44,17 @@ Test(share, code_that_was_compiled_decides_not_the_capability, .timeout = 120) {
     }
 }
 
+/* The plan of the device that is there is the one that its code serves. */
+Test(share, info_plans_for_the_code_that_was_compiled) {
+    Ran ran;
+    setenv("EMU_DEVICE", "tiny", 1);
+    run_turtle(&ran, "info --plan --device auto --classes 160 --dims 768");
+    cr_expect(ran.status == 0 && says(&ran, "inner loop    wgmma"), "%s%s", ran.out, ran.err);
+    setenv("EMU_CODE", "80", 1);
+    run_turtle(&ran, "info --plan --device auto --classes 160 --dims 768");
+    cr_expect(ran.status == 0 && says(&ran, "inner loop    tiled"), "%s%s", ran.out, ran.err);
+}
+
 static bool same_bits(const char *a, const char *b) {
     char *command = format_text("cmp -s %s/run/checkpoint.pt %s/run/checkpoint.pt", a, b);
     const int status = system(command);

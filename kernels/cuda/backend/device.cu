@@ -382,23 +382,27 @@ extern "C" int cuda_devices(CudaDevice devices[CUDA_MAX_DEVICES], char versions[
         return 0;
     }
     if (count > CUDA_MAX_DEVICES) count = CUDA_MAX_DEVICES;
+    int current = 0;
+    cudaGetDevice(&current);
     for (int i = 0; i < count; i++) {
         cudaDeviceProp p;
         char card[96];
         devices[i] = CudaDevice{};
-        const cudaError_t error = cudaGetDeviceProperties(&p, i);
+        cudaError_t error = cudaGetDeviceProperties(&p, i);
+        if (error == cudaSuccess) error = cudaSetDevice(i); /* capability_of asks it */
         if (error != cudaSuccess) {
             snprintf(devices[i].why, sizeof devices[i].why, "%s", cudaGetErrorString(error));
             continue;
         }
         devices[i].sms = (int)most(1, least(p.multiProcessorCount, sms_limit()));
         devices[i].shared_per_block = (int)p.sharedMemPerBlockOptin;
-        devices[i].capability = 10 * p.major + p.minor;
+        devices[i].capability = capability_of(&p);
         describe(card, sizeof card, &p);
         snprintf(devices[i].name, sizeof devices[i].name, "%.75s, sm_%d%d)", card, p.major,
                  p.minor);
         usable(&p, devices[i].why, sizeof devices[i].why);
     }
+    cudaSetDevice(current);
     return count;
 }
 
