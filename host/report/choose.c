@@ -224,22 +224,30 @@ static void choose_amounts(Gather *g) {
     enum { PLANS = sizeof plans / sizeof *plans, OTHERS = DOUBTFUL_WHOLE + 72 };
     const double C = (double)g->out->classes, budget = (double)g->budget;
     const double text = 330.0 + 2.0 * (double)g->found.name_bytes / (double)g->found.n;
-    g->names = names_that_fit(g, budget); /* until shorten_names knows how large the pictures are */
+    g->names = names_that_fit(g, budget); /* until fit_names knows how large the pictures are */
     const bool pictures = g->run.images || g->run.dataset; /* else nobody knows where they are */
     int p = 0;
     for (; p < PLANS - 1; p++) {
         const double jpeg = 650.0 + 0.25 * plans[p].side * plans[p].side;
         const double picture = pictures ? jpeg * 4 / 3 + text : text / 2;
-        const double samples = 2 * C * plans[p].per_cluster + OTHERS + REPORT_SCATTER;
-        if (samples * picture <= 0.7 * budget) break;
+        const double samples =
+            2 * C * plans[p].per_cluster + OTHERS; /* the plane takes what is left */
+        if (fmin(samples, (double)g->found.n) * picture <= 0.7 * budget) break;
     }
     g->per_cluster = plans[p].per_cluster;
     g->side = plans[p].side;
-    if (p)
+    char pixels[64] = "";
+    if (pictures) snprintf(pixels, sizeof pixels, ", %d pixels wide or high", g->side);
+    if (p && g->per_cluster == 0)
+        report_say(g,
+                   "There are %lld clusters, so that the page shows no samples of each, to stay "
+                   "below %.6g MB.",
+                   (long long)g->out->classes, (double)g->budget / 1e6);
+    else if (p)
         report_say(g,
                    "There are %lld clusters, so that the page shows at most %d typical and %d "
-                   "doubtful samples of each, %d pixels wide or high, to stay below %.6g MB.",
-                   (long long)g->out->classes, g->per_cluster, g->per_cluster, g->side,
+                   "doubtful samples of each%s, to stay below %.6g MB.",
+                   (long long)g->out->classes, g->per_cluster, g->per_cluster, pixels,
                    (double)g->budget / 1e6);
 }
 

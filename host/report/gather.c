@@ -174,9 +174,11 @@ static Status gather(Gather *g, const Chosen *chosen, Error *err) {
     if (st == OK) st = compare_runs(g, chosen->other, chosen->others, err);
     if (st == OK) st = thumbnails_make(g, err);
     if (st != OK) return st;
-    shorten_names(g);
+    fit_names(g);
     if (chosen->gone)
-        report_say(g, "%d runs of the sweep have no run.json any more and are left out.",
+        report_say(g,
+                   "The page leaves out %d of the sweep's next runs, whose run.json is not there "
+                   "any more.",
                    chosen->gone);
     r->name_most = REPORT_NAME_BYTES;
     r->sweep = chosen->sweep.point;

@@ -124,8 +124,8 @@ Status compare_runs(Gather *g, const char *const *others, int count, Error *err)
 
 /* Returns the largest number of names a cluster for which all lists together stay within `bytes`. */
 int64_t names_that_fit(const Gather *g, double bytes);
-/* shrink.c: cuts the lists of names to what the page has room for beside its other parts, and says so. */
-void shorten_names(Gather *g);
+/* shrink.c: takes pictures until names have room too, cuts the lists of names to that room, and says both. */
+void fit_names(Gather *g);
 /* Takes names and pictures away until the page is `excess` bytes shorter; of a page without them it cuts names of
  * samples, and halves the samples. A notice says so. Returns false where nothing is left to take. */
 bool report_shrink(Report *report, int64_t excess);

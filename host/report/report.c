@@ -63,11 +63,19 @@ static char *report_json(const TurtleReportOptions *o, const Report *report,
     return json_take(&j);
 }
 
+/* Any other name may be that of a run's own file, which the page would replace. */
+static Status check_out(const char *path, Error *err) {
+    const char *end = strrchr(path, '.');
+    const Status st = file_check_output(path, err);
+    if (st != OK || (end && (strcmp(end, ".html") == 0 || strcmp(end, ".htm") == 0))) return st;
+    return fail(err, ERR_ARG, "report: --out %s: expected a name that ends in .html", path);
+}
+
 Status turtle_report(const TurtleReportOptions *o, TurtleReportResult *out, Error *err) {
     const double started = now_seconds();
     Report report = {0};
     *out = (TurtleReportResult){0};
-    Status st = o->out ? file_check_output(o->out, err) : OK;
+    Status st = o->out ? check_out(o->out, err) : OK;
     if (st == OK) st = report_gather(o, &report, err);
     if (st != OK) return st;
     out->path = o->out ? format_text("%s", o->out)

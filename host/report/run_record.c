@@ -181,6 +181,8 @@ static const char *placed(Reading *d, const char *path) {
 
 static void place_all(Reading *d) {
     RunRecord *o = d->out;
+    if (o->dataset && strcmp(o->dataset, "features") == 0)
+        o->dataset = NULL; /* what `train --features` writes where it knows no data set */
     for (int k = 0; k < o->K; k++) o->features[k] = placed(d, o->features[k]);
     o->checkpoint = placed(d, o->checkpoint);
     o->images = placed(d, o->images);

@@ -6,41 +6,7 @@
 
 enum { NAME_TEXT = 12 /* bytes around a name in its list: quotes, comma, confidence */ };
 
-/* --- before the page is written ------------------------------------------------------------------------- */
-
-/* Estimates the bytes of all parts of the page but the lists of names. The figures are bytes of markup. */
-static double parts_bytes(const Gather *g) {
-    const Report *r = g->out;
-    const double name = (double)g->found.name_bytes / (double)g->found.n;
-    double bytes = 60e3 + 1100.0 * (double)r->classes + (160.0 + name) * r->scatter_count +
-                   200.0 * r->doubtful_count;
-    for (int64_t i = 0; i < r->sample_count; i++) {
-        const ReportSample *s = &r->samples[i];
-        bytes += s->picture.size ? (double)s->picture.size * 4 / 3 + 200.0 + 2 * name
-                                 : (s->damaged ? 115.0 : 60.0) + name;
-    }
-    for (int64_t i = 0; r->confusion && i < r->classes * r->label_count; i++)
-        bytes += r->confusion[i] ? 7.0 : 0.0;
-    return bytes;
-}
-
-void shorten_names(Gather *g) {
-    Report *r = g->out;
-    const int64_t most = names_that_fit(g, 0.97 * (double)g->budget - parts_bytes(g));
-    int64_t longest = 0;
-    if (most < g->names) g->names = most;
-    for (int64_t c = 0; c < r->classes; c++) {
-        ReportCluster *cluster = &r->clusters[c];
-        if (cluster->size > longest) longest = cluster->size;
-        if (cluster->names_count > g->names) cluster->names_count = g->names;
-    }
-    if (longest > g->names)
-        report_say(g,
-                   "Clusters with more than %lld samples list the %lld most confident; %s has all.",
-                   (long long)g->names, (long long)g->names, g->found.path);
-}
-
-/* --- after it was too large ----------------------------------------------------------------------------- */
+/* --- what is taken -------------------------------------------------------------------------------------- */
 
 /* Returns the bytes that the lists have beyond `most` names each. */
 static int64_t names_beyond(const Report *r, int64_t most) {
@@ -69,17 +35,36 @@ static int64_t take_names(Report *r, int64_t excess) {
     return bytes;
 }
 
-/* Takes the pictures of the last samples. Returns the bytes that the page has less. */
+static void mark(bool *listed, const int64_t *samples, int count) {
+    for (int i = 0; i < count; i++) listed[samples[i]] = true;
+}
+
+/* Marks the samples that stand in a list; the others are in the plane alone. */
+static void mark_listed(const Report *r, bool *listed) {
+    for (int64_t c = 0; c < r->classes; c++) {
+        mark(listed, r->clusters[c].typical, r->clusters[c].typical_count);
+        mark(listed, r->clusters[c].doubtful, r->clusters[c].doubtful_count);
+    }
+    for (int i = 0; i < r->confusion_count; i++)
+        mark(listed, r->confusions[i].samples, r->confusions[i].samples_count);
+    mark(listed, r->doubtful, r->doubtful_count);
+}
+
+/* Takes pictures, first those that the plane alone shows. Returns the bytes that the page has less. */
 static int64_t take_pictures(Report *r, int64_t excess) {
     int64_t bytes = 0;
-    for (int64_t i = r->sample_count - 1; i >= 0 && bytes < excess; i--) {
-        ReportPicture *picture = &r->samples[i].picture;
-        if (!picture->size) continue;
-        bytes += (int64_t)(picture->size + 2) / 3 * 4;
-        free(picture->bytes);
-        *picture = (ReportPicture){0};
-        r->left_out.pictures++;
-    }
+    bool *listed = calloc((size_t)r->sample_count + 1, sizeof *listed);
+    if (listed) mark_listed(r, listed); /* without memory the last samples go first */
+    for (int pass = listed ? 0 : 1; pass < 2; pass++)
+        for (int64_t i = r->sample_count - 1; i >= 0 && bytes < excess; i--) {
+            ReportPicture *picture = &r->samples[i].picture;
+            if (!picture->size || (pass == 0 && listed[i])) continue;
+            bytes += (int64_t)(picture->size + 2) / 3 * 4;
+            free(picture->bytes);
+            *picture = (ReportPicture){0};
+            r->left_out.pictures++;
+        }
+    free(listed);
     return bytes;
 }
 
@@ -132,4 +117,45 @@ bool report_shrink(Report *r, int64_t excess) {
     }
     say_what_is_left_out(r);
     return true;
+}
+
+/* --- before the page is written ------------------------------------------------------------------------- */
+
+/* Estimates the bytes of all parts of the page but the lists of names. The figures are bytes of markup. */
+static double parts_bytes(const Gather *g) {
+    const Report *r = g->out;
+    const double name = (double)g->found.name_bytes / (double)g->found.n;
+    double bytes = 60e3 + 1100.0 * (double)r->classes + (160.0 + name) * r->scatter_count +
+                   200.0 * r->doubtful_count;
+    for (int64_t i = 0; i < r->sample_count; i++) {
+        const ReportSample *s = &r->samples[i];
+        bytes += s->picture.size ? (double)s->picture.size * 4 / 3 + 200.0 + 2 * name
+                                 : (s->damaged ? 115.0 : 60.0) + name;
+    }
+    for (int64_t i = 0; r->confusion && i < r->classes * r->label_count; i++)
+        bytes += r->confusion[i] ? 7.0 : 0.0;
+    return bytes;
+}
+
+void fit_names(Gather *g) {
+    Report *r = g->out;
+    const double excess = parts_bytes(g) - 0.85 * (double)g->budget;
+    if (excess > 0.0 && take_pictures(r, (int64_t)excess) > 0)
+        report_say(g, "%lld pictures were left out, so that the page keeps its size.",
+                   (long long)r->left_out.pictures);
+    r->left_out.pictures = 0; /* the line above tells of them */
+    const int64_t most = names_that_fit(g, 0.97 * (double)g->budget - parts_bytes(g));
+    int64_t longest = 0;
+    if (most < g->names) g->names = most;
+    for (int64_t c = 0; c < r->classes; c++) {
+        ReportCluster *cluster = &r->clusters[c];
+        if (cluster->size > longest) longest = cluster->size;
+        if (cluster->names_count > g->names) cluster->names_count = g->names;
+    }
+    if (g->names == 0)
+        report_say(g, "The page has no room for lists of names; %s has all.", g->found.path);
+    else if (longest > g->names)
+        report_say(g,
+                   "Clusters with more than %lld samples list the %lld most confident; %s has all.",
+                   (long long)g->names, (long long)g->names, g->found.path);
 }

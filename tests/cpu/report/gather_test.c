@@ -290,7 +290,7 @@ Test(gather, a_sweep_stands_for_its_best_run, .timeout = 60) {
     const char *run[] = {sweep};
     ASSERT_OK(gather_with(&r, 1, 20.0, &err, 1, run, NULL), err);
     cr_assert(r.sweep_count == 2 && r.run_count == 1);
-    cr_expect(made_says(&r, "1 runs of the sweep"));
+    cr_expect(made_says(&r, "leaves out 1 of the sweep's next runs"));
     cr_expect(r.sweep[0].classes == 2 && r.sweep[0].score == 0.25 && !r.sweep[0].recommended);
     cr_expect(r.sweep[1].classes == 3 && r.sweep[1].score == 0.75 && r.sweep[1].recommended);
     report_free(&r);
@@ -372,10 +372,13 @@ Test(gather, labels_that_are_gone_are_said, .timeout = 60) {
     Report r;
     made_run(&m);
     made_file(m.run, "run.json",
-              "{\"finished\": true, \"split\": \"train\", \"C\": 3, \"inputs\": [{\"split\": "
+              "{\"finished\": true, \"split\": \"train\", \"dataset\": \"features\", \"C\": 3, "
+              "\"inputs\": [{\"split\": "
               "\"train\", \"file\": \"x.npy\", \"labels\": \"gone.npy\"}]}");
     gather(&r, &m);
     cr_expect(r.label_count == 0 && made_says(&r, "gone.npy is not there"));
+    cr_expect(strstr(r.title, m.run) == r.title, "`train --features` knows no data set: %s",
+              r.title);
     report_free(&r);
     made_run_free(&m);
 }
@@ -503,6 +506,15 @@ Test(gather, a_page_stays_below_its_size, .timeout = 60) {
         turtle_report_result_free(&result);
         turtle_report_result_free(&result);
     }
+    Report r;
+    Error err;
+    ASSERT_OK(gather_with(&r, 1, 0.25, &err, 1, run, NULL), err);
+    for (int c = 0; c < RUN_C; c++) { /* cards come before the plane */
+        cr_expect(r.clusters[c].typical_count >= 1);
+        for (int i = 0; i < r.clusters[c].typical_count; i++)
+            cr_expect(r.samples[r.clusters[c].typical[i]].picture.size > 0);
+    }
+    report_free(&r);
     cr_expect(pictures[0] == RUN_N && pictures[1] < RUN_N && pictures[1] > 0);
     made_run_free(&m);
 }
@@ -552,6 +564,9 @@ Test(gather, the_command_writes_the_page_and_says_where, .timeout = 120) {
     file_unmap(&map);
     run_turtle(&ran, "report --run %s --out %s", m.run, m.folder);
     cr_expect(ran.status == 1, "a folder is no page: %s", ran.out);
+    run_turtle(&ran, "report --run %s --out %s/run.json", m.run, m.run);
+    cr_expect(ran.status == 1 && strstr(ran.err, "ends in .html"), "the record of a run: %s",
+              ran.err);
     run_turtle(&ran, "report --root_dir %s/root --dataset x --phis a b", m.folder);
     cr_expect(ran.status == 1 && strstr(ran.err, "task_checkpoints/2space/a_b/x holds no run"),
               "%s", ran.err);
