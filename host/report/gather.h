@@ -124,6 +124,8 @@ Status compare_runs(Gather *g, const char *const *others, int count, Error *err)
 
 /* Returns the largest number of names a cluster for which all lists together stay within `bytes`. */
 int64_t names_that_fit(const Gather *g, double bytes);
+/* Marks the samples (sample_count) that stand in a list; the others are in the plane alone. */
+void mark_listed(const Report *r, bool *listed);
 /* shrink.c: takes pictures until names have room too, cuts the lists of names to that room, and says both. */
 void fit_names(Gather *g);
 /* Takes names and pictures away until the page is `excess` bytes shorter; of a page without them it cuts names of

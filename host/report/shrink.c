@@ -39,8 +39,7 @@ static void mark(bool *listed, const int64_t *samples, int count) {
     for (int i = 0; i < count; i++) listed[samples[i]] = true;
 }
 
-/* Marks the samples that stand in a list; the others are in the plane alone. */
-static void mark_listed(const Report *r, bool *listed) {
+void mark_listed(const Report *r, bool *listed) {
     for (int64_t c = 0; c < r->classes; c++) {
         mark(listed, r->clusters[c].typical, r->clusters[c].typical_count);
         mark(listed, r->clusters[c].doubtful, r->clusters[c].doubtful_count);

@@ -16,6 +16,7 @@ typedef struct {
         *folder; /* folder that names are relative to; NULL: names are whole paths, or of records */
     SourceSplits splits; /* the data set's list, where pictures are records */
     const SourceList *list;
+    bool *wanted;            /* (sample_count) the page shows the sample: it may have no plane */
     pthread_mutex_t lock;    /* guards all below */
     int64_t damaged, memory; /* pictures that could not be read; calls that lacked memory */
     int64_t
@@ -114,7 +115,7 @@ static void make_one(void *context, int64_t i) {
     ReportSample *s = &t->g->out->samples[i];
     Image image;
     Error why;
-    if (!s->name) return;
+    if (!s->name || !t->wanted[i]) return;
     Status st = read_picture(t, s, &image, &why);
     if (st == OK) st = shrink(&s->picture, &image, t->g->side, &why);
     image_free(&image);
@@ -133,8 +134,13 @@ static void make_one(void *context, int64_t i) {
 Status thumbnails_make(Gather *g, Error *err) {
     Thumbnails t = {.g = g, .folder = g->run.images, .first = -1};
     const Report *r = g->out;
-    int64_t records = 0, absolute = 0;
+    int64_t records = 0, absolute = 0, wanted = 0;
+    t.wanted = calloc((size_t)r->sample_count + 1, sizeof *t.wanted);
+    if (!t.wanted) return fail(err, ERR_MEMORY, "report: out of memory for pictures");
+    mark_listed(r, t.wanted);
+    for (int i = 0; i < r->scatter_count; i++) t.wanted[r->scatter[i]] = true;
     for (int64_t i = 0; i < r->sample_count; i++) {
+        wanted += t.wanted[i];
         records += !t.folder && is_record(r->samples[i].name);
         absolute += r->samples[i].name && r->samples[i].name[0] == '/';
     }
@@ -152,8 +158,9 @@ Status thumbnails_make(Gather *g, Error *err) {
         if (t.memory) st = fail(err, ERR_MEMORY, "report: out of memory for pictures");
         if (st == OK && t.damaged)
             report_say(g, "%lld of %lld pictures could not be read; the first: %s",
-                       (long long)t.damaged, (long long)r->sample_count, t.why.text);
+                       (long long)t.damaged, (long long)wanted, t.why.text);
     }
     sources_close(&t.splits);
+    free(t.wanted);
     return st;
 }

@@ -1,4 +1,5 @@
 /* gather_test.c - what a report gathers of a run that was made by hand, against plain loops over the same run. */
+#include "host/report/gather.h"
 #include "io/images/image.h"
 #include "io/images/jpeg_write.h"
 #include "tests/cpu/report/made_run.h"
@@ -176,8 +177,22 @@ Test(gather, what_is_gone_is_said, .timeout = 60) {
     made_run(&m);
     char *gone = format_text("%s/root/representations/b/x_train.npy", m.folder);
     cr_assert(remove(gone) == 0);
+    made_run_pictures(&m);
     gather(&r, &m);
     cr_expect(r.scatter_count == 0 && made_says(&r, "The features are not here"));
+    int64_t pictures = 0, listed = 0;
+    bool *in_list = calloc((size_t)r.sample_count, sizeof *in_list);
+    mark_listed(&r, in_list);
+    for (int64_t i = 0; i < r.sample_count; i++) {
+        pictures += r.samples[i].picture.size > 0;
+        listed += in_list[i];
+    }
+    cr_expect(listed < RUN_N && pictures == listed, "without a plane no list shows the others");
+    free(in_list);
+    report_free(&r);
+    remove_folder(m.pictures);
+    m.pictures = format_text("%s/pictures", m.folder);
+    gather(&r, &m);
     for (int64_t i = 0; i < r.sample_count; i++) cr_expect(r.samples[i].second == -1);
     cr_expect(made_says(&r, "pictures could not be read"));
     report_free(&r);
