@@ -137,6 +137,18 @@ static Status choose_runs(const TurtleReportOptions *o, ReportMemory *m, Chosen 
 
 /* --- gathering ------------------------------------------------------------------------------------------ */
 
+/* A cluster takes CARD_BYTES of the page even without samples: a number that no page can hold is refused at once. */
+static Status check_clusters(const Gather *g, Error *err) {
+    enum { CARD_BYTES = 800 };
+    const int64_t classes = g->out->classes;
+    if (classes <= g->budget / CARD_BYTES) return OK;
+    return fail(err, ERR_ARG,
+                "report: %s: %lld clusters do not fit a page of %.6g MB: expected --max_size %.1f "
+                "or more",
+                g->found.path, (long long)classes, (double)g->budget / 1e6,
+                (double)classes * CARD_BYTES / 1e6 + 0.1);
+}
+
 static Status read_run(Gather *g, const char *folder, Error *err) {
     Report *r = g->out;
     Status st = run_record_read(&g->run, g->memory, folder, err);
@@ -153,6 +165,7 @@ static Status read_run(Gather *g, const char *folder, Error *err) {
         return fail(err, ERR_FORMAT, "report: %s/run.json: %lld classes: expected at most 2^20",
                     folder, (long long)g->run.classes);
     r->classes = g->found.classes > g->run.classes ? g->found.classes : g->run.classes;
+    if ((st = check_clusters(g, err)) != OK) return st;
     r->clusters = report_take(g->memory, r->classes, sizeof *r->clusters);
     r->facts = report_take(g->memory, g->run.facts, sizeof *r->facts);
     r->title = report_text(g->memory, "%s, %s", g->run.dataset ? g->run.dataset : folder,

@@ -475,6 +475,8 @@ Test(gather, runs_that_cannot_be_shown_are_refused_in_a_line, .timeout = 60) {
     expect_refused(&m, ERR_FORMAT, "line 2");
     made_file(m.run, "predictions_train.csv", "path,cluster,confidence,margin\na,1\n");
     expect_refused(&m, ERR_FORMAT, "line 2");
+    made_file(m.run, "predictions_train.csv", "path,cluster,confidence,margin\na,1000000,1,1\n");
+    expect_refused(&m, ERR_ARG, "1000001 clusters do not fit a page of 20 MB");
     made_file(m.run, "predictions_train.csv", "one,two\na,1\n");
     expect_refused(&m, ERR_FORMAT, "expected predictions");
     char *csv = format_text("%s/predictions_train.csv", m.run), *run = m.run;
