@@ -4,7 +4,10 @@
 
 #include "host/report/gather.h"
 
-enum { NAME_TEXT = 12 /* bytes around a name in its list: quotes, comma, confidence */ };
+enum {
+    NAME_TEXT = 12,  /* bytes around a name in its list: quotes, comma, confidence */
+    LEAST_PLANE = 60 /* samples that the plane keeps before other parts are cut */
+};
 
 /* --- what is taken -------------------------------------------------------------------------------------- */
 
@@ -73,6 +76,12 @@ static void take_half(Report *r, int *count) {
     *count /= 2;
 }
 
+/* Takes every second sample of the plane: its rows ascend, and neighbours may share a class. */
+static void thin_plane(Report *r) {
+    take_half(r, &r->scatter_count);
+    for (int i = 0; i < r->scatter_count; i++) r->scatter[i] = r->scatter[2 * i];
+}
+
 static bool take_samples(Report *r) {
     const int64_t before = r->left_out.samples;
     for (int64_t c = 0; c < r->classes; c++) {
@@ -81,7 +90,7 @@ static bool take_samples(Report *r) {
     }
     for (int i = 0; i < r->confusion_count; i++) take_half(r, &r->confusions[i].samples_count);
     take_half(r, &r->doubtful_count);
-    take_half(r, &r->scatter_count);
+    thin_plane(r);
     return r->left_out.samples > before;
 }
 
@@ -120,17 +129,31 @@ bool report_shrink(Report *r, int64_t excess) {
 
 /* --- before the page is written ------------------------------------------------------------------------- */
 
-/* Estimates the bytes of all parts of the page but the lists of names. The figures are bytes of markup. */
+/* Estimates the bytes of a list of samples without their pictures; a name takes `name` bytes. */
+static double list_bytes(const Report *r, const int64_t *samples, int count, double name) {
+    double bytes = 0.0;
+    for (int i = 0; i < count; i++) {
+        const ReportSample *s = &r->samples[samples[i]];
+        bytes += s->picture.size ? 200.0 + 2 * name : (s->damaged ? 115.0 : 60.0) + name;
+    }
+    return bytes;
+}
+
+/* Estimates the bytes of all parts of the page but the lists of names. */
 static double parts_bytes(const Gather *g) {
     const Report *r = g->out;
     const double name = (double)g->found.name_bytes / (double)g->found.n;
-    double bytes = 60e3 + 1100.0 * (double)r->classes + (160.0 + name) * r->scatter_count +
-                   200.0 * r->doubtful_count;
-    for (int64_t i = 0; i < r->sample_count; i++) {
-        const ReportSample *s = &r->samples[i];
-        bytes += s->picture.size ? (double)s->picture.size * 4 / 3 + 200.0 + 2 * name
-                                 : (s->damaged ? 115.0 : 60.0) + name;
+    double bytes = 60e3 + (220.0 + name) * r->scatter_count + 200.0 * r->doubtful_count;
+    for (int64_t c = 0; c < r->classes; c++) {
+        const ReportCluster *cluster = &r->clusters[c];
+        bytes += 1100.0 + list_bytes(r, cluster->typical, cluster->typical_count, name) +
+                 list_bytes(r, cluster->doubtful, cluster->doubtful_count, name);
     }
+    for (int i = 0; i < r->confusion_count; i++)
+        bytes += list_bytes(r, r->confusions[i].samples, r->confusions[i].samples_count, name);
+    bytes += list_bytes(r, r->doubtful, r->doubtful_count, name);
+    for (int64_t i = 0; i < r->sample_count; i++)
+        bytes += (double)r->samples[i].picture.size * 4 / 3;
     for (int64_t i = 0; r->confusion && i < r->classes * r->label_count; i++)
         bytes += r->confusion[i] ? 7.0 : 0.0;
     return bytes;
@@ -138,11 +161,15 @@ static double parts_bytes(const Gather *g) {
 
 void fit_names(Gather *g) {
     Report *r = g->out;
-    const double excess = parts_bytes(g) - 0.85 * (double)g->budget;
-    if (excess > 0.0 && take_pictures(r, (int64_t)excess) > 0)
-        report_say(g, "%lld pictures were left out, so that the page keeps its size.",
-                   (long long)r->left_out.pictures);
-    r->left_out.pictures = 0; /* the line above tells of them */
+    const double room = 0.85 * (double)g->budget, excess = parts_bytes(g) - room;
+    if (excess > 0.0) take_pictures(r, (int64_t)excess);
+    while (r->scatter_count > LEAST_PLANE && parts_bytes(g) > room) thin_plane(r);
+    if (r->left_out.pictures || r->left_out.samples)
+        report_say(g,
+                   "%lld pictures and %lld samples of the plane were left out, so that the page "
+                   "keeps its size.",
+                   (long long)r->left_out.pictures, (long long)r->left_out.samples);
+    r->left_out = (ReportLeftOut){0}; /* the line above tells of them */
     const int64_t most = names_that_fit(g, 0.97 * (double)g->budget - parts_bytes(g));
     int64_t longest = 0;
     if (most < g->names) g->names = most;

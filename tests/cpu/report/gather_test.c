@@ -427,6 +427,22 @@ Test(gather, a_page_of_long_names_is_cut_to_its_size, .timeout = 60) {
     made_run_free(&m);
 }
 
+Test(gather, a_small_page_thins_its_plane_evenly, .timeout = 60) {
+    MadeRun m;
+    Report r;
+    Error err;
+    made_run(&m);
+    made_run_pictures(&m);
+    const char *run[] = {m.run};
+    ASSERT_OK(gather_with(&r, 1, 0.1, &err, 1, run, NULL), err);
+    cr_assert(r.scatter_count == RUN_N / 2, "%d", r.scatter_count);
+    cr_expect(made_says(&r, "45 samples of the plane were left out"));
+    for (int i = 1; i < r.scatter_count; i++)
+        cr_expect(r.samples[r.scatter[i]].row == r.samples[r.scatter[i - 1]].row + 2);
+    report_free(&r);
+    made_run_free(&m);
+}
+
 Test(gather, lists_of_names_take_what_pictures_leave, .timeout = 60) {
     enum { N = 200000, CLUSTERS = 1000 };
     MadeRun m;
