@@ -48,15 +48,7 @@ static Status score_baseline(const Gather *g, const Labelling *l, ReportRun *out
 static Status read_other(Gather *g, const char *path, ReportRun *out, Labelling *l, Error *err) {
     ReportMemory *m = g->memory;
     if (!is_folder(path)) {
-        *out = (ReportRun){.directory = path,
-                           .cluster_acc = NAN,
-                           .mean_class_acc = NAN,
-                           .nmi = NAN,
-                           .ari = NAN,
-                           .generalization_score = NAN,
-                           .loss = NAN,
-                           .seconds = NAN,
-                           .clusters_found = -1};
+        *out = run_unknown(path);
         const Status st = labelling_read(l, path, err);
         return st == OK ? score_baseline(g, l, out, err) : st;
     }

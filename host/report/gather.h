@@ -41,6 +41,8 @@ typedef struct {
     int facts;
 } RunRecord;
 
+/* Returns a row of the table of runs of which only the directory is known. */
+ReportRun run_unknown(const char *directory);
 /* Reads <folder>/run.json. A run that is missing or not finished is ERR_ARG. */
 Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Error *err);
 /* Reads <folder>/log.jsonl, thinned evenly to REPORT_POINTS lines; a missing one has none. */

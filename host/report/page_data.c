@@ -49,7 +49,8 @@ static void add_titles(Json *j, const Report *r) {
 /* Adds a sample's name, with "…" where it is cut. */
 static void add_name(Json *j, const Report *r, const char *name) {
     const size_t most = (size_t)page_name_most(r);
-    char text[REPORT_NAME_BYTES + sizeof "…"];
+    static const char end[] = "…";
+    char text[REPORT_NAME_BYTES + sizeof end];
     if (!name || strlen(name) <= most) {
         json_text(j, NULL, name);
         return;
@@ -57,7 +58,7 @@ static void add_name(Json *j, const Report *r, const char *name) {
     size_t n = most;
     while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) n--; /* the character that is cut */
     memcpy(text, name, n);
-    strcpy(text + n, "…");
+    memcpy(text + n, end, sizeof end);
     json_text(j, NULL, text);
 }
 

@@ -189,17 +189,20 @@ static void place_all(Reading *d) {
     o->labels = placed(d, o->labels);
 }
 
+ReportRun run_unknown(const char *directory) {
+    return (ReportRun){.directory = directory,
+                       .cluster_acc = NAN,
+                       .mean_class_acc = NAN,
+                       .nmi = NAN,
+                       .ari = NAN,
+                       .generalization_score = NAN,
+                       .loss = NAN,
+                       .seconds = NAN,
+                       .clusters_found = -1};
+}
+
 Status run_record_read(RunRecord *out, ReportMemory *m, const char *folder, Error *err) {
-    *out = (RunRecord){.folder = folder,
-                       .scores = {.directory = folder,
-                                  .cluster_acc = NAN,
-                                  .mean_class_acc = NAN,
-                                  .nmi = NAN,
-                                  .ari = NAN,
-                                  .generalization_score = NAN,
-                                  .loss = NAN,
-                                  .seconds = NAN,
-                                  .clusters_found = -1}};
+    *out = (RunRecord){.folder = folder, .scores = run_unknown(folder)};
     FileMap map = {0};
     const char *path = report_text(m, "%s/run.json", folder);
     if (!path) return fail(err, ERR_MEMORY, "report: out of memory");
