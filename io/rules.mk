@@ -18,7 +18,8 @@ $(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
 	  od -An -v -tx1 $(filter data/% host/%,$^) | sed 's/ /\\x/g; s/.*/"&"/'; \
 	  echo '; const Embedded embedded_$* = {bytes, sizeof bytes - 1};'; } | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
 
-FLAGS_stb := -w#  stb_image is included, never linked; its warnings are not ours
+FLAGS_stb       := -w#  stb_image is included, never linked; its warnings are not ours
+FLAGS_stb_write := -w
 FLAGS_png_write := -w
 # Recorded files lie deflated in the tree; unpacked once for all configurations, they lie in BUILD/data and BUILD/goldens.
 $(BUILD)/recorded: data/unpack data/recorded.sha256 $(BUILD)/planes

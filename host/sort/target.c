@@ -213,7 +213,7 @@ Status sort_place_open(SortPlace *out, SortPlan *plan, Error *err) {
 
 void sort_place_close(SortPlace *p) {
     if (!p) return;
-    if (p->lock.path) unlink(p->temporary);
+    if (p->lock.path && p->temporary) unlink(p->temporary);
     lock_close(&p->lock);
     free(p->into);
     free(p->temporary);

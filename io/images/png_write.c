@@ -3,10 +3,9 @@
 
 #include <stdlib.h>
 
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#include <stb/stb_image_write.h>
+/* Returns the PNG file in memory for free(), or NULL. stb_image_write's header does not declare it. */
+unsigned char *stbi_write_png_to_mem(const unsigned char *pixels, int stride_bytes, int x, int y,
+                                     int n, int *out_len);
 
 enum { MOST_PIXELS = 1 << 26 }; /* stb_image_write counts bytes in an int */
 
