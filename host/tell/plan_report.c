@@ -73,6 +73,8 @@ static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
     add_line(text, "inner loop    %s: %d CTAs of %d threads", plan_form_name(plan->form),
              plan->blocks, plan->threads);
     if (plan->cluster > 1) add_line(text, ", clusters of %d", plan->cluster);
+    if (plan->form == PLAN_WGMMA && plan->cluster > 1)
+        add_line(text, " (%d of rows x %d of classes)", plan->cluster / plan->splits, plan->splits);
     add_line(text, ", %.1f KiB of shared memory each%s\n", (double)plan->shared / 1024.0,
              plan->spaces == 1    ? ""
              : plan->side_by_side ? "; spaces side by side"
@@ -80,6 +82,7 @@ static void add_layout(char **text, Json *j, const Plan *plan, int64_t M) {
     json_text(j, "form", plan_form_name(plan->form));
     json_integer(j, "blocks", plan->blocks);
     json_integer(j, "cluster", plan->cluster);
+    if (plan->form == PLAN_WGMMA) json_integer(j, "splits", plan->splits);
     json_integer(j, "threads", plan->threads);
     json_integer(j, "shared", plan->shared);
     json_bool(j, "side_by_side", plan->side_by_side);

@@ -60,7 +60,7 @@ static void outer_gradient(Model *m, const Problem *p) {
     const bool wide = p->rounds && p->device->wgmma && p->C > SLAB_MOST_CLASSES;
     const double together = WGMMA_TOGETHER(p->C);
     ModelPhase phase =
-        wide ? model_wide_gradient(p, "outer gradient", 1, together,
+        wide ? model_wide_gradient(p, "outer gradient", 1, together, together,
                                    kernel_figures("gradient_wgmma<Fp16, StoreSpaces>"))
              : model_gradient(p, "outer gradient", 1);
     phase.kernels = "gradient_tiled gradient_wgmma";

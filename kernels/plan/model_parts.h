@@ -46,12 +46,13 @@ double model_gradient_sums(const Problem *p);
  * pieces at a time. */
 double model_share_waits(const Problem *p, const KernelFigures *f, double pieces);
 
-/* Return the logits and the gradient by wgmma. `together`: blocks of a cluster that share Z. */
+/* Return the logits and the gradient by wgmma. `together`: blocks of a cluster that share Z; `counted`: of how many the
+ * pieces of the gradient were counted. */
 ModelPhase model_wide_rows(const Problem *p, const char *name, int64_t times, double out,
                            const KernelFigures *f);
 ModelPhase model_wide_gradient(const Problem *p, const char *name, int64_t times, double together,
-                               const KernelFigures *f);
-double model_wide_sums(const Problem *p, double together);
+                               double counted, const KernelFigures *f);
+double model_wide_sums(const Problem *p, double counted);
 
 /* Adds what the warps do around the products of a wgmma kernel's rows, beside which no product runs. */
 void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f);

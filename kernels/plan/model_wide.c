@@ -41,7 +41,7 @@ ModelPhase model_wide_rows(const Problem *p, const char *name, int64_t times, do
  * the classes exchange two rows a thread, all at once. */
 void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f) {
     const PlanDevice *device = p->device;
-    const bool splits = p->plan->classes == WGMMA_MOST_CLASSES;
+    const bool splits = p->plan->splits > 1;
     int64_t pieces, features;
     plan_busiest(p->plan, &pieces, &features);
     const double waits =
@@ -51,25 +51,25 @@ void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f
 }
 
 /* How the gradient's tiles are cut: pieces of the batch of a tile, and pieces of the busiest block. wide_gradient.cuh
- * chooses them by the same formula. */
+ * chooses them by the same formula, for `counted` blocks that share Z; in truth `together` do. */
 typedef struct {
     double splits, pieces;
 } WideCut;
 
-static WideCut wide_cut(const Problem *p, double together) {
+static WideCut wide_cut(const Problem *p, double together, double counted) {
     const int sure_sms = WGMMA_SURE(p->device->sms);
     const double class_tiles = model_tiles(p->C, WGMMA_ROWS),
                  groups = model_tiles(class_tiles, together), depth = model_tiles(p->B, WIDE_DEPTH),
                  workers = (double)(int64_t)(p->device->sms / together),
-                 sure = fmax(1.0, (double)(int64_t)(sure_sms / together));
+                 sure = fmax(1.0, (double)(int64_t)(sure_sms / counted));
     double across = 0.0, least = INFINITY;
     WideCut cut = {1.0, 1.0};
     for (int k = 0; k < p->plan->spaces; k++)
         across += model_tiles((double)p->plan->space[k].d, WGMMA_FEATURES);
     for (double splits = 1.0; splits <= depth && splits <= GRADIENT_MOST_SPLITS; splits++) {
         if (splits > 1.0 && across * class_tiles * splits > WIDE_PIECES) break;
-        const double computed = across * groups * together * splits,
-                     us = model_tiles(computed, sure * together) *
+        const double computed = across * model_tiles(class_tiles, counted) * counted * splits,
+                     us = model_tiles(computed, sure * counted) *
                               (0.6 * model_tiles(depth, splits) + 2.0 + 10.0 / splits) +
                           across * class_tiles * splits * 2.0 * 131072.0 / 5.5e6;
         if (us < least)
@@ -81,9 +81,9 @@ static WideCut wide_cut(const Problem *p, double together) {
 /* R^T Z by tiles of 128 classes x 256 features, without the partial sums; `together` blocks share Z. The block with
  * most pieces decides. */
 ModelPhase model_wide_gradient(const Problem *p, const char *name, int64_t times, double together,
-                               const KernelFigures *f) {
+                               double counted, const KernelFigures *f) {
     const double rows = WGMMA_ROWS, groups = model_tiles(model_tiles(p->C, rows), together);
-    const WideCut cut = wide_cut(p, together);
+    const WideCut cut = wide_cut(p, together, counted);
     const double depth = cut.pieces * model_tiles(model_tiles(p->B, WIDE_DEPTH), cut.splits);
     ModelPhase phase = {.name = name,
                         .times = times,
@@ -97,15 +97,15 @@ ModelPhase model_wide_gradient(const Problem *p, const char *name, int64_t times
 }
 
 /* Padded classes have no sums. */
-double model_wide_sums(const Problem *p, double together) {
-    return 8.0 * wide_cut(p, together).splits * p->C * p->S;
+double model_wide_sums(const Problem *p, double counted) {
+    return 8.0 * wide_cut(p, counted, counted).splits * p->C * p->S;
 }
 
 /* Sums and Adam. Partial sums come in batches, the first of them with what Adam reads. */
-static void wide_shares(Model *m, const Problem *p, int64_t M, double together,
+static void wide_shares(Model *m, const Problem *p, int64_t M, double together, double counted,
                         const KernelFigures *f) {
     const double weights = p->C * p->S, threads = 256.0;
-    const WideCut cut = wide_cut(p, together);
+    const WideCut cut = wide_cut(p, together, counted);
     double fours = WIDE_FOURS;
     for (int k = 0; k < p->plan->spaces; k++)
         if (p->plan->space[k].d % WIDE_FOURS) fours = 1.0;
@@ -115,8 +115,8 @@ static void wide_shares(Model *m, const Problem *p, int64_t M, double together,
                  trips = f->share_trips - f->sums + model_tiles(cut.splits, fmax(1.0, f->at_once));
     ModelPhase phase = {.name = "inner: sums, Adam",
                         .times = M,
-                        .hbm = p->misses * 0.5 * model_wide_sums(p, together), /* once: written */
-                        .l2 = model_wide_sums(p, together) + (24.0 + p->e) * weights};
+                        .hbm = p->misses * 0.5 * model_wide_sums(p, counted), /* once: written */
+                        .l2 = model_wide_sums(p, counted) + (24.0 + p->e) * weights};
     model_work(&phase, p, turns, f->share, trips * p->device->l2_clocks, WIDE_WARPS);
     model_add(m, p, p->device->wgmma_flops_16, phase);
 }
@@ -126,7 +126,8 @@ void model_wide_steps(Model *m, const Problem *p, int64_t M) {
     const Plan *plan = p->plan;
     const KernelFigures *f = model_wide_figures(p, "inner_wgmma<Fp16, %d>");
     const double labels = p->K * p->B * p->C, rate = p->device->wgmma_flops_16,
-                 together = plan->classes < WGMMA_MOST_CLASSES ? 1.0 : plan->cluster;
+                 together = plan->classes < WGMMA_MOST_CLASSES ? 1.0 : plan->cluster,
+                 counted = plan->splits;
     model_add(m, p, rate, model_wide_rows(p, "inner: logits", M, 0.0, f));
     ModelPhase ends = {.name = "inner: softmax",
                        .times = M,
@@ -134,8 +135,8 @@ void model_wide_steps(Model *m, const Problem *p, int64_t M) {
                        .l2 = (4.0 + p->e) * labels};
     model_wide_ends(&ends, p, f);
     model_add(m, p, rate, ends);
-    model_add(m, p, rate, model_wide_gradient(p, "inner: gradient", M, together, f));
-    wide_shares(m, p, M, together, f);
+    model_add(m, p, rate, model_wide_gradient(p, "inner: gradient", M, together, counted, f));
+    wide_shares(m, p, M, together, counted, f);
     /* barriers: after the rows, among the pieces of a tile, after the step */
     model_add(m, p, rate, (ModelPhase){.name = "inner: barriers", .times = M, .barriers = 3.0});
 }

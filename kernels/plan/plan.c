@@ -26,7 +26,7 @@ static void share_all(Plan *p, int64_t rows) {
 
 static void plan_tiled(Plan *p, const PlanDevice *device) {
     p->form = PLAN_TILED;
-    p->cluster = 1;
+    p->cluster = p->splits = 1;
     p->threads = TILED_THREADS;
     p->shared = TILED_SHARED;
     p->blocks = device->sms *
@@ -35,9 +35,9 @@ static void plan_tiled(Plan *p, const PlanDevice *device) {
 }
 
 /* Clusters have a power of two of CTAs, which load equal parts of what they share for each other. */
-static void plan_clusters(Plan *p, const PlanDevice *device, int cluster) {
+static void plan_clusters(Plan *p, int cluster, int clusters) {
     p->cluster = cluster;
-    p->blocks = device->sms / cluster * cluster; /* the device may hold fewer: ask it */
+    p->blocks = clusters * cluster; /* the device may hold fewer: ask it */
     share_all(p, WGMMA_ROWS);
 }
 
@@ -57,16 +57,28 @@ static double wgmma_logits(const Plan *p, const PlanDevice *device) {
 }
 
 /* Lets as many CTAs share W as makes the logits take least: larger clusters load W less often, but there are
- * fewer of them to deal rows to. */
+ * fewer of them to deal rows to. Where classes are split two may share: then the CTAs of a cluster are as many
+ * as the tiles of classes of the gradient, whose Z they share. */
 static void plan_sharing(Plan *p, const PlanDevice *device) {
+    const int sharers = p->classes < WGMMA_MOST_CLASSES ? WGMMA_MOST_SHARES : 2;
+    const int64_t largest = least(least(sharers * p->splits, WGMMA_MOST_SPLITS), device->sms);
     double best = 0.0;
-    int chosen = 1;
-    for (int cluster = 1; cluster <= least(WGMMA_MOST_SHARES, device->sms); cluster *= 2) {
-        plan_clusters(p, device, cluster);
+    int chosen = p->splits;
+    for (int cluster = p->splits; cluster <= largest; cluster *= 2) {
+        plan_clusters(p, cluster, device->sms / cluster);
         const double seconds = wgmma_logits(p, device);
-        if (cluster == 1 || seconds < best) best = seconds, chosen = cluster;
+        if (cluster == p->splits || seconds < best) best = seconds, chosen = cluster;
     }
-    plan_clusters(p, device, chosen);
+    plan_clusters(p, chosen, device->sms / chosen);
+}
+
+void plan_held(Plan *p, const PlanDevice *device, int clusters) {
+    if (p->form != PLAN_WGMMA || p->splits == p->cluster || p->classes < WGMMA_MOST_CLASSES) return;
+    Plan shared = *p;
+    plan_clusters(p, p->splits, device->sms / p->splits);
+    if (clusters < 1) return;
+    plan_clusters(&shared, shared.cluster, (int)least(clusters, shared.blocks / shared.cluster));
+    if (wgmma_logits(&shared, device) < wgmma_logits(p, device)) *p = shared;
 }
 
 static bool plan_wgmma(Plan *p, const PlanDevice *device) {
@@ -80,8 +92,8 @@ static bool plan_wgmma(Plan *p, const PlanDevice *device) {
     p->threads = WGMMA_THREADS;
     p->shared = WGMMA_SHARED;
     p->classes = WGMMA_CLASSES(C);
-    if (p->classes < WGMMA_MOST_CLASSES) plan_sharing(p, device);
-    else plan_clusters(p, device, cluster);
+    p->splits = cluster;
+    plan_sharing(p, device);
     return true;
 }
 
@@ -162,7 +174,7 @@ int plan_trainings(const PlanDevice *device, const PlanSpace *spaces, int n, DTy
 
 /* Returns the CTAs of a cluster that have rows of their own. */
 static int sharers(const Plan *p) {
-    return p->form == PLAN_WGMMA && p->classes < WGMMA_MOST_CLASSES ? p->cluster : 1;
+    return p->form == PLAN_WGMMA ? p->cluster / p->splits : 1;
 }
 
 int64_t plan_pieces(const Plan *p) {
@@ -197,7 +209,7 @@ bool plan_rows(const Plan *p, int block, int64_t i, PlanRows *out) {
     const DealtPiece piece =
         dealt_piece(block / p->cluster, p->blocks / p->cluster, (int)i, (int)plan_pieces(p), wgmma);
     if (piece.place >= p->spaces) return false;
-    const int member = sharers(p) > 1 ? block % p->cluster : 0;
+    const int member = block % p->cluster / p->splits;
     out->space = wgmma ? p->order[piece.place] : piece.place;
     const PlanLayout *l = &p->space[out->space];
     out->first = row_block(piece.piece, sharers(p), member) * l->rows;

@@ -61,10 +61,12 @@ typedef struct {
     PlanForm form;
     int blocks, cluster, threads; /* CTAs of the launch, CTAs of a cluster, threads of a CTA */
     int64_t shared;               /* dynamic shared memory of a CTA, bytes */
-    /* PLAN_WGMMA: classes of a CTA's tile of logits. With 256 the CTAs of a cluster have the same rows
-     * and split the classes. With 64 or 128 a CTA has all classes and rows of its own; the CTAs of a
-     * cluster load W for one another. */
+    /* PLAN_WGMMA: classes of a CTA's tile of logits. With 256 as many CTAs of a cluster as `splits` says have
+     * the same rows and split the classes; a cluster may hold two such groups, which have other rows and load W for
+     * one another. With 64 or 128 a CTA has all classes and rows of its own; the CTAs of a cluster load W for
+     * one another. */
     int classes;
+    int splits; /* CTAs of a cluster that split the classes of the same rows; a power of two */
     /* true: spaces have CTAs of their own. false: all spaces have the same CTAs, and take turns (slab) or
      * share them within a step (tiled, wgmma). */
     bool side_by_side;
@@ -88,7 +90,7 @@ typedef struct {
 } PlanRows;
 
 /* Finds the i-th piece of rows that a CTA works on in a step, in its order. Returns false if the CTA has no more.
- * Every row belongs to one CTA, or to one cluster that splits its classes. Kernels call the same functions
+ * Every row belongs to one CTA, or to the CTAs of one cluster that split its classes. Kernels call the same functions
  * (plan_rows.h). */
 bool plan_rows(const Plan *plan, int block, int64_t i, PlanRows *out);
 
@@ -100,6 +102,11 @@ SlabCut plan_cut(const PlanLayout *space);
 
 /* wgmma: finds the cluster that has the most features in a step: its pieces, and their features. */
 void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
+
+/* wgmma: says that the device holds only so many clusters of the plan's size at once. Where two CTAs share W and clusters
+ * of half the size, all of which the device is believed to hold, would now take less time, they become the plan. Sums and
+ * their order stay the same. */
+void plan_held(Plan *plan, const PlanDevice *device, int clusters);
 
 /* Returns the visits of pieces that a CTA of a slab space makes in one step. */
 int64_t plan_slab_visits(const PlanLayout *space);

@@ -441,6 +441,14 @@ Test(tiers, all_classes_in_a_cluster_of_four, .timeout = 600) {
     check_wide(DTYPE_BF16, 2, 513, 33, 130, 5);
 }
 
+/* Two blocks of rows that share W, by one and by two of classes: the last one has no rows. */
+Test(tiers, classes_are_split_and_rows_shared, .timeout = 600) {
+    expect_cut(1, 1025, 256, 40, 256, 2, 3);
+    check_wide(DTYPE_F16, 1, 1025, 256, 40, 3);
+    expect_cut(1, 513, 511, 72, 256, 4, 3);
+    check_wide(DTYPE_BF16, 1, 513, 511, 72, 3);
+}
+
 /* Both ends of each tile's classes; labels whose pairs are not aligned. */
 Test(tiers, classes_fill_a_block, .timeout = 600) {
     static const int64_t classes[] = {33, 63, 64, 65, 127, 128};
@@ -453,6 +461,36 @@ Test(tiers, classes_fill_a_block, .timeout = 600) {
 }
 
 #if defined(TEST_EMULATED)
+/* The GPCs of 8 SMs decide whether the device holds a cluster of eight (two blocks of rows by four of classes), or two of
+ * four, or one of four. All find the same bits. */
+Test(tiers, bits_are_the_same_however_the_gpcs_are_cut, .timeout = 600) {
+    enum { B = 513, C = 1000, D = 40, M = 2 };
+    static const char *const gpcs[] = {"8", "4,4", "3,5"};
+    const PlanDevice device = plan_device_like(8, plan_device("h200")->shared_per_block, 90);
+    const PlanSpace space = {B, C, D};
+    Plan plan;
+    Error err;
+    Outputs first = {.n = 0};
+    ASSERT_OK(plan_inner(&plan, &device, &space, 1, DTYPE_F16, false, &err), err);
+    cr_assert(plan.cluster == 8 && plan.splits == 4, "clusters of %d", plan.cluster);
+    setenv("EMU_DEVICE", "h200", 1);
+    for (size_t i = 0; i < sizeof gpcs / sizeof *gpcs; i++) {
+        int64_t mega = 0;
+        setenv("EMU_GPCS", gpcs[i], 1);
+        if (i == 0) check_wide(DTYPE_F16, 1, B, C, D, M);
+        Outputs o = wide_run(DTYPE_F16, INNER_MEGA, "cuda", 0, 1, B, C, D, M, &mega);
+        cr_expect(mega == 1, "GPCs %s: %d launches", gpcs[i], (int)mega);
+        for (int j = 0; i > 0 && j < o.n; j++)
+            cr_expect(!memcmp(o.data[j], first.data[j], (size_t)o.count[j] * 4),
+                      "GPCs %s: output %d differs", gpcs[i], j);
+        if (i == 0) first = o;
+        else free_outputs(&o);
+    }
+    free_outputs(&first);
+    unsetenv("EMU_GPCS");
+    unsetenv("EMU_DEVICE");
+}
+
 /* A slice of a GPU holds no cluster of four: the user is told, `auto` runs tiles, `mega` fails. */
 Test(tiers, a_device_without_clusters_runs_tiles_and_says_so, .timeout = 120) {
     enum { B = 3, C = 600, D = 8 };

@@ -114,9 +114,9 @@ typedef struct {
     int classes, cluster, pieces;
 } Cut;
 
-static void expect_cut(const Cut *c) {
+static void expect_cut(const Cut *c, int sms) {
     const PlanDevice *tiny = plan_device("tiny");
-    const PlanDevice device = plan_device_like(tiny->sms, tiny->shared_per_block, 90);
+    const PlanDevice device = plan_device_like(sms, tiny->shared_per_block, 90);
     PlanSpace spaces[PLAN_MAX_SPACES];
     Plan plan;
     Error err;
@@ -137,7 +137,7 @@ static void judge_cuts(const Cut *cuts, int n) {
     for (int i = 0; i < n; i++) {
         variant = types[i % 2];
         off_alignment = i / 2 % 2;
-        expect_cut(&cuts[i]);
+        expect_cut(&cuts[i], plan_device("tiny")->sms);
         judge("task_labels_wgmma", run_labels, cuts[i].s, label_limit());
         judge("head_labels_wgmma", run_step, cuts[i].s, STEP_LIMIT);
     }
@@ -174,6 +174,12 @@ Test(wide, stages_wrap, .timeout = 300) {
     judge_cuts(cuts, sizeof cuts / sizeof *cuts);
 }
 
+/* Classes split, and W shared by two blocks of rows, the last of which has none: one block by two, two by two. */
+Test(wide, a_cluster_has_all_classes_twice, .timeout = 300) {
+    static const Cut cuts[] = {{{1025, 256, 40, 1}, 256, 2, 3}, {{513, 511, 72, 1}, 256, 4, 3}};
+    judge_cuts(cuts, sizeof cuts / sizeof *cuts);
+}
+
 #if defined(TEST_EMULATED)
 /* Clusters of eight, which the default device has no room for. */
 Test(wide, a_cluster_of_eight, .timeout = 120) {
@@ -181,6 +187,13 @@ Test(wide, a_cluster_of_eight, .timeout = 120) {
     variant = (Variant){"fp16", DTYPE_F16, false, INNER_AUTO};
     judge("task_labels_wgmma", run_labels, (Shape){3, 1100, 8, 1}, label_limit());
     judge("head_labels_wgmma", run_step, (Shape){3, 1100, 8, 1}, STEP_LIMIT);
+    /* two blocks of rows by four of classes */
+    const Cut cut = {{130, 1000, 24, 1}, 256, 8, 1};
+    setenv("EMU_GPCS", "8", 1);
+    expect_cut(&cut, 8);
+    judge("task_labels_wgmma", run_labels, cut.s, label_limit());
+    judge("head_labels_wgmma", run_step, cut.s, STEP_LIMIT);
+    unsetenv("EMU_GPCS");
     unsetenv("EMU_DEVICE");
 }
 

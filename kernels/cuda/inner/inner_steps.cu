@@ -117,6 +117,12 @@ static Asked asked_of(const Device *device, const InnerSteps *in) {
     for (int k = 0; k < in->K; k++) a.spaces[k] = PlanSpace{in->B, in->C, in->space[k].Z.d};
     return a;
 }
+/* Returns the plan in clusters of which the device holds enough. */
+static Status plan_asked(Plan *out, const Asked &a, int K, Error *err) {
+    const Status st = plan_inner(out, &a.device, a.spaces, K, a.type, a.tf32, err);
+    if (st == OK && out->form == PLAN_WGMMA) plan_held(out, &a.device, wide_clusters(*out));
+    return st;
+}
 
 InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
     InnerOutlook out = {1, ""};
@@ -124,7 +130,7 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
     Plan plan;
     Error err;
     if ((in->tier != INNER_AUTO && in->tier != INNER_MEGA) ||
-        plan_inner(&plan, &a.device, a.spaces, in->K, a.type, a.tf32, &err) != OK)
+        plan_asked(&plan, a, in->K, &err) != OK)
         return out;
     out.trainings = plan_trainings(&a.device, a.spaces, in->K, a.type, a.tf32);
     if (plan.form == PLAN_WGMMA && in->tier == INNER_AUTO && wide_clusters(plan) < 1)
@@ -137,7 +143,7 @@ InnerOutlook cuda_inner_outlook(const Device *device, const InnerSteps *in) {
 
 Status inner_plan(Plan *out, const Device *device, const InnerSteps *in, Error *err) {
     const Asked a = asked_of(device, in);
-    return plan_inner(out, &a.device, a.spaces, in->K, a.type, a.tf32, err);
+    return plan_asked(out, a, in->K, err);
 }
 
 /* Runs all steps in one persistent launch, of the form that the plan says. */

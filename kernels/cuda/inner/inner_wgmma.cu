@@ -6,12 +6,13 @@
  * Shapes   as inner_steps.cu; 32 < C <= 2048, Z of float16 or bfloat16.
  * Cost     4BCd flops per step and space. C 1000, B 10000, d 768, predicted on an H200: 15.4 GFLOP a
  *          phase are 19 us at 795 TFLOP/s; rows are 79 pieces over 33 clusters, so 3 rounds (80 %).
- * Mapping  blocks stay, in clusters of 1, 2, 4 or 8: as many as hold all classes, 256 a block:
+ * Mapping  blocks stay, in clusters of 1, 2, 4 or 8: as many as hold all classes, 256 a block, or twice as
+ *          many, whose halves have other rows:
  *
  *              phase     items                                 writes
- *              rows      (space, 128 rows) a cluster           R, a loss
- *                        Z of the rows is loaded once and multicast; a row's maxima and sums are
- *                        exchanged through the cluster's shared memory: 8 bytes a block
+ *              rows      (space, 128 or 256 rows) a cluster    R, a loss
+ *                        Z of the rows is loaded once and multicast, and so is W for both halves; a row's
+ *                        maxima and sums are exchanged through the cluster's shared memory: 8 bytes a block
  *              ----- grid barrier -----
  *              pieces    (256 features, piece of the batch) a cluster, 128 classes a block: partial
  *                        gradients (wide_gradient.cuh); Z is loaded once and multicast
@@ -99,7 +100,7 @@ template <class T> struct ResidualEpilogue {
                 *(uint2 *)(R + 8 * j) =
                     odd ? make_uint2(other, pair[1]) : make_uint2(pair[0], other);
         }
-        const bool tells = at.t == 0 && (!SPLITS || cluster_rank() == 0);
+        const bool tells = at.t == 0 && at.class0 == 0; /* once a row */
         return (tells ? (double)(mass * logf(row.sum)) : 0.0) - (double)dot;
     }
 };
@@ -201,6 +202,7 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     wide.mass = scratch.mass;
     wide.phases.adam.loss_blocks = wide_losses(in->B, in->C);
     wide.logits.K = in->K;
+    wide.logits.splits = plan.splits;
     wide.logits.B = in->B;
     wide.logits.C = in->C;
     wide.logits.Y = in->Y;
@@ -221,9 +223,8 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
         resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_LOGITS_SHARED);
     if (asked != cudaSuccess) return cuda_queue_error(q, what, asked);
     if (clusters < 1) return cuda_queue_error(q, what, cudaErrorCooperativeLaunchTooLarge);
-    const bool splits = RowPlace<COLS>::SPLITS;
-    const int together = splits ? size : 1;
-    wide_plan(&wide.phases.gradient, q->device->sms, together, scratch.gradient);
+    const int together = RowPlace<COLS>::SPLITS ? size : 1;
+    wide_plan(&wide.phases.gradient, q->device->sms, plan.splits, scratch.gradient);
     const int64_t pieces = (int64_t)WideDeal::items_of(wide.phases.gradient, together) * together,
                   rows = in->K * plan_pieces(&plan) * size,
                   most = round_up(rows > pieces ? rows : pieces, size),

@@ -12,9 +12,13 @@
  *     |  group 1: rows 64-127, all columns              full[s]   all boxes have landed
  *     group 0: rows 0-63                                empty[s]  8 warps of each block are done
  *
- * A cluster may share A or B: each block loads a part of the boxes for all blocks. Then a stage is empty when
+ * A cluster may share A or B: each block loads a part of the boxes for those that need them. Then a stage is empty when
  * all blocks are done with it; without sharing a warp also arrives in place of the other blocks' warps. Each phase begins
- * at stage 0, so that the blocks of a cluster agree. Each block counts a stage's parity on its own. */
+ * at stage 0, so that the blocks of a cluster agree. Each block counts a stage's parity on its own.
+ *
+ *     SHARE_B                        SHARE_BOTH, splits = 4: the ranks of a cluster of 8
+ *     B is the same in all           0 1 2 3   the same A
+ *                                    4 5 6 7   the same A;  0 and 4 have the same B, 1 and 5, 2 and 6, 3 and 7 */
 #ifndef TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
 #define TURTLE_KERNELS_CUDA_TILE_WGMMA_CUH
 
@@ -90,31 +94,51 @@ struct BoxAt {
     int x, y;
 };
 
-/* The operand that is the same in all blocks of the cluster. */
-enum SharedOperand { SHARE_NONE, SHARE_A, SHARE_B };
+/* The operands that blocks of a cluster share: none; B in all blocks; or A in `splits` ranks one after the other and B
+ * in every `splits`-th rank. */
+enum SharedOperand { SHARE_NONE, SHARE_B, SHARE_BOTH };
 
-/* Loads the boxes of an operand. Of a SHARED operand the block loads its own part for all blocks. */
+/* The blocks that load an operand for one another: how many, the place of this one among them, and their ranks. */
+struct Sharers {
+    int count, own;
+    unsigned mask;
+};
+__device__ __forceinline__ Sharers sharers_of_a(int splits) {
+    const int rank = (int)cluster_rank(), own = rank % splits;
+    return {splits, own, ((1u << splits) - 1) << (rank - own)};
+}
+__device__ __forceinline__ Sharers sharers_of_b(int splits) {
+    const int rank = (int)cluster_rank(), size = (int)cluster_size();
+    /* (2^size - 1) / (2^splits - 1) has the bits 0, splits, 2 splits, ... */
+    return {size / splits, rank / splits,
+            ((1u << size) - 1) / ((1u << splits) - 1) << rank % splits};
+}
+
+/* Loads the boxes of an operand. Of a SHARED operand the block loads its own part for all that share it. */
 template <bool SHARED, int BOXES, class At>
-__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, At at) {
-    const int size = (int)cluster_size();
-    for (int i = SHARED ? (int)cluster_rank() : 0; i < BOXES; i += SHARED ? size : 1) {
+__device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, const Sharers &by,
+                                           At at) {
+    for (int i = SHARED ? by.own : 0; i < BOXES; i += SHARED ? by.count : 1) {
         const BoxAt box = at(i, t);
         uint64_t *full = Ring::full(ring.stage);
-        if (SHARED && size > 1)
-            load_box_multicast(ring.box(first + i), box.map, box.x, box.y, full, (1u << size) - 1);
+        if (SHARED && by.count > 1)
+            load_box_multicast(ring.box(first + i), box.map, box.x, box.y, full, by.mask);
         else load_box(ring.box(first + i), box.map, box.x, box.y, full);
     }
 }
 
-/* One thread calls it: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. */
+/* One thread calls it: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. splits: how many
+ * ranks share A, a power of two; SHARE_BOTH alone asks for it. */
 template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
-__device__ __forceinline__ void ring_load(Ring &ring, int tiles, A a, B b) {
+__device__ __forceinline__ void ring_load(Ring &ring, int tiles, int splits, A a, B b) {
     static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
+    constexpr bool BOTH = SHARED == SHARE_BOTH;
+    const Sharers of_a = sharers_of_a(BOTH ? splits : 1), of_b = sharers_of_b(BOTH ? splits : 1);
     for (int t = 0; t < tiles; t++) {
         mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
         mbarrier_arrive_expect(Ring::full(ring.stage), (2 + COLS / 64) * BOX_BYTES);
-        load_boxes<SHARED == SHARE_A, 2>(ring, 0, t, a);
-        load_boxes<SHARED == SHARE_B, COLS / 64>(ring, 2, t, b);
+        load_boxes<BOTH, 2>(ring, 0, t, of_a, a);
+        load_boxes<SHARED != SHARE_NONE, COLS / 64>(ring, 2, t, of_b, b);
         ring.next();
     }
 }

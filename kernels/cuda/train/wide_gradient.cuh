@@ -92,7 +92,7 @@ __device__ __forceinline__ void wide_piece(const Gradient<T> &g, const WideDeal 
     if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
             ring_load<SHARED>(
-                ring, count,
+                ring, count, 1,
                 [&](int i, int t) {
                     return BoxAt{&R[p.k], (int)p.row + 64 * i, (first + t) * WIDE_DEPTH};
                 },
@@ -286,10 +286,10 @@ inline int64_t wide_splits(int64_t computed, int64_t tiles, int64_t depth, int64
 }
 
 /* Lays tiles, pieces and scratch out, as gradient_plan does. Pieces are counted for the blocks that every card of so many
- * SMs holds in clusters, however its GPCs are cut (120 of 132): the order of sums does not depend on the card, nor on
- * a launch's share of it. A launch deals the pieces to as many blocks as it has. */
-template <class T> void wide_plan(Gradient<T> *g, int64_t sms, int together, void *scratch) {
-    const int64_t blocks = most(1, WGMMA_SURE(sms) / together) * together;
+ * SMs holds in clusters of `counted` blocks, however its GPCs are cut (120 of 132): the order of sums does not depend on
+ * the card, nor on a launch's share of it, nor on its clusters. A launch deals the pieces to as many blocks as it has. */
+template <class T> void wide_plan(Gradient<T> *g, int64_t sms, int counted, void *scratch) {
+    const int64_t blocks = most(1, WGMMA_SURE(sms) / counted) * counted;
     int64_t tiles = 0;
     const int64_t class_tiles = ceil_div(g->C, WideTile::ROWS);
     for (int k = 0; k < g->K; k++) {
@@ -298,7 +298,7 @@ template <class T> void wide_plan(Gradient<T> *g, int64_t sms, int together, voi
     }
     g->tiles = (int)tiles;
     g->splits = 1;
-    g->splits = (int)wide_splits((int64_t)WideDeal::items_of(*g, together) * together, tiles,
+    g->splits = (int)wide_splits((int64_t)WideDeal::items_of(*g, counted) * counted, tiles,
                                  ceil_div(g->B, WIDE_DEPTH), blocks);
     Pieces pieces = {scratch, 0};
     g->counter = take_u32(&pieces, tiles);

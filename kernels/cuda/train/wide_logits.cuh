@@ -12,7 +12,9 @@
  *              C <= 128   a block has all classes, a cluster 1, 2 or 4 x 128 rows: W is loaded once and
  *                         multicast
  *              more       a cluster has 128 rows, a block 256 classes: Z is loaded once and multicast; a
- *                         row's parts are exchanged through the cluster's shared memory, 8 bytes a block
+ *                         row's parts are exchanged through the cluster's shared memory, 8 bytes a block.
+ *                         In a cluster twice as large two blocks have the same classes of other rows, and
+ *                         load W once for both
  *
  *          wgmma.cuh has the product. Logits never leave the registers. While two groups are in the
  *          epilogue of a piece the third loads the next one.
@@ -29,7 +31,7 @@ extern "C" {
 #include "kernels/cuda/tile/wgmma.cuh"
 
 struct WideLogits {
-    int K;
+    int K, splits; /* splits: blocks of a cluster that split the classes of the same rows */
     int64_t B, C;
     const float *Y;                /* (B,C); NULL where the epilogue asks for no labels */
     const float *mass;             /* (B) sums of Y's rows, where the epilogue asks for them */
@@ -84,11 +86,12 @@ template <int COLS> struct RowPlace {
     int first, t, classes; /* classes: how many are left from class0 on; may be < 0 */
     int64_t row0, class0;
 
-    __device__ RowPlace(int64_t C, int64_t row) : row0(row) {
+    /* part: which of the blocks it is that split the classes */
+    __device__ RowPlace(int64_t C, int64_t row, int part) : row0(row) {
         const int lane = (int)threadIdx.x % WARP;
         first = (int)threadIdx.x / WARP * 16 + lane / 4;
         t = lane % 4;
-        class0 = (SPLITS ? (int64_t)cluster_rank() * COLS : 0) + 2 * t;
+        class0 = (SPLITS ? (int64_t)part * COLS : 0) + 2 * t;
         classes = (int)(C - class0);
     }
     __device__ int64_t row(int h) const {
@@ -187,18 +190,20 @@ __device__ __forceinline__ RowPart row_part(float (&d)[COLS / 2], int h) {
     return part;
 }
 
-/* Replaces the parts of two rows by the whole rows. Lane t of a quad loads those of blocks t and t + 4, at once. */
-__device__ __forceinline__ void whole_rows(RowPart (&row)[2], float4 *exchange, int t) {
-    const unsigned size = cluster_size();
+/* Replaces the parts of two rows by the whole rows. Lane t of a quad loads those of blocks t and t + 4 among the `splits`
+ * that have these rows, at once. */
+__device__ __forceinline__ void whole_rows(RowPart (&row)[2], float4 *exchange, int t,
+                                           unsigned splits) {
     if (t == 0) *exchange = make_float4(row[0].top, row[0].sum, row[1].top, row[1].sum);
     __syncwarp();
     cluster_sync();
     float4 part[2];
     UNROLL
     for (unsigned i = 0; i < 2; i++) {
-        const unsigned rank = (unsigned)t + 4 * i;
+        const unsigned other = (unsigned)t + 4 * i, first = cluster_rank() & ~(splits - 1);
         part[i] = make_float4(OUTSIDE, 0.0f, OUTSIDE, 0.0f);
-        if (rank < size) part[i] = cluster_load_float4(cluster_address(exchange, rank));
+        if (other < splits)
+            part[i] = cluster_load_float4(cluster_address(exchange, first + other));
     }
     __syncwarp();
     const float top0 = group_max<4>(fmaxf(part[0].x, part[1].x)),
@@ -229,11 +234,11 @@ __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilog
         row[h] = part[h] = row_part<Epilogue::EXPONENTIALS, COLS>(d, h);
     if constexpr (SPLITS) {
         if constexpr (Epilogue::LABELS) labels.begin(a, at); /* under way while blocks wait */
-        if (cluster_size() > 1)
+        if (a.splits > 1)
             whole_rows(row,
                        shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS / 2 +
                            at.first / 16 * 8 + at.first % 8,
-                       at.t);
+                       at.t, (unsigned)a.splits);
     }
     double loss = 0.0;
     UNROLL
@@ -247,15 +252,16 @@ template <class T, int COLS, bool LOADS, class Epilogue>
 __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &epilogue,
                                           Ring &ring) {
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
-    constexpr SharedOperand SHARED = SPLITS ? SHARE_A : SHARE_B; /* rows of Z, or W */
+    constexpr SharedOperand SHARED = SPLITS ? SHARE_BOTH : SHARE_B; /* rows of Z and W, or W */
     const int size = (int)cluster_size(), rank = (int)cluster_rank();
-    const int sharers = SPLITS ? 1 : size, member = SPLITS ? 0 : rank;
+    const int splits = SPLITS ? a.splits : 1; /* a power of two */
+    const int sharers = size / splits, member = rank / splits, part = rank % splits;
     const int blocks = row_pieces(a.B, WideTile::ROWS, 1);
     const int pieces = row_pieces(a.B, WideTile::ROWS, sharers);
     const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
-    const int class0 = SPLITS ? rank * COLS : 0;
-    /* The loading group runs one exchange ahead. A block alone exchanges nothing: its cluster barrier may be compiled
-     * as one of the block, whose arrive does nothing, so that its wait would stop the loads of the next piece. */
+    const int class0 = part * COLS;
+    /* The loading group runs one exchange ahead. A block with all classes exchanges nothing. Alone, its cluster barrier
+     * may be compiled as one of the block, whose arrive does nothing: its wait would stop the loads of the next piece. */
     bool owes = false;
     for (int round = 0;; round++) {
         const DealtPiece piece = dealt_piece(own, clusters, round, pieces, true);
@@ -267,7 +273,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
         if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
                 ring_load<SHARED, COLS>(
-                    ring, tiles,
+                    ring, tiles, splits,
                     [&](int i, int t) {
                         return BoxAt{&a.Z[k], t * WIDE_DEPTH, row0 + 64 * i};
                     },
@@ -275,13 +281,13 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                         return BoxAt{&a.W[k], t * WIDE_DEPTH, class0 + 64 * j};
                     });
             __syncwarp();
-            if (SPLITS && size > 1) {
+            if (splits > 1) {
                 if (owes) cluster_wait();
                 cluster_arrive();
                 owes = true;
             }
         } else {
-            const RowPlace<COLS> at(a.C, row0);
+            const RowPlace<COLS> at(a.C, row0, part);
             const int thread = (int)threadIdx.x;
             float d[COLS / 2], bias = OUTSIDE;
             if (thread < COLS && class0 + thread < a.C) bias = a.bias[k][class0 + thread];
@@ -299,7 +305,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                 if (thread == 0 && block < blocks) {
                     double sum = 0.0;
                     for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-                    epilogue.losses(k)[SPLITS ? block * size + rank : block] = sum;
+                    epilogue.losses(k)[block * splits + part] = sum;
                 }
                 __syncwarp();
             }
@@ -367,13 +373,18 @@ bool wide_logits(Queue *q, WideLogits &a, const Epilogue &epilogue, KernelOf ker
     for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];
     return with_wide_tile(plan, [&](auto cols) {
         const auto [name, kernel] = kernel_of(cols);
+        const auto held = [kernel = kernel](int size) {
+            int clusters = 0;
+            const cudaError_t asked =
+                resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_LOGITS_SHARED);
+            return asked == cudaSuccess ? clusters : 0;
+        };
+        plan_held(&plan, &limits, held(plan.cluster));
         const int64_t items = a.K * plan_pieces(&plan);
-        int clusters = 0;
-        if (resident_clusters(&clusters, kernel, plan.cluster, WIDE_THREADS, WIDE_LOGITS_SHARED) !=
-                cudaSuccess ||
-            clusters < 1)
-            return false;
+        int clusters = held(plan.cluster);
+        if (clusters < 1) return false;
         if (clusters > items) clusters = (int)items;
+        a.splits = plan.splits;
         launch_kernel(q, clusters_of(plan.cluster), name, kernel,
                       dim3((unsigned)(clusters * plan.cluster)), WIDE_THREADS, WIDE_LOGITS_SHARED,
                       a, epilogue);

@@ -7,10 +7,10 @@
 /* The case that is tested, for messages. */
 static char what[160];
 
-/* Every row of every space belongs to one CTA, or to one cluster that splits the classes. */
+/* Every row of every space belongs to one CTA, or to the CTAs of a cluster that split its classes. */
 static void expect_each_row_once(const Plan *p) {
     static unsigned char seen[PLAN_MAX_SPACES][200000];
-    const bool shares = p->form == PLAN_WGMMA && p->classes < 256;
+    const bool shares = p->form == PLAN_WGMMA && p->cluster > p->splits;
     for (int k = 0; k < p->spaces; k++) {
         cr_assert(p->space[k].B <= (int64_t)sizeof seen[k]);
         memset(seen[k], 0, (size_t)p->space[k].B);
@@ -19,11 +19,11 @@ static void expect_each_row_once(const Plan *p) {
         PlanRows rows, leader;
         for (int64_t i = 0; plan_rows(p, block, i, &rows); i++) {
             const PlanLayout *j = &p->space[rows.space];
-            if (p->classes == 256 && block % p->cluster) {
-                cr_assert(plan_rows(p, block / p->cluster * p->cluster, i, &leader) &&
+            if (p->classes == 256 && block % p->splits) {
+                cr_assert(plan_rows(p, block / p->splits * p->splits, i, &leader) &&
                               rows.space == leader.space && rows.first == leader.first &&
                               rows.count == leader.count,
-                          "%s: a cluster's CTAs share its rows", what);
+                          "%s: CTAs that split the classes share rows", what);
                 continue;
             }
             cr_assert(block >= j->first && block < j->first + j->count, "%s: block %d", what,
@@ -36,10 +36,10 @@ static void expect_each_row_once(const Plan *p) {
                       "%s: a row twice", what);
             memset(seen[rows.space] + rows.first, 1, (size_t)rows.count);
         }
-        if (p->classes == 256 && block % p->cluster) {
+        if (p->classes == 256 && block % p->splits) {
             int64_t i = 0;
             while (plan_rows(p, block, i, &rows)) i++;
-            cr_assert(!plan_rows(p, block / p->cluster * p->cluster, i, &leader), "%s", what);
+            cr_assert(!plan_rows(p, block / p->splits * p->splits, i, &leader), "%s", what);
         }
     }
     for (int k = 0; k < p->spaces; k++)
@@ -103,12 +103,17 @@ static void expect_slab(const Plan *p, const PlanDevice *device) {
     }
 }
 
-/* The narrowest tile that holds all classes; of the widest a power of two of CTAs, none smaller. */
+/* The narrowest tile that holds all classes; of the widest a power of two of CTAs, none smaller, once or twice. */
 static void expect_wgmma(const Plan *p, int64_t C) {
     cr_assert(p->classes == (C <= 64 ? 64 : C <= 128 ? 128 : 256), "%s: %d", what, p->classes);
     cr_assert((p->cluster & (p->cluster - 1)) == 0, "%s", what);
-    if (p->classes < 256) cr_assert(p->cluster <= 4, "%s: clusters of %d", what, p->cluster);
-    else cr_assert(p->cluster * 256 >= C && (p->cluster == 1 || p->cluster * 128 < C), "%s", what);
+    cr_assert((p->splits & (p->splits - 1)) == 0 && p->cluster % p->splits == 0, "%s", what);
+    if (p->classes < 256) {
+        cr_assert(p->cluster <= 4 && p->splits == 1, "%s: clusters of %d", what, p->cluster);
+    } else {
+        cr_assert(p->splits * 256 >= C && (p->splits == 1 || p->splits * 128 < C), "%s", what);
+        cr_assert(p->cluster <= 8 && p->cluster / p->splits <= 2, "%s", what);
+    }
     for (int n = 0; n < p->spaces; n++) {
         cr_assert(n == 0 || p->space[p->order[n - 1]].d >= p->space[p->order[n]].d, "%s", what);
         for (int l = 0; l < n; l++) cr_assert(p->order[l] != p->order[n], "%s", what);
@@ -216,7 +221,7 @@ Test(plan, published_shapes) {
     p = plan_of("h200", 10000, 100, 768, 1536, DTYPE_F32);
     cr_expect(p.form == PLAN_TILED);
     p = plan_of("h200", 10000, 1000, 768, 1536, DTYPE_F16);
-    cr_expect(p.form == PLAN_WGMMA && p.cluster == 4 && p.blocks == 132);
+    cr_expect(p.form == PLAN_WGMMA && p.cluster == 8 && p.splits == 4 && p.blocks == 128);
     p = plan_of("a100", 10000, 1000, 768, 1536, DTYPE_F16);
     cr_expect(p.form == PLAN_TILED);
     for (DType type = DTYPE_F16; type <= DTYPE_F32; type++)
@@ -236,7 +241,7 @@ Test(plan, long_pieces_are_dealt_first) {
             for (int64_t B = 129; B <= 40000; B += 3333) {
                 const int64_t other = some_d[(7 * j + 3) % SOME_D];
                 p = plan_of("h200", B, C, some_d[j], other, DTYPE_BF16);
-                const int64_t sharers = p.classes < 256 ? p.cluster : 1,
+                const int64_t sharers = p.cluster / p.splits,
                               each = (B + 128 * sharers - 1) / (128 * sharers),
                               longest = some_d[j] > other ? some_d[j] : other,
                               all = each * (some_d[j] + other) / (p.blocks / p.cluster);
@@ -245,6 +250,26 @@ Test(plan, long_pieces_are_dealt_first) {
                           "B %d C %d d %d and %d: %d features", (int)B, (int)C, (int)some_d[j],
                           (int)other, (int)features);
             }
+}
+
+/* Clusters that share rows and classes give way to others where the device holds too few of them: at C 1000 fifteen
+ * need a sixth, short piece each, fourteen a long one more. A cluster whose classes fit no other way stays. */
+Test(plan, a_device_that_holds_few_clusters_gets_smaller_ones) {
+    static const struct {
+        int64_t C;
+        int held, cluster, blocks;
+    } cases[] = {{1000, 16, 8, 128}, {1000, 99, 8, 128}, {1000, 15, 8, 120}, {1000, 14, 4, 132},
+                 {1000, 0, 4, 132},  {1100, 0, 8, 128},  {100, 0, 4, 132},   {200, 0, 1, 132}};
+    const PlanDevice *h200 = plan_device("h200");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Plan p = plan_of("h200", 10000, cases[i].C, 768, 1536, DTYPE_F16);
+        plan_held(&p, h200, cases[i].held);
+        cr_expect(p.cluster == cases[i].cluster && p.blocks == cases[i].blocks &&
+                      p.space[1].count == p.blocks,
+                  "C %d, %d held: %d CTAs, clusters of %d", (int)cases[i].C, cases[i].held,
+                  p.blocks, p.cluster);
+        expect_each_row_once(&p);
+    }
 }
 
 Test(plan, bad_spaces_are_refused) {
