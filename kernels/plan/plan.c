@@ -72,6 +72,12 @@ static void plan_sharing(Plan *p, const PlanDevice *device) {
     plan_clusters(p, chosen, device->sms / chosen);
 }
 
+int plan_split_bits(const Plan *p) {
+    int bits = 0;
+    while (1 << bits < p->splits) bits++;
+    return bits;
+}
+
 void plan_held(Plan *p, const PlanDevice *device, int clusters) {
     if (p->form != PLAN_WGMMA || p->splits == p->cluster || p->classes < WGMMA_MOST_CLASSES) return;
     Plan shared = *p;

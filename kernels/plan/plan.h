@@ -103,6 +103,9 @@ SlabCut plan_cut(const PlanLayout *space);
 /* wgmma: finds the cluster that has the most features in a step: its pieces, and their features. */
 void plan_busiest(const Plan *plan, int64_t *pieces, int64_t *features);
 
+/* wgmma: returns the binary logarithm of `splits`. */
+int plan_split_bits(const Plan *plan);
+
 /* wgmma: says that the device holds only so many clusters of the plan's size at once. Where two CTAs share W and clusters
  * of half the size, all of which the device is believed to hold, would now take less time, they become the plan. Sums and
  * their order stay the same. */

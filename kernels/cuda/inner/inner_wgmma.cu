@@ -202,7 +202,7 @@ static Status wide_launch(Queue *q, const InnerSteps *in, const Plan &plan) {
     wide.mass = scratch.mass;
     wide.phases.adam.loss_blocks = wide_losses(in->B, in->C);
     wide.logits.K = in->K;
-    wide.logits.splits = plan.splits;
+    wide.logits.split_bits = plan_split_bits(&plan);
     wide.logits.B = in->B;
     wide.logits.C = in->C;
     wide.logits.Y = in->Y;

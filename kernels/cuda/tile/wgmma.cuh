@@ -103,15 +103,15 @@ struct Sharers {
     int count, own;
     unsigned mask;
 };
-__device__ __forceinline__ Sharers sharers_of_a(int splits) {
-    const int rank = (int)cluster_rank(), own = rank % splits;
+__device__ __forceinline__ Sharers sharers_of_a(int split_bits) {
+    const int rank = (int)cluster_rank(), splits = 1 << split_bits, own = rank & (splits - 1);
     return {splits, own, ((1u << splits) - 1) << (rank - own)};
 }
-__device__ __forceinline__ Sharers sharers_of_b(int splits) {
-    const int rank = (int)cluster_rank(), size = (int)cluster_size();
-    /* (2^size - 1) / (2^splits - 1) has the bits 0, splits, 2 splits, ... */
-    return {size / splits, rank / splits,
-            ((1u << size) - 1) / ((1u << splits) - 1) << rank % splits};
+__device__ __forceinline__ Sharers sharers_of_b(int split_bits) {
+    const int rank = (int)cluster_rank(), size = (int)cluster_size(), splits = 1 << split_bits;
+    unsigned mask = 0;
+    for (int other = rank & (splits - 1); other < size; other += splits) mask |= 1u << other;
+    return {size >> split_bits, rank >> split_bits, mask};
 }
 
 /* Loads the boxes of an operand. Of a SHARED operand the block loads its own part for all that share it. */
@@ -127,13 +127,15 @@ __device__ __forceinline__ void load_boxes(const Ring &ring, int first, int t, c
     }
 }
 
-/* One thread calls it: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. splits: how many
- * ranks share A, a power of two; SHARE_BOTH alone asks for it. */
+/* One thread calls it: loads `tiles` tiles; a(i, t) and b(j, t) say where the boxes of tile t begin. 2^split_bits
+ * ranks share A; SHARE_BOTH alone asks for it. */
 template <SharedOperand SHARED, int COLS = WideTile::COLS, class A, class B>
-__device__ __forceinline__ void ring_load(Ring &ring, int tiles, int splits, A a, B b) {
+__device__ __forceinline__ void ring_load(Ring &ring, int tiles, int split_bits, A a,
+                                          B b) {
     static_assert(2 + COLS / 64 <= STAGE_BYTES / BOX_BYTES, "boxes of a stage");
     constexpr bool BOTH = SHARED == SHARE_BOTH;
-    const Sharers of_a = sharers_of_a(BOTH ? splits : 1), of_b = sharers_of_b(BOTH ? splits : 1);
+    const Sharers of_a = sharers_of_a(BOTH ? split_bits : 0),
+                  of_b = sharers_of_b(BOTH ? split_bits : 0);
     for (int t = 0; t < tiles; t++) {
         mbarrier_wait(Ring::empty(ring.stage), ring.parity() ^ 1);
         mbarrier_arrive_expect(Ring::full(ring.stage), (2 + COLS / 64) * BOX_BYTES);

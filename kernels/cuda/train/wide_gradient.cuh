@@ -92,7 +92,7 @@ __device__ __forceinline__ void wide_piece(const Gradient<T> &g, const WideDeal 
     if constexpr (LOADS) {
         if (threadIdx.x == WIDE_CONSUMERS)
             ring_load<SHARED>(
-                ring, count, 1,
+                ring, count, 0,
                 [&](int i, int t) {
                     return BoxAt{&R[p.k], (int)p.row + 64 * i, (first + t) * WIDE_DEPTH};
                 },

@@ -31,7 +31,7 @@ extern "C" {
 #include "kernels/cuda/tile/wgmma.cuh"
 
 struct WideLogits {
-    int K, splits; /* splits: blocks of a cluster that split the classes of the same rows */
+    int K, split_bits; /* 2^split_bits blocks of a cluster split the classes of the same rows */
     int64_t B, C;
     const float *Y;                /* (B,C); NULL where the epilogue asks for no labels */
     const float *mass;             /* (B) sums of Y's rows, where the epilogue asks for them */
@@ -234,11 +234,11 @@ __device__ __forceinline__ double row_epilogue(const WideLogits &a, const Epilog
         row[h] = part[h] = row_part<Epilogue::EXPONENTIALS, COLS>(d, h);
     if constexpr (SPLITS) {
         if constexpr (Epilogue::LABELS) labels.begin(a, at); /* under way while blocks wait */
-        if (a.splits > 1)
+        if (a.split_bits > 0)
             whole_rows(row,
                        shared_mem<float4>(EXCHANGE) + turn * WideTile::ROWS / 2 +
                            at.first / 16 * 8 + at.first % 8,
-                       at.t, (unsigned)a.splits);
+                       at.t, 1u << a.split_bits);
     }
     double loss = 0.0;
     UNROLL
@@ -254,8 +254,8 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
     constexpr bool SPLITS = RowPlace<COLS>::SPLITS;
     constexpr SharedOperand SHARED = SPLITS ? SHARE_BOTH : SHARE_B; /* rows of Z and W, or W */
     const int size = (int)cluster_size(), rank = (int)cluster_rank();
-    const int splits = SPLITS ? a.splits : 1; /* a power of two */
-    const int sharers = size / splits, member = rank / splits, part = rank % splits;
+    const int split_bits = SPLITS ? a.split_bits : 0, part = rank & ((1 << split_bits) - 1);
+    const int sharers = size >> split_bits, member = rank >> split_bits;
     const int blocks = row_pieces(a.B, WideTile::ROWS, 1);
     const int pieces = row_pieces(a.B, WideTile::ROWS, sharers);
     const int clusters = (int)gridDim.x / size, own = (int)blockIdx.x / size;
@@ -273,7 +273,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
         if constexpr (LOADS) {
             if (threadIdx.x == WIDE_CONSUMERS)
                 ring_load<SHARED, COLS>(
-                    ring, tiles, splits,
+                    ring, tiles, split_bits,
                     [&](int i, int t) {
                         return BoxAt{&a.Z[k], t * WIDE_DEPTH, row0 + 64 * i};
                     },
@@ -281,7 +281,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                         return BoxAt{&a.W[k], t * WIDE_DEPTH, class0 + 64 * j};
                     });
             __syncwarp();
-            if (splits > 1) {
+            if (split_bits > 0) {
                 if (owes) cluster_wait();
                 cluster_arrive();
                 owes = true;
@@ -305,7 +305,7 @@ __device__ __forceinline__ void wide_rows(const WideLogits &a, const Epilogue &e
                 if (thread == 0 && block < blocks) {
                     double sum = 0.0;
                     for (int w = 0; w < WIDE_CONSUMERS / WARP; w++) sum += slots[w];
-                    epilogue.losses(k)[block * splits + part] = sum;
+                    epilogue.losses(k)[(block << split_bits) + part] = sum;
                 }
                 __syncwarp();
             }
@@ -384,7 +384,7 @@ bool wide_logits(Queue *q, WideLogits &a, const Epilogue &epilogue, KernelOf ker
         int clusters = held(plan.cluster);
         if (clusters < 1) return false;
         if (clusters > items) clusters = (int)items;
-        a.splits = plan.splits;
+        a.split_bits = plan_split_bits(&plan);
         launch_kernel(q, clusters_of(plan.cluster), name, kernel,
                       dim3((unsigned)(clusters * plan.cluster)), WIDE_THREADS, WIDE_LOGITS_SHARED,
                       a, epilogue);
