@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "host/inputs/recorded_path.h"
 #include "host/report/gather.h"
 #include "host/tell/json.h"
 #include "io/files/file.h"
@@ -169,14 +169,14 @@ static void read_object(Reading *d) {
     }
 }
 
-/* Returns where a relative path of the record lies: below the directory of the call, if it is there, else below ours,
- * for a project may have moved as a whole. */
+/* Returns where a path of the record lies; NULL stays NULL. */
 static const char *placed(Reading *d, const char *path) {
-    const char *directory = d->out->directory;
-    if (!path || path[0] == '/' || !directory || directory[0] != '/') return path;
-    const char *whole = report_text(d->memory, "%s/%s", directory, path);
-    d->failed |= !whole;
-    return whole && access(whole, F_OK) == 0 ? whole : path;
+    if (!path) return NULL;
+    char *found = recorded_path(d->out->directory, path);
+    const char *kept = found ? report_text(d->memory, "%s", found) : NULL;
+    d->failed |= !kept;
+    free(found);
+    return kept;
 }
 
 static void place_all(Reading *d) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/inputs/predictions_file.h"
+#include "host/inputs/recorded_path.h"
 #include "host/sort/sort.h"
 #include "io/text/json_reader.h"
 
@@ -11,7 +12,8 @@ typedef struct {
     JsonReader r;
     char *text; /* (room) of one value */
     int64_t room;
-    bool failed; /* memory ran out */
+    char *directory; /* where the run was called, or NULL */
+    bool failed;     /* memory ran out */
 } Reading;
 
 /* Returns a text in fresh memory; NULL for null and for other values, which are passed over. */
@@ -64,12 +66,30 @@ static void read_object(Reading *d) {
         } else if (strcmp(key, "dataset") == 0) {
             free(o->dataset);
             o->dataset = take_text(d);
+        } else if (strcmp(key, "working_directory") == 0) {
+            free(d->directory);
+            d->directory = take_text(d);
         } else if (strcmp(key, "inputs") == 0) {
             json_enter(&d->r, '[');
             while (json_next(&d->r)) read_input(d);
         } else {
             json_skip(&d->r);
         }
+}
+
+/* Finds what the splits name, for the run may have been called elsewhere. */
+static void place_all(Reading *d) {
+    for (int i = 0; i < 2; i++) {
+        SortSplit *s = &d->out->split[i];
+        char **paths[] = {&s->features, &s->images, &s->list};
+        for (size_t j = 0; j < sizeof paths / sizeof *paths; j++) {
+            if (!*paths[j]) continue;
+            char *found = recorded_path(d->directory, *paths[j]);
+            d->failed |= !found;
+            free(*paths[j]);
+            *paths[j] = found;
+        }
+    }
 }
 
 static void split_free(SortSplit *s) {
@@ -128,6 +148,7 @@ Status sort_run_read(SortRun *out, const char *folder, Error *err) {
                      .text = malloc((size_t)map.bytes + 1),
                      .room = map.bytes + 1};
         if (d.text) read_object(&d);
+        place_all(&d);
         if (!d.text || d.failed) st = fail(err, ERR_MEMORY, "sort: %s: out of memory", path);
         else if (!json_finished(&d.r) || out->classes < 1 ||
                  out->classes > PREDICTIONS_MOST_CLUSTER)
@@ -136,7 +157,7 @@ Status sort_run_read(SortRun *out, const char *folder, Error *err) {
             st = fail(err, ERR_ARG,
                       "sort: %s: the run is not finished: continue it with `turtle train --resume`",
                       folder);
-        free(d.text);
+        free(d.text), free(d.directory);
         file_unmap(&map);
     }
     if (st == OK) st = find_predictions(out, folder, err);

@@ -132,6 +132,22 @@ Test(sort, counts_equal_the_predictions, .timeout = 60) {
     end(&w);
 }
 
+/* Relative paths of the record begin where the training was called. */
+Test(sort, a_run_that_was_called_elsewhere_has_its_pictures, .timeout = 60) {
+    static Ran ran;
+    World w = plain_world(6);
+    char *json = format_text(
+        "{\"finished\": true, \"C\": 4, \"inputs\": [{\"split\": \"train\", \"file\": \"f.npy\", "
+        "\"images\": \"images\", \"image_list\": \"x.txt\"}], \"working_directory\": \"%s\"}\n",
+        w.folder);
+    char *path = format_text("%s/run.json", w.run);
+    write_bytes(path, json, strlen(json));
+    run_turtle(&ran, "sort --run %s --into %s --json", w.run, w.out);
+    cr_expect(ran.status == 0 && json_number(ran.out, "placed") == 6, "%s%s", ran.out, ran.err);
+    free(json), free(path);
+    end(&w);
+}
+
 /* The manifest names for every sample a file that holds the sample's picture, and no file twice. */
 Test(sort, every_line_of_the_manifest_leads_to_its_picture, .timeout = 60) {
     static Ran ran;
