@@ -134,7 +134,8 @@ Status sort_mark(SortPlace *p, bool finished, Error *err) {
     made_json(&j, &made);
     json_close(&j);
     char *text = json_take(&j), *path = format_text("%s/" MARK ".json", p->into);
-    FILE *f = text && path ? fopen(p->temporary, "wb") : NULL;
+    unlink(p->temporary); /* of a call that was killed: a placed file may still share its bytes */
+    FILE *f = text && path ? fopen(p->temporary, "wbx") : NULL;
     if (!text || !path) {
         st = out_of_memory(err);
     } else {

@@ -278,6 +278,27 @@ Test(sort, killed_and_resumed_the_tree_is_the_same, .timeout = 120) {
     end(&w);
 }
 
+/* A copy gets its name by a link, so a call that is killed just then leaves the temporary name on the placed file. */
+Test(sort, a_kill_between_link_and_unlink_harms_no_placed_file, .timeout = 60) {
+    static Ran ran;
+    char whole[128], again[128];
+    World w = plain_world(12);
+    run_turtle(&ran, "sort --run %s --into %s --copy", w.run, w.out);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    digest(whole, w.out);
+    char *as_killed = format_text("cd '%s' && sed -i 's/\"finished\": *true/\"finished\": false/' "
+                                  ".turtle_sort.json && grep -q false .turtle_sort.json && "
+                                  "ln \"$(find . -name '*.jpg' | head -n 1)\" .turtle_sort.tmp",
+                                  w.out);
+    cr_assert(system(as_killed) == 0);
+    run_turtle(&ran, "sort --run %s --into %s --copy", w.run, w.out);
+    cr_expect(ran.status == 0, "%s", ran.err);
+    digest(again, w.out);
+    cr_expect_str_eq(again, whole);
+    free(as_killed);
+    end(&w);
+}
+
 /* What is refused leaves nothing behind, and says what to do. */
 Test(sort, refusals_come_before_the_first_file, .timeout = 60) {
     static Ran ran;
