@@ -188,7 +188,12 @@ __device__ __forceinline__ void wide_share(const Gradient<T> &g, const Piece &p,
     constexpr int ROWS = WideTile::ROWS;
     const GradientSpace<T> &s = g.space[p.k];
     const float scale = g.scale_dev ? g.scale * *g.scale_dev : g.scale;
-    if (epilogue.in_fours(p.k, s.d)) share_weights<4, AT_ONCE>(g, p, scale, epilogue);
+#if defined(TURTLE_AB_SHARES_SINGLY) /* the other side of a measurement: a weight a turn */
+    const bool in_fours = false;
+#else
+    const bool in_fours = epilogue.in_fours(p.k, s.d);
+#endif
+    if (in_fours) share_weights<4, AT_ONCE>(g, p, scale, epilogue);
     else share_weights<1, AT_ONCE>(g, p, scale, epilogue);
     const int own = (int)threadIdx.x;
     const int64_t c = p.row + own, at = g.C * s.d + c;
