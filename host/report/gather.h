@@ -28,7 +28,7 @@ void report_parallel(int threads, int64_t parts, void (*part)(void *context, int
 
 enum { RECORD_FACTS = 40 };
 
-/* What run.json says. Texts belong to the report's memory and are NULL where unknown. */
+/* This record holds what run.json says. Texts belong to the report's memory and are NULL where unknown. */
 typedef struct {
     const char *folder, *split; /* the split that was scored: "val" or "train" */
     const char *directory;      /* where the run was called: its relative paths begin there */

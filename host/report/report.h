@@ -86,7 +86,7 @@ typedef struct {
     bool recommended;
 } ReportSweepPoint;
 
-/* What a page lacks because it would be too large. */
+/* These counts say what a page lacks because it would be too large. */
 typedef struct {
     int64_t names, pictures, samples;
     int line; /* 1 + the notice that says so; 0: nothing is left out */

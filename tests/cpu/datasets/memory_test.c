@@ -51,7 +51,7 @@ static bool fits(const Place *p, int kib) {
     return well;
 }
 
-/* Of 2500 members 2300 are more than in the small set. The need of the small one is found in steps of 50 KiB, and
+/* The large set has 2500 members, 2300 more than the small one. The need of the small one is found in steps of 50 KiB, and
  * 50 KiB more are allowed: 44 bytes a member at the most, or 54 MiB for 1.3 million. */
 Test(prepare_memory, members_of_a_tar_take_none, .timeout = 120) {
 #ifdef __SANITIZE_ADDRESS__

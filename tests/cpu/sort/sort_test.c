@@ -299,7 +299,7 @@ Test(sort, a_kill_between_link_and_unlink_harms_no_placed_file, .timeout = 60) {
     end(&w);
 }
 
-/* What is refused leaves nothing behind, and says what to do. */
+/* A refused call leaves nothing behind, and its line says what to do. */
 Test(sort, refusals_come_before_the_first_file, .timeout = 60) {
     static Ran ran;
     World w = plain_world(12);
