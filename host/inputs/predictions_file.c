@@ -52,6 +52,8 @@ Status predictions_file_read(const char *module, const char *path,
     if (st == OK && more)
         c = (Columns){csv_column(&csv, "path"), csv_column(&csv, "cluster"),
                       csv_column(&csv, "confidence"), csv_column(&csv, "margin")};
+    if (st == OK && more && c.cluster < 0)
+        c.cluster = csv_column(&csv, "class"); /* of other programs */
     if (st == OK && (c.path < 0 || c.cluster < 0))
         st = fail(err, ERR_FORMAT,
                   "%s: %s: expected predictions, lines path,cluster,confidence,margin under a "
