@@ -17,8 +17,8 @@ typedef struct {
 } PredictionRow;
 
 /* Calls take(context, row, err) for every row of `path`, until it returns another status than OK, which
- * is then the result. Columns are found by their names in the header, in any order; further ones are
- * passed over. ERR_FORMAT names file and line: a header without path and cluster, a cluster that is no
+ * is then the result. Columns are found by their names in the header, in any order; `class`
+ * serves where there is no `cluster`, and further ones are passed over. ERR_FORMAT names file and line: a header without path and cluster, a cluster that is no
  * number, a confidence that is none. Messages begin with `module`. Memory is that of the longest row. */
 Status predictions_file_read(const char *module, const char *path,
                              Status (*take)(void *context, const PredictionRow *row, Error *err),
