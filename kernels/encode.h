@@ -60,8 +60,7 @@ typedef struct {
 
 enum {
     HEAD_DIM = 64,      /* width of a head in CLIP up to ViT-L/14 and in all of DINOv2 */
-    HEAD_MULTIPLE = 8,  /* attention serves heads whose width is a multiple of 8 ... */
-    MAX_HEAD_DIM = 128, /* ... up to this one */
+    MAX_HEAD_DIM = 128, /* attention serves heads of any width up to this one */
 };
 
 /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of out lie out_row, rows of in in_row elements apart, so
@@ -92,7 +91,7 @@ typedef Status SiluGateOp(Queue *queue, float *out, const float *x, int64_t rows
 typedef Status PixelsOp(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
                         const float std[3], int64_t B, int64_t side);
 /* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d), `position` (n,d)
- * is added to the others. */
+ * is added to the others. Without a prefix `first` may be NULL. */
 typedef Status AddTokensOp(Queue *queue, float *x, const float *first, int64_t prefix,
                            const float *position, int64_t B, int64_t n, int64_t d);
 /* out (B,T,d) = table[ids] + position; ids (B,T) in [0, table->out). */

@@ -72,7 +72,7 @@ static void choose_used(FactSearch *s) {
 static Status check_heads(const FactSearch *s, Error *err) {
     const EncoderFacts *f = s->out;
     const int64_t n = f->heads, width = n > 0 && f->width % n == 0 ? f->width / n : 0;
-    if (width > 0 && width <= MAX_HEAD_DIM && width % HEAD_MULTIPLE == 0) return OK;
+    if (width > 0 && width <= MAX_HEAD_DIM) return OK;
     if (!width)
         return fail(err, ERR_ARG,
                     "encoder: %lld heads (%s) do not divide the width %lld of %s: expected --heads "
@@ -80,8 +80,8 @@ static Status check_heads(const FactSearch *s, Error *err) {
                     (long long)n, f->source[FACT_HEADS], (long long)f->width, s->w->path);
     return fail(err, ERR_ARG,
                 "encoder: %lld heads (%s) of a width of %lld each are not served: expected a "
-                "multiple of %d up to %d",
-                (long long)n, f->source[FACT_HEADS], (long long)width, HEAD_MULTIPLE, MAX_HEAD_DIM);
+                "width up to %d",
+                (long long)n, f->source[FACT_HEADS], (long long)width, MAX_HEAD_DIM);
 }
 
 /* Neither mean nor std can be larger for pixels of 0 to 1; those of 0 to 255 would make every picture

@@ -2,8 +2,9 @@
  * attention.c - out = softmax(q k^T / sqrt(width) [+ causal mask]) v, head by head (kernels/encode.h)
  *
  * Shapes   q, out (B,queries,heads,width); k, v (B,keys,heads,width), each with its own strides, so
- *          that the packed q, k, v of one linear layer serve as they lie. The width is a multiple of
- *          8 up to 128; code for 64, the usual one, is compiled with that constant.
+ *          that the packed q, k, v of one linear layer serve as they lie. The width is any up to
+ *          128; code for 64, the usual one, is compiled with that constant. All images may share
+ *          their queries: q.image is 0 then.
  * Cost     4 B heads queries keys width flops; exp of B heads queries keys scores. Values are padded
  *          to whole strips of TILE_COLS columns: where a strip has 64, heads of 80 cost
  *          as much there as heads of 128.
@@ -128,7 +129,7 @@ Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int
     REQUIRE(queue,
             out.data && q.data && k.data && v.data && scratch && B >= 1 && queries >= 1 &&
                 keys >= 1 && heads >= 1 && width >= 1 && width <= MAX_HEAD_DIM &&
-                width % HEAD_MULTIPLE == 0 && (!causal || queries == keys),
+                (!causal || queries == keys),
             "attention");
     const Attention a = {out, q, k, v, queries, keys, heads, width, causal, scratch};
     threads_loop(queue->device->pool, B * heads, 1, attend_heads, &a);

@@ -57,7 +57,9 @@ static void add_images(const void *loop, int64_t begin, int64_t end, int thread)
 
 Status cpu_add_tokens(Queue *q, float *x, const float *first, int64_t prefix, const float *position,
                       int64_t B, int64_t n, int64_t d) {
-    REQUIRE(q, x && first && position && prefix >= 1 && B >= 1 && n >= 1 && d >= 1, "add_tokens");
+    REQUIRE(q,
+            x && (first || !prefix) && position && prefix >= 0 && B >= 1 && n >= 1 && d >= 1,
+            "add_tokens");
     const Images in = {
         .out = x, .first = first, .position = position, .prefix = prefix, .n = n, .d = d};
     threads_loop(q->device->pool, B, rows_run((prefix + n) * d), add_images, &in);

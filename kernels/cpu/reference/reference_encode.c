@@ -90,7 +90,7 @@ static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, 
                         void *scratch) {
     REQUIRE(queue,
             out.data && q.data && k.data && v.data && B >= 1 && queries >= 1 && keys >= 1 &&
-                width >= 1 && width <= MAX_HEAD_DIM && width % HEAD_MULTIPLE == 0,
+                width >= 1 && width <= MAX_HEAD_DIM,
             "attention");
     (void)scratch;
     for (int64_t b = 0; b < B; b++)
@@ -149,7 +149,7 @@ static Status pixels(Queue *q, float *out, const uint8_t *in, const float mean[3
 
 static Status add_tokens(Queue *q, float *x, const float *first, int64_t prefix,
                          const float *position, int64_t B, int64_t n, int64_t d) {
-    REQUIRE(q, x && first && position && B >= 1, "add_tokens");
+    REQUIRE(q, x && (first || !prefix) && position && B >= 1, "add_tokens");
     const int64_t T = prefix + n;
     for (int64_t i = 0; i < B * T * d; i++) {
         const int64_t t = i / d % T, j = i % d;

@@ -271,6 +271,8 @@ Test(encoder_config, files_are_believed_in_order) {
     beside(&b, "model.json", "{\"num_attention_heads\": 5, \"hidden_act\": \"gelu_new\"}");
     expect_facts(&b, &none, WORDS("heads 5 of 32 (model.json)", "activation GELU (tanh) (model"));
     char *other = format_text("%s/named.json", b.folder);
+    beside(&b, "model.json", "{\"num_attention_heads\": 40}"); /* a width of no whole vectors */
+    expect_facts(&b, &none, WORDS("heads 40 of 4 (model.json)"));
     write_bytes(other, "{\"num_attention_heads\": 10, \"size\": {\"height\": 48, \"width\": 48}}",
                 64);
     expect_facts(&b, &(TurtleEncoder){.config = other},
@@ -366,8 +368,8 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
         const char *config, *words;
     } cases[] = {
         {HF("\"num_attention_heads\": 3"), "3 heads (config.json) do not divide the width 160"},
-        {HF("\"num_attention_heads\": 1"), "of a width of 160 each are not served"},
-        {HF("\"num_attention_heads\": 40"), "a multiple of 8 up to 128"},
+        {HF("\"num_attention_heads\": 1"),
+         "of a width of 160 each are not served: expected a width up to 128"},
         {HF("\"hidden_act\": \"gelu\""), "12 heads (config.json, which leaves it at its default)"},
         {HF("\"num_attention_heads\": 2, \"hidden_act\": \"relu\""), "activation relu"},
         {HF("\"num_attention_heads\": 2, \"num_channels\": 4"), "num_channels is 4"},

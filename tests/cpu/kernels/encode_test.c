@@ -147,16 +147,36 @@ Test(encode, attention, .timeout = 120) {
     judge("attention", run_attention, 8e-6);
 }
 
-/* Widths around the strips of every instruction set: 8, 16 and 64 columns. A sum of 128 products has
- * twice the error of one of 64. */
+/* Widths around the strips of every instruction set: 8, 16 and 64 columns, and between them. A sum of
+ * 128 products has twice the error of one of 64. */
 Test(encode, attention_of_any_head_width, .timeout = 120) {
-    for (width = HEAD_MULTIPLE; width <= MAX_HEAD_DIM; width += HEAD_MULTIPLE)
+    static const int64_t odd[] = {1, 2, 3, 5, 7, 9, 15, 17, 30, 33, 47, 60, 63, 65, 90, 101, 127};
+    for (width = 8; width <= MAX_HEAD_DIM; width += 8)
         judge_at("attention", run_attention, shapes + 2, 3, 16e-6);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        width = odd[i];
+        judge_at("attention", run_attention, shapes + 2, 3, 16e-6);
+    }
+}
+
+/* One query for all images, which begins every image again at the same place. */
+static void run_shared_query(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.K % 3 + 2, T = s.B, heads = s.K % 2 + 1, d = heads * width;
+    float *query = numbers(d, 1), *kv = numbers(B * T * 2 * d, 2);
+    void *work = encode_scratch(ops, 1, T);
+    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, (Tokens){query, 0, d},
+                          (Tokens){kv, T * 2 * d, 2 * d}, (Tokens){kv + d, T * 2 * d, 2 * d}, B, 1,
+                          T, heads, width, false, work);
+}
+
+Test(encode, attention_of_a_shared_query, .timeout = 60) {
+    for (width = 64; width <= 72; width += 8)
+        judge_at("attention", run_shared_query, shapes + 2, 3, 8e-6);
 }
 
 /* Widths that no head may have are refused, and nothing is written. */
 Test(encode, attention_refuses_other_widths) {
-    static const int64_t widths[] = {0, -8, 4, 60, 132, 136};
+    static const int64_t widths[] = {0, -1, -8, 129, 132, 136};
     Ops ops;
     Error err;
     Queue *q;
@@ -200,6 +220,7 @@ static void run_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     int32_t ids[7 * 9];
     for (int i = 0; i < 63; i++) ids[i] = i * 31 % 50;
     ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, position, B, n, d);
+    ops->encode.add_tokens(q, output(o, B * n * d, x), NULL, 0, position, B, n, d);
     ops->encode.pool_tokens(q, output(o, B * (n + 1) * d, NULL), x, position, B, n, d);
     ops->encode.mean_tokens(q, output(o, B * d, NULL), d, x, B, prefix + n, prefix, n, d);
     if (n >= 8) ops->encode.embed(q, output(o, B * 9 * d, NULL), ids, &table, position, B, 9);
