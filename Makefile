@@ -12,7 +12,7 @@ ARCH    ?= sm_80 sm_90a compute_80#  GPUs that kernels are compiled for; compute
 DEPS    ?= 1#        0: nothing is installed or downloaded; what is missing is named
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
-SHARE   ?= $(PREFIX)/share#  below it lie man/man1 and the completions of bash, zsh and fish
+SHARE   ?= $(PREFIX)/share#  below it lie man/man1, doc/turtle and the completions of bash, zsh and fish
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))#  one word or more, as `ccache gcc`
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  compiles the emulator; the program itself is C and CUDA C
 Q       := $(if $(V),,@)#  V=1 shows every command
@@ -103,6 +103,9 @@ uninstall:                      ## removes what install put there
 	  "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/turtle.fish" "$(DESTDIR)$(SHARE)/man/man1/turtle.1"
 	for c in $$(sed -n 's/^const Command command_\([a-z]*\) = .*/\1/p' host/cli/*.c); do \
 	  rm -f "$(DESTDIR)$(SHARE)/man/man1/turtle-$$c.1"; done
+	for f in $(notdir $(wildcard data/licenses/*)); do rm -f "$(DESTDIR)$(SHARE)/doc/turtle/licenses/$$f"; done
+	rm -f "$(DESTDIR)$(SHARE)/doc/turtle/LICENSE"
+	-rmdir "$(DESTDIR)$(SHARE)/doc/turtle/licenses" "$(DESTDIR)$(SHARE)/doc/turtle" 2>/dev/null
 clean:                          ## removes everything that make wrote
 	rm -rf $(BUILD)
 help:                           ## this list

@@ -1,7 +1,7 @@
-# io/rules.mk - files of data/ and of the report's page that are compiled into the program, recorded ones that are unpacked for tests, and stb_image.
+# io/rules.mk - LICENSE, files of data/ and of the report's page that are compiled into the program, recorded ones that are unpacked for tests, and stb_image.
 
 # Each becomes a C array, `const Embedded embedded_<name>` of io/files/embedded.h.
-EMBEDDED := $(patsubst %,$(OUT)/embedded/%.o,vocab unicode entities prompts paper manifests phis imagenet_val page_css page_js)
+EMBEDDED := $(patsubst %,$(OUT)/embedded/%.o,vocab unicode entities prompts paper manifests phis imagenet_val page_css page_js license license_index license_texts)
 $(OUT)/embedded/vocab.o:    data/vocab/bpe_merges.txt.gz
 $(OUT)/embedded/unicode.o:  data/vocab/unicode.txt
 $(OUT)/embedded/entities.o: data/vocab/entities.txt
@@ -10,12 +10,15 @@ $(OUT)/embedded/paper.o:    data/manifests/paper.tsv
 $(OUT)/embedded/manifests.o: $(sort $(wildcard data/manifests/*.txt))
 $(OUT)/embedded/phis.o:     data/manifests/phis.tsv
 $(OUT)/embedded/imagenet_val.o: data/manifests/imagenet_val.gz
+$(OUT)/embedded/license.o:  LICENSE
+$(OUT)/embedded/license_index.o: data/licenses/index.tsv
+$(OUT)/embedded/license_texts.o: $(sort $(wildcard data/licenses/*.txt))
 $(OUT)/embedded/page_css.o: host/report/page.css
 $(OUT)/embedded/page_js.o:  host/report/page.js
 $(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
-	@mkdir -p $(@D) && echo "embed $(filter data/% host/%,$^)"
+	@mkdir -p $(@D) && echo "embed $(filter LICENSE data/% host/%,$^)"
 	$(Q){ echo '#include "io/files/embedded.h"'; echo 'static const uint8_t bytes[] ='; \
-	  od -An -v -tx1 $(filter data/% host/%,$^) | sed 's/ /\\x/g; s/.*/"&"/'; \
+	  od -An -v -tx1 $(filter LICENSE data/% host/%,$^) | sed 's/ /\\x/g; s/.*/"&"/'; \
 	  echo '; const Embedded embedded_$* = {bytes, sizeof bytes - 1};'; } | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
 
 FLAGS_stb       := -w#  stb_image is included, never linked; its warnings are not ours

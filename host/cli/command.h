@@ -24,7 +24,7 @@ typedef struct {
 
 extern const Command command_features, command_labels, command_train, command_evaluate,
     command_probe, command_kmeans, command_sweep, command_zeroshot, command_table, command_report,
-    command_sort, command_prepare, command_info;
+    command_sort, command_prepare, command_info, command_licenses;
 
 /* Parses into the tables; prints the help and sets flags->help if asked for. */
 Status command_parse(const Command *command, const FlagTable *tables, int count, int argc,

@@ -14,11 +14,10 @@
 #include "io/files/file.h"
 #include "io/text/printable.h"
 
-static const Command *const commands[] = {&command_prepare, &command_features, &command_labels,
-                                          &command_train,   &command_evaluate, &command_sweep,
-                                          &command_probe,   &command_kmeans,   &command_zeroshot,
-                                          &command_table,   &command_report,   &command_sort,
-                                          &command_info};
+static const Command *const commands[] = {
+    &command_prepare, &command_features, &command_labels, &command_train,    &command_evaluate,
+    &command_sweep,   &command_probe,    &command_kmeans, &command_zeroshot, &command_table,
+    &command_report,  &command_sort,     &command_info,   &command_licenses};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* --- signals ---------------------------------------------------------------------------------- */
