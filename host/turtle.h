@@ -107,6 +107,16 @@ typedef struct {
     float **linear; /* (spaces) weights (classes, dims), then biases (classes) */
 } TurtleModel;
 
+/* Centres of k-means, in the place where samples are compared with them. Several spaces stand side by side there,
+ * each with rows of length 1; with `spherical` whole rows have length 1. Centre c is mean + center[c]. */
+typedef struct {
+    int64_t spaces, classes;
+    int64_t *dims; /* (spaces) */
+    bool spherical;
+    float *mean;   /* (sum of dims) mean of the samples that were clustered; 0 if spherical */
+    float *center; /* (classes, sum of dims) */
+} TurtleCenters;
+
 /* --- training --------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -219,6 +229,34 @@ TURTLE_API TurtleStatus turtle_evaluate(const TurtleEvaluateOptions *options, Tu
                                         TurtleError *err);
 TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are fine */
 
+/* --- scores of any labelling -------------------------------------------------------------------- */
+
+/* One cluster beside the class that it is matched with. */
+typedef struct {
+    int64_t cluster, samples; /* its id, and its samples whose class is known */
+    int64_t class_id;         /* id of the class; -1: no class is left that shares a sample with it */
+    int64_t matched;          /* samples of the cluster that are of this class */
+} TurtleMatch;
+
+/* Scores of TurtleResult, of any two arrays: each cluster is matched with at most one class, and each class with
+ * at most one cluster, so that most samples agree (Hungarian algorithm). */
+typedef struct {
+    int64_t samples, unlabelled; /* samples whose class is known, and the others, which count nowhere */
+    int64_t clusters, classes;   /* different ids among the former */
+    int64_t matched;             /* samples whose cluster is matched with their class */
+    double cluster_acc;          /* matched / samples; NaN, as all four, where no class is known */
+    double mean_class_acc; /* mean over classes of the share of their samples that is matched */
+    double nmi;            /* mutual information / geometric mean of the entropies */
+    double ari;            /* adjusted Rand index */
+    TurtleMatch *match;    /* (clusters) by ascending id; owned */
+} TurtleScores;
+
+/* Compares clusters (n) with classes y_true (n). Ids are any numbers from 0 up; a class below 0 is not known, a
+ * cluster below 0 is refused. Both arrays stay the caller's. */
+TURTLE_API TurtleStatus turtle_scores(const int64_t *clusters, const int64_t *y_true, int64_t n,
+                                      TurtleScores *out, TurtleError *err);
+TURTLE_API void turtle_scores_free(TurtleScores *scores); /* NULL and twice are fine */
+
 /* --- linear probe ----------------------------------------------------------------------------- */
 
 typedef struct {
@@ -269,6 +307,9 @@ typedef struct {
     int64_t max_iter;        /* 1000 iterations of each restart at most */
     double tol;              /* 1e-4: stops when sum |c - c_before|^2 <= tol x mean variance */
     const char *predictions; /* a file as in TurtleEvaluateOptions; NULL: do not write it */
+    /* Centres of an earlier call: samples get the nearest one, nothing is clustered, and the five options
+     * between `inputs` and `predictions` do not count. NULL: centres are sought. */
+    const TurtleCenters *centers;
 } TurtleKmeansOptions;
 
 typedef struct {
@@ -289,6 +330,7 @@ typedef struct {
     int64_t iterations;           /* iterations of the best restart */
     TurtleKmeansRestart *restart; /* (restarts); owned */
     int64_t restarts, best;       /* how many, and which was the best */
+    TurtleCenters centers;        /* centres of the best restart, or those that were given; owned */
     double seconds;
     char device[16];
     char *line; /* the line the published baseline writes; owned */
@@ -296,7 +338,8 @@ typedef struct {
 } TurtleKmeansResult;
 
 TURTLE_API void turtle_kmeans_defaults(TurtleKmeansOptions *options);
-/* Clusters the training split, labels both splits, appends a line to root_dir/results/kmeans.txt. */
+/* Clusters the training split and labels both splits. Features that are no arrays of the caller's leave a line in
+ * root_dir/results/kmeans.txt, unless the centres were given. */
 TURTLE_API TurtleStatus turtle_kmeans(const TurtleKmeansOptions *options, TurtleKmeansResult *out,
                                       TurtleError *err);
 TURTLE_API void turtle_kmeans_result_free(TurtleKmeansResult *result); /* NULL and twice are fine */

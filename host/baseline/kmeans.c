@@ -49,7 +49,7 @@ static int64_t lay_out(Kmeans *m, void *memory) {
     return pieces.bytes;
 }
 
-static Status take_memory(Kmeans *m, Error *err) {
+Status kmeans_take_memory(Kmeans *m, Error *err) {
     const int64_t N = m->N, row = batch_row(DTYPE_F32, m->d);
     m->candidates = m->config.random_start ? 1 : 2 + (int64_t)log((double)m->config.C);
     m->together = START_BYTES / (N * m->candidates * (int64_t)sizeof(float));
@@ -176,7 +176,7 @@ Status kmeans_open(Kmeans *out, const Ops *ops, const KmeansConfig *config, int 
         out->d_k[k] = features[k]->d;
         out->d += features[k]->d;
     }
-    Status st = take_memory(out, err);
+    Status st = kmeans_take_memory(out, err);
     if (st == OK) st = open_features(out, on_device, features, err);
     for (int64_t first = 0; st == OK && first < out->N; first += PIECE)
         st = fill(out, &out->samples.Z, first, on_device, first,

@@ -73,6 +73,14 @@ typedef struct {
  * float32 are ERR_ARG. On failure *out is closed. */
 Status kmeans_open(Kmeans *out, const Ops *ops, const KmeansConfig *config, int K,
                    const Features *const *features, Error *err);
+/* Takes the memory of m->N samples, where config, K and dimensions stand; kmeans_close returns it. */
+Status kmeans_take_memory(Kmeans *m, Error *err);
+/* Refuses centres that no call can have returned. */
+Status kmeans_centers_check(const TurtleCenters *centers, Error *err);
+/* Opens checked centres of an earlier call, for kmeans_apply alone. The samples to come are divided by
+ * 2^exponent, and so are the centres; ERR_ARG where their squares still pass float32. */
+Status kmeans_open_at(Kmeans *out, const Ops *ops, const TurtleCenters *centers, int exponent,
+                      Error *err);
 void kmeans_close(Kmeans *m); /* NULL and twice are fine */
 
 /* Runs all restarts one after the other; restart is (n_init) or NULL. Afterwards m->centers are
@@ -88,6 +96,10 @@ Status kmeans_start(Kmeans *m, int64_t r, Error *err);
 Status kmeans_start_at(Kmeans *m, const float *centers, Error *err);
 Status kmeans_lloyd(Kmeans *m, KmeansRestart *out, double *step, const TurtleHooks *hooks,
                     Error *err);
+
+/* Copies m->centers, times 2^exponent, into fresh memory. On failure *out is zeroed. */
+Status kmeans_centers(Kmeans *m, TurtleCenters *out, int exponent, Error *err);
+void kmeans_centers_free(TurtleCenters *centers); /* twice is fine */
 
 /* Finds the nearest centres of n samples of the same spaces. With distances d1 <= d2 to the nearest
  * two, confidence = d2/(d1 + d2) and margin = (d2 - d1)/(d1 + d2): half and 0 on a border. */

@@ -35,6 +35,7 @@ void turtle_kmeans_result_free(TurtleKmeansResult *r) {
     free(r->cluster_of);
     free(r->val_cluster_of);
     free(r->restart);
+    kmeans_centers_free(&r->centers);
     free(r->line);
     free(r->json);
     result_empty(r);
@@ -100,9 +101,14 @@ static void tell_inertia(const TurtleHooks *hooks, double scaled, int unit) {
         scaled, unit, isfinite(inertia) ? "0" : "infinite");
 }
 
-/* Runs the restarts, then labels both splits by the best centres. */
-static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs *in,
-                      TurtleKmeansResult *r, Error *err) {
+/* Returns the exponent of two by which centres are smaller than features: rows of length 1 have lost their scale. */
+static int unit_exponent(const Inputs *in, bool spherical) {
+    return spherical || in->K > 1 ? 0 : in->exponent;
+}
+
+/* Seeks the centres: opens *m with those of the best restart. */
+static Status seek(const TurtleKmeansOptions *o, const Ops *ops, const Inputs *in, Kmeans *m,
+                   TurtleKmeansResult *r, Error *err) {
     const KmeansConfig config = {.C = in->C,
                                  .n_init = o->n_init,
                                  .max_iter = o->max_iter,
@@ -112,18 +118,13 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
                                  .seed = o->common.seed};
     const Features *features[MAX_SPACES];
     KmeansRestart *restart = calloc((size_t)o->n_init, sizeof *restart);
-    Kmeans m = {0};
     r->restart = calloc((size_t)o->n_init, sizeof *r->restart);
-    r->cluster_sizes = calloc((size_t)in->C, sizeof *r->cluster_sizes);
-    Status st = restart && r->restart && r->cluster_sizes
-                    ? OK
-                    : fail(err, ERR_MEMORY, "k-means: out of memory");
+    Status st = restart && r->restart ? OK : fail(err, ERR_MEMORY, "k-means: out of memory");
     for (int k = 0; k < in->K; k++) features[k] = &in->train.space[k].features;
-    if (st == OK) st = kmeans_open(&m, ops, &config, in->K, features, err);
-    if (st == OK) st = kmeans_run(&m, restart, &r->best, &o->common.hooks, err);
+    if (st == OK) st = kmeans_open(m, ops, &config, in->K, features, err);
+    if (st == OK) st = kmeans_run(m, restart, &r->best, &o->common.hooks, err);
     if (st == OK) {
-        /* rows of length 1 have lost their scale */
-        const int unit = o->spherical ? 0 : 2 * in->exponent;
+        const int unit = 2 * unit_exponent(in, o->spherical);
         r->restarts = o->n_init;
         for (int64_t i = 0; i < r->restarts; i++)
             r->restart[i] =
@@ -131,13 +132,28 @@ static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs
         r->inertia = r->restart[r->best].inertia;
         tell_inertia(&o->common.hooks, restart[r->best].inertia, unit);
         r->iterations = restart[r->best].iterations;
+    }
+    free(restart);
+    return st;
+}
+
+/* Finds centres, or takes the given ones, then labels both splits by them. */
+static Status cluster(const TurtleKmeansOptions *o, const Ops *ops, const Inputs *in,
+                      TurtleKmeansResult *r, Error *err) {
+    const int unit = unit_exponent(in, o->centers ? o->centers->spherical : o->spherical);
+    Kmeans m = {0};
+    r->cluster_sizes = calloc((size_t)in->C, sizeof *r->cluster_sizes);
+    Status st = r->cluster_sizes ? OK : fail(err, ERR_MEMORY, "k-means: out of memory");
+    if (st == OK && o->centers) st = kmeans_open_at(&m, ops, o->centers, unit, err);
+    else if (st == OK) st = seek(o, ops, in, &m, r, err);
+    if (st == OK) st = kmeans_centers(&m, &r->centers, unit, err);
+    if (st == OK) {
         r->clusters_found = 0;
         r->split = in->val.N ? in->val.name : in->train.name;
         st = score_split(o, &m, &in->train, !in->val.N, &r->train_acc, r, err);
     }
     if (st == OK && in->val.N) st = score_split(o, &m, &in->val, true, &r->val_acc, r, err);
     kmeans_close(&m);
-    free(restart);
     return st;
 }
 
@@ -177,7 +193,7 @@ static char *result_json(const TurtleKmeansOptions *o, const Ops *ops, const Inp
     json_integer(&j, "classes", r->classes);
     json_integer(&j, "n_init", o->n_init);
     json_text(&j, "init", o->init);
-    json_bool(&j, "spherical", o->spherical);
+    json_bool(&j, "spherical", r->centers.spherical);
     json_integer(&j, "max_iter", o->max_iter);
     json_real(&j, "tol", o->tol);
     json_integer(&j, "best", r->best);
@@ -199,7 +215,8 @@ static char *result_json(const TurtleKmeansOptions *o, const Ops *ops, const Inp
 }
 
 static Status append_line(const TurtleKmeansOptions *o, const char *line, Error *err) {
-    if (o->inputs.Z.count) return OK; /* what is in memory has no place below root_dir */
+    /* what is in memory has no place below root_dir, and given centres were told before */
+    if (o->inputs.Z.count || o->centers) return OK;
     char *path = format_text("%s/results/kmeans.txt", o->common.root_dir);
     const Status st =
         path ? file_append_line(path, line, err) : fail(err, ERR_MEMORY, "k-means: out of memory");
@@ -207,10 +224,27 @@ static Status append_line(const TurtleKmeansOptions *o, const char *line, Error 
     return st;
 }
 
+/* Checks given centres beside the samples, and takes the number of classes from them. */
+static Status check_centers(const TurtleCenters *c, int64_t classes, Inputs *in, Error *err) {
+    Status st = kmeans_centers_check(c, err);
+    if (st == OK && c->spaces != in->K)
+        st = fail(err, ERR_ARG, "k-means: the centres have %lld spaces, %d are given",
+                  (long long)c->spaces, in->K);
+    if (st == OK && classes && classes != c->classes)
+        st = fail(err, ERR_ARG, "k-means: %lld centres, but classes says %lld",
+                  (long long)c->classes, (long long)classes);
+    if (st == OK) st = split_check_dimensions(&in->train, in->K, c->dims, "the centres", err);
+    if (st == OK && in->val.N)
+        st = split_check_dimensions(&in->val, in->K, c->dims, "the centres", err);
+    in->C = c->classes;
+    return st;
+}
+
 static Status open_inputs(const TurtleKmeansOptions *o, Inputs *in, Error *err) {
     Status st = check_options(o, err);
     if (st == OK)
         st = inputs_open(in, &o->inputs, &o->common, INPUTS_TRAINING | INPUTS_SCALABLE, err);
+    if (st == OK && o->centers) return check_centers(o->centers, o->inputs.classes, in, err);
     if (st == OK && in->C == 0)
         st = fail(err, ERR_USAGE, "k-means: the number of clusters is not known: give --classes C");
     if (st == OK) st = inputs_check_classes(in, in->C, err);
@@ -233,7 +267,7 @@ Status turtle_kmeans(const TurtleKmeansOptions *o, TurtleKmeansResult *out, Erro
     out->classes = in.C;
     st = cluster(o, &ops, &in, out, err);
     if (st != OK) goto out;
-    if (out->clusters_found < in.C)
+    if (out->clusters_found < in.C && !o->centers)
         notice(&o->common.hooks,
                "k-means: only %lld of %lld clusters are used: no sample lies apart from its centre",
                (long long)out->clusters_found, (long long)in.C);

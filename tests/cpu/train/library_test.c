@@ -1,0 +1,167 @@
+/* library_test.c - what turtle.h gives on arrays beside training: scores, centres of k-means. */
+#include "tests/support/check.h"
+
+/* --- scores ----------------------------------------------------------------------------------- */
+
+Test(library, scores_of_any_ids_are_those_of_a_table_by_hand, .timeout = 60) {
+    /* clusters 7, 40, 2^40 beside classes 5, 9: 7 holds 5 5 9, 40 holds 9 9, 2^40 holds 5; two labels are unknown */
+    const int64_t big = INT64_C(1) << 40;
+    const int64_t cluster[] = {7, 7, 7, 40, 40, big, 7, 99}, y[] = {5, 5, 9, 9, 9, 5, -1, -3};
+    TurtleScores s;
+    Error err;
+    ASSERT_OK(turtle_scores(cluster, y, 8, &s, &err), err);
+    cr_expect(s.samples == 6 && s.unlabelled == 2 && s.clusters == 3 && s.classes == 2);
+    cr_expect(s.matched == 4 && s.cluster_acc == 4.0 / 6.0);
+    cr_expect(fabs(s.mean_class_acc - (2.0 / 3.0 + 2.0 / 3.0) / 2) < 1e-15);
+    cr_assert(s.match != NULL);
+    const TurtleMatch want[] = {{7, 3, 5, 2}, {40, 2, 9, 2}, {big, 1, -1, 0}};
+    for (int i = 0; i < 3; i++)
+        cr_expect(s.match[i].cluster == want[i].cluster && s.match[i].samples == want[i].samples &&
+                      s.match[i].class_id == want[i].class_id &&
+                      s.match[i].matched == want[i].matched,
+                  "cluster %d", i);
+    /* H(cluster) of 3 2 1, H(class) of 3 3, H(both) of 2 1 2 1, in nats */
+    const double hc = log(6) - (3 * log(3) + 2 * log(2)) / 6, hy = log(2),
+                 both = log(6) - 4 * log(2) / 6, mi = hc + hy - both;
+    cr_expect(fabs(s.nmi - mi / sqrt(hc * hy)) < 1e-12, "%.15g", s.nmi);
+    /* pairs: 2 together in both, 4 in a cluster, 6 in a class, 15 in all */
+    cr_expect(fabs(s.ari - (2 - 4 * 6 / 15.0) / ((4 + 6) / 2.0 - 4 * 6 / 15.0)) < 1e-12, "%.15g",
+              s.ari);
+    turtle_scores_free(&s);
+    cr_expect(s.match == NULL && isnan(s.nmi));
+    turtle_scores_free(&s);
+    turtle_scores_free(NULL);
+}
+
+Test(library, scores_without_labels_are_unknown_and_bad_arrays_are_refused, .timeout = 60) {
+    const int64_t cluster[] = {0, 1}, none[] = {-1, -1}, bad[] = {0, -1};
+    TurtleScores s;
+    Error err;
+    ASSERT_OK(turtle_scores(cluster, none, 2, &s, &err), err);
+    cr_expect(s.samples == 0 && s.unlabelled == 2 && isnan(s.cluster_acc) && isnan(s.ari));
+    turtle_scores_free(&s);
+    cr_expect(turtle_scores(bad, none, 2, &s, &err) == TURTLE_ERR_ARG &&
+              strstr(err.text, "sample 1 has cluster -1"));
+    cr_expect(turtle_scores(NULL, none, 2, &s, &err) == TURTLE_ERR_ARG);
+    cr_expect(turtle_scores(cluster, NULL, 2, &s, NULL) == TURTLE_ERR_ARG);
+    cr_expect(turtle_scores(cluster, none, 0, &s, &err) == TURTLE_ERR_ARG);
+}
+
+/* --- centres ---------------------------------------------------------------------------------- */
+
+enum { N = 120, D = 3 };
+static float Z[N][D], other[N][D];
+
+/* Fills three groups of samples in, whose first feature is the farthest apart, times `unit`. */
+static void make_groups(float unit) {
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < D; j++) {
+            const float noise = 0.01f * (float)((37 * i + 11 * j) % 29);
+            Z[i][j] = unit * ((float)(3 * (i % 3 == j) + 5) + noise);
+            other[i][j] = unit * ((float)(2 * (i % 3 == j) + 1) - noise);
+        }
+}
+
+static void set_kmeans(TurtleKmeansOptions *o, const TurtleMatrix *spaces, int K) {
+    turtle_kmeans_defaults(o);
+    o->common.device = "cpu";
+    o->inputs.Z = (TurtleMatrices){spaces, K};
+    o->inputs.classes = 3;
+    o->n_init = 2;
+}
+
+static bool same_clusters(const TurtleKmeansResult *a, const TurtleKmeansResult *b) {
+    return a->samples == b->samples &&
+           memcmp(a->cluster_of, b->cluster_of, (size_t)a->samples * sizeof *a->cluster_of) == 0;
+}
+
+/* A centre is the mean of its samples, and given back it says the cluster of each sample, one by one as well. */
+Test(library, centres_are_means_and_say_the_same_clusters_again, .timeout = 60) {
+    static const float units[] = {1.0f, 1e30f, 1e-30f};
+    for (int u = 0; u < 3; u++) {
+        make_groups(units[u]);
+        const TurtleMatrix spaces[] = {{Z, N, D, TURTLE_FLOAT32}};
+        TurtleKmeansOptions o;
+        TurtleKmeansResult found, again, one;
+        Error err;
+        set_kmeans(&o, spaces, 1);
+        ASSERT_OK(turtle_kmeans(&o, &found, &err), err);
+        const TurtleCenters *c = &found.centers;
+        cr_assert(c->spaces == 1 && c->classes == 3 && c->dims[0] == D && !c->spherical);
+        for (int k = 0; k < 3; k++)
+            for (int j = 0; j < D; j++) {
+                double sum = 0, n = 0;
+                for (int i = 0; i < N; i++)
+                    if (found.cluster_of[i] == k) sum += (double)Z[i][j] / units[u], n++;
+                const double center = ((double)c->mean[j] + c->center[k * D + j]) / units[u];
+                cr_expect(fabs(sum / n - center) < 1e-5, "%g, centre %d: %g beside %g", units[u], k,
+                          center, sum / n);
+            }
+        o.centers = &found.centers;
+        o.inputs.classes = 0;
+        ASSERT_OK(turtle_kmeans(&o, &again, &err), err);
+        cr_expect(same_clusters(&found, &again));
+        cr_expect(again.restarts == 0 && isnan(again.inertia) && again.iterations == -1);
+        for (int i = 0; i < N; i += 17) {
+            const TurtleMatrix row = {Z[i], 1, D, TURTLE_FLOAT32};
+            o.inputs.Z = (TurtleMatrices){&row, 1};
+            ASSERT_OK(turtle_kmeans(&o, &one, &err), err);
+            cr_expect(one.samples == 1 && one.cluster_of[0] == found.cluster_of[i]);
+            turtle_kmeans_result_free(&one);
+        }
+        turtle_kmeans_result_free(&found);
+        turtle_kmeans_result_free(&again);
+        cr_expect(found.centers.center == NULL);
+    }
+}
+
+Test(library, centres_of_two_spaces_and_of_cosines_serve_as_well, .timeout = 60) {
+    make_groups(1.0f);
+    const TurtleMatrix spaces[] = {{Z, N, D, TURTLE_FLOAT32}, {other, N, D, TURTLE_FLOAT32}};
+    for (int K = 1; K <= 2; K++) {
+        TurtleKmeansOptions o;
+        TurtleKmeansResult found, again;
+        Error err;
+        set_kmeans(&o, spaces, K);
+        o.spherical = K == 1;
+        ASSERT_OK(turtle_kmeans(&o, &found, &err), err);
+        cr_expect(found.centers.spaces == K && found.centers.spherical == o.spherical);
+        set_kmeans(&o, spaces, K);
+        o.centers = &found.centers;
+        ASSERT_OK(turtle_kmeans(&o, &again, &err), err);
+        cr_expect(same_clusters(&found, &again));
+        turtle_kmeans_result_free(&found);
+        turtle_kmeans_result_free(&again);
+    }
+}
+
+Test(library, centres_that_do_not_fit_are_refused, .timeout = 60) {
+    make_groups(1.0f);
+    int64_t three[] = {3}, two[] = {2};
+    float mean[3] = {0}, center[9] = {0}, far[9] = {1e30f}, undefined[9] = {NAN};
+    const struct {
+        TurtleCenters centers;
+        const char *says;
+    } cases[] = {
+        {{.spaces = 1, .classes = 3, .dims = three, .mean = mean}, "are empty"},
+        {{.spaces = 1, .classes = 3, .dims = two, .mean = mean, .center = center}, "dimension 3"},
+        {{.spaces = 2, .classes = 3, .dims = three, .mean = mean, .center = center}, "dimension"},
+        {{.spaces = 1, .classes = 2, .dims = three, .mean = mean, .center = center}, "classes says"},
+        {{.spaces = 1, .classes = 3, .dims = three, .mean = mean, .center = far}, "centre 0"},
+        {{.spaces = 1, .classes = 3, .dims = three, .mean = mean, .center = undefined}, "centre 0"},
+    };
+    const TurtleMatrix space = {Z, N, D, TURTLE_FLOAT32};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t both[] = {3, 3};
+        TurtleKmeansOptions o;
+        TurtleKmeansResult r;
+        TurtleCenters given = cases[i].centers;
+        Error err;
+        if (given.spaces == 2) given.dims = both;
+        set_kmeans(&o, &space, 1);
+        o.centers = &given;
+        cr_expect(turtle_kmeans(&o, &r, &err) == (i == 1 ? TURTLE_ERR_FORMAT : TURTLE_ERR_ARG));
+        cr_expect(strstr(err.text, given.spaces == 2 ? "2 spaces" : cases[i].says), "case %zu: %s",
+                  i, err.text);
+    }
+}
