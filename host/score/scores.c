@@ -57,7 +57,9 @@ static void ids_free(Ids *ids) {
 static Status check(const int64_t *clusters, const int64_t *y_true, int64_t n, Error *err) {
     if (!clusters || !y_true || n < 1)
         return fail(err, ERR_ARG, "scores: %s: expected clusters and classes of 1 sample or more",
-                    n < 1 ? "no samples" : clusters ? "no classes" : "no clusters");
+                    n < 1      ? "no samples"
+                    : clusters ? "no classes"
+                               : "no clusters");
     for (int64_t i = 0; i < n; i++)
         if (clusters[i] < 0)
             return fail(err, ERR_ARG,
@@ -93,7 +95,8 @@ Status turtle_scores(const int64_t *clusters, const int64_t *y_true, int64_t n, 
     if (st == OK) st = ids_number(&cluster, clusters, y_true, n, err);
     if (st == OK) st = ids_number(&class, y_true, y_true, n, err);
     for (int64_t i = 0; st == OK && i < n; i++)
-        if (cluster.rank[i] < 0) cluster.rank[i] = 0; /* its class is not known: it counts nowhere */
+        if (cluster.rank[i] < 0)
+            cluster.rank[i] = 0; /* its class is not known: it counts nowhere */
     if (st == OK) st = metrics_compute(&m, cluster.rank, class.rank, n, err);
     if (st == OK) {
         out->samples = m.samples;

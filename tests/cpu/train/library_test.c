@@ -146,7 +146,8 @@ Test(library, centres_that_do_not_fit_are_refused, .timeout = 60) {
         {{.spaces = 1, .classes = 3, .dims = three, .mean = mean}, "are empty"},
         {{.spaces = 1, .classes = 3, .dims = two, .mean = mean, .center = center}, "dimension 3"},
         {{.spaces = 2, .classes = 3, .dims = three, .mean = mean, .center = center}, "dimension"},
-        {{.spaces = 1, .classes = 2, .dims = three, .mean = mean, .center = center}, "classes says"},
+        {{.spaces = 1, .classes = 2, .dims = three, .mean = mean, .center = center},
+         "classes says"},
         {{.spaces = 1, .classes = 3, .dims = three, .mean = mean, .center = far}, "centre 0"},
         {{.spaces = 1, .classes = 3, .dims = three, .mean = mean, .center = undefined}, "centre 0"},
     };
