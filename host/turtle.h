@@ -401,6 +401,49 @@ TURTLE_API void turtle_features_defaults(TurtleFeaturesOptions *options);
 TURTLE_API TurtleStatus turtle_features(const TurtleFeaturesOptions *options,
                                         TurtleFilesResult *out, TurtleError *err);
 
+/* Pictures in memory: pixels of one size, or whole files of any kind that is read. They are not copied. */
+typedef struct {
+    const void *data; /* a JPEG, PNG, BMP, PNM or GIF */
+    int64_t bytes;
+} TurtleBytes;
+typedef struct {
+    int64_t count;
+    const uint8_t *rgb; /* (count,height,width,3) red, green, blue; NULL: files */
+    int64_t height, width;
+    const TurtleBytes *file; /* (count); NULL: pixels */
+} TurtlePictures;
+
+typedef struct {
+    TurtleCommon common;
+    TurtlePictures pictures;
+    TurtleEncoder encoder; /* facts that the caller knows */
+    const char *weights;   /* a file of weights, or a folder with one */
+    int64_t batch_size;    /* 0: 16 pictures encoded at a time; changes no bit */
+    int64_t image_size;    /* image_size, feature, normalize and orient: as in TurtleFeaturesOptions */
+    const char *feature;
+    bool normalize;
+    const char *orient; /* of files */
+    /* (count,dims) features, which the call fills in; owned by the caller. NULL: nothing is encoded, and the
+     * result tells `dims` alone. */
+    void *features;
+    int64_t dims; /* of `features`; another dimension of the encoder is refused */
+    TurtleType type;
+} TurtleEncodeOptions;
+
+typedef struct {
+    int64_t images, dims; /* pictures encoded, and numbers of each */
+    double seconds, images_per_s;
+    char device[16];
+    char *json; /* owned */
+} TurtleEncodeResult;
+
+TURTLE_API void turtle_encode_defaults(TurtleEncodeOptions *options);
+/* Computes the features that turtle_features writes, of pictures in memory. The first bad picture in order ends the
+ * call. TURTLE_ERR_STOPPED: nothing says how many rows are whole. */
+TURTLE_API TurtleStatus turtle_encode(const TurtleEncodeOptions *options, TurtleEncodeResult *out,
+                                      TurtleError *err);
+TURTLE_API void turtle_encode_result_free(TurtleEncodeResult *result); /* NULL and twice are fine */
+
 typedef struct {
     TurtleCommon common;
     TurtleImages images;

@@ -5,13 +5,12 @@
 
 #include "host/encode/models.h"
 #include "host/images/fates.h"
+#include "host/images/feature_options.h"
 #include "host/images/feature_piece.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
 #include "host/tell/digest.h"
 #include "host/tell/notify.h"
-
-enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
 
 void turtle_features_defaults(TurtleFeaturesOptions *o) {
     *o = (TurtleFeaturesOptions){
@@ -36,16 +35,6 @@ static Status parse_batch(int64_t *out, const char *text, Error *err) {
                ? OK
                : fail(err, ERR_USAGE, "--batch_size: '%s': expected auto or 1 to %d", text,
                       MOST_BATCH);
-}
-
-static Status parse_feature(FeatureKind *out, const char *text, Error *err) {
-    static const char *const names[] = {"cls", "patchmean", "cls+mean"};
-    for (int i = 0; i < 3; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *out = (FeatureKind)i;
-            return OK;
-        }
-    return fail(err, ERR_USAGE, "--feature: '%s': expected cls, patchmean or cls+mean", text);
 }
 
 static Status out_of_memory(Error *err) {
@@ -171,12 +160,6 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
     return OK;
 }
 
-static Status parse_orient(bool *out, const char *text, Error *err) {
-    *out = strcmp(text, "exif") == 0;
-    if (*out || strcmp(text, "none") == 0) return OK;
-    return fail(err, ERR_USAGE, "--orient: '%s': expected none or exif", text);
-}
-
 static Status call_open(FeatureCall *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const char *why = NULL;
@@ -184,8 +167,8 @@ static Status call_open(FeatureCall *c, Error *err) {
         .given = o->encoder, .image_size = o->image_size, .normalize = o->normalize};
     Status st = shard_parse(&c->shard, o->shard, err);
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
-    if (st == OK) st = parse_feature(&c->encoder_options.feature, o->feature, err);
-    if (st == OK) st = parse_orient(&c->loading.orient, o->orient, err);
+    if (st == OK) st = feature_kind_parse(&c->encoder_options.feature, o->feature, err);
+    if (st == OK) st = orient_parse(&c->loading.orient, o->orient, err);
     if (st == OK) st = decoder_open(&c->decoder, o->decoder, c->loading.orient, err);
     const ListingOptions listing = {.skip_bad = o->skip_bad,
                                     .magick = c->decoder.program == DECODER_MAGICK,

@@ -3,16 +3,27 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct {
     uint8_t *pixels;
     Loaded *loaded;
-    const SourceList *list;
+    const SourceList *list; /* NULL: `pictures` */
+    const TurtlePictures *pictures;
     const Loading *how;
     int64_t first, n;
     atomic_llong next;
 } Load;
+
+/* Makes pixels of a file's bytes by our readers; *facts says whether they know its kind. */
+static Status bytes_image(Loaded *loaded, Image *out, ImageFacts *facts, const uint8_t *data,
+                          int64_t bytes, const char *name, const Loading *how) {
+    const Status st = image_read(out, facts, data, bytes, name, &loaded->err);
+    if (st != OK) return st;
+    loaded->unread = facts->unread;
+    return how->orient && !facts->unread ? image_orient(out, facts->orientation, &loaded->err) : OK;
+}
 
 /* Makes a file's pixels, by our readers or by the other program. */
 static Status file_image(Loaded *loaded, Image *out, const char *path, const Loading *how) {
@@ -21,14 +32,36 @@ static Status file_image(Loaded *loaded, Image *out, const char *path, const Loa
     Error *err = &loaded->err;
     Status st = file_map(&map, path, err);
     if (st != OK) return st;
-    st = image_read(out, &facts, map.data, map.bytes, path, err);
+    st = bytes_image(loaded, out, &facts, map.data, map.bytes, path, how);
     file_unmap(&map);
-    if (st != OK) return st;
-    loaded->unread = facts.unread;
-    if (!facts.unread) return how->orient ? image_orient(out, facts.orientation, err) : OK;
+    if (st != OK || !facts.unread) return st;
     if (!decoder_takes(how->decoder, facts.kind)) return image_unread(&facts, path, err);
     st = decoder_image(how->decoder, out, &facts, path, err);
     loaded->decoded = st == OK;
+    return st;
+}
+
+/* Makes the square of a picture in the caller's memory. */
+static Status load_picture(Load *l, int64_t i, Resizer *resizer) {
+    const Loading *how = l->how;
+    const TurtlePictures *p = l->pictures;
+    const int64_t n = l->first + i;
+    uint8_t *square = l->pixels + i * 3 * how->rule.crop * how->rule.crop;
+    Loaded *loaded = &l->loaded[i];
+    *loaded = (Loaded){.status = OK};
+    if (p->rgb) {
+        const Image whole = {(uint8_t *)p->rgb + n * 3 * p->height * p->width, (int)p->width,
+                             (int)p->height};
+        return resize_image(resizer, square, &whole, &how->rule, &loaded->err);
+    }
+    char name[48];
+    Image image = {0};
+    ImageFacts facts;
+    snprintf(name, sizeof name, "picture %lld", (long long)n);
+    Status st = bytes_image(loaded, &image, &facts, p->file[n].data, p->file[n].bytes, name, how);
+    if (st == OK && facts.unread) st = image_unread(&facts, name, &loaded->err);
+    if (st == OK) st = resize_image(resizer, square, &image, &how->rule, &loaded->err);
+    image_free(&image);
     return st;
 }
 
@@ -57,20 +90,36 @@ static void *work(void *context) {
     Load *l = context;
     Resizer resizer = {0};
     for (int64_t i; (i = atomic_fetch_add(&l->next, 1)) < l->n;)
-        l->loaded[i].status = load(l, i, &resizer);
+        l->loaded[i].status = l->list ? load(l, i, &resizer) : load_picture(l, i, &resizer);
     resizer_free(&resizer);
     return NULL;
 }
 
-void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 const Loading *how) {
+/* Shares the n pictures of a load out among the threads. */
+static void run(Load *l) {
     enum { MOST = 256 };
-    Load l = {.pixels = pixels, .loaded = loaded, .list = list, .how = how, .first = first, .n = n};
     pthread_t helper[MOST];
     int helpers = 0;
-    while (helpers < how->threads - 1 && helpers < MOST && helpers + 1 < n &&
-           pthread_create(&helper[helpers], NULL, work, &l) == 0)
+    while (helpers < l->how->threads - 1 && helpers < MOST && helpers + 1 < l->n &&
+           pthread_create(&helper[helpers], NULL, work, l) == 0)
         helpers++; /* too few threads is slower, not wrong */
-    work(&l);
+    work(l);
     for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);
+}
+
+void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
+                 const Loading *how) {
+    Load l = {.pixels = pixels, .loaded = loaded, .list = list, .how = how, .first = first, .n = n};
+    run(&l);
+}
+
+void load_pictures(uint8_t *pixels, Loaded *loaded, const TurtlePictures *pictures, int64_t first,
+                   int64_t n, const Loading *how) {
+    Load l = {.pixels = pixels,
+              .loaded = loaded,
+              .pictures = pictures,
+              .how = how,
+              .first = first,
+              .n = n};
+    run(&l);
 }

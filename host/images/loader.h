@@ -2,9 +2,10 @@
 #ifndef TURTLE_HOST_IMAGES_LOADER_H
 #define TURTLE_HOST_IMAGES_LOADER_H
 
-#include "io/images/resize.h"
-#include "io/datasets/sources.h"
 #include "host/images/decoder.h"
+#include "host/turtle.h"
+#include "io/datasets/sources.h"
+#include "io/images/resize.h"
 
 /* The fate of one source. */
 typedef struct {
@@ -26,5 +27,8 @@ typedef struct {
  * good. The pixels of the others are undefined. */
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
                  const Loading *how);
+/* Loads pictures first .. first+n of the caller's memory in the same way. */
+void load_pictures(uint8_t *pixels, Loaded *loaded, const TurtlePictures *pictures, int64_t first,
+                   int64_t n, const Loading *how);
 
 #endif

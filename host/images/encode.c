@@ -1,0 +1,212 @@
+/* encode.c - turtle_encode: pictures of the caller's memory into features in the caller's array. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/images/feature_options.h"
+#include "host/images/loader.h"
+#include "host/tell/clock.h"
+#include "host/tell/common.h"
+#include "host/tell/notify.h"
+
+void turtle_encode_defaults(TurtleEncodeOptions *o) {
+    *o = (TurtleEncodeOptions){.common = common_defaults(), .feature = "cls", .orient = "none"};
+}
+
+void turtle_encode_result_free(TurtleEncodeResult *r) {
+    if (!r) return;
+    free(r->json);
+    *r = (TurtleEncodeResult){0};
+}
+
+static Status out_of_memory(Error *err) {
+    return fail(err, ERR_MEMORY, "encode: out of memory");
+}
+
+/* --- what was given --------------------------------------------------------------------------- */
+
+static Status check_pictures(const TurtlePictures *p, Error *err) {
+    if (p->count < 1 || !p->rgb == !p->file)
+        return fail(err, ERR_ARG,
+                    "encode: expected 1 picture or more, as rgb or as files, got %lld with %s",
+                    (long long)p->count,
+                    p->rgb    ? "rgb and files"
+                    : p->file ? "files"
+                              : "neither");
+    if (p->rgb && (p->height < 1 || p->width < 1 || p->height > IMAGE_MAX_SIDE ||
+                   p->width > IMAGE_MAX_SIDE || p->height * p->width > IMAGE_MAX_PIXELS ||
+                   p->count > INT64_MAX / 3 / (p->height * p->width)))
+        return fail(err, ERR_ARG,
+                    "encode: %lld pictures of %lld x %lld: expected sides of 1 to %d, and at most "
+                    "%d pixels",
+                    (long long)p->count, (long long)p->width, (long long)p->height, IMAGE_MAX_SIDE,
+                    IMAGE_MAX_PIXELS);
+    for (int64_t i = 0; p->file && i < p->count; i++)
+        if (!p->file[i].data || p->file[i].bytes < 1)
+            return fail(err, ERR_ARG, "encode: picture %lld has no bytes", (long long)i);
+    return OK;
+}
+
+static Status check_options(const TurtleEncodeOptions *o, EncoderOptions *encoder, bool *orient,
+                            Error *err) {
+    *encoder = (EncoderOptions){.given = o->encoder,
+                                .image_size = o->image_size,
+                                .normalize = o->normalize,
+                                .batch = o->batch_size ? o->batch_size : AUTO_BATCH};
+    if (!o->weights)
+        return fail(err, ERR_USAGE, "encode: which encoder? give weights, a file of them");
+    if (o->batch_size < 0 || o->batch_size > MOST_BATCH)
+        return fail(err, ERR_USAGE, "encode: batch_size %lld: expected 0 to %d",
+                    (long long)o->batch_size, MOST_BATCH);
+    if (o->type != TURTLE_FLOAT32 && o->type != TURTLE_FLOAT16)
+        return fail(err, ERR_ARG, "encode: type %d: expected TURTLE_FLOAT32 or TURTLE_FLOAT16",
+                    (int)o->type);
+    Status st = feature_kind_parse(&encoder->feature, o->feature, err);
+    if (st == OK) st = orient_parse(orient, o->orient, err);
+    if (st == OK && o->features) st = check_pictures(&o->pictures, err);
+    if (o->features && encoder->batch > o->pictures.count) encoder->batch = o->pictures.count;
+    return st;
+}
+
+/* Finds how many numbers an image has, from names and shapes of tensors alone. */
+static Status find_dims(const char *path, FeatureKind feature, int64_t *dims, Error *err) {
+    Weights w;
+    EncoderShape shape;
+    Status st = weights_open(&w, NULL, NULL, path, err);
+    if (st != OK) return st;
+    st = encoder_shape(&shape, &w);
+    if (st == OK) *dims = feature == FEATURE_CLS_MEAN ? 2 * shape.features : shape.features;
+    weights_close(&w);
+    return st;
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    const TurtleEncodeOptions *options;
+    Encoder *encoder;
+    Loading loading;
+    int64_t batch, d;
+    uint8_t *pixels;
+    Loaded *loaded;
+    float *features; /* (batch,d) */
+} Encoding;
+
+/* Writes n rows from row `first` on into the caller's array. */
+static Status put(const Encoding *e, int64_t first, int64_t n, Error *err) {
+    const TurtleEncodeOptions *o = e->options;
+    for (int64_t i = 0; i < n * e->d; i++) {
+        const float x = e->features[i];
+        const bool fits = o->type == TURTLE_FLOAT32 || !isinf(f32_from_f16(f16_from_f32(x)));
+        if (!isfinite(x) || !fits)
+            return fail(err, ERR_FORMAT, "encode: %s: picture %lld has feature %g: %s", o->weights,
+                        (long long)(first + i / e->d), (double)x,
+                        isfinite(x) ? "float16 does not hold it, float32 does"
+                                    : "are these weights whole?");
+    }
+    if (o->type == TURTLE_FLOAT32) {
+        memcpy((float *)o->features + first * e->d, e->features,
+               (size_t)(n * e->d) * sizeof *e->features);
+    } else {
+        uint16_t *half = (uint16_t *)o->features + first * e->d;
+        for (int64_t i = 0; i < n * e->d; i++) half[i] = f16_from_f32(e->features[i]);
+    }
+    return OK;
+}
+
+static Status run_batch(const Encoding *e, int64_t first, int64_t n, Error *err) {
+    Status st = OK;
+    load_pictures(e->pixels, e->loaded, &e->options->pictures, first, n, &e->loading);
+    for (int64_t i = 0; st == OK && i < n; i++) {
+        st = e->loaded[i].status;
+        if (st != OK) error_write(err, "%s", e->loaded[i].err.text);
+    }
+    if (st == OK) st = encoder_run(e->encoder, e->features, e->pixels, n, err);
+    return st == OK ? put(e, first, n, err) : st;
+}
+
+static Status run(Encoding *e, Error *err) {
+    const TurtleEncodeOptions *o = e->options;
+    const TurtleHooks *hooks = &o->common.hooks;
+    const int64_t side = e->loading.rule.crop, count = o->pictures.count;
+    TurtleProgress progress = {
+        .unit = "images", .iterations = count, .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
+    const double started = now_seconds();
+    e->pixels = malloc((size_t)(e->batch * 3 * side * side));
+    e->loaded = calloc((size_t)e->batch, sizeof *e->loaded);
+    e->features = malloc((size_t)(e->batch * e->d) * sizeof *e->features);
+    Status st = e->pixels && e->loaded && e->features ? OK : out_of_memory(err);
+    for (int64_t first = 0, n; st == OK && first < count; first += n) {
+        n = count - first < e->batch ? count - first : e->batch;
+        st = run_batch(e, first, n, err);
+        progress.iteration = first + n;
+        progress.seconds = now_seconds() - started;
+        if (st == OK && progress_tell(hooks, &progress) && first + n < count)
+            st = fail(err, ERR_STOPPED, "encode: stopped after %lld of %lld images",
+                      (long long)(first + n), (long long)count);
+    }
+    free(e->pixels);
+    free(e->loaded);
+    free(e->features);
+    return st;
+}
+
+/* --- a call ----------------------------------------------------------------------------------- */
+
+static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options, bool orient,
+                     TurtleEncodeResult *out, Error *err) {
+    Encoding e = {.options = o, .batch = options->batch};
+    Ops ops = {0};
+    const char *why = NULL;
+    Status st = ops_open_for(&ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
+    if (st == OK && why) notice(&o->common.hooks, "device: %s", why);
+    if (st == OK) st = encoder_open(&e.encoder, &ops, o->weights, options, err);
+    if (st == OK) {
+        notices(&o->common.hooks, encoder_said(e.encoder));
+        e.loading = (Loading){
+            .rule = encoder_known(e.encoder)->rule, .orient = orient, .threads = ops.threads};
+        e.d = encoder_features(e.encoder);
+        st = run(&e, err);
+        out->images = o->pictures.count;
+        snprintf(out->device, sizeof out->device, "%s", ops.kind);
+    }
+    encoder_close(e.encoder);
+    ops_close(&ops);
+    return st;
+}
+
+static char *result_json(const TurtleEncodeOptions *o, const TurtleEncodeResult *r) {
+    Json j = {0};
+    json_open(&j, NULL);
+    json_common(&j, "encode", &o->common, *r->device ? r->device : NULL, "fp32");
+    json_real(&j, "seconds", r->seconds);
+    json_text(&j, "weights", o->weights);
+    json_text(&j, "feature", o->feature);
+    json_bool(&j, "normalize", o->normalize);
+    json_integer(&j, "images", r->images);
+    json_integer(&j, "dims", r->dims);
+    json_real(&j, "images_per_s", r->images_per_s);
+    json_close(&j);
+    return json_take(&j);
+}
+
+Status turtle_encode(const TurtleEncodeOptions *o, TurtleEncodeResult *out, Error *err) {
+    EncoderOptions options;
+    bool orient = false;
+    const double started = now_seconds();
+    *out = (TurtleEncodeResult){0};
+    Status st = check_options(o, &options, &orient, err);
+    if (st == OK) st = find_dims(o->weights, options.feature, &out->dims, err);
+    if (st == OK && o->features && o->dims != out->dims)
+        st = fail(err, ERR_ARG, "encode: %s gives %lld numbers per picture, but dims is %lld",
+                  o->weights, (long long)out->dims, (long long)o->dims);
+    if (st == OK && o->features) st = encode(o, &options, orient, out, err);
+    if (st == OK) {
+        out->seconds = now_seconds() - started;
+        out->images_per_s = out->seconds > 0 ? (double)out->images / out->seconds : 0.0;
+        out->json = result_json(o, out);
+        if (!out->json) st = out_of_memory(err);
+    }
+    if (st != OK) turtle_encode_result_free(out);
+    return st;
+}
