@@ -6,6 +6,7 @@
 
 #include "host/encode/models.h"
 #include "host/encode/text.h"
+#include "host/encode/unserved.h"
 #include "host/encode/weight_names.h"
 
 /* --- shapes ----------------------------------------------------------------------------------- */
@@ -17,7 +18,7 @@ static const NetworkKind *kind_of(const EncoderShape *s) {
 Status encoder_shape(EncoderShape *out, Weights *w) {
     EncoderShape *s = out;
     *s = (EncoderShape){0};
-    if (weights_unwrap(w) != OK) return w->status;
+    if (weights_unwrap(w) != OK || unserved_refuse(w) != OK) return w->status;
     if (weights_has(w, "visual.class_embedding") ||
         weights_has(w, "vision_model.embeddings.class_embedding")) {
         s->kind = ENCODER_CLIP_VIT;

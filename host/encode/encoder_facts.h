@@ -43,7 +43,8 @@ typedef struct {
     double eps;            /* epsilon of the blocks' norms */
     float mean[3], std[3];
     ResizeRule rule;
-    bool used[FACTS]; /* a residual network has no norm, SwiGLU no activation, a text no picture */
+    int64_t end_token; /* a text ends at the first of these ids; 0: at the first of the largest */
+    bool used[FACTS];  /* a residual network has no norm, SwiGLU no activation, a text no picture */
     char source[FACTS][200];
 } EncoderFacts;
 

@@ -31,6 +31,17 @@ static void refuse(FactSearch *s, Fact fact, const char *format, ...) {
 
 /* --- published networks ----------------------------------------------------------------------- */
 
+/* Returns whether the file is OpenCLIP's, whose names are OpenAI's and whose activation either: a
+ * checkpoint of its training, or one under the name that its files have on hubs. */
+static bool is_open_clip(const FactSearch *s) {
+    const char *front = s->w->front ? s->w->front : "", *slash = strrchr(s->w->path, '/');
+    const char *name = slash ? slash + 1 : s->w->path;
+    const bool clip = s->shape->kind == ENCODER_CLIP_VIT || s->shape->kind == ENCODER_CLIP_RESNET;
+    return clip && !s->shape->hugging_face &&
+           (strstr(front, "module.") || strncmp(front, "state_dict/", 11) == 0 ||
+            strncmp(name, "open_clip_", 10) == 0);
+}
+
 void facts_assume(FactSearch *s) {
     static const float means[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
                                       {0.485f, 0.456f, 0.406f}};              /* ImageNet */
@@ -73,6 +84,13 @@ void facts_assume(FactSearch *s) {
                "expected --heads N, or --config FILE, or config.json or open_clip_config.json "
                "beside it",
                s->w->path, (long long)f->width);
+    if (s->assumed[FACT_ACTIVATION] && is_open_clip(s))
+        refuse(
+            s, FACT_ACTIVATION,
+            "weights: %s: whether this file of OpenCLIP has GELU or QuickGELU is not known: "
+            "expected --activation gelu, or quickgelu (models -quickgelu, DFN, MetaCLIP, OpenAI), "
+            "or open_clip_config.json beside it",
+            s->w->path);
 }
 
 /* --- configuration files ---------------------------------------------------------------------- */
@@ -126,6 +144,8 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
                    "gelu_pytorch_tanh (--activation overrules it)",
                    file->name, t->activation);
     }
+    /* transformers: 2 stands in old files for the largest id, whatever that is */
+    if (s->tower == TOWER_TEXT && t->end_token != 2) f->end_token = t->end_token;
     if (t->eps > 0.0) {
         f->eps = t->eps;
         set_config(s, FACT_EPS, file->name, t->filled & CONFIG_EPS);

@@ -16,7 +16,7 @@ typedef struct {
     const FactOptions *options;
     ConfigFiles files;
     bool assumed[FACTS];
-    char refused[FACTS][300]; /* why the value that stands there cannot be used; "": it can */
+    char refused[FACTS][400]; /* why the value that stands there cannot be used; "": it can */
     char like[80];            /* "CLIP ViT-B/32 of OpenAI": what assumptions follow */
 } FactSearch;
 

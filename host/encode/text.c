@@ -165,9 +165,15 @@ const char *text_said(const TextEncoder *t) {
     return weights_said(&t->weights);
 }
 
-/* Returns where the first of the largest ids is: the end token, which no other id exceeds. */
-static int64_t end_token(const int32_t *ids, int64_t T) {
+/* Returns where a text ends: at the first end token, or, where none is known, at the first of the
+ * largest ids. transformers takes the first token of a text without an end, and so do we. */
+static int64_t end_of(const TextEncoder *t, const int32_t *ids) {
+    const int64_t T = t->shape.context, token = t->facts.end_token;
     int64_t end = 0;
+    if (token) {
+        while (end < T && ids[end] != token) end++;
+        return end < T ? end : 0;
+    }
     for (int64_t i = 1; i < T; i++)
         if (ids[i] > ids[end]) end = i;
     return end;
@@ -183,7 +189,7 @@ static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int
     float *ends = t->ends.data;
     int64_t T = 1; /* no token sees a later one: what is behind the last end is never read */
     for (int64_t b = 0; b < B; b++) {
-        const int64_t used = end_token(ids + b * context, context) + 1;
+        const int64_t used = end_of(t, ids + b * context) + 1;
         if (used > T) T = used;
     }
     for (int64_t b = 0; b < B; b++)
@@ -192,8 +198,8 @@ static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int
     e->embed(t->queue, space.x, t->ids.data, &t->table, t->position, B, T);
     transformer_run(&t->transformer, ops, t->queue, &space, B, T, false);
     for (int64_t b = 0; b < B; b++)
-        ops->mem.copy(t->queue, ends + b * d,
-                      space.x + (b * T + end_token(ids + b * context, context)) * d, d * floats);
+        ops->mem.copy(t->queue, ends + b * d, space.x + (b * T + end_of(t, ids + b * context)) * d,
+                      d * floats);
     e->layer_norm(t->queue, ends, ends, d, t->norm.weight, t->norm.bias, t->transformer.eps, B, d);
     e->linear(t->queue, t->features.data, t->shape.features, ends, d, &t->projection,
               &(Epilogue){0}, B, space.scratch);

@@ -25,7 +25,7 @@ int64_t text_context(const TextEncoder *t);
 const char *text_said(const TextEncoder *t);
 
 /* Computes features (B,text_features) of ids (B,context), both in host memory: the projected state
- * at the end token, which has the largest id. B may be any number. */
+ * at the end token: the largest id, or the one that a configuration names. B may be any number. */
 Status text_run(TextEncoder *t, float *features, const int32_t *ids, int64_t B, Error *err);
 
 /* Makes one class vector from its prompts: each feature is normalised, their mean is taken and

@@ -25,7 +25,8 @@ typedef struct {
     char activation
         [CONFIG_TEXT]; /* "quick_gelu", "gelu", "gelu_tanh", or any other text of the file */
     double eps;
-    int gated; /* SwiGLU: 1 or 0; -1: the file does not say */
+    int gated;         /* SwiGLU: 1 or 0; -1: the file does not say */
+    int64_t end_token; /* id of the token that ends a text (eos_token_id); 0: not said */
     unsigned filled;
     char
         refused[CONFIG_REFUSAL]; /* the first fact that no encoder here serves; "": there is none */

@@ -28,6 +28,13 @@ static const OneValue open_clip_values[] = {{"timm_model_name", "null"},
 
 /* --- members ---------------------------------------------------------------------------------- */
 
+/* Takes an id; 0 and ids below it end no text. */
+static void take_end_token(ConfigParser *p, ConfigTower *t) {
+    double id = 0.0;
+    config_real(p, &id);
+    t->end_token = id >= 1 && id <= INT32_MAX && id == (double)(int64_t)id ? (int64_t)id : 0;
+}
+
 bool section_take_member(ConfigParser *p, Section *s) {
     ConfigTower *t = &s->tower;
     bool gated = false;
@@ -39,6 +46,7 @@ bool section_take_member(ConfigParser *p, Section *s) {
     else if (config_is(p, "patch_size")) config_side(p, &t->patch, t->refused);
     else if (config_is(p, "hidden_act")) config_text(p, t->activation);
     else if (config_is(p, "layer_norm_eps")) config_real(p, &t->eps);
+    else if (config_is(p, "eos_token_id") && config_is_number(p)) take_end_token(p, t);
     else if (config_is(p, "use_swiglu_ffn")) {
         config_bool(p, &gated);
         t->gated = gated;

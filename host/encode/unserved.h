@@ -1,0 +1,11 @@
+/* unserved.h - networks whose names are those of a network that is read, and which compute something else. */
+#ifndef TURTLE_HOST_ENCODE_UNSERVED_H
+#define TURTLE_HOST_ENCODE_UNSERVED_H
+
+#include "host/encode/weights.h"
+
+/* Looks for tensors of CLIP-like networks that no encoder here serves. One that is found is ERR_FORMAT
+ * with the reason, which sticks to the weights and is said. Needs names without wrappers. */
+Status unserved_refuse(Weights *w);
+
+#endif
