@@ -535,11 +535,15 @@ typedef struct {
     TurtleEncoder encoder; /* config, heads, activation, norm_eps: facts of the text encoder */
     const char *names;     /* a file of own classes, one per line; NULL: the data set's list */
     const char *templates; /* a file of own templates with {} in them; NULL: the data set's */
+    /* Lines of such files as texts, in their place; further names of a class stand behind tabs. None: the files. */
+    TurtleTexts class_names, template_texts;
     bool default_template_only; /* "A photo of a {}." */
     bool
         published_order; /* aircraft's names in the order of the published list, which is not that of its labels */
     bool truncate;           /* cut prompts that are too long; false: refuse them */
     const char *clusters;    /* a task checkpoint whose clusters are to be named; NULL: none */
+    const TurtleModel *model; /* the labelling itself, in place of `clusters`; or NULL */
+    bool soft_labels;         /* fill TurtleZeroshotResult.probability in */
     const char *predictions; /* a file of lines path,class,name,confidence,margin, or where the name
                                    ends in .npy of the classes, int64 (N); NULL: do not write it */
     int64_t batch_size;      /* prompts encoded at a time, at most 64; 0: 64; changes no bit */
@@ -561,7 +565,9 @@ typedef struct {
     TurtleClusterName *cluster;  /* (clusters); owned */
     int64_t clusters;
     int64_t *class_sizes; /* (classes) samples that were given each class; owned */
-    char **class_names;   /* (classes) owned */
+    char **class_names;   /* (classes) the first name of each; owned */
+    int64_t *class_of;    /* (samples) class of each sample of `split`; owned */
+    float *probability;   /* (samples, classes) soft labels of `split`, if asked for; owned */
     double seconds;
     char device[16];
     char *line; /* the published line; owned */

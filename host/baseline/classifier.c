@@ -63,7 +63,7 @@ static void run_logits(Classifier *c, const Features *features, int64_t first, i
 }
 
 Status classifier_run(Classifier *c, const Features *features, const char *path, Predictions *out,
-                      Error *err) {
+                      float *probability, Error *err) {
     const Ops *ops = c->ops;
     const int64_t N = features->N;
     Features on_device;
@@ -88,6 +88,9 @@ Status classifier_run(Classifier *c, const Features *features, const char *path,
         ops->mem.to_host(c->queue, norm2, c->norm2, n * (int64_t)sizeof *norm2);
         ops->mem.to_host(c->queue, out->confidence + first, c->top, n * (int64_t)sizeof(float));
         ops->mem.to_host(c->queue, out->margin + first, c->margin, n * (int64_t)sizeof(float));
+        if (probability)
+            ops->mem.to_host(c->queue, probability + first * c->classes, c->logits,
+                             n * c->classes * (int64_t)sizeof(float));
         st = ops->mem.wait(c->queue, err);
         for (int64_t i = 0; st == OK && i < n; i++) {
             out->cluster[first + i] = index[i];

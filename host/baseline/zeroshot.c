@@ -13,9 +13,6 @@
 #include "host/tell/common.h"
 #include "host/tell/notify.h"
 #include "host/train/predict.h"
-#include "io/text/tokenizer.h"
-
-enum { TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
 
 void turtle_zeroshot_defaults(TurtleZeroshotOptions *o) {
     *o = (TurtleZeroshotOptions){.common = common_defaults()};
@@ -31,6 +28,8 @@ void turtle_zeroshot_result_free(TurtleZeroshotResult *r) {
     for (int64_t k = 0; r->class_names && k < r->classes; k++) free(r->class_names[k]);
     free(r->class_names);
     free(r->class_sizes);
+    free(r->class_of);
+    free(r->probability);
     free(r->cluster);
     free(r->line);
     free(r->json);
@@ -39,74 +38,6 @@ void turtle_zeroshot_result_free(TurtleZeroshotResult *r) {
 
 static Status out_of_memory(Error *err) {
     return fail(err, ERR_MEMORY, "zeroshot: out of memory");
-}
-
-/* --- class vectors ---------------------------------------------------------------------------- */
-
-/* Returns the end of the classes first .. whose prompts fill TEXTS, of one class at least. */
-static int64_t group_end(const Prompts *p, int64_t first, int64_t *prompts) {
-    int64_t c = first + 1;
-    *prompts = prompts_of(p, first);
-    while (c < p->classes && *prompts + prompts_of(p, c) <= TEXTS) *prompts += prompts_of(p, c++);
-    return c;
-}
-
-static Status encode_prompts(int32_t *ids, const Tokenizer *tokenizer, const Prompts *p, int64_t c,
-                             int64_t context, bool truncate, Error *err) {
-    Status st = OK;
-    for (int64_t i = 0; st == OK && i < prompts_of(p, c); i++) {
-        int64_t used;
-        Error why;
-        char *text = prompt_text(p, c, i);
-        if (!text) return out_of_memory(err);
-        st = tokenizer_encode(tokenizer, text, truncate, ids + i * context, context, &used, &why);
-        if (st == ERR_ARG) error_write(err, "%.440s with --truncate", why.text);
-        else if (st != OK) error_write(err, "%s", why.text);
-        free(text);
-    }
-    return st;
-}
-
-Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
-                        const TurtleHooks *hooks, Error *err) {
-    const int64_t d = text_features(text), context = text_context(text);
-    TurtleProgress progress = {.unit = "prompts", .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
-    Tokenizer *tokenizer = NULL;
-    int64_t most = TEXTS, n;
-    for (int64_t c = 0; c < p->classes; c++) {
-        progress.iterations += prompts_of(p, c);
-        if (prompts_of(p, c) > most) most = prompts_of(p, c);
-    }
-    int32_t *ids = malloc((size_t)(most * context) * sizeof *ids);
-    float *features = malloc((size_t)(most * d) * sizeof *features);
-    const double started = now_seconds();
-    Status st = ids && features ? tokenizer_open(&tokenizer, err) : out_of_memory(err);
-    for (int64_t first = 0, end; st == OK && first < p->classes; first = end) {
-        end = group_end(p, first, &n);
-        int64_t at = 0;
-        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
-            st = encode_prompts(ids + at * context, tokenizer, p, c, context, truncate, err);
-        if (st == OK) st = text_run(text, features, ids, n, err);
-        at = 0;
-        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
-            text_class_vector(out + c * d, features + at * d, prompts_of(p, c), d);
-        progress.iteration += n;
-        progress.seconds = now_seconds() - started;
-        if (st == OK && progress_tell(hooks, &progress) && end < p->classes)
-            st = fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
-                      (long long)progress.iteration, (long long)progress.iterations);
-    }
-    for (int64_t c = 0; st == OK && c < p->classes; c++)
-        for (int64_t i = 0; st == OK && i < d; i++)
-            if (!isfinite(out[c * d + i]))
-                st = fail(err, ERR_FORMAT,
-                          "zeroshot: the vector of class '%s' is not finite: are these "
-                          "weights whole?",
-                          p->names.item[p->begin[c]]);
-    tokenizer_close(tokenizer);
-    free(ids);
-    free(features);
-    return st;
 }
 
 /* --- a call ----------------------------------------------------------------------------------- */
@@ -149,7 +80,8 @@ static Status tell_repeated(const Call *c, Error *err) {
             c->hooks,
             "templates: %s: %lld of %lld stand there already, as '%.80s': each counts again in the "
             "vector of every class",
-            c->options->templates, (long long)repeated, (long long)t->count, first);
+            c->options->templates ? c->options->templates : "template_texts", (long long)repeated,
+            (long long)t->count, first);
     free(sorted);
     return OK;
 }
@@ -157,7 +89,9 @@ static Status tell_repeated(const Call *c, Error *err) {
 /* The published list of aircraft has three names elsewhere than the labels, which are ranks of folders. */
 static Status order_names(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
-    if (!o->inputs.dataset || strcmp(o->inputs.dataset, "aircraft") != 0 || o->names) return OK;
+    if (!o->inputs.dataset || strcmp(o->inputs.dataset, "aircraft") != 0 || o->names ||
+        o->class_names.count)
+        return OK;
     if (o->published_order) {
         notice(c->hooks, "zeroshot: aircraft: names are in the published order: three of them are "
                          "other classes than the labels'");
@@ -176,52 +110,77 @@ static Status order_names(Call *c, Error *err) {
 static Status open_prompts(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
     const char *dataset = o->inputs.dataset;
-    if (o->templates && o->default_template_only)
+    const int named = !!o->names + !!o->class_names.count,
+              templates = !!o->templates + !!o->template_texts.count;
+    if (templates + o->default_template_only > 1)
         return fail(err, ERR_USAGE,
                     "zeroshot: --templates and --default_template_only exclude each other");
-    if (!o->names && !dataset)
+    if (named > 1)
+        return fail(err, ERR_USAGE, "zeroshot: give names or class_names, a file or texts");
+    if (!named && !dataset)
         return fail(err, ERR_USAGE, "zeroshot: which classes? --features needs --names FILE");
     Status st = dataset ? prompts_find(&c->prompts, dataset, err) : OK;
-    if (o->names && (st == ERR_ARG || !dataset)) st = prompts_default_template(&c->prompts, err);
+    if (named && (st == ERR_ARG || !dataset)) st = prompts_default_template(&c->prompts, err);
     if (st == OK && o->names) st = prompts_read_names(&c->prompts, o->names, err);
+    else if (st == OK && named)
+        st = prompts_take_names(&c->prompts, o->class_names.item, o->class_names.count, err);
     if (st == OK && o->templates) st = prompts_read_templates(&c->prompts, o->templates, err);
-    if (st == OK && o->templates) st = tell_repeated(c, err);
+    else if (st == OK && templates)
+        st = prompts_take_templates(&c->prompts, o->template_texts.item, o->template_texts.count,
+                                    err);
+    if (st == OK && templates) st = tell_repeated(c, err);
     if (st == OK && o->default_template_only) st = prompts_default_template(&c->prompts, err);
     if (st == OK) st = order_names(c, err);
     if (st == OK && o->inputs.classes > 0 && o->inputs.classes != c->prompts.classes)
         st = fail(err, ERR_USAGE,
                   "zeroshot: --classes %lld, but %s has %lld names: leave --classes out",
-                  (long long)o->inputs.classes, o->names ? o->names : dataset,
+                  (long long)o->inputs.classes,
+                  o->names ? o->names
+                  : named  ? "class_names"
+                           : dataset,
                   (long long)c->prompts.classes);
+    return st;
+}
+
+/* Finds the labelling whose clusters are to be named; there may be none. */
+static Status open_task(Call *c, Error *err) {
+    const TurtleZeroshotOptions *o = c->options;
+    if (o->clusters && o->model)
+        return fail(err, ERR_USAGE, "zeroshot: give clusters or model, a file or the labelling");
+    if (o->model) return task_encoder_of(&c->task, o->model, "zeroshot", err);
+    if (!o->clusters) return OK;
+    char *run = format_text("%s/checkpoint.pt", o->clusters); /* --clusters may be a run's folder */
+    const Status st = run ? checkpoint_load(&c->task, file_exists(run) ? run : o->clusters, err)
+                          : out_of_memory(err);
+    free(run);
     return st;
 }
 
 static Status open_inputs(Call *c, Error *err) {
     const TurtleZeroshotOptions *o = c->options;
+    const bool names_clusters = o->clusters || o->model;
+    const char *given = o->clusters ? o->clusters : "the model";
     Status st =
         inputs_open(&c->in, &o->inputs, &o->common,
-                    INPUTS_SCORING | INPUTS_NAMES | (o->clusters ? 0 : INPUTS_SCALABLE), err);
+                    INPUTS_SCORING | INPUTS_NAMES | (names_clusters ? 0 : INPUTS_SCALABLE), err);
     if (st != OK) return st;
     Split *split = c->in.val.N ? &c->in.val : &c->in.train;
     c->split = split;
     st = label_names_apply(split, &c->in.labels, &c->prompts, c->hooks, err);
+    if (st == OK) st = open_task(c, err);
     if (st != OK) return st;
-    if (!o->clusters)
+    if (!names_clusters)
         return c->in.K == 1 ? OK
                             : fail(err, ERR_USAGE,
                                    "zeroshot: expected one space, a CLIP encoder's, "
                                    "got %d",
                                    c->in.K);
-    char *run = format_text("%s/checkpoint.pt", o->clusters); /* --clusters may be a run's folder */
-    st = run ? checkpoint_load(&c->task, file_exists(run) ? run : o->clusters, err)
-             : fail(err, ERR_MEMORY, "zeroshot: out of memory");
-    free(run);
-    if (st == OK && c->in.K != c->task.K && c->in.K != c->task.K + 1)
-        st = fail(err, ERR_ARG,
-                  "zeroshot: %s has %d spaces, %d are given: expected these, and "
-                  "behind them CLIP's if it is not one of them",
-                  o->clusters, c->task.K, c->in.K);
-    return st == OK ? split_check_dimensions(c->split, c->task.K, c->task.d, o->clusters, err) : st;
+    if (c->in.K != c->task.K && c->in.K != c->task.K + 1)
+        return fail(err, ERR_ARG,
+                    "zeroshot: %s has %d spaces, %d are given: expected these, and "
+                    "behind them CLIP's if it is not one of them",
+                    given, c->task.K, c->in.K);
+    return split_check_dimensions(c->split, c->task.K, c->task.d, given, err);
 }
 
 /* Finds the file of the text encoder, in fresh memory, and the space that it belongs to; *space -1
@@ -258,9 +217,9 @@ static Status choose_space(Call *c, int space, const char *path, int64_t d, Erro
                 c->space->path, (long long)c->space->features.d, path, (long long)d);
 }
 
-/* Returns how many prompts are encoded at a time: more than TEXTS are never at hand. */
+/* Returns how many prompts are encoded at a time: more than ZEROSHOT_TEXTS are never at hand. */
 static int64_t texts_at_a_time(const TurtleZeroshotOptions *o) {
-    return o->batch_size && o->batch_size < TEXTS ? o->batch_size : TEXTS;
+    return o->batch_size && o->batch_size < ZEROSHOT_TEXTS ? o->batch_size : ZEROSHOT_TEXTS;
 }
 
 static Status open_text(Call *c, Error *err) {
@@ -446,6 +405,16 @@ static Status leave_names(const Call *c, const TurtleZeroshotResult *r, Error *e
     return st;
 }
 
+static Status classify(Call *c, TurtleZeroshotResult *out, Error *err) {
+    const size_t numbers = (size_t)(c->split->N * c->prompts.classes);
+    if (c->options->soft_labels) {
+        out->probability = malloc(numbers * sizeof *out->probability);
+        if (!out->probability) return out_of_memory(err);
+    }
+    return classifier_run(&c->classifier, &c->space->features, c->space->path, &c->classes,
+                          out->probability, err);
+}
+
 static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
     out->split = c->split->name;
     out->samples = c->split->N;
@@ -458,6 +427,7 @@ static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
     if (st == OK) st = count_names(c, out, err);
     if (st == OK && c->task.K) st = name_clusters(c, out, err);
     if (st == OK && c->options->predictions) st = write_predictions(c, err);
+    if (st == OK) out->class_of = predictions_take(&c->classes);
     return st;
 }
 
@@ -473,8 +443,7 @@ Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResul
     if (st == OK) st = open_prompts(&c, err);
     if (st == OK) st = open_inputs(&c, err);
     if (st == OK) st = open_text(&c, err);
-    if (st == OK)
-        st = classifier_run(&c.classifier, &c.space->features, c.space->path, &c.classes, err);
+    if (st == OK) st = classify(&c, out, err);
     if (st == OK) st = finish(&c, out, err);
     if (st == OK) {
         out->seconds = now_seconds() - started;

@@ -8,6 +8,7 @@
 #include "host/encode/text.h"
 #include "host/turtle.h"
 
+enum { ZEROSHOT_TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
 /* Computes the class vectors, of length 1, into out (classes,d) in host memory; d =
  * text_features(text). A prompt that does not fit the context is ERR_ARG, or is cut if `truncate`. */
 Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
@@ -31,9 +32,10 @@ Status classifier_open(Classifier *out, const Ops *ops, const float *weights, in
                        int64_t d, Error *err);
 void classifier_close(Classifier *c); /* NULL and twice are fine */
 /* Finds the class of every row: `cluster` of *out, with its probability and margin. A row of zeros
- * is ERR_FORMAT, naming `path`. *out is replaced; free it with predictions_free. */
+ * is ERR_FORMAT, naming `path`. *out is replaced; free it with predictions_free. `probability` (N,classes)
+ * receives the probabilities of all classes; NULL: nobody wants them. */
 Status classifier_run(Classifier *c, const Features *features, const char *path, Predictions *out,
-                      Error *err);
+                      float *probability, Error *err);
 
 /* Names clusters out (C). A name is the class that most members are nearest to, among equals the
  * one nearest to their mean; the runner-up is the next. `cluster` and `nearest` hold the cluster

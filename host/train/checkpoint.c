@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/arrays/torch_file.h"
 
@@ -22,6 +23,23 @@ void task_encoder_free(TaskEncoder *task) {
     if (!task) return;
     for (int k = 0; k < MAX_SPACES; k++) free(task->linear[k]);
     *task = (TaskEncoder){0};
+}
+
+Status task_encoder_of(TaskEncoder *out, const TurtleModel *model, const char *who, Error *err) {
+    if (model->spaces < 1 || model->spaces > MAX_SPACES || model->classes < 1 || !model->dims ||
+        !model->linear)
+        return fail(err, ERR_ARG, "%s: the model is empty: %lld spaces, %lld classes", who,
+                    (long long)model->spaces, (long long)model->classes);
+    for (int64_t k = 0; k < model->spaces; k++)
+        if (model->dims[k] < 1 || !model->linear[k] ||
+            model->dims[k] >= INT64_MAX / 8 / model->classes)
+            return fail(err, ERR_ARG, "%s: space %lld of the model has dimension %lld", who,
+                        (long long)k + 1, (long long)model->dims[k]);
+    const Status st = task_encoder_alloc(out, (int)model->spaces, model->classes, model->dims, err);
+    for (int k = 0; st == OK && k < out->K; k++)
+        memcpy(out->linear[k], model->linear[k],
+               (size_t)linear_size(out->C, out->d[k]) * sizeof *out->linear[k]);
+    return st;
 }
 
 enum { NAME_BYTES = 24 };

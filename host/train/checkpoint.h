@@ -5,6 +5,7 @@
 #ifndef TURTLE_HOST_TRAIN_CHECKPOINT_H
 #define TURTLE_HOST_TRAIN_CHECKPOINT_H
 
+#include "host/turtle.h"
 #include "io/status.h"
 #include "kernels/train.h"
 
@@ -18,6 +19,8 @@ typedef struct {
 /* Allocates memory for K layers. On failure *out is zeroed. */
 Status task_encoder_alloc(TaskEncoder *out, int K, int64_t C, const int64_t *d, Error *err);
 void task_encoder_free(TaskEncoder *task); /* NULL and twice are fine */
+/* Copies a labelling that the caller of `who` has in memory; refuses one that is empty. */
+Status task_encoder_of(TaskEncoder *out, const TurtleModel *model, const char *who, Error *err);
 
 Status checkpoint_save(const char *path, const TaskEncoder *task, Error *err);
 /* Reads a checkpoint. Refuses, naming the tensor, what is none (ERR_FORMAT). On failure *out is

@@ -15,24 +15,6 @@ void turtle_evaluate_defaults(TurtleEvaluateOptions *o) {
     *o = (TurtleEvaluateOptions){.common = common_defaults()};
 }
 
-/* Copies a labelling that the caller has in memory. */
-static Status task_encoder_of(TaskEncoder *out, const TurtleModel *model, Error *err) {
-    if (model->spaces < 1 || model->spaces > MAX_SPACES || model->classes < 1 || !model->dims ||
-        !model->linear)
-        return fail(err, ERR_ARG, "evaluate: the model is empty: %lld spaces, %lld classes",
-                    (long long)model->spaces, (long long)model->classes);
-    for (int64_t k = 0; k < model->spaces; k++)
-        if (model->dims[k] < 1 || !model->linear[k] ||
-            model->dims[k] >= INT64_MAX / 8 / model->classes)
-            return fail(err, ERR_ARG, "evaluate: space %lld of the model has dimension %lld",
-                        (long long)k + 1, (long long)model->dims[k]);
-    const Status st = task_encoder_alloc(out, (int)model->spaces, model->classes, model->dims, err);
-    for (int k = 0; st == OK && k < out->K; k++)
-        memcpy(out->linear[k], model->linear[k],
-               (size_t)linear_size(out->C, out->d[k]) * sizeof *out->linear[k]);
-    return st;
-}
-
 static bool is_folder(const char *path) {
     struct stat s;
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
@@ -131,7 +113,7 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
 
     Status st = probability_file_check(o->probabilities, err);
     if (st == OK) st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
-    if (st == OK && o->model) st = task_encoder_of(&task, o->model, err);
+    if (st == OK && o->model) st = task_encoder_of(&task, o->model, "evaluate", err);
     else if (st == OK) st = find_checkpoint(&path, o, &in, err);
     if (st == OK && !o->model) st = checkpoint_load(&task, path, err);
     if (st != OK) goto out;

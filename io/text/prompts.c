@@ -206,23 +206,28 @@ static Status read_class(Prompts *p, int64_t *used, int64_t *line_of, int64_t *f
     return OK;
 }
 
-Status prompts_read_names(Prompts *p, const char *path, Error *err) {
-    TextLines t;
+static Status read_names(Prompts *p, TextLines *t, Error *err) {
     TextLine line;
     int64_t used = 0, first_blank = 0;
-    Status st = text_lines_open(&t, "names", path, err);
-    if (st != OK) return st;
+    Status st = OK;
     classes_free(p);
-    int64_t *line_of = malloc(((size_t)t.bytes / 2 + 2) * sizeof *line_of);
-    if (!line_of || !classes_alloc(p, t.bytes))
+    int64_t *line_of = malloc(((size_t)t->bytes / 2 + 2) * sizeof *line_of);
+    if (!line_of || !classes_alloc(p, t->bytes))
         st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
-    while (st == OK && text_lines_next(&t, &line))
-        st = read_class(p, &used, line_of, &first_blank, &t, &line, err);
+    while (st == OK && text_lines_next(t, &line))
+        st = read_class(p, &used, line_of, &first_blank, t, &line, err);
     if (st == OK && p->classes < 2)
         st = fail(err, ERR_FORMAT, "names: %s: %lld classes: expected at least 2, one per line",
-                  path, (long long)p->classes);
-    if (st == OK) st = check_names_differ(p, line_of, &t, err);
+                  t->path, (long long)p->classes);
+    if (st == OK) st = check_names_differ(p, line_of, t, err);
     free(line_of);
+    return st;
+}
+
+Status prompts_read_names(Prompts *p, const char *path, Error *err) {
+    TextLines t;
+    Status st = text_lines_open(&t, "names", path, err);
+    if (st == OK) st = read_names(p, &t, err);
     text_lines_close(&t);
     return st;
 }
@@ -243,17 +248,66 @@ static Status read_template(Prompts *p, int64_t *used, const TextLines *t, TextL
     return OK;
 }
 
-Status prompts_read_templates(Prompts *p, const char *path, Error *err) {
-    TextLines t;
+static Status read_templates(Prompts *p, TextLines *t, Error *err) {
     TextLine line;
     int64_t used = 0;
-    Status st = text_lines_open(&t, "templates", path, err);
-    if (st != OK) return st;
+    Status st = OK;
     texts_free(&p->templates);
-    if (!texts_alloc(&p->templates, t.bytes)) st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
-    while (st == OK && text_lines_next(&t, &line)) st = read_template(p, &used, &t, &line, err);
+    if (!texts_alloc(&p->templates, t->bytes))
+        st = fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    while (st == OK && text_lines_next(t, &line)) st = read_template(p, &used, t, &line, err);
     if (st == OK && p->templates.count == 0)
-        st = fail(err, ERR_FORMAT, "templates: %s: no template in it: expected one per line", path);
+        st = fail(err, ERR_FORMAT, "templates: %s: no template in it: expected one per line",
+                  t->path);
+    return st;
+}
+
+Status prompts_read_templates(Prompts *p, const char *path, Error *err) {
+    TextLines t;
+    Status st = text_lines_open(&t, "templates", path, err);
+    if (st == OK) st = read_templates(p, &t, err);
+    text_lines_close(&t);
+    return st;
+}
+
+/* --- texts in place of lines ------------------------------------------------------------------ */
+
+/* Opens the texts as lines of a file called `name`; text i is line i + 1. */
+static Status lines_of_texts(TextLines *out, const char *module, const char *name,
+                             const char *const *text, int64_t count, Error *err) {
+    size_t bytes = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!text[i] || strpbrk(text[i], "\r\n"))
+            return fail(err, ERR_ARG, "%s: %s: text %lld %s", module, name, (long long)i,
+                        text[i] ? "has a line break: expected one line" : "is NULL");
+        bytes += strlen(text[i]) + 1;
+    }
+    char *lines = malloc(bytes + 1), *to = lines;
+    if (!lines) return fail(err, ERR_MEMORY, "zeroshot: out of memory");
+    for (int64_t i = 0; i < count; i++) {
+        const size_t n = strlen(text[i]);
+        memcpy(to, text[i], n);
+        to[n] = '\n';
+        to += n + 1;
+    }
+    const FileMap map = {.data = (const uint8_t *)lines, .bytes = (int64_t)bytes};
+    const Status st = text_lines_of(out, module, name, &map, err);
+    free(lines);
+    return st;
+}
+
+Status prompts_take_names(Prompts *p, const char *const *text, int64_t count, Error *err) {
+    TextLines t = {0};
+    Status st = lines_of_texts(&t, "names", "class_names", text, count, err);
+    if (st == OK) st = read_names(p, &t, err);
+    text_lines_close(&t);
+    return st;
+}
+
+Status prompts_take_templates(Prompts *p, const char *const *text, int64_t count, Error *err) {
+    TextLines t = {0};
+    Status st = lines_of_texts(&t, "templates", "template_texts", text, count, err);
+    if (st == OK) st = read_templates(p, &t, err);
     text_lines_close(&t);
     return st;
 }

@@ -35,6 +35,9 @@ Status prompts_read_names(Prompts *p, const char *path, Error *err);
 /* Replaces the templates of *p by those of a file, one per line, each with one {} in it. Blank
  * lines are passed over. */
 Status prompts_read_templates(Prompts *p, const char *path, Error *err);
+/* Replace classes or templates in the same way, by texts of the caller's in place of the lines of a file. */
+Status prompts_take_names(Prompts *p, const char *const *text, int64_t count, Error *err);
+Status prompts_take_templates(Prompts *p, const char *const *text, int64_t count, Error *err);
 /* Replaces the templates of *p by "A photo of a {}.". */
 Status prompts_default_template(Prompts *p, Error *err);
 /* Sorts classes of one name each as folders of those names, in which '-' stands for '/' and ' ': the order of labels of

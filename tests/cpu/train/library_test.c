@@ -1,5 +1,7 @@
-/* library_test.c - what turtle.h gives on arrays beside training: scores, centres of k-means. */
+/* library_test.c - what turtle.h gives on arrays beside training: scores, centres of k-means, names. */
 #include "tests/support/check.h"
+#include "tests/support/golden.h"
+#include "tests/support/weights_file.h"
 
 /* --- scores ----------------------------------------------------------------------------------- */
 
@@ -165,4 +167,83 @@ Test(library, centres_that_do_not_fit_are_refused, .timeout = 60) {
         cr_expect(strstr(err.text, given.spaces == 2 ? "2 spaces" : cases[i].says), "case %zu: %s",
                   i, err.text);
     }
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+enum { CLASSES = 5, DIM = 48, ROWS = 10 };
+
+/* Row i is the recorded vector of class i % 5, so that its class is known. */
+Test(library, zeroshot_takes_names_and_a_labelling_in_memory, .timeout = 60) {
+    static const char *names[CLASSES] = {"airplane", "golden retriever", "forest", "stop sign",
+                                         "kite (bird of prey)\tkite"};
+    static const char *templates[] = {"a photo of a {}.", "itap of the {}."};
+    static const char text[] = "airplane\ngolden retriever\nforest\nstop sign\n"
+                               "kite (bird of prey)\tkite\n";
+    static const char lines[] = "a photo of a {}.\nitap of the {}.\n";
+    const float *vectors = golden("encoders/clip_vit_tiny_zeroshot.npy", DTYPE_F32, DIM * CLASSES);
+    float rows[ROWS][DIM], *linear = calloc(2 * DIM + 2, sizeof *linear);
+    int64_t y[ROWS], dims[] = {DIM};
+    for (int i = 0; i < ROWS; i++) {
+        y[i] = i % CLASSES;
+        for (int j = 0; j < DIM; j++) rows[i][j] = vectors[j * CLASSES + i % CLASSES];
+    }
+    for (int j = 0; j < DIM; j++) linear[j] = 40 * rows[3][j]; /* cluster 0 holds the stop signs */
+    linear[2 * DIM] = -39.9f;
+    char *folder = temporary_folder(), *weights = copy_weights(folder, "clip_vit_tiny.pt"),
+         *names_file = format_text("%s/names.txt", folder),
+         *templates_file = format_text("%s/templates.txt", folder);
+    write_bytes(names_file, text, sizeof text - 1);
+    write_bytes(templates_file, lines, sizeof lines - 1);
+    const TurtleMatrix space = {rows, ROWS, DIM, TURTLE_FLOAT32};
+    const TurtleModel model = {1, 2, dims, &linear};
+    TurtleZeroshotOptions o;
+    TurtleZeroshotResult of_texts, of_files;
+    Error err;
+    turtle_zeroshot_defaults(&o);
+    o.common.device = "cpu";
+    o.common.root_dir = folder;
+    o.inputs.Z = (TurtleMatrices){&space, 1};
+    o.inputs.y_true = y;
+    o.weights = weights;
+    o.soft_labels = true;
+    o.model = &model;
+    o.names = names_file;
+    o.templates = templates_file;
+    ASSERT_OK(turtle_zeroshot(&o, &of_files, &err), err);
+    o.names = o.templates = NULL;
+    o.class_names = (TurtleTexts){names, CLASSES};
+    o.template_texts = (TurtleTexts){templates, 2};
+    ASSERT_OK(turtle_zeroshot(&o, &of_texts, &err), err);
+    cr_expect(of_texts.prompts == 12 && of_texts.top1 == 1.0 && of_texts.samples == ROWS);
+    cr_expect(memcmp(of_texts.class_of, y, sizeof y) == 0);
+    cr_expect(memcmp(of_texts.probability, of_files.probability, ROWS * CLASSES * sizeof(float)) ==
+              0);
+    for (int i = 0; i < ROWS; i++) {
+        double sum = 0;
+        for (int c = 0; c < CLASSES; c++) {
+            sum += of_texts.probability[i * CLASSES + c];
+            cr_expect(of_texts.probability[i * CLASSES + c] <=
+                      of_texts.probability[i * CLASSES + y[i]]);
+        }
+        cr_expect(fabs(sum - 1) < 1e-6);
+    }
+    cr_assert(of_texts.clusters == 2 && of_texts.cluster[0].name != NULL);
+    cr_expect_str_eq(of_texts.cluster[0].name, "stop sign");
+    turtle_zeroshot_result_free(&of_texts);
+    turtle_zeroshot_result_free(&of_files);
+
+    names[1] = "forest";
+    cr_expect(turtle_zeroshot(&o, &of_texts, &err) == TURTLE_ERR_FORMAT &&
+                  strstr(err.text, "class_names: line 3"),
+              "%s", err.text);
+    names[1] = "golden\nretriever";
+    cr_expect(turtle_zeroshot(&o, &of_texts, &err) == TURTLE_ERR_ARG, "%s", err.text);
+    o.names = names_file;
+    cr_expect(turtle_zeroshot(&o, &of_texts, &err) == TURTLE_ERR_USAGE, "%s", err.text);
+    free(linear);
+    free(names_file);
+    free(templates_file);
+    free(weights);
+    remove_folder(folder);
 }
