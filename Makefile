@@ -25,7 +25,7 @@ endif
 # --- what this machine has: .ci/probe asks once, and again when a compiler or setting is another one -
 PROBED   := $(if $(filter race,$(CONFIG)),0,$(CUDA))#  whether nvcc is asked
 PACKAGES := $(BUILD)/packages#  where .ci/get unpacks what it may not install
-GOALS    := $(filter-out help clean format results bench-compare uninstall dist,$(or $(MAKECMDGOALS),all))
+GOALS    := $(filter-out help clean format results bench-compare uninstall dist deb,$(or $(MAKECMDGOALS),all))
 TESTING  := $(findstring test,$(GOALS))$(filter sanitize kit-programs packages,$(GOALS))
 NEEDS    := cc stb $(if $(TESTING),criterion) $(if $(TESTING)$(findstring emu,$(GOALS))$(filter profile,$(GOALS)),cxx)
 ifneq ($(GOALS),)
@@ -109,12 +109,15 @@ uninstall:                      ## removes what install put there
 dist:                           ## build/turtle-VERSION.tar.gz: the sources, which build without git and network
 	@.ci/dist $(BUILD)/turtle-$(VERSION).tar.gz $(VERSION)
 	@echo "packed $(BUILD)/turtle-$(VERSION).tar.gz"
+deb: dist                       ## packages of Debian, in build/deb: turtle, libturtle0, libturtle-dev, python3-libturtle
+	@.ci/deb $(BUILD)/deb $(BUILD)/turtle-$(VERSION).tar.gz $(VERSION) $(ABI)
+	@echo "built $$(ls $(BUILD)/deb/*.deb | tr '\n' ' ')"
 clean:                          ## removes everything that make wrote
 	rm -rf $(BUILD)
 help:                           ## this list
 	@awk -F ' *## ' '/^[a-z-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-13s %s\n", $$1, $$2}' Makefile */rules.mk */*/rules.mk
 	@echo "  CONFIG=release|debug|race  CUDA=auto|0|1  ARCH=\"$(ARCH)\"  BUILD=$(BUILD)  DEPS=1|0  V=1"
 FORCE:
-.PHONY: all packages demo uninstall dist clean help FORCE
+.PHONY: all packages demo uninstall dist deb clean help FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
