@@ -56,6 +56,7 @@ OUT  := $(BUILD)/$(CONFIG)$(if $(NVCC),,-cpu)#  one folder per configuration: sw
 OPT_release := -O3
 OPT_debug   := -O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_race    := -O2 -g
+OPT_threads := -O1 -g -fsanitize=thread#  `make test-threads`
 OPT_kit     := -O3#  what `make gpu-kit` builds
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer#  `make fuzz`
 CC_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fPIC -fvisibility=hidden -I. -isystem $(PACKAGES)/usr/include \

@@ -17,11 +17,13 @@ $(OUT)/lib/$(SO): $(LIBRARY) $(BACKEND) $(OUT)/turtle.map
 	@mkdir -p $(@D) && echo "link $@"
 	$(Q)$(LINK_C) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(OUT)/turtle.map -Wl,-z,defs $(BACKEND_LIBS) $(LIBS) -o $@
 	$(Q)ln -sfn $(SO) $(@D)/$(SONAME) && ln -sfn $(SONAME) $(@D)/libturtle.so
-$(OUT)/turtle.map: host/turtle.symbols $(OUT)/cc.flags
-	@{ echo 'TURTLE_$(ABI) {'; echo 'global:'; sed 's/$$/;/' $<; echo 'local: *;'; echo '};'; } >$@
-# The header of the tree with the one that it includes in its place.
-$(OUT)/lib/turtle.h: host/turtle.h io/turtle_status.h
-	@mkdir -p $(@D) && sed -e '/^#include "io\/turtle_status.h"/{r io/turtle_status.h' -e 'd}' host/turtle.h >$@
+# Structures of 0.x grow with its versions: a program that was linked with another one is refused by the loader.
+NODE := TURTLE_$(if $(filter 0,$(ABI)),$(basename $(VERSION)),$(ABI))
+$(OUT)/turtle.map: host/turtle.symbols $(OUT)/cc.flags $(OUT)/version.h
+	@{ echo '$(NODE) {'; echo 'global:'; sed 's/$$/;/' $<; echo 'local: *;'; echo '};'; } >$@
+# The header of the tree, with its version and with the header that it includes in its place.
+$(OUT)/lib/turtle.h: host/turtle.h io/turtle_status.h $(OUT)/version.h
+	@mkdir -p $(@D) && sed -e 's/^#define TURTLE_H$$/&\n#define TURTLE_VERSION "$(VERSION)" \/* turtle_version() begins with it *\//' -e '/^#include "io\/turtle_status.h"/{r io/turtle_status.h' -e 'd}' host/turtle.h >$@
 
 # A program that takes libturtle.a needs what the library is linked with, as Libs.private says.
 # Man pages and completions are what the program's own --help says.

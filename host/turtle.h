@@ -3,9 +3,25 @@
  * TURTLE (Gadetsky, Jiang, Brbic: Let Go of Your Labels with Unsupervised Transfer, ICML 2024)
  * finds the human labelling of a data set from features of frozen foundation models and the number
  * of classes, without a label. Every call takes a struct of options whose defaults come from its
- * *_defaults function, returns a status, writes one line into `err` where it fails, and prints
- * nothing. All functions are reentrant. Every name that this header defines begins with turtle_,
- * Turtle or TURTLE_; it compiles as C11 and as C++.
+ * *_defaults function, returns a status, and writes one line into `err` where it fails. Every name that this header
+ * defines begins with turtle_, Turtle or TURTLE_; it compiles as C11 and as C++11.
+ *
+ * Who owns what
+ *   options   Everything that they point to stays the caller's: texts, arrays, models, contexts. It is read until the
+ *             call returns and no longer, so it must not change so long. Only turtle_kmeans and turtle_probe copy
+ *             features, and turtle_zeroshot where it has to scale huge ones.
+ *   results   A call overwrites *out without reading it, so what an earlier call left there is freed first. Fields
+ *             marked `owned` belong to the result until its *_free function, which also serves after a failure. Its
+ *             other pointers are static texts, or live as long as what the options point to.
+ *   err       NULL is fine everywhere.
+ *   files     Names are bytes as the system takes them, relative to the folder in which the process is when the call
+ *             begins. Files that were read are closed when the call returns.
+ *
+ * Programs around it. All functions are reentrant: calls may run at once in several threads, and share options, but
+ * not results. Nothing is printed, no signal handler or locale is set in the process, nothing ends it, and no state
+ * stays between calls. Numbers are read and written with a point whatever the locale is.
+ * A program and the library must be of one version while that is 0.x: structures grow. The shared library refuses
+ * programs that were linked with another one. TURTLE_VERSION, where installed headers define it, tells which.
  */
 #ifndef TURTLE_H
 #define TURTLE_H
@@ -32,8 +48,7 @@ typedef struct {
     int count;
 } TurtleTexts;
 
-/* Matrices of the caller's, read where they lie: they are not copied, and stay as they are until the call
- * has returned. */
+/* Matrices of the caller's, read where they lie. */
 typedef enum { TURTLE_FLOAT32 = 0, TURTLE_FLOAT16 } TurtleType;
 typedef struct {
     const void *data; /* (rows, dims), one row after the other, in this machine's byte order */
@@ -56,14 +71,16 @@ typedef struct {
     double cluster_acc; /* 0..1; NaN without labels */
 } TurtleProgress;
 
-/* Hooks return to the call: jumping out of one (longjmp, a C++ exception) is undefined. What they are given
- * is the call's, and lives until they return. A sweep calls them from threads of its own, one at a time. */
+/* Functions of the caller's that a running call calls, in the thread of the call and in its program's locale. A sweep
+ * calls them from threads of its own, one at a time. They must return: jumping out of one (longjmp, a C++ exception,
+ * cancelling the thread) is forbidden, for memory, locks and threads of the call would be left behind. What they are
+ * given is the call's, and lives until they return. They may call the library. */
 typedef struct {
     /* Returns 0, or another number to stop the call as `stop` does. NULL: nobody wants to know. */
     int (*progress)(void *context, const TurtleProgress *progress);
     void (*notice)(void *context, const char *line); /* a line worth reading: what was clipped,
                                                         which device was taken and why; or NULL */
-    void *context;
+    void *context;                     /* handed to both; the call does not look at it */
     const volatile sig_atomic_t *stop; /* non-zero: finish the iteration, save the state, return
                                           TURTLE_ERR_STOPPED; or NULL */
 } TurtleHooks;

@@ -19,6 +19,10 @@ test-full: $(ALL)               ## all recorded runs too; all suites under the s
 	@TURTLE_TEST_FULL=1 $(RUN) $(BACKENDS)
 	@$(MAKE) --no-print-directory test CONFIG=debug
 	@$(MAKE) --no-print-directory test CONFIG=race
+	@$(MAKE) --no-print-directory test-threads
+test-threads:                   ## calls of two threads in one process, under ThreadSanitizer; a planted race must be found
+	@$(MAKE) --no-print-directory CONFIG=threads CUDA=0 $(BUILD)/threads-cpu/two_calls
+	@tests/threads $(BUILD)/threads-cpu/two_calls
 test-gpu: $(if $(NVCC),all $(OUT)/tests-cuda $(filter %.o,$(PROGRAMS)))    ## the tests of CUDA kernels; without a GPU they fail
 	@[ "$<" ] || { echo "test-gpu: $(FAULT_NVCC)" >&2; exit 1; }
 	@REQUIRE_GPU=1 $(RUN) cuda
@@ -57,6 +61,10 @@ $(OUT)/tests-emu: $(OBJECTS_emu) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR) $(if $(fi
 $(OUT)/fault: $(OUT)/tests/planted/fault.o
 	$(Q)$(LINK_C) -o $@
 
+$(OUT)/two_calls: tests/support/two_calls.c $(OUT)/lib/turtle.h $(LIBRARY) $(OUT)/kernels/no_cuda.o
+	@echo "link $@"
+	$(Q)$(LINK_C) -I$(OUT)/lib $(filter-out -MMD -MP,$(OPT_$(CONFIG))) $< $(LIBS) -o $@
+
 $(OUT)/fuzz: $(OUT)/tests/support/fuzz.o $(LIBRARY) $(OUT)/kernels/no_cuda.o#  libFuzzer brings main
 	@echo "link $@"
 	$(Q)$(LINK_C) -fsanitize=fuzzer $(LIBS) -o $@
@@ -70,4 +78,4 @@ lint: all                       ## clang-tidy, cppcheck, and what the documents 
 	@tests/lint $(OUT) $(PACKAGES) $(ISA_avx2)
 format:                         ## clang-format over every C source but those of kernels/cuda and kernels/emu
 	find data host io kernels tests bench -name '*.[ch]' ! -path 'kernels/cuda/*' ! -path 'kernels/emu/*' -exec clang-format -i {} +
-.PHONY: test test-full test-gpu sanitize fuzz picture lint format
+.PHONY: test test-threads test-full test-gpu sanitize fuzz picture lint format

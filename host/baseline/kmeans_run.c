@@ -9,6 +9,7 @@
 #include "host/score/metrics.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 
 void turtle_kmeans_defaults(TurtleKmeansOptions *o) {
@@ -252,6 +253,7 @@ static Status open_inputs(const TurtleKmeansOptions *o, Inputs *in, Error *err) 
 }
 
 Status turtle_kmeans(const TurtleKmeansOptions *o, TurtleKmeansResult *out, Error *err) {
+    PLAIN_LOCALE;
     Inputs in = {0};
     Ops ops = {0};
     const char *why = NULL;

@@ -9,6 +9,7 @@
 #include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 
 void turtle_probe_defaults(TurtleProbeOptions *o) {
@@ -336,6 +337,7 @@ static Status keep_model(const Probe *p, TurtleProbeResult *out, Error *err) {
 }
 
 Status turtle_probe(const TurtleProbeOptions *o, TurtleProbeResult *out, Error *err) {
+    PLAIN_LOCALE;
     Probe p = {.options = o, .hooks = &o->common.hooks};
     LogregResult last = {0};
     const double started = now_seconds();

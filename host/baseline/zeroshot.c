@@ -11,6 +11,7 @@
 #include "host/inputs/label_names.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/predict.h"
 
@@ -433,6 +434,7 @@ static Status finish(Call *c, TurtleZeroshotResult *out, Error *err) {
 
 Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResult *out,
                        Error *err) {
+    PLAIN_LOCALE;
     Call c = {.options = options, .hooks = &options->common.hooks};
     const double started = now_seconds();
     *out = (TurtleZeroshotResult){.top1 = NAN, .mean_class_acc = NAN};

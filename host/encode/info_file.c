@@ -6,6 +6,7 @@
 #include "host/encode/encoder.h"
 #include "host/tell/info.h"
 #include "host/tell/lines.h"
+#include "host/tell/locale.h"
 #include "io/arrays/array_file.h"
 #include "io/arrays/foreign.h"
 #include "io/arrays/safetensors.h"
@@ -231,6 +232,7 @@ Status turtle_info(const char *file, char **text, char **json, Error *err) {
 
 Status turtle_info_encoder(const char *file, const TurtleEncoder *encoder, int64_t image_size,
                            char **text, char **json, Error *err) {
+    PLAIN_LOCALE;
     const FactOptions options = {.given = *encoder, .image_size = image_size};
     Json j = {0};
     Status st = OK;

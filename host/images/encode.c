@@ -7,6 +7,7 @@
 #include "host/images/loader.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 
 void turtle_encode_defaults(TurtleEncodeOptions *o) {
@@ -191,6 +192,7 @@ static char *result_json(const TurtleEncodeOptions *o, const TurtleEncodeResult 
 }
 
 Status turtle_encode(const TurtleEncodeOptions *o, TurtleEncodeResult *out, Error *err) {
+    PLAIN_LOCALE;
     EncoderOptions options;
     bool orient = false;
     const double started = now_seconds();

@@ -10,6 +10,7 @@
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
 #include "host/tell/digest.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 
 void turtle_features_defaults(TurtleFeaturesOptions *o) {
@@ -215,6 +216,7 @@ static char *result_json(const FeatureCall *c) {
 }
 
 Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *out, Error *err) {
+    PLAIN_LOCALE;
     FeatureCall c = {.options = options, .hooks = &options->common.hooks, .result = out};
     char *own_phi = NULL;
     *out = (TurtleFilesResult){0};

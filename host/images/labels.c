@@ -5,6 +5,7 @@
 #include "host/images/fates.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "io/arrays/npy.h"
 #include "io/text/text_lines.h"
@@ -141,6 +142,7 @@ static bool any_known(const SourceSplits *splits) {
 }
 
 Status turtle_labels(const TurtleLabelsOptions *options, TurtleFilesResult *out, Error *err) {
+    PLAIN_LOCALE;
     ImageInputs in;
     *out = (TurtleFilesResult){0};
     const double started = now_seconds();

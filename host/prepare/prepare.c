@@ -10,6 +10,7 @@
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
 #include "host/tell/lines.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/tell/words.h"
 #include "io/files/file.h"
@@ -173,6 +174,7 @@ static Status check_options(const TurtlePrepareOptions *o, Error *err) {
 }
 
 Status turtle_prepare(const TurtlePrepareOptions *options, TurtlePrepareResult *out, Error *err) {
+    PLAIN_LOCALE;
     Json j = {0};
     const double started = now_seconds();
     *out = (TurtlePrepareResult){.train = -1, .val = -1, .classes = -1};

@@ -8,6 +8,7 @@
 #include "host/report/gather.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "io/files/file.h"
 
@@ -72,6 +73,7 @@ static Status check_out(const char *path, Error *err) {
 }
 
 Status turtle_report(const TurtleReportOptions *o, TurtleReportResult *out, Error *err) {
+    PLAIN_LOCALE;
     const double started = now_seconds();
     Report report = {0};
     *out = (TurtleReportResult){0};

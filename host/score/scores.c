@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/score/metrics.h"
+#include "host/tell/locale.h"
 #include "host/turtle.h"
 
 static Status out_of_memory(Error *err) {
@@ -88,6 +89,7 @@ static Status take_matches(TurtleScores *out, const Metrics *m, const Ids *clust
 
 Status turtle_scores(const int64_t *clusters, const int64_t *y_true, int64_t n, TurtleScores *out,
                      Error *err) {
+    PLAIN_LOCALE;
     Ids cluster = {0}, class = {0};
     Metrics m = {0};
     *out = (TurtleScores){.cluster_acc = NAN, .mean_class_acc = NAN, .nmi = NAN, .ari = NAN};

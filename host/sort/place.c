@@ -222,12 +222,13 @@ Status sort_place_all(SortPlace *p, Error *err) {
     const TurtleHooks *hooks = &plan->options->common.hooks;
     TurtleProgress progress = {.unit = "files", .iterations = plan->n - plan->left_out};
     const double started = now_seconds();
+    bool stop = false;
     Status st = make_folders(p, err);
     for (int64_t i = 0; st == OK && i < plan->n; i++) {
         SortItem *item = &plan->item[i];
         Error why;
         if (item->folder < 0) continue;
-        if (hooks->stop && *hooks->stop)
+        if (stop || stop_asked(hooks))
             return fail(err, ERR_STOPPED,
                         "sort: stopped: %lld of %lld files are placed; the same call goes on",
                         (long long)(p->count[SORT_PLACED] + p->count[SORT_THERE]),
@@ -244,8 +245,7 @@ Status sort_place_all(SortPlace *p, Error *err) {
         free(target);
         progress.iteration++;
         progress.seconds = now_seconds() - started;
-        if (hooks->progress && (progress.iteration % 64 == 0))
-            hooks->progress(hooks->context, &progress);
+        if (progress.iteration % 64 == 0) stop = progress_tell(hooks, &progress);
     }
     return st;
 }

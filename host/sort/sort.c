@@ -6,6 +6,7 @@
 
 #include "host/sort/place.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "io/text/printable.h"
 
 void turtle_sort_defaults(TurtleSortOptions *o) {
@@ -100,6 +101,7 @@ static Status place_plan(SortPlan *plan, TurtleSortResult *out, Error *err) {
 }
 
 Status turtle_sort(const TurtleSortOptions *o, TurtleSortResult *out, Error *err) {
+    PLAIN_LOCALE;
     const double started = now_seconds();
     SortPlan plan = {.options = o};
     *out = (TurtleSortResult){0};

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/tell/clock.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/predict.h"
 #include "host/train/run.h"
@@ -251,6 +252,7 @@ static Status finish_sweep(Sweep *s, Error *err) {
 }
 
 Status turtle_sweep(const TurtleSweepOptions *options, TurtleSweepResult *out, Error *err) {
+    PLAIN_LOCALE;
     Sweep s = {.options = options,
                .common = options->common,
                .hooks = &options->common.hooks,

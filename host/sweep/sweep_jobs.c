@@ -5,6 +5,7 @@
 
 #include "host/sweep/sweep.h"
 #include "host/tell/clock.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/run.h"
 
@@ -145,6 +146,7 @@ static void end_run(Sweep *s, int parts, bool well) {
 
 /* Takes runs until none is left, or one fails. */
 static void *work(void *sweep) {
+    PLAIN_LOCALE;
     Sweep *s = sweep;
     Error err;
     int parts, trainings;

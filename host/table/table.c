@@ -11,6 +11,7 @@
 #include "host/encode/models.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "io/files/embedded.h"
 #include "io/files/file.h"
@@ -215,6 +216,7 @@ static Status write_out(const TableCall *c, Error *err) {
 }
 
 Status turtle_table(const TurtleTableOptions *options, TurtleTableResult *out, Error *err) {
+    PLAIN_LOCALE;
     *out = (TurtleTableResult){0};
     TableCall c = {.options = options, .hooks = &options->common.hooks, .result = out};
     const double started = now_seconds();

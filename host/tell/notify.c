@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "host/tell/locale.h"
+
 void notice(const TurtleHooks *hooks, const char *format, ...) {
     if (!hooks->notice) return;
     char line[1024];
@@ -10,7 +12,9 @@ void notice(const TurtleHooks *hooks, const char *format, ...) {
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    const locale_t plain = locale_outside();
     hooks->notice(hooks->context, line);
+    uselocale(plain);
 }
 
 void notices(const TurtleHooks *hooks, const char *lines) {
@@ -23,6 +27,9 @@ bool stop_asked(const TurtleHooks *hooks) {
 }
 
 bool progress_tell(const TurtleHooks *hooks, const TurtleProgress *progress) {
-    const bool stop = hooks && hooks->progress && hooks->progress(hooks->context, progress) != 0;
+    if (!hooks || !hooks->progress) return stop_asked(hooks);
+    const locale_t plain = locale_outside();
+    const bool stop = hooks->progress(hooks->context, progress) != 0;
+    uselocale(plain);
     return stop || stop_asked(hooks);
 }

@@ -6,6 +6,7 @@
 
 #include "host/tell/json.h"
 #include "host/tell/lines.h"
+#include "host/tell/locale.h"
 #include "host/turtle.h"
 #include "kernels/ops.h"
 #include "kernels/plan/model.h"
@@ -164,6 +165,7 @@ static void add_range(char **text, Json *j, const ModelRange *range) {
 }
 
 Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
+    PLAIN_LOCALE;
     PlanSpace spaces[PLAN_MAX_SPACES];
     PlanDevice device;
     Plan plan;

@@ -8,6 +8,7 @@
 #include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/probability_file.h"
 
@@ -102,6 +103,7 @@ static char *evaluate_json(const TurtleEvaluateOptions *o, const Ops *ops, const
 }
 
 Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error *err) {
+    PLAIN_LOCALE;
     Inputs in = {0};
     Ops ops = {0};
     TaskEncoder task = {0};

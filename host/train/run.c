@@ -4,6 +4,7 @@
 #include "host/score/result.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
+#include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/run_parts.h"
 #include "host/train/train_state.h"
@@ -114,6 +115,7 @@ static Status train_loop(Run *run, Error *err) {
 /* --- all of it -------------------------------------------------------------------------------- */
 
 Status turtle_train(const TurtleTrainOptions *options, TurtleResult *out, Error *err) {
+    PLAIN_LOCALE;
     return run_shared(options, NULL, out, err);
 }
 
