@@ -12,6 +12,7 @@ ARCH    ?= sm_80 sm_90a compute_80#  GPUs that kernels are compiled for; compute
 DEPS    ?= 1#        0: nothing is installed or downloaded; what is missing is named
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+PYTHONDIR ?= $(PREFIX)/lib/python3/dist-packages#  takes libturtle.py
 SHARE   ?= $(PREFIX)/share#  below it lie man/man1, doc/turtle and the completions of bash, zsh and fish
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))#  one word or more, as `ccache gcc`
 CXX     := $(if $(filter default,$(origin CXX)),g++,$(CXX))#  compiles the emulator; the program itself is C and CUDA C
@@ -100,6 +101,7 @@ endif
 uninstall:                      ## removes what install put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/turtle" "$(DESTDIR)$(PREFIX)/include/turtle.h" "$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc" \
 	  "$(DESTDIR)$(LIBDIR)/libturtle.a" "$(DESTDIR)$(LIBDIR)/libturtle.so" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/$(SO)" \
+	  "$(DESTDIR)$(PYTHONDIR)/libturtle.py" \
 	  "$(DESTDIR)$(SHARE)/bash-completion/completions/turtle" "$(DESTDIR)$(SHARE)/zsh/site-functions/_turtle" \
 	  "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/turtle.fish" "$(DESTDIR)$(SHARE)/man/man1/turtle.1"
 	for c in $$(sed -n 's/^const Command command_\([a-z]*\) = .*/\1/p' host/cli/*.c); do \

@@ -31,7 +31,7 @@ PAGES_OF ?= $(TURTLE)#  a program that runs here, where this one is for another 
 $(OUT)/pages/made: $(TURTLE) .ci/pages
 	@echo "pages $(@D)"
 	$(Q).ci/pages $(PAGES_OF) $(@D) $(VERSION) && touch $@
-install: $(TURTLE) $(LIBTURTLE) $(OUT)/pages/made    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib: program, library, man pages, completions, licences
+install: $(TURTLE) $(LIBTURTLE) $(OUT)/pages/made    ## PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib: program, library, libturtle.py, man pages, completions, licences
 	install -D -m 755 $(TURTLE) "$(DESTDIR)$(PREFIX)/bin/turtle"
 	install -D -m 644 $(OUT)/lib/turtle.h "$(DESTDIR)$(PREFIX)/include/turtle.h"
 	install -D -m 644 $(OUT)/lib/libturtle.a "$(DESTDIR)$(LIBDIR)/libturtle.a"
@@ -43,10 +43,14 @@ install: $(TURTLE) $(LIBTURTLE) $(OUT)/pages/made    ## PREFIX=/usr/local DESTDI
 	  'Description: classes of samples from features of frozen encoders, without labels' 'Version: $(VERSION)' \
 	  'Libs: -L"$${libdir}" -lturtle' 'Libs.private: $(strip $(BACKEND_LIBS) $(LIBS))' 'Cflags: -I"$${includedir}"' \
 	  >"$(DESTDIR)$(LIBDIR)/pkgconfig/turtle.pc"
+	sed 's|^_LIBDIR = None.*|_LIBDIR = "$(LIBDIR)"|' host/libturtle.py | install -D -m 644 /dev/stdin "$(DESTDIR)$(PYTHONDIR)/libturtle.py"
 	mkdir -p "$(DESTDIR)$(SHARE)/man/man1" && install -m 644 $(OUT)/pages/man1/*.1 "$(DESTDIR)$(SHARE)/man/man1"
 	mkdir -p "$(DESTDIR)$(SHARE)/doc/turtle/licenses" && install -m 644 LICENSE "$(DESTDIR)$(SHARE)/doc/turtle"
 	install -m 644 data/licenses/* "$(DESTDIR)$(SHARE)/doc/turtle/licenses"
 	install -D -m 644 $(OUT)/pages/bash/turtle "$(DESTDIR)$(SHARE)/bash-completion/completions/turtle"
 	install -D -m 644 $(OUT)/pages/zsh/_turtle "$(DESTDIR)$(SHARE)/zsh/site-functions/_turtle"
 	install -D -m 644 $(OUT)/pages/fish/turtle.fish "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/turtle.fish"
-.PHONY: lib install
+# The wheel finds the library beside the module; it bears the soname there, for Python would take libturtle.so for the module.
+wheel: $(LIBTURTLE)            ## build/libturtle-VERSION-....whl: libturtle.py and the library, for pip install
+	@.ci/wheel $(OUT)/lib/$(SO) LICENSE $(BUILD)
+.PHONY: lib install wheel
