@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/tell/json.h"
 #include "host/sweep/sweep.h"
+#include "host/tell/json.h"
 
 enum { MOST_RUNS = 100000 };
 
@@ -14,17 +14,27 @@ enum { MOST_RUNS = 100000 };
 /* One of the six lists, as numbers. */
 typedef struct {
     double *value; /* whole ones up to 2^53 are exact */
-    int64_t count;
+    int64_t count, room;
+    double largest; /* of the values; ranges rise, so most values need no search */
 } List;
 
+static Status too_many(const char *flag, Error *err) {
+    return fail(err, ERR_USAGE, "--%s: more than %d values: shorten the list", flag, MOST_RUNS);
+}
+
 static Status add(List *list, double x, const char *flag, Error *err) {
-    for (int64_t i = 0; i < list->count; i++)
-        if (list->value[i] == x) return OK; /* given twice: one run */
-    if (list->count == MOST_RUNS)
-        return fail(err, ERR_USAGE, "--%s: more than %d values", flag, MOST_RUNS);
-    double *longer = realloc(list->value, (size_t)(list->count + 1) * sizeof *longer);
-    if (!longer) return fail(err, ERR_MEMORY, "sweep: out of memory");
-    list->value = longer;
+    if (list->count && x <= list->largest)
+        for (int64_t i = 0; i < list->count; i++)
+            if (list->value[i] == x) return OK; /* given twice: one run */
+    if (list->count == MOST_RUNS) return too_many(flag, err);
+    if (list->count == list->room) {
+        const int64_t room = list->room ? 2 * list->room : 16;
+        double *longer = realloc(list->value, (size_t)room * sizeof *longer);
+        if (!longer) return fail(err, ERR_MEMORY, "sweep: out of memory");
+        list->value = longer;
+        list->room = room;
+    }
+    if (!list->count || x > list->largest) list->largest = x;
     list->value[list->count++] = x;
     return OK;
 }
@@ -58,6 +68,7 @@ static Status add_whole(List *list, const char *text, const char *flag, Error *e
         }
     }
     if (*at || step < 1 || last < first) return bad_entry(flag, text, expected, err);
+    if ((last - first) / step >= MOST_RUNS) return too_many(flag, err);
     Status st = OK;
     for (int64_t x = first; st == OK && x <= last; x += step) st = add(list, (double)x, flag, err);
     return st;

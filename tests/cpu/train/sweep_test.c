@@ -1,5 +1,7 @@
 /* sweep_test.c - many trainings: the grid, what is said of its runs, and calls that are stopped,
  * killed, cut into pieces and resumed. */
+#include <time.h>
+
 #include "host/sweep/sweep.h"
 #include "kernels/philox.h"
 #include "tests/support/check.h"
@@ -40,10 +42,13 @@ Test(sweep, grid_has_every_combination_once) {
 }
 
 Test(sweep, bad_lists_are_refused) {
-    static const char *const whole[] = {"",          "x",    "-1",         "5..",
-                                        "5..x",      "9..5", "5...9",      "1..9..0",
-                                        "1..9..-1",  "3.5",  "5..9..2..1", "99999999999999999999",
-                                        "1..1000000"};
+    static const char *const whole[] = {"",           "x",
+                                        "-1",         "5..",
+                                        "5..x",       "9..5",
+                                        "5...9",      "1..9..0",
+                                        "1..9..-1",   "3.5",
+                                        "5..9..2..1", "99999999999999999999",
+                                        "1..1000000", "0..9007199254740992"};
     static const char *const real[] = {"", "x", "0", "-1", "nan", "inf", "1e999", "0.1x"};
     TurtleSweepOptions o;
     TurtleSweepRun *run;
@@ -67,6 +72,25 @@ Test(sweep, bad_lists_are_refused) {
     const char *many[] = {"1..1000"};
     o.classes = o.seeds = texts(many, 1);
     cr_expect(sweep_grid(&run, &runs, &o, 0, &err) == ERR_USAGE && strstr(err.text, "shorten"));
+}
+
+/* The longest list is read in milliseconds, and its last value counts: one more is refused. */
+Test(sweep, long_lists_are_read_at_once, .timeout = 10) {
+    const char *most[] = {"7", "1..100000"}, *more[] = {"1..100000", "0"};
+    TurtleSweepOptions o;
+    TurtleSweepRun *run;
+    int64_t runs;
+    Error err;
+    turtle_sweep_defaults(&o);
+    o.seeds = texts(most, 2);
+    const clock_t started = clock();
+    ASSERT_OK(sweep_grid(&run, &runs, &o, 10, &err), err);
+    cr_expect(runs == 100000 && run[0].seed == 7 && run[1].seed == 1 && run[99999].seed == 100000);
+    free(run);
+    o.seeds = texts(more, 2);
+    cr_expect(sweep_grid(&run, &runs, &o, 10, &err) == ERR_USAGE && strstr(err.text, "--seeds"));
+    const double seconds = (double)(clock() - started) / CLOCKS_PER_SEC;
+    cr_expect(seconds < 3, "%.1f s of the processor", seconds);
 }
 
 /* --- what is said of runs --------------------------------------------------------------------- */
