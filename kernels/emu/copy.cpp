@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "kernels/emu/thread.h"
 
 extern "C" {
@@ -25,6 +27,8 @@ constexpr size_t GUARD = 4096, ROOM = 256 << 10, SLOT = GUARD + ROOM, ALIGNED = 
 
 static char *slots;
 static size_t slot_count;
+/* Bytes at the end of each slot that AddressSanitizer lets through; the rest of a slot is poisoned. */
+static auto &opened = *new std::vector<size_t>;
 
 static void make_slots(size_t n) {
     if (n <= slot_count) return;
@@ -35,6 +39,7 @@ static void make_slots(size_t n) {
     bool ok = slots != MAP_FAILED;
     for (size_t i = 0; ok && i < slot_count; i++)
         ok = mprotect(slots + i * SLOT + GUARD, ROOM, PROT_READ | PROT_WRITE) == 0;
+    opened.assign(slot_count, ROOM);
     if (ok) return;
     fprintf(stderr, "emulator: no memory for the shared memory of %zu blocks\n", n);
     abort();
@@ -46,11 +51,14 @@ unsigned char *shared_prepare(size_t i, size_t n, size_t bytes) {
     char *begin = end - (bytes + ALIGNED - 1) / ALIGNED * ALIGNED;
     watch_forget(end - (end - begin + SLACK + GUARD - 1) / GUARD * GUARD,
                  (size_t)(end - begin + SLACK + GUARD - 1) / GUARD * GUARD);
-    if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(end - ROOM, ROOM);
-    memset(begin - SLACK, 0xff, (size_t)(end - begin) + SLACK);
-    if (__asan_poison_memory_region) {
-        __asan_poison_memory_region(end - ROOM, (size_t)(begin - (end - ROOM)));
-        __asan_poison_memory_region(begin + bytes, (size_t)(end - begin) - bytes);
+    const size_t whole = (size_t)(end - begin);
+    if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(begin - SLACK, whole + SLACK);
+    memset(begin - SLACK, 0xff, whole + SLACK);
+    if (__asan_poison_memory_region) { /* what the last launch opened below, too */
+        const size_t close = std::max(opened[i], whole + SLACK);
+        __asan_poison_memory_region(end - close, close - whole);
+        __asan_poison_memory_region(begin + bytes, whole - bytes);
+        opened[i] = whole;
     }
     return (unsigned char *)begin;
 }

@@ -146,8 +146,6 @@ void fiber_prepare(Fiber *f, size_t i, void (*entry)()) {
     f->stack = stacks + i * f->bytes;
     f->fake_stack = NULL;
     f->tsan = watched ? __tsan_create_fiber(0) : NULL;
-    /* forget frames of the last thread on this stack, which ended without returning through them */
-    if (asan) __asan_unpoison_memory_region(f->stack, f->bytes);
     prepare_stack(f, i, entry);
 }
 
@@ -172,6 +170,10 @@ void fiber_release(Fiber *f) {
 constexpr unsigned NO_SYNC = 1; /* a switch orders nothing */
 
 void sanitizer_leaves(Fiber *from, Fiber *to, bool ending) {
+    if (asan && ending) { /* the frames up to the top never return: the next thread on this stack has others */
+        char *here = (char *)__builtin_frame_address(0);
+        __asan_unpoison_memory_region(here, (size_t)(from->stack + from->bytes - here));
+    }
     if (asan)
         __sanitizer_start_switch_fiber(ending ? NULL : &from->fake_stack, to->stack, to->bytes);
     if (watched) __tsan_switch_to_fiber(to->tsan, NO_SYNC);
