@@ -12,6 +12,7 @@ ISA_amx          := -mamx-tile -mamx-bf16
 ISA_amx-emulated := -DAMX_EMULATED
 KERNEL_OPT_debug := -O2 -g1#  -O3 -g takes 41 s for gemm_avx512.c alone, this 12; under -O1 a recorded run would take minutes
 KERNEL_OPT_fuzz  := -fno-sanitize=all#  no bytes from outside reach a kernel
+FLAGS_reference  := $(KERNEL_OPT_$(CONFIG))
 FLAGS_dispatch   := -DHAVE_BF16=$(or $(HAVE_BF16),0)
 CPU_ONCE    := $(wildcard $(addprefix kernels/cpu/,device.c dispatch.c threads.c cores.c) kernels/cpu/reference/*.c)
 CPU_PER_ISA := $(filter-out $(CPU_ONCE) kernels/cpu/gemm/gemm_%.c,$(wildcard kernels/cpu/*.c kernels/cpu/*/*.c))

@@ -1,10 +1,12 @@
 # kernels/emu/rules.mk - the emulator: a C++ compiler builds the very sources that nvcc builds for a GPU.
 EMU_OPT_release := -O2 -g#  -g: a debugger stops in the kernels (README.md)
-EMU_OPT_debug   := $(OPT_debug) -Og -DCHECK_LAUNCHES#  -Og: what a debugger is asked for is there
+EMU_OPT_debug   := $(OPT_debug) -O2 -DCHECK_LAUNCHES
 EMU_OPT_race    := -O1 -g
+EMU_KERNEL_OPT_release := -O1
+EMU_KERNEL_OPT_debug   := -Og#  what a debugger is asked for is there
 # Under race the kernels alone are instrumented, not the emulator. -O1 compiles a kernel in half the time of -O2, and it runs
 # as fast: its time is that of the switches between threads.
-EMU_KERNEL_OPT  := $(if $(filter release,$(CONFIG)),-O1) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
+EMU_KERNEL_OPT  := $(EMU_KERNEL_OPT_$(CONFIG)) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 EMU_WARNINGS    := -Wall -Wextra -Wno-psabi $(if $(CXX_CLANG),-Wno-pass-failed,-Wno-maybe-uninitialized)
 COMPILE_EMU     := $(USE_CXX) -std=c++17 -D_GNU_SOURCE $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -I. -Ikernels/emu/include \
                    -isystem $(PACKAGES)/usr/include $(EMU_OPT_$(CONFIG)) $(CPPFLAGS) $(CXXFLAGS)
