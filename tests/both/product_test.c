@@ -33,7 +33,6 @@ static const Variant types[] = {
 static const InnerTier tiers[] = {INNER_AUTO};
 #endif
 enum { TYPES = sizeof types / sizeof *types, TIERS = sizeof tiers / sizeof *tiers };
-static const char *const tier_names[] = {"auto", "unfused", "fused", "mega"};
 
 static bool plain(void) {
     return variant.type == DTYPE_F32 && !variant.tf32;
@@ -177,15 +176,9 @@ static double head_limit(void) {
 }
 
 static void judge_inner(int t) {
-    for (int tier = 0; tier < TIERS; tier++) {
-        char name[64];
-        variant = types[t];
-        variant.tier = tiers[tier];
-        snprintf(name, sizeof name, "inner_steps %s", tier_names[variant.tier]);
-        judge(name, run_inner_heads, head_limit());
-        snprintf(name, sizeof name, "inner_steps m1 %s", tier_names[variant.tier]);
-        judge(name, run_inner_moments, moment_limit());
-    }
+    variant = types[t];
+    judge_tiers("inner_steps", run_inner_heads, ragged, RAGGED, head_limit(), tiers, TIERS);
+    judge_tiers("inner_steps m1", run_inner_moments, ragged, RAGGED, moment_limit(), tiers, TIERS);
 }
 
 Test(product, inner_steps_in_fp32, .timeout = 600) {
@@ -232,12 +225,10 @@ static void run_long_steps(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 
 Test(product, every_inner_step_sees_the_heads_of_the_one_before, .timeout = 600) {
     static const Shape some[] = {{65, 17, 113, 2}, {241, 100, 64, 1}, {119, 130, 40, 1}};
-    for (int t = 0; t < TYPES; t++)
-        for (int tier = 0; tier < TIERS; tier++) {
-            variant = types[t];
-            variant.tier = tiers[tier];
-            judge_at("long steps", run_long_steps, some, 3, 2e-3);
-        }
+    for (int t = 0; t < TYPES; t++) {
+        variant = types[t];
+        judge_tiers("long steps", run_long_steps, some, 3, 2e-3, tiers, TIERS);
+    }
 }
 
 /* --- gradient of the labels ------------------------------------------------------------------- */

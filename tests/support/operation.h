@@ -270,41 +270,56 @@ static inline bool too_large(Shape s) {
     return getenv("TURTLE_TEST_SMALL") && s.B * s.C * s.d * (s.K > 0 ? s.K : 1) > 20000;
 }
 
-/* Judges every backend against the reference, within `limit` in ||a-b||/||b||; all runs must give
- * the same bits. */
-static inline void judge_at(const char *name, Operation *operation, const Shape *shapes,
-                            size_t count, double limit) {
+/* Judges every backend against what the reference found at a shape. */
+static inline void judge_shape(const char *name, Operation *operation, Shape s,
+                               const Outputs *expected, double limit) {
     const char *const *backends = test_backends();
+    for (int b = 0; backends[b]; b++) {
+        if (strcmp(backends[b], "reference") == 0) continue;
+        if (strcmp(backends[b], "naive") == 0 && variant.tier > INNER_UNFUSED)
+            continue; /* the naive backend has one loop for every tier */
+        Outputs found = run_operation(operation, backends[b], 0, s);
+        for (int j = 0; j < expected->n; j++)
+            EXPECT_CLOSE(relative_error(found.data[j], expected->data[j], expected->count[j]),
+                         limit, "%s %s %s, tier %d: output %d at B %d C %d d %d K %d", name,
+                         backends[b], variant.name, (int)variant.tier, j, (int)s.B, (int)s.C,
+                         (int)s.d, (int)s.K);
+        for (int run = 1; run < test_runs(backends[b]); run++) {
+            Outputs again = run_operation(operation, backends[b], run, s);
+            for (int j = 0; j < expected->n; j++)
+                cr_expect(!memcmp(found.data[j], again.data[j], (size_t)expected->count[j] * 4),
+                          "%s %s %s, tier %d: output %d differs in run %d at B %d C %d d %d K %d",
+                          name, backends[b], variant.name, (int)variant.tier, j, run, (int)s.B,
+                          (int)s.C, (int)s.d, (int)s.K);
+            free_outputs(&again);
+        }
+        free_outputs(&found);
+    }
+}
+
+/* Judges every backend in every tier against the reference, within `limit` in ||a-b||/||b||; all runs must
+ * give the same bits. The reference has no tiers, so it computes a shape once. */
+static inline void judge_tiers(const char *name, Operation *operation, const Shape *shapes,
+                               size_t count, double limit, const InnerTier *tiers, int n) {
     for (size_t i = 0; i < count; i++) {
-        const Shape s = shapes[i];
-        if (too_large(s)) continue;
+        if (too_large(shapes[i])) continue;
         off_alignment = (int64_t)i % 2;
         batch_exponent = (int)i % 3 * 2;
-        Outputs expected = run_operation(operation, "reference", 0, s);
-        for (int b = 0; backends[b]; b++) {
-            if (strcmp(backends[b], "reference") == 0) continue;
-            if (strcmp(backends[b], "naive") == 0 && variant.tier > INNER_UNFUSED)
-                continue; /* the naive backend has one loop for every tier */
-            Outputs found = run_operation(operation, backends[b], 0, s);
-            for (int j = 0; j < expected.n; j++)
-                EXPECT_CLOSE(relative_error(found.data[j], expected.data[j], expected.count[j]),
-                             limit, "%s %s %s: output %d at B %d C %d d %d K %d", name, backends[b],
-                             variant.name, j, (int)s.B, (int)s.C, (int)s.d, (int)s.K);
-            for (int run = 1; run < test_runs(backends[b]); run++) {
-                Outputs again = run_operation(operation, backends[b], run, s);
-                for (int j = 0; j < expected.n; j++)
-                    cr_expect(!memcmp(found.data[j], again.data[j], (size_t)expected.count[j] * 4),
-                              "%s %s %s: output %d differs in run %d at B %d C %d d %d K %d", name,
-                              backends[b], variant.name, j, run, (int)s.B, (int)s.C, (int)s.d,
-                              (int)s.K);
-                free_outputs(&again);
-            }
-            free_outputs(&found);
+        Outputs expected = run_operation(operation, "reference", 0, shapes[i]);
+        for (int t = 0; t < n; t++) {
+            variant.tier = tiers[t];
+            judge_shape(name, operation, shapes[i], &expected, limit);
         }
         free_outputs(&expected);
     }
     off_alignment = 0;
     batch_exponent = 0;
+}
+
+static inline void judge_at(const char *name, Operation *operation, const Shape *shapes,
+                            size_t count, double limit) {
+    const InnerTier tier = variant.tier;
+    judge_tiers(name, operation, shapes, count, limit, &tier, 1);
 }
 
 #endif
