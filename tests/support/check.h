@@ -15,6 +15,16 @@
 #include "host/turtle.h"
 #include "io/files/file.h"
 
+/* Under AddressSanitizer everything is ten times as slow. Tests that pass through the same code many times do it less often
+ * there, for errors of memory do not wait for the thousandth pass; TURTLE_TEST_FULL does all of it. */
+static inline bool slow_build(void) {
+#if defined(__SANITIZE_ADDRESS__)
+    return getenv("TURTLE_TEST_FULL") == NULL;
+#else
+    return false;
+#endif
+}
+
 /* Returns ||a - b|| / ||b||: 0 for equal arrays, NaN where either holds one. */
 static inline double relative_error(const float *a, const float *b, int64_t n) {
     double difference = 0.0, length = 0.0;

@@ -178,7 +178,8 @@ static void trace_run(Trace *t, const char *isa, int threads, bool all_distances
     ops_close(&ops);
 }
 
-/* The bits are the same with 1, 2 and 7 threads, and whether bounds pass over samples or not. */
+/* The bits are the same with 1, 2 and 7 threads, and whether bounds pass over samples or not. A slow build compares
+ * 7 threads with bounds to one thread without them. */
 Test(kmeans, threads_and_bounds_change_no_bit, .timeout = 240) {
     const char *isa[CPU_MAX_SETS + 1];
     static Trace expected, found;
@@ -187,7 +188,7 @@ Test(kmeans, threads_and_bounds_change_no_bit, .timeout = 240) {
         if (strcmp(isa[i], "reference") == 0) continue;
         for (int kind = 0; kind < 3; kind++) {
             trace_run(&expected, isa[i], 1, true, kind == 1, kind == 2);
-            for (int t = 0; t < PARTY; t++) {
+            for (int t = slow_build() ? PARTY - 1 : 0; t < PARTY; t++) {
                 trace_run(&found, isa[i], party[t], false, kind == 1, kind == 2);
                 cr_expect(memcmp(&found, &expected, sizeof found) == 0,
                           "%s, %d threads, kind %d: other bits", isa[i], party[t], kind);
