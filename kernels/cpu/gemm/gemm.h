@@ -70,9 +70,10 @@ static inline Ahead nothing_ahead(const float *b) { /* a line that is at hand */
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate, Ahead ahead);
-/* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. */
+/* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. `ahead` steps
+ * once for VEC_FLOATS elements of the depth. */
 void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
-              const float *W, int64_t W_row, float *out, int64_t out_row);
+              const float *W, int64_t W_row, float *out, int64_t out_row, Ahead ahead);
 
 static inline int64_t panel_rows(DType type) {
     return type == DTYPE_BF16 ? BF16_PANEL : PANEL;
@@ -96,9 +97,20 @@ typedef struct {
     const void *at; /* float32 or bfloat16 */
     int64_t row;
     Bf16Product *multiply; /* NULL where products are of float32 */
-    const char *next;      /* rows behind the panel, fetched while the gradient is computed */
-    int64_t bytes;         /* bytes of as many rows there */
+    const char *next;      /* bytes that are fetched while a product of the panel is computed: */
+    int64_t bytes;         /* the rows behind it */
 } Panel;
+/* Return the panel whose products fetch the first, and the second, half of the rows behind it: logits and
+ * gradient, which share a panel, share the wait for memory too. */
+static inline Panel fetching_first_half(Panel p) {
+    p.bytes -= p.bytes / 2;
+    return p;
+}
+static inline Panel fetching_second_half(Panel p) {
+    p.next += p.bytes - p.bytes / 2;
+    p.bytes /= 2;
+    return p;
+}
 static inline int64_t panel_buffer(const Batch *Z) {
     return Z->type == DTYPE_F16 ? PANEL * batch_row(DTYPE_F32, Z->d) : 0;
 }

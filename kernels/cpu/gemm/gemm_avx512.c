@@ -8,13 +8,15 @@
 static inline __attribute__((always_inline)) void dots(const int rows, const int cols,
                                                        int64_t depth, const float *Z, int64_t Z_row,
                                                        const float *W, int64_t W_row, float *out,
-                                                       int64_t out_row) {
+                                                       int64_t out_row, Ahead ahead) {
     __m512 sum[DOT_ROWS][DOT_COLS], z[DOT_ROWS];
     UNROLL
     for (int i = 0; i < rows; i++) UNROLL
     for (int c = 0; c < cols; c++) sum[i][c] = _mm512_setzero_ps();
     int64_t k = 0;
-    for (; k + VEC_FLOATS <= depth; k += VEC_FLOATS) {
+    for (; k + VEC_FLOATS <= depth; k += VEC_FLOATS, ahead.at += ahead.step) {
+        __builtin_prefetch(ahead.at, 0, 2); /* beyond the end is no fault */
+        __builtin_prefetch(ahead.at + 64, 0, 2);
         UNROLL
         for (int i = 0; i < rows; i++) {
             z[i] = _mm512_loadu_ps(Z + i * Z_row + k);
@@ -43,9 +45,9 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
 }
 
 void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
-              const float *W, int64_t W_row, float *out, int64_t out_row) {
+              const float *W, int64_t W_row, float *out, int64_t out_row, Ahead ahead) {
     /* clang-format off */
-#define CASE(r, c) case (r) * 8 + (c): dots(r, c, depth, Z, Z_row, W, W_row, out, out_row); break;
+#define CASE(r, c) case (r) * 8 + (c): dots(r, c, depth, Z, Z_row, W, W_row, out, out_row, ahead); break;
 #define COLS(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4) CASE(r, 5) CASE(r, 6)
     switch (rows * 8 + cols) { COLS(1) COLS(2) COLS(3) COLS(4) default: break; }
 #undef COLS

@@ -74,12 +74,16 @@ void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d,
 static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64_t n, int64_t C,
                        int64_t d) {
     const float *at = Z.at;
-    const int64_t first = packed_classes(C), rest = C - first, groups = ceil_div(rest, DOT_COLS);
+    const int64_t first = packed_classes(C), rest = C - first, groups = ceil_div(rest, DOT_COLS),
+                  steps = groups * ceil_div(n, DOT_ROWS) * (d / VEC_FLOATS),
+                  fetched = Z.bytes / most(steps, 1) + 1; /* bytes for every step of a tile */
+    Ahead next = {Z.next, fetched};
     for (int64_t g = 0; g < groups; g++)
         for (int64_t i = 0; i < n; i += DOT_ROWS) {
             const int64_t c = first + g * rest / groups, end = first + (g + 1) * rest / groups;
             dot_tile(least(n - i, DOT_ROWS), end - c, d, at + i * Z.row, Z.row, W + c * d, d,
-                     logits + i * ld + c, ld);
+                     logits + i * ld + c, ld, next);
+            next.at += d / VEC_FLOATS * fetched;
         }
 }
 
