@@ -377,8 +377,9 @@ typedef struct {
 typedef struct {
     const char *config;        /* a configuration file, or a folder with some */
     int64_t heads;             /* attention heads of every block */
-    const char *activation;    /* "quickgelu", "gelu", "gelu_tanh" */
+    const char *activation;    /* "quickgelu", "gelu", "gelu_tanh", "silu" */
     double norm_eps;           /* epsilon of the layer norms */
+    double rope_base;          /* base of the periods of rotary positions (DINOv3) */
     const char *mean, *std;    /* "R,G,B" for pixels in 0..1 */
     const char *resize;        /* "crop": the short side, then the middle; "squash": both sides */
     const char *interpolation; /* "bicubic", "bilinear" */
@@ -674,15 +675,15 @@ TURTLE_API void turtle_report_result_free(TurtleReportResult *result); /* NULL a
 /* Pictures into folders by cluster. */
 typedef struct {
     TurtleCommon common;
-    const char *run;  /* directory of a finished run */
-    const char *into; /* a folder that is new, empty, or was begun by the same call */
-    const char *how;  /* "link": hard links; "symlink"; "copy" */
+    const char *run;           /* directory of a finished run */
+    const char *into;          /* a folder that is new, empty, or was begun by the same call */
+    const char *how;           /* "link": hard links; "symlink"; "copy" */
     const char *cluster_names; /* a file of lines cluster<TAB>name; NULL: folders are numbers */
     double min_confidence;     /* 0: less confident pictures go into the folder `doubtful` */
 } TurtleSortOptions;
 
 typedef struct {
-    int64_t samples;  /* of all splits that were sorted; the sum of the next four */
+    int64_t samples;       /* of all splits that were sorted; the sum of the next four */
     int64_t placed, there; /* files placed by this call, and by earlier ones */
     int64_t left_out;      /* samples of clusters with an empty name */
     int64_t failed;        /* pictures that could not be placed: 0 where the call succeeds */

@@ -1,5 +1,5 @@
-/* encode.h - the operations that image and text encoders are made of: CLIP's and DINOv2's vision
- * transformers, CLIP's residual network and its text transformer.
+/* encode.h - the operations that image and text encoders are made of: vision transformers, CLIP's
+ * residual network and its text transformer.
  *
  * Activations are float32, images channels-last: (B,H,W,C), so that a pixel's channels are one row
  * of a matrix product and a 1 x 1 convolution is a linear layer. Weights stay as they lie in their
@@ -29,15 +29,19 @@ typedef enum {
     ACT_QUICK_GELU, /* x sigmoid(1.702 x): CLIP */
     ACT_GELU,       /* x (1 + erf(x / sqrt 2)) / 2: DINOv2 */
     ACT_GELU_TANH,  /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+    ACT_SILU,       /* x sigmoid(x): the gate of SwiGLU */
 } Activation;
 
-/* The work behind a product: out = act(add out + scale (A W^T) + bias). `add` is the residual
- * connection; `scale` is a batch norm's or LayerScale's factor. */
+/* The work behind a product: out = times act(add out + scale (A W^T) + bias). `add` is the residual
+ * connection; `scale` is a batch norm's or LayerScale's factor; `times` is a gate, element by element. */
 typedef struct {
     const float *scale; /* (out); NULL means 1 */
     const float *bias;  /* (out); NULL means 0 */
     bool add;
     Activation activation;
+    const float
+        *times; /* (rows,out), rows times_row elements apart; NULL means 1; of linear only */
+    int64_t times_row;
 } Epilogue;
 
 /* A square kernel over square or oblong images. */
@@ -58,9 +62,17 @@ typedef struct {
     int64_t image, row; /* in elements */
 } Tokens;
 
+/* Rotary positions (Su et al. 2021): the halves a, b of a head's query or key become a cos - b sin and
+ * b cos + a sin, with angles of the token's place. Tokens before `first` have none. */
+typedef struct {
+    const float *cos, *sin; /* (tokens - first, width / 2); NULL: no token is rotated */
+    int64_t first;
+} Rope;
+
 enum {
-    HEAD_DIM = 64,      /* width of a head in CLIP up to ViT-L/14 and in all of DINOv2 */
-    MAX_HEAD_DIM = 128, /* attention serves heads of any width up to this one */
+    HEAD_DIM = 64, /* width of a head in CLIP up to ViT-L/14, in DINOv2 and mostly in DINOv3 */
+    MAX_HEAD_DIM =
+        128, /* attention serves heads of any width up to this one, with Rope even ones */
 };
 
 /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of out lie out_row, rows of in in_row elements apart, so
@@ -74,24 +86,23 @@ typedef Status Conv2dOp(Queue *queue, float *out, const float *in, const Weight 
 
 /* Scaled dot-product attention per head: out = softmax(q k^T / sqrt(width) [+ causal mask]) v.
  *   q, out (B,queries,heads * width); k, v (B,keys,heads * width); causal: query t sees keys
- *   0..t. 4 B heads queries keys width flops; scores of a few queries exist at a time. */
+ *   0..t. rope rotates q and k of token t, as they are packed; NULL: neither.
+ *   4 B heads queries keys width flops; scores of a few queries exist at a time. */
 typedef Status AttentionOp(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                            int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
-                           void *scratch);
+                           const Rope *rope, void *scratch);
 
 /* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; the variance is biased.
  * Rows of x lie x_row apart, rows of out densely. out may be x itself. */
 typedef Status LayerNormOp(Queue *queue, float *out, const float *x, int64_t x_row,
                            const float *weight, const float *bias, double eps, int64_t rows,
                            int64_t d);
-/* out (rows,h) = silu(x[:, :h]) * x[:, h:], x (rows,2h); silu(a) = a sigmoid(a). SwiGLU. */
-typedef Status SiluGateOp(Queue *queue, float *out, const float *x, int64_t rows, int64_t h);
 
 /* out (B,side,side,3) = (pixels / 255 - mean) / std; pixels (B,side,side,3) uint8. */
 typedef Status PixelsOp(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
                         const float std[3], int64_t B, int64_t side);
-/* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d), `position` (n,d)
- * is added to the others. Without a prefix `first` may be NULL. */
+/* x (B,prefix+n,d): the first rows of every image become `first` (prefix,d; NULL where there are none),
+ * `position` (n,d; NULL means 0) is added to the others. */
 typedef Status AddTokensOp(Queue *queue, float *x, const float *first, int64_t prefix,
                            const float *position, int64_t B, int64_t n, int64_t d);
 /* out (B,T,d) = table[ids] + position; ids (B,T) in [0, table->out). */
@@ -116,7 +127,6 @@ typedef struct {
     Conv2dOp *conv2d;
     AttentionOp *attention;
     LayerNormOp *layer_norm;
-    SiluGateOp *silu_gate;
     PixelsOp *pixels;
     AddTokensOp *add_tokens;
     EmbedOp *embed;

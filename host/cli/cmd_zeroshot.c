@@ -12,7 +12,7 @@ static const Flag zeroshot_flags[] = {
     {"heads", FLAG_INTEGER, offsetof(TurtleZeroshotOptions, encoder.heads), "N",
      "its attention heads; 0: as its configuration says"},
     {"activation", FLAG_TEXT, offsetof(TurtleZeroshotOptions, encoder.activation),
-     "quickgelu|gelu|gelu_tanh", "activation of its MLPs"},
+     "quickgelu|gelu|gelu_tanh|silu", "activation of its MLPs"},
     {"norm_eps", FLAG_REAL, offsetof(TurtleZeroshotOptions, encoder.norm_eps), "X",
      "epsilon of its layer norms; 0: as its configuration says"},
     {"names", FLAG_TEXT, offsetof(TurtleZeroshotOptions, names), "FILE",

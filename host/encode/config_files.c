@@ -101,8 +101,12 @@ static bool is_of_network(const ConfigFile *f, const EncoderShape *shape) {
                                        "open_clip", "unnamed",           "preprocessor",
                                        NULL},
                              *const dinov2[] = {"dinov2",  "dinov2_with_registers", "timm",
-                                                "unnamed", "preprocessor",          NULL};
-    return is_one_of(f->config.family, shape->kind == ENCODER_DINOV2 ? dinov2 : clip);
+                                                "unnamed", "preprocessor",          NULL},
+                             *const dinov3[] = {"dinov3_vit", "timm", "unnamed", "preprocessor",
+                                                NULL};
+    return is_one_of(f->config.family, shape->kind == ENCODER_DINOV2   ? dinov2
+                                       : shape->kind == ENCODER_DINOV3 ? dinov3
+                                                                       : clip);
 }
 
 /* Takes out what is another network's, unless it is the first that speaks of one. */
@@ -118,7 +122,9 @@ static Status sort_out(ConfigFiles *out, const EncoderShape *shape, Weights *w, 
                             "config: %s: of %s, but %s holds %s: name its own configuration with "
                             "--config FILE",
                             f->name, family, w->path,
-                            shape->kind == ENCODER_DINOV2 ? "DINOv2" : "CLIP");
+                            shape->kind == ENCODER_DINOV2   ? "DINOv2"
+                            : shape->kind == ENCODER_DINOV3 ? "DINOv3"
+                                                            : "CLIP");
             weights_say(w, "config: %s: of %s and passed over, for %s is believed", f->name, family,
                         believed);
             continue;
@@ -155,18 +161,26 @@ static Status check_sizes(const ConfigFile *f, const EncoderShape *s, const Weig
     } sizes[] = {{"a width", image->width * (residual ? 32 : 1), s->width},
                  {"a depth", image->depth, depth},
                  {"a patch side", residual ? 0 : image->patch, s->patch},
-                 {"an image size", image->image_size, s->grid * s->patch},
+                 {"an image size", s->grid ? image->image_size : 0, s->grid * s->patch},
                  {"a common space", f->config.features, s->features},
                  {"a text width", s->text_depth ? text->width : 0, s->text_width},
                  {"a text depth", s->text_depth ? text->depth : 0, s->text_depth}};
     Status st = OK;
     for (size_t i = 0; st == OK && i < sizeof sizes / sizeof *sizes; i++)
         st = check_number(f, w, sizes[i].what, sizes[i].said, sizes[i].found, err);
-    if (st == OK && image->gated >= 0 && s->kind == ENCODER_DINOV2 && image->gated != s->gated)
+    const bool clip = encoder_is_clip(s->kind);
+    if (st == OK && image->gated >= 0 && !clip && image->gated != s->gated)
         st = fail(err, ERR_FORMAT,
-                  "config: %s: use_swiglu_ffn %s, but the MLPs of %s are %s: name its own "
-                  "configuration with --config FILE",
-                  f->name, image->gated ? "true" : "false", w->path, s->gated ? "SwiGLU" : "plain");
+                  "config: %s: %s %s, but the MLPs of %s are %s: name its own configuration with "
+                  "--config FILE",
+                  f->name, s->kind == ENCODER_DINOV2 ? "use_swiglu_ffn" : "use_gated_mlp",
+                  image->gated ? "true" : "false", w->path, s->gated ? "SwiGLU" : "plain");
+    if (st == OK && image->registers >= 0 && !clip && image->registers != s->registers)
+        st = fail(
+            err, ERR_FORMAT,
+            "config: %s: num_register_tokens %lld, but %s has %lld: name its own configuration "
+            "with --config FILE",
+            f->name, (long long)image->registers, w->path, (long long)s->registers);
     return st;
 }
 

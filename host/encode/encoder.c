@@ -15,6 +15,43 @@ static const NetworkKind *kind_of(const EncoderShape *s) {
     return s->kind == ENCODER_CLIP_RESNET ? &resnet_network : &vit_network;
 }
 
+/* Tells DINOv3 from DINOv2: its patches have no table of positions, only rotary ones, and it has one of
+ * the names that DINOv2 has not. */
+static void dino_kind(EncoderShape *s, const Weights *w) {
+    static const char *const own[] = {"rope_embed.periods",
+                                      "storage_tokens",
+                                      "reg_token",
+                                      "blocks.0.gamma_1",
+                                      "blocks.0.attn.qkv.bias_mask",
+                                      "embeddings.patch_embeddings.weight",
+                                      "layer.0.attention.q_proj.weight"};
+    s->kind = ENCODER_DINOV2;
+    s->hugging_face = !weights_has(w, "cls_token");
+    if (!weights_has(w, s->hugging_face ? "embeddings.position_embeddings" : "pos_embed"))
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            if (weights_has(w, "%s", own[i])) s->kind = ENCODER_DINOV3;
+    /* both name their class token and blocks alike */
+    s->timm = s->kind == ENCODER_DINOV3 && !s->hugging_face &&
+              (weights_has(w, "reg_token") || weights_has(w, "blocks.0.gamma_1"));
+}
+
+/* Refuses a file in which no encoder was found. */
+static Status refuse_network(Weights *w) {
+    static const char *const convolutions[] = {".dwconv.", ".depthwise_conv.", ".conv_dw."};
+    for (int i = 0; i < w->file.count; i++)
+        for (size_t k = 0; k < sizeof convolutions / sizeof *convolutions; k++)
+            if (strstr(w->file.tensor[i].name, convolutions[k]))
+                return fail(w->err, ERR_FORMAT,
+                            "weights: %s: a convolutional network (ConvNeXt; it has %s) is not "
+                            "served: expected a vision transformer",
+                            w->path, w->file.tensor[i].name);
+    return fail(w->err, ERR_FORMAT,
+                "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
+                "visual.class_embedding, visual.attnpool.positional_embedding or "
+                "cls_token among them; the first is %s",
+                w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
+}
+
 Status encoder_shape(EncoderShape *out, Weights *w) {
     EncoderShape *s = out;
     *s = (EncoderShape){0};
@@ -26,23 +63,18 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
     } else if (weights_has(w, "visual.attnpool.positional_embedding")) {
         s->kind = ENCODER_CLIP_RESNET;
     } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
-        s->kind = ENCODER_DINOV2;
-        s->hugging_face = !weights_has(w, "cls_token");
+        dino_kind(s, w);
     } else {
-        w->status = fail(w->err, ERR_FORMAT,
-                         "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
-                         "visual.class_embedding, visual.attnpool.positional_embedding or "
-                         "cls_token among them; the first is %s",
-                         w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
+        w->status = refuse_network(w);
     }
     if (w->status == OK) kind_of(s)->shape(s, w);
-    if (w->status == OK && s->kind != ENCODER_DINOV2) text_shape(s, w);
+    if (w->status == OK && encoder_is_clip(s->kind)) text_shape(s, w);
     return w->status;
 }
 
 void encoder_describe(char text[160], const EncoderShape *s) {
     static const char *const kinds[] = {"CLIP vision transformer", "CLIP residual network",
-                                        "DINOv2 vision transformer"};
+                                        "DINOv2 vision transformer", "DINOv3 vision transformer"};
     const PublishedShape *p = published_shape(s);
     char registers[48] = "";
     if (s->registers)
@@ -75,7 +107,7 @@ static Status open_network(Encoder *e, const char *path, Error *err) {
     e->side = e->facts.rule.crop;
     e->kind = kind_of(&e->shape);
     e->network = e->kind->load(&e->weights, &e->shape, &e->facts, e->options.feature);
-    if (e->shape.kind != ENCODER_DINOV2) text_pass_over(&e->weights, &e->shape);
+    if (encoder_is_clip(e->shape.kind)) text_pass_over(&e->weights, &e->shape);
     return weights_finish(&e->weights);
 }
 

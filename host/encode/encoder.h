@@ -1,8 +1,9 @@
 /* encoder.h - frozen image encoders: official weights in, features out.
  *
- * Three kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
- * Radford et al. 2021, github.com/openai/CLIP, model.py) and DINOv2's vision transformer (vit.c;
- * Oquab et al. 2023, github.com/facebookresearch/dinov2). What a file holds is read from the names
+ * Four kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
+ * Radford et al. 2021, github.com/openai/CLIP, model.py), and the vision transformers of DINOv2
+ * (vit.c; Oquab et al. 2023, github.com/facebookresearch/dinov2) and of DINOv3 (vit.c; Simeoni et al.
+ * 2025, github.com/facebookresearch/dinov3). What a file holds is read from the names
  * and shapes of its tensors; what they do not say, encoder_facts.h finds. Numbers are used as they are stored; the published CLIP loader rounds
  * the matrices of float32 files to float16 first.
  */
@@ -10,26 +11,33 @@
 #define TURTLE_HOST_ENCODE_ENCODER_H
 
 #include "host/encode/encoder_facts.h"
-#include "host/tell/made.h"
 #include "host/encode/transformer.h"
 #include "host/encode/weights.h"
+#include "host/tell/made.h"
 
-typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2 } EncoderKind;
+typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2, ENCODER_DINOV3 } EncoderKind;
 
 /* The facts of an encoder that names and shapes of tensors tell, before any value is read. */
 typedef struct EncoderShape {
     EncoderKind kind;
     bool hugging_face; /* names as in Hugging Face's files, not the original ones */
+    bool timm;         /* names as in timm's files, where these differ from the original ones */
     int64_t width;     /* residual network: of the attention pooling */
     int64_t depth;     /* transformer: blocks */
     int64_t stages[4]; /* residual network: blocks of its four stages */
     int64_t patch;     /* transformer: side of a patch; residual network: 32, its whole stride */
-    int64_t grid;      /* patches along a side of the native image */
-    int64_t registers; /* DINOv2 with registers: 4 */
+    int64_t grid;      /* patches along a side of the native image; 0: it has no size of its own */
+    int64_t registers; /* DINOv2 with registers, DINOv3: 4 */
+    int64_t periods;   /* stored periods of rotary positions; 0: none are stored */
     bool gated;        /* SwiGLU */
     int64_t features;  /* numbers per image */
     int64_t text_depth, text_width, vocabulary, context; /* 0: no text encoder in the file */
 } EncoderShape;
+
+/* Returns whether networks of the kind are CLIP's, beside which a text encoder may lie. */
+static inline bool encoder_is_clip(EncoderKind kind) {
+    return kind == ENCODER_CLIP_VIT || kind == ENCODER_CLIP_RESNET;
+}
 
 /* Reads the shape; a file of anything else is ERR_FORMAT. */
 Status encoder_shape(EncoderShape *out, Weights *w);
@@ -101,5 +109,10 @@ int64_t position_grid(Weights *w, int64_t rows);
 typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS } PositionRule;
 void position_resize(float *out, int64_t to, const float *in, int64_t from, int64_t d,
                      PositionRule rule);
+
+/* rope.c: writes the n periods of rotary positions for heads of 4 n. */
+void rope_periods(float *periods, int64_t n, double base);
+/* Writes the cosines and sines (grid^2,2n) of the angles of all patches of a square grid. */
+void rope_angles(float *cosines, float *sines, const float *periods, int64_t n, int64_t grid);
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
 } facts_table[FACTS] = {{"heads", "--heads"},
                         {"activation", "--activation"},
                         {"norm_eps", "--norm_eps"},
+                        {"rope_base", "--rope_base"},
                         {"mean", "--mean"},
                         {"std", "--std"},
                         {"resize", "--resize"},
@@ -40,6 +41,10 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
                 snprintf(text, 96, "%s", activation_names[i].text);
         break;
     case FACT_EPS: snprintf(text, 96, "%g", f->eps); break;
+    case FACT_ROPE:
+        if (f->rope_base > 0.0) snprintf(text, 96, "%g", f->rope_base);
+        else snprintf(text, 96, "stored periods");
+        break;
     case FACT_MEAN: snprintf(text, 96, "%.7g,%.7g,%.7g", f->mean[0], f->mean[1], f->mean[2]); break;
     case FACT_STD: snprintf(text, 96, "%.7g,%.7g,%.7g", f->std[0], f->std[1], f->std[2]); break;
     case FACT_FIT: snprintf(text, 96, "%s", rule->squash ? "squash" : "crop"); break;
@@ -61,9 +66,11 @@ static void choose_used(FactSearch *s) {
     const EncoderShape *shape = s->shape;
     const bool text = s->tower == TOWER_TEXT;
     const bool residual = !text && shape->kind == ENCODER_CLIP_RESNET;
+    const bool dinov3 = !text && shape->kind == ENCODER_DINOV3;
     for (int i = 0; i < FACTS; i++) s->out->used[i] = i < FACT_MEAN || !text;
-    s->out->used[FACT_ACTIVATION] = !residual && !(!text && shape->gated);
+    s->out->used[FACT_ACTIVATION] = !residual && (text || !shape->gated || dinov3);
     s->out->used[FACT_EPS] = !residual;
+    s->out->used[FACT_ROPE] = dinov3;
     s->out->width = text ? shape->text_width : shape->width;
 }
 
@@ -72,6 +79,19 @@ static void choose_used(FactSearch *s) {
 static Status check_heads(const FactSearch *s, Error *err) {
     const EncoderFacts *f = s->out;
     const int64_t n = f->heads, width = n > 0 && f->width % n == 0 ? f->width / n : 0;
+    const int64_t periods = f->used[FACT_ROPE] && f->rope_base == 0.0 ? s->shape->periods : 0;
+    if (periods && width > 0 && width != 4 * periods)
+        return fail(err, ERR_ARG,
+                    "encoder: %s: %lld heads (%s) of a width of %lld each, but its %lld periods of "
+                    "rotary positions are for heads of %lld: expected --heads %lld",
+                    s->w->path, (long long)n, f->source[FACT_HEADS], (long long)width,
+                    (long long)periods, (long long)(4 * periods),
+                    (long long)(f->width / (4 * periods)));
+    if (f->used[FACT_ROPE] && width % 4)
+        return fail(err, ERR_ARG,
+                    "encoder: %s: %lld heads (%s) of a width of %lld each: rotary positions of two "
+                    "axes expect a multiple of 4",
+                    s->w->path, (long long)n, f->source[FACT_HEADS], (long long)width);
     if (width > 0 && width <= MAX_HEAD_DIM) return OK;
     if (!width)
         return fail(err, ERR_ARG,
@@ -104,11 +124,15 @@ static Status check_colours(const FactSearch *s, Error *err) {
 
 static Status check_size(const FactSearch *s, Error *err) {
     const int64_t side = s->out->rule.crop, patch = s->shape->patch, grid = s->shape->grid;
-    if (side < patch || side % patch || side > 4096)
-        return fail(err, ERR_ARG,
-                    "features: --image_size %lld (%s): expected a multiple of %lld, the side of a "
-                    "patch, up to 4096",
-                    (long long)side, s->out->source[FACT_SIZE], (long long)patch);
+    const bool rest =
+        s->shape->kind == ENCODER_DINOV3; /* pixels behind the last patch are dropped */
+    if (side < patch || (side % patch && !rest) || side > 4096)
+        return fail(
+            err, ERR_ARG,
+            "features: --image_size %lld (%s): expected %s %lld, the side of a patch, up to "
+            "4096",
+            (long long)side, s->out->source[FACT_SIZE], rest ? "at least" : "a multiple of",
+            (long long)patch);
     if (s->out->rule.resize > 1 << 16)
         return fail(err, ERR_ARG, "features: pictures resized to %d: expected at most 65536",
                     s->out->rule.resize);
@@ -122,9 +146,11 @@ static Status check_size(const FactSearch *s, Error *err) {
 
 /* Says in one line what was assumed, and which flags say otherwise. */
 static void say_assumed(const FactSearch *s) {
-    static const char *const before[FACTS] = {
-        [FACT_HEADS] = "heads ", [FACT_EPS] = "norm eps ", [FACT_SIZE] = "image size "};
-    const bool dino = s->shape->kind == ENCODER_DINOV2;
+    static const char *const before[FACTS] = {[FACT_HEADS] = "heads ",
+                                              [FACT_EPS] = "norm eps ",
+                                              [FACT_ROPE] = "rope base ",
+                                              [FACT_SIZE] = "image size "};
+    const bool dino = !encoder_is_clip(s->shape->kind);
     char values[256] = "", flags[160] = "", text[96];
     size_t v = 0, n = 0;
     for (int i = 0; i < FACTS; i++) {

@@ -19,6 +19,7 @@ typedef enum {
     FACT_HEADS,
     FACT_ACTIVATION,
     FACT_EPS,
+    FACT_ROPE, /* base of the periods of rotary positions */
     FACT_MEAN,
     FACT_STD,
     FACT_FIT,    /* crop or squash */
@@ -41,10 +42,12 @@ typedef struct {
     int64_t heads;
     Activation activation; /* activation of the blocks' MLPs */
     double eps;            /* epsilon of the blocks' norms */
+    double rope_base;      /* base of the periods; 0: they are stored */
     float mean[3], std[3];
     ResizeRule rule;
     int64_t end_token; /* a text ends at the first of these ids; 0: at the first of the largest */
-    bool used[FACTS];  /* a residual network has no norm, SwiGLU no activation, a text no picture */
+    /* a residual network has no norm, DINOv2's SwiGLU no choice, a text no picture */
+    bool used[FACTS];
     char source[FACTS][200];
 } EncoderFacts;
 

@@ -9,7 +9,8 @@
 
 const ActivationName activation_names[ACTIVATIONS] = {{"QuickGELU", "quickgelu", ACT_QUICK_GELU},
                                                       {"GELU", "gelu", ACT_GELU},
-                                                      {"GELU (tanh)", "gelu_tanh", ACT_GELU_TANH}};
+                                                      {"GELU (tanh)", "gelu_tanh", ACT_GELU_TANH},
+                                                      {"SiLU", "silu", ACT_SILU}};
 
 PRINTF_LIKE(3, 4)
 static void set_source(FactSearch *s, Fact fact, const char *format, ...) {
@@ -42,6 +43,33 @@ static bool is_open_clip(const FactSearch *s) {
             strncmp(name, "open_clip_", 10) == 0);
 }
 
+/* Takes what its own tensors say of DINOv3, and how the library of its naming runs it: the original
+ * squashes to 256, transformers to 224, timm crops. */
+static void assume_dinov3(FactSearch *s, const PublishedShape *p) {
+    EncoderFacts *f = s->out;
+    const EncoderShape *shape = s->shape;
+    const int64_t stored = 4 * shape->periods;
+    const int side = shape->hugging_face ? 224 : 256;
+    f->eps = 1e-5;
+    f->rope_base = 100.0;
+    f->rule = (ResizeRule){.resize = side,
+                           .crop = side,
+                           .squash = !shape->timm,
+                           .filter = shape->timm ? RESIZE_BICUBIC : RESIZE_BILINEAR};
+    if (!p && f->width == 4096) f->heads = 32; /* as timm takes it, which knows no other width */
+    if (shape->gated) set_source(s, FACT_ACTIVATION, "the tensors");
+    if (!stored) return;
+    f->heads = f->width % stored ? 0 : f->width / stored;
+    f->rope_base = 0.0;
+    set_source(s, FACT_HEADS, "the tensors");
+    set_source(s, FACT_ROPE, "the tensors");
+    if (!f->heads)
+        refuse(s, FACT_HEADS,
+               "weights: %s: %lld periods of rotary positions are for heads of %lld, which do not "
+               "divide the width %lld",
+               s->w->path, (long long)shape->periods, (long long)stored, (long long)f->width);
+}
+
 void facts_assume(FactSearch *s) {
     static const float means[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
                                       {0.485f, 0.456f, 0.406f}};              /* ImageNet */
@@ -49,23 +77,25 @@ void facts_assume(FactSearch *s) {
                                      {0.229f, 0.224f, 0.225f}};
     EncoderFacts *f = s->out;
     const EncoderShape *shape = s->shape;
-    const bool dino = shape->kind == ENCODER_DINOV2;
+    const bool dino = !encoder_is_clip(shape->kind);
     const PublishedShape *p = published_shape(shape);
     const int64_t head = s->tower == TOWER_TEXT ? HEAD_DIM
                          : p                    ? p->head_width
                                                 : published_head_width(shape->kind, f->width);
     /* Released DINOv2 (37 x 37 positions, trained at 518): short side 256, crop 224, as TURTLE. */
-    const bool released = dino && shape->patch == 14 && shape->grid == 37;
+    const bool released = shape->kind == ENCODER_DINOV2 && shape->patch == 14 && shape->grid == 37;
     const int native = (int)(shape->grid * shape->patch);
     snprintf(s->like, sizeof s->like, "%s of %s",
-             p      ? p->name
-             : dino ? "DINOv2"
-                    : "CLIP",
+             p                               ? p->name
+             : shape->kind == ENCODER_DINOV3 ? "DINOv3"
+             : dino                          ? "DINOv2"
+                                             : "CLIP",
              p      ? p->origin
              : dino ? "Meta"
                     : "OpenAI");
     f->heads = f->width % head ? 0 : f->width / head;
     f->activation = p ? p->activation : dino ? ACT_GELU : ACT_QUICK_GELU;
+    if (dino && shape->gated) f->activation = ACT_SILU;
     f->eps = dino ? 1e-6 : 1e-5;
     memcpy(f->mean, means[dino], sizeof f->mean);
     memcpy(f->std, stds[dino], sizeof f->std);
@@ -74,11 +104,12 @@ void facts_assume(FactSearch *s) {
         set_source(s, (Fact)i, "assumed: as %s", s->like);
         s->assumed[i] = true;
     }
-    if (!released) set_source(s, FACT_SIZE, "the tensors");
+    if (!released && shape->grid) set_source(s, FACT_SIZE, "the tensors");
+    if (shape->kind == ENCODER_DINOV3) assume_dinov3(s, p);
     const bool archive = !dino && weights_has(s->w, "input_resolution");
     for (int i = 0; i < FACTS && (archive || s->options->published); i++)
         if (s->assumed[i]) set_source(s, (Fact)i, "%s", archive ? "OpenAI's archive" : "published");
-    if (!f->heads)
+    if (!f->heads && !*s->refused[FACT_HEADS])
         refuse(s, FACT_HEADS,
                "weights: %s: how many heads of what width a tower of width %lld has is not known: "
                "expected --heads N, or --config FILE, or config.json or open_clip_config.json "
@@ -107,7 +138,9 @@ static bool find_activation(Activation *out, const char *name) {
                  {"gelu_new", ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", ACT_GELU_TANH},
                  {"gelu_fast", ACT_GELU_TANH},
-                 {"gelu_accurate", ACT_GELU_TANH}};
+                 {"gelu_accurate", ACT_GELU_TANH},
+                 {"silu", ACT_SILU},
+                 {"swish", ACT_SILU}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].name, name) == 0) {
             *out = names[i].activation;
@@ -136,7 +169,7 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
                    "with --heads",
                    file->name, (long long)t->head_width, (long long)f->width);
     }
-    if (*t->activation) {
+    if (*t->activation && f->used[FACT_ACTIVATION]) {
         set_config(s, FACT_ACTIVATION, file->name, t->filled & CONFIG_ACTIVATION);
         if (!find_activation(&f->activation, t->activation))
             refuse(s, FACT_ACTIVATION,
@@ -150,6 +183,10 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
         f->eps = t->eps;
         set_config(s, FACT_EPS, file->name, t->filled & CONFIG_EPS);
     }
+    if (t->rope_base > 0.0 && s->out->used[FACT_ROPE] && !s->shape->periods) {
+        f->rope_base = t->rope_base;
+        set_config(s, FACT_ROPE, file->name, t->filled & CONFIG_ROPE);
+    }
     return OK;
 }
 
@@ -157,9 +194,9 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
 static void take_size(FactSearch *s, const ConfigFile *file) {
     const EncoderConfig *c = &file->config;
     ResizeRule *rule = &s->out->rule;
-    const bool clip = s->shape->kind != ENCODER_DINOV2;
+    const bool model = s->shape->kind != ENCODER_DINOV2;
     /* DINOv2's image_size is that of its positions, not of the pictures */
-    const int64_t side = c->side ? c->side : clip ? c->image.image_size : 0;
+    const int64_t side = c->side ? c->side : model ? c->image.image_size : 0;
     if (side && !*s->refused[FACT_SIZE]) {
         rule->crop = (int)side;
         rule->resize = (int)(c->side && c->resize ? c->resize : side);
@@ -239,9 +276,9 @@ static Status parse_colour(float out[3], const char *flag, const char *text, boo
 /* Marks the flags that are given. */
 static void choose_given(bool given[FACTS], const FactOptions *o) {
     const TurtleEncoder *g = &o->given;
-    const bool flags[FACTS] = {
-        g->heads != 0,  g->activation != NULL, g->norm_eps != 0.0,       g->mean != NULL,
-        g->std != NULL, g->resize != NULL,     g->interpolation != NULL, o->image_size != 0};
+    const bool flags[FACTS] = {g->heads != 0,       g->activation != NULL,    g->norm_eps != 0.0,
+                               g->rope_base != 0.0, g->mean != NULL,          g->std != NULL,
+                               g->resize != NULL,   g->interpolation != NULL, o->image_size != 0};
     memcpy(given, flags, sizeof flags);
 }
 
@@ -252,18 +289,25 @@ static Status set_flag(FactSearch *s, Fact fact, Error *err) {
     switch (fact) {
     case FACT_HEADS: f->heads = g->heads; break;
     case FACT_ACTIVATION:
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < ACTIVATIONS; i++)
             if (strcmp(activation_names[i].flag, g->activation) == 0) {
                 f->activation = activation_names[i].activation;
                 return OK;
             }
-        return fail(err, ERR_USAGE, "--activation: '%s': expected quickgelu, gelu or gelu_tanh",
+        return fail(err, ERR_USAGE,
+                    "--activation: '%s': expected quickgelu, gelu, gelu_tanh or silu",
                     g->activation);
     case FACT_EPS:
         f->eps = g->norm_eps;
         if (!(f->eps > 0.0 && f->eps <= 1.0))
             return fail(err, ERR_USAGE, "--norm_eps: %g: expected a number above 0, up to 1",
                         f->eps);
+        break;
+    case FACT_ROPE:
+        f->rope_base = g->rope_base;
+        if (!(f->rope_base > 0.0 && f->rope_base <= 1e12))
+            return fail(err, ERR_USAGE, "--rope_base: %g: expected a number above 0, up to 1e12",
+                        f->rope_base);
         break;
     case FACT_MEAN: return parse_colour(f->mean, "--mean", g->mean, false, err);
     case FACT_STD: return parse_colour(f->std, "--std", g->std, true, err);
@@ -293,8 +337,9 @@ static Status set_flag(FactSearch *s, Fact fact, Error *err) {
 }
 
 Status facts_from_flags(FactSearch *s, Error *err) {
-    static const Fact order[FACTS] = {FACT_HEADS, FACT_ACTIVATION, FACT_EPS,    FACT_MEAN,
-                                      FACT_STD,   FACT_SIZE,       FACT_FILTER, FACT_FIT};
+    static const Fact order[FACTS] = {FACT_HEADS, FACT_ACTIVATION, FACT_EPS,
+                                      FACT_ROPE,  FACT_MEAN,       FACT_STD,
+                                      FACT_SIZE,  FACT_FILTER,     FACT_FIT};
     bool given[FACTS];
     Status st = OK;
     choose_given(given, s->options);
@@ -305,7 +350,8 @@ Status facts_from_flags(FactSearch *s, Error *err) {
         if (!s->out->used[fact] && s->tower == TOWER_IMAGE)
             return fail(err, ERR_USAGE, "%s: %s has no such choice: %s", fact_flag(fact),
                         s->w->path,
-                        s->shape->kind == ENCODER_CLIP_RESNET
+                        fact == FACT_ROPE ? "it has no rotary positions"
+                        : s->shape->kind == ENCODER_CLIP_RESNET
                             ? "it is a residual network, with ReLU and batch norms"
                             : "its MLPs are SwiGLU");
         fact_text(before, s->out, fact);

@@ -34,7 +34,7 @@ typedef struct {
     const char *text, *flag;
     Activation activation;
 } ActivationName;
-enum { ACTIVATIONS = 3 };
+enum { ACTIVATIONS = 4 };
 extern const ActivationName activation_names[ACTIVATIONS];
 
 #endif

@@ -120,6 +120,10 @@ static void json_fact(Json *j, const EncoderFacts *f, Fact fact) {
     switch (fact) {
     case FACT_HEADS: json_integer(j, "value", f->heads); break;
     case FACT_EPS: json_real(j, "value", f->eps); break;
+    case FACT_ROPE:
+        if (f->rope_base > 0.0) json_real(j, "value", f->rope_base);
+        else json_text(j, "value", text);
+        break;
     case FACT_MEAN:
     case FACT_STD:
         json_open_array(j, "value");
@@ -156,7 +160,7 @@ static void info_facts(Weights *w, const EncoderShape *s, Tower tower, const Fac
             add_line(text, "    %-13s  %s (%s)\n", fact_name((Fact)i), value, f.source[i]);
             json_fact(j, &f, (Fact)i);
         }
-        if (tower == TOWER_IMAGE && s->gated)
+        if (tower == TOWER_IMAGE && s->gated && !f.used[FACT_ACTIVATION])
             add_line(text, "    %-13s  SwiGLU (the tensors)\n", fact_name(FACT_ACTIVATION));
     }
     json_close(j);
@@ -169,10 +173,13 @@ static void info_encoder(Weights *w, const FactOptions *options, char **text, Js
     if (encoder_shape(&s, w) != OK) return;
     const long long image = (long long)(s.grid * s.patch);
     encoder_describe(name, &s);
-    add_line(text, "encoder  %s%s\n", name, s.hugging_face ? ", names of Hugging Face" : "");
+    add_line(text, "encoder  %s%s\n", name,
+             s.hugging_face ? ", names of Hugging Face"
+             : s.timm       ? ", names of timm"
+                            : "");
     json_text(j, "encoder", name);
     json_integer(j, "features", s.features);
-    json_integer(j, "image_size", image);
+    if (image) json_integer(j, "image_size", image);
     if (s.kind == ENCODER_CLIP_RESNET)
         add_line(text, "  image    %lld + %lld + %lld + %lld bottlenecks, attention pooling",
                  (long long)s.stages[0], (long long)s.stages[1], (long long)s.stages[2],
@@ -180,8 +187,9 @@ static void info_encoder(Weights *w, const FactOptions *options, char **text, Js
     else
         add_line(text, "  image    %lld blocks of width %lld, patches of %lld x %lld",
                  (long long)s.depth, (long long)s.width, (long long)s.patch, (long long)s.patch);
-    add_line(text, "; trained at %lld x %lld; %lld features\n", image, image,
-             (long long)s.features);
+    if (image) add_line(text, "; trained at %lld x %lld", image, image);
+    else add_line(text, "; of any size, by rotary positions");
+    add_line(text, "; %lld features\n", (long long)s.features);
     info_facts(w, &s, TOWER_IMAGE, options, text, j);
     if (s.text_depth) {
         add_line(text, "  text     %lld blocks of width %lld, vocabulary %lld, context %lld\n",

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/files/file.h"
 #include "host/inputs/phi_hint.h"
 #include "host/tell/notify.h"
+#include "io/files/file.h"
 
 /* CLIP's widths from 1280 on, which are OpenCLIP's, are no multiples of 64 in every head; its weights
  * of LAION and DataComp have GELU, OpenAI's QuickGELU. DINOv2's largest has SwiGLU. */
@@ -27,6 +27,13 @@ static const PublishedShape shapes[] = {
     {ENCODER_DINOV2, 768, 12, 14, "DINOv2 ViT-B/14", "Meta", 64, ACT_GELU},
     {ENCODER_DINOV2, 1024, 24, 14, "DINOv2 ViT-L/14", "Meta", 64, ACT_GELU},
     {ENCODER_DINOV2, 1536, 40, 14, "DINOv2 ViT-g/14", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV3, 384, 12, 16, "DINOv3 ViT-S/16", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV3, 384, 12, 16, "DINOv3 ViT-S+/16", "Meta", 64, ACT_SILU},
+    {ENCODER_DINOV3, 768, 12, 16, "DINOv3 ViT-B/16", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV3, 1024, 24, 16, "DINOv3 ViT-L/16", "Meta", 64, ACT_GELU},
+    {ENCODER_DINOV3, 1024, 24, 16, "DINOv3 ViT-L+/16", "Meta", 64, ACT_SILU},
+    {ENCODER_DINOV3, 1280, 32, 16, "DINOv3 ViT-H+/16", "Meta", 64, ACT_SILU},
+    {ENCODER_DINOV3, 4096, 40, 16, "DINOv3 ViT-7B/16", "Meta", 128, ACT_SILU},
 };
 
 const PublishedShape *published_shape(const EncoderShape *s) {
@@ -34,7 +41,8 @@ const PublishedShape *published_shape(const EncoderShape *s) {
     for (int i = 0; i < 4; i++) depth += s->stages[i];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (shapes[i].kind == s->kind && shapes[i].width == s->width && shapes[i].depth == depth &&
-            shapes[i].patch == s->patch)
+            shapes[i].patch == s->patch &&
+            (s->kind != ENCODER_DINOV3 || s->gated == (shapes[i].activation == ACT_SILU)))
             return &shapes[i];
     return NULL;
 }

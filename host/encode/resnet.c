@@ -196,7 +196,8 @@ static void conv(const Run *r, float *out, const float *in, const Layer *layer, 
                  int64_t stride, bool add, Activation activation) {
     const int64_t kernel = layer->weight.taps == 1 ? 1 : 3;
     const Window window = {side, side, kernel, stride, kernel / 2, 0};
-    const Epilogue epilogue = {layer->scale, layer->bias, add, activation};
+    const Epilogue epilogue = {
+        .scale = layer->scale, .bias = layer->bias, .add = add, .activation = activation};
     r->ops->encode.conv2d(r->queue, out, in, &layer->weight, &window, &epilogue, r->B,
                           r->net->scratch.data);
 }
@@ -246,7 +247,8 @@ static void pool(const Run *r, float *features, const float *x, float *tokens, i
     e->linear(r->queue, v, d, tokens, d, &net->value.weight, &(Epilogue){.bias = net->value.bias},
               r->B * T, scratch);
     e->attention(r->queue, (Tokens){out, d, d}, (Tokens){q, d, d}, (Tokens){k, T * d, d},
-                 (Tokens){v, T * d, d}, r->B, 1, T, net->heads, d / net->heads, false, scratch);
+                 (Tokens){v, T * d, d}, r->B, 1, T, net->heads, d / net->heads, false, NULL,
+                 scratch);
     e->linear(r->queue, features, net->out.weight.out, out, d, &net->out.weight,
               &(Epilogue){.bias = net->out.bias}, r->B, scratch);
 }

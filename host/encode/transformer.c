@@ -1,44 +1,8 @@
 /* transformer.c - the transformer shared by the image and text encoders. */
 #include "host/encode/transformer.h"
 
+#include <math.h>
 #include <stdlib.h>
-
-const BlockNames clip_block_names = {.norm1 = "ln_1.",
-                                     .qkv = "attn.in_proj_",
-                                     .proj = "attn.out_proj.",
-                                     .norm2 = "ln_2.",
-                                     .fc1 = "mlp.c_fc.",
-                                     .fc2 = "mlp.c_proj."};
-const BlockNames clip_hf_block_names = {.norm1 = "layer_norm1.",
-                                        .query = "self_attn.q_proj.",
-                                        .key = "self_attn.k_proj.",
-                                        .value = "self_attn.v_proj.",
-                                        .proj = "self_attn.out_proj.",
-                                        .norm2 = "layer_norm2.",
-                                        .fc1 = "mlp.fc1.",
-                                        .fc2 = "mlp.fc2."};
-const BlockNames dinov2_block_names = {.norm1 = "norm1.",
-                                       .qkv = "attn.qkv.",
-                                       .proj = "attn.proj.",
-                                       .scale1 = "ls1.gamma",
-                                       .norm2 = "norm2.",
-                                       .fc1 = "mlp.fc1.",
-                                       .fc2 = "mlp.fc2.",
-                                       .gate_in = "mlp.w12.",
-                                       .gate_out = "mlp.w3.",
-                                       .scale2 = "ls2.gamma"};
-const BlockNames dinov2_hf_block_names = {.norm1 = "norm1.",
-                                          .query = "attention.attention.query.",
-                                          .key = "attention.attention.key.",
-                                          .value = "attention.attention.value.",
-                                          .proj = "attention.output.dense.",
-                                          .scale1 = "layer_scale1.lambda1",
-                                          .norm2 = "norm2.",
-                                          .fc1 = "mlp.fc1.",
-                                          .fc2 = "mlp.fc2.",
-                                          .gate_in = "mlp.weights_in.",
-                                          .gate_out = "mlp.weights_out.",
-                                          .scale2 = "layer_scale2.lambda1"};
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
@@ -49,41 +13,103 @@ int64_t transformer_depth(const Weights *w, const BlockNames *names, const char 
 }
 
 bool transformer_gated(const Weights *w, const BlockNames *names, const char *blocks) {
-    return names->gate_in && weights_has(w, "%s0.%sweight", blocks, names->gate_in);
+    return (names->gates && weights_has(w, "%s0.%sweight", blocks, names->gates)) ||
+           (names->gate && weights_has(w, "%s0.%sweight", blocks, names->gate));
 }
 
-/* Loads a linear layer whose output is scaled: scale (W x + b) = scale (W x) + scale b. */
-static Layer scaled_linear(Weights *w, int64_t out, int64_t in, const char *block, const char *name,
-                           const char *scale_name) {
-    if (!scale_name) return weights_linear(w, out, in, "%s%s", block, name);
-    Layer layer = {.weight = weights_matrix(w, out, in, "%s%sweight", block, name),
-                   .scale = weights_vector(w, out, "%s%s", block, scale_name)};
-    float *bias = weights_read(w, 1, out, "%s%sbias", block, name),
-          *scale = weights_read(w, 1, out, "%s%s", block, scale_name);
+/* A block while it is loaded. */
+typedef struct {
+    Weights *w;
+    const BlockNames *names;
+    const char *block; /* "<blocks><number>." */
+    const char *first; /* "<blocks>0.": what it has every block has */
+} BlockFile;
+
+/* Returns whether the blocks have this tensor, which networks of some kinds may lack. */
+static bool is_there(const BlockFile *f, const char *name, const char *end) {
+    return !f->names->some || weights_has(f->w, "%s%s%s", f->first, name, end);
+}
+
+/* Loads a layer, whose output is scaled if it has a scale: scale (W x + b) = scale (W x) + scale b. */
+static Layer load_layer(const BlockFile *f, int64_t out, int64_t in, const char *name,
+                        const char *scale_name) {
+    Weights *w = f->w;
+    Layer layer = {.weight = weights_matrix(w, out, in, "%s%sweight", f->block, name)};
+    const bool scaled = scale_name && is_there(f, scale_name, "");
+    float *bias = NULL, *scale = NULL;
+    if (is_there(f, name, "bias")) bias = weights_read(w, 1, out, "%s%sbias", f->block, name);
+    if (scaled) scale = weights_read(w, 1, out, "%s%s", f->block, scale_name);
     for (int64_t i = 0; bias && scale && i < out; i++) bias[i] *= scale[i];
-    if (bias && scale) layer.bias = weights_place(w, bias, out);
+    if (bias) layer.bias = weights_place(w, bias, out);
+    if (scale) layer.scale = weights_place(w, scale, out);
     free(bias);
     free(scale);
     return layer;
 }
 
-static void load_block(Block *b, Transformer *t, Weights *w, const BlockNames *names,
-                       const char *block) {
-    const int64_t d = t->width;
-    b->norm1 = weights_norm(w, d, "%s%s", block, names->norm1);
-    b->norm2 = weights_norm(w, d, "%s%s", block, names->norm2);
-    if (names->qkv) {
-        b->qkv[b->qkv_count++] = weights_linear(w, 3 * d, d, "%s%s", block, names->qkv);
-    } else {
-        b->qkv[b->qkv_count++] = weights_linear(w, d, d, "%s%s", block, names->query);
-        b->qkv[b->qkv_count++] = weights_linear(w, d, d, "%s%s", block, names->key);
-        b->qkv[b->qkv_count++] = weights_linear(w, d, d, "%s%s", block, names->value);
+/* Returns the bias of packed q, k, v (3d), which is on the device, or NULL: there is none. A mask that
+ * was saved before it was set is NaN; it means 0 for k and 1 for the others. */
+static const float *packed_bias(const BlockFile *f, int64_t d) {
+    Weights *w = f->w;
+    float *bias = NULL, *part, *mask = NULL;
+    const float *placed = NULL;
+    if (is_there(f, f->names->qkv, "bias")) {
+        bias = weights_read(w, 1, 3 * d, "%s%sbias", f->block, f->names->qkv);
+        if (f->names->mask && is_there(f, f->names->mask, ""))
+            mask = weights_read(w, 1, 3 * d, "%s%s", f->block, f->names->mask);
+        for (int64_t i = 0; bias && mask && i < 3 * d; i++)
+            bias[i] *= isnan(mask[i]) ? (float)(i / d != 1) : mask[i];
+        free(mask);
     }
-    b->proj = scaled_linear(w, d, d, block, names->proj, names->scale1);
-    b->fc1 = weights_linear(w, t->gated ? 2 * t->hidden : t->hidden, d, "%s%s", block,
-                            t->gated ? names->gate_in : names->fc1);
-    b->fc2 = scaled_linear(w, d, t->hidden, block, t->gated ? names->gate_out : names->fc2,
-                           names->scale2);
+    for (int i = 0; i < 3; i++) {
+        if (!f->names->biases[i] || !is_there(f, f->names->biases[i], "")) continue;
+        if (!bias) bias = calloc((size_t)(3 * d), sizeof *bias);
+        part = weights_read(w, 1, d, "%s%s", f->block, f->names->biases[i]);
+        for (int64_t j = 0; bias && part && j < d; j++) bias[i * d + j] += part[j];
+        free(part);
+    }
+    if (bias) placed = weights_place(w, bias, 3 * d);
+    free(bias);
+    return placed;
+}
+
+/* Returns rows first .. first+n of a layer as a layer of their own. */
+static Layer part_of(const Layer *layer, int64_t first, int64_t n) {
+    Layer part = *layer;
+    if (!part.weight.data) return part;
+    part.weight.data = (const uint8_t *)layer->weight.data +
+                       first * layer->weight.out_step * dtype_bytes(layer->weight.type);
+    part.weight.out = n;
+    if (part.bias) part.bias += first;
+    return part;
+}
+
+static void load_block(Block *b, const Transformer *t, const BlockFile *f) {
+    const int64_t d = t->width;
+    const BlockNames *names = f->names;
+    b->norm1 = weights_norm(f->w, d, "%s%s", f->block, names->norm1);
+    b->norm2 = weights_norm(f->w, d, "%s%s", f->block, names->norm2);
+    if (names->qkv) {
+        b->qkv[b->qkv_count++] =
+            (Layer){.weight = weights_matrix(f->w, 3 * d, d, "%s%sweight", f->block, names->qkv),
+                    .bias = packed_bias(f, d)};
+    } else {
+        b->qkv[b->qkv_count++] = load_layer(f, d, d, names->query, NULL);
+        b->qkv[b->qkv_count++] = load_layer(f, d, d, names->key, NULL);
+        b->qkv[b->qkv_count++] = load_layer(f, d, d, names->value, NULL);
+    }
+    b->proj = load_layer(f, d, d, names->proj, names->scale1);
+    if (t->gated && names->gates) {
+        const Layer both = load_layer(f, 2 * t->hidden, d, names->gates, NULL);
+        b->gate = part_of(&both, 0, t->hidden);
+        b->fc1 = part_of(&both, t->hidden, t->hidden);
+    } else if (t->gated) {
+        b->gate = load_layer(f, t->hidden, d, names->gate, NULL);
+        b->fc1 = load_layer(f, t->hidden, d, names->value_in, NULL);
+    } else {
+        b->fc1 = load_layer(f, t->hidden, d, names->fc1, NULL);
+    }
+    b->fc2 = load_layer(f, d, t->hidden, t->gated ? names->gate_out : names->fc2, names->scale2);
 }
 
 void transformer_load(Transformer *out, Weights *w, const BlockNames *names, const char *blocks,
@@ -100,15 +126,16 @@ void transformer_load(Transformer *out, Weights *w, const BlockNames *names, con
         return;
     }
     t->gated = transformer_gated(w, names, blocks);
-    t->hidden =
-        weights_extent(w, 0, "%s0.%sweight", blocks, t->gated ? names->gate_in : names->fc1);
-    if (t->gated) t->hidden /= 2;
+    const char *fc1 = !t->gated ? names->fc1 : names->gates ? names->gates : names->gate;
+    t->hidden = weights_extent(w, 0, "%s0.%sweight", blocks, fc1);
+    if (t->gated && names->gates) t->hidden /= 2;
     t->block = calloc((size_t)t->depth, sizeof *t->block);
     if (!t->block) w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
     for (int64_t i = 0; w->status == OK && i < t->depth; i++) {
-        char block[128];
+        char block[128], first[128];
         snprintf(block, sizeof block, "%s%lld.", blocks, (long long)i);
-        load_block(&t->block[i], t, w, names, block);
+        snprintf(first, sizeof first, "%s0.", blocks);
+        load_block(&t->block[i], t, &(BlockFile){w, names, block, first});
     }
 }
 
@@ -119,8 +146,7 @@ void transformer_free(Transformer *t) {
 }
 
 int64_t transformer_wide(const Transformer *t) {
-    const int64_t mlp = t->gated ? 2 * t->hidden : t->hidden;
-    return mlp > 3 * t->width ? mlp : 3 * t->width;
+    return t->hidden > 3 * t->width ? t->hidden : 3 * t->width;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -136,7 +162,7 @@ static void attend(const Transformer *t, const Block *b, const Ops *ops, Queue *
                   &(Epilogue){.bias = b->qkv[i].bias}, B * T, s->scratch);
     e->attention(queue, (Tokens){s->normed, kept * d, d}, (Tokens){s->wide, T * row, row},
                  (Tokens){s->wide + d, T * row, row}, (Tokens){s->wide + 2 * d, T * row, row}, B,
-                 kept, T, t->heads, d / t->heads, t->causal, s->scratch);
+                 kept, T, t->heads, d / t->heads, t->causal, &t->rope, s->scratch);
     e->linear(queue, s->x, kept < T ? T * d : d, s->normed, d, &b->proj.weight,
               &(Epilogue){.bias = b->proj.bias, .scale = b->proj.scale, .add = true}, B * kept,
               s->scratch);
@@ -147,13 +173,16 @@ static void transform(const Transformer *t, const Block *b, const Ops *ops, Queu
                       const TransformerSpace *s, int64_t B, int64_t T, int64_t kept) {
     const EncodeOps *e = &ops->encode;
     const int64_t d = t->width, rows = B * kept, x_row = kept < T ? T * d : d;
-    const Layer *fc1 = &b->fc1, *fc2 = &b->fc2;
+    const Layer *gate = &b->gate, *fc1 = &b->fc1, *fc2 = &b->fc2;
+    Epilogue first = {.bias = fc1->bias, .activation = t->activation};
     e->layer_norm(queue, s->normed, s->x, x_row, b->norm2.weight, b->norm2.bias, t->eps, rows, d);
-    e->linear(queue, s->wide, fc1->weight.out, s->normed, d, &fc1->weight,
-              &(Epilogue){.bias = fc1->bias, .activation = t->gated ? ACT_NONE : t->activation},
-              rows, s->scratch);
-    if (t->gated) e->silu_gate(queue, s->gated, s->wide, rows, t->hidden);
-    e->linear(queue, s->x, x_row, t->gated ? s->gated : s->wide, t->hidden, &fc2->weight,
+    if (t->gated) {
+        e->linear(queue, s->gated, t->hidden, s->normed, d, &gate->weight,
+                  &(Epilogue){.bias = gate->bias, .activation = t->activation}, rows, s->scratch);
+        first = (Epilogue){.bias = fc1->bias, .times = s->gated, .times_row = t->hidden};
+    }
+    e->linear(queue, s->wide, t->hidden, s->normed, d, &fc1->weight, &first, rows, s->scratch);
+    e->linear(queue, s->x, x_row, s->wide, t->hidden, &fc2->weight,
               &(Epilogue){.bias = fc2->bias, .scale = fc2->scale, .add = true}, rows, s->scratch);
 }
 

@@ -1,8 +1,8 @@
-/* transformer.h - the pre-norm transformer that CLIP's image tower, its text tower and DINOv2 share
+/* transformer.h - the pre-norm transformer that CLIP's image tower, its text tower and DINO's share
  * (Vaswani et al. 2017; Dosovitskiy et al. 2021).
  *
- *     x += s1 * proj(attention(norm1(x)))        s1, s2: LayerScale, DINOv2 only
- *     x += s2 * mlp(norm2(x))                    mlp: fc2(act(fc1 x)), or SwiGLU: w3(silu(a) * b)
+ *     x += s1 * proj(attention(norm1(x)))        s1, s2: LayerScale, DINO's only
+ *     x += s2 * mlp(norm2(x))                    mlp: fc2(act(fc1 x)), or gated: fc2(act(a) * b)
  */
 #ifndef TURTLE_HOST_ENCODE_TRANSFORMER_H
 #define TURTLE_HOST_ENCODE_TRANSFORMER_H
@@ -12,26 +12,33 @@
 /* Names of the tensors of a block, behind "<blocks><number>." and before "weight", "bias". */
 typedef struct {
     const char *norm1, *qkv; /* packed; or NULL: query, key and value each */
+    const char *biases[3];   /* biases of packed q, k, v where they are apart */
+    const char *mask;        /* factors of the packed bias, 0 for k */
     const char *query, *key, *value, *proj, *scale1;
-    const char *norm2, *fc1, *fc2, *gate_in, *gate_out, *scale2; /* gate_*: SwiGLU; NULL: never */
+    const char *norm2, *fc1, *fc2, *scale2;
+    /* SwiGLU: gate and value in one layer, or each in its own, and the layer behind; NULL: never */
+    const char *gates, *gate, *value_in, *gate_out;
+    bool some; /* biases and LayerScale are there or not, as in the first block */
 } BlockNames;
 
 extern const BlockNames clip_block_names, clip_hf_block_names, dinov2_block_names,
-    dinov2_hf_block_names;
+    dinov2_hf_block_names, dinov3_block_names, dinov3_hf_block_names, dinov3_timm_block_names;
 
 typedef struct {
     Norm norm1, norm2;
     Layer qkv[3]; /* one packed layer, or three */
     int qkv_count;
-    Layer proj, fc1, fc2; /* SwiGLU: w12 and w3 */
+    Layer proj, fc1, fc2;
+    Layer gate; /* SwiGLU; fc1 is the value that it opens and closes */
 } Block;
 
 typedef struct {
     int64_t width, depth, heads;
     int64_t hidden; /* width of the MLP, behind the gate */
     bool gated, causal;
-    Activation activation;
+    Activation activation; /* of fc1, or of the gate */
     double eps;
+    Rope rope;    /* rotary positions; zeros: there are none */
     Block *block; /* owned */
 } Transformer;
 
@@ -45,7 +52,7 @@ typedef struct {
 } TransformerSpace;
 
 /* Loads the blocks called "<blocks>0.", "<blocks>1.", ... as many as there are. `width` is known;
- * heads, activation, eps and causal stand in *out already. Failures stick to *w. */
+ * heads, activation, eps, causal and rope stand in *out already. Failures stick to *w. */
 void transformer_load(Transformer *out, Weights *w, const BlockNames *names, const char *blocks,
                       int64_t width);
 void transformer_free(Transformer *t); /* NULL and twice are fine */

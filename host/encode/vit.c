@@ -1,93 +1,44 @@
-/* vit.c - vision transformers: CLIP's and DINOv2's, from patches to features.
+/* vit.c - vision transformers: CLIP's and DINO's, from patches to features.
  *
- *     x = [class; registers; patches W_p + b_p] + [position; none; positions]
+ *     x = [class; registers; patches W_p + b_p] + [position; none; positions]     DINOv3: no positions
  *     x = norm_pre(x)                              CLIP
- *     x = blocks(x)                                transformer.h
+ *     x = blocks(x)                                transformer.h; DINOv3: rotary positions
  *     feature = norm_post(x[class]) (P)            P: CLIP's projection
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/encode/encoder.h"
-
-/* Names of the tensors around the blocks. */
-typedef struct {
-    const char *first, *position, *patch, *norm_pre, *blocks, *norm_post, *projection;
-    const char *registers, *unused;
-    bool projection_transposed; /* stored (in,out) */
-    bool patch_bias;
-    const BlockNames *block;
-} VitNames;
-
-static const VitNames clip_names = {.first = "visual.class_embedding",
-                                    .position = "visual.positional_embedding",
-                                    .patch = "visual.conv1.",
-                                    .norm_pre = "visual.ln_pre.",
-                                    .blocks = "visual.transformer.resblocks.",
-                                    .norm_post = "visual.ln_post.",
-                                    .projection = "visual.proj",
-                                    .projection_transposed = true,
-                                    .block = &clip_block_names},
-                      clip_hf_names = {.first = "vision_model.embeddings.class_embedding",
-                                       .position =
-                                           "vision_model.embeddings.position_embedding.weight",
-                                       .patch = "vision_model.embeddings.patch_embedding.",
-                                       .norm_pre =
-                                           "vision_model.pre_layrnorm.", /* so spelt there */
-                                       .blocks = "vision_model.encoder.layers.",
-                                       .norm_post = "vision_model.post_layernorm.",
-                                       .projection = "visual_projection.weight",
-                                       .unused = "vision_model.embeddings.position_ids",
-                                       .block = &clip_hf_block_names},
-                      dinov2_names = {.first = "cls_token",
-                                      .position = "pos_embed",
-                                      .patch = "patch_embed.proj.",
-                                      .patch_bias = true,
-                                      .registers = "register_tokens",
-                                      .unused = "mask_token",
-                                      .blocks = "blocks.",
-                                      .norm_post = "norm.",
-                                      .block = &dinov2_block_names},
-                      dinov2_hf_names = {.first = "embeddings.cls_token",
-                                         .position = "embeddings.position_embeddings",
-                                         .patch = "embeddings.patch_embeddings.projection.",
-                                         .patch_bias = true,
-                                         .registers = "embeddings.register_tokens",
-                                         .unused = "embeddings.mask_token",
-                                         .blocks = "encoder.layer.",
-                                         .norm_post = "layernorm.",
-                                         .block = &dinov2_hf_block_names};
+#include "host/encode/vit_names.h"
 
 struct Network {
     Transformer transformer;
     FeatureKind feature;
     int64_t side, patch, prefix, n; /* prefix: class token and registers; n patches */
     Layer embed, projection;        /* projection.weight.data NULL: none */
-    const float *first, *position;  /* (prefix,d) and (n,d) */
+    const float *first, *position;  /* (prefix,d) and (n,d); position NULL: none is added */
     Norm norm_pre, norm_post;
+    Norm norm_class; /* of the class token; the patches have norm_post */
     Buffer x, normed, wide, gated, scratch;
 };
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
-static const VitNames *names_of(const EncoderShape *s) {
-    if (s->kind == ENCODER_CLIP_VIT) return s->hugging_face ? &clip_hf_names : &clip_names;
-    return s->hugging_face ? &dinov2_hf_names : &dinov2_names;
-}
-
 /* Hugging Face's CLIPVisionModel is saved without the projection, and without texts, which would need
  * it: its features are the normed class token. */
 static bool lacks_projection(const Weights *w, const VitNames *names) {
-    return names == &clip_hf_names && !weights_has(w, "%s", names->projection) &&
-           !weights_has(w, "text_projection.weight") &&
+    return names->projection && !names->projection_transposed &&
+           !weights_has(w, "%s", names->projection) && !weights_has(w, "text_projection.weight") &&
            !weights_has(w, "text_model.embeddings.token_embedding.weight");
 }
 
 static void vit_shape(EncoderShape *s, Weights *w) {
-    const VitNames *names = names_of(s);
+    const VitNames *names = vit_names(s);
     s->width = weights_extent(w, 0, "%sweight", names->patch);
     s->patch = weights_extent(w, 2, "%sweight", names->patch);
-    s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
+    if (names->position) s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
+    if (names->periods && weights_has(w, "%s", names->periods))
+        s->periods = weights_extent(w, -1, "%s", names->periods);
     s->features = s->width;
     if (lacks_projection(w, names))
         weights_say(w,
@@ -102,34 +53,70 @@ static void vit_shape(EncoderShape *s, Weights *w) {
     s->gated = transformer_gated(w, names->block, names->blocks);
 }
 
-/* Loads the class token with its position, the registers, which have none, and the positions of the
- * patches, interpolated to the grid of this image size. */
+/* Loads the class token, with its position where it has one, and the registers, which have none. */
+static void load_prefix(Network *v, Weights *w, const VitNames *names, const EncoderShape *shape,
+                        const float *position) {
+    const int64_t d = shape->width;
+    float *first = weights_read(w, 1, d, "%s", names->first), *registers = NULL,
+          *prefix = malloc((size_t)(v->prefix * d) * sizeof *prefix);
+    if (shape->registers) registers = weights_read(w, shape->registers, d, "%s", names->registers);
+    if (w->status == OK && !(first && prefix))
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    if (w->status == OK) {
+        for (int64_t j = 0; j < d; j++) prefix[j] = position ? first[j] + position[j] : first[j];
+        if (registers)
+            memcpy(prefix + d, registers, (size_t)(shape->registers * d) * sizeof *prefix);
+        v->first = weights_place(w, prefix, v->prefix * d);
+    }
+    free(first);
+    free(registers);
+    free(prefix);
+}
+
+/* Loads the positions of the patches, interpolated to the grid of this image size, and the class
+ * token with its own. */
 static void load_positions(Network *v, Weights *w, const VitNames *names,
                            const EncoderShape *shape) {
     const int64_t d = shape->width, cells = shape->grid * shape->grid, grid = v->side / v->patch;
-    float *first = weights_read(w, 1, d, "%s", names->first), *registers = NULL,
-          *table = weights_read(w, 1 + cells, d, "%s", names->position),
-          *resized = malloc((size_t)(v->n * d) * sizeof *resized),
-          *prefix = malloc((size_t)(v->prefix * d) * sizeof *prefix);
-    if (shape->registers) registers = weights_read(w, shape->registers, d, "%s", names->registers);
-    if (w->status == OK && !(first && table && resized && prefix))
+    float *table = weights_read(w, 1 + cells, d, "%s", names->position),
+          *resized = malloc((size_t)(v->n * d) * sizeof *resized);
+    if (w->status == OK && !(table && resized))
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
     if (w->status == OK) {
         /* for CLIP at another size there is no published rule */
         const bool offset = shape->kind == ENCODER_DINOV2 && !shape->registers;
-        for (int64_t j = 0; j < d; j++) prefix[j] = first[j] + table[j];
-        if (registers)
-            memcpy(prefix + d, registers, (size_t)(shape->registers * d) * sizeof *prefix);
+        load_prefix(v, w, names, shape, table);
         position_resize(resized, grid, table + d, shape->grid, d,
                         offset ? POSITION_OFFSET : POSITION_ANTIALIAS);
-        v->first = weights_place(w, prefix, v->prefix * d);
         v->position = weights_place(w, resized, v->n * d);
     }
-    free(first);
-    free(registers);
     free(table);
     free(resized);
-    free(prefix);
+}
+
+/* Loads or computes the periods of rotary positions, and places the angles of this grid. */
+static void load_rope(Network *v, Weights *w, const VitNames *names, const EncoderShape *shape,
+                      const EncoderFacts *facts) {
+    const int64_t grid = v->side / v->patch, half = shape->width / facts->heads / 2, n = half / 2;
+    float *periods = NULL, *table = malloc((size_t)(2 * v->n * half) * sizeof *table);
+    if (facts->rope_base > 0.0) periods = malloc((size_t)n * sizeof *periods);
+    else periods = weights_read(w, 1, n, "%s", names->periods);
+    if (w->status == OK && !(table && periods))
+        w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
+    if (w->status == OK && facts->rope_base > 0.0) rope_periods(periods, n, facts->rope_base);
+    for (int64_t i = 0; w->status == OK && i < n; i++)
+        if (!(periods[i] > 0.0f) || !isfinite(periods[i]))
+            w->status = fail(w->err, ERR_FORMAT,
+                             "weights: %s: tensor %s: %g is no period: expected numbers above 0",
+                             w->path, names->periods ? names->periods : "periods", periods[i]);
+    if (w->status == OK) {
+        rope_angles(table, table + v->n * half, periods, n, grid);
+        v->transformer.rope = (Rope){.cos = weights_place(w, table, v->n * half),
+                                     .sin = weights_place(w, table + v->n * half, v->n * half),
+                                     .first = v->prefix};
+    }
+    free(periods);
+    free(table);
 }
 
 static void vit_free(Network *v) {
@@ -140,7 +127,7 @@ static void vit_free(Network *v) {
 
 static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
                          FeatureKind feature) {
-    const VitNames *names = names_of(shape);
+    const VitNames *names = vit_names(shape);
     const int64_t d = shape->width, side = facts->rule.crop, grid = side / shape->patch;
     Network *v = calloc(1, sizeof *v);
     if (!v) {
@@ -156,16 +143,21 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
         (Transformer){.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
     v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
     if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
-    load_positions(v, w, names, shape);
+    if (names->position) load_positions(v, w, names, shape);
+    else load_prefix(v, w, names, shape, NULL);
+    if (shape->kind == ENCODER_DINOV3) load_rope(v, w, names, shape, facts);
     if (names->norm_pre) v->norm_pre = weights_norm(w, d, "%s", names->norm_pre);
     transformer_load(&v->transformer, w, names->block, names->blocks, d);
-    v->norm_post = weights_norm(w, d, "%s", names->norm_post);
+    v->norm_post = v->norm_class = weights_norm(w, d, "%s", names->norm_post);
+    if (names->class_norm && weights_has(w, "%sweight", names->class_norm))
+        v->norm_class = weights_norm(w, d, "%s", names->class_norm);
     if (names->projection && !lacks_projection(w, names))
         v->projection.weight =
             names->projection_transposed
                 ? weights_transposed(w, shape->features, d, "%s", names->projection)
                 : weights_matrix(w, shape->features, d, "%s", names->projection);
-    if (names->unused) weights_pass_over(w, names->unused);
+    for (int i = 0; names->unused[i]; i++) weights_pass_over(w, names->unused[i]);
+    if (names->periods) weights_pass_over(w, names->periods); /* --rope_base overrules them */
     if (w->status == OK) return v;
     vit_free(v);
     return NULL;
@@ -223,7 +215,7 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     const EncodeOps *e = &ops->encode;
     const int64_t d = v->transformer.width, T = v->prefix + v->n;
     const double eps = v->transformer.eps;
-    const Norm *pre = &v->norm_pre, *post = &v->norm_post;
+    const Norm *pre = &v->norm_pre, *post = &v->norm_post, *of_class = &v->norm_class;
     const TransformerSpace space = {v->x.data, v->normed.data, v->wide.data, v->gated.data,
                                     v->scratch.data};
     const Window patches = {v->side, v->side, v->patch, v->patch, 0, T * d};
@@ -237,7 +229,7 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     transformer_run(&v->transformer, ops, queue, &space, B, T, v->feature == FEATURE_CLS);
 
     if (v->feature != FEATURE_PATCHMEAN) {
-        e->layer_norm(queue, pooled, space.x, T * d, post->weight, post->bias, eps, B, d);
+        e->layer_norm(queue, pooled, space.x, T * d, of_class->weight, of_class->bias, eps, B, d);
         emit(v, ops, queue, features, pooled, B);
         features += token_features(v); /* the next columns */
     }

@@ -28,6 +28,7 @@ static const Layout layouts[] = {
     {"embeddings.class_embedding", "embeddings.patch_embedding.weight", "vision_model.", NULL,
      NULL},
     {"embeddings.cls_token", "embeddings.patch_embeddings.projection.weight", "", NULL, NULL},
+    {"embeddings.cls_token", "embeddings.patch_embeddings.weight", "", NULL, NULL}, /* DINOv3 */
     {"cls_token", "patch_embed.proj.weight", "", NULL, NULL},
     {"class_embedding", "conv1.weight", "visual.", NULL, NULL},
     {"attnpool.positional_embedding", "conv1.weight", "visual.", NULL, NULL},
@@ -95,6 +96,7 @@ static const char *const heads[] = {"head",
                                     "linear",
                                     "linear_head",
                                     "projector",
+                                    "projectors",
                                     "predictor",
                                     "projection_head",
                                     "prediction_head",
@@ -152,18 +154,6 @@ static int drop_inner_wrappers(char *name) {
     return dropped;
 }
 
-/* Returns the layout that a name is the anchor of, or NULL; *length receives what stands in front. */
-static const Layout *layout_of(const char *name, size_t *length) {
-    const size_t n = strlen(name);
-    for (int i = 0; i < LAYOUTS; i++) {
-        const size_t m = strlen(layouts[i].anchor);
-        if (m > n || strcmp(name + n - m, layouts[i].anchor) != 0) continue;
-        *length = n - m;
-        if (n == m || name[n - m - 1] == '.' || name[n - m - 1] == '/') return &layouts[i];
-    }
-    return NULL;
-}
-
 /* Returns true if the file has a tensor <the first `length` characters of front><rest>. */
 static bool has_behind(const Weights *w, const char *front, size_t length, const char *rest) {
     for (int i = 0; i < w->file.count; i++)
@@ -171,6 +161,24 @@ static bool has_behind(const Weights *w, const char *front, size_t length, const
             strcmp(w->name[i] + length, rest) == 0)
             return true;
     return false;
+}
+
+/* Returns the layout that a name is the anchor of, or NULL; *length receives what stands in front. Of
+ * two with one anchor it is that whose second tensor is there too, else the first. */
+static const Layout *layout_of(const Weights *w, const char *name, size_t *length) {
+    const size_t n = strlen(name);
+    const Layout *found = NULL;
+    for (int i = 0; i < LAYOUTS; i++) {
+        const Layout *l = &layouts[i];
+        const size_t m = strlen(l->anchor);
+        if (m > n || strcmp(name + n - m, l->anchor) != 0) continue;
+        if (n > m && name[n - m - 1] != '.' && name[n - m - 1] != '/') continue;
+        if (found && strcmp(l->anchor, found->anchor) != 0) break; /* a shorter one */
+        if (!found) *length = n - m;
+        if (has_behind(w, name, n - m, l->second)) return l;
+        if (!found) found = l;
+    }
+    return found;
 }
 
 static bool has(const Weights *w, const char *name) {
@@ -190,7 +198,7 @@ static Status find_candidates(Unwrapping *u) {
     Weights *w = u->w;
     for (int i = 0; i < w->file.count; i++) {
         Candidate c = {0};
-        c.layout = layout_of(w->name[i], &c.length);
+        c.layout = layout_of(w, w->name[i], &c.length);
         if (!c.layout) continue;
         if (u->candidates == MAX_CANDIDATES)
             return w->status =
@@ -331,6 +339,15 @@ static void settle_text(Unwrapping *u) {
             w->path);
 }
 
+/* transformers 5 keeps the blocks of DINOv3 in a module `model`, of which its files say nothing and
+ * saved dictionaries do. */
+static void drop_model(Weights *w) {
+    static const char front[] = "model.layer.";
+    for (int i = 0; w->status == OK && i < w->file.count; i++)
+        if (w->name[i] && begins_with(w->name[i], front))
+            weights_rename(w, i, "", w->name[i] + strlen("model."));
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b) {
@@ -409,6 +426,8 @@ Status weights_unwrap(Weights *w) {
         if (w->status == OK) settle_text(&u);
         if (w->status == OK && strcmp(u.chosen->layout->anchor, "cls_token") == 0)
             weights_join_chunks(w);
+        if (w->status == OK && strcmp(u.chosen->layout->anchor, "embeddings.cls_token") == 0)
+            drop_model(w);
         if (w->status == OK) say_what(&u);
         if (w->status == OK) check_twice(w);
     }

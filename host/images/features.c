@@ -136,12 +136,13 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
         return fail(err, ERR_USAGE, "features: --weights is one file: expected one --phis, got %d",
                     o->phis.count);
     const TurtleEncoder *e = &o->encoder;
-    if ((e->config || e->heads || e->activation || e->norm_eps != 0.0 || e->mean || e->std) &&
+    if ((e->config || e->heads || e->activation || e->norm_eps != 0.0 || e->rope_base != 0.0 ||
+         e->mean || e->std) &&
         o->phis.count > 1)
         return fail(
             err, ERR_USAGE,
-            "features: --config, --heads, --activation, --norm_eps, --mean and --std are of "
-            "one encoder: expected one --phis, got %d",
+            "features: --config, --heads, --activation, --norm_eps, --rope_base, --mean and --std "
+            "are of one encoder: expected one --phis, got %d",
             o->phis.count);
     if (o->dump && o->phis.count > 1)
         return fail(err, ERR_USAGE, "features: --dump is one encoder's: expected one --phis");

@@ -85,6 +85,9 @@ static void settle_hugging_face(EncoderConfig *out, File *f) {
     } else if (config_begins(out->family, "dinov2")) {
         tower_fill_hugging_face(&out->image, "gelu", 1e-6, 12);
         if (out->image.gated < 0) out->image.gated = 0;
+    } else if (strcmp(out->family, "dinov3_vit") == 0) {
+        tower_fill_hugging_face(&out->image, "gelu", 1e-5, 6);
+        tower_fill_dinov3(&out->image);
     }
     if (strcmp(out->family, "clip") != 0)
         out->features = 0; /* the projection of a part that need not be there */
@@ -120,8 +123,9 @@ static bool is_eps(double eps) {
 Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes, const char *path,
                             Error *err) {
     static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* mark of UTF-8, which some editors write */
-    File f = {.flat.tower.gated = -1, .pictures = pictures_default()};
-    *out = (EncoderConfig){.image.gated = -1, .text.gated = -1};
+    File f = {.flat.tower = {.gated = -1, .registers = -1}, .pictures = pictures_default()};
+    *out = (EncoderConfig){.image = {.gated = -1, .registers = -1},
+                           .text = {.gated = -1, .registers = -1}};
     if (bytes >= 3 && memcmp(text, mark, 3) == 0) text = (const char *)text + 3, bytes -= 3;
     ConfigParser p = {.r = json_reader(text, bytes)};
     if (json_peek(&p.r) != '{')
@@ -139,6 +143,9 @@ Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes,
     if (!is_eps(out->image.eps) || !is_eps(out->text.eps))
         return fail(err, ERR_FORMAT,
                     "config: %s: eps of a norm: expected a number above 0, up to 1", path);
+    if (out->image.rope_base < 0.0 || out->image.rope_base > 1e12)
+        return fail(err, ERR_FORMAT,
+                    "config: %s: rope_theta: expected a number above 0, up to 1e12", path);
     for (int c = 0; out->std_said && c < 3; c++)
         if (!(out->std[c] > 0.0))
             return fail(err, ERR_FORMAT, "config: %s: std: expected numbers above 0", path);
@@ -147,7 +154,8 @@ Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes,
 
 Status encoder_config_read(EncoderConfig *out, const char *path, Error *err) {
     FileMap map;
-    *out = (EncoderConfig){.image.gated = -1, .text.gated = -1};
+    *out = (EncoderConfig){.image = {.gated = -1, .registers = -1},
+                           .text = {.gated = -1, .registers = -1}};
     Status st = file_map(&map, path, err);
     if (st != OK) return st;
     st = map.bytes > MAX_BYTES

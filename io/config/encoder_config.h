@@ -1,7 +1,7 @@
 /* encoder_config.h - facts about an encoder that its configuration file says and its tensors do not.
  *
- * One reader takes every kind of file, told apart by its keys: Hugging Face's config.json of CLIP and
- * DINOv2, its preprocessor_config.json and processor_config.json, open_clip_config.json and
+ * One reader takes every kind of file, told apart by its keys: Hugging Face's config.json of CLIP,
+ * DINOv2 and DINOv3, its preprocessor_config.json and processor_config.json, open_clip_config.json and
  * OpenCLIP's own model files, and timm's config.json. Values that the reading library fills in are
  * filled in here too. Names stay as the file has them: the user of this struct decides which it
  * serves. A null is a value that is not said.
@@ -16,7 +16,7 @@
 
 enum { CONFIG_TEXT = 64, CONFIG_REFUSAL = 160 };
 /* Bits of ConfigTower.filled: the file is silent and the value is the library's default. */
-enum { CONFIG_HEADS = 1, CONFIG_ACTIVATION = 2, CONFIG_EPS = 4 };
+enum { CONFIG_HEADS = 1, CONFIG_ACTIVATION = 2, CONFIG_EPS = 4, CONFIG_ROPE = 8 };
 
 /* One transformer, or the residual network. A number that the file does not say is 0, a text "". */
 typedef struct {
@@ -24,7 +24,8 @@ typedef struct {
     int64_t width, depth, heads, head_width, patch, image_size;
     char activation
         [CONFIG_TEXT]; /* "quick_gelu", "gelu", "gelu_tanh", or any other text of the file */
-    double eps;
+    double eps, rope_base;
+    int64_t registers; /* -1: the file does not say */
     int gated;         /* SwiGLU: 1 or 0; -1: the file does not say */
     int64_t end_token; /* id of the token that ends a text (eos_token_id); 0: not said */
     unsigned filled;

@@ -95,7 +95,8 @@ bool pictures_take_member(ConfigParser *p, Pictures *x) {
 void pictures_settle(EncoderConfig *out, Pictures *x) {
     const bool crops = config_begins(x->processor, "CLIP") || config_begins(x->processor, "Bit");
     const bool square = config_begins(x->processor, "ViT") || config_begins(x->processor, "DeiT") ||
-                        config_begins(x->processor, "Siglip");
+                        config_begins(x->processor, "Siglip") ||
+                        config_begins(x->processor, "DINOv3");
     const bool crop = x->crop < 0 ? crops || x->side : x->crop;
     if (x->number && !square && (crop || crops)) { /* old files mean the short side */
         x->shortest = x->size;

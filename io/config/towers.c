@@ -35,6 +35,17 @@ static void take_end_token(ConfigParser *p, ConfigTower *t) {
     t->end_token = id >= 1 && id <= INT32_MAX && id == (double)(int64_t)id ? (int64_t)id : 0;
 }
 
+/* Takes {"rope_theta": 100.0, "rope_type": "default"}, which transformers 5 writes. */
+static void take_rope(ConfigParser *p, ConfigTower *t) {
+    static const OneValue values[] = {{"rope_type", "default"}, {0}};
+    if (config_is_null(p)) return;
+    if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
+    json_enter(&p->r, '{');
+    while (config_next_key(p))
+        if (config_is(p, "rope_theta")) config_real(p, &t->rope_base);
+        else if (!config_one_value(p, values, t->refused)) json_skip(&p->r);
+}
+
 bool section_take_member(ConfigParser *p, Section *s) {
     ConfigTower *t = &s->tower;
     bool gated = false;
@@ -47,7 +58,10 @@ bool section_take_member(ConfigParser *p, Section *s) {
     else if (config_is(p, "hidden_act")) config_text(p, t->activation);
     else if (config_is(p, "layer_norm_eps")) config_real(p, &t->eps);
     else if (config_is(p, "eos_token_id") && config_is_number(p)) take_end_token(p, t);
-    else if (config_is(p, "use_swiglu_ffn")) {
+    else if (config_is(p, "num_register_tokens")) config_count(p, &t->registers);
+    else if (config_is(p, "rope_theta")) config_real(p, &t->rope_base);
+    else if (config_is(p, "rope_parameters")) take_rope(p, t);
+    else if (config_is(p, "use_swiglu_ffn") || config_is(p, "use_gated_mlp")) {
         config_bool(p, &gated);
         t->gated = gated;
     } else return config_one_value(p, hugging_face_values, t->refused);
@@ -57,7 +71,7 @@ bool section_take_member(ConfigParser *p, Section *s) {
 void section_take(ConfigParser *p, Section *s) {
     if (config_is_null(p)) return;
     if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
-    s->tower = (ConfigTower){.said = true, .gated = -1};
+    s->tower = (ConfigTower){.said = true, .gated = -1, .registers = -1};
     json_enter(&p->r, '{');
     while (config_next_key(p))
         if (!section_take_member(p, s)) json_skip(&p->r);
@@ -88,7 +102,7 @@ static void take_kwargs(ConfigParser *p, ConfigTower *t) {
 void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
     double layers[4] = {0};
     char pool_type[CONFIG_TEXT] = "";
-    *t = (ConfigTower){.said = true, .gated = -1};
+    *t = (ConfigTower){.said = true, .gated = -1, .registers = -1};
     if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
     json_enter(&p->r, '{');
     while (config_next_key(p)) {
@@ -130,6 +144,16 @@ void tower_fill_hugging_face(ConfigTower *t, const char *act, double eps, int64_
         t->heads = heads;
         t->filled |= CONFIG_HEADS;
     }
+}
+
+void tower_fill_dinov3(ConfigTower *t) {
+    if (!t->said) return;
+    if (t->rope_base == 0.0) {
+        t->rope_base = 100.0;
+        t->filled |= CONFIG_ROPE;
+    }
+    if (t->registers < 0) t->registers = 0;
+    if (t->gated < 0) t->gated = 0;
 }
 
 void tower_fill_open_clip(ConfigTower *t, bool quick_gelu) {

@@ -16,6 +16,8 @@ bool section_take_member(ConfigParser *p, Section *s);
 void section_take(ConfigParser *p, Section *s);
 /* Fills in what transformers takes for a member that the file does not state. */
 void tower_fill_hugging_face(ConfigTower *t, const char *act, double eps, int64_t heads);
+/* Fills in the members of DINOv3's own. */
+void tower_fill_dinov3(ConfigTower *t);
 
 /* Takes an object that describes one of OpenCLIP's towers; `pool` is the pool_type that is served. */
 void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool);

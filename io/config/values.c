@@ -38,6 +38,15 @@ void config_integer(ConfigParser *p, int64_t *value) {
     else *value = (int64_t)x;
 }
 
+void config_count(ConfigParser *p, int64_t *value) {
+    double x = 0.0;
+    if (config_is_null(p)) return;
+    config_real(p, &x);
+    if (p->r.bad) return;
+    if (x < 0 || x > INT32_MAX || x != floor(x)) config_wrong(p, "a whole number from 0 on");
+    else *value = (int64_t)x;
+}
+
 void config_bool(ConfigParser *p, bool *value) {
     const char c = json_peek(&p->r);
     if (config_is_null(p)) return;

@@ -35,6 +35,7 @@ bool config_is_number(ConfigParser *p);
 /* Each of these reads a value of its type. A null leaves *value as it is. */
 void config_real(ConfigParser *p, double *value);
 void config_integer(ConfigParser *p, int64_t *value); /* numbers above 0 */
+void config_count(ConfigParser *p, int64_t *value);   /* numbers from 0 on */
 void config_bool(ConfigParser *p, bool *value);
 void config_text(ConfigParser *p, char value[CONFIG_TEXT]);
 /* Reads any value as text: "[...]" of an array, "{...}" of an object. */

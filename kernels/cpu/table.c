@@ -57,7 +57,6 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                           .conv2d = cpu_conv2d,
                           .attention = cpu_attention,
                           .layer_norm = cpu_layer_norm,
-                          .silu_gate = cpu_silu_gate,
                           .pixels = cpu_pixels,
                           .add_tokens = cpu_add_tokens,
                           .embed = cpu_embed,

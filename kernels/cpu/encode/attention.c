@@ -1,5 +1,6 @@
 /*
- * attention.c - out = softmax(q k^T / sqrt(width) [+ causal mask]) v, head by head (kernels/encode.h)
+ * attention.c - out = softmax(q k^T / sqrt(width) [+ causal mask]) v, head by head, with rotary
+ * positions where there are some (kernels/encode.h)
  *
  * Shapes   q, out (B,queries,heads,width); k, v (B,keys,heads,width), each with its own strides, so
  *          that the packed q, k, v of one linear layer serve as they lie. The width is any up to
@@ -9,7 +10,9 @@
  *          to whole strips of TILE_COLS columns: where a strip has 64, heads of 80 cost
  *          as much there as heads of 128.
  * Mapping  one head of one image is one piece of work. A thread packs that head's keys (transposed)
- *          and values, then takes QUERY_BLOCK queries at a time:
+ *          and values, then takes QUERY_BLOCK queries at a time. Keys are rotated while they are
+          packed, queries block by block into the first-level cache: rotation reads and writes
+          nothing else.
  *
  *              scores (QUERY_BLOCK, keys) = q k^T      micro-kernel, depth width
  *              row: subtract the maximum, exp, sum     the row stays in the first-level cache
@@ -45,6 +48,45 @@ INLINE void pack_keys(float *to, const float *k, int64_t row, int64_t keys, int6
         for (int64_t t = 0; t < TILE_COLS; t++)
             for (int64_t i = 0; i < width; i++)
                 to[i * TILE_COLS + t] = t0 + t < keys ? k[(t0 + t) * row + i] * scale : 0.0f;
+}
+
+/* Packs keys as pack_keys does, each rotated to its place. */
+INLINE void pack_rotated_keys(float *to, const float *k, int64_t row, int64_t keys, int64_t width,
+                              float scale, const Rope *rope) {
+    const int64_t half = width / 2;
+    pack_keys(to, k, row, least(keys, rope->first), width, scale);
+    for (int64_t t = rope->first; t < round_up(keys, TILE_COLS); t++) {
+        float *a = to + t / TILE_COLS * width * TILE_COLS + t % TILE_COLS,
+              *b = a + half * TILE_COLS;
+        if (t >= keys) {
+            for (int64_t i = 0; i < width; i++) a[i * TILE_COLS] = 0.0f;
+            continue;
+        }
+        const float *c = rope->cos + (t - rope->first) * half,
+                    *s = rope->sin + (t - rope->first) * half, *key = k + t * row;
+        for (int64_t i = 0; i < half; i++) {
+            a[i * TILE_COLS] = (key[i] * c[i] - key[half + i] * s[i]) * scale;
+            b[i * TILE_COLS] = (key[half + i] * c[i] + key[i] * s[i]) * scale;
+        }
+    }
+}
+
+/* Writes n queries (n,width) from token `first` on, rotated, rows `width` apart. */
+INLINE void rotate_queries(float *to, const float *q, int64_t row, int64_t first, int64_t n,
+                           int64_t width, const Rope *rope) {
+    const int64_t half = width / 2;
+    for (int64_t i = 0; i < n; i++, q += row, to += width) {
+        const int64_t place = first + i - rope->first;
+        if (place < 0) {
+            for (int64_t j = 0; j < width; j++) to[j] = q[j];
+            continue;
+        }
+        const float *c = rope->cos + place * half, *s = rope->sin + place * half;
+        for (int64_t j = 0; j < half; j++) {
+            to[j] = q[j] * c[j] - q[half + j] * s[j];
+            to[half + j] = q[half + j] * c[j] + q[j] * s[j];
+        }
+    }
 }
 
 /* Packs values as [width / TILE_COLS][keys][TILE_COLS], with zeros beyond the head. */
@@ -96,6 +138,7 @@ typedef struct {
     Tokens out, q, k, v;
     int64_t queries, keys, heads, width;
     bool causal;
+    const Rope *rope; /* NULL: no token is rotated */
     float *scratch;
 } Attention;
 
@@ -105,14 +148,25 @@ INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width
     const float scale = (float)(1.0 / sqrt((double)width)); /* 1 / 8, exact, for heads of 64 */
     float *packed_k = scratch, *packed_v = packed_k + width * round_up(keys, TILE_COLS),
           *scores = packed_v + wide * round_up(keys, TILE_COLS);
+    float rotated[QUERY_BLOCK * MAX_HEAD_DIM]; /* 24 KiB */
     for (int64_t piece = first; piece < end; piece++) {
         const int64_t b = piece / a->heads, h = piece % a->heads * width;
-        pack_keys(packed_k, a->k.data + b * a->k.image + h, a->k.row, keys, width, scale);
+        const float *k = a->k.data + b * a->k.image + h;
+        if (a->rope) pack_rotated_keys(packed_k, k, a->k.row, keys, width, scale, a->rope);
+        else pack_keys(packed_k, k, a->k.row, keys, width, scale);
         pack_values(packed_v, a->v.data + b * a->v.image + h, a->v.row, keys, width);
-        for (int64_t t = 0; t < queries; t += QUERY_BLOCK)
-            query_block(a->out.data + b * a->out.image + t * a->out.row + h, a->out.row,
-                        a->q.data + b * a->q.image + t * a->q.row + h, a->q.row, packed_k, packed_v,
-                        scores, t, least(queries - t, QUERY_BLOCK), keys, width, a->causal);
+        for (int64_t t = 0; t < queries; t += QUERY_BLOCK) {
+            const float *q = a->q.data + b * a->q.image + t * a->q.row + h;
+            const int64_t n = least(queries - t, QUERY_BLOCK);
+            int64_t q_row = a->q.row;
+            if (a->rope) {
+                rotate_queries(rotated, q, q_row, t, n, width, a->rope);
+                q = rotated;
+                q_row = width;
+            }
+            query_block(a->out.data + b * a->out.image + t * a->out.row + h, a->out.row, q, q_row,
+                        packed_k, packed_v, scores, t, n, keys, width, a->causal);
+        }
     }
 }
 
@@ -125,13 +179,16 @@ static void attend_heads(const void *loop, int64_t first, int64_t end, int threa
 
 Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                      int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
-                     void *scratch) {
+                     const Rope *rope, void *scratch) {
     REQUIRE(queue,
             out.data && q.data && k.data && v.data && scratch && B >= 1 && queries >= 1 &&
                 keys >= 1 && heads >= 1 && width >= 1 && width <= MAX_HEAD_DIM &&
-                (!causal || queries == keys),
+                (!causal || queries == keys) &&
+                (!rope || !rope->cos ||
+                 (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys)),
             "attention");
-    const Attention a = {out, q, k, v, queries, keys, heads, width, causal, scratch};
+    if (rope && !rope->cos) rope = NULL;
+    const Attention a = {out, q, k, v, queries, keys, heads, width, causal, rope, scratch};
     threads_loop(queue->device->pool, B * heads, 1, attend_heads, &a);
     return OK;
 }

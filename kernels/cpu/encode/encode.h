@@ -18,13 +18,11 @@
 #define cpu_normalize ISA(cpu_normalize)
 #define cpu_pixels ISA(cpu_pixels)
 #define cpu_pool_tokens ISA(cpu_pool_tokens)
-#define cpu_silu_gate ISA(cpu_silu_gate)
 
 LinearOp cpu_linear;
 Conv2dOp cpu_conv2d;
 AttentionOp cpu_attention;
 LayerNormOp cpu_layer_norm;
-SiluGateOp cpu_silu_gate;
 PixelsOp cpu_pixels;
 AddTokensOp cpu_add_tokens;
 EmbedOp cpu_embed;

@@ -1,7 +1,7 @@
 /*
- * layer_norm.c - layer norm, SwiGLU's gate and the normalisation of features (kernels/encode.h)
+ * layer_norm.c - layer norm and the normalisation of features (kernels/encode.h)
  *
- * Cost     8 rows d bytes each (the gate 12 rows h): memory bound.
+ * Cost     8 rows d bytes each: memory bound.
  * Mapping  rows over threads; a row stays in the first-level cache for its three sweeps.
  */
 #include <math.h>
@@ -36,31 +36,12 @@ static void norm_rows(const void *loop, int64_t first, int64_t end, int thread) 
         norm_row(n->out + r * n->d, n->x + r * n->x_row, n->weight, n->bias, n->eps, n->d);
 }
 
-static void gate_rows(const void *loop, int64_t first, int64_t end, int thread) {
-    const Norms *n = loop;
-    const int64_t h = n->d;
-    (void)thread;
-    for (int64_t r = first; r < end; r++) {
-        const float *gate = n->x + r * 2 * h, *value = gate + h;
-        float *out = n->out + r * h;
-        SIMD()
-        for (int64_t j = 0; j < h; j++) out[j] = gate[j] * sigmoid_f32(gate[j]) * value[j];
-    }
-}
-
 Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
                       const float *bias, double eps, int64_t rows, int64_t d) {
     REQUIRE(q, out && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 && x_row >= d,
             "layer_norm");
     const Norms n = {out, x, x_row, d, weight, bias, eps};
     threads_loop(q->device->pool, rows, rows_run(d), norm_rows, &n);
-    return OK;
-}
-
-Status cpu_silu_gate(Queue *q, float *out, const float *x, int64_t rows, int64_t h) {
-    REQUIRE(q, out && x && rows >= 1 && h >= 1, "silu_gate");
-    threads_loop(q->device->pool, rows, rows_run(h), gate_rows,
-                 &(Norms){.out = out, .x = x, .d = h});
     return OK;
 }
 

@@ -21,7 +21,8 @@ Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_
                   const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch) {
     REQUIRE(q,
             out && in && is_weight(w) && w->taps == 1 && epilogue && scratch && rows >= 1 &&
-                out_row >= w->out && in_row >= w->in,
+                out_row >= w->out && in_row >= w->in &&
+                (!epilogue->times || epilogue->times_row >= w->out),
             "linear");
     const Left left = left_rows(in, in_row);
     product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->pool);

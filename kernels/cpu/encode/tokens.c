@@ -51,14 +51,13 @@ static void add_images(const void *loop, int64_t begin, int64_t end, int thread)
     for (int64_t b = begin; b < end; b++) {
         float *image = in->out + b * (prefix + n) * d, *patches = image + prefix * d;
         for (int64_t j = 0; j < prefix * d; j++) image[j] = first[j];
-        for (int64_t j = 0; j < n * d; j++) patches[j] += position[j];
+        for (int64_t j = 0; position && j < n * d; j++) patches[j] += position[j];
     }
 }
 
 Status cpu_add_tokens(Queue *q, float *x, const float *first, int64_t prefix, const float *position,
                       int64_t B, int64_t n, int64_t d) {
-    REQUIRE(q,
-            x && (first || !prefix) && position && prefix >= 0 && B >= 1 && n >= 1 && d >= 1,
+    REQUIRE(q, x && prefix >= 0 && (first || prefix == 0) && B >= 1 && n >= 1 && d >= 1,
             "add_tokens");
     const Images in = {
         .out = x, .first = first, .position = position, .prefix = prefix, .n = n, .d = d};

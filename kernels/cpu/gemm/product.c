@@ -1,5 +1,5 @@
 /*
- * product.c - out = act(add out + scale (A W^T) + bias): matmul, linear layers, convolutions
+ * product.c - out = times act(add out + scale (A W^T) + bias): matmul, linear layers, convolutions
  *
  * Shapes   A (rows,depth) comes panel by panel (Left: rows of a matrix, or windows of images), W as
  *          it lies in its file (out channels, in channels, taps), in 16 or 32 bits.
@@ -9,7 +9,7 @@
  *              for each block of rows:                                 blocks over threads
  *                  for each DEPTH_BLOCK: fill the panel of A; micro-kernel over strips x rows
  *                  bias and activation while the block is in the second-level cache
- *          The scale goes into the packed weight; bias and residual cost no pass of their own.
+ *          The scale goes into the packed weight; bias, residual and gate cost no pass of their own.
  * Needs    scratch: product_scratch(cols, depth).
  * History  ViT-B/32, batch 16, one core of an AMD EPYC (Zen 5), AVX-512:
  *          v1: weights packed 16 at a time, one by one: 0.80 s, 15 % of it packing.
@@ -102,7 +102,9 @@ static void pack_strip(float *to, const Weight *w, const float *scale, int64_t f
 
 /* --- the epilogue ----------------------------------------------------------------------------- */
 
-static void finish_row(float *out, const Epilogue *e, int64_t first, int64_t n) {
+/* Finishes n channels of a row from `first` on; `times` are that row's, of the same channels, or NULL. */
+static void finish_row(float *out, const Epilogue *e, const float *times, int64_t first,
+                       int64_t n) {
     if (e->bias)
         for (int64_t j = 0; j < n; j++) out[j] += e->bias[first + j];
     switch (e->activation) {
@@ -123,7 +125,13 @@ static void finish_row(float *out, const Epilogue *e, int64_t first, int64_t n) 
         for (int64_t j = 0; j < n; j++)
             out[j] *= sigmoid_f32(1.5957691f * (out[j] + 0.044715f * out[j] * out[j] * out[j]));
         break;
+    case ACT_SILU:
+        SIMD()
+        for (int64_t j = 0; j < n; j++) out[j] *= sigmoid_f32(out[j]);
+        break;
     }
+    if (times)
+        for (int64_t j = 0; j < n; j++) out[j] *= times[j];
 }
 
 /* --- the product ------------------------------------------------------------------------------ */
@@ -155,7 +163,9 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
             }
         }
     }
-    for (int64_t i = 0; i < n; i++) finish_row(out_at(out, i0 + i) + j0, e, j0, cols);
+    for (int64_t i = 0; i < n; i++)
+        finish_row(out_at(out, i0 + i) + j0, e,
+                   e->times ? e->times + (i0 + i) * e->times_row + j0 : NULL, j0, cols);
 }
 
 /* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */

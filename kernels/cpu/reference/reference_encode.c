@@ -21,6 +21,7 @@ static double activate(double x, Activation activation) {
     case ACT_GELU: return x * 0.5 * erfc(-x / sqrt(2.0));
     case ACT_GELU_TANH:
         return 0.5 * x * (1.0 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+    case ACT_SILU: return x / (1.0 + exp(-x));
     }
     return NAN;
 }
@@ -42,6 +43,7 @@ static Status linear(Queue *q, float *out, int64_t out_row, const float *in, int
             for (int64_t i = 0; i < w->in; i++)
                 sum += (double)in[r * in_row + i] * weight_at(w, o, i, 0);
             out[r * out_row + o] = finish(sum, out[r * out_row + o], e, o);
+            if (e->times) out[r * out_row + o] *= e->times[r * e->times_row + o];
         }
     return OK;
 }
@@ -85,9 +87,22 @@ static double score(const float *q, const float *k, int64_t width) {
     return sum / sqrt((double)width);
 }
 
+/* Writes to `out` the query or key of token t, rotated to its place. */
+static void rotate(float *out, const float *x, const Rope *rope, int64_t t, int64_t width) {
+    const int64_t half = width / 2;
+    for (int64_t i = 0; i < width; i++) out[i] = x[i];
+    if (!rope || !rope->cos || t < rope->first) return;
+    for (int64_t i = 0; i < half; i++) {
+        const double c = rope->cos[(t - rope->first) * half + i],
+                     s = rope->sin[(t - rope->first) * half + i];
+        out[i] = (float)(x[i] * c - x[half + i] * s);
+        out[half + i] = (float)(x[half + i] * c + x[i] * s);
+    }
+}
+
 static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                         int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
-                        void *scratch) {
+                        const Rope *rope, void *scratch) {
     REQUIRE(queue,
             out.data && q.data && k.data && v.data && B >= 1 && queries >= 1 && keys >= 1 &&
                 width >= 1 && width <= MAX_HEAD_DIM,
@@ -96,14 +111,18 @@ static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, 
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < queries; t++)
             for (int64_t h = 0; h < heads * width; h += width) {
-                const float *query = q.data + b * q.image + t * q.row + h;
                 const float *key = k.data + b * k.image + h, *value = v.data + b * v.image + h;
+                float query[MAX_HEAD_DIM], at[MAX_HEAD_DIM];
                 const int64_t seen = causal ? t + 1 : keys;
                 double max = -INFINITY, sum = 0.0, mean[MAX_HEAD_DIM] = {0};
-                for (int64_t s = 0; s < seen; s++)
-                    max = fmax(max, score(query, key + s * k.row, width));
+                rotate(query, q.data + b * q.image + t * q.row + h, rope, t, width);
                 for (int64_t s = 0; s < seen; s++) {
-                    const double p = exp(score(query, key + s * k.row, width) - max);
+                    rotate(at, key + s * k.row, rope, s, width);
+                    max = fmax(max, score(query, at, width));
+                }
+                for (int64_t s = 0; s < seen; s++) {
+                    rotate(at, key + s * k.row, rope, s, width);
+                    const double p = exp(score(query, at, width) - max);
                     sum += p;
                     for (int64_t i = 0; i < width; i++) mean[i] += p * value[s * v.row + i];
                 }
@@ -129,16 +148,6 @@ static Status layer_norm(Queue *q, float *out, const float *x, int64_t x_row, co
     return OK;
 }
 
-static Status silu_gate(Queue *q, float *out, const float *x, int64_t rows, int64_t h) {
-    REQUIRE(q, out && x && rows >= 1 && h >= 1, "silu_gate");
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < h; j++) {
-            const double gate = x[r * 2 * h + j], value = x[r * 2 * h + h + j];
-            out[r * h + j] = (float)(gate / (1.0 + exp(-gate)) * value);
-        }
-    return OK;
-}
-
 static Status pixels(Queue *q, float *out, const uint8_t *in, const float mean[3],
                      const float std[3], int64_t B, int64_t side) {
     REQUIRE(q, out && in && B >= 1 && side >= 1, "pixels");
@@ -149,11 +158,13 @@ static Status pixels(Queue *q, float *out, const uint8_t *in, const float mean[3
 
 static Status add_tokens(Queue *q, float *x, const float *first, int64_t prefix,
                          const float *position, int64_t B, int64_t n, int64_t d) {
-    REQUIRE(q, x && (first || !prefix) && position && B >= 1, "add_tokens");
+    REQUIRE(q, x && (first || prefix == 0) && B >= 1, "add_tokens");
     const int64_t T = prefix + n;
     for (int64_t i = 0; i < B * T * d; i++) {
         const int64_t t = i / d % T, j = i % d;
-        x[i] = t < prefix ? first[t * d + j] : x[i] + position[(t - prefix) * d + j];
+        x[i] = t < prefix ? first[t * d + j]
+               : position ? x[i] + position[(t - prefix) * d + j]
+                          : x[i];
     }
     return OK;
 }
@@ -231,7 +242,6 @@ void cpu_reference_encode(EncodeOps *encode) {
                           .conv2d = conv2d,
                           .attention = attention,
                           .layer_norm = layer_norm,
-                          .silu_gate = silu_gate,
                           .pixels = pixels,
                           .add_tokens = add_tokens,
                           .embed = embed,

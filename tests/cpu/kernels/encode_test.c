@@ -59,7 +59,29 @@ static Epilogue random_epilogue(int64_t out, int64_t kind) {
     return (Epilogue){.scale = kind % 2 ? numbers(out, 3) : NULL,
                       .bias = kind % 3 ? numbers(out, 4) : NULL,
                       .add = kind % 4 == 1,
-                      .activation = (Activation)(kind % 5)};
+                      .activation = (Activation)(kind % 6)};
+}
+
+/* SwiGLU: one product is the gate, silu(a), that another one is multiplied by while it is finished. */
+static void run_gate(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    enum { GAP = 5 };
+    const int64_t rows = s.B * 3, gate_row = s.C + GAP;
+    float *in = numbers(rows * s.d, 1);
+    void *work = encode_scratch(ops, s.d, 1);
+    Weight w = random_weight(s.C, s.d, 1, DTYPE_F32, false);
+    const float *bias = numbers(s.C, 4);
+    float *gate = output(o, rows * gate_row, numbers(rows * gate_row, 5));
+    ops->encode.linear(q, gate, gate_row, in, s.d, &w,
+                       &(Epilogue){.bias = bias, .activation = ACT_SILU}, rows, work);
+    for (int v = 0; v < 2; v++)
+        ops->encode.linear(
+            q, output(o, rows * s.C, NULL), s.C, in, s.d, &w,
+            &(Epilogue){.bias = v ? bias : NULL, .times = gate, .times_row = gate_row}, rows, work);
+    free_weight(&w);
+}
+
+Test(encode, gate, .timeout = 60) {
+    judge("gate", run_gate, 3 * PRODUCT_LIMIT);
 }
 
 /* --- products --------------------------------------------------------------------------------- */
@@ -134,11 +156,11 @@ static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const Tokens query = {qkv, T * row, row}, key = {qkv + d, T * row, row},
                  value = {qkv + 2 * d, T * row, row};
     ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
-                          T, T, heads, width, false, work);
+                          T, T, heads, width, false, NULL, work);
     ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
-                          T, T, heads, width, true, work);
+                          T, T, heads, width, true, NULL, work);
     ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, query, key, value, B, 1, T,
-                          heads, width, false, work);
+                          heads, width, false, NULL, work);
 }
 
 /* A score is a sum of 64 products up to 9, so its error is at most 64 u x 20 = 8e-5 in the worst
@@ -166,12 +188,38 @@ static void run_shared_query(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     void *work = encode_scratch(ops, 1, T);
     ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, (Tokens){query, 0, d},
                           (Tokens){kv, T * 2 * d, 2 * d}, (Tokens){kv + d, T * 2 * d, 2 * d}, B, 1,
-                          T, heads, width, false, work);
+                          T, heads, width, false, NULL, work);
 }
 
 Test(encode, attention_of_a_shared_query, .timeout = 60) {
     for (width = 64; width <= 72; width += 8)
         judge_at("attention", run_shared_query, shapes + 2, 3, 8e-6);
+}
+
+/* Tokens before rope->first keep their queries and keys; the others turn by angles of their own. */
+static void run_rotated_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.K % 3 + 1, T = s.B, heads = s.K % 2 + 1, d = heads * width, row = 3 * d;
+    const int64_t first = s.K % 6 < T ? s.K % 6 : T, n = (T - first) * width / 2;
+    float *qkv = numbers(B * T * row, 1), *angle = numbers(n + 1, 6), *cosine = numbers(n + 1, 7);
+    for (int64_t i = 0; i < n; i++) {
+        cosine[i] = cosf(6.0f * angle[i]);
+        angle[i] = sinf(6.0f * angle[i]);
+    }
+    void *work = encode_scratch(ops, 1, T);
+    const Rope rope = {cosine, angle, first};
+    const Tokens query = {qkv, T * row, row}, key = {qkv + d, T * row, row},
+                 value = {qkv + 2 * d, T * row, row};
+    for (int64_t queries = 1; queries <= T; queries += T > 1 ? T - 1 : 1)
+        ops->encode.attention(q, (Tokens){output(o, B * queries * d, NULL), queries * d, d}, query,
+                              key, value, B, queries, T, heads, width, false, &rope, work);
+}
+
+Test(encode, attention_with_rotary_positions, .timeout = 120) {
+    static const int64_t widths[] = {2, 24, 64, 70, 128};
+    for (int i = 0; i < 5; i++) {
+        width = widths[i];
+        judge("rotated attention", run_rotated_attention, 16e-6);
+    }
 }
 
 /* Widths that no head may have are refused, and nothing is written. */
@@ -187,7 +235,7 @@ Test(encode, attention_refuses_other_widths) {
         ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
         const Tokens t = {x, 136, 136};
         cr_expect(ops.encode.attention(q, (Tokens){out, 136, 136}, t, t, t, 1, 1, 1, 1, widths[i],
-                                       false, x) == ERR_ARG,
+                                       false, NULL, x) == ERR_ARG,
                   "width %d", (int)widths[i]);
         for (int j = 0; j < 136; j++) cr_assert(out[j] == 7.0f);
         ops.mem.queue_close(q);
@@ -199,16 +247,14 @@ Test(encode, attention_refuses_other_widths) {
 
 static void run_norms(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t rows = s.B, d = s.C + 1, row = d + 5;
-    float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3),
-          *pair = numbers(2 * rows * d, 4);
+    float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3);
     ops->encode.layer_norm(q, output(o, rows * d, NULL), x, row, weight, bias, 1e-5, rows, d);
-    ops->encode.silu_gate(q, output(o, rows * d, NULL), pair, rows, d);
     ops->encode.normalize(q, output(o, rows * d, x), rows, d);
 }
 
 /* Two numbers can lie so close that their variance is eps's size; the quotient then magnifies the
  * rounding of their difference, here at most eightfold. */
-Test(encode, norms_and_gate, .timeout = 60) {
+Test(encode, norms, .timeout = 60) {
     judge("norms", run_norms, 8 * ELEMENT_LIMIT);
 }
 
@@ -220,6 +266,7 @@ static void run_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     int32_t ids[7 * 9];
     for (int i = 0; i < 63; i++) ids[i] = i * 31 % 50;
     ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, position, B, n, d);
+    ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, NULL, B, n, d);
     ops->encode.add_tokens(q, output(o, B * n * d, x), NULL, 0, position, B, n, d);
     ops->encode.pool_tokens(q, output(o, B * (n + 1) * d, NULL), x, position, B, n, d);
     ops->encode.mean_tokens(q, output(o, B * d, NULL), d, x, B, prefix + n, prefix, n, d);

@@ -1,0 +1,186 @@
+/* dinov3_test.c - DINOv3 in every naming of tests/goldens/encoders_modern, against what the original computed
+ * from the same weights, on every instruction set.
+ *
+ * The original's files store their periods, rounded to bfloat16; transformers and timm compute them in
+ * float32 (_f32periods). Limits are 15 times the difference of the original's float32 from its float64, at
+ * least 2e-5 (MANIFEST). */
+#include "tests/cpu/encode/dinov3.h"
+
+typedef struct {
+    const char *weights, *name, *config, *pictures; /* goldens, and what the weights are called */
+    const char *model;
+    int64_t d;
+    bool computed; /* periods are computed in float32 */
+    int sides[3];  /* 0 ends them */
+    double limit, mean_limit;
+} Naming;
+static const Naming namings[] = {
+    {"dinov3_mlp/dinov3_mlp.pth",
+     "dinov3.pth",
+     NULL,
+     NULL,
+     "mlp",
+     128,
+     false,
+     {64, 80},
+     5e-5,
+     2e-5},
+    {"dinov3_mlp/hf/model.safetensors",
+     "model.safetensors",
+     "dinov3_mlp/hf/config.json",
+     "dinov3_mlp/hf/preprocessor_config.json",
+     "mlp",
+     128,
+     true,
+     {64, 80},
+     5e-5,
+     2e-5},
+    {"dinov3_mlp/timm/model.safetensors",
+     "timm.safetensors",
+     NULL,
+     NULL,
+     "mlp",
+     128,
+     true,
+     {64, 80},
+     5e-5,
+     2e-5},
+    {"dinov3_7b/dinov3_7b.pth", "dinov3.pth", NULL, NULL, "7b", 128, false, {64}, 5e-5, 2e-5},
+    {"dinov3_7b/hf/model.safetensors",
+     "model.safetensors",
+     "dinov3_7b/hf/config.json",
+     NULL,
+     "7b",
+     128,
+     true,
+     {64},
+     5e-5,
+     2e-5},
+    {"dinov3_untied/dinov3_untied.pth",
+     "dinov3.pth",
+     NULL,
+     NULL,
+     "untied",
+     64,
+     false,
+     {48},
+     2e-5,
+     2e-5},
+};
+enum { NAMINGS = sizeof namings / sizeof *namings };
+
+/* Compares class token and mean of patches, and the class token where nothing else is computed. */
+static void expect_recorded(const Bench *b, const char *isa, const Naming *n, const char *path,
+                            int side) {
+    float *both = NULL, *alone = NULL;
+    char said[2048];
+    int64_t d;
+    Error err;
+    EncoderOptions options = {.batch = 3, .image_size = side, .feature = FEATURE_CLS_MEAN};
+    ASSERT_OK(encode(b, path, &options, n->model, side, &both, &d, said, &err), err);
+    cr_assert(d == 2 * n->d);
+    options.feature = FEATURE_CLS;
+    ASSERT_OK(encode(b, path, &options, n->model, side, &alone, &d, said, &err), err);
+    const float *cls = recorded(n->model, side, n->computed ? "output_f32periods" : "output",
+                                2 * n->d),
+                *mean = recorded(n->model, side, n->computed ? "patchmean_f32periods" : "patchmean",
+                                 2 * n->d);
+    for (int i = 0; i < PICTURES; i++) {
+        const float *row = both + i * 2 * n->d;
+        EXPECT_CLOSE(largest_difference(row, cls + i * n->d, n->d), n->limit, "%s %s %d", isa,
+                     n->weights, side);
+        EXPECT_CLOSE(largest_difference(row + n->d, mean + i * n->d, n->d), n->mean_limit,
+                     "%s %s %d: mean", isa, n->weights, side);
+        cr_expect(memcmp(row, alone + i * n->d, (size_t)n->d * 4) == 0, "%s: other bits", isa);
+    }
+    free(both);
+    free(alone);
+}
+
+Test(dinov3, features_are_the_recorded_ones_in_every_naming, .timeout = 120) {
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int s = 0; sets[s]; s++)
+        for (int i = 0; i < NAMINGS; i++) {
+            const Naming *n = &namings[i];
+            Bench b = bench_open(sets[s]);
+            char *path = lay_out(&b, n->weights, n->name);
+            if (n->config) configure(&b, n->config, NULL, NULL);
+            if (n->pictures) configure(&b, n->pictures, NULL, NULL);
+            for (int k = 0; k < 3 && n->sides[k]; k++)
+                expect_recorded(&b, sets[s], n, path, n->sides[k]);
+            free(path);
+            bench_close(&b);
+        }
+}
+
+/* --- rotary positions ------------------------------------------------------------------------- */
+
+/* Recorded tables (16, width of a head) hold the angles twice. */
+static void expect_table(const char *what, const char *model, int64_t half, const float *found) {
+    const float *table = recorded(model, 64, what, 16 * 2 * half);
+    for (int64_t cell = 0; cell < 16; cell++)
+        for (int64_t j = 0; j < 2 * half; j++)
+            cr_assert(fabsf(table[cell * 2 * half + j] - found[cell * half + j % half]) <= 1e-6f,
+                      "%s %s: patch %d, %d", model, what, (int)cell, (int)j);
+}
+
+Test(dinov3, angles_are_the_recorded_ones) {
+    static const struct {
+        const char *model;
+        int64_t half;
+    } models[] = {{"mlp", 32}, {"7b", 64}};
+    Bench b = bench_open("portable");
+    for (int i = 0; i < 2; i++) {
+        const int64_t half = models[i].half;
+        float periods[32], cosines[16 * 64], sines[16 * 64];
+        TensorFile file;
+        Error err;
+        char *from = format_text("dinov3_%s/dinov3_%s.pth", models[i].model, models[i].model),
+             *path = lay_out(&b, from, "dinov3.pth");
+        rope_periods(periods, half / 2, 100.0);
+        rope_angles(cosines, sines, periods, half / 2, 4);
+        expect_table("dbg_rope_cos_f32periods", models[i].model, half, cosines);
+        expect_table("dbg_rope_sin_f32periods", models[i].model, half, sines);
+        ASSERT_OK(tensor_file_open(&file, path, &err), err);
+        ASSERT_OK(tensor_read_f32(tensor_find(&file, "rope_embed.periods"), periods, &err), err);
+        rope_angles(cosines, sines, periods, half / 2, 4);
+        expect_table("dbg_rope_cos", models[i].model, half, cosines);
+        expect_table("dbg_rope_sin", models[i].model, half, sines);
+        tensor_file_close(&file);
+        free(from);
+        free(path);
+    }
+    bench_close(&b);
+}
+
+/* --rope_base and --heads overrule the file; without stored periods both are assumed, and said. */
+Test(dinov3, periods_are_those_of_flag_file_and_assumption) {
+    char said[2048];
+    Bench b = bench_open("portable");
+    char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
+         *bare = format_text("%s/bare.safetensors", b.folder);
+    const float *computed = recorded("mlp", 64, "output_f32periods", 256);
+    float *found = class_features(&b, path, &(TurtleEncoder){.rope_base = 100.0}, "mlp", said);
+    EXPECT_CLOSE(largest_difference(found, computed, 256), 5e-5, "--rope_base");
+    cr_expect(strstr(said, "--rope_base 100 overrules the tensors, which says stored periods"),
+              "%s", said);
+    free(found);
+
+    TensorSet set = read_tensors(path, "");
+    set_drop(&set, "rope_embed.periods");
+    write_safetensors(bare, &set);
+    found = class_features(&b, bare, &(TurtleEncoder){0}, "mlp", said);
+    EXPECT_CLOSE(largest_difference(found, computed, 256), 5e-5, "without periods");
+    cr_expect(strstr(said, "assumed as in DINOv3 of Meta") && strstr(said, "heads 2 of 64") &&
+                  strstr(said, "rope base 100"),
+              "%s", said);
+    free(found);
+    found = class_features(&b, bare, &(TurtleEncoder){.rope_base = 10000.0}, "mlp", said);
+    cr_expect(largest_difference(found, computed, 256) > 0.1);
+    free(found);
+    set_free(&set);
+    free(path);
+    free(bare);
+    bench_close(&b);
+}
