@@ -55,7 +55,8 @@ static void assume_dinov3(FactSearch *s, const PublishedShape *p) {
     f->rule = (ResizeRule){.resize = side,
                            .crop = side,
                            .squash = !shape->timm,
-                           .filter = shape->timm ? RESIZE_BICUBIC : RESIZE_BILINEAR};
+                           .filter = shape->timm ? RESIZE_BICUBIC : RESIZE_BILINEAR,
+                           .weights = shape->timm ? RESIZE_PILLOW : RESIZE_TORCHVISION};
     if (!p && f->width == 4096) f->heads = 32; /* as timm takes it, which knows no other width */
     if (shape->gated) set_source(s, FACT_ACTIVATION, "the tensors");
     if (!stored) return;

@@ -1,5 +1,6 @@
-/* resize.c - Pillow's bicubic and bilinear resize in fixed point. The arithmetic is that of Pillow,
- * src/libImaging/Resample.c; sizes and crop are those of torchvision, transforms/functional.py.
+/* resize.c - bicubic and bilinear resize in fixed point. The arithmetic is that of Pillow,
+ * src/libImaging/Resample.c, and of PyTorch on bytes, native/cpu/UpSampleKernel.cpp, whose weights are
+ * shorter; sizes and crop are those of torchvision, transforms/functional.py.
  *
  * Cost     across: crop x rows x taps x 3 products, where the crop needs `rows` input rows;
  *          down: crop x crop x taps x 3. taps = 4 max(1, scale) or one more; bilinear takes half.
@@ -19,9 +20,20 @@
 
 #include "io/sizes.h"
 
-enum { PRECISION = 32 - 8 - 2 }; /* bits behind the point: a byte takes 8 of 32, overshoot 2 */
+enum {
+    PRECISION = 32 - 8 - 2, /* Pillow's bits behind the point: a byte takes 8 of 32, overshoot 2 */
+    WEIGHT_END = 1 << 15,   /* of torchvision's weights */
+};
 
 /* --- which input pixels, with which weights --------------------------------------------------- */
+
+/* One axis of the crop: outputs first .. first+count of `size` outputs go to `place` of the
+ * crop. */
+typedef struct {
+    int in, size, first, count, place;
+    ResizeFilter filter;
+    ResizeWeights weights;
+} Axis;
 
 /* The taps of one axis for outputs first .. first+count. */
 typedef struct {
@@ -30,6 +42,7 @@ typedef struct {
     int *used;       /* (count) taps of each output */
     int taps;        /* room per output */
     int lowest, end; /* inputs that any output needs */
+    int precision;   /* bits of a weight behind the point */
 } Taps;
 
 static double bicubic(double x) {
@@ -55,25 +68,49 @@ static int taps_room(int in, int out, ResizeFilter filter) {
     return (int)ceil(reach(filter) * (scale > 1.0 ? scale : 1.0)) * 2 + 1;
 }
 
-static void make_taps(Taps *t, double *row, int in, int out, int first, int count,
-                      ResizeFilter filter) {
+/* Writes the weights of output i, which sum to 1. Returns how many inputs from *from on it has. */
+static int weigh(double *row, int *from, int in, int out, int i, ResizeFilter filter) {
     const double scale = (double)in / out, wide = scale > 1.0 ? scale : 1.0,
-                 support = reach(filter) * wide;
-    t->lowest = in;
+                 support = reach(filter) * wide, centre = (i + 0.5) * scale;
+    int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+    double sum = 0.0;
+    if (first < 0) first = 0;
+    if (end > in) end = in;
+    for (int k = first; k < end; k++) {
+        const double x = (k - centre + 0.5) * (1.0 / wide);
+        sum += row[k - first] = filter == RESIZE_BILINEAR ? triangle(x) : bicubic(x);
+    }
+    for (int k = 0; sum != 0.0 && k < end - first; k++) row[k] /= sum;
+    *from = first;
+    return end - first;
+}
+
+/* Returns torchvision's bits behind the point: the most with which every weight of the axis has 16. */
+static int short_precision(double *row, int in, int out, ResizeFilter filter) {
+    double largest = 0.0;
+    int from, precision = 0;
+    for (int i = 0; i < out; i++)
+        for (int k = weigh(row, &from, in, out, i, filter); k-- > 0;)
+            if (row[k] > largest) largest = row[k];
+    while (precision < PRECISION &&
+           (int)(0.5 + largest * (double)(1 << (precision + 1))) < WEIGHT_END)
+        precision++;
+    return precision;
+}
+
+static void make_taps(Taps *t, double *row, const Axis *a) {
+    t->lowest = a->in;
     t->end = 0;
-    for (int i = 0; i < count; i++) {
-        const double centre = (first + i + 0.5) * scale;
-        int from = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
-        double sum = 0.0;
-        if (from < 0) from = 0;
-        if (end > in) end = in;
-        for (int k = from; k < end; k++) {
-            const double x = (k - centre + 0.5) * (1.0 / wide);
-            sum += row[k - from] = filter == RESIZE_BILINEAR ? triangle(x) : bicubic(x);
-        }
+    t->precision = a->weights == RESIZE_TORCHVISION
+                       ? short_precision(row, a->in, a->size, a->filter)
+                       : PRECISION;
+    for (int i = 0; i < a->count; i++) {
+        int from;
+        const int used = weigh(row, &from, a->in, a->size, a->first + i, a->filter),
+                  end = from + used;
         int32_t *weight = t->weight + (int64_t)i * t->taps;
         for (int k = 0; k < end - from; k++) {
-            const double w = (sum != 0.0 ? row[k] / sum : row[k]) * (1 << PRECISION);
+            const double w = row[k] * (1 << t->precision);
             weight[k] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
         }
         for (int k = end - from; k < t->taps; k++) weight[k] = 0;
@@ -84,8 +121,8 @@ static void make_taps(Taps *t, double *row, int in, int out, int first, int coun
     }
 }
 
-static inline uint8_t to_byte(int32_t sum) {
-    const int32_t x = sum >> PRECISION; /* arithmetic: gcc and clang document it */
+static inline uint8_t to_byte(int32_t sum, int precision) {
+    const int32_t x = sum >> precision; /* arithmetic: gcc and clang document it */
     return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
 }
 
@@ -97,7 +134,8 @@ typedef uint32_t PixelBits __attribute__((vector_size(16)));
 
 /* Makes one line: out (count,3) from line (in,3), behind which one more byte may be read. */
 INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
-    const int32_t half = 1 << (PRECISION - 1);
+    const int precision = t->precision;
+    const int32_t half = 1 << (precision - 1);
     const PixelBits shift = {0, 8, 16, 24}; /* little-endian; the test of pixels would tell */
     for (int i = 0; i < count; i++, out += 3) {
         const uint8_t *from = line + 3 * (int64_t)t->from[i];
@@ -109,23 +147,23 @@ INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int co
             const PixelBits bits = {four, four, four, four};
             sum += weight[k] * (Pixel)(bits >> shift & 255);
         }
-        for (int c = 0; c < 3; c++) out[c] = to_byte(sum[c]);
+        for (int c = 0; c < 3; c++) out[c] = to_byte(sum[c], precision);
     }
 }
 
 /* Makes one output row of `bytes` bytes from `used` input rows. */
 INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
-                      int used) {
+                      int used, int precision) {
     enum { RUN = 192 };
     int32_t sum[RUN];
     for (int64_t first = 0; first < bytes; first += RUN) {
         const int n = bytes - first < RUN ? (int)(bytes - first) : RUN;
-        for (int i = 0; i < n; i++) sum[i] = 1 << (PRECISION - 1);
+        for (int i = 0; i < n; i++) sum[i] = 1 << (precision - 1);
         for (int k = 0; k < used; k++) {
             const uint8_t *row = rows + k * bytes + first;
             for (int i = 0; i < n; i++) sum[i] += weight[k] * row[i];
         }
-        for (int i = 0; i < n; i++) out[first + i] = to_byte(sum[i]);
+        for (int i = 0; i < n; i++) out[first + i] = to_byte(sum[i], precision);
     }
 }
 
@@ -133,7 +171,8 @@ INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const in
  * The arithmetic is the same. */
 typedef struct {
     void (*across)(uint8_t *out, const uint8_t *line, const Taps *t, int count);
-    void (*down)(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used);
+    void (*down)(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used,
+                 int precision);
 } Passes;
 
 static void across_plain(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
@@ -141,8 +180,8 @@ static void across_plain(uint8_t *out, const uint8_t *line, const Taps *t, int c
 }
 
 static void down_plain(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight,
-                       int used) {
-    down_body(out, rows, bytes, weight, used);
+                       int used, int precision) {
+    down_body(out, rows, bytes, weight, used, precision);
 }
 
 #if defined(__x86_64__)
@@ -151,9 +190,10 @@ __attribute__((target("avx2"))) static void across_avx2(uint8_t *out, const uint
     across_body(out, line, t, count);
 }
 
-__attribute__((target("avx2"))) static void
-down_avx2(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used) {
-    down_body(out, rows, bytes, weight, used);
+__attribute__((target("avx2"))) static void down_avx2(uint8_t *out, const uint8_t *rows,
+                                                      int64_t bytes, const int32_t *weight,
+                                                      int used, int precision) {
+    down_body(out, rows, bytes, weight, used, precision);
 }
 #endif
 
@@ -173,19 +213,13 @@ static int crop_offset(int size, int crop, bool crop_down) {
     return down % 2 == 0 ? down : down + 1;
 }
 
-/* One axis of the crop: outputs first .. first+count of `size` outputs go to `place` of the
- * crop. */
-typedef struct {
-    int in, size, first, count, place;
-    ResizeFilter filter;
-} Axis;
-
 static Axis axis_of(int in, int size, const ResizeRule *rule) {
     const int crop = rule->crop;
     if (size >= crop)
-        return (Axis){in, size, crop_offset(size, crop, rule->crop_down), crop, 0, rule->filter};
+        return (Axis){in,           size,         crop_offset(size, crop, rule->crop_down), crop, 0,
+                      rule->filter, rule->weights};
     /* the crop is padded, and the left pad is the smaller one */
-    return (Axis){in, size, 0, size, (crop - size) / 2, rule->filter};
+    return (Axis){in, size, 0, size, (crop - size) / 2, rule->filter, rule->weights};
 }
 
 static int axis_taps(const Axis *a) {
@@ -262,8 +296,8 @@ static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis 
     uint8_t *padded = take(&at, 3 * (int64_t)w + 1);
     const Passes pass = passes();
     Taps tx = take_taps(&at, &x), ty = take_taps(&at, &y);
-    make_taps(&tx, weights, x.in, x.size, x.first, x.count, x.filter);
-    make_taps(&ty, weights, y.in, y.size, y.first, y.count, y.filter);
+    make_taps(&tx, weights, &x);
+    make_taps(&ty, weights, &y);
     const bool down = y.size != y.in;
     const int lowest = down ? ty.lowest : y.first, end = down ? ty.end : y.first + y.count;
     padded[3 * (int64_t)w] = 0;
@@ -273,7 +307,7 @@ static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis 
     for (int i = 0; i < y.count; i++, out += 3 * stride) {
         if (down)
             pass.down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.taps,
-                      ty.used[i]);
+                      ty.used[i], ty.precision);
         else memcpy(out, at + i * row, (size_t)row);
     }
     return OK;
@@ -299,7 +333,7 @@ Status resize_whole(Resizer *r, uint8_t *out, const Image *in, int width, int he
     if (in->width < 1 || in->height < 1 || width < 1 || height < 1 || width > MOST || height > MOST)
         return fail(err, ERR_ARG, "resize: %d x %d to %d x %d: expected positive sizes", in->width,
                     in->height, width, height);
-    const Axis x = {in->width, width, 0, width, 0, RESIZE_BICUBIC},
-               y = {in->height, height, 0, height, 0, RESIZE_BICUBIC};
+    const Axis x = {in->width, width, 0, width, 0, RESIZE_BICUBIC, RESIZE_PILLOW},
+               y = {in->height, height, 0, height, 0, RESIZE_BICUBIC, RESIZE_PILLOW};
     return resize_axes(r, out, in, x, y, width, err);
 }

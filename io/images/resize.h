@@ -1,5 +1,5 @@
-/* resize.h - Pillow's antialiased bicubic and bilinear resize, bit for bit, of just the pixels that a
- * centre crop keeps.
+/* resize.h - the antialiased bicubic and bilinear resize of Pillow and of torchvision, bit for bit, of just
+ * the pixels that a centre crop keeps.
  *
  * The published preprocessing is torchvision's Resize(n, BICUBIC) of the short side, then
  * CenterCrop, on 8-bit RGB images. Pillow computes it in two passes of 8-bit fixed-point
@@ -27,6 +27,10 @@ typedef struct {
 
 typedef enum { RESIZE_BICUBIC, RESIZE_BILINEAR } ResizeFilter;
 
+/* Bits of the weights by which bytes are multiplied: Pillow has 22 behind the point; torchvision, on
+ * tensors of bytes, as many as fit into 16 with the largest weight of the axis. */
+typedef enum { RESIZE_PILLOW, RESIZE_TORCHVISION } ResizeWeights;
+
 /* The rule by which a picture becomes the square that an encoder sees. */
 typedef struct {
     int resize;  /* size of the short side; the long one follows in proportion, truncated */
@@ -36,6 +40,7 @@ typedef struct {
      * Face's processors do, else to the even number, as torchvision does. */
     bool crop_down;
     ResizeFilter filter;
+    ResizeWeights weights;
 } ResizeRule;
 
 /* Writes out (crop,crop,3) as the rule says. ERR_ARG if a size is not positive or too long. */

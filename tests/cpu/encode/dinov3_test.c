@@ -4,6 +4,7 @@
  * The original's files store their periods, rounded to bfloat16; transformers and timm compute them in
  * float32 (_f32periods). Limits are 15 times the difference of the original's float32 from its float64, at
  * least 2e-5 (MANIFEST). */
+#include "io/images/image.h"
 #include "tests/cpu/encode/dinov3.h"
 
 typedef struct {
@@ -183,4 +184,52 @@ Test(dinov3, periods_are_those_of_flag_file_and_assumption) {
     free(path);
     free(bare);
     bench_close(&b);
+}
+
+/* --- pictures --------------------------------------------------------------------------------- */
+
+/* The original squashes tensors of bytes as torchvision does; transformers resizes likewise, but without rounding
+ * to bytes; timm has Pillow crop. */
+Test(dinov3, pictures_become_pixels_as_in_the_library_of_the_naming) {
+    static const struct {
+        int side;
+        bool squash;
+        ResizeFilter filter;
+        ResizeWeights weights;
+    } rules[] = {{256, true, RESIZE_BILINEAR, RESIZE_TORCHVISION},
+                 {224, true, RESIZE_BILINEAR, RESIZE_TORCHVISION},
+                 {256, false, RESIZE_BICUBIC, RESIZE_PILLOW}};
+    Bench b = bench_open("portable");
+    for (int i = 0; i < 3; i++) {
+        Encoder *e;
+        Error err;
+        char *path = lay_out(&b, namings[i].weights, namings[i].name);
+        ASSERT_OK(encoder_open(&e, &b.ops, path, &(EncoderOptions){.batch = 1}, &err), err);
+        const ResizeRule *rule = &encoder_known(e)->rule;
+        cr_expect(rule->crop == rules[i].side && rule->resize == rules[i].side &&
+                      rule->squash == rules[i].squash && rule->filter == rules[i].filter &&
+                      rule->weights == rules[i].weights,
+                  "%s", namings[i].weights);
+        encoder_close(e);
+        free(path);
+    }
+    bench_close(&b);
+
+    enum { SIDE = 128 };
+    static uint8_t pixels[SIDE * SIDE * 3];
+    Resizer resizer = {0};
+    Error err;
+    const Image photo = {(uint8_t *)golden("images/photo320x241_rgb.npy", DTYPE_U8, 241 * 320 * 3),
+                         320, 241};
+    const ResizeRule rule = {.resize = SIDE,
+                             .crop = SIDE,
+                             .squash = true,
+                             .filter = RESIZE_BILINEAR,
+                             .weights = RESIZE_TORCHVISION};
+    ASSERT_OK(resize_image(&resizer, pixels, &photo, &rule, &err), err);
+    cr_expect(memcmp(pixels,
+                     golden("encoders_modern/prep_photo320x241_bilinear_tv128_u8.npy", DTYPE_U8,
+                            sizeof pixels),
+                     sizeof pixels) == 0);
+    resizer_free(&resizer);
 }
