@@ -47,7 +47,7 @@ static void vit_shape(EncoderShape *s, Weights *w) {
                     w->path, names->projection);
     else if (names->projection)
         s->features = weights_extent(w, names->projection_transposed, "%s", names->projection);
-    if (names->registers && weights_has(w, "%s", names->registers))
+    if (names->registers && weights_holds(w, "%s", names->registers))
         s->registers = weights_extent(w, -2, "%s", names->registers);
     s->depth = transformer_depth(w, names->block, names->blocks);
     s->gated = transformer_gated(w, names->block, names->blocks);
@@ -157,6 +157,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
                 ? weights_transposed(w, shape->features, d, "%s", names->projection)
                 : weights_matrix(w, shape->features, d, "%s", names->projection);
     for (int i = 0; names->unused[i]; i++) weights_pass_over(w, names->unused[i]);
+    if (names->registers && !shape->registers) weights_pass_over(w, names->registers);
     if (names->periods) weights_pass_over(w, names->periods); /* --rope_base overrules them */
     if (w->status == OK) return v;
     vit_free(v);

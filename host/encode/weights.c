@@ -115,6 +115,12 @@ bool weights_has(const Weights *w, const char *format, ...) {
     return w->status == OK && index_of(w, name) >= 0;
 }
 
+bool weights_holds(const Weights *w, const char *format, ...) {
+    NAME_FROM(format);
+    const int i = w->status == OK ? index_of(w, name) : -1;
+    return i >= 0 && w->file.tensor[i].count > 0;
+}
+
 /* Returns a name that the file has with something in front that is not in front of all, or NULL. */
 static const char *elsewhere(const Weights *w, const char *name) {
     const size_t n = strlen(name);

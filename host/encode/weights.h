@@ -53,6 +53,8 @@ const char *weights_said(const Weights *w);
 
 /* Returns whether the file has the tensor; this name and those below are printf formats. */
 bool weights_has(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
+/* Returns whether the file has the tensor and a number in it; a library saves an empty one for none. */
+bool weights_holds(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
 /* Returns the extent of an axis, a negative one counted from the last. A tensor that is missing or
  * has fewer axes is 0 and a failure. */
 int64_t weights_extent(Weights *w, int axis, const char *name, ...) PRINTF_LIKE(3, 4);

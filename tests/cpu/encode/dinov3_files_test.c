@@ -229,6 +229,32 @@ Test(dinov3_files, masks_scales_and_biases_that_are_not_there) {
     bench_close(&b);
 }
 
+/* transformers saves an empty tensor where there are no registers. */
+Test(dinov3_files, registers_that_are_none) {
+    const int64_t none[] = {1, 0, 128};
+    char said[2048];
+    float *found[2];
+    Bench b = bench_open("portable");
+    char *path = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "model.safetensors"),
+         *other = format_text("%s/other.safetensors", b.folder);
+    configure(&b, "dinov3_mlp/hf/config.json", "\"num_register_tokens\": 4",
+              "\"num_register_tokens\": 0");
+    TensorSet set = read_tensors(path, "");
+    set_drop(&set, "embeddings.register_tokens");
+    for (int i = 0; i < 2; i++) {
+        write_safetensors(other, &set);
+        found[i] = class_features(&b, other, &(TurtleEncoder){0}, "mlp", said);
+        add_tensor_to(&set, "embeddings.register_tokens", DTYPE_F32, 3, none, none);
+    }
+    cr_expect(memcmp(found[0], found[1], 1024) == 0);
+    set_free(&set);
+    free(found[0]);
+    free(found[1]);
+    free(path);
+    free(other);
+    bench_close(&b);
+}
+
 /* --- refusals --------------------------------------------------------------------------------- */
 
 static void expect_refused(const Bench *b, const char *path, const TurtleEncoder *given,
