@@ -113,7 +113,7 @@ dist:                           ## build/turtle-VERSION.tar.gz: the sources, whi
 	@.ci/dist $(BUILD)/turtle-$(VERSION).tar.gz $(VERSION)
 	@echo "packed $(BUILD)/turtle-$(VERSION).tar.gz"
 deb: dist                       ## packages of Debian, in build/deb: turtle, libturtle0, libturtle-dev, python3-libturtle
-	@.ci/deb $(BUILD)/deb $(BUILD)/turtle-$(VERSION).tar.gz $(VERSION) $(ABI)
+	@.ci/deb $(BUILD)/deb $(BUILD)/turtle-$(VERSION).tar.gz $(VERSION) $(ABI) $(NODE)
 	@echo "built $$(ls $(BUILD)/deb/*.deb | tr '\n' ' ')"
 clean:                          ## removes everything that make wrote
 	rm -rf $(BUILD)
