@@ -193,12 +193,20 @@ static void close_probe(Probe *p) {
 
 /* Fits with one C, the first `held` samples left out; head is where it starts, if `warm`. */
 static Status fit(Probe *p, double C, int64_t held, bool warm, LogregResult *out, Error *err) {
+    TurtleProgress progress = {.unit = "it",
+                               .iterations = p->options->max_iter,
+                               .loss = NAN,
+                               .entropy = NAN,
+                               .cluster_acc = NAN};
     const LogregOptions options = {.strength = C,
                                    .tol = p->options->tol,
                                    .max_iter = (int)p->options->max_iter,
                                    .warm = warm,
                                    .held_n = held,
-                                   .hooks = p->hooks};
+                                   .hooks = p->hooks,
+                                   /* of several fits choose_C tells the number */
+                                   .progress = p->options->validation ? NULL : &progress,
+                                   .started = now_seconds()};
     const Status st = logreg_fit(&p->train, &options, p->head, out, err);
     if (st == ERR_STOPPED) error_write(err, "probe: stopped: nothing is kept");
     return st;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/tell/clock.h"
 #include "host/tell/notify.h"
 #include "kernels/pieces.h"
 
@@ -207,13 +208,23 @@ static Status composed_grad(Fit *f, double *loss, float *gradient, Error *err) {
     return st;
 }
 
+/* Tells how far the fit is, by evaluations, which line searches make a few more than iterations. Returns whether to stop. */
+static bool tell(const LogregOptions *o) {
+    TurtleProgress *p = o->progress;
+    if (!p || p->iteration == p->iterations) return false;
+    p->iteration++;
+    p->seconds = now_seconds() - o->started;
+    return progress_tell(o->hooks, p);
+}
+
 /* Computes F and its gradient, which L-BFGS minimises. */
 static Status objective(void *context, const float *x, double *value, float *gradient, Error *err) {
     Fit *f = context;
     const Ops *ops = f->r->ops;
     const TurtleHooks *hooks = f->options->hooks;
     const int64_t weights = f->P * f->r->Z.d;
-    if (stop_asked(hooks)) return fail(err, ERR_STOPPED, "logistic regression: stopped");
+    if (stop_asked(hooks) || tell(f->options))
+        return fail(err, ERR_STOPPED, "logistic regression: stopped");
     ops->mem.to_device(f->r->queue, f->head, x, (weights + f->P) * (int64_t)sizeof *x);
     const Status st = ops->train.head_grad ? fused_grad(f, value, gradient, err)
                                            : composed_grad(f, value, gradient, err);

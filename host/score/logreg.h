@@ -48,6 +48,9 @@ typedef struct {
     bool warm;                  /* start at `head` instead of zero */
     int64_t held_first, held_n; /* samples that the fit does not see */
     const TurtleHooks *hooks;   /* stop is obeyed; or NULL */
+    TurtleProgress
+        *progress;  /* told to the hooks at every evaluation of F, which it counts; or NULL */
+    double started; /* of the progress: now_seconds() */
 } LogregOptions;
 
 typedef struct {

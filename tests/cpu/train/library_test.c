@@ -1,4 +1,5 @@
 /* library_test.c - what turtle.h gives on arrays beside training: scores, centres of k-means, names. */
+#include "io/arrays/npy.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_file.h"
@@ -167,6 +168,102 @@ Test(library, centres_that_do_not_fit_are_refused, .timeout = 60) {
         cr_expect(strstr(err.text, given.spaces == 2 ? "2 spaces" : cases[i].says), "case %zu: %s",
                   i, err.text);
     }
+}
+
+/* --- the program beside the library ------------------------------------------------------------ */
+
+Test(library, arrays_give_the_bits_of_the_program, .timeout = 60) {
+    enum { DIGITS = 10 };
+    Npy features, val, soft;
+    Ran ran;
+    Error err;
+    TurtleTrainOptions o;
+    TurtleResult r;
+    char *folder = temporary_folder(), *path = format_text("%s/soft.npy", folder);
+    run_turtle(
+        &ran,
+        "train --features " DEMO "/representations/patches/mnist_train.npy --val_features " DEMO
+        "/representations/patches/mnist_val.npy --classes 10 --T 20 --batch_size 500 --seed 7 "
+        "--device cpu --out %s/run --probabilities %s --json",
+        folder, path);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    ASSERT_OK(npy_open(&features, DEMO "/representations/patches/mnist_train.npy", &err), err);
+    ASSERT_OK(npy_open(&val, DEMO "/representations/patches/mnist_val.npy", &err), err);
+    ASSERT_OK(npy_open(&soft, path, &err), err);
+    const TurtleMatrix train = {features.data, features.shape[0], features.shape[1],
+                                TURTLE_FLOAT32},
+                       scored = {val.data, val.shape[0], val.shape[1], TURTLE_FLOAT32};
+    turtle_train_defaults(&o);
+    o.inputs = (TurtleInputs){.Z = {&train, 1}, .val_Z = {&scored, 1}, .classes = DIGITS};
+    o.common.device = "cpu";
+    o.common.seed = 7;
+    o.T = 20;
+    o.batch_size = 500;
+    o.soft_labels = true;
+    ASSERT_OK(turtle_train(&o, &r, &err), err);
+    cr_assert(soft.shape[0] == r.samples && soft.shape[1] == r.classes && r.samples > 0);
+    cr_expect(memcmp(soft.data, r.probability, (size_t)(r.samples * r.classes) * sizeof(float)) ==
+              0);
+    cr_expect(json_number(ran.out, "loss") == r.loss);
+    turtle_result_free(&r);
+    npy_close(&features);
+    npy_close(&val);
+    npy_close(&soft);
+    free(path);
+    remove_folder(folder);
+}
+
+static int stop_at_once(void *calls, const TurtleProgress *p) {
+    (void)p;
+    return ++*(int *)calls;
+}
+
+/* One fit of a probe is stopped by its hook, whose first answer counts. */
+Test(library, a_probe_is_stopped_by_its_hook, .timeout = 60) {
+    make_groups(1.0f);
+    const TurtleMatrix space = {Z, N, D, TURTLE_FLOAT32};
+    int64_t y[N];
+    int calls = 0;
+    TurtleProbeOptions o;
+    TurtleProbeResult r;
+    Error err;
+    for (int i = 0; i < N; i++) y[i] = i % 3;
+    turtle_probe_defaults(&o);
+    o.common.device = "cpu";
+    o.inputs.Z = (TurtleMatrices){&space, 1};
+    o.inputs.y_true = y;
+    o.common.hooks = (TurtleHooks){.progress = stop_at_once, .context = &calls};
+    cr_expect(turtle_probe(&o, &r, &err) == TURTLE_ERR_STOPPED && calls == 1, "%s", err.text);
+    cr_expect(r.model.linear == NULL);
+}
+
+/* A sweep of arrays needs a folder for its runs; it, too, stops where its hook says so, and goes on. */
+Test(library, a_sweep_of_arrays_is_stopped_and_goes_on, .timeout = 60) {
+    static const char *counts[] = {"2", "3"};
+    make_groups(1.0f);
+    const TurtleMatrix space = {Z, N, D, TURTLE_FLOAT32};
+    char *folder = temporary_folder();
+    TurtleSweepOptions o;
+    TurtleSweepResult r;
+    Error err;
+    int calls = 0;
+    turtle_sweep_defaults(&o);
+    o.common.device = "cpu";
+    o.inputs.Z = (TurtleMatrices){&space, 1};
+    o.classes = (TurtleTexts){counts, 2};
+    o.T = 20;
+    o.jobs = 1;
+    cr_expect(turtle_sweep(&o, &r, &err) == TURTLE_ERR_USAGE && strstr(err.text, "out"), "%s",
+              err.text);
+    o.out = folder;
+    o.common.hooks = (TurtleHooks){.progress = stop_at_once, .context = &calls};
+    cr_expect(turtle_sweep(&o, &r, &err) == TURTLE_ERR_STOPPED && calls >= 1, "%s", err.text);
+    o.common.hooks = (TurtleHooks){0};
+    o.resume = true;
+    ASSERT_OK(turtle_sweep(&o, &r, &err), err);
+    cr_expect(r.runs == 6 && r.run[0].failed == NULL);
+    turtle_sweep_result_free(&r);
+    remove_folder(folder);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
