@@ -103,9 +103,13 @@ static bool is_of_network(const ConfigFile *f, const EncoderShape *shape) {
                              *const dinov2[] = {"dinov2",  "dinov2_with_registers", "timm",
                                                 "unnamed", "preprocessor",          NULL},
                              *const dinov3[] = {"dinov3_vit", "timm", "unnamed", "preprocessor",
-                                                NULL};
+                                                NULL},
+                             *const siglip[] = {
+                                 "siglip",  "siglip_vision_model", "open_clip", "timm",
+                                 "unnamed", "preprocessor",        NULL};
     return is_one_of(f->config.family, shape->kind == ENCODER_DINOV2   ? dinov2
                                        : shape->kind == ENCODER_DINOV3 ? dinov3
+                                       : shape->kind == ENCODER_SIGLIP ? siglip
                                                                        : clip);
 }
 
@@ -124,6 +128,7 @@ static Status sort_out(ConfigFiles *out, const EncoderShape *shape, Weights *w, 
                             f->name, family, w->path,
                             shape->kind == ENCODER_DINOV2   ? "DINOv2"
                             : shape->kind == ENCODER_DINOV3 ? "DINOv3"
+                            : shape->kind == ENCODER_SIGLIP ? "SigLIP of a fixed resolution"
                                                             : "CLIP");
             weights_say(w, "config: %s: of %s and passed over, for %s is believed", f->name, family,
                         believed);
@@ -153,6 +158,8 @@ static Status check_sizes(const ConfigFile *f, const EncoderShape *s, const Weig
                           Error *err) {
     const ConfigTower *image = &f->config.image, *text = &f->config.text;
     const bool residual = s->kind == ENCODER_CLIP_RESNET;
+    /* SigLIP's pictures may be larger than their patches */
+    const bool over = s->kind == ENCODER_SIGLIP && image->image_size / s->patch == s->grid;
     int64_t depth = s->depth;
     for (int i = 0; i < 4; i++) depth += s->stages[i];
     const struct {
@@ -161,7 +168,7 @@ static Status check_sizes(const ConfigFile *f, const EncoderShape *s, const Weig
     } sizes[] = {{"a width", image->width * (residual ? 32 : 1), s->width},
                  {"a depth", image->depth, depth},
                  {"a patch side", residual ? 0 : image->patch, s->patch},
-                 {"an image size", s->grid ? image->image_size : 0, s->grid * s->patch},
+                 {"an image size", s->grid && !over ? image->image_size : 0, s->grid * s->patch},
                  {"a common space", f->config.features, s->features},
                  {"a text width", s->text_depth ? text->width : 0, s->text_width},
                  {"a text depth", s->text_depth ? text->depth : 0, s->text_depth}};

@@ -35,6 +35,17 @@ static void dino_kind(EncoderShape *s, const Weights *w) {
               (weights_has(w, "reg_token") || weights_has(w, "blocks.0.gamma_1"));
 }
 
+/* Returns true if a tensor's name in the file ends so. */
+static bool any_ends_with(const Weights *w, const char *end) {
+    const size_t m = strlen(end);
+    for (int i = 0; i < w->file.count; i++) {
+        const char *name = w->file.tensor[i].name;
+        const size_t n = strlen(name);
+        if (n >= m && strcmp(name + n - m, end) == 0) return true;
+    }
+    return false;
+}
+
 /* Refuses a file in which no encoder was found. */
 static Status refuse_network(Weights *w) {
     static const char *const convolutions[] = {".dwconv.", ".depthwise_conv.", ".conv_dw."};
@@ -45,11 +56,29 @@ static Status refuse_network(Weights *w) {
                             "weights: %s: a convolutional network (ConvNeXt; it has %s) is not "
                             "served: expected a vision transformer",
                             w->path, w->file.tensor[i].name);
+    const bool siglip = any_ends_with(w, "embeddings.patch_embedding.bias");
+    if (siglip || (any_ends_with(w, "pos_embed") && any_ends_with(w, "patch_embed.proj.weight")))
+        return fail(w->err, ERR_FORMAT,
+                    "weights: %s: a vision transformer without a class token and without SigLIP's "
+                    "pooling head (%s): its features would be no one token: expected the weights "
+                    "with their head",
+                    w->path, siglip ? "head.probe" : "attn_pool.latent");
     return fail(w->err, ERR_FORMAT,
-                "weights: %s: %d tensors, but not of CLIP or DINOv2: expected "
-                "visual.class_embedding, visual.attnpool.positional_embedding or "
-                "cls_token among them; the first is %s",
+                "weights: %s: %d tensors, but not of CLIP or DINOv2 or SigLIP: expected "
+                "visual.class_embedding, visual.attnpool.positional_embedding, cls_token, "
+                "head.probe or attn_pool.latent among them; the first is %s",
                 w->path, w->file.count, w->file.count ? w->file.tensor[0].name : "(none)");
+}
+
+/* SigLIP 2's NaFlex networks embed patches by a linear layer, and take pictures of any shape. */
+static void refuse_naflex(Weights *w) {
+    if (weights_axes(w, "vision_model.embeddings.patch_embedding.weight") == 2 ||
+        weights_has(w, "embeds.proj.weight"))
+        w->status = fail(w->err, ERR_FORMAT,
+                         "weights: %s: a NaFlex network of SigLIP 2, whose patches come from "
+                         "pictures of any shape, is not served: expected SigLIP or SigLIP 2 of a "
+                         "fixed resolution",
+                         w->path);
 }
 
 Status encoder_shape(EncoderShape *out, Weights *w) {
@@ -64,6 +93,11 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
         s->kind = ENCODER_CLIP_RESNET;
     } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
         dino_kind(s, w);
+    } else if (weights_has(w, "vision_model.head.probe") || weights_has(w, "attn_pool.latent")) {
+        s->kind = ENCODER_SIGLIP;
+        s->timm = weights_has(w, "attn_pool.latent");
+        s->hugging_face = !s->timm;
+        refuse_naflex(w);
     } else {
         w->status = refuse_network(w);
     }
@@ -74,7 +108,8 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
 
 void encoder_describe(char text[160], const EncoderShape *s) {
     static const char *const kinds[] = {"CLIP vision transformer", "CLIP residual network",
-                                        "DINOv2 vision transformer", "DINOv3 vision transformer"};
+                                        "DINOv2 vision transformer", "DINOv3 vision transformer",
+                                        "SigLIP vision transformer"};
     const PublishedShape *p = published_shape(s);
     char registers[48] = "";
     if (s->registers)

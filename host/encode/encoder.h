@@ -1,9 +1,10 @@
 /* encoder.h - frozen image encoders: official weights in, features out.
  *
- * Four kinds: CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
+ * The kinds are CLIP's vision transformer (vit.c), CLIP's modified residual network (resnet.c; both
  * Radford et al. 2021, github.com/openai/CLIP, model.py), and the vision transformers of DINOv2
- * (vit.c; Oquab et al. 2023, github.com/facebookresearch/dinov2) and of DINOv3 (vit.c; Simeoni et al.
- * 2025, github.com/facebookresearch/dinov3). What a file holds is read from the names
+ * (vit.c; Oquab et al. 2023, github.com/facebookresearch/dinov2), of DINOv3 (vit.c; Simeoni et al.
+ * 2025, github.com/facebookresearch/dinov3) and of SigLIP and SigLIP 2 (vit.c, pooling_head.c; Zhai et
+ * al. 2023, Tschannen et al. 2025). What a file holds is read from the names
  * and shapes of its tensors; what they do not say, encoder_facts.h finds. Numbers are used as they are stored; the published CLIP loader rounds
  * the matrices of float32 files to float16 first.
  */
@@ -15,7 +16,13 @@
 #include "host/encode/weights.h"
 #include "host/tell/made.h"
 
-typedef enum { ENCODER_CLIP_VIT, ENCODER_CLIP_RESNET, ENCODER_DINOV2, ENCODER_DINOV3 } EncoderKind;
+typedef enum {
+    ENCODER_CLIP_VIT,
+    ENCODER_CLIP_RESNET,
+    ENCODER_DINOV2,
+    ENCODER_DINOV3,
+    ENCODER_SIGLIP
+} EncoderKind;
 
 /* The facts of an encoder that names and shapes of tensors tell, before any value is read. */
 typedef struct EncoderShape {
@@ -99,14 +106,15 @@ typedef struct {
 } NetworkKind;
 extern const NetworkKind vit_network, resnet_network;
 
-/* position.c: returns the side of the grid that a table of 1 + grid^2 positions is for. Any other
+/* position.c: returns the side of the grid that a table of first + grid^2 positions is for. Any other
  * number of rows is a failure that sticks to the weights. */
-int64_t position_grid(Weights *w, int64_t rows);
+int64_t position_grid(Weights *w, int64_t rows, int64_t first);
 /* Interpolates a (from,from,d) table of positions for a grid of to x to, bicubically, by one of the
- * two published rules. POSITION_OFFSET, of DINOv2 without registers, samples at the scale (to +
+ * published rules. POSITION_OFFSET, of DINOv2 without registers, samples at the scale (to +
  * 0.1) / from with a = -0.75 and no antialiasing. POSITION_ANTIALIAS, of DINOv2 with registers,
- * samples at to / from with a = -0.5, antialiased. */
-typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS } PositionRule;
+ * samples at to / from with a = -0.5, antialiased. POSITION_EXACT, of Hugging Face's SigLIP, samples
+ * at to / from with a = -0.75 and no antialiasing. */
+typedef enum { POSITION_OFFSET, POSITION_ANTIALIAS, POSITION_EXACT } PositionRule;
 void position_resize(float *out, int64_t to, const float *in, int64_t from, int64_t d,
                      PositionRule rule);
 

@@ -49,7 +49,8 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
     case FACT_STD: snprintf(text, 96, "%.7g,%.7g,%.7g", f->std[0], f->std[1], f->std[2]); break;
     case FACT_FIT: snprintf(text, 96, "%s", rule->squash ? "squash" : "crop"); break;
     case FACT_FILTER:
-        snprintf(text, 96, "%s", rule->filter == RESIZE_BILINEAR ? "bilinear" : "bicubic");
+        snprintf(text, 96, "%s%s", rule->filter == RESIZE_BILINEAR ? "bilinear" : "bicubic",
+                 rule->weights == RESIZE_TORCHVISION ? " of torchvision" : "");
         break;
     case FACT_SIZE:
         snprintf(text, 96, rule->resize == rule->crop ? "%d" : "%d of %d", rule->crop,
@@ -124,8 +125,9 @@ static Status check_colours(const FactSearch *s, Error *err) {
 
 static Status check_size(const FactSearch *s, Error *err) {
     const int64_t side = s->out->rule.crop, patch = s->shape->patch, grid = s->shape->grid;
-    const bool rest =
-        s->shape->kind == ENCODER_DINOV3; /* pixels behind the last patch are dropped */
+    /* pixels behind the last patch are dropped */
+    const bool siglip = s->shape->kind == ENCODER_SIGLIP,
+               rest = siglip || s->shape->kind == ENCODER_DINOV3;
     if (side < patch || (side % patch && !rest) || side > 4096)
         return fail(
             err, ERR_ARG,
@@ -136,7 +138,16 @@ static Status check_size(const FactSearch *s, Error *err) {
     if (s->out->rule.resize > 1 << 16)
         return fail(err, ERR_ARG, "features: pictures resized to %d: expected at most 65536",
                     s->out->rule.resize);
-    if (s->shape->kind == ENCODER_CLIP_VIT && side / patch != grid)
+    if (siglip && side / patch != grid && !s->options->image_size)
+        return fail(
+            err, ERR_ARG,
+            "features: pictures of %lld (%s) have %lld x %lld patches, but %s has positions "
+            "of %lld x %lld, which its libraries do not interpolate unasked: --image_size "
+            "%lld asks for it",
+            (long long)side, s->out->source[FACT_SIZE], (long long)(side / patch),
+            (long long)(side / patch), s->w->path, (long long)grid, (long long)grid,
+            (long long)side);
+    if ((siglip || s->shape->kind == ENCODER_CLIP_VIT) && side / patch != grid)
         weights_say(s->w,
                     "encoder: %s: positions of %lld x %lld patches are interpolated to %lld x %lld",
                     s->w->path, (long long)grid, (long long)grid, (long long)(side / patch),
@@ -150,7 +161,11 @@ static void say_assumed(const FactSearch *s) {
                                               [FACT_EPS] = "norm eps ",
                                               [FACT_ROPE] = "rope base ",
                                               [FACT_SIZE] = "image size "};
-    const bool dino = !encoder_is_clip(s->shape->kind);
+    static const char *const colours[] = {[ENCODER_CLIP_VIT] = "CLIP",
+                                          [ENCODER_CLIP_RESNET] = "CLIP",
+                                          [ENCODER_DINOV2] = "ImageNet",
+                                          [ENCODER_DINOV3] = "ImageNet",
+                                          [ENCODER_SIGLIP] = "SigLIP"};
     char values[256] = "", flags[160] = "", text[96];
     size_t v = 0, n = 0;
     for (int i = 0; i < FACTS; i++) {
@@ -158,7 +173,7 @@ static void say_assumed(const FactSearch *s) {
         fact_text(text, s->out, (Fact)i);
         if (i == FACT_MEAN || i == FACT_STD)
             snprintf(text, sizeof text, "the %s of %s", fact_name((Fact)i),
-                     dino ? "ImageNet" : "CLIP");
+                     colours[s->shape->kind]);
         v += (size_t)snprintf(values + v, sizeof values - v, "%s%s%s", v ? ", " : "",
                               before[i] ? before[i] : "", text);
         n += (size_t)snprintf(flags + n, sizeof flags - n, " %s", fact_flag((Fact)i));
@@ -189,5 +204,11 @@ Status encoder_facts(EncoderFacts *out, const EncoderShape *shape, Tower tower, 
     if (st == OK && tower == TOWER_IMAGE) st = check_colours(&s, err);
     if (st == OK && tower == TOWER_IMAGE) st = check_size(&s, err);
     if (st == OK) say_assumed(&s);
+    if (st == OK && shape->kind == ENCODER_SIGLIP && out->activation == ACT_GELU &&
+        !options->given.activation && !shape->hugging_face)
+        weights_say(w,
+                    "encoder: %s: open_clip and timm run these weights with GELU by erf; they were "
+                    "trained with its tanh form, which --activation gelu_tanh takes",
+                    w->path);
     return st;
 }

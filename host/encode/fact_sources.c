@@ -50,7 +50,6 @@ static void assume_dinov3(FactSearch *s, const PublishedShape *p) {
     const EncoderShape *shape = s->shape;
     const int64_t stored = 4 * shape->periods;
     const int side = shape->hugging_face ? 224 : 256;
-    f->eps = 1e-5;
     f->rope_base = 100.0;
     f->rule = (ResizeRule){.resize = side,
                            .crop = side,
@@ -71,51 +70,105 @@ static void assume_dinov3(FactSearch *s, const PublishedShape *p) {
                s->w->path, (long long)shape->periods, (long long)stored, (long long)f->width);
 }
 
+/* Facts that the published networks of a kind share. */
+typedef struct {
+    const char *family, *owner;
+    double eps;
+    Activation activation;
+    bool squash;
+    float mean[3], std[3];
+} FamilyFacts;
+
+#define CLIP_COLOURS                          \
+    {0.48145466f, 0.4578275f, 0.40821073f}, { \
+        0.26862954f, 0.26130258f, 0.27577711f \
+    }
+static const FamilyFacts families[] = {
+    [ENCODER_CLIP_VIT] = {"CLIP", "OpenAI", 1e-5, ACT_QUICK_GELU, false, CLIP_COLOURS},
+    [ENCODER_CLIP_RESNET] = {"CLIP", "OpenAI", 1e-5, ACT_QUICK_GELU, false, CLIP_COLOURS},
+    [ENCODER_DINOV2] = {"DINOv2",
+                        "Meta",
+                        1e-6,
+                        ACT_GELU,
+                        false,
+                        {0.485f, 0.456f, 0.406f}, /* ImageNet's */
+                        {0.229f, 0.224f, 0.225f}},
+    [ENCODER_DINOV3] = {"DINOv3",
+                        "Meta",
+                        1e-5,
+                        ACT_GELU,
+                        true,
+                        {0.485f, 0.456f, 0.406f},
+                        {0.229f, 0.224f, 0.225f}},
+    [ENCODER_SIGLIP] = {
+        "SigLIP", "Google", 1e-6, ACT_GELU_TANH, true, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}}};
+
+/* Returns the activation with which timm, and so open_clip, runs SigLIP of these sizes: the erf form of
+ * GELU for all but ViT-B/32, ViT-L/16 of 512 pixels, so400m/16 and g-opt. The features differ by
+ * 1e-3 from those of the tanh form, with which the weights were trained. */
+static Activation timm_activation(const EncoderShape *s) {
+    const bool tanh = s->patch == 32 || (s->width == 1024 && s->grid == 32) ||
+                      (s->width == 1152 && s->patch == 16) || s->width == 1536;
+    return tanh ? ACT_GELU_TANH : ACT_GELU;
+}
+
+/* Sets the sides of pictures that published networks with these positions take. */
+static void assume_size(FactSearch *s) {
+    const EncoderShape *shape = s->shape;
+    int resize = (int)(shape->grid * shape->patch), crop = resize;
+    bool known = true;
+    if (shape->kind == ENCODER_DINOV2 && shape->patch == 14 && shape->grid == 37) {
+        resize = 256; /* released, trained at 518: short side 256, crop 224, as TURTLE */
+        crop = 224;
+        known = false;
+    }
+    if (shape->kind == ENCODER_SIGLIP && shape->patch == 14 && shape->grid == 27) {
+        resize = crop = 384; /* six pixels belong to no patch; timm has 378 too */
+        known = false;
+    }
+    s->out->rule.resize = resize;
+    s->out->rule.crop = crop;
+    if (known && shape->grid) set_source(s, FACT_SIZE, "the tensors");
+}
+
 void facts_assume(FactSearch *s) {
-    static const float means[2][3] = {{0.48145466f, 0.4578275f, 0.40821073f}, /* CLIP */
-                                      {0.485f, 0.456f, 0.406f}};              /* ImageNet */
-    static const float stds[2][3] = {{0.26862954f, 0.26130258f, 0.27577711f},
-                                     {0.229f, 0.224f, 0.225f}};
     EncoderFacts *f = s->out;
     const EncoderShape *shape = s->shape;
-    const bool dino = !encoder_is_clip(shape->kind);
+    const FamilyFacts *family = &families[shape->kind];
     const PublishedShape *p = published_shape(shape);
     const int64_t head = s->tower == TOWER_TEXT ? HEAD_DIM
                          : p                    ? p->head_width
                                                 : published_head_width(shape->kind, f->width);
-    /* Released DINOv2 (37 x 37 positions, trained at 518): short side 256, crop 224, as TURTLE. */
-    const bool released = shape->kind == ENCODER_DINOV2 && shape->patch == 14 && shape->grid == 37;
-    const int native = (int)(shape->grid * shape->patch);
-    snprintf(s->like, sizeof s->like, "%s of %s",
-             p                               ? p->name
-             : shape->kind == ENCODER_DINOV3 ? "DINOv3"
-             : dino                          ? "DINOv2"
-                                             : "CLIP",
-             p      ? p->origin
-             : dino ? "Meta"
-                    : "OpenAI");
+    snprintf(s->like, sizeof s->like, "%s of %s", p ? p->name : family->family,
+             p ? p->origin : family->owner);
     f->heads = f->width % head ? 0 : f->width / head;
-    f->activation = p ? p->activation : dino ? ACT_GELU : ACT_QUICK_GELU;
-    if (dino && shape->gated) f->activation = ACT_SILU;
-    f->eps = dino ? 1e-6 : 1e-5;
-    memcpy(f->mean, means[dino], sizeof f->mean);
-    memcpy(f->std, stds[dino], sizeof f->std);
-    f->rule = (ResizeRule){.resize = released ? 256 : native, .crop = released ? 224 : native};
+    f->activation = p ? p->activation : family->activation;
+    if (shape->kind == ENCODER_SIGLIP && !shape->hugging_face)
+        f->activation = timm_activation(shape);
+    if (!encoder_is_clip(shape->kind) && shape->gated) f->activation = ACT_SILU;
+    f->eps = family->eps;
+    memcpy(f->mean, family->mean, sizeof f->mean);
+    memcpy(f->std, family->std, sizeof f->std);
+    f->rule = (ResizeRule){.squash = family->squash};
     for (int i = 0; i < FACTS; i++) {
         set_source(s, (Fact)i, "assumed: as %s", s->like);
         s->assumed[i] = true;
     }
-    if (!released && shape->grid) set_source(s, FACT_SIZE, "the tensors");
+    if (shape->kind == ENCODER_SIGLIP && !shape->hugging_face) {
+        set_source(s, FACT_ACTIVATION, "assumed: as timm runs %s", s->like);
+        s->assumed[FACT_ACTIVATION] = true;
+    }
+    assume_size(s);
     if (shape->kind == ENCODER_DINOV3) assume_dinov3(s, p);
-    const bool archive = !dino && weights_has(s->w, "input_resolution");
+    const bool archive = encoder_is_clip(shape->kind) && weights_has(s->w, "input_resolution");
     for (int i = 0; i < FACTS && (archive || s->options->published); i++)
         if (s->assumed[i]) set_source(s, (Fact)i, "%s", archive ? "OpenAI's archive" : "published");
     if (!f->heads && !*s->refused[FACT_HEADS])
         refuse(s, FACT_HEADS,
                "weights: %s: how many heads of what width a tower of width %lld has is not known: "
-               "expected --heads N, or --config FILE, or config.json or open_clip_config.json "
-               "beside it",
-               s->w->path, (long long)f->width);
+               "expected --heads N, or --config FILE, or config.json%s beside it",
+               s->w->path, (long long)f->width,
+               shape->kind == ENCODER_SIGLIP ? " of Hugging Face" : " or open_clip_config.json");
     if (s->assumed[FACT_ACTIVATION] && is_open_clip(s))
         refuse(
             s, FACT_ACTIVATION,
@@ -158,8 +211,18 @@ static Status take_tower(FactSearch *s, const ConfigFile *file, Error *err) {
     EncoderFacts *f = s->out;
     const ConfigTower *t = s->tower == TOWER_TEXT ? &file->config.text : &file->config.image;
     if (!t->said) return OK;
+    const bool siglip = s->shape->kind == ENCODER_SIGLIP && s->tower == TOWER_IMAGE;
     if (*t->refused)
         return fail(err, ERR_FORMAT, "config: %s: %s: not served", file->name, t->refused);
+    if (*t->timm_model && !(siglip && strstr(t->timm_model, "siglip")))
+        return fail(err, ERR_FORMAT,
+                    "config: %s: timm_model_name is %s: expected null%s: not served", file->name,
+                    t->timm_model, siglip ? " or a network of SigLIP" : "");
+    if (siglip && !*t->timm_model && strcmp(file->config.family, "open_clip") == 0)
+        return fail(err, ERR_FORMAT,
+                    "config: %s: of CLIP, for there is no timm_model_name, but %s holds SigLIP: "
+                    "name its own configuration with --config FILE",
+                    file->name, s->w->path);
     const int64_t heads = t->heads ? t->heads : t->head_width ? f->width / t->head_width : 0;
     if (heads || t->head_width) {
         f->heads = heads;
@@ -217,6 +280,7 @@ static Status take_pictures(FactSearch *s, const ConfigFile *file, bool seen[FAC
     if (*c->filter && !seen[FACT_FILTER]) {
         const bool bilinear = strcmp(c->filter, "bilinear") == 0;
         f->rule.filter = bilinear ? RESIZE_BILINEAR : RESIZE_BICUBIC;
+        if (c->torchvision) f->rule.weights = RESIZE_TORCHVISION;
         set_source(s, FACT_FILTER, "%s", file->name);
         if (!bilinear && strcmp(c->filter, "bicubic") != 0)
             refuse(s, FACT_FILTER,

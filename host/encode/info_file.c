@@ -166,12 +166,22 @@ static void info_facts(Weights *w, const EncoderShape *s, Tower tower, const Fac
     json_close(j);
 }
 
+/* Returns the side of the pictures that the positions are for. Patches may leave a rest over, which the
+ * facts know. */
+static long long native_side(Weights *w, const EncoderShape *s, const FactOptions *options) {
+    EncoderFacts f;
+    Error ignored;
+    const bool known = encoder_facts(&f, s, TOWER_IMAGE, w, options, &ignored) == OK;
+    return known && f.rule.crop / s->patch == s->grid ? f.rule.crop
+                                                      : (long long)(s->grid * s->patch);
+}
+
 /* Tells what the network is, if the tensors are those of an encoder. */
 static void info_encoder(Weights *w, const FactOptions *options, char **text, Json *j) {
     EncoderShape s;
     char name[160];
     if (encoder_shape(&s, w) != OK) return;
-    const long long image = (long long)(s.grid * s.patch);
+    const long long image = native_side(w, &s, options);
     encoder_describe(name, &s);
     add_line(text, "encoder  %s%s\n", name,
              s.hugging_face ? ", names of Hugging Face"

@@ -9,7 +9,8 @@
 #include "io/files/file.h"
 
 /* CLIP's widths from 1280 on, which are OpenCLIP's, are no multiples of 64 in every head; its weights
- * of LAION and DataComp have GELU, OpenAI's QuickGELU. DINOv2's largest has SwiGLU. */
+ * of LAION and DataComp have GELU, OpenAI's QuickGELU. DINOv2's largest has SwiGLU. SigLIP was
+ * trained with the tanh form of GELU; SigLIP 2 has the same networks. */
 static const PublishedShape shapes[] = {
     {ENCODER_CLIP_VIT, 768, 12, 32, "CLIP ViT-B/32", "OpenAI", 64, ACT_QUICK_GELU},
     {ENCODER_CLIP_VIT, 768, 12, 16, "CLIP ViT-B/16", "OpenAI", 64, ACT_QUICK_GELU},
@@ -34,6 +35,12 @@ static const PublishedShape shapes[] = {
     {ENCODER_DINOV3, 1024, 24, 16, "DINOv3 ViT-L+/16", "Meta", 64, ACT_SILU},
     {ENCODER_DINOV3, 1280, 32, 16, "DINOv3 ViT-H+/16", "Meta", 64, ACT_SILU},
     {ENCODER_DINOV3, 4096, 40, 16, "DINOv3 ViT-7B/16", "Meta", 128, ACT_SILU},
+    {ENCODER_SIGLIP, 768, 12, 16, "SigLIP ViT-B/16", "Google", 64, ACT_GELU_TANH},
+    {ENCODER_SIGLIP, 768, 12, 32, "SigLIP ViT-B/32", "Google", 64, ACT_GELU_TANH},
+    {ENCODER_SIGLIP, 1024, 24, 16, "SigLIP ViT-L/16", "Google", 64, ACT_GELU_TANH},
+    {ENCODER_SIGLIP, 1152, 27, 14, "SigLIP ViT-so400m/14", "Google", 72, ACT_GELU_TANH},
+    {ENCODER_SIGLIP, 1152, 27, 16, "SigLIP ViT-so400m/16", "Google", 72, ACT_GELU_TANH},
+    {ENCODER_SIGLIP, 1536, 40, 16, "SigLIP ViT-g-opt/16", "Google", 96, ACT_GELU_TANH},
 };
 
 const PublishedShape *published_shape(const EncoderShape *s) {
@@ -48,8 +55,9 @@ const PublishedShape *published_shape(const EncoderShape *s) {
 }
 
 int64_t published_head_width(EncoderKind kind, int64_t width) {
-    if (kind != ENCODER_CLIP_VIT) return HEAD_DIM;
-    if (width == 1792) return 112; /* OpenCLIP's ViT-e/14, of which there are no weights */
+    if (kind != ENCODER_CLIP_VIT && kind != ENCODER_SIGLIP) return HEAD_DIM;
+    if (kind == ENCODER_CLIP_VIT && width == 1792)
+        return 112; /* OpenCLIP's ViT-e/14, of which there are no weights */
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (shapes[i].kind == kind && shapes[i].width == width) return shapes[i].head_width;
     return HEAD_DIM;

@@ -17,7 +17,7 @@ typedef struct {
 
 /* Returns the published network of exactly this shape, or NULL. */
 const PublishedShape *published_shape(const EncoderShape *shape);
-/* Returns the width of a head in every published CLIP of this width, else 64. */
+/* Returns the width of a head in every published CLIP or SigLIP of this width, else 64. */
 int64_t published_head_width(EncoderKind kind, int64_t width);
 
 /* Finds the weights of `phi`; *path is fresh memory. With `weights` NULL they lie in the published

@@ -6,12 +6,12 @@
 
 enum { MAX_TAPS = 512 };
 
-int64_t position_grid(Weights *w, int64_t rows) {
-    const int64_t grid = rows > 1 ? llround(sqrt((double)(rows - 1))) : 0;
-    if (w->status == OK && (grid == 0 || grid * grid != rows - 1))
-        w->status = fail(w->err, ERR_FORMAT,
-                         "weights: %s: %lld positions: expected a square grid and one more",
-                         w->path, (long long)rows);
+int64_t position_grid(Weights *w, int64_t rows, int64_t first) {
+    const int64_t grid = rows > first ? llround(sqrt((double)(rows - first))) : 0;
+    if (w->status == OK && (grid == 0 || grid * grid != rows - first))
+        w->status =
+            fail(w->err, ERR_FORMAT, "weights: %s: %lld positions: expected a square grid%s",
+                 w->path, (long long)rows, first ? " and one more" : "");
     return grid;
 }
 
@@ -31,8 +31,8 @@ typedef struct {
 } Taps;
 
 /* Finds four cells, clamped at the border, whose weights need no normalisation. */
-static void taps_offset(Taps *t, int64_t i, int64_t to, int64_t from) {
-    const double scale = (double)from / ((double)to + 0.1);
+static void taps_four(Taps *t, int64_t i, double to, int64_t from) {
+    const double scale = (double)from / to;
     const double at = ((double)i + 0.5) * scale - 0.5, first = floor(at);
     t->count = 4;
     for (int k = 0; k < 4; k++) {
@@ -40,6 +40,14 @@ static void taps_offset(Taps *t, int64_t i, int64_t to, int64_t from) {
         t->cell[k] = cell < 0 ? 0 : cell >= from ? from - 1 : cell;
         t->weight[k] = cubic(at - first + 1.0 - k, -0.75);
     }
+}
+
+static void taps_offset(Taps *t, int64_t i, int64_t to, int64_t from) {
+    taps_four(t, i, (double)to + 0.1, from);
+}
+
+static void taps_exact(Taps *t, int64_t i, int64_t to, int64_t from) {
+    taps_four(t, i, (double)to, from);
 }
 
 /* Finds all cells within the kernel, which is as wide as an output cell where that is the larger. */
@@ -63,8 +71,10 @@ static void taps_antialias(Taps *t, int64_t i, int64_t to, int64_t from) {
 void position_resize(float *out, int64_t to, const float *in, int64_t from, int64_t d,
                      PositionRule rule) {
     Taps across, down;
-    void (*const taps)(Taps *, int64_t, int64_t, int64_t) =
-        rule == POSITION_OFFSET ? taps_offset : taps_antialias;
+    void (*const taps)(Taps *, int64_t, int64_t, int64_t) = rule == POSITION_OFFSET ? taps_offset
+                                                            : rule == POSITION_EXACT
+                                                                ? taps_exact
+                                                                : taps_antialias;
     if (to == from) { /* the published code passes the table through */
         memcpy(out, in, (size_t)(to * to * d) * sizeof *out);
         return;

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "host/encode/attention_pool.h"
 #include "host/encode/encoder.h"
 
 enum { STAGES = 4, EXPANSION = 4 };
@@ -24,10 +25,9 @@ struct Network {
     Layer stem[3];
     Bottleneck *block; /* owned */
     int64_t blocks, side, width;
-    int64_t heads;                /* heads of the attention pooling */
-    Layer query, key, value, out; /* layers of the attention pooling */
-    const float *position;        /* (1 + n, channels) */
-    Buffer x, y, a, b, scratch;   /* a block's input and output, and what lies between */
+    AttentionPool pool;
+    const float *position;      /* (1 + n, channels) */
+    Buffer x, y, a, b, scratch; /* a block's input and output, and what lies between */
 };
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -35,7 +35,7 @@ struct Network {
 static void resnet_shape(EncoderShape *s, Weights *w) {
     const char *position = "visual.attnpool.positional_embedding";
     s->width = weights_extent(w, -1, "%s", position);
-    s->grid = position_grid(w, weights_extent(w, -2, "%s", position));
+    s->grid = position_grid(w, weights_extent(w, -2, "%s", position), 1);
     s->patch = 32;
     s->features = weights_extent(w, 0, "visual.attnpool.c_proj.weight");
     for (int stage = 0; stage < STAGES; stage++)
@@ -107,10 +107,10 @@ static void load_pooling(Network *r, Weights *w, const EncoderShape *shape, int6
     }
     free(table);
     free(resized);
-    r->query = weights_linear(w, channels, channels, "visual.attnpool.q_proj.");
-    r->key = weights_linear(w, channels, channels, "visual.attnpool.k_proj.");
-    r->value = weights_linear(w, channels, channels, "visual.attnpool.v_proj.");
-    r->out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
+    r->pool.query = weights_linear(w, channels, channels, "visual.attnpool.q_proj.");
+    r->pool.key = weights_linear(w, channels, channels, "visual.attnpool.k_proj.");
+    r->pool.value = weights_linear(w, channels, channels, "visual.attnpool.v_proj.");
+    r->pool.out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
 }
 
 static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
@@ -128,7 +128,7 @@ static Network *resnet_load(Weights *w, const EncoderShape *shape, const Encoder
     } else {
         const int64_t width = shape->width / 32, half = width / 2;
         r->side = facts->rule.crop;
-        r->heads = facts->heads;
+        r->pool.heads = facts->heads;
         r->width = width;
         r->stem[0] = load_conv(w, half, 3, 3, "visual.", "conv1.", "bn1.");
         r->stem[1] = load_conv(w, half, half, 3, "visual.", "conv2.", "bn2.");
@@ -149,12 +149,12 @@ static Network *resnet_load(Weights *w, const EncoderShape *shape, const Encoder
 }
 
 static int64_t resnet_features(const Network *r) {
-    return r->out.weight.out;
+    return r->pool.out.weight.out;
 }
 
 static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *err) {
     const int64_t half = r->side / 2, quarter = r->side / 4, w = r->width, grid = r->side / 32,
-                  channels = r->query.weight.in, T = 1 + grid * grid;
+                  channels = r->pool.query.weight.in, T = 1 + grid * grid;
     /* largest: x, y: a stage's (quarter >> s)^2 x 4 (width << s), most at s = 0, or the stem's; the
      * pooling's tokens, q, k and v are smaller than a stage's input for every side */
     int64_t block = quarter * quarter * EXPANSION * w, between = half * half * w;
@@ -235,22 +235,12 @@ static void run_block(const Run *r, const Bottleneck *b, float **x, float **y, i
 /* Computes the attention of one query, the mean, over the mean and all positions. */
 static void pool(const Run *r, float *features, const float *x, float *tokens, int64_t n) {
     const Network *net = r->net;
-    const EncodeOps *e = &r->ops->encode;
-    void *scratch = net->scratch.data;
-    const int64_t d = net->query.weight.in, T = n + 1;
-    float *q = net->a.data, *out = q + r->B * d, *k = net->b.data, *v = k + r->B * T * d;
-    e->pool_tokens(r->queue, tokens, x, net->position, r->B, n, d);
-    e->linear(r->queue, q, d, tokens, T * d, &net->query.weight,
-              &(Epilogue){.bias = net->query.bias}, r->B, scratch);
-    e->linear(r->queue, k, d, tokens, d, &net->key.weight, &(Epilogue){.bias = net->key.bias},
-              r->B * T, scratch);
-    e->linear(r->queue, v, d, tokens, d, &net->value.weight, &(Epilogue){.bias = net->value.bias},
-              r->B * T, scratch);
-    e->attention(r->queue, (Tokens){out, d, d}, (Tokens){q, d, d}, (Tokens){k, T * d, d},
-                 (Tokens){v, T * d, d}, r->B, 1, T, net->heads, d / net->heads, false, NULL,
-                 scratch);
-    e->linear(r->queue, features, net->out.weight.out, out, d, &net->out.weight,
-              &(Epilogue){.bias = net->out.bias}, r->B, scratch);
+    const int64_t d = net->pool.query.weight.in, T = n + 1;
+    float *q = net->a.data, *k = net->b.data;
+    const AttentionPoolSpace space = {q, q + r->B * d, k, k + r->B * T * d, net->scratch.data};
+    r->ops->encode.pool_tokens(r->queue, tokens, x, net->position, r->B, n, d);
+    attention_pool_run(&net->pool, r->ops, r->queue, features, tokens, T * d, tokens, r->B, T,
+                       &space);
 }
 
 static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *features,

@@ -125,6 +125,11 @@ Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t
     Status st = ops->mem.queue_open(ops->device, &t->queue, err);
     if (st == OK) st = weights_open(&t->weights, ops, t->queue, path, err);
     if (st == OK) st = encoder_shape(&t->shape, &t->weights);
+    if (st == OK && t->shape.kind == ENCODER_SIGLIP)
+        st = fail(err, ERR_ARG,
+                  "text: %s: SigLIP's texts need a SentencePiece tokenizer, which is not here: its "
+                  "image tower alone is served",
+                  path);
     if (st == OK && !t->shape.text_depth)
         st = fail(err, ERR_ARG, "text: %s: there is no text encoder in this file", path);
     if (st == OK) st = encoder_facts(&t->facts, &t->shape, TOWER_TEXT, &t->weights, options, err);

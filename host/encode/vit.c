@@ -1,9 +1,10 @@
-/* vit.c - vision transformers: CLIP's and DINO's, from patches to features.
+/* vit.c - vision transformers: CLIP's, DINO's and SigLIP's, from patches to features.
  *
  *     x = [class; registers; patches W_p + b_p] + [position; none; positions]     DINOv3: no positions
  *     x = norm_pre(x)                              CLIP
  *     x = blocks(x)                                transformer.h; DINOv3: rotary positions
  *     feature = norm_post(x[class]) (P)            P: CLIP's projection
+ *     feature = head(norm_post(x))                 SigLIP, which has no class token: pooling_head.h
  */
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ struct Network {
     Layer embed, projection;        /* projection.weight.data NULL: none */
     const float *first, *position;  /* (prefix,d) and (n,d); position NULL: none is added */
     Norm norm_pre, norm_post;
-    Norm norm_class; /* of the class token; the patches have norm_post */
+    Norm norm_class;  /* of the class token; the patches have norm_post */
+    PoolingHead head; /* head.probe NULL: none */
     Buffer x, normed, wide, gated, scratch;
 };
 
@@ -36,7 +38,9 @@ static void vit_shape(EncoderShape *s, Weights *w) {
     const VitNames *names = vit_names(s);
     s->width = weights_extent(w, 0, "%sweight", names->patch);
     s->patch = weights_extent(w, 2, "%sweight", names->patch);
-    if (names->position) s->grid = position_grid(w, weights_extent(w, -2, "%s", names->position));
+    if (names->position)
+        s->grid =
+            position_grid(w, weights_extent(w, -2, "%s", names->position), names->first != NULL);
     if (names->periods && weights_has(w, "%s", names->periods))
         s->periods = weights_extent(w, -1, "%s", names->periods);
     s->features = s->width;
@@ -73,21 +77,26 @@ static void load_prefix(Network *v, Weights *w, const VitNames *names, const Enc
     free(prefix);
 }
 
+/* For CLIP at another size there is no published rule. For SigLIP it is that of the library which
+ * names the tensors so. */
+static PositionRule rule_of(const EncoderShape *s) {
+    if (s->kind == ENCODER_SIGLIP && s->hugging_face) return POSITION_EXACT;
+    return s->kind == ENCODER_DINOV2 && !s->registers ? POSITION_OFFSET : POSITION_ANTIALIAS;
+}
+
 /* Loads the positions of the patches, interpolated to the grid of this image size, and the class
- * token with its own. */
+ * token, where there is one, with its own. */
 static void load_positions(Network *v, Weights *w, const VitNames *names,
                            const EncoderShape *shape) {
     const int64_t d = shape->width, cells = shape->grid * shape->grid, grid = v->side / v->patch;
-    float *table = weights_read(w, 1 + cells, d, "%s", names->position),
+    const int64_t lead = names->first != NULL;
+    float *table = weights_read(w, lead + cells, d, "%s", names->position),
           *resized = malloc((size_t)(v->n * d) * sizeof *resized);
     if (w->status == OK && !(table && resized))
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
     if (w->status == OK) {
-        /* for CLIP at another size there is no published rule */
-        const bool offset = shape->kind == ENCODER_DINOV2 && !shape->registers;
-        load_prefix(v, w, names, shape, table);
-        position_resize(resized, grid, table + d, shape->grid, d,
-                        offset ? POSITION_OFFSET : POSITION_ANTIALIAS);
+        if (lead) load_prefix(v, w, names, shape, table);
+        position_resize(resized, grid, table + lead * d, shape->grid, d, rule_of(shape));
         v->position = weights_place(w, resized, v->n * d);
     }
     free(table);
@@ -137,7 +146,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
     v->feature = feature;
     v->side = side;
     v->patch = shape->patch;
-    v->prefix = 1 + shape->registers;
+    v->prefix = names->first ? 1 + shape->registers : 0;
     v->n = grid * grid;
     v->transformer =
         (Transformer){.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
@@ -151,6 +160,11 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
     v->norm_post = v->norm_class = weights_norm(w, d, "%s", names->norm_post);
     if (names->class_norm && weights_has(w, "%sweight", names->class_norm))
         v->norm_class = weights_norm(w, d, "%s", names->class_norm);
+    if (names->head) {
+        v->head = (PoolingHead){
+            .attention.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
+        pooling_head_load(&v->head, w, names->head, d);
+    }
     if (names->projection && !lacks_projection(w, names))
         v->projection.weight =
             names->projection_transposed
@@ -175,15 +189,17 @@ static int64_t vit_features(const Network *v) {
 static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err) {
     const Transformer *t = &v->transformer;
     const int64_t T = v->prefix + v->n, rows = batch * T;
-    int64_t depth = 3 * v->patch * v->patch;
+    int64_t depth = 3 * v->patch * v->patch, wide = transformer_wide(t);
     if (t->width > depth) depth = t->width;
     if (t->hidden > depth) depth = t->hidden;
+    if (v->head.hidden > depth) depth = v->head.hidden;
+    if (v->head.probe && pooling_head_wide(&v->head) > wide) wide = pooling_head_wide(&v->head);
     const struct {
         Buffer *buffer;
         int64_t bytes;
     } parts[] = {{&v->x, rows * t->width * (int64_t)sizeof(float)},
                  {&v->normed, rows * t->width * (int64_t)sizeof(float)},
-                 {&v->wide, rows * transformer_wide(t) * (int64_t)sizeof(float)},
+                 {&v->wide, rows * wide * (int64_t)sizeof(float)},
                  {&v->gated, t->gated ? rows * t->hidden * (int64_t)sizeof(float) : 0},
                  {&v->scratch, ops->encode.scratch_bytes(ops->device, depth, T)}};
     Status st = OK;
@@ -211,6 +227,25 @@ static void emit(const Network *v, const Ops *ops, Queue *queue, float *columns,
         ops->encode.mean_tokens(queue, columns, row, pooled, B, 1, 0, 1, d);
 }
 
+/* Computes the features of tokens x that no class token stands for. */
+static void pool(const Network *v, const Ops *ops, Queue *queue, float *features,
+                 const TransformerSpace *space, int64_t B) {
+    const EncodeOps *e = &ops->encode;
+    const int64_t d = v->transformer.width, T = v->n;
+    const Norm *post = &v->norm_post;
+    e->layer_norm(queue, space->normed, space->x, d, post->weight, post->bias, v->transformer.eps,
+                  B * T, d);
+    if (v->feature != FEATURE_CLS) { /* before the head, which overwrites the tokens */
+        e->mean_tokens(queue, space->wide, d, space->normed, B, T, 0, T, d);
+        emit(v, ops, queue, features + (v->feature == FEATURE_CLS_MEAN ? token_features(v) : 0),
+             space->wide, B);
+    }
+    if (v->feature != FEATURE_PATCHMEAN) {
+        pooling_head_run(&v->head, ops, queue, space, B, T);
+        emit(v, ops, queue, features, space->normed, B);
+    }
+}
+
 static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, const float *images,
                     int64_t B) {
     const EncodeOps *e = &ops->encode;
@@ -227,7 +262,12 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     e->add_tokens(queue, space.x, v->first, v->prefix, v->position, B, v->n, d);
     if (pre->weight)
         e->layer_norm(queue, space.x, space.x, d, pre->weight, pre->bias, eps, B * T, d);
-    transformer_run(&v->transformer, ops, queue, &space, B, T, v->feature == FEATURE_CLS);
+    transformer_run(&v->transformer, ops, queue, &space, B, T,
+                    v->feature == FEATURE_CLS && !v->head.probe);
+    if (v->head.probe) {
+        pool(v, ops, queue, features, &space, B);
+        return;
+    }
 
     if (v->feature != FEATURE_PATCHMEAN) {
         e->layer_norm(queue, pooled, space.x, T * d, of_class->weight, of_class->bias, eps, B, d);

@@ -1,6 +1,27 @@
 /* vit_names.c - names of the tensors of vision transformers, in each library's files. */
 #include "host/encode/vit_names.h"
 
+#define SIGLIP_HEAD "vision_model.head."
+static const PoolingHeadNames siglip_hf_head_names = {.probe = SIGLIP_HEAD "probe",
+                                                      .qkv = SIGLIP_HEAD "attention.in_proj_",
+                                                      .out = SIGLIP_HEAD "attention.out_proj.",
+                                                      .norm = SIGLIP_HEAD "layernorm.",
+                                                      .fc1 = SIGLIP_HEAD "mlp.fc1.",
+                                                      .fc2 = SIGLIP_HEAD "mlp.fc2."},
+                              siglip_head_names = {.probe = "attn_pool.latent",
+                                                   .query = "attn_pool.q.",
+                                                   .kv = "attn_pool.kv.",
+                                                   .out = "attn_pool.proj.",
+                                                   .norm = "attn_pool.norm.",
+                                                   .fc1 = "attn_pool.mlp.fc1.",
+                                                   .fc2 = "attn_pool.mlp.fc2."};
+static const BlockNames siglip_block_names = {.norm1 = "norm1.",
+                                              .qkv = "attn.qkv.",
+                                              .proj = "attn.proj.",
+                                              .norm2 = "norm2.",
+                                              .fc1 = "mlp.fc1.",
+                                              .fc2 = "mlp.fc2."};
+
 static const VitNames clip_names = {.first = "visual.class_embedding",
                                     .position = "visual.positional_embedding",
                                     .patch = "visual.conv1.",
@@ -65,10 +86,27 @@ static const VitNames clip_names = {.first = "visual.class_embedding",
                                            .unused = {"mask_token"},
                                            .blocks = "blocks.",
                                            .norm_post = "norm.",
-                                           .block = &dinov3_timm_block_names};
+                                           .block = &dinov3_timm_block_names},
+                      siglip_names = {.position = "pos_embed",
+                                      .patch = "patch_embed.proj.",
+                                      .patch_bias = true,
+                                      .blocks = "blocks.",
+                                      .norm_post = "norm.",
+                                      .block = &siglip_block_names,
+                                      .head = &siglip_head_names},
+                      siglip_hf_names = {.position =
+                                             "vision_model.embeddings.position_embedding.weight",
+                                         .patch = "vision_model.embeddings.patch_embedding.",
+                                         .patch_bias = true,
+                                         .unused = {"vision_model.embeddings.position_ids"},
+                                         .blocks = "vision_model.encoder.layers.",
+                                         .norm_post = "vision_model.post_layernorm.",
+                                         .block = &clip_hf_block_names,
+                                         .head = &siglip_hf_head_names};
 
 const VitNames *vit_names(const EncoderShape *s) {
     if (s->kind == ENCODER_CLIP_VIT) return s->hugging_face ? &clip_hf_names : &clip_names;
+    if (s->kind == ENCODER_SIGLIP) return s->hugging_face ? &siglip_hf_names : &siglip_names;
     if (s->kind == ENCODER_DINOV2) return s->hugging_face ? &dinov2_hf_names : &dinov2_names;
     return s->hugging_face ? &dinov3_hf_names : s->timm ? &dinov3_timm_names : &dinov3_names;
 }

@@ -4,6 +4,7 @@
 #define TURTLE_HOST_ENCODE_VIT_NAMES_H
 
 #include "host/encode/encoder.h"
+#include "host/encode/pooling_head.h"
 
 /* A name that is NULL is of a tensor that such a network has not. */
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     bool projection_transposed; /* stored (in,out) */
     bool patch_bias;
     const BlockNames *block;
+    const PoolingHeadNames *head; /* in place of a class token, which `first` names; or NULL */
 } VitNames;
 
 /* Returns the names of a shape's kind and naming, which are all that it looks at. */

@@ -15,7 +15,8 @@ typedef struct {
     const char *second; /* has it too: tells a network from a lone tensor of that name */
     const char *front;  /* is missing in front of these names */
     const char *text;   /* where its text encoder is, if it is one that is read */
-    const char *other;  /* names of text encoders of other kinds begin so */
+    const char
+        *other; /* names of text encoders of other kinds begin so; without `text`, of its own */
 } Layout;
 
 #define HF_TEXT "text_model.embeddings.token_embedding.weight"
@@ -27,6 +28,10 @@ static const Layout layouts[] = {
      "", HF_TEXT, "text_model."},
     {"embeddings.class_embedding", "embeddings.patch_embedding.weight", "vision_model.", NULL,
      NULL},
+    {"vision_model.head.probe", "vision_model.embeddings.patch_embedding.weight", "", NULL,
+     "text_model."},
+    {"head.probe", "embeddings.patch_embedding.weight", "vision_model.", NULL, "text_model."},
+    {"attn_pool.latent", "patch_embed.proj.weight", "", NULL, "text."},
     {"embeddings.cls_token", "embeddings.patch_embeddings.projection.weight", "", NULL, NULL},
     {"embeddings.cls_token", "embeddings.patch_embeddings.weight", "", NULL, NULL}, /* DINOv3 */
     {"cls_token", "patch_embed.proj.weight", "", NULL, NULL},
@@ -194,12 +199,20 @@ static int rank_of(const Weights *w, const Candidate *c) {
     return has_behind(w, c->name, c->length, c->layout->second) ? rank : rank + 3;
 }
 
+/* Returns true where a pooling head belongs to a network that has a class token too, which names it
+ * better: timm has such networks, and none is served. */
+static bool has_class_token(const Weights *w, const Candidate *c) {
+    return strcmp(c->layout->anchor, "attn_pool.latent") == 0 &&
+           has_behind(w, c->name, c->length, "cls_token");
+}
+
 static Status find_candidates(Unwrapping *u) {
     Weights *w = u->w;
     for (int i = 0; i < w->file.count; i++) {
         Candidate c = {0};
         c.layout = layout_of(w, w->name[i], &c.length);
-        if (!c.layout) continue;
+        c.name = w->name[i];
+        if (!c.layout || has_class_token(w, &c)) continue;
         if (u->candidates == MAX_CANDIDATES)
             return w->status =
                        fail(w->err, ERR_FORMAT,
@@ -267,6 +280,15 @@ static bool is_of_another(const Unwrapping *u, const char *name) {
     return false;
 }
 
+/* Returns true if the part of a network that a name begins with is called as heads are, but is no
+ * head here: SigLIP's pooling head, and what open_clip puts behind a trunk of timm. */
+static bool is_own_part(const Candidate *c, const char *name, size_t at, size_t n) {
+    const char *anchor = c->layout->anchor;
+    if (at == c->length)
+        return segment(anchor) == n && anchor[n] && memcmp(anchor, name + at, n) == 0;
+    return n == 4 && memcmp(name + at, "head", 4) == 0 && begins_with(c->name + at, "trunk.");
+}
+
 /* Returns the network's own name of a tensor, "" if it is to be passed over as part of *label, of
  * *length characters, or NULL if it is not understood. */
 static const char *own_name(const Unwrapping *u, const char *name, const char **label,
@@ -280,8 +302,10 @@ static const char *own_name(const Unwrapping *u, const char *name, const char **
     /* another entry of the dictionary that the network lies in, or a dictionary beside its tensors */
     if (inside ? strchr(name + at, '/') != NULL : c->name[at + segment(c->name + at)] == '/')
         return "";
+    if (!c->layout->text && c->layout->other && begins_with(name + at, c->layout->other)) return "";
     const bool scale = inside && c->layout->text && strcmp(name + at, "logit_scale") == 0;
-    if (!scale && (is_one_of(name + at, n, heads) || is_one_of(name + at, n, serving))) return "";
+    const bool own = scale || is_own_part(c, name, at, n);
+    if (!own && (is_one_of(name + at, n, heads) || is_one_of(name + at, n, serving))) return "";
     return inside ? name + at : NULL;
 }
 
@@ -321,7 +345,7 @@ static void take_off(Unwrapping *u) {
 static void settle_text(Unwrapping *u) {
     Weights *w = u->w;
     const char *text = u->chosen->layout->text, *front = u->chosen->layout->other;
-    if (!text || has(w, text)) return;
+    if (!text || has(w, text)) return; /* one that is never read was passed over */
     const size_t length = strlen(front);
     const bool clip = has_behind(w, front, length, text);
     bool any = false;

@@ -159,6 +159,12 @@ int64_t weights_extent(Weights *w, int axis, const char *format, ...) {
     return 0;
 }
 
+int weights_axes(const Weights *w, const char *format, ...) {
+    NAME_FROM(format);
+    const int i = w->status == OK ? index_of(w, name) : -1;
+    return i < 0 ? 0 : w->file.tensor[i].axes;
+}
+
 void weights_pass_over(Weights *w, const char *prefix) {
     for (int i = 0; i < w->file.count; i++)
         if (w->name[i] && strncmp(w->name[i], prefix, strlen(prefix)) == 0) w->used[i] = true;

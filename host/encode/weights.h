@@ -58,6 +58,8 @@ bool weights_holds(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
 /* Returns the extent of an axis, a negative one counted from the last. A tensor that is missing or
  * has fewer axes is 0 and a failure. */
 int64_t weights_extent(Weights *w, int axis, const char *name, ...) PRINTF_LIKE(3, 4);
+/* Returns the number of axes of a tensor, or 0 where it is missing, which is no failure. */
+int weights_axes(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
 /* Marks tensors that begin so: nobody here needs them, but they belong into such a file. */
 void weights_pass_over(Weights *w, const char *prefix);
 

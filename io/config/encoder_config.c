@@ -12,6 +12,7 @@ enum { MAX_BYTES = 16 << 20 };
 typedef struct {
     Section flat, vision, vision_dict, text, text_dict;
     Pictures pictures;
+    char architecture[CONFIG_TEXT]; /* timm's name of a network */
     bool quick_gelu, open_clip, preprocess, wrapped, timm;
 } File;
 
@@ -47,6 +48,8 @@ static void take_members(ConfigParser *p, File *f, EncoderConfig *out) {
         } else if (config_is(p, "pretrained_cfg")) {
             f->timm = true;
             transform_take(p, out);
+        } else if (config_is(p, "architecture") && json_peek(&p->r) == '"') {
+            config_text(p, f->architecture);
         } else if (config_is(p, "image_processor") && json_peek(&p->r) == '{') {
             pictures_take_processor(p, &f->pictures);
         } else if (config_is(p, "multimodal_cfg")) {
@@ -67,7 +70,8 @@ static void settle_hugging_face(EncoderConfig *out, File *f) {
     const bool model =
         flat->width || flat->heads || flat->depth || *flat->activation || flat->eps != 0.0;
     if (!out->image.said && !out->text.said && (*type || model)) {
-        ConfigTower *own = config_begins(type, "clip_text") ? &out->text : &out->image;
+        const bool text = config_begins(type, "clip_text") || config_begins(type, "siglip_text");
+        ConfigTower *own = text ? &out->text : &out->image;
         *own = *flat;
         own->said = true;
     }
@@ -77,6 +81,7 @@ static void settle_hugging_face(EncoderConfig *out, File *f) {
     snprintf(out->family, sizeof out->family, "%s",
              clip && *inner && !config_begins(inner, "clip") ? inner
              : *type                                         ? type
+             : config_begins(inner, "siglip")                ? "siglip"
              : out->text.said || *inner                      ? "clip"
                                                              : "unnamed");
     if (config_begins(out->family, "clip")) {
@@ -88,6 +93,13 @@ static void settle_hugging_face(EncoderConfig *out, File *f) {
     } else if (strcmp(out->family, "dinov3_vit") == 0) {
         tower_fill_hugging_face(&out->image, "gelu", 1e-5, 6);
         tower_fill_dinov3(&out->image);
+    } else if (!strcmp(out->family, "siglip") || !strcmp(out->family, "siglip_vision_model")) {
+        out->image.said = true; /* old files leave out what is the default, down to the sizes */
+        tower_fill_hugging_face(&out->image, "gelu_pytorch_tanh", 1e-6, 12);
+        if (!out->image.width) out->image.width = 768;
+        if (!out->image.depth) out->image.depth = 12;
+        if (!out->image.patch) out->image.patch = 16;
+        if (!out->image.image_size) out->image.image_size = 224;
     }
     if (strcmp(out->family, "clip") != 0)
         out->features = 0; /* the projection of a part that need not be there */
@@ -99,7 +111,7 @@ static void settle_open_clip(EncoderConfig *out, const File *f) {
     snprintf(out->family, sizeof out->family, "open_clip");
     tower_fill_open_clip(&out->image, f->quick_gelu);
     tower_fill_open_clip(&out->text, f->quick_gelu);
-    if (out->image.said && !out->image.head_width) {
+    if (out->image.said && !out->image.head_width && !*out->image.timm_model) {
         out->image.head_width = 64;
         out->image.filled |= CONFIG_HEADS;
     }
@@ -114,6 +126,14 @@ static void settle_open_clip(EncoderConfig *out, const File *f) {
     out->mean_said = out->std_said = true;
     if (!*out->filter) strcpy(out->filter, "bicubic");
     if (!*out->fit) strcpy(out->fit, "crop");
+}
+
+static void settle_timm(EncoderConfig *out, const File *f) {
+    snprintf(out->family, sizeof out->family, "timm");
+    if (!strstr(f->architecture, "siglip")) return;
+    out->image.said = true;
+    memcpy(out->image.timm_model, f->architecture, sizeof out->image.timm_model);
+    tower_fill_timm(&out->image);
 }
 
 static bool is_eps(double eps) {
@@ -136,7 +156,7 @@ Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes,
     if (!json_finished(&p.r))
         return fail(err, ERR_FORMAT, "config: %s: not JSON behind the key '%.40s'", path, p.key);
     if (f.open_clip) settle_open_clip(out, &f);
-    else if (f.timm) snprintf(out->family, sizeof out->family, "timm");
+    else if (f.timm) settle_timm(out, &f);
     else settle_hugging_face(out, &f);
     if (f.pictures.said && !f.open_clip && !f.timm) pictures_settle(out, &f.pictures);
     if (f.pictures.said && !*out->family) strcpy(out->family, "preprocessor");

@@ -1,7 +1,7 @@
 /* encoder_config.h - facts about an encoder that its configuration file says and its tensors do not.
  *
  * One reader takes every kind of file, told apart by its keys: Hugging Face's config.json of CLIP,
- * DINOv2 and DINOv3, its preprocessor_config.json and processor_config.json, open_clip_config.json and
+ * DINOv2, DINOv3 and SigLIP, its preprocessor_config.json and processor_config.json, open_clip_config.json and
  * OpenCLIP's own model files, and timm's config.json. Values that the reading library fills in are
  * filled in here too. Names stay as the file has them: the user of this struct decides which it
  * serves. A null is a value that is not said.
@@ -25,16 +25,17 @@ typedef struct {
     char activation
         [CONFIG_TEXT]; /* "quick_gelu", "gelu", "gelu_tanh", or any other text of the file */
     double eps, rope_base;
-    int64_t registers; /* -1: the file does not say */
-    int gated;         /* SwiGLU: 1 or 0; -1: the file does not say */
-    int64_t end_token; /* id of the token that ends a text (eos_token_id); 0: not said */
+    char timm_model[CONFIG_TEXT]; /* the network of timm that it is; "": none */
+    int64_t registers;            /* -1: the file does not say */
+    int gated;                    /* SwiGLU: 1 or 0; -1: the file does not say */
+    int64_t end_token;            /* id of the token that ends a text (eos_token_id); 0: not said */
     unsigned filled;
     char
         refused[CONFIG_REFUSAL]; /* the first fact that no encoder here serves; "": there is none */
 } ConfigTower;
 
 typedef struct {
-    /* "clip", "clip_vision_model", "dinov2" and so on (model_type), "open_clip", "timm",
+    /* "clip", "clip_vision_model", "dinov2", "siglip" and so on (model_type), "open_clip", "timm",
      * "preprocessor". "unnamed" stands for a model whose type is not said, "" for a file that says
      * nothing of an encoder. */
     char family[CONFIG_TEXT];
@@ -49,6 +50,7 @@ typedef struct {
         [CONFIG_TEXT];    /* "bicubic", "bilinear", or any other text of the file; "": not said */
     int64_t resize, side; /* resize and crop of a ResizeRule; 0: not said */
     bool crop_down;       /* crop_down of a ResizeRule */
+    bool torchvision;     /* weights of a ResizeRule are RESIZE_TORCHVISION */
     char refused[CONFIG_REFUSAL];
 } EncoderConfig;
 

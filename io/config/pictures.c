@@ -129,6 +129,7 @@ void pictures_settle(EncoderConfig *out, Pictures *x) {
     out->mean_said = x->mean_said;
     out->std_said = x->std_said;
     out->crop_down = true;
+    out->torchvision = !strcmp(x->processor, "SiglipImageProcessorFast");
 }
 
 void transform_take(ConfigParser *p, EncoderConfig *out) {

@@ -6,9 +6,9 @@
 /* --- facts with one value that is served ------------------------------------------------------ */
 
 static const OneValue hugging_face_values[] = {
-    {"num_channels", "3"}, {"quantization_config", "null"}, {0}};
-static const OneValue open_clip_values[] = {{"timm_model_name", "null"},
-                                            {"hf_model_name", "null"},
+    {"num_channels", "3"}, {"quantization_config", "null"}, {"vision_use_head", "true"}, {0}};
+static const OneValue open_clip_values[] = {{"hf_model_name", "null"},
+                                            {"timm_pool", "map"},
                                             {"attentional_pool", "false"},
                                             {"no_ln_pre", "false"},
                                             {"final_ln_after_pool", "false"},
@@ -101,7 +101,7 @@ static void take_kwargs(ConfigParser *p, ConfigTower *t) {
 
 void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
     double layers[4] = {0};
-    char pool_type[CONFIG_TEXT] = "";
+    char pool_type[CONFIG_TEXT] = "", timm_proj[CONFIG_TEXT] = "";
     *t = (ConfigTower){.said = true, .gated = -1, .registers = -1};
     if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
     json_enter(&p->r, '{');
@@ -111,7 +111,12 @@ void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
         else if (config_is(p, "heads")) config_integer(p, &t->heads);
         else if (config_is(p, "patch_size")) config_side(p, &t->patch, t->refused);
         else if (config_is(p, "image_size")) config_side(p, &t->image_size, t->refused);
-        else if (config_is(p, "norm_kwargs") || config_is(p, "act_kwargs")) take_kwargs(p, t);
+        else if (config_is(p, "timm_model_name")) config_text(p, t->timm_model);
+        else if (config_is(p, "timm_proj")) {
+            config_text(p, timm_proj);
+            if (*timm_proj && strcmp(timm_proj, "none") != 0)
+                config_refuse(t->refused, "timm_proj is %s: expected none", timm_proj);
+        } else if (config_is(p, "norm_kwargs") || config_is(p, "act_kwargs")) take_kwargs(p, t);
         else if (config_is(p, "pool_type")) {
             config_text(p, pool_type);
             if (*pool_type && strcmp(pool_type, pool) != 0)
@@ -156,8 +161,25 @@ void tower_fill_dinov3(ConfigTower *t) {
     if (t->gated < 0) t->gated = 0;
 }
 
+/* Fills in what timm has for SigLIP: the tanh form of GELU where the name is one of these networks,
+ * else the erf form. Heads depend on the width, which a name does not bind. */
+void tower_fill_timm(ConfigTower *t) {
+    static const char *const tanh[] = {"patch32_siglip", "large_patch16_siglip_512",
+                                       "so400m_patch16_siglip", "giantopt_patch16_siglip"};
+    bool is_tanh = false;
+    for (size_t i = 0; i < sizeof tanh / sizeof *tanh; i++)
+        is_tanh |= strstr(t->timm_model, tanh[i]) != NULL;
+    snprintf(t->activation, sizeof t->activation, "%s", is_tanh ? "gelu_tanh" : "gelu");
+    t->eps = 1e-6;
+    t->filled |= CONFIG_ACTIVATION | CONFIG_EPS;
+}
+
 void tower_fill_open_clip(ConfigTower *t, bool quick_gelu) {
     if (!t->said) return;
+    if (*t->timm_model) { /* quick_gelu is no affair of timm's */
+        tower_fill_timm(t);
+        return;
+    }
     if (quick_gelu || !*t->activation) {
         if (!quick_gelu) t->filled |= CONFIG_ACTIVATION;
         if (quick_gelu && *t->activation) config_refuse(t->refused, "quick_gelu with act_kwargs");

@@ -19,6 +19,9 @@ void tower_fill_hugging_face(ConfigTower *t, const char *act, double eps, int64_
 /* Fills in the members of DINOv3's own. */
 void tower_fill_dinov3(ConfigTower *t);
 
+/* Fills in what timm takes for the network of SigLIP that t->timm_model names. */
+void tower_fill_timm(ConfigTower *t);
+
 /* Takes an object that describes one of OpenCLIP's towers; `pool` is the pool_type that is served. */
 void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool);
 /* Fills in what OpenCLIP takes for a member that the file does not state. */
