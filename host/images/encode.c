@@ -167,7 +167,12 @@ static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options
         e.loading = (Loading){
             .rule = encoder_known(e.encoder)->rule, .orient = orient, .threads = ops.threads};
         e.d = encoder_features(e.encoder);
-        st = run(&e, err);
+        /* the caller's array has the rows that names and shapes of tensors promised */
+        st = e.d == out->dims ? run(&e, err)
+                              : fail(err, ERR_FORMAT,
+                                     "encode: %s gives %lld numbers per picture, and its tensors "
+                                     "said %lld",
+                                     o->weights, (long long)e.d, (long long)out->dims);
         out->images = o->pictures.count;
         snprintf(out->device, sizeof out->device, "%s", ops.kind);
     }

@@ -183,3 +183,37 @@ Test(encode_memory, what_cannot_be_encoded_is_refused_by_name, .timeout = 60) {
     cr_expect(turtle_encode(&o, &r, &err) == TURTLE_ERR_STOPPED && seen == 4, "%s", err.text);
     pictures_close(&p);
 }
+
+/* The dimension that is told from names and shapes is that of the features, for every kind of network. */
+Test(encode_memory, dimensions_are_known_before_weights_are_read, .timeout = 120) {
+    static const struct {
+        const char *weights, *feature;
+        int dims;
+    } cases[] = {{TURTLE_BUILD "/goldens/encoders/clip_vit_tiny.pt", "cls", 48},
+                 {TURTLE_BUILD "/goldens/encoders/clip_vit_tiny.pt", "cls+mean", 96},
+                 {TURTLE_BUILD "/goldens/encoders/clip_rn_tiny.pt", "cls", 40},
+                 {TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth", "cls", 128},
+                 {TURTLE_BUILD "/goldens/encoders/dinov2_swiglu_tiny.pth", "patchmean", 64},
+                 {TURTLE_BUILD "/goldens/encoders/dinov2_swiglu_tiny.pth", "cls+mean", 128}};
+    static const uint8_t rgb[2 * 20 * 30 * 3] = {255};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float features[2 * 2 * D + 1];
+        TurtleEncodeOptions o;
+        TurtleEncodeResult r;
+        Error err;
+        set_encode(&o, NULL, NULL);
+        o.weights = cases[i].weights;
+        o.feature = cases[i].feature;
+        ASSERT_OK(turtle_encode(&o, &r, &err), err);
+        cr_assert(r.dims == cases[i].dims, "%s: %lld", cases[i].weights, (long long)r.dims);
+        o.pictures = (TurtlePictures){.count = 2, .rgb = rgb, .height = 20, .width = 30};
+        o.features = features;
+        o.dims = r.dims;
+        turtle_encode_result_free(&r);
+        for (int j = 0; j <= 2 * 2 * D; j++) features[j] = NAN;
+        ASSERT_OK(turtle_encode(&o, &r, &err), err);
+        for (int j = 0; j < 2 * cases[i].dims; j++) cr_assert(!isnan(features[j]));
+        cr_expect(isnan(features[2 * cases[i].dims]), "a number behind the array was written");
+        turtle_encode_result_free(&r);
+    }
+}
