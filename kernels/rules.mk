@@ -32,6 +32,8 @@ $(foreach i,$(ISAS) $(ISAS_16BIT),$(eval $(call isa_rule,$i)))
 # --- GPU -------------------------------------------------------------------------------------------
 CUDA_SOURCES := $(wildcard kernels/cuda/*/*.cu)
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
+# Half of nvcc's time goes into these; make test begins with them, so that no core waits for the last one at the end.
+CUDA_SLOWEST := $(patsubst %,$(OUT)/kernels/cuda/%.o,inner/iteration_slab inner/inner_tiled train/task_step train/head_grad inner/inner_steps inner/inner_slab)
 KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
 comma        := ,
 # Unique symbols cannot be made local, and names of libturtle.a would stay global for them.

@@ -64,7 +64,7 @@ Test(features, demo_encoders_give_their_recorded_features, .timeout = 120) {
  * published implementation on these encoders' features, seed 42, T 1000 (data/README.md), within
  * one point. */
 Test(features, demo_finds_the_digits, .timeout = 600) {
-    if (slow_build()) cr_skip_test("slow under the sanitizers: make test-full");
+    if (slow_build()) cr_skip_test("slow under the sanitizers: TURTLE_TEST_FULL=1");
     static const struct {
         const char *phis;
         double accuracy;
