@@ -82,7 +82,8 @@ _struct("TurtleKmeansResult", """int64 samples classes clusters_found, pointer c
     double seconds, char16 device, text line json""")
 _Bytes = _struct("TurtleBytes", "pointer data, int64 bytes")
 _struct("TurtlePictures", "int64 count, pointer rgb, int64 height width, pointer file")
-_struct("TurtleEncoder", "text config, int64 heads, text activation, double norm_eps, text mean std resize interpolation")
+_struct("TurtleEncoder", """text config, int64 heads, text activation, double norm_eps rope_base,
+    text mean std resize interpolation""")
 _struct("TurtleEncodeOptions", """TurtleCommon common, TurtlePictures pictures, TurtleEncoder encoder, text weights,
     int64 batch_size image_size, text feature, bool normalize, text orient, pointer features, int64 dims, int type""")
 _struct("TurtleEncodeResult", "int64 images dims, double seconds images_per_s, char16 device, text json")
@@ -538,13 +539,15 @@ class KMeans(_Clusterer):
 
 class LogisticRegression(_Estimator):
     """Multinomial logistic regression with an L2 penalty of strength 1/C, fitted to the gradient tolerance tol.
+    progress is called after each iteration.
 
     After fit: classes_ (C), coef_ (C,d), intercept_ (C), n_iter_, n_features_in_. Two classes have two rows."""
 
     _kind = "classifier"
 
-    def __init__(self, C=1.0, *, max_iter=1000, tol=1e-8, device="auto", threads=0):
-        self.C, self.max_iter, self.tol, self.device, self.threads = C, max_iter, tol, device, threads
+    def __init__(self, C=1.0, *, max_iter=1000, tol=1e-8, device="auto", threads=0, progress=None):
+        self.C, self.max_iter, self.tol, self.device = C, max_iter, tol, device
+        self.threads, self.progress = threads, progress
 
     def fit(self, Z, y):
         """Fits to features Z (N,d) and labels y (N), numbers or names."""
@@ -557,7 +560,7 @@ class LogisticRegression(_Estimator):
         y_true = np.ascontiguousarray(y_true, np.int64).ravel()
         options = self._options("TurtleProbeOptions", "turtle_probe_defaults", Zs, y_true=y_true,
                                 **self._numbers("max_iter", "C tol"))
-        with _Result("turtle_probe", options, "TurtleProbeResult", "turtle_probe_result_free") as r:
+        with _Result("turtle_probe", options, "TurtleProbeResult", "turtle_probe_result_free", self.progress) as r:
             self._keep_model(r.model)
             self.classes_, self.n_iter_ = classes, r.iterations
         return self._fitted(Zs)

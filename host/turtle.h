@@ -373,7 +373,8 @@ typedef struct {
 } TurtleImages;
 
 /* Facts that the tensors of an encoder do not say. Zeros and NULL mean: as its configuration says, or the
- * published network of its widths (host/encode/encoder_facts.h); what is given here overrules both. */
+ * published network of its widths (host/encode/encoder_facts.h); what is given here overrules both.
+ * host/libturtle.py declares these fields again. */
 typedef struct {
     const char *config;        /* a configuration file, or a folder with some */
     int64_t heads;             /* attention heads of every block */

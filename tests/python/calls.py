@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from libturtle import KMeans, Stopped, Turtle
+from libturtle import KMeans, LogisticRegression, Stopped, Turtle
 
 from checks import check, groups, python, raised
 
@@ -35,7 +35,7 @@ def interrupt(seconds, number=signal.SIGINT):
     timer.start()
 
 
-def stopping(Z):
+def stopping(Z, y):
     for what, progress in [("without progress", None), ("with progress", lambda p: None)]:
         turtle = Turtle(3, T=LONG, progress=progress)
         interrupt(0.3)
@@ -45,6 +45,10 @@ def stopping(Z):
         check("and it leaves no labels", not hasattr(turtle, "labels_"))
     interrupt(0.3)
     check("Ctrl-C stops k-means", raised(KeyboardInterrupt, KMeans(3, n_init=10**6).fit, Z) is not None)
+
+    told = []
+    error = raised(Stopped, LogisticRegression(tol=1e-12, progress=lambda p: told.append(p.iteration) or len(told) == 3).fit, Z, y)
+    check("the progress function of a regression stops it", error is not None and len(told) == 3, error, told)
 
     def alarm(number, frame):
         raise TimeoutError("it took too long")
@@ -89,8 +93,8 @@ def beside(Z):
 
 
 def run():
-    Z, _ = groups()
-    stopping(Z)
+    Z, y = groups()
+    stopping(Z, y)
     beside(Z)
     # 391 MiB of features; what a training needs beside them is small, and a copy of half of them would be seen
     status, said, error = python(PEAK, "whole")
