@@ -8,18 +8,21 @@ $(OUT)/embedded/entities.o: data/vocab/entities.txt
 $(OUT)/embedded/prompts.o:  data/prompts/prompts.txt
 $(OUT)/embedded/paper.o:    data/manifests/paper.tsv
 $(OUT)/embedded/manifests.o: $(sort $(wildcard data/manifests/*.txt))
-$(OUT)/embedded/phis.o:     data/manifests/phis.tsv
 $(OUT)/embedded/imagenet_val.o: data/manifests/imagenet_val.gz
 $(OUT)/embedded/license.o:  LICENSE
 $(OUT)/embedded/license_index.o: data/licenses/index.tsv
 $(OUT)/embedded/license_texts.o: $(sort $(wildcard data/licenses/*.txt))
 $(OUT)/embedded/page_css.o: host/report/page.css
 $(OUT)/embedded/page_js.o:  host/report/page.js
-$(EMBEDDED): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
+$(filter-out %/phis.o,$(EMBEDDED)): $(OUT)/embedded/%.o: io/files/embedded.h $(OUT)/cc.flags
 	@mkdir -p $(@D) && echo "embed $(filter LICENSE data/% host/%,$^)"
 	$(Q){ echo '#include "io/files/embedded.h"'; echo 'static const uint8_t bytes[] ='; \
 	  od -An -v -tx1 $(filter LICENSE data/% host/%,$^) | sed 's/ /\\x/g; s/.*/"&"/'; \
 	  echo '; const Embedded embedded_$* = {bytes, sizeof bytes - 1};'; } | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
+# The table of published encoders becomes an array of C that nothing has to read again.
+$(OUT)/embedded/phis.o: host/inputs/published.awk host/inputs/published.h host/turtle.h data/manifests/phis.tsv $(OUT)/cc.flags
+	@mkdir -p $(@D) && echo "embed data/manifests/phis.tsv"
+	$(Q)awk -f host/inputs/published.awk data/manifests/phis.tsv | $(COMPILE_C) -x c -c - -o $@ -MF /dev/null
 
 FLAGS_stb       := -w#  stb_image is included, never linked; its warnings are not ours
 FLAGS_stb_write := -w

@@ -197,7 +197,7 @@ static Status find_weights(const Call *c, char **path, int *space, Error *err) {
                     "zeroshot: --features needs --weights FILE: the CLIP model that made them");
     if (*space >= 0) return model_weights(path, root, o->inputs.phis.item[*space], NULL, err);
     for (int k = 0; k < c->in.K; k++)
-        if (strncmp(o->inputs.phis.item[k], "clip", 4) == 0) {
+        if (phi_is_clip(o->inputs.phis.item[k])) {
             *space = k;
             return model_weights(path, root, o->inputs.phis.item[k], NULL, err);
         }
@@ -237,9 +237,9 @@ static Status open_text(Call *c, Error *err) {
         if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
     }
     const TurtleZeroshotOptions *o = c->options;
-    const FactOptions known = {.given = o->encoder,
-                               .published = st == OK && !o->weights &&
-                                            model_find(o->inputs.phis.item[space])};
+    const FactOptions known = {
+        .given = o->encoder,
+        .published = st == OK && !o->weights ? model_find(o->inputs.phis.item[space]) : NULL};
     if (st == OK)
         st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, texts_at_a_time(o),
                           &known, err);

@@ -54,9 +54,9 @@ void encoder_describe(char text[160], const EncoderShape *shape);
 typedef enum { FEATURE_CLS, FEATURE_PATCHMEAN, FEATURE_CLS_MEAN } FeatureKind;
 
 typedef struct {
-    TurtleEncoder given; /* flags; zeros: none */
-    bool published;      /* the file is the published one of its phi */
-    int64_t image_size;  /* 0: not given */
+    TurtleEncoder given;         /* flags; zeros: none */
+    const PublishedModel *model; /* the published encoder whose file it is, or NULL */
+    int64_t image_size;          /* 0: not given */
     FeatureKind feature;
     bool normalize; /* to length 1 */
     int64_t batch;  /* most images at a time */

@@ -196,7 +196,9 @@ Status encoder_facts(EncoderFacts *out, const EncoderShape *shape, Tower tower, 
                     (long long)options->given.heads);
     choose_used(&s);
     facts_assume(&s);
-    Status st = options->published && !options->given.config ? OK : facts_from_configs(&s, err);
+    Status st = facts_from_table(&s, err);
+    if (st == OK && (!options->published || options->given.config))
+        st = facts_from_configs(&s, err);
     if (st == OK) st = facts_from_flags(&s, err);
     for (int i = 0; st == OK && i < FACTS; i++)
         if (out->used[i] && *s.refused[i]) st = fail(err, ERR_ARG, "%s", s.refused[i]);

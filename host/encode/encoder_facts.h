@@ -10,6 +10,7 @@
 #define TURTLE_HOST_ENCODE_ENCODER_FACTS_H
 
 #include "host/encode/weights.h"
+#include "host/inputs/published.h"
 #include "host/turtle.h"
 #include "io/images/resize.h"
 
@@ -32,9 +33,9 @@ typedef enum { TOWER_IMAGE, TOWER_TEXT } Tower;
 
 /* Sources of facts beside files; zeros mean that there is no other. */
 typedef struct {
-    TurtleEncoder given; /* the flags */
-    int64_t image_size;  /* 0: not given */
-    bool published;      /* the file is the published one of its phi */
+    TurtleEncoder given;             /* the flags */
+    int64_t image_size;              /* 0: not given */
+    const PublishedModel *published; /* the published encoder whose file it is, or NULL */
 } FactOptions;
 
 typedef struct {

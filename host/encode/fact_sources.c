@@ -435,3 +435,25 @@ Status facts_from_flags(FactSearch *s, Error *err) {
     }
     return st;
 }
+
+/* --- the table of published encoders ---------------------------------------------------------- */
+
+Status facts_from_table(FactSearch *s, Error *err) {
+    const FactOptions *own = s->options;
+    const PublishedModel *m = own->published;
+    bool given[FACTS];
+    Status st = OK;
+    if (!m) return OK;
+    FactOptions table = {.given = m->facts, .published = m};
+    if (s->out->rule.crop != m->pixels) table.image_size = m->pixels;
+    if (s->tower == TOWER_TEXT) table.given.heads = 0; /* those of images */
+    choose_given(given, &table);
+    s->options = &table;
+    for (int i = 0; st == OK && i < FACTS; i++) {
+        if (!given[i] || !s->out->used[i]) continue;
+        st = set_flag(s, (Fact)i, err);
+        set_source(s, (Fact)i, "published");
+    }
+    s->options = own;
+    return st;
+}

@@ -23,6 +23,8 @@ typedef struct {
 /* Takes the facts of the published network of these widths, or of the one whose layout this is: an
  * assumption, unless the file itself is known. */
 void facts_assume(FactSearch *s);
+/* Takes what the table of published encoders says of this one. ERR_USAGE: the table is wrong. */
+Status facts_from_table(FactSearch *s, Error *err);
 /* Takes what configuration files say. ERR_FORMAT: a file says what is not served, or is another's. */
 Status facts_from_configs(FactSearch *s, Error *err);
 /* Takes the flags; one that overrules a configuration or a published file says so. ERR_USAGE: a flag

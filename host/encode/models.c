@@ -63,52 +63,50 @@ int64_t published_head_width(EncoderKind kind, int64_t width) {
     return HEAD_DIM;
 }
 
-/* Returns <root>/checkpoints/<phi> with the first ending under which a file is there, or NULL. */
-static char *own_file(const char *root, const char *phi) {
-    static const char *const endings[] = {".pth", ".pt", ".safetensors"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        char *path = format_text("%s/checkpoints/%s%s", root, phi, endings[i]);
-        if (path && file_exists(path)) return path;
-        free(path);
-    }
-    return NULL;
+bool model_is(const PublishedModel *m, const EncoderShape *s) {
+    int64_t depth = s->depth;
+    for (int i = 0; i < 4; i++) depth += s->stages[i];
+    return m->width == s->width && m->depth == depth && m->patch == s->patch &&
+           m->registers == s->registers && m->features == s->features && m->swiglu == s->gated;
 }
 
-/* Writes what the parameters take: "at least 302 MB". */
-static const char *size_text(char text[32], const PublishedModel *m) {
-    const int megabytes = m->parameters * m->bytes_each;
-    if (megabytes < 1000) snprintf(text, 32, "at least %d MB", megabytes);
-    else snprintf(text, 32, "at least %.1f GB", megabytes / 1000.0);
-    return text;
+/* Finds the weights of an encoder that is not published: <root>/checkpoints/<phi>.pth and so on. */
+static Status own_weights(char **path, const char *root, const char *phi, Error *err) {
+    char near[PHI_NAME], *folder = format_text("%s/checkpoints", root);
+    if (!folder) return fail(err, ERR_MEMORY, "weights: out of memory");
+    *path = weights_named(folder, phi);
+    char *own = *path ? NULL : format_text("%s/%s", folder, phi);
+    if (own) *path = tensor_file_in(own); /* a folder as hubs have them */
+    free(own);
+    free(folder);
+    if (*path) return OK;
+    phi_nearest(near, root, phi);
+    return fail(
+        err, ERR_IO,
+        "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors (or .bin): %s%s%sname the "
+        "file with --weights",
+        phi, root, phi, *near ? "did you mean --phis " : "", near, *near ? "? Else " : "");
 }
 
 Status model_weights(char **path, const char *root, const char *phi, const char *weights,
                      Error *err) {
     const PublishedModel *m = model_find(phi);
-    if (weights) *path = format_text("%s", weights);
-    else if (m) *path = format_text("%s/checkpoints/%s", root, m->file);
-    else *path = own_file(root, phi);
-    if (*path && file_exists(*path)) return OK;
-    Status st;
-    if (weights || (*path && !m)) {
-        st = fail(err, ERR_IO, "weights: %s: no such file", weights ? weights : *path);
-    } else if (m) {
-        char size[32];
-        st = fail(err, ERR_IO,
-                  "weights: %s: %s/checkpoints/%s is missing (%s): curl -L --create-dirs -o "
-                  "'%s/checkpoints/%s' %s",
-                  phi, root, m->file, size_text(size, m), root, m->file, m->url);
-    } else {
-        char near[PHI_NAME];
-        phi_nearest(near, root, phi);
-        st =
-            fail(err, ERR_IO,
-                 "weights: %s: no %s/checkpoints/%s.pth, .pt or .safetensors: %s%s%sname the file "
-                 "with --weights",
-                 phi, root, phi, *near ? "did you mean --phis " : "", near, *near ? "? Else " : "");
-    }
-    free(*path);
     *path = NULL;
+    if (weights) {
+        *path = format_text("%s", weights);
+        if (*path && file_exists(*path)) return OK;
+        free(*path);
+        *path = NULL;
+        return fail(err, ERR_IO, "weights: %s: no such file", weights);
+    }
+    if (!m) return own_weights(path, root, phi, err);
+    Status st = model_locate(path, root, m, err);
+    if (st != OK || *path) return st;
+    char size[32], *steps = model_steps(m, root);
+    st = steps ? fail(err, ERR_IO, "weights: %s: %s/checkpoints/%s is missing (%s): %s", phi, root,
+                      m->file, model_size_text(size, m), steps)
+               : fail(err, ERR_MEMORY, "weights: out of memory");
+    free(steps);
     return st;
 }
 
@@ -119,7 +117,7 @@ Status models_present(const char *root, const TurtleTexts *phis, const TurtleHoo
     for (int pass = 0; pass < 2; pass++) { /* counted, then said */
         for (int k = 0; k < phis->count; k++) {
             const PublishedModel *m = model_find(phis->item[k]);
-            char *path, hex[65];
+            char *path;
             if (model_weights(&path, root, phis->item[k], NULL, &each[pass]) == OK) {
                 free(path);
                 continue;
@@ -128,8 +126,9 @@ Status models_present(const char *root, const TurtleTexts *phis, const TurtleHoo
                 if (missing++ == 0) each[1] = each[0];
             } else if (missing > 1) {
                 notice(hooks, "%s", each[pass].text);
-                if (m && model_digest(hex, m))
-                    notice(hooks, "weights: %s: its SHA-256 digest is %s", phis->item[k], hex);
+                if (m && m->sha256)
+                    notice(hooks, "weights: %s: its SHA-256 digest is %s", phis->item[k],
+                           m->sha256);
             }
         }
         if (missing == 0) return OK;

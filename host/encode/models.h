@@ -20,8 +20,12 @@ const PublishedShape *published_shape(const EncoderShape *shape);
 /* Returns the width of a head in every published CLIP or SigLIP of this width, else 64. */
 int64_t published_head_width(EncoderKind kind, int64_t width);
 
-/* Finds the weights of `phi`; *path is fresh memory. With `weights` NULL they lie in the published
- * place of a published model, else at <root>/checkpoints/<phi>.{pth,pt,safetensors}. A missing file
+/* Returns whether a network of this shape may be the published one. */
+bool model_is(const PublishedModel *model, const EncoderShape *shape);
+
+/* Finds the weights of `phi`; *path is fresh memory. With `weights` NULL they lie where model_locate finds
+ * those of a published model, else at <root>/checkpoints/<phi>.{pth,pt,safetensors,bin},
+ * or in the folder <phi> there. A missing file
  * is ERR_IO, with what to get from where. */
 Status model_weights(char **path, const char *root, const char *phi, const char *weights,
                      Error *err);

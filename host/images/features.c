@@ -66,7 +66,7 @@ static Status check_model(const FeatureCall *c, Error *err) {
     const PublishedModel *m = model_find(c->phi);
     char found[160];
     encoder_describe(found, encoder_info(c->encoder));
-    if (!m || strcmp(m->model, found) == 0) return OK;
+    if (!m || model_is(m, encoder_info(c->encoder))) return OK;
     return fail(err, ERR_FORMAT, "weights: %s: %s is %s, but this file holds %s", c->weights,
                 c->phi, m->model, found);
 }
@@ -104,10 +104,10 @@ static Status run_phi(FeatureCall *c, Lock *lock, Error *err) {
     const SourceSplits *s = &c->in.splits;
     Status st = model_weights(&c->weights, o->common.root_dir, c->phi, o->weights, err);
     const PublishedModel *published = o->weights ? NULL : model_find(c->phi);
-    char digest[65];
-    if (st == OK && published && model_digest(digest, published))
-        digest_check(c->weights, digest, c->hooks);
-    c->encoder_options.published = model_find(c->phi) && !o->weights;
+    if (st == OK && published && published->sha256 &&
+        model_in_place(c->weights, o->common.root_dir, published))
+        digest_check(c->weights, published->sha256, c->hooks);
+    c->encoder_options.model = published;
     if (st == OK) st = encoder_open(&c->encoder, &c->ops, c->weights, &c->encoder_options, err);
     if (st == OK) notices(c->hooks, encoder_said(c->encoder));
     if (st == OK) st = check_model(c, err);

@@ -80,40 +80,51 @@ static void tell_set(const char *root, const Manifest *m, char **text, Json *j) 
     free(base);
 }
 
-/* Writes the size of a file that is there or published, else what its parameters take, else "-". */
-static void phi_size(char text[40], const PhiRow *row, int64_t bytes) {
+/* Writes the size of a file that is there or published, else what its parameters take. */
+static void phi_size(char text[40], const PublishedModel *m, int64_t bytes) {
     char size[24];
-    const PublishedModel *m = model_find(row->phi);
-    if (bytes < 0) bytes = row->size;
+    if (bytes < 0) bytes = m->bytes;
     if (bytes >= 0) snprintf(text, 40, "%s", size_text_of(size, bytes));
-    else if (m)
+    else
         snprintf(text, 40, "%s or more",
                  size_text_of(size, (int64_t)m->parameters * m->bytes_each * 1000000));
-    else snprintf(text, 40, "-");
 }
 
-static void tell_phi(const char *root, const PhiRow *row, char **text, Json *j) {
-    char size[40], *path = format_text("%s/checkpoints/%s", root, row->place);
-    const int64_t bytes = file_bytes(path);
-    const char *state = bytes >= 0 ? "there" : "missing";
-    phi_size(size, row, bytes);
-    add_line(text, "%-15s %-8s %-16s checkpoints/%s\n", row->phi, state, size, row->place);
-    json_open(j, NULL);
-    json_text(j, "name", row->phi);
-    json_text(j, "state", state);
-    if (bytes >= 0 || row->size >= 0) json_integer(j, "bytes", bytes >= 0 ? bytes : row->size);
-    else json_null(j, "bytes");
-    json_text(j, "licence", row->licence);
-    json_text(j, "gated", row->gated);
-    json_close(j);
+/* Says in one word how the weights are had. */
+static const char *phi_how(const PublishedModel *m) {
+    return m->gated ? "gated" : m->url ? "direct" : "by hand";
+}
+
+static Status tell_phi(const char *root, const PublishedModel *m, char **text, Json *j,
+                       Error *err) {
+    char size[40], *path = NULL, *place = format_text("%s/checkpoints/%s", root, m->file);
+    Status st =
+        place ? model_locate(&path, root, m, err) : fail(err, ERR_MEMORY, "prepare: out of memory");
+    if (st == ERR_ARG) st = OK; /* several snapshots: weights are there, and features asks which */
+    if (st == OK) {
+        const int64_t bytes = file_bytes(path);
+        phi_size(size, m, bytes);
+        add_line(text, "%-26s %-8s %-16s %-8s %s\n", m->phi, path ? "there" : "missing", size,
+                 phi_how(m), (path ? path : place) + strlen(root) + 1);
+        json_open(j, NULL);
+        json_text(j, "name", m->phi);
+        json_text(j, "state", path ? "there" : "missing");
+        if (bytes >= 0 || m->bytes >= 0) json_integer(j, "bytes", bytes >= 0 ? bytes : m->bytes);
+        else json_null(j, "bytes");
+        json_text(j, "licence", m->licence);
+        json_text(j, "gated", m->gated ? "yes" : "no");
+        json_text(j, "how", phi_how(m));
+        json_close(j);
+    }
     free(path);
+    free(place);
+    return st;
 }
 
 Status listing_tell(const TurtlePrepareOptions *options, char **text, Json *j, Error *err) {
     const char *root = options->common.root_dir;
-    PhiTable phis;
     bool more = true;
-    Status st = phi_table_open(&phis, err);
+    Status st = OK;
     add_line(text, "%-12s %-13s %9s %7s %5s  %-16s %-10s\n", "data set", "", "train", "val", "C",
              "to fetch", "how");
     json_open_array(j, "datasets");
@@ -125,9 +136,13 @@ Status listing_tell(const TurtlePrepareOptions *options, char **text, Json *j, E
     }
     json_close_array(j);
     json_open_array(j, "phis");
-    if (st == OK) add_line(text, "\n%-15s %-8s %-16s below %s\n", "weights", "", "size", root);
-    for (int i = 0; st == OK && i < phis.count; i++) tell_phi(root, &phis.row[i], text, j);
+    if (st == OK)
+        add_line(text, "\n%-26s %-8s %-16s %-8s below %s\n", "weights", "", "size", "how", root);
+    for (const PublishedModel *m = model_first(); st == OK && m; m = model_next(m))
+        st = tell_phi(root, m, text, j, err);
     json_close_array(j);
-    phi_table_close(&phis);
+    if (st == OK)
+        add_line(text,
+                 "turtle prepare --phis NAME says how weights that are gated or by hand are had\n");
     return st;
 }

@@ -1,4 +1,4 @@
-/* manifest.c - the reader of manifests and of the table of encoders. */
+/* manifest.c - the reader of manifests. */
 #include "host/prepare/manifest.h"
 
 #include <stdlib.h>
@@ -157,49 +157,4 @@ void manifest_free(Manifest *m) {
     if (!m) return;
     free(m->text);
     *m = (Manifest){0};
-}
-
-/* --- encoders --------------------------------------------------------------------------------- */
-
-Status phi_table_open(PhiTable *out, Error *err) {
-    enum { MOST = 256, COLUMNS = 8 };
-    *out = (PhiTable){0};
-    out->text = strndup((const char *)embedded_phis.data, (size_t)embedded_phis.bytes);
-    out->row = calloc(MOST, sizeof *out->row);
-    if (!out->text || !out->row) {
-        phi_table_close(out);
-        return fail(err, ERR_MEMORY, "prepare: out of memory");
-    }
-    char *at = out->text;
-    for (char *line; (line = next_line(&at)) != NULL && out->count < MOST;) {
-        const char *column[COLUMNS] = {"", "", "", "", "", "", "", ""};
-        if (!*line || *line == '#') continue;
-        for (int c = 0; c < COLUMNS && line; c++) {
-            column[c] = line;
-            line = strchr(line, '\t');
-            if (line) *line++ = '\0';
-        }
-        out->row[out->count++] = (PhiRow){.phi = column[0],
-                                          .place = column[1],
-                                          .url = known(column[2]),
-                                          .size = number(column[3]),
-                                          .sha256 = known(column[4]),
-                                          .licence = known(column[5]),
-                                          .gated = column[6],
-                                          .pixels = number(column[7])};
-    }
-    return OK;
-}
-
-void phi_table_close(PhiTable *t) {
-    if (!t) return;
-    free(t->row);
-    free(t->text);
-    *t = (PhiTable){0};
-}
-
-const PhiRow *phi_row(const PhiTable *t, const char *phi) {
-    for (int i = 0; i < t->count; i++)
-        if (strcmp(t->row[i].phi, phi) == 0) return &t->row[i];
-    return NULL;
 }

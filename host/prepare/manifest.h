@@ -56,21 +56,4 @@ Status manifest_find(Manifest *out, const char *set, Error *err);
 Status manifest_at(Manifest *out, int index, bool *more, Error *err);
 void manifest_free(Manifest *m); /* NULL and twice are fine */
 
-/* One row of data/manifests/phis.tsv. */
-typedef struct {
-    const char *phi, *place, *url, *sha256, *licence, *gated;
-    int64_t size, pixels;
-} PhiRow;
-
-typedef struct {
-    PhiRow *row; /* owned */
-    int count;
-    char *text; /* owned */
-} PhiTable;
-
-Status phi_table_open(PhiTable *out, Error *err);
-void phi_table_close(PhiTable *t); /* NULL and twice are fine */
-/* Returns the row of that phi, or NULL. */
-const PhiRow *phi_row(const PhiTable *t, const char *phi);
-
 #endif

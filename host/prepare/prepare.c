@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host/inputs/published.h"
 #include "host/prepare/fetch.h"
 #include "host/prepare/listing.h"
 #include "host/prepare/set.h"
@@ -28,20 +29,30 @@ void turtle_prepare_result_free(TurtlePrepareResult *r) {
 
 /* --- weights -------------------------------------------------------------------------------------- */
 
-static Status unknown_phi(const PhiTable *t, const char *phi, Error *err) {
-    enum { MOST = 256 };
+static Status unknown_phi(const char *phi, Error *err) {
+    enum { MOST = 128 };
     const char *names[MOST];
-    for (int i = 0; i < t->count && i < MOST; i++) names[i] = t->row[i].phi;
-    const char *near = nearest_word(phi, names, t->count);
+    int n = 0;
+    for (const PublishedModel *m = model_first(); m && n < MOST; m = model_next(m))
+        names[n++] = m->phi;
+    const char *near = nearest_word(phi, names, n);
     return fail(err, ERR_USAGE, "prepare: --phis %s: no address of such weights is known%s%s%s",
                 phi, near ? ": did you mean " : "", near ? near : "",
                 near ? "?" : "; turtle prepare --list names them");
 }
 
-/* Copies the file that --from holds under its published name or under the name of its place. */
-static Status phi_from(const PublishedFile *file, const PhiRow *row, const char *from, Error *err) {
-    const char *names[] = {strrchr(row->url, '/') + 1,
-                           strrchr(row->place, '/') ? strrchr(row->place, '/') + 1 : row->place};
+/* Returns the name of the file where files of all encoders lie side by side: many repositories of a hub give
+ * theirs one name, so the repository's stands in front. */
+static const char *lone_name(const PublishedModel *m) {
+    const char *repository = m->hub ? strrchr(m->hub, '/') + 1 : NULL;
+    const char *at = repository ? strstr(m->file, repository) : NULL;
+    return at ? at : strrchr(m->file, '/') + 1;
+}
+
+/* Copies the file that --from holds under its published name; `lone`: no other file is asked for. */
+static Status phi_from(const PublishedFile *file, const PublishedModel *m, const char *from,
+                       bool lone, Error *err) {
+    const char *names[] = {lone_name(m), lone ? strrchr(m->file, '/') + 1 : lone_name(m)};
     char *path = NULL;
     for (int i = 0; i < 2 && !(path && file_exists(path)); i++) {
         free(path);
@@ -49,7 +60,7 @@ static Status phi_from(const PublishedFile *file, const PhiRow *row, const char 
     }
     Status st = path && file_exists(path)
                     ? published_check(file, path, err)
-                    : fail(err, ERR_IO, "prepare: %s: %s lacks %s", row->phi, from, names[0]);
+                    : fail(err, ERR_IO, "prepare: %s: %s lacks %s", m->phi, from, names[0]);
     char *slash = strrchr(file->path, '/'),
          *folder = format_text("%.*s", (int)(slash - file->path), file->path);
     const Placing p = {.stage = folder, .hooks = file->hooks};
@@ -61,37 +72,55 @@ static Status phi_from(const PublishedFile *file, const PhiRow *row, const char 
     return st;
 }
 
+/* Brings the file to its place, from --from or from its address. */
+static Status bring_phi(const TurtlePrepareOptions *o, const PublishedFile *file,
+                        const PublishedModel *m, const char *folder, Error *err) {
+    if (!o->from && !m->url && !getenv("TURTLE_MIRROR")) {
+        char *steps = model_steps(m, o->common.root_dir), size[32];
+        const Status st = steps ? fail(err, ERR_IO, "prepare: %s: %s is missing (%s): %s", m->phi,
+                                       file->path, model_size_text(size, m), steps)
+                                : fail(err, ERR_MEMORY, "prepare: out of memory");
+        free(steps);
+        return st;
+    }
+    char *slash = strrchr(file->path, '/'),
+         *parent = format_text("%.*s", (int)(slash - file->path), file->path);
+    Status st = parent ? folder_make(parent, err) : fail(err, ERR_MEMORY, "prepare: out of memory");
+    if (st == OK && m->bytes > 0) st = check_free_space(folder, m->bytes, m->phi, err);
+    if (st == OK)
+        st = o->from ? phi_from(file, m, o->from, o->phis.count == 1, err)
+                     : published_fetch(file, err);
+    free(parent);
+    return st;
+}
+
 /* Fetches one file of weights unless it is there and right. `folder` is the absolute path of checkpoints/. */
-static Status prepare_phi(const TurtlePrepareOptions *o, const PhiRow *row, const char *folder,
-                          char **text, Json *j, Error *err) {
-    char *path = format_text("%s/%s", folder, row->place),
-         *name = format_text("phis/%s", strrchr(row->url, '/') + 1);
+static Status prepare_phi(const TurtlePrepareOptions *o, const PublishedModel *m,
+                          const char *folder, char **text, Json *j, Error *err) {
+    char *path = format_text("%s/%s", folder, m->file),
+         *name = format_text("phis/%s", lone_name(m)), *other = NULL;
     const PublishedFile file = {.path = path,
                                 .name = name,
-                                .url = &row->url,
-                                .urls = 1,
-                                .size = row->size,
-                                .sha256 = row->sha256,
+                                .url = &m->url,
+                                .urls = m->url != NULL,
+                                .size = m->bytes,
+                                .sha256 = m->sha256,
                                 .unverified = o->unverified,
                                 .hooks = &o->common.hooks};
     Status st = path && name ? OK : fail(err, ERR_MEMORY, "prepare: out of memory");
     struct stat s;
-    if (st == OK && stat(path, &s) == 0) {
-        st = published_check(&file, path, err);
-    } else if (st == OK) {
-        char *slash = strrchr(path, '/');
-        *slash = '\0';
-        st = folder_make(path, err);
-        *slash = '/';
-        if (st == OK && row->size > 0) st = check_free_space(folder, row->size, row->phi, err);
-        if (st == OK)
-            st = o->from ? phi_from(&file, row, o->from, err) : published_fetch(&file, err);
+    if (st == OK && stat(path, &s) == 0) st = published_check(&file, path, err);
+    else if (st == OK) {
+        st = model_locate(&other, o->common.root_dir, m, err); /* a hub's download serves as well */
+        if (st == OK && !other) st = bring_phi(o, &file, m, folder, err);
     }
-    if (st == OK && stat(path, &s) == 0) {
+    const char *there = other ? other : path;
+    if (st == OK && stat(there, &s) == 0) {
         char size[24];
-        add_line(text, "%s  %s  (%s)\n", row->phi, path, size_text_of(size, (int64_t)s.st_size));
-        json_text(j, NULL, path);
+        add_line(text, "%s  %s  (%s)\n", m->phi, there, size_text_of(size, (int64_t)s.st_size));
+        json_text(j, NULL, there);
     }
+    free(other);
     free(path);
     free(name);
     return st;
@@ -99,13 +128,12 @@ static Status prepare_phi(const TurtlePrepareOptions *o, const PhiRow *row, cons
 
 static Status prepare_phis(const TurtlePrepareOptions *o, char **text, Json *j, bool *verified,
                            Error *err) {
-    PhiTable phis;
     Lock lock = {0};
     char *wanted = format_text("%s/checkpoints", o->common.root_dir), *folder = NULL,
          *lock_path = NULL;
-    Status st = phi_table_open(&phis, err);
+    Status st = OK;
     for (int i = 0; st == OK && i < o->phis.count; i++)
-        if (!phi_row(&phis, o->phis.item[i])) st = unknown_phi(&phis, o->phis.item[i], err);
+        if (!model_find(o->phis.item[i])) st = unknown_phi(o->phis.item[i], err);
     if (st == OK && wanted) st = folder_make(wanted, err);
     if (st == OK && wanted) folder = realpath(wanted, NULL);
     if (st == OK && folder) lock_path = format_text("%s/.prepare.lock", folder);
@@ -116,13 +144,12 @@ static Status prepare_phis(const TurtlePrepareOptions *o, char **text, Json *j, 
     json_open_array(j, "files");
     *verified = !o->unverified;
     for (int i = 0; st == OK && i < o->phis.count; i++) {
-        const PhiRow *row = phi_row(&phis, o->phis.item[i]);
-        *verified &= row->sha256 != NULL;
-        st = prepare_phi(o, row, folder, text, j, err);
+        const PublishedModel *m = model_find(o->phis.item[i]);
+        *verified &= m->sha256 != NULL;
+        st = prepare_phi(o, m, folder, text, j, err);
     }
     json_close_array(j);
     lock_close(&lock);
-    phi_table_close(&phis);
     free(wanted);
     free(folder);
     free(lock_path);

@@ -3,6 +3,7 @@
  * Data sets come one after the other, and inside each the phis. A cell that is finished leaves a
  * record; a later call keeps it as long as options, features and labels are those of the record. */
 #include "host/table/table.h"
+#include "host/inputs/published.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ TurtleTableCell *table_cell(const TableCall *c, int method, int dataset, int phi
 bool table_has(const TableCall *c, int method, int phi) {
     const char *name = c->phis.item[phi];
     if (method == TABLE_TWO) return c->partner && strcmp(name, c->partner) != 0;
-    return method != TABLE_ZEROSHOT || strncmp(name, "clip", 4) == 0;
+    return method != TABLE_ZEROSHOT || phi_is_clip(name);
 }
 
 /* --- the cells -------------------------------------------------------------------------------- */

@@ -16,7 +16,6 @@ extern const Embedded embedded_prompts;   /* data/prompts/prompts.txt */
 extern const Embedded embedded_paper;     /* data/manifests/paper.tsv */
 extern const Embedded embedded_manifests; /* all of data/manifests/, each file behind the other */
 extern const Embedded embedded_imagenet_val;  /* data/manifests/imagenet_val.gz */
-extern const Embedded embedded_phis;          /* data/manifests/phis.tsv */
 extern const Embedded embedded_license;       /* LICENSE */
 extern const Embedded embedded_license_index; /* data/licenses/index.tsv */
 extern const Embedded embedded_license_texts; /* data/licenses/, each text behind the other */

@@ -110,7 +110,7 @@ Test(prepare, a_whole_download_is_checked_counted_and_read, .timeout = 60) {
     cr_expect(ran.status == 0 && strstr(ran.out, "10000 images"), "%s%s", ran.out, ran.err);
     run_turtle(&ran, "prepare --list --root_dir %s", p.data);
     cr_expect(strstr(ran.out, "digits       there"), "%s", ran.out);
-    cr_expect(strstr(ran.out, "clipvitL14      missing"), "%s", ran.out);
+    cr_expect(strstr(ran.out, "clipvitL14                 missing"), "%s", ran.out);
     /* beside data/ there is what the test made: nothing outside is written */
     cr_expect(count_files(p.folder, "t10k") == 2 + count_files(p.data, "t10k"));
     place_close(&p);
