@@ -2,10 +2,11 @@
 EMU_OPT_release := -O2 -g#  -g: a debugger stops in the kernels (README.md)
 EMU_OPT_debug   := $(OPT_debug) -O2 -DCHECK_LAUNCHES
 EMU_OPT_race    := -O1 -g
-EMU_KERNEL_OPT_release := -O1
-EMU_KERNEL_OPT_debug   := -Og#  what a debugger is asked for is there
-# Under race the kernels alone are instrumented, not the emulator. -O1 compiles a kernel in half the time of -O2, and it runs
-# as fast: its time is that of the switches between threads.
+# A kernel runs as fast with -Og as with -O1, for its time is that of the switches between threads, and compiles in a quarter:
+# inner_tiled.cu 9 s, not 34. A debugger finds every variable, too.
+EMU_KERNEL_OPT_release := -Og
+EMU_KERNEL_OPT_debug   := -Og
+# Under race the kernels alone are instrumented, not the emulator.
 EMU_KERNEL_OPT  := $(EMU_KERNEL_OPT_$(CONFIG)) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 EMU_WARNINGS    := -Wall -Wextra -Wno-psabi $(if $(CXX_CLANG),-Wno-pass-failed,-Wno-maybe-uninitialized)
 COMPILE_EMU     := $(USE_CXX) -std=c++17 -D_GNU_SOURCE $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -I. -Ikernels/emu/include \
@@ -26,7 +27,7 @@ $(OUT)/emu/%.o: %.cpp $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $<"
 	$(Q)$(COMPILE_EMU) -c $< -o $@
 $(OUT)/emu.flags: FORCE
-	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_EMU))' $(call into,$@)
+	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_EMU) $(EMU_KERNEL_OPT))' $(call into,$@)
 kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(USE_CXX),$(EMU_KERNELS))#  compiles the kernels, links nothing
 .PHONY: emu kernel-objects
 
