@@ -9,6 +9,8 @@ BUILD   ?= build#    all that make writes lies below this folder; the sources ma
 CONFIG  ?= release#  or debug: ASan, UBSan, leaks, warnings are errors; race: kernels under ThreadSanitizer
 CUDA    ?= auto#     auto: nvcc if it works; 0: never; 1: it must work
 ARCH    ?= sm_80 sm_90a compute_80#  GPUs that kernels are compiled for; compute_80 is PTX, for every later GPU
+RUNNER  ?= $(if $(filter kit race,$(CONFIG)),own,criterion)#  of tests; own: tests/support/runner, where Criterion cannot be had
+UNDER   ?= #          how a program runs that CC has built for another processor: qemu-aarch64 -L /usr/aarch64-linux-gnu
 DEPS    ?= 1#        0: nothing is installed or downloaded; what is missing is named
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
@@ -28,7 +30,7 @@ PROBED   := $(if $(filter race,$(CONFIG)),0,$(CUDA))#  whether nvcc is asked
 PACKAGES := $(BUILD)/packages#  where .ci/get unpacks what it may not install
 GOALS    := $(filter-out help clean format results bench-compare uninstall dist deb,$(or $(MAKECMDGOALS),all))
 TESTING  := $(findstring test,$(GOALS))$(filter sanitize kit-programs packages,$(GOALS))
-NEEDS    := cc stb $(if $(TESTING),criterion) $(if $(TESTING)$(findstring emu,$(GOALS))$(filter profile,$(GOALS)),cxx)
+NEEDS    := cc stb $(if $(TESTING),$(filter criterion,$(RUNNER))) $(if $(TESTING)$(findstring emu,$(GOALS))$(filter profile,$(GOALS)),cxx)
 ifneq ($(GOALS),)
 include $(BUILD)/probe.mk
 endif
@@ -60,7 +62,8 @@ OPT_race    := -O2 -g
 OPT_threads := -O1 -g -fsanitize=thread#  `make test-threads`
 OPT_kit     := -O3#  what `make gpu-kit` builds
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer#  `make fuzz`
-CC_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fPIC -fvisibility=hidden -I. -isystem $(PACKAGES)/usr/include \
+OWN_RUNNER := $(if $(filter own,$(RUNNER)),-Itests/support/runner)
+CC_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -MMD -MP -fPIC -fvisibility=hidden -I. $(OWN_RUNNER) -isystem $(PACKAGES)/usr/include \
             $(if $(CLANG),-Wno-pass-failed) -fno-math-errno -fno-trapping-math $(OPT_$(CONFIG)) $(OPENMP_SIMD)
 # gcc's shared sanitizer runtimes write part of a report to stderr, where test runners lose it; static ones write to the log.
 LD_debug := $(if $(CLANG),,-static-libasan -static-libubsan)

@@ -31,4 +31,4 @@ FLAGS_png_write := -w
 $(BUILD)/recorded: data/unpack data/recorded.sha256 $(BUILD)/planes
 	@data/unpack $(BUILD)/planes $(BUILD) && touch $@
 $(BUILD)/planes: data/planes.c
-	$(Q)$(USE_CC) -std=c11 -O2 -Wall -Wextra $< -o $@.$(notdir $(OUT)) && mv $@.$(notdir $(OUT)) $@
+	$(Q)$(or $(HERE_CC),$(USE_CC)) -std=c11 -O2 -Wall -Wextra $< -o $@.$(notdir $(OUT)) && mv $@.$(notdir $(OUT)) $@

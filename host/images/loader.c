@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "io/thread.h"
+
 typedef struct {
     uint8_t *pixels;
     Loaded *loaded;
@@ -101,7 +103,7 @@ static void run(Load *l) {
     pthread_t helper[MOST];
     int helpers = 0;
     while (helpers < l->how->threads - 1 && helpers < MOST && helpers + 1 < l->n &&
-           pthread_create(&helper[helpers], NULL, work, l) == 0)
+           start_thread(&helper[helpers], work, l) == 0)
         helpers++; /* too few threads is slower, not wrong */
     work(l);
     for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);

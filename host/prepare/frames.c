@@ -17,6 +17,7 @@
 #include "io/files/grow.h"
 #include "io/images/image.h"
 #include "io/images/jpeg_write.h"
+#include "io/thread.h"
 
 enum { QUALITY = 75, SECONDS = 600 };
 
@@ -200,7 +201,7 @@ static Status run_threads(Work *w, int threads, Error *err) {
     pthread_t thread[MOST];
     int started = 0;
     if (threads > MOST) threads = MOST;
-    while (started < threads && pthread_create(&thread[started], NULL, work, w) == 0) started++;
+    while (started < threads && start_thread(&thread[started], work, w) == 0) started++;
     if (started > 0) watch(w, now_seconds());
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
     if (started == 0) return fail(err, ERR_IO, "prepare: no thread can be started");

@@ -7,6 +7,7 @@
 
 #include "host/report/gather.h"
 #include "io/files/grow.h"
+#include "io/thread.h"
 
 void *report_take(ReportMemory *m, int64_t count, size_t bytes) {
     void **block = grown(m->block, m->count, &m->capacity, sizeof *block);
@@ -62,7 +63,7 @@ void report_parallel(int threads, int64_t parts, void (*part)(void *context, int
     pthread_t helper[MOST];
     int helpers = 0;
     while (helpers < threads - 1 && helpers < MOST && helpers + 1 < parts &&
-           pthread_create(&helper[helpers], NULL, work, &p) == 0)
+           start_thread(&helper[helpers], work, &p) == 0)
         helpers++; /* too few threads is slower, not wrong */
     work(&p);
     for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);

@@ -61,7 +61,7 @@ Status logreg_open(Logreg *out, const Ops *ops, const Features *features, const 
     *r = (Logreg){.ops = ops,
                   .N = N,
                   .C = C,
-                  .Z = {NULL, type, features->d, batch_row(type, features->d), false}};
+                  .Z = {NULL, type, features->d, batch_row(type, features->d), false, 0}};
     Status st = OK;
     if (N < 1 || C < 2)
         st = fail(err, ERR_ARG, "logistic regression: %lld samples, %lld classes: not a problem",

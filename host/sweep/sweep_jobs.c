@@ -8,6 +8,7 @@
 #include "host/tell/locale.h"
 #include "host/tell/notify.h"
 #include "host/train/run.h"
+#include "io/thread.h"
 
 static Status out_of_memory(Error *err) {
     return fail(err, ERR_MEMORY, "sweep: out of memory");
@@ -181,7 +182,7 @@ Status sweep_train(Sweep *s, Error *err) {
     pthread_t *thread = malloc((size_t)s->jobs * sizeof *thread);
     if (!thread) return out_of_memory(err);
     int threads = 0; /* beside this one */
-    while (threads < s->jobs - 1 && pthread_create(&thread[threads], NULL, work, s) == 0) threads++;
+    while (threads < s->jobs - 1 && start_thread(&thread[threads], work, s) == 0) threads++;
     work(s);
     for (int t = 0; t < threads; t++) pthread_join(thread[t], NULL);
     free(thread);

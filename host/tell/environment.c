@@ -27,6 +27,7 @@ const Variable environment[] = {
     {"REQUIRE_GPU", "set: tests that find no GPU fail instead of being skipped", false},
     {"TURTLE_TEST_FULL", "set: tests run all recorded runs and sizes (make test-full)", false},
     {"TURTLE_TEST_SMALL", "set: tests run small shapes only", false},
+    {"TURTLE_TEST_PATIENCE", "a factor of the tests' time limits, by their own runner", false},
     {"TURTLE_TEST_SHOW", "set: tests print what they measured beside its limit", false},
     {"FUZZ_TARGET", "the reader that `make fuzz` feeds", false},
     {"TMPDIR", "where tests make their folders; /tmp", true},

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "io/thread.h"
+
 /* --- weights ---------------------------------------------------------------------------------- */
 
 /* Draws a fresh linear layer of space k: weight (C,d), then bias (C), uniform in +-1/sqrt(d). */
@@ -80,7 +82,7 @@ static void *draw_next(void *run) {
 static void begin_next(Train *r) {
     if (r->N < ROWS_WORTH_A_THREAD || r->ops->threads >= r->ops->cores) return;
     r->next.batches = r->batches;
-    r->next.drawing = pthread_create(&r->next.thread, NULL, draw_next, r) == 0;
+    r->next.drawing = start_thread(&r->next.thread, draw_next, r) == 0;
 }
 
 bool train_end_drawing(Train *r) {

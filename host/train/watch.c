@@ -6,6 +6,7 @@
 
 #include "host/score/result.h"
 #include "host/tell/clock.h"
+#include "io/thread.h"
 
 /* --- matching --------------------------------------------------------------------------------- */
 
@@ -71,7 +72,7 @@ Status watch_open(Watch *w, Error *err) {
         return fail(err, ERR_MEMORY, "evaluation: out of memory for %lld samples", (long long)w->n);
     for (int i = 0; i < EVALUATIONS; i++) w->ring[i].cluster = w->clusters + i * w->n;
     /* where no thread is to be had the host matches itself */
-    w->threaded = pthread_create(&w->thread, NULL, match_all, w) == 0;
+    w->threaded = start_thread(&w->thread, match_all, w) == 0;
     return OK;
 }
 

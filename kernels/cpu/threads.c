@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "io/sizes.h"
+#include "io/thread.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define PAUSE() __builtin_ia32_pause()
@@ -134,7 +135,7 @@ static void start_helpers(Threads *pool) {
     while (!atomic_load(&pool->started) && pool->helpers < pool->count - 1) {
         Helper *self = &pool->self[pool->helpers];
         *self = (Helper){pool, pool->helpers + 1};
-        if (pthread_create(&pool->helper[pool->helpers], NULL, helper_main, self) != 0) break;
+        if (start_thread(&pool->helper[pool->helpers], helper_main, self) != 0) break;
         pool->helpers++;
     }
     atomic_store(&pool->started, true);

@@ -10,7 +10,7 @@ EMU_KERNEL_OPT_debug   := -Og
 EMU_KERNEL_OPT  := $(EMU_KERNEL_OPT_$(CONFIG)) -fno-strict-aliasing $(if $(filter race,$(CONFIG)),-fsanitize=thread)
 EMU_WARNINGS    := -Wall -Wextra -Wno-psabi $(if $(CXX_CLANG),-Wno-pass-failed,-Wno-maybe-uninitialized)
 COMPILE_EMU     := $(USE_CXX) -std=c++17 -D_GNU_SOURCE $(EMU_WARNINGS) -MMD -MP -fvisibility=hidden -I. -Ikernels/emu/include \
-                   -isystem $(PACKAGES)/usr/include $(EMU_OPT_$(CONFIG)) $(CPPFLAGS) $(CXXFLAGS)
+                   $(OWN_RUNNER) -isystem $(PACKAGES)/usr/include $(EMU_OPT_$(CONFIG)) $(CPPFLAGS) $(CXXFLAGS)
 LINK_EMU         = $(USE_CXX) $(LD_FLAGS) $(if $(filter race,$(CONFIG)),-fsanitize=thread) $(CXXFLAGS) $(LDFLAGS) $(filter %.o,$^)
 EMULATOR    := $(patsubst %.cpp,$(OUT)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_KERNELS := $(CUDA_SOURCES:%.cu=$(OUT)/emu/%.o)
@@ -34,10 +34,10 @@ kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(USE_CXX),$(EMU_KERNELS))#  
 # The emulator's own tests run once more with their kernels under ThreadSanitizer; CONFIG=race does it to all kernels.
 # ThreadSanitizer leaves Criterion no memory where it wants it, so the runner is our own.
 EMU_TESTS  := $(wildcard tests/emu/*.cu)
-OUR_RUNNER := $(OUT)/tests/support/race_runner.o
+OUR_RUNNER := $(OUT)/tests/support/runner/runner.o
 $(OUT)/race/%.o: %.cu $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $< (race)"
-	$(Q)$(COMPILE_EMU) -DTEST_CUDA -DTEST_EMULATED -O1 -g -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
+	$(Q)$(COMPILE_EMU) -DTEST_CUDA -DTEST_EMULATED -Itests/support/runner -O1 -g -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
 $(OUT)/tests-race: $(EMU_TESTS:%.cu=$(OUT)/race/%.o) $(OUR_RUNNER) $(EMULATOR)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) -fsanitize=thread $(LIBS) -lstdc++ -o $@

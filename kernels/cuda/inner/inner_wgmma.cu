@@ -245,12 +245,8 @@ bool wide_sizes(const InnerSteps *in) {
 }
 
 int wide_clusters(const Plan &plan) {
-    int clusters = 0;
-    const cudaError_t asked = with_wide_tile(plan, [&](auto cols) {
-        return resident_clusters(&clusters, inner_wgmma<Fp16, cols()>, plan.cluster, WIDE_THREADS,
-                                 WIDE_LOGITS_SHARED);
-    });
-    return asked == cudaSuccess ? clusters : 0;
+    return with_wide_tile(
+        plan, [&](auto cols) { return held_clusters(plan, inner_wgmma<Fp16, cols()>); });
 }
 
 Status wide_steps(Queue *q, const InnerSteps *in, const Plan &plan) {

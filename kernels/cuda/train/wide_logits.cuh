@@ -107,9 +107,14 @@ __device__ __forceinline__ bool in_pairs(const WideLogits &a, const float *matri
 /* A thread's labels, zero outside. Where one block has all classes, all are under way while it multiplies. Else they
  * come in batches through two buffers, the next batch before the last one is used: 128 labels do not fit beside the
  * products. An epilogue goes through h and j in order. */
+#if defined(TURTLE_AB_LABELS_IN_TWOS) /* the other side of a measurement: two pairs a batch, the fewest that an epilogue takes */
+constexpr int LABELS_AT_ONCE = 2;
+#else
+constexpr int LABELS_AT_ONCE = 8;
+#endif
 template <int COLS> struct Labels {
     static constexpr int PAIRS = COLS / 8;
-    static constexpr int BATCH = RowPlace<COLS>::SPLITS ? 8 : PAIRS, BATCHES = 2 * PAIRS / BATCH;
+    static constexpr int BATCH = RowPlace<COLS>::SPLITS ? LABELS_AT_ONCE : PAIRS, BATCHES = 2 * PAIRS / BATCH;
     float2 y[2][BATCH];
     float mass[2]; /* of the two rows, where blocks split the classes and a.mass has them */
 
@@ -354,6 +359,17 @@ template <class F> auto with_wide_tile(const Plan &plan, F f) {
     return f(std::integral_constant<int, WideTile::COLS>());
 }
 
+/* Returns how many clusters of the plan's size a device holds at once. */
+template <class Kernel> int held_clusters(const Plan &plan, Kernel kernel) {
+#if defined(TURTLE_AB_W_NOT_SHARED) /* the other side of a measurement: no two blocks of rows share W where classes are split */
+    if (plan.classes == WideTile::COLS && plan.cluster > plan.splits) return 0;
+#endif
+    int clusters = 0;
+    const cudaError_t asked =
+        resident_clusters(&clusters, kernel, plan.cluster, WIDE_THREADS, WIDE_LOGITS_SHARED);
+    return asked == cudaSuccess ? clusters : 0;
+}
+
 /* Launches kernel_of(COLS)(logits, epilogue). The caller fills the logits but for their order, which the plan
  * says. Returns false, having done nothing, if the device or the sizes do not allow wgmma. Launch errors mark
  * the queue failed. */
@@ -373,15 +389,9 @@ bool wide_logits(Queue *q, WideLogits &a, const Epilogue &epilogue, KernelOf ker
     for (int k = 0; k < a.K; k++) a.order[k] = plan.order[k];
     return with_wide_tile(plan, [&](auto cols) {
         const auto [name, kernel] = kernel_of(cols);
-        const auto held = [kernel = kernel](int size) {
-            int clusters = 0;
-            const cudaError_t asked =
-                resident_clusters(&clusters, kernel, size, WIDE_THREADS, WIDE_LOGITS_SHARED);
-            return asked == cudaSuccess ? clusters : 0;
-        };
-        plan_held(&plan, &limits, held(plan.cluster));
+        plan_held(&plan, &limits, held_clusters(plan, kernel));
         const int64_t items = a.K * plan_pieces(&plan);
-        int clusters = held(plan.cluster);
+        int clusters = held_clusters(plan, kernel);
         if (clusters < 1) return false;
         if (clusters > items) clusters = (int)items;
         a.split_bits = plan_split_bits(&plan);
