@@ -130,6 +130,7 @@ struct Encoder {
     EncoderFacts facts;
     int side;                       /* side of its images */
     Buffer bytes, images, features; /* memory of one batch */
+    float *floats;                  /* likewise, on the host, where pixels are floats; else NULL */
 };
 
 static Status open_network(Encoder *e, const char *path, Error *err) {
@@ -157,6 +158,9 @@ Status encoder_open(Encoder **out, const Ops *ops, const char *path, const Encod
         const int64_t B = options->batch, pixels = 3 * (int64_t)e->side * e->side;
         const int64_t floats = (int64_t)sizeof(float);
         st = e->kind->prepare(e->network, ops, B, err);
+        if (st == OK && e->facts.rule.weights == RESIZE_FLOATS &&
+            !(e->floats = malloc((size_t)(B * pixels) * sizeof *e->floats)))
+            st = fail(err, ERR_MEMORY, "encoder: out of memory");
         if (st == OK) st = ops->mem.alloc(ops->device, &e->bytes, B * pixels, err);
         if (st == OK) st = ops->mem.alloc(ops->device, &e->images, B * pixels * floats, err);
         if (st == OK)
@@ -177,6 +181,7 @@ void encoder_close(Encoder *e) {
         e->kind->release(e->network, e->ops);
         e->kind->free(e->network);
     }
+    free(e->floats);
     mem->free(e->ops->device, &e->bytes);
     mem->free(e->ops->device, &e->images);
     mem->free(e->ops->device, &e->features);
@@ -234,10 +239,20 @@ static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
     return e->ops->mem.wait(e->queue, err);
 }
 
-Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err) {
+/* Normalises pixels that are floats already, on the host. */
+static Status run_floats(Encoder *e, float *features, const float *pixels, int64_t B, Error *err) {
+    const EncoderFacts *f = &e->facts;
+    const int64_t n = B * 3 * e->side * e->side;
+    for (int64_t i = 0; i < n; i += 3)
+        for (int c = 0; c < 3; c++) e->floats[i + c] = (pixels[i + c] - f->mean[c]) / f->std[c];
+    return encoder_run_images(e, features, e->floats, B, err);
+}
+
+Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, Error *err) {
     if (B < 1 || B > e->options.batch)
         return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
                     (long long)e->options.batch);
+    if (e->floats) return run_floats(e, features, pixels, B, err);
     e->ops->mem.to_device(e->queue, e->bytes.data, pixels, B * 3 * e->side * e->side);
     e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, e->facts.mean, e->facts.std, B,
                           e->side);

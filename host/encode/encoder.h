@@ -80,9 +80,9 @@ const EncoderFacts *encoder_known(const Encoder *e);
 /* Returns in *resize and *side the sizes of the rule by which a picture becomes the encoder's. */
 void encoder_image_size(const Encoder *e, int *resize, int *side);
 
-/* Computes features (B,encoder_features) of pixels (B,side,side,3) uint8 RGB, both in host memory;
- * B <= batch. */
-Status encoder_run(Encoder *e, float *features, const uint8_t *pixels, int64_t B, Error *err);
+/* Computes features (B,encoder_features) of pixels (B,side,side,3) RGB, both in host memory; B <= batch.
+ * Pixels are what resize_image makes by the encoder's rule: uint8, or floats of 0 to 1. */
+Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, Error *err);
 /* Computes the features of images (B,side,side,3) that are normalised already. */
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
 

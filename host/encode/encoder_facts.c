@@ -50,7 +50,9 @@ void fact_text(char text[96], const EncoderFacts *f, Fact fact) {
     case FACT_FIT: snprintf(text, 96, "%s", rule->squash ? "squash" : "crop"); break;
     case FACT_FILTER:
         snprintf(text, 96, "%s%s", rule->filter == RESIZE_BILINEAR ? "bilinear" : "bicubic",
-                 rule->weights == RESIZE_TORCHVISION ? " of torchvision" : "");
+                 rule->weights == RESIZE_TORCHVISION ? " of torchvision"
+                 : rule->weights == RESIZE_FLOATS    ? " of floats"
+                                                     : "");
         break;
     case FACT_SIZE:
         snprintf(text, 96, rule->resize == rule->crop ? "%d" : "%d of %d", rule->crop,

@@ -55,7 +55,9 @@ static void assume_dinov3(FactSearch *s, const PublishedShape *p) {
                            .crop = side,
                            .squash = !shape->timm,
                            .filter = shape->timm ? RESIZE_BICUBIC : RESIZE_BILINEAR,
-                           .weights = shape->timm ? RESIZE_PILLOW : RESIZE_TORCHVISION};
+                           .weights = shape->timm           ? RESIZE_PILLOW
+                                      : shape->hugging_face ? RESIZE_FLOATS
+                                                            : RESIZE_TORCHVISION};
     if (!p && f->width == 4096) f->heads = 32; /* as timm takes it, which knows no other width */
     if (shape->gated) set_source(s, FACT_ACTIVATION, "the tensors");
     if (!stored) return;
@@ -280,7 +282,9 @@ static Status take_pictures(FactSearch *s, const ConfigFile *file, bool seen[FAC
     if (*c->filter && !seen[FACT_FILTER]) {
         const bool bilinear = strcmp(c->filter, "bilinear") == 0;
         f->rule.filter = bilinear ? RESIZE_BILINEAR : RESIZE_BICUBIC;
-        if (c->torchvision) f->rule.weights = RESIZE_TORCHVISION;
+        f->rule.weights = c->floats        ? RESIZE_FLOATS
+                          : c->torchvision ? RESIZE_TORCHVISION
+                                           : RESIZE_PILLOW;
         set_source(s, FACT_FILTER, "%s", file->name);
         if (!bilinear && strcmp(c->filter, "bicubic") != 0)
             refuse(s, FACT_FILTER,

@@ -129,11 +129,11 @@ static Status run_batch(const Encoding *e, int64_t first, int64_t n, Error *err)
 static Status run(Encoding *e, Error *err) {
     const TurtleEncodeOptions *o = e->options;
     const TurtleHooks *hooks = &o->common.hooks;
-    const int64_t side = e->loading.rule.crop, count = o->pictures.count;
+    const int64_t count = o->pictures.count;
     TurtleProgress progress = {
         .unit = "images", .iterations = count, .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
     const double started = now_seconds();
-    e->pixels = malloc((size_t)(e->batch * 3 * side * side));
+    e->pixels = malloc((size_t)(e->batch * resize_bytes(&e->loading.rule)));
     e->loaded = calloc((size_t)e->batch, sizeof *e->loaded);
     e->features = malloc((size_t)(e->batch * e->d) * sizeof *e->features);
     Status st = e->pixels && e->loaded && e->features ? OK : out_of_memory(err);

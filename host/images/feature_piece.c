@@ -89,8 +89,9 @@ static Status dump_commit(FeatureCall *c, Piece *p, Error *err) {
     char header[NPY_MAX_HEADER];
     const int64_t shape[] = {feature_file_rows(&p->file), c->loading.rule.crop,
                              c->loading.rule.crop, 3};
+    const DType type = c->loading.rule.weights == RESIZE_FLOATS ? DTYPE_F32 : DTYPE_U8;
     if (!p->dump_path) return OK;
-    if (npy_header(header, DTYPE_U8, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
+    if (npy_header(header, type, 4, shape) != 128 || fseeko(p->dump.stream, 0, SEEK_SET) != 0 ||
         fwrite(header, 1, 128, p->dump.stream) != 128)
         return fail(err, ERR_IO, "features: %s: cannot be written", p->dump_path);
     return atomic_commit(&p->dump, err);
@@ -112,8 +113,7 @@ static Status bad_image(FeatureCall *c, Piece *p, int64_t i, Error *err) {
 
 /* Decodes sources from .. from+n, takes the bad ones out, encodes and writes the others. */
 static Status run_batch(FeatureCall *c, Piece *p, int64_t from, int64_t n, Error *err) {
-    const int64_t bytes = 3 * (int64_t)c->loading.rule.crop * c->loading.rule.crop,
-                  d = p->file.plan.d;
+    const int64_t bytes = resize_bytes(&c->loading.rule), d = p->file.plan.d;
     int64_t good = 0;
     Status st = OK;
     load_images(p->pixels, p->loaded, p->list, from, n, &c->loading);
@@ -218,7 +218,7 @@ static Status piece_open(FeatureCall *c, Piece *p, Error *err) {
 /* Allocates memory for batches, and opens the files that are written. */
 static Status piece_begin(FeatureCall *c, Piece *p, Error *err) {
     const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
-    p->pixels = malloc((size_t)(batch * 3 * c->loading.rule.crop * c->loading.rule.crop));
+    p->pixels = malloc((size_t)(batch * resize_bytes(&c->loading.rule)));
     p->loaded = calloc((size_t)batch, sizeof *p->loaded);
     p->features = malloc((size_t)(batch * d) * sizeof *p->features);
     if (!p->pixels || !p->loaded || !p->features) return out_of_memory(err);

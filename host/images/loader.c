@@ -48,7 +48,7 @@ static Status load_picture(Load *l, int64_t i, Resizer *resizer) {
     const Loading *how = l->how;
     const TurtlePictures *p = l->pictures;
     const int64_t n = l->first + i;
-    uint8_t *square = l->pixels + i * 3 * how->rule.crop * how->rule.crop;
+    uint8_t *square = l->pixels + i * resize_bytes(&how->rule);
     Loaded *loaded = &l->loaded[i];
     *loaded = (Loaded){.status = OK};
     if (p->rgb) {
@@ -82,8 +82,8 @@ static Status load(Load *l, int64_t i, Resizer *resizer) {
         free(path);
     }
     if (st == OK)
-        st = resize_image(resizer, l->pixels + i * 3 * how->rule.crop * how->rule.crop, &image,
-                          &how->rule, &loaded->err);
+        st = resize_image(resizer, l->pixels + i * resize_bytes(&how->rule), &image, &how->rule,
+                          &loaded->err);
     image_free(&image);
     return st;
 }

@@ -23,8 +23,8 @@ typedef struct {
     int threads;
 } Loading;
 
-/* Loads sources first .. first+n of `list` as pixels (n,crop,crop,3); loaded (n) says which are
- * good. The pixels of the others are undefined. */
+/* Loads sources first .. first+n of `list` as pixels (n,crop,crop,3), bytes or floats as the rule makes
+ * them; loaded (n) says which are good. The pixels of the others are undefined. */
 void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
                  const Loading *how);
 /* Loads pictures first .. first+n of the caller's memory in the same way. */

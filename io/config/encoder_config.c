@@ -143,7 +143,13 @@ static bool is_eps(double eps) {
 Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes, const char *path,
                             Error *err) {
     static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* mark of UTF-8, which some editors write */
-    File f = {.flat.tower = {.gated = -1, .registers = -1}, .pictures = pictures_default()};
+    const Section unsaid = {.tower = {.gated = -1, .registers = -1}};
+    File f = {.flat = unsaid,
+              .vision = unsaid,
+              .vision_dict = unsaid,
+              .text = unsaid,
+              .text_dict = unsaid,
+              .pictures = pictures_default()};
     *out = (EncoderConfig){.image = {.gated = -1, .registers = -1},
                            .text = {.gated = -1, .registers = -1}};
     if (bytes >= 3 && memcmp(text, mark, 3) == 0) text = (const char *)text + 3, bytes -= 3;

@@ -51,6 +51,7 @@ typedef struct {
     int64_t resize, side; /* resize and crop of a ResizeRule; 0: not said */
     bool crop_down;       /* crop_down of a ResizeRule */
     bool torchvision;     /* weights of a ResizeRule are RESIZE_TORCHVISION */
+    bool floats;          /* pixels are resized as floats, not rounded to bytes */
     char refused[CONFIG_REFUSAL];
 } EncoderConfig;
 

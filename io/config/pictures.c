@@ -130,6 +130,8 @@ void pictures_settle(EncoderConfig *out, Pictures *x) {
     out->std_said = x->std_said;
     out->crop_down = true;
     out->torchvision = !strcmp(x->processor, "SiglipImageProcessorFast");
+    out->floats = config_begins(x->processor, "DINOv3");
+    if (out->floats && !*x->filter) snprintf(out->filter, sizeof out->filter, "bilinear");
 }
 
 void transform_take(ConfigParser *p, EncoderConfig *out) {

@@ -313,7 +313,71 @@ static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis 
     return OK;
 }
 
-Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err) {
+/* Writes the weights of output i as PyTorch does for floats: the places too are float32. Returns how many
+ * inputs from *from on it has. */
+static int weigh_floats(float *row, int *from, const Axis *a, int i) {
+    const float scale = (float)a->in / (float)a->size, wide = scale > 1.0f ? scale : 1.0f,
+                support = (float)reach(a->filter) * wide, inverse = 1.0f / wide,
+                centre = scale * ((float)(a->first + i) + 0.5f);
+    int first = (int)(centre - support + 0.5f), end = (int)(centre + support + 0.5f);
+    float sum = 0.0f;
+    if (first < 0) first = 0;
+    if (end > a->in) end = a->in;
+    for (int k = first; k < end; k++) {
+        const float x = ((float)k - centre + 0.5f) * inverse;
+        sum += row[k - first] = (float)(a->filter == RESIZE_BILINEAR ? triangle(x) : bicubic(x));
+    }
+    for (int k = 0; sum != 0.0f && k < end - first; k++) row[k] /= sum;
+    *from = first;
+    return end - first;
+}
+
+/* Makes a column of the intermediate picture (rows,count,3) from rows lowest .. of the input. */
+static void float_column(float *to, int64_t step, const Image *in, int lowest, int rows,
+                         const float *weight, int from, int used) {
+    for (int y = 0; y < rows; y++, to += step) {
+        const uint8_t *at = in->rgb + 3 * ((int64_t)(lowest + y) * in->width + from);
+        float sum[3] = {0.0f, 0.0f, 0.0f};
+        for (int k = 0; k < used; k++)
+            for (int c = 0; c < 3; c++)
+                sum[c] += weight[k] * ((float)at[3 * k + c] * (float)(1.0 / 255.0));
+        for (int c = 0; c < 3; c++) to[c] = sum[c];
+    }
+}
+
+/* Writes out (y.count,x.count,3), floats of 0 to 1, into rows of `stride` pixels, at the place of both
+ * axes. */
+static Status resize_floats(Resizer *r, float *out, const Image *in, const Axis x, const Axis y,
+                            int64_t stride, Error *err) {
+    const int room = axis_taps(&x) > axis_taps(&y) ? axis_taps(&x) : axis_taps(&y);
+    const int64_t row = 3 * (int64_t)x.count;
+    Status st =
+        reserve(r, 8 * (int64_t)room + row * in->height * (int64_t)sizeof(float) + 2 * 64, err);
+    if (st != OK) return st;
+    uint8_t *at = r->memory;
+    float *weight = take(&at, 8 * (int64_t)room);
+    float *rows = (float *)(void *)at;
+    int from, used = weigh_floats(weight, &from, &y, y.count - 1);
+    const int end = from + used;
+    weigh_floats(weight, &from, &y, 0);
+    const int lowest = from;
+    for (int i = 0; i < x.count; i++) {
+        used = weigh_floats(weight, &from, &x, i);
+        float_column(rows + 3 * (int64_t)i, row, in, lowest, end - lowest, weight, from, used);
+    }
+    out += 3 * (y.place * stride + x.place);
+    for (int i = 0; i < y.count; i++, out += 3 * stride) {
+        used = weigh_floats(weight, &from, &y, i);
+        for (int64_t j = 0; j < row; j++) out[j] = 0.0f;
+        for (int k = 0; k < used; k++) {
+            const float *line = rows + (from - lowest + k) * row, w = weight[k];
+            for (int64_t j = 0; j < row; j++) out[j] += w * line[j];
+        }
+    }
+    return OK;
+}
+
+Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *rule, Error *err) {
     const int w = in->width, h = in->height, side = w < h ? w : h, resize = rule->resize,
               crop = rule->crop;
     if (w < 1 || h < 1 || resize < 1 || crop < 1)
@@ -324,7 +388,8 @@ Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule 
     if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
         return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
     const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);
-    if (x.count < crop || y.count < crop) memset(out, 0, 3 * (size_t)crop * (size_t)crop);
+    if (x.count < crop || y.count < crop) memset(out, 0, (size_t)resize_bytes(rule));
+    if (rule->weights == RESIZE_FLOATS) return resize_floats(r, out, in, x, y, crop, err);
     return resize_axes(r, out, in, x, y, crop, err);
 }
 

@@ -27,9 +27,10 @@ typedef struct {
 
 typedef enum { RESIZE_BICUBIC, RESIZE_BILINEAR } ResizeFilter;
 
-/* Bits of the weights by which bytes are multiplied: Pillow has 22 behind the point; torchvision, on
- * tensors of bytes, as many as fit into 16 with the largest weight of the axis. */
-typedef enum { RESIZE_PILLOW, RESIZE_TORCHVISION } ResizeWeights;
+/* Weights by which bytes are multiplied: Pillow's have 22 bits behind the point; torchvision's, on tensors of
+ * bytes, as many as fit into 16 with the largest of the axis. Those of RESIZE_FLOATS are floats, and so
+ * are its pixels, 0 to 1 and not rounded to bytes, as torchvision makes them of floats. */
+typedef enum { RESIZE_PILLOW, RESIZE_TORCHVISION, RESIZE_FLOATS } ResizeWeights;
 
 /* The rule by which a picture becomes the square that an encoder sees. */
 typedef struct {
@@ -43,8 +44,15 @@ typedef struct {
     ResizeWeights weights;
 } ResizeRule;
 
-/* Writes out (crop,crop,3) as the rule says. ERR_ARG if a size is not positive or too long. */
-Status resize_image(Resizer *r, uint8_t *out, const Image *in, const ResizeRule *rule, Error *err);
+/* Returns the bytes of a square that a rule makes. */
+static inline int64_t resize_bytes(const ResizeRule *rule) {
+    const int64_t each = rule->weights == RESIZE_FLOATS ? (int64_t)sizeof(float) : 1;
+    return 3 * (int64_t)rule->crop * rule->crop * each;
+}
+
+/* Writes out (crop,crop,3), bytes or floats, as the rule says. ERR_ARG if a size is not positive or too
+ * long. */
+Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *rule, Error *err);
 /* Writes out (crop,crop,3) by the published rule: bicubic, short side, torchvision's crop. */
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
 /* Writes out (height,width,3), the whole picture, bicubic. */

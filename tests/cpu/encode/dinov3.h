@@ -83,8 +83,13 @@ static inline Status encode(const Bench *b, const char *path, const EncoderOptio
     snprintf(said, 2048, "%s", encoder_said(e));
     snprintf(name, sizeof name, "encoders_modern/dinov3_%s_%d_pixels.npy", model, side);
     cr_assert(encoder_known(e)->rule.crop == side, "%d", encoder_known(e)->rule.crop);
-    st = encoder_run(e, *features, golden(name, DTYPE_U8, (int64_t)PICTURES * side * side * 3),
-                     PICTURES, err);
+    const int64_t n = (int64_t)PICTURES * side * side * 3;
+    const uint8_t *bytes = golden(name, DTYPE_U8, n);
+    const bool floats = encoder_known(e)->rule.weights == RESIZE_FLOATS;
+    float *scaled = malloc((size_t)n * sizeof *scaled);
+    for (int64_t i = 0; i < n; i++) scaled[i] = (float)bytes[i] / 255.0f;
+    st = encoder_run(e, *features, floats ? (const void *)scaled : bytes, PICTURES, err);
+    free(scaled);
     encoder_close(e);
     return st;
 }

@@ -188,8 +188,8 @@ Test(dinov3, periods_are_those_of_flag_file_and_assumption) {
 
 /* --- pictures --------------------------------------------------------------------------------- */
 
-/* The original squashes tensors of bytes as torchvision does; transformers resizes likewise, but without rounding
- * to bytes; timm has Pillow crop. */
+/* The original squashes tensors of bytes as torchvision does; transformers resizes likewise, but floats; timm
+ * has Pillow crop. */
 Test(dinov3, pictures_become_pixels_as_in_the_library_of_the_naming) {
     static const struct {
         int side;
@@ -197,7 +197,7 @@ Test(dinov3, pictures_become_pixels_as_in_the_library_of_the_naming) {
         ResizeFilter filter;
         ResizeWeights weights;
     } rules[] = {{256, true, RESIZE_BILINEAR, RESIZE_TORCHVISION},
-                 {224, true, RESIZE_BILINEAR, RESIZE_TORCHVISION},
+                 {224, true, RESIZE_BILINEAR, RESIZE_FLOATS},
                  {256, false, RESIZE_BICUBIC, RESIZE_PILLOW}};
     Bench b = bench_open("portable");
     for (int i = 0; i < 3; i++) {
@@ -232,4 +232,53 @@ Test(dinov3, pictures_become_pixels_as_in_the_library_of_the_naming) {
                             sizeof pixels),
                      sizeof pixels) == 0);
     resizer_free(&resizer);
+}
+
+/* The recorded array (3,64,64) is normalised; 2e-6 is the difference between two orders of float32 sums. */
+Test(dinov3, pictures_of_the_configured_processor_are_not_rounded) {
+    enum { SIDE = 64 };
+    static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    static float pixels[SIDE * SIDE * 3];
+    char said[2048];
+    Bench b = bench_open("portable");
+    Encoder *e;
+    Resizer resizer = {0};
+    Error err;
+    float found[128];
+    const Image photo = {(uint8_t *)golden("images/photo320x241_rgb.npy", DTYPE_U8, 241 * 320 * 3),
+                         320, 241};
+    char *path = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "model.safetensors");
+    configure(&b, "dinov3_mlp/hf/config.json", NULL, NULL);
+    configure(&b, "dinov3_mlp/hf/preprocessor_config.json", NULL, NULL);
+    ASSERT_OK(
+        encoder_open(&e, &b.ops, path, &(EncoderOptions){.batch = 1, .image_size = SIDE}, &err),
+        err);
+    ASSERT_OK(resize_image(&resizer, pixels, &photo, &encoder_known(e)->rule, &err), err);
+    ASSERT_OK(encoder_run(e, found, pixels, 1, &err), err);
+    const float *recorded_pixels =
+        golden("encoders_modern/prep_photo320x241_dinov3_hf64_f32.npy", DTYPE_F32, SIDE * SIDE * 3);
+    for (int i = 0; i < SIDE * SIDE * 3; i++) {
+        const int c = i % 3;
+        cr_assert(fabsf((pixels[i] - mean[c]) / std[c] -
+                        recorded_pixels[c * SIDE * SIDE + i / 3]) <= 2e-6f,
+                  "%d", i);
+    }
+    encoder_close(e);
+
+    /* the features are those of the recorded pixels */
+    float *images = malloc(sizeof pixels), again[128];
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        images[i] = recorded_pixels[i % 3 * SIDE * SIDE + i / 3];
+    ASSERT_OK(
+        encoder_open(&e, &b.ops, path, &(EncoderOptions){.batch = 1, .image_size = SIDE}, &err),
+        err);
+    ASSERT_OK(encoder_run_images(e, again, images, 1, &err), err);
+    EXPECT_CLOSE(largest_difference(found, again, 128), 5e-5, "features of floats");
+    snprintf(said, sizeof said, "%s", encoder_said(e));
+    cr_expect(!strstr(said, "assumed"), "%s", said);
+    encoder_close(e);
+    resizer_free(&resizer);
+    free(images);
+    free(path);
+    bench_close(&b);
 }
