@@ -101,12 +101,13 @@ typedef struct {
     int64_t bytes;         /* the rows behind it */
 } Panel;
 /* Return the panel whose products fetch the first, and the second, half of the rows behind it: logits and
- * gradient, which share a panel, share the wait for memory too. */
+ * gradient, which share a panel, share the wait for memory too. In bfloat16 the gradient fetches all. */
 static inline Panel fetching_first_half(Panel p) {
     p.bytes -= p.bytes / 2;
     return p;
 }
 static inline Panel fetching_second_half(Panel p) {
+    if (p.multiply) return p;
     p.next += p.bytes - p.bytes / 2;
     p.bytes /= 2;
     return p;

@@ -78,10 +78,14 @@ static void transpose_residual(uint16_t *transposed, const float *residual, int6
         }
 }
 
-/* Packs BF16_COLS columns of Z from j on, rows in pairs, with zeros beyond n and d. */
-static void pair_rows(uint32_t *strip, Panel Z, int64_t j, int64_t cols, int64_t n, int64_t depth) {
+/* Packs BF16_COLS columns of Z from j on, rows in pairs, with zeros beyond n and d; of the rows behind the panel,
+ * `fetched` bytes for every pair. */
+static void pair_rows(uint32_t *strip, Panel Z, int64_t j, int64_t cols, int64_t n, int64_t depth,
+                      int64_t fetched) {
     static const uint16_t none[BF16_COLS];
-    for (int64_t i = 0; i < depth; i += 2, strip += BF16_COLS) {
+    const char *next = Z.next + j / BF16_COLS * (depth / 2) * fetched;
+    for (int64_t i = 0; i < depth; i += 2, strip += BF16_COLS, next += fetched) {
+        for (int64_t k = 0; k < fetched; k += 64) __builtin_prefetch(next + k, 0, 2);
         const uint16_t *a = i < n ? (const uint16_t *)Z.at + i * Z.row + j : none;
         const uint16_t *b = i + 1 < n ? (const uint16_t *)Z.at + (i + 1) * Z.row + j : none;
         if (cols == BF16_COLS)
@@ -94,12 +98,12 @@ static void pair_rows(uint32_t *strip, Panel Z, int64_t j, int64_t cols, int64_t
 
 void bf16_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
                    int64_t n, int64_t C, int64_t d, uint16_t *transposed) {
-    const int64_t depth = bf16_depth(n);
+    const int64_t depth = bf16_depth(n), pairs = ceil_div(d, BF16_COLS) * depth / 2;
     _Alignas(64) uint32_t strip[BF16_PANEL / 2 * BF16_COLS];
     transpose_residual(transposed, residual, ld, n, C, depth);
     for (int64_t j = 0; j < d; j += BF16_COLS) {
         const int64_t cols = least(d - j, BF16_COLS);
-        pair_rows(strip, Z, j, cols, n, depth);
+        pair_rows(strip, Z, j, cols, n, depth, Z.bytes / pairs + 1);
         Z.multiply(grad + j, d, accumulate, transposed, depth,
                    (const uint16_t *)(const void *)strip, C, cols, depth);
     }
