@@ -4,6 +4,7 @@
  * openclip_h has heads of 80 and QuickGELU, openclip_bigg heads of 104 and GELU (erf). Limits are 15 times the
  * difference of the original's float32 from its float64, at least 2e-5 (MANIFEST). */
 #include "host/encode/encoder.h"
+#include "host/encode/models.h"
 #include "host/encode/text.h"
 #include "io/files/gzip.h"
 #include "io/images/image.h"
@@ -290,6 +291,54 @@ Test(openclip, checkpoints_of_a_training_ask_for_heads_and_activation, .timeout 
     cr_expect(refused(&b, path, &heads, false, WORDS("--activation gelu, or quickgelu")));
     free(config);
     free(path);
+    bench_close(&b);
+}
+
+/* --- published encoders ----------------------------------------------------------------------- */
+
+/* Finds the facts of a published encoder of that shape; weights of another network stand for its file. */
+static void published_facts(EncoderFacts *out, const Bench *b, const char *phi, EncoderKind kind,
+                            Tower tower, const TurtleEncoder *given) {
+    const PublishedModel *m = model_find(phi);
+    const EncoderShape shape = {.kind = kind,
+                                .width = m->width,
+                                .depth = m->depth,
+                                .patch = m->patch,
+                                .grid = m->pixels / m->patch,
+                                .features = m->features,
+                                .text_width = 1024,
+                                .text_depth = 24};
+    char *path = format_text("%s/0/open_clip_model.safetensors", b->folder);
+    Weights w;
+    Error err;
+    ASSERT_OK(weights_open(&w, NULL, NULL, path, &err), err);
+    cr_assert(model_is(m, &shape), "%s", phi);
+    ASSERT_OK(encoder_facts(out, &shape, tower, &w, &(FactOptions){*given, 0, m}, &err), err);
+    cr_expect(!strstr(weights_said(&w), "assumed"), "%s", weights_said(&w));
+    weights_close(&w);
+    free(path);
+}
+
+/* A configuration beside the file says 2 heads and QuickGELU: it is not asked. */
+Test(openclip, a_published_name_says_what_tensors_do_not, .timeout = 60) {
+    const TurtleEncoder none = {0}, gelu = {.activation = "gelu"};
+    Bench b = bench_open("portable");
+    EncoderFacts f;
+    free(lay_out(&b, 0));
+    published_facts(&f, &b, "openclipvitH14_dfn5b", ENCODER_CLIP_VIT, TOWER_IMAGE, &none);
+    cr_expect(f.heads == 16 && f.activation == ACT_QUICK_GELU && f.rule.squash &&
+              f.rule.crop == 224 && f.rule.filter == RESIZE_BICUBIC);
+    cr_expect_str_eq(f.source[FACT_ACTIVATION], "published");
+    published_facts(&f, &b, "openclipvitH14_dfn5b", ENCODER_CLIP_VIT, TOWER_TEXT, &none);
+    cr_expect(f.heads == 16 && f.activation == ACT_QUICK_GELU);
+    published_facts(&f, &b, "openclipvitH14_dfn5b", ENCODER_CLIP_VIT, TOWER_IMAGE, &gelu);
+    cr_expect(f.activation == ACT_GELU);
+    published_facts(&f, &b, "openclipvitbigG14_laion2b", ENCODER_CLIP_VIT, TOWER_IMAGE, &none);
+    cr_expect(f.heads == 16 && f.activation == ACT_GELU && !f.rule.squash && f.rule.crop == 224);
+    published_facts(&f, &b, "siglip2so400m14_384", ENCODER_SIGLIP, TOWER_IMAGE, &none);
+    cr_expect(f.heads == 16 && f.activation == ACT_GELU_TANH && f.rule.squash &&
+              f.rule.crop == 384 && f.rule.filter == RESIZE_BILINEAR && f.mean[0] == 0.5f &&
+              f.std[2] == 0.5f);
     bench_close(&b);
 }
 
