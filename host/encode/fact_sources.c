@@ -351,8 +351,9 @@ static void choose_given(bool given[FACTS], const FactOptions *o) {
     memcpy(given, flags, sizeof flags);
 }
 
-static Status set_flag(FactSearch *s, Fact fact, Error *err) {
-    const TurtleEncoder *g = &s->options->given;
+/* Takes one fact of the options that are given. */
+static Status set_flag(FactSearch *s, const FactOptions *options, Fact fact, Error *err) {
+    const TurtleEncoder *g = &options->given;
     EncoderFacts *f = s->out;
     ResizeRule *rule = &f->rule;
     switch (fact) {
@@ -393,7 +394,7 @@ static Status set_flag(FactSearch *s, Fact fact, Error *err) {
         rule->filter = strcmp(g->interpolation, "bicubic") ? RESIZE_BILINEAR : RESIZE_BICUBIC;
         break;
     case FACT_SIZE: {
-        const int64_t side = s->options->image_size;
+        const int64_t side = options->image_size;
         if (side < 1 || side > 4096)
             return fail(err, ERR_ARG, "--image_size %lld: expected 1 to 4096", (long long)side);
         rule->resize = (int)((side * rule->resize + rule->crop / 2) / rule->crop);
@@ -426,7 +427,7 @@ Status facts_from_flags(FactSearch *s, Error *err) {
         fact_text(before, s->out, fact);
         snprintf(source, sizeof source, "%s", s->out->source[fact]);
         const bool known = !s->assumed[fact], refused = *s->refused[fact] != 0;
-        st = set_flag(s, fact, err);
+        st = set_flag(s, s->options, fact, err);
         fact_text(after, s->out, fact);
         if (st == OK && known && fact != FACT_SIZE && (refused || strcmp(before, after) != 0))
             weights_say(s->w, "encoder: %s %s overrules %s%s%s", fact_flag(fact), after, source,
@@ -443,8 +444,7 @@ Status facts_from_flags(FactSearch *s, Error *err) {
 /* --- the table of published encoders ---------------------------------------------------------- */
 
 Status facts_from_table(FactSearch *s, Error *err) {
-    const FactOptions *own = s->options;
-    const PublishedModel *m = own->published;
+    const PublishedModel *m = s->options->published;
     bool given[FACTS];
     Status st = OK;
     if (!m) return OK;
@@ -452,12 +452,10 @@ Status facts_from_table(FactSearch *s, Error *err) {
     if (s->out->rule.crop != m->pixels) table.image_size = m->pixels;
     if (s->tower == TOWER_TEXT) table.given.heads = 0; /* those of images */
     choose_given(given, &table);
-    s->options = &table;
     for (int i = 0; st == OK && i < FACTS; i++) {
         if (!given[i] || !s->out->used[i]) continue;
-        st = set_flag(s, (Fact)i, err);
+        st = set_flag(s, &table, (Fact)i, err);
         set_source(s, (Fact)i, "published");
     }
-    s->options = own;
     return st;
 }

@@ -62,7 +62,7 @@ static void load_prefix(Network *v, Weights *w, const VitNames *names, const Enc
                         const float *position) {
     const int64_t d = shape->width;
     float *first = weights_read(w, 1, d, "%s", names->first), *registers = NULL,
-          *prefix = malloc((size_t)(v->prefix * d) * sizeof *prefix);
+          *prefix = malloc((size_t)((1 + shape->registers) * d) * sizeof *prefix);
     if (shape->registers) registers = weights_read(w, shape->registers, d, "%s", names->registers);
     if (w->status == OK && !(first && prefix))
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
@@ -108,7 +108,7 @@ static void load_rope(Network *v, Weights *w, const VitNames *names, const Encod
                       const EncoderFacts *facts) {
     const int64_t grid = v->side / v->patch, half = shape->width / facts->heads / 2, n = half / 2;
     float *periods = NULL, *table = malloc((size_t)(2 * v->n * half) * sizeof *table);
-    if (facts->rope_base > 0.0) periods = malloc((size_t)n * sizeof *periods);
+    if (facts->rope_base > 0.0) periods = calloc((size_t)n, sizeof *periods);
     else periods = weights_read(w, 1, n, "%s", names->periods);
     if (w->status == OK && !(table && periods))
         w->status = fail(w->err, ERR_MEMORY, "weights: %s: out of memory", w->path);
