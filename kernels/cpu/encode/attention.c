@@ -11,8 +11,8 @@
  *          as much there as heads of 128.
  * Mapping  one head of one image is one piece of work. A thread packs that head's keys (transposed)
  *          and values, then takes QUERY_BLOCK queries at a time. Keys are rotated while they are
-          packed, queries block by block into the first-level cache: rotation reads and writes
-          nothing else.
+ *          packed, queries block by block into the first-level cache: rotation reads and writes
+ *          nothing else.
  *
  *              scores (QUERY_BLOCK, keys) = q k^T      micro-kernel, depth width
  *              row: subtract the maximum, exp, sum     the row stays in the first-level cache
