@@ -382,7 +382,7 @@ static void expect_facts(const Bench *b, const FactOptions *known, const char *c
 #define SIZES "\"hidden_size\": 128, \"num_hidden_layers\": 2, \"image_size\": 64"
 #define TIMM(name, more) "{\"vision_cfg\": {\"timm_model_name\": \"" name "\"" more "}}"
 
-/* What a file of SigLIP leaves out is what transformers or timm fill in, not what CLIP's readers do. */
+/* A file of SigLIP leaves out facts that transformers or timm fill in with values of their own, not with those of CLIP. */
 Test(siglip, what_configurations_leave_out_is_filled_in_as_there, .timeout = 60) {
     const FactOptions none = {0}, four = {.given.heads = 4};
     Bench b = bench_open("portable", BASE "hf/model.safetensors.gz");
