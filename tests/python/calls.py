@@ -94,6 +94,7 @@ def beside(Z):
 
 def run():
     Z, y = groups()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background commands with SIGINT ignored
     stopping(Z, y)
     beside(Z)
     # 391 MiB of features; what a training needs beside them is small, and a copy of half of them would be seen
