@@ -325,6 +325,13 @@ def _whole(name, value, least, bits=63):
     return value.__index__()
 
 
+def _text(name, value):
+    """Returns a text as the library takes it."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("%s=%r: expected a text" % (name, value))
+    return value.encode()
+
+
 # --- estimators ------------------------------------------------------------------------------------
 
 
@@ -366,7 +373,8 @@ class _Estimator:
         """Returns options with the library's defaults, this estimator's values and the matrices Zs."""
         options = _TYPES[kind]()
         getattr(_lib, defaults)(ctypes.byref(options))
-        options.common.device, options.common.precision = self.device.encode(), getattr(self, "precision", "auto").encode()
+        options.common.device = _text("device", self.device)
+        options.common.precision = _text("precision", getattr(self, "precision", "auto"))
         options.common.threads = _whole("threads", self.threads, 0, 31)
         matrices = (_Matrix * len(Zs))(*[(z.ctypes.data, z.shape[0], z.shape[1], int(z.dtype == np.float16)) for z in Zs])
         options.inputs.Z.item, options.inputs.Z.count = ctypes.addressof(matrices), len(Zs)
@@ -374,7 +382,7 @@ class _Estimator:
         if y_true is not None:
             options.inputs.y_true = y_true.ctypes.data
         for name, value in fields.items():
-            setattr(options, name, value.encode() if isinstance(value, str) else value)
+            setattr(options, name, _text(name, value) if dict(options._fields_)[name] is ctypes.c_char_p else value)
         return options
 
     def _numbers(self, wholes, reals):
@@ -426,6 +434,9 @@ class _Estimator:
         """Returns the clusters (N) of samples, or their soft labels (N,C), by the linear layers."""
         Zs = self._again(Z)
         layers = list(zip(_several(self.coef_), _several(self.intercept_)))
+        for (W, b), d in zip(layers, self._widths):
+            if np.shape(W) != (len(b), d) or len(b) != len(layers[0][1]):
+                raise ValueError("coef_ of shape %s, intercept_ of %s: expected (classes, %d) and (classes,)" % (np.shape(W), np.shape(b), d))
         linear = [np.concatenate([np.ravel(W), b]).astype(np.float32) for W, b in layers]
         C, dims = len(layers[0][1]), np.array(self._widths, np.int64)
         places = np.array([x.ctypes.data for x in linear], np.uint64)
@@ -623,8 +634,8 @@ def encode(images, weights, *, config=None, feature="cls", normalize=False, imag
     options.pictures, options.kept = _pictures(images)
     if not options.pictures.count:
         raise ValueError("images: there are none: expected one picture or more")
-    options.common.device, options.common.threads = device.encode(), _whole("threads", threads, 0, 31)
-    options.weights, options.feature, options.orient = os.fsencode(weights), feature.encode(), orient.encode()
+    options.common.device, options.common.threads = _text("device", device), _whole("threads", threads, 0, 31)
+    options.weights, options.feature, options.orient = os.fsencode(weights), _text("feature", feature), _text("orient", orient)
     options.encoder.config = None if config is None else os.fsencode(config)
     options.normalize, options.type = bool(normalize), int(dtype == np.float16)
     options.image_size, options.batch_size = _whole("image_size", image_size, 0), _whole("batch_size", batch_size, 0)

@@ -43,9 +43,16 @@ void turtle_kmeans_result_free(TurtleKmeansResult *r) {
 }
 
 static Status check_options(const TurtleKmeansOptions *o, Error *err) {
-    if (o->n_init < 1 || o->n_init > INT32_MAX)
+    const Status st = common_check(&o->common, err);
+    if (st != OK) return st;
+    if (!o->init)
+        return fail(err, ERR_USAGE, "k-means: init is a text, not NULL: begin with the defaults");
+    if (o->n_init < 1)
         return fail(err, ERR_USAGE, "k-means: --n_init %lld: at least 1 is needed",
                     (long long)o->n_init);
+    if (o->n_init > INT32_MAX)
+        return fail(err, ERR_USAGE, "k-means: --n_init %lld: at most %lld is served",
+                    (long long)o->n_init, (long long)INT32_MAX);
     if (o->max_iter < 1)
         return fail(err, ERR_USAGE, "k-means: --max_iter %lld: at least 1 is needed",
                     (long long)o->max_iter);

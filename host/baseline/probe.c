@@ -56,6 +56,8 @@ typedef struct {
 } Probe;
 
 static Status check_options(const TurtleProbeOptions *o, Error *err) {
+    const Status st = common_check(&o->common, err);
+    if (st != OK) return st;
     if (!(o->C > 0.0) || !isfinite(o->C))
         return fail(err, ERR_USAGE, "probe: --C %g: must be positive and finite", o->C);
     if (o->validation && o->C != 1.0)

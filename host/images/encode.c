@@ -54,6 +54,11 @@ static Status check_options(const TurtleEncodeOptions *o, EncoderOptions *encode
                                 .image_size = o->image_size,
                                 .normalize = o->normalize,
                                 .batch = o->batch_size ? o->batch_size : AUTO_BATCH};
+    Status st = common_check(&o->common, err);
+    if (st != OK) return st;
+    if (!o->feature || !o->orient)
+        return fail(err, ERR_USAGE,
+                    "encode: feature and orient are texts, not NULL: begin with the defaults");
     if (!o->weights)
         return fail(err, ERR_USAGE, "encode: which encoder? give weights, a file of them");
     if (o->batch_size < 0 || o->batch_size > MOST_BATCH)
@@ -62,7 +67,7 @@ static Status check_options(const TurtleEncodeOptions *o, EncoderOptions *encode
     if (o->type != TURTLE_FLOAT32 && o->type != TURTLE_FLOAT16)
         return fail(err, ERR_ARG, "encode: type %d: expected TURTLE_FLOAT32 or TURTLE_FLOAT16",
                     (int)o->type);
-    Status st = feature_kind_parse(&encoder->feature, o->feature, err);
+    st = feature_kind_parse(&encoder->feature, o->feature, err);
     if (st == OK) st = orient_parse(orient, o->orient, err);
     if (st == OK && o->features) st = check_pictures(&o->pictures, err);
     if (o->features && encoder->batch > o->pictures.count) encoder->batch = o->pictures.count;

@@ -12,6 +12,17 @@ TurtleCommon common_defaults(void) {
                           .seed = 42};
 }
 
+Status common_check(const TurtleCommon *common, Error *err) {
+    static const char *const names[] = {"auto", "fp32", "tf32", "fp16", "bf16"};
+    if (!common->device || !common->precision)
+        return fail(err, ERR_USAGE,
+                    "options: device and precision are texts, not NULL: begin with the defaults");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(common->precision, names[i]) == 0) return OK;
+    return fail(err, ERR_USAGE, "--precision '%s': expected auto, fp32, tf32, fp16 or bf16",
+                common->precision);
+}
+
 const char *precision_used(const TurtleCommon *common) {
     return strcmp(common->precision, "auto") == 0 ? "fp32" : common->precision;
 }

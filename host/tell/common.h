@@ -3,10 +3,14 @@
 #define TURTLE_HOST_TELL_COMMON_H
 
 #include "host/tell/json.h"
+#include "io/status.h"
 #include "host/turtle.h"
 
 /* Returns the defaults of the options that all calls share. */
 TurtleCommon common_defaults(void);
+
+/* Refuses a device or a precision that is NULL, and a precision that has no such name: ERR_USAGE. */
+Status common_check(const TurtleCommon *common, Error *err);
 
 /* Returns what --precision means where no device has settled it: `auto` is fp32. */
 const char *precision_used(const TurtleCommon *common);

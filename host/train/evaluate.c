@@ -113,7 +113,10 @@ Status turtle_evaluate(const TurtleEvaluateOptions *o, TurtleResult *out, Error 
     const double started = now_seconds();
     result_clear(out);
 
-    Status st = probability_file_check(o->probabilities, err);
+    Status st = common_check(&o->common, err);
+    if (st == OK && o->model && o->ckpt_path)
+        st = fail(err, ERR_USAGE, "evaluate: model and ckpt_path: expected one of them");
+    if (st == OK) st = probability_file_check(o->probabilities, err);
     if (st == OK) st = inputs_open(&in, &o->inputs, &o->common, INPUTS_SCORING, err);
     if (st == OK && o->model) st = task_encoder_of(&task, o->model, "evaluate", err);
     else if (st == OK) st = find_checkpoint(&path, o, &in, err);

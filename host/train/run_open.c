@@ -9,9 +9,15 @@
 #include "host/train/run_parts.h"
 #include "host/train/train_state.h"
 
+static const int64_t MOST_COUNT = (int64_t)1 << 40; /* bytes of as many numbers can be counted */
+
 static Status check_options(const TurtleTrainOptions *o, Error *err) {
-    const Status named = probability_file_check(o->probabilities, err);
-    if (named != OK) return named;
+    Status st = common_check(&o->common, err);
+    if (st == OK) st = probability_file_check(o->probabilities, err);
+    if (st != OK) return st;
+    if (!o->prior || !o->rng || !o->inner)
+        return fail(err, ERR_USAGE,
+                    "training: prior, rng and inner are texts, not NULL: begin with the defaults");
     const struct {
         const char *name;
         int64_t value, least;
@@ -24,6 +30,10 @@ static Status check_options(const TurtleTrainOptions *o, Error *err) {
         if (sizes[i].value < sizes[i].least)
             return fail(err, ERR_USAGE, "training: --%s %lld: at least %lld is needed",
                         sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].least);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value > MOST_COUNT)
+            return fail(err, ERR_USAGE, "training: --%s %lld: at most %lld is served",
+                        sizes[i].name, (long long)sizes[i].value, (long long)MOST_COUNT);
     if (!(o->inner_lr > 0) || !(o->outer_lr > 0) || !isfinite(o->inner_lr + o->outer_lr))
         return fail(err, ERR_USAGE, "training: learning rates must be positive and finite");
     if (!(o->gamma >= 0) || !isfinite(o->gamma))

@@ -34,6 +34,15 @@ def run():
     warnings.simplefilter("ignore", CopyWarning)
     refused("NaN in float64", ValueError, "NaN", fit, put(np.nan, np.float64))
     refused("float64 beyond float32", ValueError, "beyond float32", fit, put(1e300, np.float64))
+    for name in ("prior", "rng", "device", "precision"):
+        for value in (None, 5, b"auto", "a\0b"):
+            refused("%s=%r" % (name, value), ValueError, "expected a text", fit, Z, **{name: value})
+    refused("an unknown precision", ValueError, "int8", fit, Z, precision="int8")
+    refused("steps beyond all memory", ValueError, "at most", fit, Z, M=2**63 - 1)
+    refused("k-means without a text", ValueError, "expected a text", KMeans(3, init=None).fit, Z)
+    narrow = LogisticRegression().fit(Z, y)
+    narrow.coef_ = narrow.coef_[:, :2]
+    refused("layers of another width", ValueError, "coef_ of shape", narrow.predict, Z)
     refused("one axis", ValueError, "Reshape your data", fit, Z[0])
     refused("three axes", ValueError, "3 axes", fit, Z[None])
     refused("no samples", ValueError, "0 sample(s)", fit, Z[:0])

@@ -146,6 +146,7 @@ Test(cli, bad_flags_get_one_line, .timeout = 60) {
         {2, "takes no value", "train --warm_start=yes"},
         {2, "unexpected argument", "train something"},
         {2, "at least 1 is needed", "train --T 0 --features x.npy"},
+        {2, "at most 1099511627776 is served", "train --M 9223372036854775807 --features x.npy"},
         {2, "must be positive", "train --inner_lr -1 --features x.npy"},
         {2, "exclude each other",
          "train --features " DEMO

@@ -344,3 +344,33 @@ Test(library, zeroshot_takes_names_and_a_labelling_in_memory, .timeout = 60) {
     free(weights);
     remove_folder(folder);
 }
+
+/* A text that is NULL, a precision without that name and a count beyond all memory are refused. */
+Test(library, options_that_no_call_can_serve_are_refused, .timeout = 60) {
+    Error err;
+    TurtleResult trained;
+    TurtleKmeansResult kmeans;
+    TurtleProbeResult probe;
+    TurtleTrainOptions defaults, t;
+    turtle_train_defaults(&defaults);
+    for (int i = 0; i < 7; i++) {
+        t = defaults;
+        const char **texts[] = {&t.prior, &t.rng, &t.inner, &t.common.device, &t.common.precision};
+        if (i < 5) *texts[i] = NULL;
+        else if (i == 5) t.common.precision = "int8";
+        else t.M = INT64_MAX;
+        cr_expect(turtle_train(&t, &trained, &err) == TURTLE_ERR_USAGE, "%d: %s", i, err.text);
+        cr_expect(strstr(err.text, i < 5    ? "NULL"
+                                   : i == 5 ? "int8"
+                                            : "at most") != NULL,
+                  "%s", err.text);
+    }
+    TurtleKmeansOptions k;
+    turtle_kmeans_defaults(&k);
+    k.init = NULL;
+    cr_expect(turtle_kmeans(&k, &kmeans, &err) == TURTLE_ERR_USAGE, "%s", err.text);
+    TurtleProbeOptions p;
+    turtle_probe_defaults(&p);
+    p.common.device = NULL;
+    cr_expect(turtle_probe(&p, &probe, &err) == TURTLE_ERR_USAGE, "%s", err.text);
+}
