@@ -4,30 +4,12 @@
 
 #include "host/encode/encoder.h"
 #include "io/files/gzip.h"
+#include "tests/support/encoder_bench.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_file.h"
 
 #define MODERN "tests/goldens/encoders_modern/"
 enum { PICTURES = 2 };
-
-typedef struct {
-    Ops ops;
-    char *folder;
-} Bench;
-
-static inline Bench bench_open(const char *isa) {
-    Bench b;
-    Error err;
-    setenv("TURTLE_ISA", isa, 1);
-    ASSERT_OK(ops_open(&b.ops, "cpu", 2, NULL, &err), err);
-    b.folder = temporary_folder();
-    return b;
-}
-
-static inline void bench_close(Bench *b) {
-    ops_close(&b->ops);
-    remove_folder(b->folder);
-}
 
 /* --- files ------------------------------------------------------------------------------------ */
 

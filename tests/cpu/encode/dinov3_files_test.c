@@ -24,7 +24,7 @@ Test(dinov3_files, wrappers_give_the_same_bits) {
                                         "dinov3_mlp/timm/model.safetensors"},
                              *const names[] = {"dinov3.pth", "hf.safetensors", "timm.safetensors"};
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     for (int i = 0; i < 3; i++) {
         char *path = lay_out(&b, files[i], names[i]);
         float *plain = class_features(&b, path, &(TurtleEncoder){0}, "mlp", said);
@@ -65,7 +65,7 @@ static char *write_shard(const Bench *b, const TensorSet *set, int odd) {
 
 Test(dinov3_files, shards_give_the_same_bits) {
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_7b/hf/model.safetensors", "whole.safetensors");
     configure(&b, "dinov3_7b/hf/config.json", NULL, NULL);
     float *plain = class_features(&b, path, &(TurtleEncoder){0}, "7b", said);
@@ -91,7 +91,7 @@ Test(dinov3_files, parts_beside_the_encoder_are_passed_over) {
     const int64_t shape[] = {2, 2};
     const float head[4] = {0};
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
          *hf = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "hf.safetensors");
     float *plain = class_features(&b, path, &(TurtleEncoder){0}, "mlp", said),
@@ -152,7 +152,7 @@ Test(dinov3_files, parts_beside_the_encoder_are_passed_over) {
 Test(dinov3_files, periods_of_any_type_of_floats) {
     static const DType types[] = {DTYPE_F32, DTYPE_F64, DTYPE_BF16};
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
          *other = format_text("%s/other.safetensors", b.folder);
     float *plain = class_features(&b, path, &(TurtleEncoder){0}, "mlp", said);
@@ -191,7 +191,7 @@ Test(dinov3_files, periods_of_any_type_of_floats) {
  * missing from all blocks. */
 Test(dinov3_files, masks_scales_and_biases_that_are_not_there) {
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
          *other = format_text("%s/other.safetensors", b.folder);
     float *plain = class_features(&b, path, &(TurtleEncoder){0}, "mlp", said);
@@ -234,7 +234,7 @@ Test(dinov3_files, registers_that_are_none) {
     const int64_t none[] = {1, 0, 128};
     char said[2048];
     float *found[2];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "model.safetensors"),
          *other = format_text("%s/other.safetensors", b.folder);
     configure(&b, "dinov3_mlp/hf/config.json", "\"num_register_tokens\": 4",
@@ -280,7 +280,7 @@ static void refuse_periods(const Bench *b, TensorSet *set, const float *periods,
 }
 
 Test(dinov3_files, hostile_files_are_refused) {
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     float periods[64];
     char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
          *other = format_text("%s/other.safetensors", b.folder);
@@ -356,7 +356,7 @@ Test(dinov3_files, configurations_of_other_networks_are_refused) {
         {"\"model_type\": \"dinov3_vit\"", "\"model_type\": \"dinov3_convnext\"", "convnext"},
         {"\"model_type\": \"dinov3_vit\"", "\"model_type\": \"dinov2\"", "of dinov2"},
     };
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "model.safetensors");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         configure(&b, "dinov3_mlp/hf/config.json", cases[i].old, cases[i].new);
@@ -376,7 +376,7 @@ Test(dinov3_files, configurations_are_believed) {
                  {"\"hidden_act\": \"gelu\"", "\"hidden_act\": \"quick_gelu\""},
                  {"\"num_attention_heads\": 2", "\"num_attention_heads\": 1"}};
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     const float *usual = recorded("mlp", 64, "output_f32periods", 256);
     char *path = lay_out(&b, "dinov3_mlp/hf/model.safetensors", "model.safetensors");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -104,7 +104,7 @@ Test(dinov3, features_are_the_recorded_ones_in_every_naming, .timeout = 120) {
     for (int s = 0; sets[s]; s++)
         for (int i = 0; i < NAMINGS; i++) {
             const Naming *n = &namings[i];
-            Bench b = bench_open(sets[s]);
+            Bench b = bench_open(sets[s], 2);
             char *path = lay_out(&b, n->weights, n->name);
             if (n->config) configure(&b, n->config, NULL, NULL);
             if (n->pictures) configure(&b, n->pictures, NULL, NULL);
@@ -131,7 +131,7 @@ Test(dinov3, angles_are_the_recorded_ones) {
         const char *model;
         int64_t half;
     } models[] = {{"mlp", 32}, {"7b", 64}};
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     for (int i = 0; i < 2; i++) {
         const int64_t half = models[i].half;
         float periods[32], cosines[16 * 64], sines[16 * 64];
@@ -158,7 +158,7 @@ Test(dinov3, angles_are_the_recorded_ones) {
 /* --rope_base and --heads overrule the file; without stored periods both are assumed, and said. */
 Test(dinov3, periods_are_those_of_flag_file_and_assumption) {
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, "dinov3_mlp/dinov3_mlp.pth", "dinov3.pth"),
          *bare = format_text("%s/bare.safetensors", b.folder);
     const float *computed = recorded("mlp", 64, "output_f32periods", 256);
@@ -199,7 +199,7 @@ Test(dinov3, pictures_become_pixels_as_in_the_library_of_the_naming) {
     } rules[] = {{256, true, RESIZE_BILINEAR, RESIZE_TORCHVISION},
                  {224, true, RESIZE_BILINEAR, RESIZE_FLOATS},
                  {256, false, RESIZE_BICUBIC, RESIZE_PILLOW}};
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     for (int i = 0; i < 3; i++) {
         Encoder *e;
         Error err;
@@ -240,7 +240,7 @@ Test(dinov3, pictures_of_the_configured_processor_are_not_rounded) {
     static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
     static float pixels[SIDE * SIDE * 3];
     char said[2048];
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     Encoder *e;
     Resizer resizer = {0};
     Error err;

@@ -2,31 +2,13 @@
  * computed from the same files (tests/goldens/encoders/MANIFEST), on every instruction set. */
 #include "host/encode/encoder.h"
 #include "host/encode/text.h"
+#include "tests/support/encoder_bench.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_rename.h"
 
 /* ||out - ref|| / ||ref|| that float32 must stay within; and per element, 15 times the difference
  * between the original's float32 and float64 (MANIFEST). */
 #define LIMIT 1e-4
-
-typedef struct {
-    Ops ops;
-    char *folder;
-} Bench;
-
-static Bench bench_open(const char *isa, int threads) {
-    Bench b;
-    Error err;
-    setenv("TURTLE_ISA", isa, 1);
-    ASSERT_OK(ops_open(&b.ops, "cpu", threads, NULL, &err), err);
-    b.folder = temporary_folder();
-    return b;
-}
-
-static void bench_close(Bench *b) {
-    ops_close(&b->ops);
-    remove_folder(b->folder);
-}
 
 /* Returns (B,side,side,3) of (B,3,side,side) as recorded. */
 static float *channels_last(const float *from, int64_t B, int64_t side) {

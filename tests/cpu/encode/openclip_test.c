@@ -8,30 +8,12 @@
 #include "host/encode/text.h"
 #include "io/files/gzip.h"
 #include "io/images/image.h"
+#include "tests/support/encoder_bench.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_file.h"
 
 #define MODERN "tests/goldens/encoders_modern/"
 enum { PICTURES = 3, ROWS = 6, CONTEXT = 77, MOST_FEATURES = 56, MOST_CONFIGS = 3 };
-
-typedef struct {
-    Ops ops;
-    char *folder;
-} Bench;
-
-static Bench bench_open(const char *isa) {
-    Bench b;
-    Error err;
-    setenv("TURTLE_ISA", isa, 1);
-    ASSERT_OK(ops_open(&b.ops, "cpu", 2, NULL, &err), err);
-    b.folder = temporary_folder();
-    return b;
-}
-
-static void bench_close(Bench *b) {
-    ops_close(&b->ops);
-    remove_folder(b->folder);
-}
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -217,7 +199,7 @@ Test(openclip, features_in_every_naming_are_the_recorded_ones, .timeout = 300) {
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int s = 0; sets[s]; s++) {
-        Bench b = bench_open(sets[s]);
+        Bench b = bench_open(sets[s], 2);
         for (int i = 0; i < NAMINGS; i++) compare(&b, sets[s], i);
         bench_close(&b);
     }
@@ -229,7 +211,7 @@ Test(openclip, squashed_pictures_are_the_recorded_input_to_the_bit, .timeout = 6
     static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f},
                        std[3] = {0.26862954f, 0.26130258f, 0.27577711f};
     enum { SIDE = 42, AREA = SIDE * SIDE };
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, 3);
     Encoder *e;
     Error err;
@@ -278,7 +260,7 @@ static bool refused(const Bench *b, const char *path, const TurtleEncoder *given
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 Test(openclip, checkpoints_of_a_training_ask_for_heads_and_activation, .timeout = 60) {
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, 1);
     const TurtleEncoder none = {0}, heads = {.heads = 2};
     cr_expect(refused(&b, path, &none, false, WORDS("width 160", "--heads N")));
@@ -322,7 +304,7 @@ static void published_facts(EncoderFacts *out, const Bench *b, const char *phi, 
 /* A configuration beside the file says 2 heads and QuickGELU: it is not asked. */
 Test(openclip, a_published_name_says_what_tensors_do_not, .timeout = 60) {
     const TurtleEncoder none = {0}, gelu = {.activation = "gelu"};
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     EncoderFacts f;
     free(lay_out(&b, 0));
     published_facts(&f, &b, "openclipvitH14_dfn5b", ENCODER_CLIP_VIT, TOWER_IMAGE, &none);
@@ -364,7 +346,7 @@ Test(openclip, texts_end_where_the_configuration_says, .timeout = 60) {
         int at; /* index of the last token that counts */
     } cases[] = {{"2", 5},  {"null", 5}, {"[255]", 5}, {"255", 5},
                  {"90", 3}, {"199", 0},  {"3000", 0}};
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *path = lay_out(&b, 2);
     int32_t ids[ROWS * CONTEXT] = {FIRST, 17, 31, 90, 90, END, 8};
     float found[ROWS * D], cut[ROWS * D];
@@ -396,7 +378,7 @@ Test(openclip, relatives_are_refused_with_a_reason, .timeout = 60) {
         {NULL, "visual.rope.freqs", "rotated positions"},
     };
     const TurtleEncoder given = {.heads = 2, .activation = "gelu"};
-    Bench b = bench_open("portable");
+    Bench b = bench_open("portable", 2);
     char *from = lay_out(&b, 0), *path = format_text("%s/x.safetensors", b.folder);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TensorSet set = read_tensors(from, "");

@@ -8,6 +8,7 @@
 #include "host/encode/text.h"
 #include "io/files/gzip.h"
 #include "io/images/image.h"
+#include "tests/support/encoder_says.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_rename.h"
 
@@ -351,33 +352,6 @@ Test(siglip, positions_are_interpolated_as_transformers_does) {
 
 /* --- facts ------------------------------------------------------------------------------------ */
 
-/* Writes the facts as text, each "name value (source)", or the refusal; then the notices. */
-static void facts_of(const Bench *b, const FactOptions *known, char out[6000]) {
-    Weights w;
-    Error err;
-    EncoderShape shape;
-    EncoderFacts facts;
-    char text[96];
-    ASSERT_OK(weights_open(&w, NULL, NULL, b->weights, &err), err);
-    ASSERT_OK(encoder_shape(&shape, &w), err);
-    const Status st = encoder_facts(&facts, &shape, TOWER_IMAGE, &w, known, &err);
-    snprintf(out, 6000, "%s%s", st == OK ? "" : "refused: ", st == OK ? "" : err.text);
-    for (int i = 0; st == OK && i < FACTS; i++) {
-        fact_text(text, &facts, (Fact)i);
-        snprintf(out + strlen(out), 6000 - strlen(out), "%s %s (%s)\n", fact_name((Fact)i), text,
-                 facts.source[i]);
-    }
-    snprintf(out + strlen(out), 6000 - strlen(out), "%s", weights_said(&w));
-    weights_close(&w);
-}
-
-static void expect_facts(const Bench *b, const FactOptions *known, const char *const *words) {
-    char facts[6000];
-    facts_of(b, known, facts);
-    for (; *words; words++)
-        cr_expect(strstr(facts, *words), "expected '%s' in:\n%s", *words, facts);
-}
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define SIGLIP(members) "{\"model_type\": \"siglip\", \"vision_config\": {" members "}}"
 #define SIZES "\"hidden_size\": 128, \"num_hidden_layers\": 2, \"image_size\": 64"
 #define TIMM(name, more) "{\"vision_cfg\": {\"timm_model_name\": \"" name "\"" more "}}"
@@ -386,28 +360,30 @@ static void expect_facts(const Bench *b, const FactOptions *known, const char *c
 Test(siglip, what_configurations_leave_out_is_filled_in_as_there, .timeout = 60) {
     const FactOptions none = {0}, four = {.given.heads = 4};
     Bench b = bench_open("portable", BASE "hf/model.safetensors.gz");
-    expect_facts(&b, &none,
+    expect_facts(b.weights, &none,
                  WORDS("heads 2 of 64 (assumed", "activation GELU (tanh) (assumed",
                        "norm_eps 1e-06 (assumed", "mean 0.5,0.5,0.5", "resize squash",
                        "interpolation bicubic", "image_size 64 (the tensors)", "as SigLIP"));
     beside(&b, "config.json", SIGLIP(SIZES));
-    expect_facts(&b, &none, WORDS("refused: ", "12 heads (config.json, which leaves it at its"));
-    expect_facts(&b, &four, WORDS("heads 4 of 32 (--heads)"));
+    expect_facts(b.weights, &none,
+                 WORDS("refused: ", "12 heads (config.json, which leaves it at its"));
+    expect_facts(b.weights, &four, WORDS("heads 4 of 32 (--heads)"));
     beside(&b, "config.json",
            SIGLIP("\"num_attention_heads\": 2, \"hidden_act\": \"gelu\", " SIZES));
-    expect_facts(&b, &none, WORDS("heads 2 of 64 (config.json)", "activation GELU (config.json)"));
+    expect_facts(b.weights, &none,
+                 WORDS("heads 2 of 64 (config.json)", "activation GELU (config.json)"));
     beside(&b, "preprocessor_config.json",
            "{\"image_processor_type\": \"SiglipImageProcessor\", \"resample\": 2, \"size\": "
            "{\"height\": 70, \"width\": 70}}");
-    expect_facts(&b, &none,
+    expect_facts(b.weights, &none,
                  WORDS("interpolation bilinear (pre", "image_size 70 (pre", "resize squash (pre"));
     beside(&b, "preprocessor_config.json",
            "{\"image_processor_type\": \"SiglipImageProcessorFast\", \"resample\": 2}");
-    expect_facts(&b, &none, WORDS("interpolation bilinear of torchvision (pre"));
+    expect_facts(b.weights, &none, WORDS("interpolation bilinear of torchvision (pre"));
     bench_close(&b);
 
     b = bench_open("portable", SO400M "open_clip/open_clip_model.safetensors.gz");
-    expect_facts(&b, &none, WORDS("refused: ", "width 144", "--heads N"));
+    expect_facts(b.weights, &none, WORDS("refused: ", "width 144", "--heads N"));
     static const struct {
         const char *name, *activation;
     } models[] = {{TIMM("vit_base_patch16_siglip_224", ""), "activation GELU (open"},
@@ -419,13 +395,14 @@ Test(siglip, what_configurations_leave_out_is_filled_in_as_there, .timeout = 60)
                   {TIMM("vit_giantopt_patch16_siglip_384", ""), "activation GELU (tanh) (open"}};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         beside(&b, "open_clip_config.json", models[i].name);
-        expect_facts(&b, &four, WORDS(models[i].activation, "norm_eps 1e-06 (open"));
+        expect_facts(b.weights, &four, WORDS(models[i].activation, "norm_eps 1e-06 (open"));
     }
     beside(&b, "open_clip_config.json", "{}");
     beside(&b, "config.json",
            "{\"architecture\": \"vit_so400m_patch16_siglip_256\", \"pretrained_cfg\": {\"mean\": "
            "[0.5, 0.5, 0.5], \"input_size\": [3, 60, 60], \"crop_pct\": 1.0}}");
-    expect_facts(&b, &four, WORDS("activation GELU (tanh) (config.json", "image_size 60 (config"));
+    expect_facts(b.weights, &four,
+                 WORDS("activation GELU (tanh) (config.json", "image_size 60 (config"));
     bench_close(&b);
 }
 
@@ -458,9 +435,9 @@ Test(siglip, configurations_that_cannot_be_true_are_refused, .timeout = 60) {
     Bench b = bench_open("portable", BASE "hf/model.safetensors.gz");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         beside(&b, "config.json", cases[i].config);
-        expect_facts(&b, &(FactOptions){0}, WORDS("refused: ", cases[i].words));
+        expect_facts(b.weights, &(FactOptions){0}, WORDS("refused: ", cases[i].words));
     }
-    expect_facts(&b, &(FactOptions){.image_size = 96},
+    expect_facts(b.weights, &(FactOptions){.image_size = 96},
                  WORDS("positions of 4 x 4 patches are interpolated to 6 x 6"));
     bench_close(&b);
 }

@@ -5,30 +5,12 @@
 #include "host/encode/text.h"
 #include "io/arrays/shards.h"
 #include "io/arrays/torch_file.h"
+#include "tests/support/encoder_bench.h"
 #include "tests/support/weights_rename.h"
 
 #define DINO TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth"
 #define CLIP TURTLE_BUILD "/goldens/encoders/clip_vit_smallvocab_sd.pth"
 enum { SIDE = 56, PIXELS = SIDE * SIDE * 3, MOST_FEATURES = 128 };
-
-typedef struct {
-    Ops ops;
-    char *folder;
-} Bench;
-
-static Bench bench_open(void) {
-    Bench b;
-    Error err;
-    setenv("TURTLE_ISA", "portable", 1);
-    ASSERT_OK(ops_open(&b.ops, "cpu", 1, NULL, &err), err);
-    b.folder = temporary_folder();
-    return b;
-}
-
-static void bench_close(Bench *b) {
-    ops_close(&b->ops);
-    remove_folder(b->folder);
-}
 
 /* --- what a file gives ------------------------------------------------------------------------ */
 
@@ -191,7 +173,7 @@ Test(weights_names, prefixes_of_every_kind_are_taken_off, .timeout = 120) {
         {"teacher/backbone.", "tensors are those of 'teacher', prefix 'backbone.' taken off"},
         {"model/teacher.backbone.", "those of 'model', prefix 'teacher.backbone.' taken off"},
     };
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     for (size_t i = 0; i < sizeof fronts / sizeof *fronts; i++) {
         TensorSet set = wrapped(DINO, fronts[i].front);
         expect_same(&b, &set, i % 2 ? "x.pth" : "x.safetensors", DINO, WORDS(fronts[i].says));
@@ -204,7 +186,7 @@ Test(weights_names, prefixes_of_every_kind_are_taken_off, .timeout = 120) {
 Test(weights_names, names_of_hugging_face_are_found_with_and_without_prefixes, .timeout = 120) {
     static const char *const fronts[] = {"", "clip.", "model.clip.", "module."};
     static const char *const dino_fronts[] = {"", "dinov2.", "dinov2_with_registers.", "backbone."};
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     for (int i = 0; i < 4; i++) {
         char *said = *fronts[i] ? format_text("prefix '%s'", fronts[i]) : format_text("%s", "");
         TensorSet set = read_tensors(CLIP, "");
@@ -242,7 +224,7 @@ static void keep_vision(TensorSet *set) {
 /* With the identity as its projection, CLIP's features are the class token after the last norm. */
 Test(weights_names, a_vision_model_without_projection_gives_its_class_token, .timeout = 60) {
     enum { D = 64 };
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     TensorSet set = read_tensors(CLIP, "");
     static float identity[D * D];
     for (int i = 0; i < D; i++) identity[i * D + i] = 1.0f;
@@ -295,7 +277,7 @@ Test(weights_names, heads_are_passed_over_with_a_count, .timeout = 120) {
         {"model/", "queue", "1 of queue"},
         {"", "optimizer/state/0/exp_avg", "1 of optimizer"},
     };
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         TensorSet set = wrapped(DINO, heads[i].front);
         add_number(&set, heads[i].head);
@@ -326,7 +308,7 @@ Test(weights_names, an_average_is_read_before_what_it_is_of, .timeout = 120) {
         {"target_encoder/module.", "encoder/module."},
         {"base_encoder.", "momentum_encoder."},
     };
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         for (int first = 0; first < 2; first++) { /* whichever stands first in the file */
             TensorSet set = {.count = 0};
@@ -350,7 +332,7 @@ Test(weights_names, an_average_is_read_before_what_it_is_of, .timeout = 120) {
 }
 
 Test(weights_names, what_is_not_understood_is_refused, .timeout = 120) {
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     TensorSet set = wrapped(DINO, "");
     add_other(&set, CLIP, ""); /* two networks, neither of them an average */
     expect_refused(&b, &set, "x.safetensors",
@@ -402,7 +384,7 @@ Test(weights_names, blocks_in_chunks_are_numbered_through, .timeout = 60) {
         {"blocks.0.0.", "blocks.0.1."}, /* one chunk */
         {"blocks.3.0.", "blocks.7.1."},
     };
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         TensorSet set = read_tensors(DINO, "");
         replace_in(&set, "blocks.0.", places[i][0]);
@@ -429,7 +411,7 @@ Test(weights_names, blocks_in_chunks_are_numbered_through, .timeout = 60) {
 }
 
 Test(weights_names, wrappers_inside_of_names_are_taken_off, .timeout = 60) {
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     TensorSet set = wrapped(DINO, "_fsdp_wrapped_module.");
     replace_in(&set, "blocks.0.", "blocks.0._fsdp_wrapped_module.");
     replace_in(&set, "blocks.1.", "blocks.1._fsdp_wrapped_module._checkpoint_wrapped_module.");
@@ -462,7 +444,7 @@ static void expect_same_texts(const Bench *b, const char *path, const char *says
 }
 
 Test(weights_names, texts_of_wrapped_files_are_encoded, .timeout = 60) {
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     TensorSet set = wrapped(CLIP, "state_dict/module.");
     add_number(&set, "optimizer/state/0/exp_avg");
     char *path = write_set(&b, "epoch_3.pt", &set);
@@ -493,7 +475,7 @@ Test(weights_names, texts_of_wrapped_files_are_encoded, .timeout = 60) {
 /* --- types ------------------------------------------------------------------------------------ */
 
 Test(weights_names, doubles_are_the_same_weights, .timeout = 60) {
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     TensorSet set = wrapped(DINO, "module.");
     for (int i = 0; i < set.count; i++) {
         Tensor *t = &set.tensor[i];
@@ -515,7 +497,7 @@ Test(weights_names, the_program_says_what_was_taken_off, .timeout = 60) {
         "tensors are those of 'teacher', prefix 'backbone.' taken off",
         "of two networks the one with teacher/backbone.cls_token",
         "tensors passed over: 35 of student, 1 of dino_head"};
-    Bench b = bench_open();
+    Bench b = bench_open("portable", 1);
     Ran ran;
     TensorSet set = wrapped(DINO, "teacher/backbone.");
     add_other(&set, DINO, "student/module.backbone.");

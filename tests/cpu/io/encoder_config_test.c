@@ -7,6 +7,7 @@
 #include "io/files/gzip.h"
 #include "io/images/image.h"
 #include "kernels/philox.h"
+#include "tests/support/encoder_says.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_file.h"
 
@@ -217,45 +218,19 @@ Test(encoder_config, hugging_face_features_are_the_recorded_ones, .timeout = 60)
 
 /* --- which file is believed ------------------------------------------------------------------- */
 
-/* Writes the facts of the image tower as text, each "name value (source)", or the refusal. */
-static void facts_of(const Bench *b, const TurtleEncoder *given, char out[4096]) {
-    Weights w;
-    Error err;
-    EncoderShape shape;
-    EncoderFacts facts;
-    char text[96];
-    ASSERT_OK(weights_open(&w, NULL, NULL, b->weights, &err), err);
-    ASSERT_OK(encoder_shape(&shape, &w), err);
-    *out = '\0';
-    if (encoder_facts(&facts, &shape, TOWER_IMAGE, &w, &(FactOptions){.given = *given}, &err) != OK)
-        snprintf(out, 4096, "refused: %s\n", err.text);
-    for (int i = 0; !*out || i < FACTS; i++) {
-        if (strncmp(out, "refused", 7) == 0) break;
-        fact_text(text, &facts, (Fact)i);
-        snprintf(out + strlen(out), 4096 - strlen(out), "%s %s (%s)\n", fact_name((Fact)i), text,
-                 facts.source[i]);
-    }
-    snprintf(out + strlen(out), 4096 - strlen(out), "%s", weights_said(&w));
-    weights_close(&w);
+static void expect_given(const Bench *b, const TurtleEncoder *given, const char *const *words) {
+    expect_facts(b->weights, &(FactOptions){.given = *given}, words);
 }
-
-static void expect_facts(const Bench *b, const TurtleEncoder *given, const char *const *words) {
-    char facts[4096];
-    facts_of(b, given, facts);
-    for (; *words; words++)
-        cr_expect(strstr(facts, *words), "expected '%s' in:\n%s", *words, facts);
-}
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 Test(encoder_config, files_are_believed_in_order) {
     const TurtleEncoder none = {0};
     Bench b = bench_open("openclip_h");
-    expect_facts(&b, &none, WORDS("refused:", "--heads N", "--config FILE"));
-    expect_facts(
+    expect_given(&b, &none, WORDS("refused:", "--heads N", "--config FILE"));
+    expect_given(
         &b, &(TurtleEncoder){.heads = 4},
         WORDS("heads 4 of 40 (--heads)", "activation QuickGELU (assumed", "assumed as in"));
     recorded(&b, "openclip_h_config.json", "config.json");
-    expect_facts(&b, &none,
+    expect_given(&b, &none,
                  WORDS("heads 2 of 80 (config.json)", "image_size 40 (config.json)",
                        "mean 0.4814547,0.4578275,0.4082107 (assumed"));
     /* for tensors in OpenCLIP's naming its own configuration comes first, with its pictures */
@@ -264,21 +239,21 @@ Test(encoder_config, files_are_believed_in_order) {
            " \"preprocess_cfg\": {\"mean\": 0.5, \"std\": [0.25, 0.5, 1], "
            "\"interpolation\": \"bilinear\", \"resize_mode\": \"squash\"}}");
     recorded(&b, "openclip_h_preprocessor_config.json", "preprocessor_config.json");
-    expect_facts(&b, &none,
+    expect_given(&b, &none,
                  WORDS("heads 4 of 40 (open_clip_config.json)", "activation GELU (open_clip_config",
                        "mean 0.5,0.5,0.5 (open_clip", "std 0.25,0.5,1 (open_clip",
                        "resize squash (open_clip", "interpolation bilinear (open_clip"));
     beside(&b, "model.json", "{\"num_attention_heads\": 5, \"hidden_act\": \"gelu_new\"}");
-    expect_facts(&b, &none, WORDS("heads 5 of 32 (model.json)", "activation GELU (tanh) (model"));
+    expect_given(&b, &none, WORDS("heads 5 of 32 (model.json)", "activation GELU (tanh) (model"));
     char *other = format_text("%s/named.json", b.folder);
     beside(&b, "model.json", "{\"num_attention_heads\": 40}"); /* a width of no whole vectors */
-    expect_facts(&b, &none, WORDS("heads 40 of 4 (model.json)"));
+    expect_given(&b, &none, WORDS("heads 40 of 4 (model.json)"));
     write_bytes(other, "{\"num_attention_heads\": 10, \"size\": {\"height\": 48, \"width\": 48}}",
                 64);
-    expect_facts(&b, &(TurtleEncoder){.config = other},
+    expect_given(&b, &(TurtleEncoder){.config = other},
                  WORDS("heads 10 of 16", "named.json)", "image_size 48 (", "resize squash (",
                        "mean 0.4814547,0.4578275,0.4082107 (preprocessor_config.json)"));
-    expect_facts(&b, &(TurtleEncoder){.config = other, .heads = 20, .mean = "0.5"},
+    expect_given(&b, &(TurtleEncoder){.config = other, .heads = 20, .mean = "0.5"},
                  WORDS("heads 20 of 8 (--heads)", "--heads 20 of 8 overrules", "says 10 of 16",
                        "mean 0.5,0.5,0.5 (--mean)"));
     free(other);
@@ -295,11 +270,11 @@ Test(encoder_config, configurations_lie_beside_the_link) {
               symlink("blobs/0123", b.weights) == 0);
     write_bytes(decoy, "{\"num_attention_heads\": 5}", 26);
     recorded(&b, "openclip_h_config.json", "config.json");
-    expect_facts(&b, &(TurtleEncoder){0}, WORDS("heads 2 of 80 (config.json)"));
+    expect_given(&b, &(TurtleEncoder){0}, WORDS("heads 2 of 80 (config.json)"));
     /* an unfinished download: its blob is missing */
     char *link = format_text("%s/preprocessor_config.json", b.folder);
     cr_assert(symlink("blobs/4567", link) == 0);
-    expect_facts(&b, &(TurtleEncoder){0},
+    expect_given(&b, &(TurtleEncoder){0},
                  WORDS("refused: config: ", "preprocessor_config.json: a link to a file"));
     free(blobs), free(blob), free(decoy), free(link);
     bench_close(&b);
@@ -313,13 +288,13 @@ Test(encoder_config, a_second_file_of_other_sizes_is_passed_over) {
            "{\"model_type\": \"clip_vision_model\", \"hidden_size\": 768, \"image_mean\": "
            "[0.1, 0.2, 0.3]}");
     beside(&b, "preprocessor_config.json", "{\"image_mean\": [0.25, 0.5, 0.75]}");
-    expect_facts(&b, &(TurtleEncoder){0},
+    expect_given(&b, &(TurtleEncoder){0},
                  WORDS("heads 2 of 80 (open_clip_config.json)",
                        "config.json: sizes of another network, and passed over, for "
                        "open_clip_config.json is believed"));
     away(&b, "open_clip_config.json");
     beside(&b, "open_clip_config.json", "{\"vision_cfg\": {\"width\": 160, \"head_width\": 80}}");
-    expect_facts(
+    expect_given(
         &b, &(TurtleEncoder){0},
         WORDS("sizes of another network", "mean 0.25,0.5,0.75 (preprocessor_config.json)"));
     bench_close(&b);
@@ -329,7 +304,7 @@ Test(encoder_config, configurations_of_other_networks_are_refused) {
     const TurtleEncoder heads = {.heads = 2};
     Bench b = bench_open("openclip_h");
     beside(&b, "config.json", "{\"learning_rate\": 0.1, \"epochs\": [1, 2]}");
-    expect_facts(&b, &heads, WORDS("heads 2 of 80", "says nothing of an encoder"));
+    expect_given(&b, &heads, WORDS("heads 2 of 80", "says nothing of an encoder"));
     static const struct {
         const char *config, *words;
     } refused[] = {
@@ -352,7 +327,7 @@ Test(encoder_config, configurations_of_other_networks_are_refused) {
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         beside(&b, "config.json", refused[i].config);
-        expect_facts(&b, &heads, WORDS("refused: config: ", "config.json", refused[i].words));
+        expect_given(&b, &heads, WORDS("refused: config: ", "config.json", refused[i].words));
     }
     bench_close(&b);
 }
@@ -403,13 +378,13 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
     Bench b = bench_open("openclip_h");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         beside(&b, "config.json", cases[i].config);
-        expect_facts(&b, &(TurtleEncoder){0}, WORDS("refused: ", cases[i].words));
+        expect_given(&b, &(TurtleEncoder){0}, WORDS("refused: ", cases[i].words));
     }
     /* a flag stands in for a fact that is not served, and says so */
     beside(&b, "config.json",
            HF("\"num_attention_heads\": 3, \"hidden_act\": \"relu\", "
               "\"resample\": 1, \"do_resize\": false"));
-    expect_facts(
+    expect_given(
         &b,
         &(TurtleEncoder){
             .heads = 2, .activation = "gelu_tanh", .resize = "squash", .interpolation = "bilinear"},
@@ -437,7 +412,7 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
                  {{.heads = 2, .config = "tests/none.json"}, "tests/none.json"},
                  {{.heads = 2, .config = "tests/goldens/npy"}, "in this folder"}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        expect_facts(&b, &flags[i].given, WORDS("refused: ", flags[i].words));
+        expect_given(&b, &flags[i].given, WORDS("refused: ", flags[i].words));
     bench_close(&b);
 }
 
