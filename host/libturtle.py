@@ -436,7 +436,8 @@ class _Estimator:
         layers = list(zip(_several(self.coef_), _several(self.intercept_)))
         for (W, b), d in zip(layers, self._widths):
             if np.shape(W) != (len(b), d) or len(b) != len(layers[0][1]):
-                raise ValueError("coef_ of shape %s, intercept_ of %s: expected (classes, %d) and (classes,)" % (np.shape(W), np.shape(b), d))
+                raise ValueError("coef_ of shape %s, intercept_ of %s: expected (classes, %d) and (classes,)" %
+                                 (np.shape(W), np.shape(b), d))
         linear = [np.concatenate([np.ravel(W), b]).astype(np.float32) for W, b in layers]
         C, dims = len(layers[0][1]), np.array(self._widths, np.int64)
         places = np.array([x.ctypes.data for x in linear], np.uint64)
@@ -651,7 +652,8 @@ def encode(images, weights, *, config=None, feature="cls", normalize=False, imag
 
 def cluster_accuracy(y_true, y_pred):
     """Returns the share of samples whose cluster is matched with their class; each cluster is matched with at most one
-    class, and each class with at most one cluster, so that most samples agree. Labels are numbers or names."""
+    class, and each class with at most one cluster, so that most samples agree. Labels are numbers or names. Samples whose class is
+    not known are left out by the caller, for -1 is a class like any other."""
     both = np.asarray(y_true), np.asarray(y_pred)
     y, clusters = [np.ascontiguousarray(np.unique(_labels(x, len(both[0])), return_inverse=True)[1], np.int64).ravel()
                    for x in both]
