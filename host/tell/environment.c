@@ -25,6 +25,7 @@ const Variable environment[] = {
     {"EMU_MEMORY", "bytes of memory of an emulated device", false},
     {"EMU_SEED", "draws the order in which emulated threads and streams run; 1", false},
     {"REQUIRE_GPU", "set: tests that find no GPU fail instead of being skipped", false},
+    {"TURTLE_TEST_EMULATED", "set: tests of memory are skipped, for an emulator has its own", false},
     {"TURTLE_TEST_FULL", "set: tests run all recorded runs and sizes (make test-full)", false},
     {"TURTLE_TEST_SMALL", "set: tests run small shapes only", false},
     {"TURTLE_TEST_PATIENCE", "a factor of the tests' time limits, by their own runner", false},

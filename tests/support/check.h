@@ -59,6 +59,11 @@ static inline double relative_error_f64(const float *a, const double *b, int64_t
 /* Asserts that a status is OK; its message is the failure. */
 #define ASSERT_OK(status, error) cr_assert((status) == OK, "%s", (error).text)
 
+/* Returns whether another machine is emulated (tests/machines says so), whose limits of memory are the emulator's. */
+static inline bool emulated(void) {
+    return getenv("TURTLE_TEST_EMULATED") != NULL;
+}
+
 /* --- folders ---------------------------------------------------------------------------------- */
 
 static inline char *temporary_folder(void) {

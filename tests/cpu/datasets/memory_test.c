@@ -57,6 +57,7 @@ Test(prepare_memory, members_of_a_tar_take_none, .timeout = 120) {
 #ifdef __SANITIZE_ADDRESS__
     cr_skip_test("AddressSanitizer takes more memory than is limited here");
 #endif
+    if (emulated()) cr_skip_test("qemu takes more memory than is limited here");
     int need = 500;
     Place few = place_open(), many = place_open();
     write_many(&few, 2);
@@ -121,6 +122,7 @@ Test(prepare_memory, frames_of_many_archives_take_no_more, .timeout = 120) {
 #ifdef __SANITIZE_ADDRESS__
     cr_skip_test("AddressSanitizer takes more memory than is limited here");
 #endif
+    if (emulated()) cr_skip_test("qemu takes more memory than is limited here");
     static const int archives[2] = {2, 12};
     long peak[2];
     for (int i = 0; i < 2; i++) {

@@ -159,6 +159,7 @@ Test(decoder, a_flood_is_cut_off_at_the_limit) {
 
 /* Memory beyond the limit is not to be had: the program fails, ours does not. */
 Test(decoder, memory_is_limited) {
+    if (emulated()) cr_skip_test("qemu does not limit the memory of its programs");
     ChildResult r = ran("ulimit -v", 1 << 20, 20);
     cr_assert(r.end == CHILD_EXITED && r.bytes > 1);
     cr_expect(strncmp((char *)r.output, "4194304\n", 8) == 0, "%.*s", (int)r.bytes, r.output);
