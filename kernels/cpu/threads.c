@@ -30,7 +30,8 @@ typedef struct {
 /* A place for a loop. It outlives every loop, so that a helper which comes late finds it closed and
  * not gone. All atomics are sequentially consistent: `inside` and `open`, `inside` and `waiting`, and
  * `posted` and `asleep` of the pool are pairs of which each side writes one and then reads the
- * other. */
+ * other. Each side writes by a read-modify-write: qemu-user 7.2 (aarch64 on x86) hung where one was a store,
+ * as if the load behind it had been served first. */
 typedef struct {
     _Alignas(LINE) atomic_bool taken, open, waiting;
     atomic_int inside; /* helpers that may be at work */
@@ -164,7 +165,7 @@ static void post(Threads *pool, Loop *l) {
 
 /* Closes the loop to helpers. Returns when the last one is out. */
 static void finish(Threads *pool, Loop *l) {
-    atomic_store(&l->open, false);
+    atomic_exchange(&l->open, false);
     if (atomic_load(&l->inside) == 0) return;
     const double end = seconds() + SPIN_SECONDS;
     do {
@@ -174,7 +175,7 @@ static void finish(Threads *pool, Loop *l) {
         }
     } while (seconds() < end);
     pthread_mutex_lock(&pool->mutex);
-    atomic_store(&l->waiting, true);
+    atomic_exchange(&l->waiting, true);
     while (atomic_load(&l->inside) > 0) pthread_cond_wait(&pool->done, &pool->mutex);
     atomic_store(&l->waiting, false);
     pthread_mutex_unlock(&pool->mutex);
