@@ -1,9 +1,11 @@
 /* encode.h - the operations that image and text encoders are made of: vision transformers, CLIP's
  * residual network and its text transformer.
  *
- * Activations are float32, images channels-last: (B,H,W,C), so that a pixel's channels are one row
- * of a matrix product and a 1 x 1 convolution is a linear layer. Weights stay as they lie in their
- * file, in their own type and order; an operation converts what it reads.
+ * Images are channels-last: (B,H,W,C), so that a pixel's channels are one row of a matrix product and
+ * a 1 x 1 convolution is a linear layer. The residual stream and all sums are float32. The operands of
+ * products are rounded to the weight's precision; what lies between two products has that precision in
+ * memory, too, where the backend is `narrow`, else float32. Weights lie as in their file, in their own
+ * type and order, or as the backend's `pack` has laid them out once.
  *
  * An output row depends on its own input rows alone, and its sums run in one fixed order: the
  * features of an image are the same bits in any batch, at any place in it, with any number of
@@ -14,6 +16,25 @@
 
 #include "kernels/matrix.h"
 
+/* The type of a product's operands, and of activations in memory. Sums are float32 in each. */
+typedef enum { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16 } Precision;
+
+/* Returns the bytes of one number. */
+static inline int64_t precision_bytes(Precision p) {
+    return p == PRECISION_FP32 ? 4 : 2;
+}
+
+/* A matrix of activations: element (i, j) lies at data[i * row + j]. */
+typedef struct {
+    void *data;
+    int64_t row; /* in elements */
+    Precision type;
+} Matrix;
+
+static inline Matrix matrix_f32(const float *data, int64_t row) {
+    return (Matrix){(void *)data, row, PRECISION_FP32};
+}
+
 /* The weight of a linear layer (taps = 1) or of a convolution (taps = kernel^2), as it lies in a
  * file: element (o, i, t) at data[o * out_step + i * in_step + t * tap_step]. */
 typedef struct {
@@ -21,6 +42,8 @@ typedef struct {
     DType type;                          /* F16, BF16, F32 or F64 */
     int64_t out, in, taps;               /* output channels, input channels, kernel positions */
     int64_t out_step, in_step, tap_step; /* in elements */
+    Precision precision;                 /* both operands of its products are rounded to it */
+    const void *packed;                  /* what `pack` wrote, or NULL: products read `data` */
 } Weight;
 
 typedef enum {
@@ -39,9 +62,7 @@ typedef struct {
     const float *bias;  /* (out); NULL means 0 */
     bool add;
     Activation activation;
-    const float
-        *times; /* (rows,out), rows times_row elements apart; NULL means 1; of linear only */
-    int64_t times_row;
+    Matrix times; /* (rows,out); data NULL means 1; of linear only */
 } Epilogue;
 
 /* A square kernel over square or oblong images. */
@@ -58,8 +79,9 @@ static inline int64_t window_out(int64_t side, const Window *w) {
 /* An operand of attention over heads of `width`: element (b, t, h, i) lies at
  * data[b * image + t * row + width h + i]. */
 typedef struct {
-    float *data;
+    void *data;
     int64_t image, row; /* in elements */
+    Precision type;
 } Tokens;
 
 /* Rotary positions (Su et al. 2021): the halves a, b of a head's query or key become a cos - b sin and
@@ -75,26 +97,31 @@ enum {
         128, /* attention serves heads of any width up to this one, with Rope even ones */
 };
 
-/* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of out lie out_row, rows of in in_row elements apart, so
- * that either may be part of a wider matrix. 2 rows out in flops. */
-typedef Status LinearOp(Queue *queue, float *out, int64_t out_row, const float *in, int64_t in_row,
-                        const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch);
-/* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded.
+/* Lays a weight out for products in its precision. `packed` is device memory of pack_bytes, w->data host
+ * memory, which is read before it returns. scale (w->out), or NULL, is that of the epilogues which
+ * come with the weight, in host memory: a backend may multiply it in, and passes it over later. */
+typedef Status PackOp(Queue *queue, void *packed, const Weight *w, const float *scale);
+/* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of either may be part of a wider matrix. An input of
+ * float32 is rounded to the weight's precision as it is read. 2 rows out in flops. */
+typedef Status LinearOp(Queue *queue, Matrix out, Matrix in, const Weight *w,
+                        const Epilogue *epilogue, int64_t rows, void *scratch);
+/* out (B,OH,OW,w->out) = epilogue(cross-correlation of in (B,H,W,w->in) with w), zero-padded. Rows are
+ * pixels and lie densely; images of out lie window->out_image apart.
  * 2 B OH OW out in taps flops. */
-typedef Status Conv2dOp(Queue *queue, float *out, const float *in, const Weight *w,
-                        const Window *window, const Epilogue *epilogue, int64_t B, void *scratch);
+typedef Status Conv2dOp(Queue *queue, Matrix out, Matrix in, const Weight *w, const Window *window,
+                        const Epilogue *epilogue, int64_t B, void *scratch);
 
 /* Scaled dot-product attention per head: out = softmax(q k^T / sqrt(width) [+ causal mask]) v.
  *   q, out (B,queries,heads * width); k, v (B,keys,heads * width); causal: query t sees keys
- *   0..t. rope rotates q and k of token t, as they are packed; NULL: neither.
+ *   0..t. rope rotates q and k of token t, as they are packed; NULL: neither. All have one type.
  *   4 B heads queries keys width flops; scores of a few queries exist at a time. */
 typedef Status AttentionOp(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                            int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
                            const Rope *rope, void *scratch);
 
 /* out (rows,d) = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis; the variance is biased.
- * Rows of x lie x_row apart, rows of out densely. out may be x itself. */
-typedef Status LayerNormOp(Queue *queue, float *out, const float *x, int64_t x_row,
+ * Rows of x lie x_row apart. out may be x itself. */
+typedef Status LayerNormOp(Queue *queue, Matrix out, const float *x, int64_t x_row,
                            const float *weight, const float *bias, double eps, int64_t rows,
                            int64_t d);
 
@@ -109,11 +136,12 @@ typedef Status AddTokensOp(Queue *queue, float *x, const float *first, int64_t p
 typedef Status EmbedOp(Queue *queue, float *out, const int32_t *ids, const Weight *table,
                        const float *position, int64_t B, int64_t T);
 /* out (B,1+n,d) = the mean over x (B,n,d), then x itself, plus `position` (1+n,d). CLIP's attention pooling
- * begins with it. */
-typedef Status PoolTokensOp(Queue *queue, float *out, const float *x, const float *position,
-                            int64_t B, int64_t n, int64_t d);
-/* out (B,H/k,W/k,C) = means over k x k pixels of in (B,H,W,C); a remainder is dropped. */
-typedef Status AvgPoolOp(Queue *queue, float *out, const float *in, int64_t B, int64_t H, int64_t W,
+ * begins with it. Rows are tokens and lie densely. */
+typedef Status PoolTokensOp(Queue *queue, Matrix out, Matrix x, const float *position, int64_t B,
+                            int64_t n, int64_t d);
+/* out (B,H/k,W/k,C) = means over k x k pixels of in (B,H,W,C); a remainder is dropped. Rows are pixels and
+ * lie densely; in and out have one type. */
+typedef Status AvgPoolOp(Queue *queue, Matrix out, Matrix in, int64_t B, int64_t H, int64_t W,
                          int64_t C, int64_t k);
 /* out[b] (d, rows out_row apart) = mean over x[b, first..first+n] of x (B,T,d). */
 typedef Status MeanTokensOp(Queue *queue, float *out, int64_t out_row, const float *x, int64_t B,
@@ -135,9 +163,19 @@ typedef struct {
     MeanTokensOp *mean_tokens;
     NormalizeOp *normalize;
 
-    /* Returns the bytes of scratch that serve any linear of `depth` inputs, any conv2d of `depth` = inputs x
-     * taps, and attention of any width over `keys`. */
-    int64_t (*scratch_bytes)(const Device *device, int64_t depth, int64_t keys);
+    /* Returns the bytes that `pack` writes for a weight; 0: its products read it as it lies. */
+    int64_t (*pack_bytes)(const Weight *w);
+    PackOp *pack;
+    /* Whether activations between two products have their precision in memory, too. */
+    bool narrow;
+    /* Returns the bytes of scratch that serve any linear of up to `rows` rows and `depth` inputs, any conv2d of
+     * `rows` output pixels and `depth` = inputs x taps, and attention of any width over `keys`. */
+    int64_t (*scratch_bytes)(const Device *device, int64_t rows, int64_t depth, int64_t keys);
 } EncodeOps;
+
+/* Returns the type of activations between products of a precision. */
+static inline Precision activations_of(const EncodeOps *encode, Precision precision) {
+    return encode->narrow ? precision : PRECISION_FP32;
+}
 
 #endif

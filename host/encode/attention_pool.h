@@ -15,16 +15,17 @@ typedef struct {
 
 /* Memory of one batch of B images with T tokens of width d, on the device. */
 typedef struct {
-    float *q;     /* (B,d), or (1,d) where all images share a query */
-    float *mixed; /* (B,d) */
-    float *k, *v; /* (B,T,d) */
+    void *q;        /* (B,d), or (1,d) where all images share a query */
+    void *mixed;    /* (B,d) */
+    void *k, *v;    /* (B,T,d) */
+    Precision type; /* of these four */
     void *scratch;
 } AttentionPoolSpace;
 
-/* Computes out (B,width of the layer `out`) of tokens (B,T,d). Queries lie query_row apart, one an
- * image; a query_row of 0 means that all images share the one at `query`. `out` may be `tokens`. */
-void attention_pool_run(const AttentionPool *p, const Ops *ops, Queue *queue, float *out,
-                        const float *query, int64_t query_row, const float *tokens, int64_t B,
-                        int64_t T, const AttentionPoolSpace *space);
+/* Computes out (B,width of the layer `out`) of tokens (B,T,d), which lie densely. Queries lie query.row
+ * apart, one an image; a row of 0 means that all images share one. `out` may be `tokens`. */
+void attention_pool_run(const AttentionPool *p, const Ops *ops, Queue *queue, Matrix out,
+                        Matrix query, Matrix tokens, int64_t B, int64_t T,
+                        const AttentionPoolSpace *space);
 
 #endif

@@ -136,6 +136,7 @@ struct Encoder {
 static Status open_network(Encoder *e, const char *path, Error *err) {
     Status st = e->ops->mem.queue_open(e->ops->device, &e->queue, err);
     if (st == OK) st = weights_open(&e->weights, e->ops, e->queue, path, err);
+    e->weights.precision = e->options.precision;
     if (st == OK) st = encoder_shape(&e->shape, &e->weights);
     const FactOptions known = {e->options.given, e->options.image_size, e->options.model};
     if (st == OK) st = encoder_facts(&e->facts, &e->shape, TOWER_IMAGE, &e->weights, &known, err);

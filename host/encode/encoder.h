@@ -58,8 +58,9 @@ typedef struct {
     const PublishedModel *model; /* the published encoder whose file it is, or NULL */
     int64_t image_size;          /* 0: not given */
     FeatureKind feature;
-    bool normalize; /* to length 1 */
-    int64_t batch;  /* most images at a time */
+    bool normalize;      /* to length 1 */
+    int64_t batch;       /* most images at a time */
+    Precision precision; /* of products */
 } EncoderOptions;
 
 typedef struct Encoder Encoder;

@@ -1,15 +1,23 @@
 /* pooling_head.c - SigLIP's head: attention of a probe over all tokens, then an MLP. */
 #include "host/encode/pooling_head.h"
 
-/* Returns the layer that computes outputs first .. first+n of `packed`. */
-static Layer outputs_of(const Layer *packed, int64_t first, int64_t n) {
-    Layer part = *packed;
-    if (!packed->weight.data || !packed->bias) return part;
-    part.weight.data = (const uint8_t *)packed->weight.data +
-                       first * packed->weight.out_step * dtype_bytes(packed->weight.type);
+/* Returns the layer that computes outputs first .. first+n of `all`, packed. */
+static Layer outputs_of(Weights *w, const Layer *all, int64_t first, int64_t n) {
+    Layer part = *all;
+    if (!all->weight.data || !all->bias) return part;
+    part.weight.data = (const uint8_t *)all->weight.data +
+                       first * all->weight.out_step * dtype_bytes(all->weight.type);
     part.weight.out = n;
-    part.bias = packed->bias + first;
+    part.bias = all->bias + first;
+    weights_pack(w, &part.weight, NULL);
     return part;
+}
+
+/* Returns a layer of its own, packed. */
+static Layer layer_of(Weights *w, int64_t out, int64_t in, const char *name) {
+    Layer layer = weights_linear(w, out, in, "%s", name);
+    weights_pack(w, &layer.weight, NULL);
+    return layer;
 }
 
 void pooling_head_load(PoolingHead *out, Weights *w, const PoolingHeadNames *names, int64_t width) {
@@ -20,20 +28,20 @@ void pooling_head_load(PoolingHead *out, Weights *w, const PoolingHeadNames *nam
     h->probe = weights_vector(w, d, "%s", names->probe);
     if (names->qkv) {
         const Layer qkv = weights_linear(w, 3 * d, d, "%s", names->qkv);
-        a->query = outputs_of(&qkv, 0, d);
-        a->key = outputs_of(&qkv, d, d);
-        a->value = outputs_of(&qkv, 2 * d, d);
+        a->query = outputs_of(w, &qkv, 0, d);
+        a->key = outputs_of(w, &qkv, d, d);
+        a->value = outputs_of(w, &qkv, 2 * d, d);
     } else {
         const Layer kv = weights_linear(w, 2 * d, d, "%s", names->kv);
-        a->query = weights_linear(w, d, d, "%s", names->query);
-        a->key = outputs_of(&kv, 0, d);
-        a->value = outputs_of(&kv, d, d);
+        a->query = layer_of(w, d, d, names->query);
+        a->key = outputs_of(w, &kv, 0, d);
+        a->value = outputs_of(w, &kv, d, d);
     }
-    a->out = weights_linear(w, d, d, "%s", names->out);
+    a->out = layer_of(w, d, d, names->out);
     h->norm = weights_norm(w, d, "%s", names->norm);
     h->hidden = weights_extent(w, 0, "%sweight", names->fc1);
-    h->fc1 = weights_linear(w, h->hidden, d, "%s", names->fc1);
-    h->fc2 = weights_linear(w, d, h->hidden, "%s", names->fc2);
+    h->fc1 = layer_of(w, h->hidden, d, names->fc1);
+    h->fc2 = layer_of(w, d, h->hidden, names->fc2);
 }
 
 int64_t pooling_head_wide(const PoolingHead *h) {
@@ -44,16 +52,18 @@ void pooling_head_run(const PoolingHead *h, const Ops *ops, Queue *queue,
                       const TransformerSpace *space, int64_t B, int64_t T) {
     const EncodeOps *e = &ops->encode;
     const int64_t d = h->width, rows = B * T;
-    float *a = space->normed, *mixed = space->x, *wide = space->wide;
-    const AttentionPoolSpace pool = {.q = wide + 2 * rows * d,
-                                     .mixed = mixed,
-                                     .k = wide,
-                                     .v = wide + rows * d,
+    const Matrix a = matrix_f32(space->normed, d), mixed = space_matrix(space, space->x, 0, d),
+                 hidden = space_matrix(space, space->wide, 0, h->hidden);
+    const AttentionPoolSpace pool = {.q = space_matrix(space, space->wide, 2 * rows * d, d).data,
+                                     .mixed = mixed.data,
+                                     .k = space->wide,
+                                     .v = space_matrix(space, space->wide, rows * d, d).data,
+                                     .type = space->type,
                                      .scratch = space->scratch};
-    attention_pool_run(&h->attention, ops, queue, a, h->probe, 0, space->normed, B, T, &pool);
-    e->layer_norm(queue, mixed, a, d, h->norm.weight, h->norm.bias, h->eps, B, d);
-    e->linear(queue, wide, h->hidden, mixed, d, &h->fc1.weight,
+    attention_pool_run(&h->attention, ops, queue, a, matrix_f32(h->probe, 0), a, B, T, &pool);
+    e->layer_norm(queue, mixed, a.data, d, h->norm.weight, h->norm.bias, h->eps, B, d);
+    e->linear(queue, hidden, mixed, &h->fc1.weight,
               &(Epilogue){.bias = h->fc1.bias, .activation = h->activation}, B, space->scratch);
-    e->linear(queue, a, d, wide, h->hidden, &h->fc2.weight,
-              &(Epilogue){.bias = h->fc2.bias, .add = true}, B, space->scratch);
+    e->linear(queue, a, hidden, &h->fc2.weight, &(Epilogue){.bias = h->fc2.bias, .add = true}, B,
+              space->scratch);
 }

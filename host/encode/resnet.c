@@ -27,6 +27,7 @@ struct Network {
     int64_t blocks, side, width;
     AttentionPool pool;
     const float *position;      /* (1 + n, channels) */
+    Precision type;             /* of all activations, the residual stream too */
     Buffer x, y, a, b, scratch; /* a block's input and output, and what lies between */
 };
 
@@ -64,6 +65,7 @@ static Layer load_conv(Weights *w, int64_t out, int64_t in, int64_t kernel, cons
         }
         layer.scale = weights_place(w, gamma, out);
         layer.bias = weights_place(w, beta, out);
+        weights_pack(w, &layer.weight, gamma);
     }
     free(gamma);
     free(beta);
@@ -111,6 +113,8 @@ static void load_pooling(Network *r, Weights *w, const EncoderShape *shape, int6
     r->pool.key = weights_linear(w, channels, channels, "visual.attnpool.k_proj.");
     r->pool.value = weights_linear(w, channels, channels, "visual.attnpool.v_proj.");
     r->pool.out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
+    Layer *const layers[] = {&r->pool.query, &r->pool.key, &r->pool.value, &r->pool.out};
+    for (int i = 0; i < 4; i++) weights_pack(w, &layers[i]->weight, NULL);
 }
 
 static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
@@ -130,6 +134,7 @@ static Network *resnet_load(Weights *w, const EncoderShape *shape, const Encoder
         r->side = facts->rule.crop;
         r->pool.heads = facts->heads;
         r->width = width;
+        r->type = activations_of(&w->ops->encode, w->precision);
         r->stem[0] = load_conv(w, half, 3, 3, "visual.", "conv1.", "bn1.");
         r->stem[1] = load_conv(w, half, half, 3, "visual.", "conv2.", "bn2.");
         r->stem[2] = load_conv(w, width, half, 3, "visual.", "conv3.", "bn3.");
@@ -166,12 +171,12 @@ static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *e
     const struct {
         Buffer *buffer;
         int64_t bytes;
-    } parts[] = {
-        {&r->x, batch * block * floats},
-        {&r->y, batch * block * floats},
-        {&r->a, batch * between * floats},
-        {&r->b, batch * between * floats},
-        {&r->scratch, ops->encode.scratch_bytes(ops->device, 9 * channels / EXPANSION, T)}};
+    } parts[] = {{&r->x, batch * block * floats},
+                 {&r->y, batch * block * floats},
+                 {&r->a, batch * between * floats},
+                 {&r->b, batch * between * floats},
+                 {&r->scratch, ops->encode.scratch_bytes(ops->device, batch * half * half,
+                                                         9 * channels / EXPANSION, T)}};
     Status st = OK;
     for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
         st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
@@ -192,65 +197,76 @@ typedef struct {
     int64_t B;
 } Run;
 
-static void conv(const Run *r, float *out, const float *in, const Layer *layer, int64_t side,
-                 int64_t stride, bool add, Activation activation) {
+static void conv_rows(const Run *r, void *out, Matrix in, const Layer *layer, int64_t side,
+                      int64_t stride, bool add, Activation activation) {
     const int64_t kernel = layer->weight.taps == 1 ? 1 : 3;
     const Window window = {side, side, kernel, stride, kernel / 2, 0};
     const Epilogue epilogue = {
         .scale = layer->scale, .bias = layer->bias, .add = add, .activation = activation};
-    r->ops->encode.conv2d(r->queue, out, in, &layer->weight, &window, &epilogue, r->B,
-                          r->net->scratch.data);
+    r->ops->encode.conv2d(r->queue, (Matrix){out, layer->weight.out, r->net->type}, in,
+                          &layer->weight, &window, &epilogue, r->B, r->net->scratch.data);
 }
 
-static void halve(const Run *r, float *out, const float *in, int64_t side, int64_t channels) {
-    r->ops->encode.avg_pool(r->queue, out, in, r->B, side, side, channels, 2);
+/* Convolves images of the network's own type. */
+static void conv(const Run *r, void *out, const void *in, const Layer *layer, int64_t side,
+                 bool add, Activation activation) {
+    conv_rows(r, out, (Matrix){(void *)in, layer->weight.in, r->net->type}, layer, side, 1, add,
+              activation);
+}
+
+static void halve(const Run *r, void *out, void *in, int64_t side, int64_t channels) {
+    const Precision type = r->net->type;
+    r->ops->encode.avg_pool(r->queue, (Matrix){out, channels, type}, (Matrix){in, channels, type},
+                            r->B, side, side, channels, 2);
 }
 
 /* Runs a block: *x (B,side,side,in) becomes (B,side/stride,side/stride,4 planes); *y is free before
  * and after. */
-static void run_block(const Run *r, const Bottleneck *b, float **x, float **y, int64_t side) {
-    float *a = r->net->a.data, *c = r->net->b.data;
+static void run_block(const Run *r, const Bottleneck *b, void **x, void **y, int64_t side) {
+    void *a = r->net->a.data, *c = r->net->b.data;
     const int64_t out_side = side / b->stride;
-    conv(r, a, *x, &b->conv1, side, 1, false, ACT_RELU);
-    conv(r, c, a, &b->conv2, side, 1, false, ACT_RELU);
+    conv(r, a, *x, &b->conv1, side, false, ACT_RELU);
+    conv(r, c, a, &b->conv2, side, false, ACT_RELU);
     if (b->stride > 1) {
         halve(r, a, c, side, b->planes);
         c = a;
     }
     if (b->shortcut.weight.data) {
-        const float *from = *x;
-        float *pooled = r->net->b.data; /* conv2's output, which the pooling above freed */
+        void *from = *x,
+             *pooled = r->net->b.data; /* conv2's output, which the pooling above freed */
         if (b->stride > 1) {
             halve(r, pooled, *x, side, b->shortcut.weight.in);
             from = pooled;
         }
-        conv(r, *y, from, &b->shortcut, out_side, 1, false, ACT_NONE);
-        float *swap = *x;
+        conv(r, *y, from, &b->shortcut, out_side, false, ACT_NONE);
+        void *swap = *x;
         *x = *y;
         *y = swap;
     }
-    conv(r, *x, c, &b->conv3, out_side, 1, true, ACT_RELU);
+    conv(r, *x, c, &b->conv3, out_side, true, ACT_RELU);
 }
 
 /* Computes the attention of one query, the mean, over the mean and all positions. */
-static void pool(const Run *r, float *features, const float *x, float *tokens, int64_t n) {
+static void pool(const Run *r, float *features, void *x, void *tokens, int64_t n) {
     const Network *net = r->net;
-    const int64_t d = net->pool.query.weight.in, T = n + 1;
-    float *q = net->a.data, *k = net->b.data;
-    const AttentionPoolSpace space = {q, q + r->B * d, k, k + r->B * T * d, net->scratch.data};
-    r->ops->encode.pool_tokens(r->queue, tokens, x, net->position, r->B, n, d);
-    attention_pool_run(&net->pool, r->ops, r->queue, features, tokens, T * d, tokens, r->B, T,
-                       &space);
+    const int64_t d = net->pool.query.weight.in, T = n + 1, bytes = precision_bytes(net->type);
+    uint8_t *q = net->a.data, *k = net->b.data;
+    const AttentionPoolSpace space = {q,         q + r->B * d * bytes, k, k + r->B * T * d * bytes,
+                                      net->type, net->scratch.data};
+    const Matrix all = {tokens, d, net->type}, means = {tokens, T * d, net->type};
+    r->ops->encode.pool_tokens(r->queue, all, (Matrix){x, d, net->type}, net->position, r->B, n, d);
+    attention_pool_run(&net->pool, r->ops, r->queue, matrix_f32(features, net->pool.out.weight.out),
+                       means, all, r->B, T, &space);
 }
 
 static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *features,
                        const float *images, int64_t B) {
     const Run r = {net, ops, queue, B};
-    float *x = net->x.data, *y = net->y.data, *a = net->a.data;
+    void *x = net->x.data, *y = net->y.data, *a = net->a.data;
     int64_t side = net->side / 2;
-    conv(&r, x, images, &net->stem[0], net->side, 2, false, ACT_RELU);
-    conv(&r, y, x, &net->stem[1], side, 1, false, ACT_RELU);
-    conv(&r, a, y, &net->stem[2], side, 1, false, ACT_RELU);
+    conv_rows(&r, x, matrix_f32(images, 3), &net->stem[0], net->side, 2, false, ACT_RELU);
+    conv(&r, y, x, &net->stem[1], side, false, ACT_RELU);
+    conv(&r, a, y, &net->stem[2], side, false, ACT_RELU);
     halve(&r, x, a, side, net->width);
     side /= 2;
     for (int64_t i = 0; i < net->blocks; i++) {

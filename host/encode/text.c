@@ -77,6 +77,8 @@ static void load(TextEncoder *t) {
     const TextNames *names = names_of(s);
     const int64_t d = s->text_width;
     t->table = weights_matrix(w, s->vocabulary, d, "%s", names->table);
+    t->table.precision = PRECISION_FP32; /* it is read, never multiplied */
+    weights_pack(w, &t->table, NULL);
     float *position = weights_read(w, s->context, d, "%s", names->position);
     if (position) t->position = weights_place(w, position, s->context * d);
     free(position);
@@ -89,6 +91,7 @@ static void load(TextEncoder *t) {
     t->projection = names->projection_transposed
                         ? weights_transposed(w, s->features, d, "%s", names->projection)
                         : weights_matrix(w, s->features, d, "%s", names->projection);
+    weights_pack(w, &t->projection, NULL);
 }
 
 static Status prepare(TextEncoder *t, Error *err) {
@@ -105,7 +108,7 @@ static Status prepare(TextEncoder *t, Error *err) {
                  {&t->wide, rows * transformer_wide(&t->transformer) * floats},
                  {&t->ends, t->batch * d * floats},
                  {&t->features, t->batch * t->shape.features * floats},
-                 {&t->scratch, ops->encode.scratch_bytes(ops->device, deepest, T)}};
+                 {&t->scratch, ops->encode.scratch_bytes(ops->device, rows, deepest, T)}};
     Status st = OK;
     for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
         st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
@@ -190,7 +193,11 @@ static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int
     const EncodeOps *e = &ops->encode;
     const int64_t context = t->shape.context, floats = (int64_t)sizeof(float);
     const int64_t d = t->transformer.width;
-    const TransformerSpace space = {t->x.data, t->normed.data, t->wide.data, NULL, t->scratch.data};
+    const TransformerSpace space = {.x = t->x.data,
+                                    .normed = t->normed.data,
+                                    .wide = t->wide.data,
+                                    .type = activations_of(e, t->weights.precision),
+                                    .scratch = t->scratch.data};
     float *ends = t->ends.data;
     int64_t T = 1; /* no token sees a later one: what is behind the last end is never read */
     for (int64_t b = 0; b < B; b++) {
@@ -205,9 +212,10 @@ static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int
     for (int64_t b = 0; b < B; b++)
         ops->mem.copy(t->queue, ends + b * d, space.x + (b * T + end_of(t, ids + b * context)) * d,
                       d * floats);
-    e->layer_norm(t->queue, ends, ends, d, t->norm.weight, t->norm.bias, t->transformer.eps, B, d);
-    e->linear(t->queue, t->features.data, t->shape.features, ends, d, &t->projection,
-              &(Epilogue){0}, B, space.scratch);
+    e->layer_norm(t->queue, matrix_f32(ends, d), ends, d, t->norm.weight, t->norm.bias,
+                  t->transformer.eps, B, d);
+    e->linear(t->queue, matrix_f32(t->features.data, t->shape.features), matrix_f32(ends, d),
+              &t->projection, &(Epilogue){0}, B, space.scratch);
     ops->mem.to_host(t->queue, features, t->features.data, B * t->shape.features * floats);
     return ops->mem.wait(t->queue, err);
 }

@@ -31,8 +31,8 @@ static bool is_there(const BlockFile *f, const char *name, const char *end) {
 }
 
 /* Loads a layer, whose output is scaled if it has a scale: scale (W x + b) = scale (W x) + scale b. */
-static Layer load_layer(const BlockFile *f, int64_t out, int64_t in, const char *name,
-                        const char *scale_name) {
+static Layer read_layer(const BlockFile *f, int64_t out, int64_t in, const char *name,
+                        const char *scale_name, bool pack) {
     Weights *w = f->w;
     Layer layer = {.weight = weights_matrix(w, out, in, "%s%sweight", f->block, name)};
     const bool scaled = scale_name && is_there(f, scale_name, "");
@@ -42,9 +42,15 @@ static Layer load_layer(const BlockFile *f, int64_t out, int64_t in, const char 
     for (int64_t i = 0; bias && scale && i < out; i++) bias[i] *= scale[i];
     if (bias) layer.bias = weights_place(w, bias, out);
     if (scale) layer.scale = weights_place(w, scale, out);
+    if (pack) weights_pack(w, &layer.weight, scale);
     free(bias);
     free(scale);
     return layer;
+}
+
+static Layer load_layer(const BlockFile *f, int64_t out, int64_t in, const char *name,
+                        const char *scale_name) {
+    return read_layer(f, out, in, name, scale_name, true);
 }
 
 /* Returns the bias of packed q, k, v (3d), which is on the device, or NULL: there is none. A mask that
@@ -73,14 +79,15 @@ static const float *packed_bias(const BlockFile *f, int64_t d) {
     return placed;
 }
 
-/* Returns rows first .. first+n of a layer as a layer of their own. */
-static Layer part_of(const Layer *layer, int64_t first, int64_t n) {
+/* Returns rows first .. first+n of a layer that is not packed as a layer of their own. */
+static Layer part_of(Weights *w, const Layer *layer, int64_t first, int64_t n) {
     Layer part = *layer;
     if (!part.weight.data) return part;
     part.weight.data = (const uint8_t *)layer->weight.data +
                        first * layer->weight.out_step * dtype_bytes(layer->weight.type);
     part.weight.out = n;
     if (part.bias) part.bias += first;
+    weights_pack(w, &part.weight, NULL);
     return part;
 }
 
@@ -93,6 +100,7 @@ static void load_block(Block *b, const Transformer *t, const BlockFile *f) {
         b->qkv[b->qkv_count++] =
             (Layer){.weight = weights_matrix(f->w, 3 * d, d, "%s%sweight", f->block, names->qkv),
                     .bias = packed_bias(f, d)};
+        weights_pack(f->w, &b->qkv[0].weight, NULL);
     } else {
         b->qkv[b->qkv_count++] = load_layer(f, d, d, names->query, NULL);
         b->qkv[b->qkv_count++] = load_layer(f, d, d, names->key, NULL);
@@ -100,9 +108,9 @@ static void load_block(Block *b, const Transformer *t, const BlockFile *f) {
     }
     b->proj = load_layer(f, d, d, names->proj, names->scale1);
     if (t->gated && names->gates) {
-        const Layer both = load_layer(f, 2 * t->hidden, d, names->gates, NULL);
-        b->gate = part_of(&both, 0, t->hidden);
-        b->fc1 = part_of(&both, t->hidden, t->hidden);
+        const Layer both = read_layer(f, 2 * t->hidden, d, names->gates, NULL, false);
+        b->gate = part_of(f->w, &both, 0, t->hidden);
+        b->fc1 = part_of(f->w, &both, t->hidden, t->hidden);
     } else if (t->gated) {
         b->gate = load_layer(f, t->hidden, d, names->gate, NULL);
         b->fc1 = load_layer(f, t->hidden, d, names->value_in, NULL);
@@ -156,14 +164,15 @@ static void attend(const Transformer *t, const Block *b, const Ops *ops, Queue *
                    const TransformerSpace *s, int64_t B, int64_t T, int64_t kept) {
     const EncodeOps *e = &ops->encode;
     const int64_t d = t->width, row = 3 * d;
-    e->layer_norm(queue, s->normed, s->x, d, b->norm1.weight, b->norm1.bias, t->eps, B * T, d);
+    const Matrix normed = space_matrix(s, s->normed, 0, d);
+    e->layer_norm(queue, normed, s->x, d, b->norm1.weight, b->norm1.bias, t->eps, B * T, d);
     for (int i = 0; i < b->qkv_count; i++)
-        e->linear(queue, s->wide + i * d, row, s->normed, d, &b->qkv[i].weight,
+        e->linear(queue, space_matrix(s, s->wide, i * d, row), normed, &b->qkv[i].weight,
                   &(Epilogue){.bias = b->qkv[i].bias}, B * T, s->scratch);
-    e->attention(queue, (Tokens){s->normed, kept * d, d}, (Tokens){s->wide, T * row, row},
-                 (Tokens){s->wide + d, T * row, row}, (Tokens){s->wide + 2 * d, T * row, row}, B,
+    e->attention(queue, space_tokens(s, s->normed, 0, kept, d), space_tokens(s, s->wide, 0, T, row),
+                 space_tokens(s, s->wide, d, T, row), space_tokens(s, s->wide, 2 * d, T, row), B,
                  kept, T, t->heads, d / t->heads, t->causal, &t->rope, s->scratch);
-    e->linear(queue, s->x, kept < T ? T * d : d, s->normed, d, &b->proj.weight,
+    e->linear(queue, matrix_f32(s->x, kept < T ? T * d : d), normed, &b->proj.weight,
               &(Epilogue){.bias = b->proj.bias, .scale = b->proj.scale, .add = true}, B * kept,
               s->scratch);
 }
@@ -175,14 +184,17 @@ static void transform(const Transformer *t, const Block *b, const Ops *ops, Queu
     const int64_t d = t->width, rows = B * kept, x_row = kept < T ? T * d : d;
     const Layer *gate = &b->gate, *fc1 = &b->fc1, *fc2 = &b->fc2;
     Epilogue first = {.bias = fc1->bias, .activation = t->activation};
-    e->layer_norm(queue, s->normed, s->x, x_row, b->norm2.weight, b->norm2.bias, t->eps, rows, d);
+    const Matrix normed = space_matrix(s, s->normed, 0, d),
+                 gated = space_matrix(s, s->gated, 0, t->hidden),
+                 wide = space_matrix(s, s->wide, 0, t->hidden);
+    e->layer_norm(queue, normed, s->x, x_row, b->norm2.weight, b->norm2.bias, t->eps, rows, d);
     if (t->gated) {
-        e->linear(queue, s->gated, t->hidden, s->normed, d, &gate->weight,
+        e->linear(queue, gated, normed, &gate->weight,
                   &(Epilogue){.bias = gate->bias, .activation = t->activation}, rows, s->scratch);
-        first = (Epilogue){.bias = fc1->bias, .times = s->gated, .times_row = t->hidden};
+        first = (Epilogue){.bias = fc1->bias, .times = gated};
     }
-    e->linear(queue, s->wide, t->hidden, s->normed, d, &fc1->weight, &first, rows, s->scratch);
-    e->linear(queue, s->x, x_row, s->wide, t->hidden, &fc2->weight,
+    e->linear(queue, wide, normed, &fc1->weight, &first, rows, s->scratch);
+    e->linear(queue, matrix_f32(s->x, x_row), wide, &fc2->weight,
               &(Epilogue){.bias = fc2->bias, .scale = fc2->scale, .add = true}, rows, s->scratch);
 }
 

@@ -44,12 +44,24 @@ typedef struct {
 
 /* Activations of one batch, on the device. */
 typedef struct {
-    float *x;      /* (B,T,width): the residual stream */
-    float *normed; /* (B,T,width) */
-    float *wide;   /* (B,T,transformer_wide) */
-    float *gated;  /* (B,T,hidden) with SwiGLU, else unused */
+    float *x;       /* (B,T,width): the residual stream */
+    void *normed;   /* (B,T,width) */
+    void *wide;     /* (B,T,transformer_wide) */
+    void *gated;    /* (B,T,hidden) with SwiGLU, else unused */
+    Precision type; /* of normed, wide and gated between products: activations_of */
     void *scratch;
 } TransformerSpace;
+
+/* Returns rows `row` elements apart, from the element `first` of normed, wide or gated on. */
+static inline Matrix space_matrix(const TransformerSpace *s, void *data, int64_t first,
+                                  int64_t row) {
+    return (Matrix){(uint8_t *)data + first * precision_bytes(s->type), row, s->type};
+}
+/* Returns such rows as (B,T) tokens. */
+static inline Tokens space_tokens(const TransformerSpace *s, void *data, int64_t first, int64_t T,
+                                  int64_t row) {
+    return (Tokens){space_matrix(s, data, first, row).data, T * row, row, s->type};
+}
 
 /* Loads the blocks called "<blocks>0.", "<blocks>1.", ... as many as there are. `width` is known;
  * heads, activation, eps, causal and rope stand in *out already. Failures stick to *w. */

@@ -21,6 +21,7 @@ struct Network {
     Norm norm_pre, norm_post;
     Norm norm_class;  /* of the class token; the patches have norm_post */
     PoolingHead head; /* head.probe NULL: none */
+    Precision type;   /* of activations between products */
     Buffer x, normed, wide, gated, scratch;
 };
 
@@ -151,6 +152,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
     v->transformer =
         (Transformer){.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
     v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
+    weights_pack(w, &v->embed.weight, NULL);
     if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
     if (names->position) load_positions(v, w, names, shape);
     else load_prefix(v, w, names, shape, NULL);
@@ -170,6 +172,8 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
             names->projection_transposed
                 ? weights_transposed(w, shape->features, d, "%s", names->projection)
                 : weights_matrix(w, shape->features, d, "%s", names->projection);
+    weights_pack(w, &v->projection.weight, NULL);
+    v->type = activations_of(&w->ops->encode, w->precision);
     for (int i = 0; names->unused[i]; i++) weights_pass_over(w, names->unused[i]);
     if (names->registers && !shape->registers) weights_pass_over(w, names->registers);
     if (names->periods) weights_pass_over(w, names->periods); /* --rope_base overrules them */
@@ -201,7 +205,7 @@ static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err)
                  {&v->normed, rows * t->width * (int64_t)sizeof(float)},
                  {&v->wide, rows * wide * (int64_t)sizeof(float)},
                  {&v->gated, t->gated ? rows * t->hidden * (int64_t)sizeof(float) : 0},
-                 {&v->scratch, ops->encode.scratch_bytes(ops->device, depth, T)}};
+                 {&v->scratch, ops->encode.scratch_bytes(ops->device, rows, depth, T)}};
     Status st = OK;
     for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
         st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
@@ -221,8 +225,8 @@ static void emit(const Network *v, const Ops *ops, Queue *queue, float *columns,
     const Weight *projection = &v->projection.weight;
     const int64_t d = v->transformer.width, row = vit_features(v);
     if (projection->data)
-        ops->encode.linear(queue, columns, row, pooled, d, projection, &(Epilogue){0}, B,
-                           v->scratch.data);
+        ops->encode.linear(queue, matrix_f32(columns, row), matrix_f32(pooled, d), projection,
+                           &(Epilogue){0}, B, v->scratch.data);
     else /* the mean over one token: a copy into rows of another length */
         ops->encode.mean_tokens(queue, columns, row, pooled, B, 1, 0, 1, d);
 }
@@ -233,8 +237,8 @@ static void pool(const Network *v, const Ops *ops, Queue *queue, float *features
     const EncodeOps *e = &ops->encode;
     const int64_t d = v->transformer.width, T = v->n;
     const Norm *post = &v->norm_post;
-    e->layer_norm(queue, space->normed, space->x, d, post->weight, post->bias, v->transformer.eps,
-                  B * T, d);
+    e->layer_norm(queue, matrix_f32(space->normed, d), space->x, d, post->weight, post->bias,
+                  v->transformer.eps, B * T, d);
     if (v->feature != FEATURE_CLS) { /* before the head, which overwrites the tokens */
         e->mean_tokens(queue, space->wide, d, space->normed, B, T, 0, T, d);
         emit(v, ops, queue, features + (v->feature == FEATURE_CLS_MEAN ? token_features(v) : 0),
@@ -252,16 +256,17 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     const int64_t d = v->transformer.width, T = v->prefix + v->n;
     const double eps = v->transformer.eps;
     const Norm *pre = &v->norm_pre, *post = &v->norm_post, *of_class = &v->norm_class;
-    const TransformerSpace space = {v->x.data, v->normed.data, v->wide.data, v->gated.data,
-                                    v->scratch.data};
+    const TransformerSpace space = {v->x.data,     v->normed.data, v->wide.data,
+                                    v->gated.data, v->type,        v->scratch.data};
     const Window patches = {v->side, v->side, v->patch, v->patch, 0, T * d};
     float *pooled = v->wide.data; /* free outside the blocks */
 
-    e->conv2d(queue, space.x + v->prefix * d, images, &v->embed.weight, &patches,
-              &(Epilogue){.bias = v->embed.bias}, B, space.scratch);
+    e->conv2d(queue, matrix_f32(space.x + v->prefix * d, d), matrix_f32(images, 3),
+              &v->embed.weight, &patches, &(Epilogue){.bias = v->embed.bias}, B, space.scratch);
     e->add_tokens(queue, space.x, v->first, v->prefix, v->position, B, v->n, d);
     if (pre->weight)
-        e->layer_norm(queue, space.x, space.x, d, pre->weight, pre->bias, eps, B * T, d);
+        e->layer_norm(queue, matrix_f32(space.x, d), space.x, d, pre->weight, pre->bias, eps, B * T,
+                      d);
     transformer_run(&v->transformer, ops, queue, &space, B, T,
                     v->feature == FEATURE_CLS && !v->head.probe);
     if (v->head.probe) {
@@ -270,12 +275,14 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     }
 
     if (v->feature != FEATURE_PATCHMEAN) {
-        e->layer_norm(queue, pooled, space.x, T * d, of_class->weight, of_class->bias, eps, B, d);
+        e->layer_norm(queue, matrix_f32(pooled, d), space.x, T * d, of_class->weight,
+                      of_class->bias, eps, B, d);
         emit(v, ops, queue, features, pooled, B);
         features += token_features(v); /* the next columns */
     }
     if (v->feature != FEATURE_CLS) {
-        e->layer_norm(queue, space.normed, space.x, d, post->weight, post->bias, eps, B * T, d);
+        e->layer_norm(queue, matrix_f32(space.normed, d), space.x, d, post->weight, post->bias, eps,
+                      B * T, d);
         e->mean_tokens(queue, pooled, d, space.normed, B, T, v->prefix, v->n, d);
         emit(v, ops, queue, features, pooled, B);
     }

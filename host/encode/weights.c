@@ -224,8 +224,9 @@ float *weights_read(Weights *w, int64_t rows, int64_t n, const char *format, ...
     return read_table(w, rows, n, name);
 }
 
-const float *weights_place(Weights *w, const float *values, int64_t n) {
-    enum { ALIGN_FLOATS = 16 };
+/* Returns device memory of n floats that lives as long as the weights, or NULL and a failure. */
+static float *room_for(Weights *w, int64_t n) {
+    enum { ALIGN_FLOATS = 64 }; /* 256 bytes, as bulk copies of GPUs want them */
     const int64_t room = round_up(n, ALIGN_FLOATS);
     ParameterChunk *chunk = w->chunks;
     if (w->status != OK) return NULL;
@@ -244,7 +245,12 @@ const float *weights_place(Weights *w, const float *values, int64_t n) {
     }
     float *to = (float *)chunk->buffer.data + chunk->used;
     chunk->used += room;
-    w->ops->mem.to_device(w->queue, to, values, n * (int64_t)sizeof *values);
+    return to;
+}
+
+const float *weights_place(Weights *w, const float *values, int64_t n) {
+    float *to = room_for(w, n);
+    if (to) w->ops->mem.to_device(w->queue, to, values, n * (int64_t)sizeof *values);
     return to;
 }
 
@@ -262,10 +268,19 @@ const float *weights_vector(Weights *w, int64_t n, const char *format, ...) {
 
 /* --- matrices --------------------------------------------------------------------------------- */
 
+void weights_pack(Weights *w, Weight *weight, const float *scale) {
+    if (w->status != OK || !weight->data) return;
+    const int64_t bytes = w->ops->encode.pack_bytes(weight);
+    if (bytes == 0) return;
+    void *packed = room_for(w, ceil_div(bytes, (int64_t)sizeof(float)));
+    if (packed) w->status = w->ops->encode.pack(w->queue, packed, weight, scale);
+    weight->packed = packed;
+}
+
 static Weight matrix(Weights *w, int64_t out, int64_t in, const char *name) {
     const int64_t shape[] = {out, in};
     const Tensor *t = find_shaped(w, shape, 2, name);
-    return t ? (Weight){t->data, t->type, out, in, 1, in, 1, 1} : (Weight){0};
+    return t ? (Weight){t->data, t->type, out, in, 1, in, 1, 1, w->precision, NULL} : (Weight){0};
 }
 
 Weight weights_matrix(Weights *w, int64_t out, int64_t in, const char *format, ...) {
@@ -277,7 +292,7 @@ Weight weights_transposed(Weights *w, int64_t out, int64_t in, const char *forma
     NAME_FROM(format);
     const int64_t shape[] = {in, out};
     const Tensor *t = find_shaped(w, shape, 2, name);
-    return t ? (Weight){t->data, t->type, out, in, 1, 1, out, 1} : (Weight){0};
+    return t ? (Weight){t->data, t->type, out, in, 1, 1, out, 1, w->precision, NULL} : (Weight){0};
 }
 
 Weight weights_kernel(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *format,
@@ -285,7 +300,8 @@ Weight weights_kernel(Weights *w, int64_t out, int64_t in, int64_t kernel, const
     NAME_FROM(format);
     const int64_t shape[] = {out, in, kernel, kernel}, taps = kernel * kernel;
     const Tensor *t = find_shaped(w, shape, 4, name);
-    return t ? (Weight){t->data, t->type, out, in, taps, in * taps, taps, 1} : (Weight){0};
+    return t ? (Weight){t->data, t->type, out, in, taps, in * taps, taps, 1, w->precision, NULL}
+             : (Weight){0};
 }
 
 static const float *suffixed_vector(Weights *w, int64_t n, const char *name, const char *suffix) {

@@ -21,7 +21,8 @@ typedef struct {
     bool *used;       /* (file.count) */
     const Ops *ops;
     Queue *queue;
-    ParameterChunk *chunks; /* vectors, on the device */
+    Precision precision;    /* of products; set it before the first matrix is asked for */
+    ParameterChunk *chunks; /* vectors and packed matrices, on the device */
     char *said;             /* lines of weights_say; owned */
     Status status;
     Error *err;
@@ -63,6 +64,11 @@ int weights_axes(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
 /* Marks tensors that begin so: nobody here needs them, but they belong into such a file. */
 void weights_pass_over(Weights *w, const char *prefix);
 
+/* Lays a matrix out for the device, which its products then read, where the backend wants that
+ * (PackOp). Parts of a matrix are packed each for itself. `scale`, in host memory, is that of the layer
+ * or NULL. */
+void weights_pack(Weights *w, Weight *weight, const float *scale);
+
 /* Returns a vector of n floats (axes of extent 1 aside) on the device. */
 const float *weights_vector(Weights *w, int64_t n, const char *name, ...) PRINTF_LIKE(3, 4);
 /* Returns a (rows,n) table in host memory; the caller frees it. A vector has one row. */
@@ -71,13 +77,13 @@ float *weights_read(Weights *w, int64_t rows, int64_t n, const char *name, ...) 
 const float *weights_place(Weights *w, const float *values, int64_t n);
 
 /* Returns a matrix that is stored as (out,in); weights_transposed: as (in,out); weights_kernel: as
- * (out,in,kernel,kernel). */
+ * (out,in,kernel,kernel). Its products have the precision of the weights. */
 Weight weights_matrix(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
 Weight weights_transposed(Weights *w, int64_t out, int64_t in, const char *name, ...)
     PRINTF_LIKE(4, 5);
 Weight weights_kernel(Weights *w, int64_t out, int64_t in, int64_t kernel, const char *name, ...)
     PRINTF_LIKE(5, 6);
-/* Returns the layer of <name>weight (out,in) and <name>bias (out), or the norm of <name>weight and
+/* Returns the layer of <name>weight (out,in) and <name>bias (out), not packed, or the norm of <name>weight and
  * <name>bias (d). */
 Layer weights_linear(Weights *w, int64_t out, int64_t in, const char *name, ...) PRINTF_LIKE(4, 5);
 Norm weights_norm(Weights *w, int64_t d, const char *name, ...) PRINTF_LIKE(3, 4);

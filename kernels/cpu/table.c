@@ -64,6 +64,8 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                           .avg_pool = cpu_avg_pool,
                           .mean_tokens = cpu_mean_tokens,
                           .normalize = cpu_normalize,
+                          .pack_bytes = cpu_pack_bytes,
+                          .pack = cpu_pack,
                           .scratch_bytes = cpu_encode_scratch};
     *cluster = (ClusterOps){.row_norms = cpu_row_norms,
                             .unit_rows = cpu_unit_rows,

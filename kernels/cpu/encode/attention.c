@@ -151,12 +151,14 @@ INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width
     float rotated[QUERY_BLOCK * MAX_HEAD_DIM]; /* 24 KiB */
     for (int64_t piece = first; piece < end; piece++) {
         const int64_t b = piece / a->heads, h = piece % a->heads * width;
-        const float *k = a->k.data + b * a->k.image + h;
+        const float *k = (const float *)a->k.data + b * a->k.image + h,
+                    *v = (const float *)a->v.data + b * a->v.image + h;
         if (a->rope) pack_rotated_keys(packed_k, k, a->k.row, keys, width, scale, a->rope);
         else pack_keys(packed_k, k, a->k.row, keys, width, scale);
-        pack_values(packed_v, a->v.data + b * a->v.image + h, a->v.row, keys, width);
+        pack_values(packed_v, v, a->v.row, keys, width);
         for (int64_t t = 0; t < queries; t += QUERY_BLOCK) {
-            const float *q = a->q.data + b * a->q.image + t * a->q.row + h;
+            const float *q = (const float *)a->q.data + b * a->q.image + t * a->q.row + h;
+            float *out = (float *)a->out.data + b * a->out.image + t * a->out.row + h;
             const int64_t n = least(queries - t, QUERY_BLOCK);
             int64_t q_row = a->q.row;
             if (a->rope) {
@@ -164,8 +166,8 @@ INLINE void attend(const Attention *a, int64_t first, int64_t end, int64_t width
                 q = rotated;
                 q_row = width;
             }
-            query_block(a->out.data + b * a->out.image + t * a->out.row + h, a->out.row, q, q_row,
-                        packed_k, packed_v, scores, t, n, keys, width, a->causal);
+            query_block(out, a->out.row, q, q_row, packed_k, packed_v, scores, t, n, keys, width,
+                        a->causal);
         }
     }
 }
@@ -177,13 +179,18 @@ static void attend_heads(const void *loop, int64_t first, int64_t end, int threa
     else attend(a, first, end, a->width, own);
 }
 
+static bool tokens_are_floats(Tokens out, Tokens q, Tokens k, Tokens v) {
+    return out.type == PRECISION_FP32 && q.type == PRECISION_FP32 && k.type == PRECISION_FP32 &&
+           v.type == PRECISION_FP32;
+}
+
 Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,
                      int64_t queries, int64_t keys, int64_t heads, int64_t width, bool causal,
                      const Rope *rope, void *scratch) {
     REQUIRE(queue,
-            out.data && q.data && k.data && v.data && scratch && B >= 1 && queries >= 1 &&
-                keys >= 1 && heads >= 1 && width >= 1 && width <= MAX_HEAD_DIM &&
-                (!causal || queries == keys) &&
+            out.data && q.data && k.data && v.data && tokens_are_floats(out, q, k, v) && scratch &&
+                B >= 1 && queries >= 1 && keys >= 1 && heads >= 1 && width >= 1 &&
+                width <= MAX_HEAD_DIM && (!causal || queries == keys) &&
                 (!rope || !rope->cos ||
                  (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys)),
             "attention");

@@ -16,8 +16,15 @@
 #define cpu_linear ISA(cpu_linear)
 #define cpu_mean_tokens ISA(cpu_mean_tokens)
 #define cpu_normalize ISA(cpu_normalize)
+#define cpu_pack ISA(cpu_pack)
+#define cpu_pack_bytes ISA(cpu_pack_bytes)
 #define cpu_pixels ISA(cpu_pixels)
 #define cpu_pool_tokens ISA(cpu_pool_tokens)
+
+/* Returns whether these are rows of float32; the CPU has no others. */
+static inline bool are_floats(Matrix rows) {
+    return rows.data && rows.type == PRECISION_FP32;
+}
 
 LinearOp cpu_linear;
 Conv2dOp cpu_conv2d;
@@ -30,7 +37,9 @@ PoolTokensOp cpu_pool_tokens;
 AvgPoolOp cpu_avg_pool;
 MeanTokensOp cpu_mean_tokens;
 NormalizeOp cpu_normalize;
-int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys);
+PackOp cpu_pack;
+int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys);
+int64_t cpu_pack_bytes(const Weight *w);
 int64_t cpu_attention_scratch(const Device *device, int64_t keys);
 
 #endif

@@ -24,7 +24,7 @@ static void norm_row(float *out, const float *x, const float *weight, const floa
 typedef struct {
     float *out;
     const float *x;
-    int64_t x_row, d;
+    int64_t out_row, x_row, d;
     const float *weight, *bias;
     double eps;
 } Norms;
@@ -33,14 +33,16 @@ static void norm_rows(const void *loop, int64_t first, int64_t end, int thread) 
     const Norms *n = loop;
     (void)thread;
     for (int64_t r = first; r < end; r++)
-        norm_row(n->out + r * n->d, n->x + r * n->x_row, n->weight, n->bias, n->eps, n->d);
+        norm_row(n->out + r * n->out_row, n->x + r * n->x_row, n->weight, n->bias, n->eps, n->d);
 }
 
-Status cpu_layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
+Status cpu_layer_norm(Queue *q, Matrix out, const float *x, int64_t x_row, const float *weight,
                       const float *bias, double eps, int64_t rows, int64_t d) {
-    REQUIRE(q, out && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 && x_row >= d,
+    REQUIRE(q,
+            are_floats(out) && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 &&
+                x_row >= d && out.row >= d,
             "layer_norm");
-    const Norms n = {out, x, x_row, d, weight, bias, eps};
+    const Norms n = {out.data, x, out.row, x_row, d, weight, bias, eps};
     threads_loop(q->device->pool, rows, rows_run(d), norm_rows, &n);
     return OK;
 }

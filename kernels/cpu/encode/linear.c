@@ -17,15 +17,29 @@ static bool is_weight(const Weight *w) {
 
 /* --- linear ----------------------------------------------------------------------------------- */
 
-Status cpu_linear(Queue *q, float *out, int64_t out_row, const float *in, int64_t in_row,
-                  const Weight *w, const Epilogue *epilogue, int64_t rows, void *scratch) {
+/* Weights are not laid out ahead: a product packs them on its way. */
+int64_t cpu_pack_bytes(const Weight *w) {
+    (void)w;
+    return 0;
+}
+
+Status cpu_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
+    (void)packed, (void)w, (void)scale;
+    REQUIRE(q, false, "pack");
+    return OK;
+}
+
+Status cpu_linear(Queue *q, Matrix out, Matrix in, const Weight *w, const Epilogue *epilogue,
+                  int64_t rows, void *scratch) {
     REQUIRE(q,
-            out && in && is_weight(w) && w->taps == 1 && epilogue && scratch && rows >= 1 &&
-                out_row >= w->out && in_row >= w->in &&
-                (!epilogue->times || epilogue->times_row >= w->out),
+            are_floats(out) && are_floats(in) && is_weight(w) && w->taps == 1 && epilogue &&
+                scratch && rows >= 1 && out.row >= w->out && in.row >= w->in &&
+                (!epilogue->times.data ||
+                 (are_floats(epilogue->times) && epilogue->times.row >= w->out)),
             "linear");
-    const Left left = left_rows(in, in_row);
-    product((Output){out, rows, out_row, rows, 0}, &left, w, epilogue, scratch, q->device->pool);
+    const Left left = left_rows(in.data, in.row);
+    product((Output){out.data, rows, out.row, rows, 0}, &left, w, epilogue, scratch,
+            q->device->pool);
     return OK;
 }
 
@@ -71,11 +85,11 @@ static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, i
     }
 }
 
-Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *window,
+Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window *window,
                   const Epilogue *epilogue, int64_t B, void *scratch) {
     REQUIRE(q,
-            out && in && is_weight(w) && window && epilogue && scratch && B >= 1 &&
-                window->kernel >= 1 && window->stride >= 1 && window->pad >= 0 &&
+            are_floats(out) && are_floats(in) && is_weight(w) && window && epilogue && scratch &&
+                B >= 1 && window->kernel >= 1 && window->stride >= 1 && window->pad >= 0 &&
                 window->kernel * window->kernel == w->taps && window->pad < window->kernel &&
                 window->height + 2 * window->pad >= window->kernel &&
                 window->width + 2 * window->pad >= window->kernel,
@@ -83,20 +97,21 @@ Status cpu_conv2d(Queue *q, float *out, const float *in, const Weight *w, const 
     const int64_t height = window_out(window->height, window),
                   width = window_out(window->width, window);
     const Left windows = {.fill = fill_windows,
-                          .data = in,
+                          .data = in.data,
                           .window = window,
                           .channels = w->in,
                           .out_height = height,
                           .out_width = width};
-    const Left rows = left_rows(in, w->in);
+    const Left rows = left_rows(in.data, w->in);
     const bool pointwise = window->kernel == 1 && window->stride == 1;
     const int64_t image = window->out_image ? window->out_image : height * width * w->out;
-    product((Output){out, B * height * width, w->out, height * width, image},
+    product((Output){out.data, B * height * width, w->out, height * width, image},
             pointwise ? &rows : &windows, w, epilogue, scratch, q->device->pool);
     return OK;
 }
 
-int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys) {
+int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
+    (void)rows;
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
     return most(a, b);
 }

@@ -110,10 +110,11 @@ static void average_images(const void *loop, int64_t begin, int64_t end, int thr
         mean_row(in->out + b * in->out_row, in->x + (b * in->T + in->from) * in->d, in->n, in->d);
 }
 
-Status cpu_pool_tokens(Queue *q, float *out, const float *x, const float *position, int64_t B,
-                       int64_t n, int64_t d) {
-    REQUIRE(q, out && x && position && B >= 1 && n >= 1 && d >= 1, "pool_tokens");
-    const Images in = {.out = out, .x = x, .position = position, .n = n, .d = d};
+Status cpu_pool_tokens(Queue *q, Matrix out, Matrix x, const float *position, int64_t B, int64_t n,
+                       int64_t d) {
+    REQUIRE(q, are_floats(out) && are_floats(x) && position && B >= 1 && n >= 1 && d >= 1,
+            "pool_tokens");
+    const Images in = {.out = out.data, .x = x.data, .position = position, .n = n, .d = d};
     threads_loop(q->device->pool, B, rows_run(n * d), pool_images, &in);
     return OK;
 }
@@ -141,10 +142,11 @@ static void pool_lines(const void *loop, int64_t first, int64_t end, int thread)
     }
 }
 
-Status cpu_avg_pool(Queue *q, float *out, const float *in, int64_t B, int64_t H, int64_t W,
-                    int64_t C, int64_t k) {
-    REQUIRE(q, out && in && B >= 1 && C >= 1 && k >= 1 && H >= k && W >= k, "avg_pool");
-    const Pooling p = {out, in, H, W, C, k};
+Status cpu_avg_pool(Queue *q, Matrix out, Matrix in, int64_t B, int64_t H, int64_t W, int64_t C,
+                    int64_t k) {
+    REQUIRE(q, are_floats(out) && are_floats(in) && B >= 1 && C >= 1 && k >= 1 && H >= k && W >= k,
+            "avg_pool");
+    const Pooling p = {out.data, in.data, H, W, C, k};
     threads_loop(q->device->pool, B * (H / k), rows_run(k * W * C), pool_lines, &p);
     return OK;
 }

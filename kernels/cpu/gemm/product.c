@@ -149,6 +149,7 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
                       const float *packed, int64_t i0, int64_t n, int64_t j0, int64_t cols) {
     float panel[ROW_BLOCK * PANEL_ROW];
     const int64_t depth = w->in * w->taps;
+    const float *times = e->times.data;
     for (int64_t k0 = 0; k0 < depth; k0 += DEPTH_BLOCK) {
         const int64_t deep = least(depth - k0, DEPTH_BLOCK);
         left->fill(left, panel, i0, n, k0, deep);
@@ -164,8 +165,8 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
         }
     }
     for (int64_t i = 0; i < n; i++)
-        finish_row(out_at(out, i0 + i) + j0, e,
-                   e->times ? e->times + (i0 + i) * e->times_row + j0 : NULL, j0, cols);
+        finish_row(out_at(out, i0 + i) + j0, e, times ? times + (i0 + i) * e->times.row + j0 : NULL,
+                   j0, cols);
 }
 
 /* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */

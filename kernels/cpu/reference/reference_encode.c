@@ -33,17 +33,23 @@ static float finish(double sum, float before, const Epilogue *e, int64_t channel
     return (float)activate(sum, e->activation);
 }
 
-static Status linear(Queue *q, float *out, int64_t out_row, const float *in, int64_t in_row,
-                     const Weight *w, const Epilogue *e, int64_t rows, void *scratch) {
-    REQUIRE(q, out && in && w && w->taps == 1 && e && rows >= 1, "linear");
+static bool are_floats(Matrix out, Matrix in) {
+    return out.data && in.data && out.type == PRECISION_FP32 && in.type == PRECISION_FP32;
+}
+
+static Status linear(Queue *q, Matrix to, Matrix from, const Weight *w, const Epilogue *e,
+                     int64_t rows, void *scratch) {
+    REQUIRE(q, are_floats(to, from) && w && w->taps == 1 && e && rows >= 1, "linear");
     (void)scratch;
+    float *out = to.data;
+    const float *in = from.data, *times = e->times.data;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t o = 0; o < w->out; o++) {
             double sum = 0.0;
             for (int64_t i = 0; i < w->in; i++)
-                sum += (double)in[r * in_row + i] * weight_at(w, o, i, 0);
-            out[r * out_row + o] = finish(sum, out[r * out_row + o], e, o);
-            if (e->times) out[r * out_row + o] *= e->times[r * e->times_row + o];
+                sum += (double)in[r * from.row + i] * weight_at(w, o, i, 0);
+            out[r * to.row + o] = finish(sum, out[r * to.row + o], e, o);
+            if (times) out[r * to.row + o] *= times[r * e->times.row + o];
         }
     return OK;
 }
@@ -62,9 +68,10 @@ static double correlate(const float *image, const Weight *w, const Window *win, 
     return sum;
 }
 
-static Status conv2d(Queue *q, float *out, const float *in, const Weight *w, const Window *win,
+static Status conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window *win,
                      const Epilogue *e, int64_t B, void *scratch) {
-    REQUIRE(q, out && in && w && win && win->kernel * win->kernel == w->taps && e && B >= 1,
+    REQUIRE(q,
+            are_floats(out, in) && w && win && win->kernel * win->kernel == w->taps && e && B >= 1,
             "conv2d");
     (void)scratch;
     const int64_t height = window_out(win->height, win), width = window_out(win->width, win);
@@ -72,10 +79,10 @@ static Status conv2d(Queue *q, float *out, const float *in, const Weight *w, con
     for (int64_t b = 0; b < B; b++)
         for (int64_t p = 0; p < height * width; p++)
             for (int64_t o = 0; o < w->out; o++) {
-                float *to = out + b * image + p * w->out + o;
-                const double sum = correlate(in + b * win->height * win->width * w->in, w, win,
-                                             p / width * win->stride - win->pad,
-                                             p % width * win->stride - win->pad, o);
+                float *to = (float *)out.data + b * image + p * w->out + o;
+                const double sum = correlate(
+                    (const float *)in.data + b * win->height * win->width * w->in, w, win,
+                    p / width * win->stride - win->pad, p % width * win->stride - win->pad, o);
                 *to = finish(sum, *to, e, o);
             }
     return OK;
@@ -111,11 +118,12 @@ static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, 
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < queries; t++)
             for (int64_t h = 0; h < heads * width; h += width) {
-                const float *key = k.data + b * k.image + h, *value = v.data + b * v.image + h;
+                const float *key = (const float *)k.data + b * k.image + h,
+                            *value = (const float *)v.data + b * v.image + h;
                 float query[MAX_HEAD_DIM], at[MAX_HEAD_DIM];
                 const int64_t seen = causal ? t + 1 : keys;
                 double max = -INFINITY, sum = 0.0, mean[MAX_HEAD_DIM] = {0};
-                rotate(query, q.data + b * q.image + t * q.row + h, rope, t, width);
+                rotate(query, (const float *)q.data + b * q.image + t * q.row + h, rope, t, width);
                 for (int64_t s = 0; s < seen; s++) {
                     rotate(at, key + s * k.row, rope, s, width);
                     max = fmax(max, score(query, at, width));
@@ -127,14 +135,16 @@ static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, 
                     for (int64_t i = 0; i < width; i++) mean[i] += p * value[s * v.row + i];
                 }
                 for (int64_t i = 0; i < width; i++)
-                    out.data[b * out.image + t * out.row + h + i] = (float)(mean[i] / sum);
+                    ((float *)out.data)[b * out.image + t * out.row + h + i] =
+                        (float)(mean[i] / sum);
             }
     return OK;
 }
 
-static Status layer_norm(Queue *q, float *out, const float *x, int64_t x_row, const float *weight,
+static Status layer_norm(Queue *q, Matrix out, const float *x, int64_t x_row, const float *weight,
                          const float *bias, double eps, int64_t rows, int64_t d) {
-    REQUIRE(q, out && x && weight && bias && rows >= 1 && d >= 1, "layer_norm");
+    REQUIRE(q, out.data && out.type == PRECISION_FP32 && x && weight && bias && rows >= 1 && d >= 1,
+            "layer_norm");
     for (int64_t r = 0; r < rows; r++) {
         const float *row = x + r * x_row;
         double mean = 0.0, variance = 0.0;
@@ -143,7 +153,8 @@ static Status layer_norm(Queue *q, float *out, const float *x, int64_t x_row, co
         for (int64_t j = 0; j < d; j++) variance += (row[j] - mean) * (row[j] - mean);
         variance /= (double)d;
         for (int64_t j = 0; j < d; j++)
-            out[r * d + j] = (float)((row[j] - mean) / sqrt(variance + eps) * weight[j] + bias[j]);
+            ((float *)out.data)[r * out.row + j] =
+                (float)((row[j] - mean) / sqrt(variance + eps) * weight[j] + bias[j]);
     }
     return OK;
 }
@@ -186,21 +197,23 @@ static float column_mean(const float *x, int64_t n, int64_t step) {
     return (float)(sum / (double)n);
 }
 
-static Status pool_tokens(Queue *q, float *out, const float *x, const float *position, int64_t B,
+static Status pool_tokens(Queue *q, Matrix out, Matrix x, const float *position, int64_t B,
                           int64_t n, int64_t d) {
-    REQUIRE(q, out && x && position && B >= 1 && n >= 1, "pool_tokens");
+    REQUIRE(q, are_floats(out, x) && position && B >= 1 && n >= 1, "pool_tokens");
     for (int64_t b = 0; b < B; b++)
         for (int64_t i = 0; i < (n + 1) * d; i++) {
-            const float *image = x + b * n * d;
-            out[b * (n + 1) * d + i] =
+            const float *image = (const float *)x.data + b * n * d;
+            ((float *)out.data)[b * (n + 1) * d + i] =
                 (i < d ? column_mean(image + i, n, d) : image[i - d]) + position[i];
         }
     return OK;
 }
 
-static Status avg_pool(Queue *q, float *out, const float *in, int64_t B, int64_t H, int64_t W,
-                       int64_t C, int64_t k) {
-    REQUIRE(q, out && in && B >= 1 && k >= 1 && H >= k && W >= k, "avg_pool");
+static Status avg_pool(Queue *q, Matrix to, Matrix from, int64_t B, int64_t H, int64_t W, int64_t C,
+                       int64_t k) {
+    REQUIRE(q, are_floats(to, from) && B >= 1 && k >= 1 && H >= k && W >= k, "avg_pool");
+    float *out = to.data;
+    const float *in = from.data;
     for (int64_t b = 0; b < B; b++)
         for (int64_t y = 0; y < H / k; y++)
             for (int64_t x = 0; x < W / k; x++)
@@ -232,9 +245,21 @@ static Status normalize(Queue *q, float *x, int64_t rows, int64_t d) {
     return OK;
 }
 
-static int64_t scratch_bytes(const Device *device, int64_t depth, int64_t keys) {
-    (void)device, (void)depth, (void)keys;
+static int64_t scratch_bytes(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
+    (void)device, (void)rows, (void)depth, (void)keys;
     return 0;
+}
+
+/* Weights are read as they lie. */
+static int64_t pack_bytes(const Weight *w) {
+    (void)w;
+    return 0;
+}
+
+static Status pack(Queue *q, void *packed, const Weight *w, const float *scale) {
+    (void)packed, (void)w, (void)scale;
+    REQUIRE(q, false, "pack");
+    return OK;
 }
 
 void cpu_reference_encode(EncodeOps *encode) {
@@ -249,5 +274,7 @@ void cpu_reference_encode(EncodeOps *encode) {
                           .avg_pool = avg_pool,
                           .mean_tokens = mean_tokens,
                           .normalize = normalize,
+                          .pack_bytes = pack_bytes,
+                          .pack = pack,
                           .scratch_bytes = scratch_bytes};
 }

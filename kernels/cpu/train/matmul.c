@@ -72,7 +72,14 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
         return OK;
     }
     const bool rows_of_B = form == MATMUL_NT;
-    const Weight b = {B, DTYPE_F32, cols, depth, 1, rows_of_B ? depth : 1, rows_of_B ? 1 : cols, 1};
+    const Weight b = {.data = B,
+                      .type = DTYPE_F32,
+                      .out = cols,
+                      .in = depth,
+                      .taps = 1,
+                      .out_step = rows_of_B ? depth : 1,
+                      .in_step = rows_of_B ? 1 : cols,
+                      .tap_step = 1};
     Left a = left_rows(A->data, A->row);
     if (form == MATMUL_TN) a.fill = fill_columns;
     else if (A->type == DTYPE_F16) a.fill = fill_rows_f16;

@@ -17,7 +17,7 @@ static void judge(const char *name, Operation *operation, double limit) {
 }
 
 static void *encode_scratch(const Ops *ops, int64_t depth, int64_t keys) {
-    return scratch(ops->encode.scratch_bytes(ops->device, depth, keys));
+    return scratch(ops->encode.scratch_bytes(ops->device, 1 << 12, depth, keys));
 }
 
 /* --- weights ---------------------------------------------------------------------------------- */
@@ -47,8 +47,8 @@ static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, b
                                                 : (const void *)&wide;
         memcpy(bytes + 1 + i * dtype_bytes(type), from, (size_t)dtype_bytes(type));
     }
-    if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1};
-    return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1};
+    if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1, PRECISION_FP32, NULL};
+    return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1, PRECISION_FP32, NULL};
 }
 
 static void free_weight(Weight *w) {
@@ -71,12 +71,12 @@ static void run_gate(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     Weight w = random_weight(s.C, s.d, 1, DTYPE_F32, false);
     const float *bias = numbers(s.C, 4);
     float *gate = output(o, rows * gate_row, numbers(rows * gate_row, 5));
-    ops->encode.linear(q, gate, gate_row, in, s.d, &w,
+    ops->encode.linear(q, matrix_f32(gate, gate_row), matrix_f32(in, s.d), &w,
                        &(Epilogue){.bias = bias, .activation = ACT_SILU}, rows, work);
     for (int v = 0; v < 2; v++)
         ops->encode.linear(
-            q, output(o, rows * s.C, NULL), s.C, in, s.d, &w,
-            &(Epilogue){.bias = v ? bias : NULL, .times = gate, .times_row = gate_row}, rows, work);
+            q, matrix_f32(output(o, rows * s.C, NULL), s.C), matrix_f32(in, s.d), &w,
+            &(Epilogue){.bias = v ? bias : NULL, .times = matrix_f32(gate, gate_row)}, rows, work);
     free_weight(&w);
 }
 
@@ -95,8 +95,8 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     for (int64_t v = 0; v < 5; v++) {
         Weight w = random_weight(s.C, s.d, 1, types[v % 4], v == 1);
         Epilogue e = random_epilogue(s.C, v + s.K);
-        ops->encode.linear(q, output(o, rows * out_row, before), out_row, in, in_row, &w, &e, rows,
-                           work);
+        ops->encode.linear(q, matrix_f32(output(o, rows * out_row, before), out_row),
+                           matrix_f32(in, in_row), &w, &e, rows, work);
         free_weight(&w);
     }
 }
@@ -121,7 +121,8 @@ static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         Weight w = random_weight(s.C, in, kernel * kernel, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
         Epilogue e = random_epilogue(s.C, v + s.K);
         cr_assert(image >= pixels * s.C);
-        ops->encode.conv2d(q, output(o, n, before), x, &w, &window, &e, B, work);
+        ops->encode.conv2d(q, matrix_f32(output(o, n, before), s.C), matrix_f32(x, in), &w, &window,
+                           &e, B, work);
         free_weight(&w);
     }
 }
@@ -136,7 +137,8 @@ static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *x = numbers(rows * in, 1);
     Weight w = random_weight(out, in, 1, DTYPE_F16, false);
     void *work = encode_scratch(ops, in, 1);
-    ops->encode.linear(q, output(o, rows * out, NULL), out, x, in, &w, &(Epilogue){0}, rows, work);
+    ops->encode.linear(q, matrix_f32(output(o, rows * out, NULL), out), matrix_f32(x, in), &w,
+                       &(Epilogue){0}, rows, work);
     free_weight(&w);
 }
 
@@ -153,14 +155,15 @@ static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     float *qkv = numbers(B * T * row, 1);
     for (int64_t i = 0; i < B * T * row; i++) qkv[i] *= 3.0f; /* scores up to about 20 */
     void *work = encode_scratch(ops, 1, T);
-    const Tokens query = {qkv, T * row, row}, key = {qkv + d, T * row, row},
-                 value = {qkv + 2 * d, T * row, row};
-    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
-                          T, T, heads, width, false, NULL, work);
-    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d}, query, key, value, B,
-                          T, T, heads, width, true, NULL, work);
-    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, query, key, value, B, 1, T,
-                          heads, width, false, NULL, work);
+    const Tokens query = {qkv, T * row, row, PRECISION_FP32},
+                 key = {qkv + d, T * row, row, PRECISION_FP32},
+                 value = {qkv + 2 * d, T * row, row, PRECISION_FP32};
+    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d, PRECISION_FP32}, query,
+                          key, value, B, T, T, heads, width, false, NULL, work);
+    ops->encode.attention(q, (Tokens){output(o, B * T * d, NULL), T * d, d, PRECISION_FP32}, query,
+                          key, value, B, T, T, heads, width, true, NULL, work);
+    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d, PRECISION_FP32}, query, key,
+                          value, B, 1, T, heads, width, false, NULL, work);
 }
 
 /* A score is a sum of 64 products up to 9, so its error is at most 64 u x 20 = 8e-5 in the worst
@@ -186,9 +189,11 @@ static void run_shared_query(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t B = s.K % 3 + 2, T = s.B, heads = s.K % 2 + 1, d = heads * width;
     float *query = numbers(d, 1), *kv = numbers(B * T * 2 * d, 2);
     void *work = encode_scratch(ops, 1, T);
-    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d}, (Tokens){query, 0, d},
-                          (Tokens){kv, T * 2 * d, 2 * d}, (Tokens){kv + d, T * 2 * d, 2 * d}, B, 1,
-                          T, heads, width, false, NULL, work);
+    ops->encode.attention(q, (Tokens){output(o, B * d, NULL), d, d, PRECISION_FP32},
+                          (Tokens){query, 0, d, PRECISION_FP32},
+                          (Tokens){kv, T * 2 * d, 2 * d, PRECISION_FP32},
+                          (Tokens){kv + d, T * 2 * d, 2 * d, PRECISION_FP32}, B, 1, T, heads, width,
+                          false, NULL, work);
 }
 
 Test(encode, attention_of_a_shared_query, .timeout = 60) {
@@ -207,11 +212,13 @@ static void run_rotated_attention(const Ops *ops, Queue *q, Shape s, Outputs *o)
     }
     void *work = encode_scratch(ops, 1, T);
     const Rope rope = {cosine, angle, first};
-    const Tokens query = {qkv, T * row, row}, key = {qkv + d, T * row, row},
-                 value = {qkv + 2 * d, T * row, row};
+    const Tokens query = {qkv, T * row, row, PRECISION_FP32},
+                 key = {qkv + d, T * row, row, PRECISION_FP32},
+                 value = {qkv + 2 * d, T * row, row, PRECISION_FP32};
     for (int64_t queries = 1; queries <= T; queries += T > 1 ? T - 1 : 1)
-        ops->encode.attention(q, (Tokens){output(o, B * queries * d, NULL), queries * d, d}, query,
-                              key, value, B, queries, T, heads, width, false, &rope, work);
+        ops->encode.attention(
+            q, (Tokens){output(o, B * queries * d, NULL), queries * d, d, PRECISION_FP32}, query,
+            key, value, B, queries, T, heads, width, false, &rope, work);
 }
 
 Test(encode, attention_with_rotary_positions, .timeout = 120) {
@@ -233,9 +240,9 @@ Test(encode, attention_refuses_other_widths) {
         float x[4 * 136] = {0}, out[136];
         for (int j = 0; j < 136; j++) out[j] = 7.0f;
         ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-        const Tokens t = {x, 136, 136};
-        cr_expect(ops.encode.attention(q, (Tokens){out, 136, 136}, t, t, t, 1, 1, 1, 1, widths[i],
-                                       false, NULL, x) == ERR_ARG,
+        const Tokens t = {x, 136, 136, PRECISION_FP32};
+        cr_expect(ops.encode.attention(q, (Tokens){out, 136, 136, PRECISION_FP32}, t, t, t, 1, 1, 1,
+                                       1, widths[i], false, NULL, x) == ERR_ARG,
                   "width %d", (int)widths[i]);
         for (int j = 0; j < 136; j++) cr_assert(out[j] == 7.0f);
         ops.mem.queue_close(q);
@@ -248,7 +255,8 @@ Test(encode, attention_refuses_other_widths) {
 static void run_norms(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t rows = s.B, d = s.C + 1, row = d + 5;
     float *x = numbers(rows * row, 1), *weight = numbers(d, 2), *bias = numbers(d, 3);
-    ops->encode.layer_norm(q, output(o, rows * d, NULL), x, row, weight, bias, 1e-5, rows, d);
+    ops->encode.layer_norm(q, matrix_f32(output(o, rows * d, NULL), d), x, row, weight, bias, 1e-5,
+                           rows, d);
     ops->encode.normalize(q, output(o, rows * d, x), rows, d);
 }
 
@@ -268,7 +276,8 @@ static void run_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, position, B, n, d);
     ops->encode.add_tokens(q, output(o, B * (prefix + n) * d, x), first, prefix, NULL, B, n, d);
     ops->encode.add_tokens(q, output(o, B * n * d, x), NULL, 0, position, B, n, d);
-    ops->encode.pool_tokens(q, output(o, B * (n + 1) * d, NULL), x, position, B, n, d);
+    ops->encode.pool_tokens(q, matrix_f32(output(o, B * (n + 1) * d, NULL), d), matrix_f32(x, d),
+                            position, B, n, d);
     ops->encode.mean_tokens(q, output(o, B * d, NULL), d, x, B, prefix + n, prefix, n, d);
     if (n >= 8) ops->encode.embed(q, output(o, B * 9 * d, NULL), ids, &table, position, B, 9);
     free_weight(&table);
@@ -285,8 +294,9 @@ static void run_images(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     for (int64_t i = 0; i < B * side * side * 3; i++) bytes[i] = (uint8_t)(i * 37);
     const float mean[3] = {0.1f, 0.5f, 0.9f}, std[3] = {0.2f, 0.3f, 0.4f};
     for (int64_t k = 1; k <= 4; k++)
-        ops->encode.avg_pool(q, output(o, B * (side / k) * ((side + 3) / k) * s.d, NULL), x, B,
-                             side, side + 3, s.d, k);
+        ops->encode.avg_pool(
+            q, matrix_f32(output(o, B * (side / k) * ((side + 3) / k) * s.d, NULL), s.d),
+            matrix_f32(x, s.d), B, side, side + 3, s.d, k);
     ops->encode.pixels(q, output(o, B * side * side * 3, NULL), bytes, mean, std, B, side);
     free(bytes);
 }
@@ -321,22 +331,22 @@ Test(encode, impossible_arguments_fail_the_queue) {
     float x[64 * 3] = {0};
     const float values[4] = {0};
     char work[1 << 16];
-    const Weight w = {values, DTYPE_F32, 2, 2, 1, 2, 1, 1},
-                 ints = {values, DTYPE_I32, 2, 2, 1, 2, 1, 1};
+    const Weight w = {values, DTYPE_F32, 2, 2, 1, 2, 1, 1, PRECISION_FP32, NULL},
+                 ints = {values, DTYPE_I32, 2, 2, 1, 2, 1, 1, PRECISION_FP32, NULL};
     ASSERT_OK(ops_open(&ops, "cpu", 1, NULL, &err), err);
     ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
     const Epilogue none = {0};
     const Window big = {1, 1, 2, 1, 0, 0};
-    const Weight kernel = {values, DTYPE_F32, 1, 1, 4, 4, 4, 1};
+    const Weight kernel = {values, DTYPE_F32, 1, 1, 4, 4, 4, 1, PRECISION_FP32, NULL};
     const int32_t ids[1] = {2};
     Status found[] = {
-        ops.encode.linear(q, x, 2, x, 2, &ints, &none, 1, work),
+        ops.encode.linear(q, matrix_f32(x, 2), matrix_f32(x, 2), &ints, &none, 1, work),
         ops.mem.wait(q, &err),
-        ops.encode.linear(q, x, 1, x, 2, &w, &none, 1, work),
+        ops.encode.linear(q, matrix_f32(x, 1), matrix_f32(x, 2), &w, &none, 1, work),
         ops.mem.wait(q, &err),
-        ops.encode.conv2d(q, x, x, &kernel, &big, &none, 1, work),
+        ops.encode.conv2d(q, matrix_f32(x, 1), matrix_f32(x, 1), &kernel, &big, &none, 1, work),
         ops.mem.wait(q, &err),
-        ops.encode.layer_norm(q, x, x, 1, x, x, 1e-5, 1, 2),
+        ops.encode.layer_norm(q, matrix_f32(x, 2), x, 1, x, x, 1e-5, 1, 2),
         ops.mem.wait(q, &err),
         ops.encode.embed(q, x, ids, &w, x, 1, 1),
         ops.mem.wait(q, &err),
