@@ -223,10 +223,12 @@ static void default_text(char text[64], const Flag *f, const void *field) {
 void flags_help(FILE *out, const FlagTable *tables, int count, const char *ignored) {
     enum { COLUMN = 27 };
     for (int t = 0; t < count; t++) {
-        fprintf(out, "\n%s\n", tables[t].title);
+        bool titled = false; /* a table of which nothing is shown has no title either */
         for (const Flag *f = tables[t].flags; f->name; f++) {
             if (!f->help || is_listed(ignored, f->name)) continue;
             char value[64];
+            if (!titled) fprintf(out, "\n%s\n", tables[t].title);
+            titled = true;
             const int used = fprintf(out, "  --%s%s%s", f->name, f->argument ? " " : "",
                                      f->argument ? f->argument : "") -
                              2;

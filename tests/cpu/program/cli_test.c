@@ -419,7 +419,8 @@ Test(cli, help_has_columns_and_nothing_that_is_ignored) {
         const char *command, *ignored;
     } all[] = {{"features", "--seed"},      {"labels", "--threads"}, {"train", "--no-such"},
                {"evaluate", "--precision"}, {"sweep", "--seed "},    {"probe", "--precision"},
-               {"kmeans", "--precision"},   {"zeroshot", "--seed"},  {"info", "--seed"}};
+               {"kmeans", "--precision"},   {"zeroshot", "--seed"},  {"info", "--seed"},
+               {"sort", "Common\n"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         Ran ran;
         run_turtle(&ran, "%s --help", all[i].command);
