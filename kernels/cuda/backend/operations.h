@@ -1,5 +1,5 @@
 /* operations.h - the launchers of the operations: one .cu each, in the order of matrix.h, train.h,
- * cluster.h, which have their signatures; table.cu puts them into the table that ops_open returns. */
+ * cluster.h, encode.h, which have their signatures; table.cu puts them into the table that ops_open returns. */
 #ifndef TURTLE_KERNELS_CUDA_BACKEND_OPERATIONS_H
 #define TURTLE_KERNELS_CUDA_BACKEND_OPERATIONS_H
 
@@ -59,6 +59,17 @@ int64_t cuda_weighted_scratch(int64_t N, int64_t R);
 SeedStepOp cuda_seed_step;
 int64_t cuda_seed_scratch(int64_t N, int64_t d, int64_t R, int64_t L);
 PickRowsOp cuda_pick_rows;
+
+AttentionOp cuda_attention;
+int64_t cuda_attention_scratch(int64_t keys);
+LayerNormOp cuda_layer_norm;
+PixelsOp cuda_pixels;
+AddTokensOp cuda_add_tokens;
+EmbedOp cuda_embed;
+PoolTokensOp cuda_pool_tokens;
+AvgPoolOp cuda_avg_pool;
+MeanTokensOp cuda_mean_tokens;
+NormalizeOp cuda_normalize;
 }
 
 /* Returns whether the kernels can read a batch: its type is one of theirs, and rows of 16-bit elements are
