@@ -1,12 +1,14 @@
 /* encoders.c - seconds per batch of an image encoder.
- * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS
- * Prints the same row as reference/encoders_torch.py. */
+ * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS [FOLDER]
+ * Prints a row, as reference/encoders_*.py do. FOLDER receives images.npy (B,side,side,3) and features.npy (B,d), by
+ * which the others check their own features. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "host/encode/encoder.h"
+#include "io/arrays/npy.h"
 #include "bench/programs/bench.h"
 
 typedef struct {
@@ -23,7 +25,20 @@ static void run_batch(void *context) {
         b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-static Status measure(const Ops *ops, const char *weights, Images *b, int repeats) {
+/* Writes the images and their features; `folder` NULL: nowhere. */
+static Status hand_over(const char *folder, const Images *b, int64_t side, Error *err) {
+    char path[4096];
+    if (!folder) return OK;
+    snprintf(path, sizeof path, "%s/images.npy", folder);
+    Status st = npy_write(path, DTYPE_F32, 4, (int64_t[]){b->B, side, side, 3}, b->images, err);
+    if (st != OK) return st;
+    snprintf(path, sizeof path, "%s/features.npy", folder);
+    return npy_write(path, DTYPE_F32, 2, (int64_t[]){b->B, encoder_features(b->encoder)},
+                     b->features, err);
+}
+
+static Status measure(const Ops *ops, const char *weights, const char *folder, Images *b,
+                      int repeats) {
     b->status =
         encoder_open(&b->encoder, ops, weights, &(EncoderOptions){.batch = b->B}, &b->error);
     if (b->status != OK) return b->status;
@@ -47,6 +62,7 @@ static Status measure(const Ops *ops, const char *weights, Images *b, int repeat
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     row.peak_mib = (int)(usage.ru_maxrss / 1024);
+    if (b->status == OK) b->status = hand_over(folder, b, side, &b->error);
     if (b->status == OK) row_print(&row);
     free(b->images);
     free(b->features);
@@ -59,13 +75,13 @@ int main(int argc, char **argv) {
     Images batch = {.B = argument(argc, argv, 2, 4096)};
     const int threads = (int)argument(argc, argv, 3, 1024),
               repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
-    if (argc != 5 || !batch.B || !threads || !repeats) {
-        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS\n", stderr);
+    if (argc < 5 || argc > 6 || !batch.B || !threads || !repeats) {
+        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS [FOLDER]\n", stderr);
         return 2;
     }
     batch.status = ops_open(&ops, "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
-        measure(&ops, argv[1], &batch, repeats);
+        measure(&ops, argv[1], argv[5], &batch, repeats); /* argv[argc] is NULL */
         ops_close(&ops);
     }
     if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);

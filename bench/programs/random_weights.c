@@ -14,7 +14,7 @@
 
 enum { MAX_TENSORS = 2048, POOL = 1 << 24 };
 
-typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2 } Kind;
+typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2, DINOV3 } Kind;
 
 typedef struct {
     const char *name;
@@ -104,6 +104,7 @@ static const Model models[] = {
      .patch = 14,
      .image = 518,
      .registers = true},
+    {.name = "dinov3_vits16", .kind = DINOV3, .width = 384, .depth = 12, .patch = 16},
 };
 
 /* --- tensors ---------------------------------------------------------------------------------- */
@@ -223,11 +224,28 @@ static void add_clip_resnet(File *f, const Model *m) {
     add_text(f, m);
 }
 
-static void add_dinov2(File *f, const Model *m) {
+/* Periods of rotary positions, for heads of 64. */
+static void add_rope(File *f) {
+    add_constant(f, 16, 0.0f, "%speriods", "rope_embed.");
+    float *period = (float *)f->tensor[f->count - 1].data;
+    for (int i = 0; i < 16; i++) period[i] = powf(100.0f, (float)i / 16.0f);
+}
+
+/* The mask of the bias of q, k and v, which leaves k without one. */
+static void add_mask(File *f, int d, const char *prefix) {
+    add_constant(f, 3 * d, 1.0f, "%sbias_mask", prefix);
+    float *mask = (float *)f->tensor[f->count - 1].data;
+    for (int i = d; i < 2 * d; i++) mask[i] = 0.0f;
+}
+
+static void add_dino(File *f, const Model *m) {
     const int d = m->width, grid = m->image / m->patch;
+    const bool three = m->kind == DINOV3;
     const int hidden = m->gated ? (d * 4 * 2 / 3 + 7) / 8 * 8 : 4 * d;
     add(f, 3, 1, 1, d, 0, "cls_token");
-    add(f, 3, 1, 1 + grid * grid, d, 0, "pos_embed");
+    if (three) add_rope(f);
+    else add(f, 3, 1, 1 + grid * grid, d, 0, "pos_embed");
+    if (three) add(f, 3, 1, 4, d, 0, "storage_tokens");
     if (m->registers) add(f, 3, 1, 4, d, 0, "register_tokens");
     add(f, 2, 1, d, 0, 0, "mask_token");
     add(f, 4, d, 3, m->patch, m->patch, "patch_embed.proj.weight");
@@ -240,6 +258,7 @@ static void add_dinov2(File *f, const Model *m) {
         for (int p = 0; p < 10; p++) snprintf(name[p], 64, "blocks.%d.%s", i, parts[p]);
         add_norm(f, d, name[0]);
         add_linear(f, 3 * d, d, name[1]);
+        if (three) add_mask(f, d, name[1]);
         add_linear(f, d, d, name[2]);
         add_constant(f, d, 0.2f, "%s", name[3]);
         add_norm(f, d, name[4]);
@@ -289,7 +308,7 @@ int main(int argc, char **argv) {
     }
     if (m->kind == CLIP_VIT) add_clip_vit(&f, m);
     else if (m->kind == CLIP_RESNET) add_clip_resnet(&f, m);
-    else add_dinov2(&f, m);
+    else add_dino(&f, m);
     if (torch_save(argv[2], f.tensor, f.count, &err) != OK) {
         fprintf(stderr, "bench-random_weights: %s\n", err.text);
         return 1;

@@ -1,17 +1,19 @@
-"""encoders_torch.py - CLIP's and DINOv2's image encoders in plain PyTorch: what ours are timed beside.
+"""encoders_torch.py - CLIP's, DINOv2's and DINOv3's image encoders in plain PyTorch: what ours are timed beside.
 
-    python encoders_torch.py --weights FILE --batch B --threads N --repeats R     one row, as bench-encoders prints
-    python encoders_torch.py --weights FILE --input X.npy --expect Y.npy          difference from recorded features
+    python encoders_torch.py --weights FILE --input X.npy --expect Y.npy [--threads N --repeats R --precision bf16]
 
-The fastest stock operations of whatever PyTorch runs it: fused attention where it exists, batch norm folded into
-the convolutions, channels-last where that is faster, inference mode, float32.
+The features of images X (B,side,side,3) are compared with Y; then, with --repeats, one row is printed, as bench-encoders
+prints it. PyTorch takes the fastest stock operations that it has: fused attention where it exists, batch norm folded into
+the convolutions, channels-last where that is faster, inference mode. encoders_openvino.py and encoders_onnxruntime.py
+convert these networks.
 """
 import argparse
 import os
+import sys
 
 import rows
 
-torch = rows.need("torch")
+torch, numpy = rows.need("torch", "numpy")
 F = torch.nn.functional
 
 
@@ -32,24 +34,27 @@ def heads(x):
 class Transformer:
     """Pre-norm blocks; `names` maps our parts to the file's."""
 
-    def __init__(self, w, prefix, names, activation, eps):
-        self.activation, self.eps, self.blocks = activation, eps, []
+    def __init__(self, w, prefix, names, activation, eps, dtype, rotate=None):
+        self.activation, self.eps, self.blocks, self.rotate = activation, eps, [], rotate or (lambda x: x)
         while prefix + "%d." % len(self.blocks) + names["norm1"] + "weight" in w:
             block = prefix + "%d." % len(self.blocks)
             part = {k: (w.get(block + n + "weight"), w.get(block + n + "bias")) for k, n in names.items()}
+            mask = w.get(block + "attn.qkv.bias_mask")
+            if mask is not None:
+                part["qkv"] = part["qkv"][0], part["qkv"][1] * mask
             for i in (1, 2):  # LayerScale is folded into the projection in front of it
                 gamma = w.get(block + "ls%d.gamma" % i)
                 if gamma is not None:
                     key = "proj" if i == 1 else "fc2" if part["fc2"][0] is not None else "w3"
                     weight, bias = part[key]
                     part[key] = (weight * gamma[:, None], bias * gamma)
-            self.blocks.append(part)
+            self.blocks.append({k: tuple(x if x is None else x.to(dtype) for x in v) for k, v in part.items()})
 
     def __call__(self, x):
         d = x.shape[-1]
         for p in self.blocks:
             q, k, v = F.linear(F.layer_norm(x, (d,), *p["norm1"], self.eps), *p["qkv"]).chunk(3, -1)
-            x = x + F.linear(attention(heads(q), heads(k), heads(v)), *p["proj"])
+            x = x + F.linear(attention(self.rotate(heads(q)), self.rotate(heads(k)), heads(v)), *p["proj"])
             h = F.layer_norm(x, (d,), *p["norm2"], self.eps)
             if p["w12"][0] is not None:
                 gate, value = F.linear(h, *p["w12"]).chunk(2, -1)
@@ -61,14 +66,16 @@ class Transformer:
 
 CLIP_BLOCK = {"norm1": "ln_1.", "qkv": "attn.in_proj_", "proj": "attn.out_proj.", "norm2": "ln_2.",
               "fc1": "mlp.c_fc.", "fc2": "mlp.c_proj.", "w12": "-", "w3": "-"}
-DINOV2_BLOCK = {"norm1": "norm1.", "qkv": "attn.qkv.", "proj": "attn.proj.", "norm2": "norm2.",
-                "fc1": "mlp.fc1.", "fc2": "mlp.fc2.", "w12": "mlp.w12.", "w3": "mlp.w3."}
+DINO_BLOCK = {"norm1": "norm1.", "qkv": "attn.qkv.", "proj": "attn.proj.", "norm2": "norm2.",
+              "fc1": "mlp.fc1.", "fc2": "mlp.fc2.", "w12": "mlp.w12.", "w3": "mlp.w3."}
 
 
-def clip_vit(w):
+def clip_vit(w, dtype):
     patch = w["visual.conv1.weight"].shape[-1]
-    blocks = Transformer(w, "visual.transformer.resblocks.", CLIP_BLOCK, lambda x: x * torch.sigmoid(1.702 * x), 1e-5)
+    blocks = Transformer(w, "visual.transformer.resblocks.", CLIP_BLOCK, lambda x: x * torch.sigmoid(1.702 * x), 1e-5,
+                         dtype)
     d = w["visual.conv1.weight"].shape[0]
+    w = {k: v.to(dtype) for k, v in w.items() if k.startswith("visual.") and "resblocks" not in k}
     norm = {n: (w["visual." + n + ".weight"], w["visual." + n + ".bias"]) for n in ("ln_pre", "ln_post")}
 
     def run(images):
@@ -77,39 +84,64 @@ def clip_vit(w):
         x = blocks(F.layer_norm(x, (d,), *norm["ln_pre"], 1e-5))
         return F.layer_norm(x[:, 0], (d,), *norm["ln_post"], 1e-5) @ w["visual.proj"]
 
-    return run, patch * round((len(w["visual.positional_embedding"]) - 1) ** 0.5)
+    return run
 
 
-def dinov2(w):
-    weight = w["patch_embed.proj.weight"]
-    d, patch, table = weight.shape[0], weight.shape[-1], w["pos_embed"]
-    blocks = Transformer(w, "blocks.", DINOV2_BLOCK, F.gelu, 1e-6)
+def dino_vit(w, first, position, blocks, eps, dtype):
+    """The trunk of DINOv2 and DINOv3: `first` (1,prefix,d) are the class token and registers, `position` is added."""
+    names = "patch_embed.proj.weight", "patch_embed.proj.bias", "norm.weight", "norm.bias"
+    weight, bias, *norm = (w[name].to(dtype) for name in names)
+    first, d, patch = first.to(dtype), weight.shape[0], weight.shape[-1]
+
+    def run(images):
+        x = F.conv2d(images, weight, bias, stride=patch).flatten(2).transpose(1, 2)
+        x = x if position is None else x + position.to(dtype)
+        x = blocks(torch.cat([first.expand(len(x), -1, d), x], 1))
+        return F.layer_norm(x[:, 0], (d,), *norm, eps)
+
+    return run
+
+
+def dinov2(w, dtype):
+    patch, table = w["patch_embed.proj.weight"].shape[-1], w["pos_embed"]
     side = round((table.shape[1] - 1) ** 0.5)
     grid = 16 if patch == 14 and side == 37 else side
     registers = w.get("register_tokens")
-    cells = table[:, 1:].view(1, side, side, d).permute(0, 3, 1, 2)
+    cells = table[:, 1:].view(1, side, side, -1).permute(0, 3, 1, 2)
     if grid != side and registers is None:
         cells = F.interpolate(cells, scale_factor=(grid + 0.1) / side, mode="bicubic")
     elif grid != side:
         cells = F.interpolate(cells, size=(grid, grid), mode="bicubic", antialias=True)
-    position = cells.flatten(2).transpose(1, 2)
     first = w["cls_token"] + table[:, :1]
     if registers is not None:
         first = torch.cat([first, registers], 1)
-
-    def run(images):
-        x = F.conv2d(images, weight, w["patch_embed.proj.bias"], stride=patch).flatten(2).transpose(1, 2) + position
-        x = blocks(torch.cat([first.expand(len(x), -1, d), x], 1))
-        return F.layer_norm(x[:, 0], (d,), w["norm.weight"], w["norm.bias"], 1e-6)
-
-    return run, patch * grid
+    blocks = Transformer(w, "blocks.", DINO_BLOCK, F.gelu, 1e-6, dtype)
+    return dino_vit(w, first, cells.flatten(2).transpose(1, 2), blocks, 1e-6, dtype)
 
 
-def clip_resnet(w):
+def dinov3(w, dtype, side):
+    patch, first = w["patch_embed.proj.weight"].shape[-1], w["cls_token"]
+    if "storage_tokens" in w:
+        first = torch.cat([first, w["storage_tokens"]], 1)
+    prefix, grid = first.shape[1], side // patch
+    place = (torch.arange(grid) + 0.5) / grid * 2 - 1
+    place = torch.stack(torch.meshgrid(place, place, indexing="ij"), -1).view(-1, 2, 1)
+    angles = (2 * torch.pi * place / w["rope_embed.periods"]).flatten(1).tile(2)
+    angles = torch.cat([torch.zeros(prefix, angles.shape[1]), angles])  # the class token and registers stay as they are
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+
+    def rotate(x):
+        a, b = x.chunk(2, -1)
+        return x * cos + torch.cat([-b, a], -1) * sin
+
+    return dino_vit(w, first, None, Transformer(w, "blocks.", DINO_BLOCK, F.gelu, 1e-5, dtype, rotate), 1e-5, dtype)
+
+
+def clip_resnet(w, dtype):
     def folded(conv, norm):
         scale = w[norm + "weight"] / torch.sqrt(w[norm + "running_var"] + 1e-5)
-        weight = (w[conv + "weight"] * scale[:, None, None, None]).to(memory_format=torch.channels_last)
-        return weight, w[norm + "bias"] - w[norm + "running_mean"] * scale
+        weight = (w[conv + "weight"] * scale[:, None, None, None]).to(dtype, memory_format=torch.channels_last)
+        return weight, (w[norm + "bias"] - w[norm + "running_mean"] * scale).to(dtype)
 
     stem = [folded("visual.conv%d." % i, "visual.bn%d." % i) for i in (1, 2, 3)]
     blocks = []
@@ -121,8 +153,9 @@ def clip_resnet(w):
             down = folded(name + "downsample.0.", name + "downsample.1.") if name + "downsample.0.weight" in w else None
             blocks.append((convs, down, 2 if stage > 1 and index == 0 else 1))
             index += 1
-    pool = {n: (w["visual.attnpool.%s_proj.weight" % n], w["visual.attnpool.%s_proj.bias" % n]) for n in "qkvc"}
-    table = w["visual.attnpool.positional_embedding"]
+    part = {k[16:]: v.to(dtype) for k, v in w.items() if k.startswith("visual.attnpool.")}
+    pool = {n: (part[n + "_proj.weight"], part[n + "_proj.bias"]) for n in "qkvc"}
+    table = part["positional_embedding"]
 
     def run(images):
         x = images.to(memory_format=torch.channels_last)
@@ -139,43 +172,74 @@ def clip_resnet(w):
         q, k, v = F.linear(x[:, :1], *pool["q"]), F.linear(x, *pool["k"]), F.linear(x, *pool["v"])
         return F.linear(attention(heads(q), heads(k), heads(v)), *pool["c"])[:, 0]
 
-    return run, 32 * round((len(table) - 1) ** 0.5)
+    return run
 
 
-def load(path):
+def load(path, side, dtype=None):
+    """The network of a file of weights, for images (B,3,side,side)."""
+    dtype = dtype or torch.float32
     try:
         w = torch.jit.load(path, map_location="cpu").state_dict()
     except RuntimeError:
         w = torch.load(path, map_location="cpu")
     w = {k: v.float() if v.is_floating_point() else v for k, v in w.items()}
     if "visual.class_embedding" in w:
-        return clip_vit(w)
-    return dinov2(w) if "cls_token" in w else clip_resnet(w)
+        return clip_vit(w, dtype)
+    if "rope_embed.periods" in w:
+        return dinov3(w, dtype, side)
+    return dinov2(w, dtype) if "cls_token" in w else clip_resnet(w, dtype)
+
+
+class Module(torch.nn.Module):
+    """A network as what other runtimes convert from."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def forward(self, images):
+        return self.run(images)
+
+
+# The largest ||found - expected|| / ||expected|| of features before anything is timed.
+LIMIT = {"fp32": 1e-4, "bf16": 0.1}
+
+
+def arguments():
+    """The command line, and images (B,3,side,side) as a tensor."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--input", required=True, help="images (B,side,side,3), .npy")
+    parser.add_argument("--expect", required=True, help="their features (B,d), .npy")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=0)
+    parser.add_argument("--precision", choices=sorted(LIMIT), default="fp32")
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    images = torch.from_numpy(numpy.load(a.input))
+    return a, (images if images.shape[1] == 3 else images.permute(0, 3, 1, 2)).contiguous()
+
+
+def check_and_measure(program, a, run, images):
+    """Compares the features that run() returns, then prints a row."""
+    expected = numpy.load(a.expect)
+    found = run()
+    error = float(numpy.linalg.norm(found - expected) / numpy.linalg.norm(expected))
+    print("%s %s: largest difference %.3g, relative %.3g" % (program, a.precision, abs(found - expected).max(), error),
+          file=sys.stderr)
+    if not error <= LIMIT[a.precision]:
+        sys.exit("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
+    if a.repeats:
+        rows.show(os.path.basename(a.weights).split(".")[0], program + (" bf16" if a.precision == "bf16" else ""),
+                  a.threads, len(images), "images/s", rows.measure(run, a.repeats), error=float("%.2g" % error))
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--weights", required=True)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--input")
-    parser.add_argument("--expect")
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    run, side = load(a.weights)
+    a, images = arguments()
+    dtype = torch.bfloat16 if a.precision == "bf16" else torch.float32
     with torch.inference_mode():
-        if a.input:
-            import numpy
-            found = run(torch.from_numpy(numpy.load(a.input)))
-            expected = torch.from_numpy(numpy.load(a.expect))
-            print("largest difference %.3g, relative %.3g" %
-                  ((found - expected).abs().max(), (found - expected).norm() / expected.norm()))
-            return
-        images = torch.randn(a.batch, 3, side, side)
-        seconds = rows.measure(lambda: run(images), a.repeats)
-    rows.show(os.path.basename(a.weights).split(".")[0], "PyTorch " + torch.__version__, a.threads, a.batch, "images/s",
-              seconds)
+        run, typed = load(a.weights, images.shape[-1], dtype), images.to(dtype)
+        check_and_measure("PyTorch " + torch.__version__, a, lambda: run(typed).float().numpy(), images)
 
 
 if __name__ == "__main__":
