@@ -1,15 +1,16 @@
 /* encoders.c - seconds per batch of an image encoder.
- * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS [FOLDER]
- * Prints a row, as reference/encoders_*.py do. FOLDER receives images.npy (B,side,side,3) and features.npy (B,d), by
- * which the others check their own features. */
+ * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16]
+ * Prints a row, as reference/encoders_*.py do. With float32 FOLDER receives images.npy (B,side,side,3) and features.npy
+ * (B,d), by which all others check their features, bfloat16's own among them. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "bench/programs/bench.h"
 #include "host/encode/encoder.h"
 #include "io/arrays/npy.h"
-#include "bench/programs/bench.h"
 
 typedef struct {
     Encoder *encoder;
@@ -25,29 +26,56 @@ static void run_batch(void *context) {
         b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-/* Writes the images and their features; `folder` NULL: nowhere. */
-static Status hand_over(const char *folder, const Images *b, int64_t side, Error *err) {
+/* The largest ||found - expected|| / ||expected|| of features in bfloat16. */
+#define LIMIT_BF16 0.1
+
+static Status write_arrays(const char *folder, Images *b, int64_t side) {
     char path[4096];
-    if (!folder) return OK;
     snprintf(path, sizeof path, "%s/images.npy", folder);
-    Status st = npy_write(path, DTYPE_F32, 4, (int64_t[]){b->B, side, side, 3}, b->images, err);
+    Status st =
+        npy_write(path, DTYPE_F32, 4, (int64_t[]){b->B, side, side, 3}, b->images, &b->error);
     if (st != OK) return st;
     snprintf(path, sizeof path, "%s/features.npy", folder);
     return npy_write(path, DTYPE_F32, 2, (int64_t[]){b->B, encoder_features(b->encoder)},
-                     b->features, err);
+                     b->features, &b->error);
 }
 
-static Status measure(const Ops *ops, const char *weights, const char *folder, Images *b,
-                      int repeats) {
-    b->status =
-        encoder_open(&b->encoder, ops, weights, &(EncoderOptions){.batch = b->B}, &b->error);
+/* Compares the features with those that float32 left in the folder. */
+static Status compare(const char *folder, Images *b) {
+    const int64_t n = b->B * encoder_features(b->encoder);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/features.npy", folder);
+    Npy npy;
+    Status st = npy_open(&npy, path, &b->error);
+    if (st != OK) return st;
+    float *expected = malloc((size_t)n * sizeof *expected);
+    double difference = 0.0, size = 0.0;
+    if (!expected) st = fail(&b->error, ERR_MEMORY, "out of memory");
+    else if (npy.count != n) st = fail(&b->error, ERR_FORMAT, "%s: other features", path);
+    else st = npy_read_f32(&npy, 0, n, expected, &b->error);
+    for (int64_t i = 0; st == OK && i < n; i++) {
+        difference += pow((double)b->features[i] - (double)expected[i], 2.0);
+        size += pow((double)expected[i], 2.0);
+    }
+    if (st == OK && !(difference <= LIMIT_BF16 * LIMIT_BF16 * size))
+        st = fail(&b->error, ERR_FORMAT, "features differ from float32's by %.3g of their size",
+                  sqrt(difference / size));
+    free(expected);
+    npy_close(&npy);
+    return st;
+}
+
+static Status measure(const Ops *ops, const char *weights, const char *folder, Precision precision,
+                      Images *b, int repeats) {
+    b->status = encoder_open(&b->encoder, ops, weights,
+                             &(EncoderOptions){.batch = b->B, .precision = precision}, &b->error);
     if (b->status != OK) return b->status;
     const char *slash = strrchr(weights, '/');
     char program[128], stem[64];
     int resize, side;
     snprintf(program, sizeof program, "turtle, %s", ops->name);
-    snprintf(stem, sizeof stem, "%s", slash ? slash + 1 : weights);
-    stem[strcspn(stem, ".")] = '\0';
+    snprintf(stem, sizeof stem, "%.*s%s", (int)strcspn(slash ? slash + 1 : weights, "."),
+             slash ? slash + 1 : weights, precision ? " bf16" : "");
     Row row = {.what = stem,
                .program = program,
                .threads = ops->threads,
@@ -58,11 +86,12 @@ static Status measure(const Ops *ops, const char *weights, const char *folder, I
     b->images = random_floats(b->B * 3 * side * side, 1.7f, 0);
     b->features = malloc((size_t)(b->B * encoder_features(b->encoder)) * sizeof *b->features);
     if (!b->images || !b->features) b->status = fail(&b->error, ERR_MEMORY, "out of memory");
-    else row_measure(&row, run_batch, b);
+    run_batch(b);
+    if (b->status == OK) b->status = precision ? compare(folder, b) : write_arrays(folder, b, side);
+    if (b->status == OK) row_measure(&row, run_batch, b);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     row.peak_mib = (int)(usage.ru_maxrss / 1024);
-    if (b->status == OK) b->status = hand_over(folder, b, side, &b->error);
     if (b->status == OK) row_print(&row);
     free(b->images);
     free(b->features);
@@ -75,13 +104,15 @@ int main(int argc, char **argv) {
     Images batch = {.B = argument(argc, argv, 2, 4096)};
     const int threads = (int)argument(argc, argv, 3, 1024),
               repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
-    if (argc < 5 || argc > 6 || !batch.B || !threads || !repeats) {
-        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS [FOLDER]\n", stderr);
+    const bool bf16 = argc == 7 && strcmp(argv[6], "bf16") == 0;
+    if (argc < 6 || argc > 7 || !batch.B || !threads || !repeats ||
+        (argc == 7 && !bf16 && strcmp(argv[6], "fp32") != 0)) {
+        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16]\n", stderr);
         return 2;
     }
     batch.status = ops_open(&ops, "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
-        measure(&ops, argv[1], argv[5], &batch, repeats); /* argv[argc] is NULL */
+        measure(&ops, argv[1], argv[5], bf16 ? PRECISION_BF16 : PRECISION_FP32, &batch, repeats);
         ops_close(&ops);
     }
     if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);

@@ -230,8 +230,9 @@ def check_and_measure(program, a, run, images):
     if not error <= LIMIT[a.precision]:
         sys.exit("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
     if a.repeats:
-        rows.show(os.path.basename(a.weights).split(".")[0], program + (" bf16" if a.precision == "bf16" else ""),
-                  a.threads, len(images), "images/s", rows.measure(run, a.repeats), error=float("%.2g" % error))
+        case = os.path.basename(a.weights).split(".")[0] + (" bf16" if a.precision == "bf16" else "")
+        rows.show(case, program, a.threads, len(images), "images/s", rows.measure(run, a.repeats),
+                  error=float("%.2g" % error))
 
 
 def main():
