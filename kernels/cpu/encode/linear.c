@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kernels/cpu/encode/encode.h"
-#include "kernels/cpu/gemm/product.h"
+#include "kernels/cpu/gemm/product_16.h"
 
 static bool is_weight(const Weight *w) {
     return w && w->data && w->out >= 1 && w->in >= 1 && w->taps >= 1 && dtype_is_float(w->type);
@@ -17,16 +17,24 @@ static bool is_weight(const Weight *w) {
 
 /* --- linear ----------------------------------------------------------------------------------- */
 
-/* Weights are not laid out ahead: a product packs them on its way. */
+/* A weight of bfloat16 is laid out once; the others are packed by their products, on their way. */
 int64_t cpu_pack_bytes(const Weight *w) {
-    (void)w;
-    return 0;
+    return is_weight(w) && w->precision == PRECISION_BF16 ? product_16_bytes(w) : 0;
 }
 
+/* The scale is left to the epilogue. */
 Status cpu_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
-    (void)packed, (void)w, (void)scale;
-    REQUIRE(q, false, "pack");
+    (void)scale;
+    REQUIRE(q, packed && cpu_pack_bytes(w) > 0, "pack");
+    product_16_pack(packed, w, q->device->pool);
     return OK;
+}
+
+/* Runs the product of the weight's precision. */
+static void multiply(Output out, const Left *left, const Weight *w, const Epilogue *epilogue,
+                     void *scratch, const Device *device) {
+    if (w->precision == PRECISION_BF16) product_16(out, left, w, epilogue, scratch, device);
+    else product(out, left, w, epilogue, scratch, device->pool);
 }
 
 Status cpu_linear(Queue *q, Matrix out, Matrix in, const Weight *w, const Epilogue *epilogue,
@@ -38,8 +46,7 @@ Status cpu_linear(Queue *q, Matrix out, Matrix in, const Weight *w, const Epilog
                  (are_floats(epilogue->times) && epilogue->times.row >= w->out)),
             "linear");
     const Left left = left_rows(in.data, in.row);
-    product((Output){out.data, rows, out.row, rows, 0}, &left, w, epilogue, scratch,
-            q->device->pool);
+    multiply((Output){out.data, rows, out.row, rows, 0}, &left, w, epilogue, scratch, q->device);
     return OK;
 }
 
@@ -105,13 +112,13 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
     const Left rows = left_rows(in.data, w->in);
     const bool pointwise = window->kernel == 1 && window->stride == 1;
     const int64_t image = window->out_image ? window->out_image : height * width * w->out;
-    product((Output){out.data, B * height * width, w->out, height * width, image},
-            pointwise ? &rows : &windows, w, epilogue, scratch, q->device->pool);
+    multiply((Output){out.data, B * height * width, w->out, height * width, image},
+             pointwise ? &rows : &windows, w, epilogue, scratch, q->device);
     return OK;
 }
 
 int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
     (void)rows;
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
-    return most(a, b);
+    return most(most(a, b), product_16_scratch(device->threads, depth));
 }

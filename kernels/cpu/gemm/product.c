@@ -43,11 +43,17 @@ Left left_rows(const float *data, int64_t row) {
 
 /* --- the weight ------------------------------------------------------------------------------- */
 
+/* Rounds operands of float16 products, which are multiplied in float32. */
+static void round_to_f16(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = f32_from_f16(f16_from_f32(x[i]));
+}
+
 /* Converts n elements from element `first` on, `step` apart, to float32, times `scale`. */
 static void convert(float *to, const Weight *w, int64_t first, int64_t step, int64_t n,
                     float scale) {
     const uint8_t *from = (const uint8_t *)w->data + first * dtype_bytes(w->type);
-    if (step == 1 && w->type == DTYPE_F32) { /* one pass, no call of memcpy */
+    if (step == 1 && w->type == DTYPE_F32 &&
+        w->precision == PRECISION_FP32) { /* one pass, no call of memcpy */
         for (int64_t i = 0; i < n; i++) {
             float x;
             memcpy(&x, from + 4 * i, sizeof x);
@@ -61,6 +67,7 @@ static void convert(float *to, const Weight *w, int64_t first, int64_t step, int
         for (int64_t i = 0; i < n; i++, from += step * dtype_bytes(w->type))
             dtype_to_f32(to + i, from, w->type, false, 1);
     }
+    if (w->precision == PRECISION_FP16) round_to_f16(to, n);
     for (int64_t i = 0; i < n; i++) to[i] *= scale;
 }
 
@@ -102,9 +109,7 @@ static void pack_strip(float *to, const Weight *w, const float *scale, int64_t f
 
 /* --- the epilogue ----------------------------------------------------------------------------- */
 
-/* Finishes n channels of a row from `first` on; `times` are that row's, of the same channels, or NULL. */
-static void finish_row(float *out, const Epilogue *e, const float *times, int64_t first,
-                       int64_t n) {
+void product_finish(float *out, const Epilogue *e, const float *times, int64_t first, int64_t n) {
     if (e->bias)
         for (int64_t j = 0; j < n; j++) out[j] += e->bias[first + j];
     switch (e->activation) {
@@ -153,6 +158,8 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
     for (int64_t k0 = 0; k0 < depth; k0 += DEPTH_BLOCK) {
         const int64_t deep = least(depth - k0, DEPTH_BLOCK);
         left->fill(left, panel, i0, n, k0, deep);
+        for (int64_t i = 0; w->precision == PRECISION_FP16 && i < n; i++)
+            round_to_f16(panel + i * PANEL_ROW, deep);
         for (int64_t j = 0; j < cols; j += TILE_COLS) {
             const Operand b = strip_of(packed + j * depth + k0 * TILE_COLS);
             for (int64_t i = 0, rows; i < n; i += rows) {
@@ -165,8 +172,8 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
         }
     }
     for (int64_t i = 0; i < n; i++)
-        finish_row(out_at(out, i0 + i) + j0, e, times ? times + (i0 + i) * e->times.row + j0 : NULL,
-                   j0, cols);
+        product_finish(out_at(out, i0 + i) + j0, e,
+                       times ? times + (i0 + i) * e->times.row + j0 : NULL, j0, cols);
 }
 
 /* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */

@@ -6,6 +6,7 @@
 #include "kernels/encode.h"
 
 #define product ISA(product)
+#define product_finish ISA(product_finish)
 #define left_rows ISA(left_rows)
 #define product_scratch ISA(product_scratch)
 
@@ -36,6 +37,9 @@ typedef struct {
 void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
              Threads *pool);
 int64_t product_scratch(int64_t cols, int64_t depth);
+/* Adds the bias to n channels of a row from `first` on, activates and gates them. `times` are that row's gates,
+ * of the channels from `first` on, or NULL. */
+void product_finish(float *out, const Epilogue *e, const float *times, int64_t first, int64_t n);
 
 /* The left operand of a linear layer: rows of a matrix, `row` elements apart. */
 Left left_rows(const float *data, int64_t row);

@@ -4,7 +4,15 @@
  * There is one thread and no blocking; every sum is in double and rounded to float32 once, at its end. */
 #include <math.h>
 
+#include "io/dtype.h"
 #include "kernels/cpu/cpu.h"
+
+/* Rounds an operand of a product. */
+static double operand(float x, Precision precision) {
+    if (precision == PRECISION_FP16) return f32_from_f16(f16_from_f32(x));
+    if (precision == PRECISION_BF16) return f32_from_bf16(bf16_from_f32(x));
+    return x;
+}
 
 static float weight_at(const Weight *w, int64_t o, int64_t i, int64_t t) {
     const int64_t at = o * w->out_step + i * w->in_step + t * w->tap_step;
@@ -47,7 +55,8 @@ static Status linear(Queue *q, Matrix to, Matrix from, const Weight *w, const Ep
         for (int64_t o = 0; o < w->out; o++) {
             double sum = 0.0;
             for (int64_t i = 0; i < w->in; i++)
-                sum += (double)in[r * from.row + i] * weight_at(w, o, i, 0);
+                sum += operand(in[r * from.row + i], w->precision) *
+                       operand(weight_at(w, o, i, 0), w->precision);
             out[r * to.row + o] = finish(sum, out[r * to.row + o], e, o);
             if (times) out[r * to.row + o] *= times[r * e->times.row + o];
         }
@@ -63,7 +72,8 @@ static double correlate(const float *image, const Weight *w, const Window *win, 
             if (y + ky < 0 || y + ky >= win->height || x + kx < 0 || x + kx >= win->width) continue;
             const float *pixel = image + ((y + ky) * win->width + x + kx) * w->in;
             for (int64_t i = 0; i < w->in; i++)
-                sum += (double)pixel[i] * weight_at(w, o, i, ky * win->kernel + kx);
+                sum += operand(pixel[i], w->precision) *
+                       operand(weight_at(w, o, i, ky * win->kernel + kx), w->precision);
         }
     return sum;
 }

@@ -30,6 +30,10 @@ static uint16_t f16_of(float x) { /* serves normal numbers, and truncates */
     return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
 }
 
+/* Precision of products. */
+static Precision precision;
+static const char *const precisions[] = {"fp32", "fp16", "bf16"};
+
 /* Returns random weights of any type, one byte off every alignment. */
 static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, bool transposed) {
     const int64_t n = out * in * taps;
@@ -47,8 +51,17 @@ static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, b
                                                 : (const void *)&wide;
         memcpy(bytes + 1 + i * dtype_bytes(type), from, (size_t)dtype_bytes(type));
     }
-    if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1, PRECISION_FP32, NULL};
-    return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1, PRECISION_FP32, NULL};
+    if (transposed) return (Weight){bytes + 1, type, out, in, 1, 1, out, 1, precision, NULL};
+    return (Weight){bytes + 1, type, out, in, taps, in * taps, taps, 1, precision, NULL};
+}
+
+/* Lays the weight out if the backend wants that. */
+static void pack(const Ops *ops, Queue *q, Weight *w, const Epilogue *e) {
+    const int64_t bytes = ops->encode.pack_bytes(w);
+    if (bytes == 0) return;
+    void *packed = scratch(bytes);
+    cr_assert(ops->encode.pack(q, packed, w, e->scale) == OK);
+    w->packed = packed;
 }
 
 static void free_weight(Weight *w) {
@@ -95,6 +108,7 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     for (int64_t v = 0; v < 5; v++) {
         Weight w = random_weight(s.C, s.d, 1, types[v % 4], v == 1);
         Epilogue e = random_epilogue(s.C, v + s.K);
+        if (v != 2) pack(ops, q, &w, &e);
         ops->encode.linear(q, matrix_f32(output(o, rows * out_row, before), out_row),
                            matrix_f32(in, in_row), &w, &e, rows, work);
         free_weight(&w);
@@ -102,7 +116,8 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 }
 
 Test(encode, linear, .timeout = 120) {
-    judge("linear", run_linear, PRODUCT_LIMIT);
+    for (precision = 0; precision <= PRECISION_BF16; precision++)
+        judge(precisions[precision], run_linear, PRODUCT_LIMIT);
 }
 
 static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
@@ -121,6 +136,7 @@ static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         Weight w = random_weight(s.C, in, kernel * kernel, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
         Epilogue e = random_epilogue(s.C, v + s.K);
         cr_assert(image >= pixels * s.C);
+        if (v != 3) pack(ops, q, &w, &e);
         ops->encode.conv2d(q, matrix_f32(output(o, n, before), s.C), matrix_f32(x, in), &w, &window,
                            &e, B, work);
         free_weight(&w);
@@ -128,7 +144,8 @@ static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 }
 
 Test(encode, conv2d, .timeout = 120) {
-    judge("conv2d", run_conv, PRODUCT_LIMIT);
+    for (precision = 0; precision <= PRECISION_BF16; precision++)
+        judge(precisions[precision], run_conv, PRODUCT_LIMIT);
 }
 
 /* Runs a layer with more channels, depth and rows than one block of the product. */
@@ -143,7 +160,25 @@ static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
 }
 
 Test(encode, linear_beyond_its_blocks, .timeout = 120) {
-    judge_at("large linear", run_large_linear, shapes + 3, 2, PRODUCT_LIMIT);
+    for (precision = 0; precision <= PRECISION_BF16; precision++)
+        judge_at(precisions[precision], run_large_linear, shapes + 3, 2, PRODUCT_LIMIT);
+}
+
+/* Sets without instructions for 16-bit numbers multiply in float32. Products of two bfloat16 or float16 are
+ * exact there, so sums in one order have the same bits on all of them. */
+Test(encode, products_of_16_bits_agree_to_the_bit, .timeout = 60) {
+    for (precision = PRECISION_FP16; precision <= PRECISION_BF16; precision++) {
+        Outputs first = run_operation(run_large_linear, "portable", 0, shapes[3]);
+        for (const char *const *set = test_backends(); *set; set++) {
+            const bool own = !strncmp(*set, "amx", 3) || !strcmp(*set, "avx512bf16");
+            if (!strcmp(*set, "reference") || (own && precision == PRECISION_BF16)) continue;
+            Outputs found = run_operation(run_large_linear, *set, 0, shapes[3]);
+            cr_expect(!memcmp(found.data[0], first.data[0], (size_t)first.count[0] * 4), "%s %s",
+                      *set, precisions[precision]);
+            free_outputs(&found);
+        }
+        free_outputs(&first);
+    }
 }
 
 /* --- attention -------------------------------------------------------------------------------- */

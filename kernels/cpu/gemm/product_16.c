@@ -1,0 +1,222 @@
+/*
+ * product_16.c - out = times act(add out + scale (A W^T) + bias), A and W rounded to bfloat16
+ *
+ * Shapes   A (rows,depth) comes row by row (Left: rows of a matrix, or windows of images) in float32.
+ *          W was packed when it was loaded: [cols/64][depth/2][64][2], depth a multiple of 32.
+ * Cost     2 rows cols depth flops; 2 bytes a weight, once for each block of rows.
+ * Mapping  for each block of rows:                                     blocks over threads
+ *              round A, all of its depth, into a panel that stays in the second-level cache
+ *              for each strip of 64 output channels: sums (rows,64), by the device's product of
+ *                  pairs; then scale, bias, residual, activation and gate, from the first level
+ *          The scale is that of the sums: weights of 16 bits in their file stay exact.
+ * Needs    scratch: product_16_scratch(threads, depth).
+ */
+#include "kernels/cpu/gemm/product_16.h"
+
+#include <string.h>
+
+#include "io/dtype.h"
+
+enum {
+    ROWS = 96,       /* rows of a block, at most: a multiple of all TILE_ROWS and of AMX's 32 */
+    LEAST_ROWS = 12, /* rows of a block where depth is large */
+    PANEL_BYTES = 384 << 10, /* of a panel, at most, where LEAST_ROWS have no more */
+    RUN = 128,               /* weights of one output channel that are rounded at a time */
+    SQUARE = 4,              /* pairs that are transposed at a time, in each direction */
+    GAP = 32 /* elements between the rows of a panel, which keep out of each other's cache sets */
+};
+_Static_assert(ROWS % TILE_ROWS == 0 && LEAST_ROWS % TILE_ROWS == 0, "blocks are whole tiles");
+_Static_assert(RUN % BF16_RUN == 0 && BF16_COLS % SQUARE == 0, "packed squares are whole");
+
+static int64_t padded_depth(const Weight *w) {
+    return round_up(w->in * w->taps, BF16_RUN);
+}
+
+/* Returns the tiles of a block of rows. */
+static int64_t block_tiles(int64_t depth) {
+    const int64_t rows = PANEL_BYTES / (2 * (depth + GAP));
+    return most(least(rows, ROWS), LEAST_ROWS) / TILE_ROWS;
+}
+
+/* --- the weight ------------------------------------------------------------------------------- */
+
+int64_t product_16_bytes(const Weight *w) {
+    return round_up(w->out, BF16_COLS) * padded_depth(w) * (int64_t)sizeof(uint16_t);
+}
+
+/* Reads n weights of one output channel from place k of the depth on: depth runs over taps, then inputs. */
+static void read_weights(float *to, const Weight *w, int64_t channel, int64_t k, int64_t n) {
+    const int64_t bytes = dtype_bytes(w->type);
+    for (int64_t part; n > 0; to += part, k += part, n -= part) {
+        const int64_t tap = k / w->in, i = k % w->in;
+        const uint8_t *from = (const uint8_t *)w->data +
+                              (channel * w->out_step + tap * w->tap_step + i * w->in_step) * bytes;
+        part = least(n, w->in - i);
+        if (w->in_step == 1) {
+            dtype_to_f32(to, from, w->type, false, part);
+        } else {
+            for (int64_t j = 0; j < part; j++, from += w->in_step * bytes)
+                dtype_to_f32(to + j, from, w->type, false, 1);
+        }
+    }
+}
+
+typedef uint32_t Pairs[RUN / 2 + 8]; /* no power of two: rows keep out of each other's cache sets */
+typedef uint32_t Four __attribute__((vector_size(4 * SQUARE)));
+
+/* to (n,BF16_COLS) = the first n pairs of all channels, transposed. */
+static void transpose(uint32_t *to, const Pairs *from, int64_t n) {
+    for (int64_t k = 0; k < n; k += SQUARE)
+        for (int c = 0; c < BF16_COLS; c += SQUARE) {
+            Four in[SQUARE], out[SQUARE];
+            for (int i = 0; i < SQUARE; i++) memcpy(&in[i], &from[c + i][k], sizeof in[i]);
+            for (int i = 0; i < SQUARE; i++)
+                out[i] = (Four){in[0][i], in[1][i], in[2][i], in[3][i]};
+            for (int i = 0; i < SQUARE; i++)
+                memcpy(to + (k + i) * BF16_COLS + c, &out[i], sizeof out[i]);
+        }
+}
+
+typedef struct {
+    const Weight *w;
+    uint16_t *packed;
+    int64_t first; /* output channel with which `packed` begins */
+} Packing;
+
+/* Passes are strips of BF16_COLS output channels. */
+static void pack_strips(const void *loop, int64_t first, int64_t end, int thread) {
+    const Packing *p = loop;
+    const int64_t true_depth = p->w->in * p->w->taps, depth = padded_depth(p->w);
+    (void)thread;
+    for (int64_t strip = first; strip < end; strip++) {
+        const int64_t channel = p->first + strip * BF16_COLS;
+        uint32_t *to = (uint32_t *)(void *)(p->packed + strip * BF16_COLS * depth);
+        for (int64_t k = 0; k < depth; k += RUN, to += RUN / 2 * BF16_COLS) {
+            const int64_t n = least(true_depth - k, RUN),
+                          cols = least(p->w->out - channel, BF16_COLS);
+            Pairs pairs[BF16_COLS];
+            float run[RUN];
+            for (int64_t c = 0; c < BF16_COLS; c++) {
+                uint16_t half[RUN];
+                const int64_t there = c < cols ? n : 0;
+                read_weights(run, p->w, channel + c, k, there);
+                for (int64_t i = there; i < RUN; i++) run[i] = 0.0f;
+                for (int64_t i = 0; i < RUN; i++) half[i] = bf16_from_f32(run[i]);
+                memcpy(pairs[c], half, sizeof half);
+            }
+            transpose(to, (const Pairs *)pairs, least(depth - k, RUN) / 2);
+        }
+    }
+}
+
+void product_16_pack(uint16_t *packed, const Weight *w, Threads *pool) {
+    const Packing p = {w, packed, 0};
+    threads_loop(pool, ceil_div(w->out, BF16_COLS), rows_run(BF16_COLS * padded_depth(w)),
+                 pack_strips, &p);
+}
+
+/* --- the product ------------------------------------------------------------------------------ */
+
+/* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */
+typedef struct {
+    const Output *out;
+    const Left *left;
+    const Weight *w;
+    const Epilogue *e;
+    Bf16Product *multiply;
+    const uint16_t *packed; /* of channel j0 on */
+    uint16_t *panels;       /* (threads) */
+    int64_t j0, cols, depth, tiles, blocks, strips, panel;
+} Block;
+
+/* Rounds rows i .. i+n of the left operand into the panel. */
+static void fill_panel(uint16_t *panel, const Block *b, int64_t i, int64_t n) {
+    const int64_t depth = b->w->in * b->w->taps;
+    float line[PANEL_ROW];
+    for (int64_t r = 0; r < n; r++, panel += b->depth + GAP) {
+        for (int64_t k = 0; k < depth; k += DEPTH_BLOCK) {
+            const int64_t deep = least(depth - k, DEPTH_BLOCK);
+            b->left->fill(b->left, line, i + r, 1, k, deep);
+            for (int64_t j = 0; j < deep; j++) panel[k + j] = bf16_from_f32(line[j]);
+        }
+        for (int64_t k = depth; k < b->depth; k++) panel[k] = 0;
+    }
+}
+
+/* Finishes n sums of a row from output channel j on. */
+static void finish_sums(const Block *b, const float *sum, int64_t row, int64_t j, int64_t n) {
+    const Output *o = b->out;
+    const Epilogue *e = b->e;
+    float *to = o->out + row / o->image_rows * o->out_image + row % o->image_rows * o->out_row + j;
+    const float *times = e->times.data;
+    if (e->add && e->scale)
+        for (int64_t c = 0; c < n; c++) to[c] += sum[c] * e->scale[j + c];
+    else if (e->add)
+        for (int64_t c = 0; c < n; c++) to[c] += sum[c];
+    else if (e->scale)
+        for (int64_t c = 0; c < n; c++) to[c] = sum[c] * e->scale[j + c];
+    else memcpy(to, sum, (size_t)n * sizeof *to);
+    product_finish(to, e, times ? times + row * e->times.row + j : NULL, j, n);
+}
+
+static void run_pieces(const void *loop, int64_t first, int64_t last, int thread) {
+    const Block *b = loop;
+    uint16_t *panel = b->panels + thread * b->panel;
+    for (int64_t piece = first; piece < last; piece++) {
+        const int64_t block = piece / b->strips, strip = piece % b->strips;
+        const int64_t width = round_up(ceil_div(b->cols, b->strips), BF16_COLS),
+                      i = block * b->tiles / b->blocks * TILE_ROWS,
+                      end = least((block + 1) * b->tiles / b->blocks * TILE_ROWS, b->out->rows),
+                      j_end = least((strip + 1) * width, b->cols);
+        if (i >= end || strip * width >= j_end) continue;
+        fill_panel(panel, b, i, end - i);
+        for (int64_t j = strip * width; j < j_end; j += BF16_COLS) {
+            float sum[ROWS * BF16_COLS];
+            const int64_t cols = least(j_end - j, BF16_COLS);
+            b->multiply(sum, BF16_COLS, false, panel, b->depth + GAP, b->packed + j * b->depth,
+                        end - i, cols, b->depth);
+            for (int64_t r = 0; r < end - i; r++)
+                finish_sums(b, sum + r * BF16_COLS, i + r, b->j0 + j, cols);
+        }
+    }
+}
+
+int64_t product_16_scratch(int threads, int64_t depth) {
+    const int64_t deep = round_up(depth, BF16_RUN), row = deep + GAP;
+    /* serves every smaller depth, whose blocks may have more rows */
+    const int64_t panel = least(ROWS * row, most(PANEL_BYTES / 2, LEAST_ROWS * row));
+    return (COL_BLOCK * deep + threads * panel) * (int64_t)sizeof(uint16_t);
+}
+
+void product_16(Output out, const Left *left, const Weight *w, const Epilogue *e, void *scratch,
+                const Device *device) {
+    /* blocks of rows as even as tiles allow, so that threads finish together; where there are fewer
+     * than threads, strips of columns too */
+    const int64_t depth = padded_depth(w), high = block_tiles(depth);
+    const int64_t tiles = ceil_div(out.rows, TILE_ROWS), threads = device->threads;
+    const int64_t blocks = round_up(ceil_div(tiles, high), least(threads, tiles));
+    uint16_t *unpacked = scratch; /* room for COL_BLOCK channels of a weight that was not packed */
+    Block b = {.out = &out,
+               .left = left,
+               .w = w,
+               .e = e,
+               .multiply = device->multiply_bf16,
+               .packed = w->packed,
+               .panels = unpacked + COL_BLOCK * depth,
+               .cols = w->packed ? w->out : COL_BLOCK,
+               .depth = depth,
+               .tiles = tiles,
+               .blocks = blocks,
+               .strips = ceil_div(threads, blocks),
+               .panel = high * TILE_ROWS * (depth + GAP)};
+    for (const int64_t step = b.cols; b.j0 < w->out; b.j0 += step) {
+        b.cols = least(w->out - b.j0, step);
+        if (!w->packed) {
+            const Packing p = {w, unpacked, b.j0};
+            threads_loop(device->pool, ceil_div(b.cols, BF16_COLS), rows_run(BF16_COLS * depth),
+                         pack_strips, &p);
+            b.packed = unpacked;
+        }
+        threads_loop(device->pool, b.blocks * b.strips, 1, run_pieces, &b);
+    }
+}

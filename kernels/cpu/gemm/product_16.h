@@ -1,0 +1,22 @@
+/* product_16.h - the products of encoders whose operands are bfloat16 (kernels/encode.h, Precision). */
+#ifndef TURTLE_KERNELS_CPU_GEMM_PRODUCT_16_H
+#define TURTLE_KERNELS_CPU_GEMM_PRODUCT_16_H
+
+#include "kernels/cpu/gemm/product.h"
+
+#define product_16 ISA(product_16)
+#define product_16_bytes ISA(product_16_bytes)
+#define product_16_pack ISA(product_16_pack)
+#define product_16_scratch ISA(product_16_scratch)
+
+/* Returns the bytes of a packed weight: [out/BF16_COLS][depth/2][BF16_COLS][2], with zeros beyond both. */
+int64_t product_16_bytes(const Weight *w);
+void product_16_pack(uint16_t *packed, const Weight *w, Threads *pool);
+
+/* Computes what `product` does, with both operands rounded to bfloat16. A weight that is not packed is
+ * packed on its way, into scratch. */
+void product_16(Output out, const Left *left, const Weight *w, const Epilogue *e, void *scratch,
+                const Device *device);
+int64_t product_16_scratch(int threads, int64_t depth);
+
+#endif
