@@ -81,7 +81,7 @@ TURTLE  := $(OUT)/turtle
 all: $(TURTLE)                 ## build/turtle: the program (a link to the last configuration built)
 	@ln -sfn $(TURTLE:$(BUILD)/%=%) $(BUILD)/turtle
 	@echo "built $(BUILD)/turtle -> $(TURTLE); $(if $(NVCC),$(NVCC_SAYS),$(FAULT_NVCC))$(if $(WITHOUT_OPENMP),; $(WITHOUT_OPENMP))"
-include io/rules.mk kernels/rules.mk kernels/emu/rules.mk host/rules.mk tests/rules.mk bench/rules.mk
+include io/rules.mk kernels/rules.mk kernels/emu/rules.mk host/rules.mk tests/rules.mk bench/rules.mk data/rules.mk
 $(TURTLE): $(call object,$(MAIN)) $(LIBRARY) $(BACKEND)
 	@echo "link $@"
 	$(Q)$(LINK_C) $(BACKEND_LIBS) $(LIBS) -o $@

@@ -12,7 +12,7 @@ PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(patsubst %,$(OUT)/tests/
 RUN = PTX_FILES=$(words $(filter kernels/%,$(KEEPS_PTX))) WAITING_FILES=$(words $(WAITING)) TURTLE_BUILD=$(BUILD) \
   WITHOUT="$(if $(USE_CXX),,no emulator: $(FAULT_CXX);) $(if $(NVCC),,no GPU: $(FAULT_NVCC))" \
   ABSENT="$(if $(USE_CXX),,g++) $(if $(NVCC)$(filter 0,$(PROBED)),,nvcc)" tests/run $(CONFIG) $(OUT)
-ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(OUT)/fault all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
+ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(OUT)/fault $(OUT)/toy all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
 test: $(ALL)                    ## all suites; ends with `N passed, N failed`
 	@$(RUN) $(BACKENDS)
 test-full: $(ALL)               ## all recorded runs too; all suites under the sanitizers

@@ -1,0 +1,115 @@
+/* toy_test.c - the toy of data/toy finds, draws and loses what its README says. */
+#include "tests/support/check.h"
+
+enum { MOST_LINES = 24 };
+
+/* What the toy prints for one iteration or seed. */
+typedef struct {
+    double loss, share[3]; /* of a, b, c */
+    int size[4];
+} Line;
+
+/* Runs the toy beside the program under test and reads its lines. Returns how many there were. */
+static int run_toy(Line lines[MOST_LINES], const char *arguments) {
+    char program[4096] = TURTLE_PROGRAM, text[512];
+    char *slash = strrchr(program, '/');
+    cr_assert(slash);
+    strcpy(slash, "/toy");
+    char *command = format_text("%s %s", program, arguments);
+    FILE *f = popen(command, "r");
+    int n = 0;
+    cr_assert(f, "%s", command);
+    while (fgets(text, sizeof text, f)) {
+        Line *line = &lines[n++];
+        *line = (Line){.loss = -1};
+        cr_assert(n < MOST_LINES);
+        cr_assert(sscanf(text, "%*s %*d loss %lf entropy %*f a %lf b %lf c %lf sizes %d %d %d %d",
+                         &line->loss, &line->share[0], &line->share[1], &line->share[2],
+                         &line->size[0], &line->size[1], &line->size[2], &line->size[3]) >= 6,
+                  "%s", text);
+    }
+    cr_assert(pclose(f) == 0, "%s", command);
+    free(command);
+    return n;
+}
+
+/* Returns how many lines have found a bit: all samples but one in a hundred. */
+static int found(const Line *lines, int n, int bit) {
+    int count = 0;
+    for (int i = 0; i < n; i++) count += lines[i].share[bit] > 0.99;
+    return count;
+}
+
+static int empty_classes(const Line *lines, int n) {
+    int count = 0;
+    for (int i = 0; i < n; i++) count += lines[i].size[0] == 0 || lines[i].size[1] == 0;
+    return count;
+}
+
+/* Other instruction sets round otherwise, which may turn a seed or two. */
+enum { TURNS = 2 };
+
+Test(toy, two_views_decide_and_one_does_not, .timeout = 120) {
+    Line lines[MOST_LINES];
+    int n = run_toy(lines, "--spaces 1 --seeds 20");
+    cr_expect(n == 20 && abs(found(lines, n, 0) - 10) <= TURNS, "a: %d", found(lines, n, 0));
+    cr_expect(found(lines, n, 0) + found(lines, n, 1) == 20, "b: %d", found(lines, n, 1));
+    n = run_toy(lines, "--seeds 20");
+    cr_expect(abs(found(lines, n, 0) - 18) <= TURNS, "a: %d", found(lines, n, 0));
+    cr_expect(found(lines, n, 1) + found(lines, n, 2) == 0);
+}
+
+Test(toy, without_the_entropy_classes_are_empty, .timeout = 120) {
+    Line lines[MOST_LINES];
+    int n = run_toy(lines, "--shift 2 --gamma 0 --seeds 20");
+    cr_expect(n == 20 && abs(empty_classes(lines, n) - 18) <= TURNS, "%d", empty_classes(lines, n));
+    n = run_toy(lines, "--shift 2 --gamma 1 --seeds 20");
+    cr_expect(n == 20 && empty_classes(lines, n) == 0);
+    cr_expect(abs(found(lines, n, 0) - 19) <= TURNS, "a: %d", found(lines, n, 0));
+}
+
+Test(toy, too_many_classes_split_clusters, .timeout = 120) {
+    Line lines[MOST_LINES];
+    int n = run_toy(lines, "--spaces 1 --classes 4");
+    const Line last = lines[n - 1], *one = &last;
+    cr_expect(n == 4 && one->share[0] == 1.0 && one->share[1] == 1.0 && one->loss < 0.3);
+    for (int c = 0; c < 4; c++) cr_expect(one->size[c] == 60, "class %d: %d", c, one->size[c]);
+    n = run_toy(lines, "--classes 4");
+    const Line *two = &lines[n - 1];
+    cr_expect(two->share[0] > 0.99 && two->share[1] < 0.9 && two->share[2] < 0.9);
+    cr_expect(two->loss > 5 * one->loss, "%g and %g", two->loss, one->loss);
+}
+
+/* Returns whether the texts are equal but for numbers that differ by at most two pixels. */
+static bool nearly_equal(const char *a, const char *b) {
+    while (*a && *b) {
+        if (*a >= '0' && *a <= '9' && *b >= '0' && *b <= '9') {
+            char *after_a, *after_b;
+            if (labs(strtol(a, &after_a, 10) - strtol(b, &after_b, 10)) > 2) return false;
+            a = after_a, b = after_b;
+        } else if (*a++ != *b++) return false;
+    }
+    return *a == *b;
+}
+
+/* The pictures of the README are those that `make toy` draws. */
+Test(toy, draws_the_pictures_of_the_readme, .timeout = 60) {
+    static const int iterations[] = {0, 10, 100, 300};
+    static char drawn[1 << 15], kept[1 << 15];
+    char *folder = temporary_folder(), *arguments = format_text("--out %s", folder);
+    Line lines[MOST_LINES];
+    size_t bytes = 0;
+    cr_expect(run_toy(lines, arguments) == 4);
+    for (int i = 0; i < 4; i++) {
+        char *path = format_text("%s/labels_%d.svg", folder, iterations[i]);
+        char *tracked = format_text("data/toy/labels_%d.svg", iterations[i]);
+        read_text(drawn, sizeof drawn, path);
+        read_text(kept, sizeof kept, tracked);
+        bytes += strlen(kept);
+        cr_expect(strlen(kept) > 1000 && nearly_equal(drawn, kept), "%s is another one", tracked);
+        free(path), free(tracked);
+    }
+    cr_expect(bytes < 100000, "%zu bytes", bytes);
+    free(arguments);
+    remove_folder(folder);
+}
