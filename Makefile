@@ -30,7 +30,7 @@ PROBED   := $(if $(filter race,$(CONFIG)),0,$(CUDA))#  whether nvcc is asked
 PACKAGES := $(BUILD)/packages#  where .ci/get unpacks what it may not install
 GOALS    := $(filter-out help clean format results bench-compare uninstall dist deb,$(or $(MAKECMDGOALS),all))
 TESTING  := $(findstring test,$(GOALS))$(filter sanitize kit-programs packages,$(GOALS))
-NEEDS    := cc stb $(if $(TESTING),$(filter criterion,$(RUNNER))) $(if $(TESTING)$(findstring emu,$(GOALS))$(filter profile,$(GOALS)),cxx)
+NEEDS    := cc stb $(if $(TESTING),$(filter criterion,$(RUNNER))) $(if $(TESTING)$(findstring emu,$(GOALS))$(filter profile ladder,$(GOALS)),cxx)
 ifneq ($(GOALS),)
 include $(BUILD)/probe.mk
 endif

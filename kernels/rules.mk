@@ -30,11 +30,13 @@ endef
 $(foreach i,$(ISAS) $(ISAS_16BIT),$(eval $(call isa_rule,$i)))
 
 # --- GPU -------------------------------------------------------------------------------------------
-CUDA_SOURCES := $(wildcard kernels/cuda/*/*.cu)
+LADDER_CU    := $(wildcard kernels/cuda/ladder/*.cu)#  for readers: in tests and in `make ladder`, never in the program
+CUDA_SOURCES := $(filter-out $(LADDER_CU),$(wildcard kernels/cuda/*/*.cu))
 CUDA_OBJECTS := $(CUDA_SOURCES:%.cu=$(OUT)/%.o)
 # Half of nvcc's time goes into these; make test begins with them, so that no core waits for the last one at the end.
 CUDA_SLOWEST := $(patsubst %,$(OUT)/kernels/cuda/%.o,inner/iteration_slab inner/inner_tiled train/task_step train/head_grad inner/inner_steps inner/inner_slab)
-KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
+LADDER_STAYS := kernels/cuda/ladder/step6_stays.cu kernels/cuda/ladder/step7_cluster.cu
+KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) $(LADDER_STAYS) tests/planted/stale.cu#  persistent kernels: tests/coherent reads their PTX
 comma        := ,
 # Unique symbols cannot be made local, and names of libturtle.a would stay global for them.
 COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode arch=$(a:sm_%=compute_%),code=$a) -I. -MMD -MP \
@@ -45,9 +47,10 @@ CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_st
 # Kernels whose blocks wait for each other: tests/waits says which those are. Where a GPU can run them, they give up inside
 # tests-cuda after 2 s (backend/wait.h).
 WAITING      := $(wildcard kernels/cuda/inner/*.cu) kernels/cuda/train/linear_grad.cu kernels/cuda/train/head_grad.cu \
-                kernels/cuda/train/task_labels.cu kernels/cuda/train/task_step.cu
+                kernels/cuda/train/task_labels.cu kernels/cuda/train/task_step.cu \
+                kernels/cuda/ladder/step6_stays.cu kernels/cuda/ladder/step7_cluster.cu kernels/cuda/ladder/step8_wgmma.cu
 BOUNDED      := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter kit,$(CONFIG)),$(WAITING))
-TEST_KERNELS := $(filter-out $(BOUNDED:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $(BOUNDED:%.cu=$(OUT)/waits/%.o)
+TEST_KERNELS := $(filter-out $(BOUNDED:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS) $(LADDER_CU:%.cu=$(OUT)/%.o)) $(BOUNDED:%.cu=$(OUT)/waits/%.o)
 BACKEND      := $(if $(NVCC),$(CUDA_OBJECTS),$(OUT)/kernels/no_cuda.o)#  of `turtle`, with BACKEND_LIBS
 BACKEND_LIBS := $(if $(NVCC),$(CUDA_LIBS))
 $(OUT)/%.o: %.cu $(OUT)/nvcc.flags
@@ -58,3 +61,15 @@ $(OUT)/waits/%.o: %.cu $(OUT)/nvcc.flags
 	$(Q).ci/compile_cu $< $@ $(COMPILE_CU) -DBOUNDED_WAITS
 $(OUT)/nvcc.flags: FORCE
 	@mkdir -p $(@D) && echo '$(subst ','\'',$(COMPILE_CU))' $(call into,$@)
+
+# The ladder: `make ladder` prints it, and links what its lines for gdb call. Without nvcc the emulator's build prints the table.
+LADDER    := $(if $(NVCC),$(OUT)/ladder) $(if $(USE_CXX),$(OUT)/ladder-emu)
+LADDER_C  := kernels/cuda/ladder/main.c kernels/plan/devices.c
+ladder: $(LADDER)               ## Eq. 13 in eight small kernels: idea, predicted and measured time, instructions (kernels/cuda/ladder)
+	@[ "$<" ] || { echo "ladder: $(FAULT_NVCC); $(FAULT_CXX)" >&2; exit 1; }
+	@for program in $^; do ln -sfn $${program#$(BUILD)/} $(BUILD)/$${program##*/}; done
+	@TURTLE_BUILD=$(BUILD) kernels/cuda/ladder/table $< $(OUT)
+$(OUT)/ladder: $(call object,$(LADDER_C)) $(LADDER_CU:%.cu=$(OUT)/%.o)
+	@echo "link $@"
+	$(Q)$(LINK_C) $(CUDA_LIBS) $(LIBS) -o $@
+.PHONY: ladder

@@ -12,7 +12,7 @@ PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(patsubst %,$(OUT)/tests/
 RUN = PTX_FILES=$(words $(filter kernels/%,$(KEEPS_PTX))) WAITING_FILES=$(words $(WAITING)) TURTLE_BUILD=$(BUILD) \
   WITHOUT="$(if $(USE_CXX),,no emulator: $(FAULT_CXX);) $(if $(NVCC),,no GPU: $(FAULT_NVCC))" \
   ABSENT="$(if $(USE_CXX),,g++) $(if $(NVCC)$(filter 0,$(PROBED)),,nvcc)" tests/run $(CONFIG) $(OUT)
-ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(OUT)/fault $(OUT)/toy all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
+ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(LADDER) $(OUT)/fault $(OUT)/toy all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
 test: $(ALL)                    ## all suites; ends with `N passed, N failed`
 	@$(RUN) $(BACKENDS)
 test-full: $(ALL)               ## all recorded runs too; all suites under the sanitizers
@@ -24,7 +24,7 @@ test-full: $(ALL)               ## all recorded runs too; all suites under the s
 test-threads:                   ## calls of two threads in one process, under ThreadSanitizer; a planted race must be found
 	@$(MAKE) --no-print-directory CONFIG=threads CUDA=0 $(BUILD)/threads-cpu/two_calls
 	@tests/threads $(BUILD)/threads-cpu/two_calls
-test-gpu: $(if $(NVCC),all $(OUT)/tests-cuda $(filter %.o,$(PROGRAMS)))    ## the tests of CUDA kernels; without a GPU they fail
+test-gpu: $(if $(NVCC),all $(OUT)/tests-cuda $(OUT)/ladder $(filter %.o,$(PROGRAMS)))    ## the tests of CUDA kernels; without a GPU they fail
 	@[ "$<" ] || { echo "test-gpu: $(FAULT_NVCC)" >&2; exit 1; }
 	@REQUIRE_GPU=1 $(RUN) cuda
 	@echo "once more, on 4 SMs:" && REQUIRE_GPU=1 TURTLE_SMS=4 $(RUN) cuda
@@ -59,7 +59,7 @@ $(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progres
 $(OUT)/tests-cuda: $(OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS) $(RUNNER_O)
 	@echo "link $@"
 	$(Q)$(LINK_C) $(CRITERION) $(CUDA_LIBS) $(LIBS) -o $@
-$(OUT)/tests-emu: $(OBJECTS_emu) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR) $(RUNNER_O)
+$(OUT)/tests-emu: $(OBJECTS_emu) $(LIBRARY) $(EMU_KERNELS) $(LADDER_CU:%.cu=$(OUT)/emu/%.o) $(EMULATOR) $(RUNNER_O)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) $(CRITERION) $(LIBS) -lstdc++ -o $@
 $(OUT)/turtle-under: $(TURTLE)

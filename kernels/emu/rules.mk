@@ -20,6 +20,9 @@ emu: $(if $(USE_CXX),$(OUT)/turtle-emu)   ## build/turtle-emu: `--device cuda` r
 $(OUT)/turtle-emu: $(call object,$(MAIN)) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) $(LIBS) -lstdc++ -o $@
+$(OUT)/ladder-emu: $(call object,$(LADDER_C)) $(LADDER_CU:%.cu=$(OUT)/emu/%.o) $(EMULATOR)
+	@echo "link $@"
+	$(Q)$(LINK_EMU) $(LIBS) -lstdc++ -o $@
 $(OUT)/emu/%.o: %.cu $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $<"
 	$(Q)$(COMPILE_EMU) $(EMU_KERNEL_OPT) -x c++ -c $< -o $@
