@@ -48,6 +48,7 @@
  *          W, partial sums and losses are written and read within the launch: never through const
  *          __restrict__ or __ldg.
  *          As in gradient.cuh, the bias's gradient is the sum of the rounded residuals.
+ * Ladder   Small kernels explain this one: kernels/cuda/ladder/step5_mma.cu, then ladder/step6_stays.cu.
  * History  Not measured yet.
  */
 #include "kernels/cuda/inner/slab_steps.cuh"

@@ -22,6 +22,7 @@
  * Needs    scratch (cuda_inner_scratch), a cooperative launch.
  *          W, R and partial sums are written and read within the launch: never through const
  *          __restrict__ or __ldg, whose loads are not coherent.
+ * Ladder   A plain version of the launch that stays and of its barriers is kernels/cuda/ladder/step6_stays.cu.
  * History  Not measured yet.
  */
 #include "kernels/cuda/inner/inner_forms.cuh"

@@ -27,6 +27,7 @@
  *          stored ordinarily and loaded by the TMA: both sides fence them.
  * Budget   shared memory: ring 4 x 48 KB, exchange 2 KB, biases 2 KB, losses: 200896 of 232448 bytes. Registers:
  *          224 x 256 + 56 x 128 = 64512 of 65536; 128 of a thread's 224 are the product.
+ * Ladder   Small kernels explain this one: kernels/cuda/ladder/step7_cluster.cu, then ladder/step8_wgmma.cu.
  * History  Not measured on a GPU yet. A block of 288 threads has 168 registers a thread, as one of 384 has
  *          (every fourth warp shares a quarter of the file): it spilled 1.7 KB (nvcc 13.0, sm_90a). Division by
  *          / in the epilogue of rows is a call, around which six registers spilled.

@@ -46,6 +46,7 @@
  * Needs    a plan that says PLAN_SLAB and puts spaces side by side, one sweep of the gradient (d <= 1536 at 16
  *          classes, 768 at 32), a cooperative launch of one CTA per SM; scratch (cuda_iteration_scratch).
  *          The kernel never reads what it wrote through const __restrict__ or __ldg.
+ * Ladder   The rows that stay are explained by kernels/cuda/ladder/step6_stays.cu.
  * History  Not measured yet.
  */
 #include "kernels/cuda/inner/slab_outer.cuh"

@@ -21,7 +21,8 @@
  *     Tf32   mma.sync m16n8k8, operands rounded to 10 bits   half the rate of Fp16 and Bf16
  *     Fp16   mma.sync m16n8k16                               Bf16 has 7 bits, and 8 of range
  *
- * Sums are float32, in an order that the shapes alone decide.
+ * Sums are float32, in an order that the shapes alone decide. Small kernels lead here: kernels/cuda/ladder/step2_tiles.cu,
+ * then ladder/step5_mma.cu.
  */
 #ifndef TURTLE_KERNELS_CUDA_TILE_GEMM_CUH
 #define TURTLE_KERNELS_CUDA_TILE_GEMM_CUH

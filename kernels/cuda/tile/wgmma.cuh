@@ -1,4 +1,5 @@
-/* wgmma.cuh - the main loop of products on compute capability 9.0: one warp group loads, two multiply
+/* wgmma.cuh - the main loop of products on compute capability 9.0: one warp group loads, two multiply. The same with one
+ * group that multiplies, and nothing shared, is kernels/cuda/ladder/step8_wgmma.cu.
  *
  *     d (128 x COLS) += A (128 x depth) B (depth x COLS), operands of 16 bits, 64 depths a tile
  *

@@ -19,6 +19,7 @@
  *          With more tiles than resident blocks there is one piece and nobody waits.
  * Needs    Partial sums and counters in scratch. Counters are zero before the first step; the m-th
  *          step waits for m + 1 times the pieces.
+ * Ladder   A plain version, in pieces of the batch, is kernels/cuda/ladder/step4_pieces.cu.
  * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_GRADIENT_CUH

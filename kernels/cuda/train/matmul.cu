@@ -12,6 +12,7 @@
  *              64 rows  block 0          block 1 ...    (128 x 128 where cols >= 256)
  *
  * Needs    scratch (cuda_matmul_scratch): the copy of B in 16 bits where A is of 16 bits.
+ * Ladder   Tiles are explained by kernels/cuda/ladder/step2_tiles.cu, its naive kernel by ladder/step1_threads.cu.
  * History  Not measured yet. v1_naive, thread per element: kept as the readable oracle.
  */
 #include "kernels/cuda/backend/operations.h"

@@ -18,6 +18,7 @@
  *          Maximum and sum are kept as the tiles pass: s <- s exp(m - m') + sum exp(x - m').
  * Needs    loss_partial (blocks) of each space; logits (B,C) where C > 128.
  *          float16: |R| <= 1 times 2^15 leaves no normal value above 2e-9 behind.
+ * Ladder   A plain version is kernels/cuda/ladder/step3_fused.cu; ladder/step5_mma.cu has it on tensor cores.
  * History  Not measured yet. The sweep of logits.cuh stands here again: both from there made ptxas spill 16
  *          bytes of the fp16 and bf16 kernels at 128 classes, and 68 of inner_tiled's in fp32 (nvcc 13.0,
  *          sm_90a).

@@ -8,6 +8,7 @@
  *          gradient.cuh. C 1000, B 10000, d 768 + 1536: 47.2 GFLOP, 272 MB through the L2 cache.
  * Mapping  tiles of 128 classes x 256 features (wgmma.cuh), the batch cut into pieces; blocks deal the
  *          pieces among themselves, then wait for those of each tile and add them in order.
+ * Ladder   A plain version is the gradient of kernels/cuda/ladder/step8_wgmma.cu.
  * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_WIDE_GRADIENT_CUH

@@ -20,6 +20,7 @@
  *          epilogue of a piece the third loads the next one.
  * Needs    a launch of clusters of the plan's size. An earlier launch may store W ordinarily; this launch
  *          only with fences on both sides (inner_wgmma.cu).
+ * Ladder   kernels/cuda/ladder/step7_cluster.cu shares W in a cluster; ladder/step8_wgmma.cu multiplies by wgmma.
  * History  Not measured yet.
  */
 #ifndef TURTLE_KERNELS_CUDA_TRAIN_WIDE_LOGITS_CUH
