@@ -16,6 +16,7 @@
 /* the symbols that carry the set's name */
 #define dot_tile ISA(dot_tile)
 #define gemm_tile ISA(gemm_tile)
+#define gemm_tile_packing ISA(gemm_tile_packing)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
 #define packed_bytes ISA(packed_bytes)
@@ -70,6 +71,10 @@ static inline Ahead nothing_ahead(const float *b) { /* a line that is at hand */
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate, Ahead ahead);
+/* Does so for TILE_COLS columns and an A of row 1. The strip receives B as strip_of reads it: its stores
+ * cost nothing beside the multiply-adds, where a copy would wait for its loads. */
+void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a, Operand b, float *out,
+                       int64_t out_row, bool accumulate, Ahead ahead);
 /* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. `ahead` steps
  * once for VEC_FLOATS elements of the depth. */
 void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,

@@ -3,11 +3,11 @@
 #include "kernels/cpu/gemm/vec.h"
 
 /* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
- * become registers. */
+ * become registers. A strip that is not NULL receives B. */
 static inline __attribute__((always_inline)) void tile(const int rows, int64_t cols, int64_t depth,
                                                        Operand a, Operand b, float *out,
                                                        int64_t out_row, bool accumulate,
-                                                       Ahead ahead) {
+                                                       Ahead ahead, float *strip) {
     Vec sum[TILE_ROWS][VECS];
     UNROLL
     for (int i = 0; i < rows; i++)
@@ -19,33 +19,46 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
     for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step, ahead.at += ahead.step) {
         Vec row[VECS];
         for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
+        for (int v = 0; strip && v < VECS; v++)
+            store(strip + k * TILE_COLS + v * VEC_FLOATS, row[v]);
         __builtin_prefetch(ahead.at, 0, 2); /* beyond the end is no fault */
         __builtin_prefetch(ahead.at + 64, 0, 2);
         UNROLL
         for (int i = 0; i < rows; i++)
             for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
     }
-    UNROLL
-    for (int i = 0; i < rows; i++) store_row(out + i * out_row, sum[i], cols, accumulate);
+    store_tile(rows, out, out_row, sum, cols, accumulate);
 }
+
+#if TILE_ROWS >= 6
+#define HIGH_CASES(CASE) CASE(5) CASE(6)
+#else
+#define HIGH_CASES(CASE)
+#endif
+#define CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) HIGH_CASES(CASE) /* 1 <= rows <= TILE_ROWS */
 
 void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
                int64_t out_row, bool accumulate, Ahead ahead) {
-    switch (rows) { /* 1 <= rows <= TILE_ROWS; packed A: constant offsets instead of addresses */
-#define CASE(n)                                                                                   \
-    case n:                                                                                       \
-        if (a.row == 1)                                                                           \
-            tile(n, cols, depth, (Operand){a.at, 1, a.step}, b, out, out_row, accumulate, ahead); \
-        else tile(n, cols, depth, a, b, out, out_row, accumulate, ahead);                         \
-        break
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-#if TILE_ROWS >= 6
-        CASE(5);
-        CASE(6);
-#endif
+    const Operand packed = {a.at, 1, a.step}; /* constant offsets instead of addresses */
+    switch (rows) {
+#define CASE(n)                                                                                 \
+    case n:                                                                                     \
+        if (a.row == 1) tile(n, cols, depth, packed, b, out, out_row, accumulate, ahead, NULL); \
+        else tile(n, cols, depth, a, b, out, out_row, accumulate, ahead, NULL);                 \
+        break;
+        CASES(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
+void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a, Operand b, float *out,
+                       int64_t out_row, bool accumulate, Ahead ahead) {
+    const Operand packed = {a.at, 1, a.step};
+    switch (rows) {
+#define CASE(n) \
+    case n: tile(n, TILE_COLS, depth, packed, b, out, out_row, accumulate, ahead, strip); break;
+        CASES(CASE)
 #undef CASE
     default: break;
     }

@@ -35,8 +35,7 @@ pair_tile(const int rows, const int vecs, int64_t cols, int64_t pairs, const uin
                 sum[i][v] = PAIR_DOT(sum[i][v], (Words){0} + pair, row[v]);
         }
     }
-    UNROLL
-    for (int i = 0; i < rows; i++) store_row(out + i * out_row, sum[i], cols, accumulate);
+    store_tile(rows, out, out_row, sum, cols, accumulate);
 }
 
 void PAIR_PRODUCT(ELEMENT *out, int64_t out_row, bool accumulate, const uint16_t *a, int64_t a_row,

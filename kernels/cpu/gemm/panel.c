@@ -107,21 +107,28 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
 
 /* --- gradient --------------------------------------------------------------------------------- */
 
-/* The classes of tile t. Tiles have heights as even as possible, for a low one is slow. */
+/* The classes of a tile. Tiles have heights as even as possible, for a low one is slow. */
 typedef struct {
-    int64_t first, n;
+    int64_t first, n, tiles, low, more; /* low: the least height; more: how many tiles are higher */
+    int64_t part;                       /* of `tiles`: `more` is added for every tile */
 } Classes;
-static Classes tile_classes(int64_t t, int64_t tiles, int64_t C) {
-    const int64_t first = t * C / tiles;
-    return (Classes){first, (t + 1) * C / tiles - first};
+static Classes no_classes(int64_t C) {
+    const int64_t tiles = ceil_div(C, TILE_ROWS);
+    return (Classes){.tiles = tiles, .low = C / tiles, .more = C % tiles};
+}
+/* Returns the classes of the tile behind c: from t C / tiles on, without the division, which a tile would wait for. */
+static Classes behind(Classes c) {
+    c.first += c.n;
+    c.part += c.more;
+    c.n = c.low + (c.part >= c.tiles);
+    c.part -= c.part >= c.tiles ? c.tiles : 0;
+    return c;
 }
 
 /* Packs residuals as [tiles][n][TILE_ROWS], one tile after the other. Nobody reads what lies beyond a
  * tile's classes. */
 static void pack_residual(float *packed, const float *residual, int64_t ld, int64_t n, int64_t C) {
-    const int64_t tiles = ceil_div(C, TILE_ROWS);
-    for (int64_t t = 0; t < tiles; t++) {
-        const Classes c = tile_classes(t, tiles, C);
+    for (Classes c = behind(no_classes(C)); c.first < C; c = behind(c)) {
         const bool inside = c.first + TILE_ROWS <= C;
         const float *from = residual + c.first;
         for (int64_t i = 0; i < n; i++, from += ld, packed += TILE_ROWS) {
@@ -132,15 +139,19 @@ static void pack_residual(float *packed, const float *residual, int64_t ld, int6
     }
 }
 
-enum { PACK_TILES = 3 }; /* columns of Z are packed when more tiles than this read them */
+/* Columns of Z are packed when more tiles than PACK_TILES read them, and by the first; residuals when their rows are
+ * longer than PACK_CLASSES. */
+enum { PACK_TILES = 3, PACK_CLASSES = 16 };
 
 static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
                             Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {
     const float *at = Z.at;
     const int64_t tiles = ceil_div(C, TILE_ROWS), strips = ceil_div(d, TILE_COLS),
                   fetched = Z.bytes / (strips * tiles * n) + 1; /* bytes for every step of a tile */
+    const bool pack = ld > PACK_CLASSES;
+    Ahead next = {Z.next, fetched};
     _Alignas(64) float strip[PANEL * TILE_COLS];
-    pack_residual(packed, residual, ld, n, C);
+    if (pack) pack_residual(packed, residual, ld, n, C);
     for (int64_t j = 0; j < d; j += TILE_COLS) {
         const int64_t cols = least(d - j, TILE_COLS);
         Operand b = {at + j, 0, Z.row};
@@ -149,18 +160,39 @@ static void weight_gradient(float *grad, bool accumulate, const float *residual,
             for (int64_t i = 0; i < n; i++)
                 memcpy(strip + i * TILE_COLS, b.at + i * Z.row, (size_t)cols * sizeof *strip);
             b = strip_of(strip);
-        } else if (tiles > PACK_TILES) {
-            for (int64_t i = 0; i < n; i++)
-                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, TILE_COLS * sizeof *strip);
-            b = strip_of(strip);
         }
-        for (int64_t t = 0; t < tiles; t++) {
-            const Classes c = tile_classes(t, tiles, C);
-            const Ahead next = {Z.next + (j / TILE_COLS * tiles + t) * n * fetched, fetched};
-            gemm_tile(c.n, cols, n, (Operand){packed + t * n * TILE_ROWS, 1, TILE_ROWS}, b,
-                      grad + c.first * d + j, d, accumulate, next);
+        const float *A = packed;
+        for (Classes c = behind(no_classes(C)); c.first < C; c = behind(c)) {
+            const Operand a = {pack ? A : residual + c.first, 1, pack ? TILE_ROWS : ld};
+            const bool packs = c.first == 0 && tiles > PACK_TILES && cols == TILE_COLS;
+            float *to = grad + c.first * d + j;
+            if (packs) gemm_tile_packing(strip, c.n, n, a, b, to, d, accumulate, next);
+            else gemm_tile(c.n, cols, n, a, b, to, d, accumulate, next);
+            if (packs) b = strip_of(strip);
+            A += n * TILE_ROWS;
+            next.at += n * fetched;
         }
     }
+}
+
+/* Adds the rows of `cols` columns, a constant at every call, so that the sums become registers. */
+static inline __attribute__((always_inline)) void
+add_columns(const int cols, float *sum, const float *residual, int64_t ld, int64_t n) {
+    float own[64];
+    memcpy(own, sum, (size_t)cols * sizeof *own);
+    for (int64_t i = 0; i < n; i++, residual += ld)
+        for (int c = 0; c < cols; c++) own[c] += residual[c];
+    memcpy(sum, own, (size_t)cols * sizeof *own);
+}
+
+static void bias_gradient(float *grad, const float *residual, int64_t ld, int64_t n, int64_t C) {
+    int64_t c = 0;
+    for (; c + 64 <= C; c += 64) add_columns(64, grad + c, residual + c, ld, n);
+    for (; c + 16 <= C; c += 16) add_columns(16, grad + c, residual + c, ld, n);
+    for (; c + 8 <= C; c += 8) add_columns(8, grad + c, residual + c, ld, n);
+    for (; c + 4 <= C; c += 4) add_columns(4, grad + c, residual + c, ld, n);
+    for (; c + 2 <= C; c += 2) add_columns(2, grad + c, residual + c, ld, n);
+    if (c < C) add_columns(1, grad + c, residual + c, ld, n);
 }
 
 int64_t residual_bytes(DType type, int64_t C) {
@@ -174,8 +206,7 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
     else weight_gradient(grad, accumulate, residual, ld, Z, n, C, d, packed);
     float *grad_bias = grad + C * d;
     if (!accumulate) memset(grad_bias, 0, (size_t)C * sizeof *grad_bias);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < C; c++) grad_bias[c] += residual[i * ld + c];
+    bias_gradient(grad_bias, residual, ld, n, C);
 }
 
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d) {

@@ -36,4 +36,28 @@ static inline void store_row(ELEMENT *to, const Vec sum[VECS], int64_t cols, boo
     }
 }
 
+/* Stores or adds a tile of sums. `rows` is a constant at every call. A whole tile has a way without conditions
+ * on every row, for which sums would leave their registers. */
+static inline __attribute__((always_inline)) void store_tile(const int rows, ELEMENT *to,
+                                                             int64_t row, Vec sum[][VECS],
+                                                             int64_t cols, bool accumulate) {
+    if (cols < TILE_COLS) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            Vec edge[VECS]; /* an address of the sums themselves would keep all of them in memory */
+            for (int v = 0; v < VECS; v++) edge[v] = sum[i][v];
+            store_row(to + i * row, edge, cols, accumulate);
+        }
+        return;
+    }
+    if (accumulate) {
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < VECS; v++) sum[i][v] += load(to + i * row + v * VEC_FLOATS);
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < VECS; v++) store(to + i * row + v * VEC_FLOATS, sum[i][v]);
+}
+
 #endif
