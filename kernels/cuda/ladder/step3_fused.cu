@@ -6,9 +6,9 @@
  * Idea     A softmax needs a whole row of logits. The block that has 16 rows computes all their classes, keeps them in
  *          shared memory and stores residuals. So logits never travel, and a launch is saved.
  * Mapping  as step 2, but a block goes through all tiles of classes; then 16 of its 256 threads do a row each.
- * Time     Two matrices of B x C floats stay away from the L2 cache, and one launch goes. At few classes launches are what
- *          fusing saves; only kernels that are faster than these make that worth the effort.
- *              seconds = those of step 2  -  16 BC bytes / L2  -  a launch
+ * Time     The logits' way to the L2 cache and back goes, and so does one launch. At few classes launches are what fusing
+ *          saves; only kernels that are faster than these make that worth the effort.
+ *              seconds = those of step 2  -  8 BC bytes / L2  -  a launch
  * Bits     A row's softmax runs in the order of step 1, so all bits are step 1's.
  * See      gdb -q -batch -ex 'break residual_row if blockIdx.x == 2 && threadIdx.x == 5' -ex run \
  *              -ex 'print blockIdx.x * 16 + threadIdx.x' --args build/ladder-emu 3
@@ -53,7 +53,7 @@ static const char *run(const Ladder *a, int M) {
 }
 
 static double seconds(const PlanDevice *p, double B, double C, double d) {
-    return ladder_step(1)->seconds(p, B, C, d) - 16.0 * B * C / p->l2_bytes_s - p->node_s;
+    return ladder_step(1)->seconds(p, B, C, d) - 8.0 * B * C / p->l2_bytes_s - p->node_s;
 }
 
 extern "C" const LadderStep ladder_step3 = {"the softmax where the logits are",

@@ -9,7 +9,7 @@
  * Mapping  4 warps with 16 rows each: logits, the softmax in registers, residuals to shared memory; then each warp has
  *          every fourth strip of 16 features of the gradient of all 64 rows.
  * Time     A multiply-add costs a hundredth of step 4's instructions. What is left travels: Z, W for every block, and the
- *          block's gradient. One warp a scheduler waits for each of its fragments.
+ *          block's gradient; the products hide behind that. One warp a scheduler waits for each of its fragments.
  *              seconds = (2Bd + 2Cd B/64 + 8 C (d+1) B/64) bytes / L2  +  2 d/16 trips to shared memory  +  2 launches
  * Needs    Z16 and W16. Shared memory 2 (64 (d+8) + C' (d+8) + 64 (C'+8)) bytes, C' = 16 or 64.
  * See      gdb -q -batch -ex 'break band_residuals if row0 == 80 && threadIdx.x == 37' -ex run \

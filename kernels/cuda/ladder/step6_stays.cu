@@ -7,8 +7,8 @@
  *          each other's gradients they meet at a barrier of the grid in place of a launch.
  * Mapping  as step 5; in the second half of a step block i adds slice i of all weights, so Adam's moments are touched by
  *          one block alone. Barriers count up and never reset: a block adds 1 with release and waits with acquire.
- * Time         seconds = (2Cd B/64 + 8 C (d+1) B/64) bytes / L2  +  2 d/16 trips to shared memory  +  2 barriers
- *          Z leaves the sum; it is loaded once in M steps, which at M 10 is a tenth of its time.
+ * Time         seconds = (2Bd/M + 2Cd B/64 + 8 C (d+1) B/64) bytes / L2  +  2 d/16 trips to shared memory
+ *                        +  2 barriers  +  1/M of a launch                                              M: 10
  * Needs    a cooperative launch: all blocks are on the chip at once, or it fails. So B <= 64 SMs: 8448 on an H200.
  * Trap     W16 and `partial` are written in this launch. Were they `const __restrict__`, nvcc would read them through the
  *          path of constants, which does not see the stores (tests/coherent).
