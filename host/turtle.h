@@ -251,21 +251,22 @@ TURTLE_API void turtle_result_free(TurtleResult *result); /* NULL and twice are 
 /* One cluster beside the class that it is matched with. */
 typedef struct {
     int64_t cluster, samples; /* its id, and its samples whose class is known */
-    int64_t class_id;         /* id of the class; -1: no class is left that shares a sample with it */
-    int64_t matched;          /* samples of the cluster that are of this class */
+    int64_t class_id; /* id of the class; -1: no class is left that shares a sample with it */
+    int64_t matched;  /* samples of the cluster that are of this class */
 } TurtleMatch;
 
 /* Scores of TurtleResult, of any two arrays: each cluster is matched with at most one class, and each class with
  * at most one cluster, so that most samples agree (Hungarian algorithm). */
 typedef struct {
-    int64_t samples, unlabelled; /* samples whose class is known, and the others, which count nowhere */
-    int64_t clusters, classes;   /* different ids among the former */
-    int64_t matched;             /* samples whose cluster is matched with their class */
-    double cluster_acc;          /* matched / samples; NaN, as all four, where no class is known */
-    double mean_class_acc; /* mean over classes of the share of their samples that is matched */
-    double nmi;            /* mutual information / geometric mean of the entropies */
-    double ari;            /* adjusted Rand index */
-    TurtleMatch *match;    /* (clusters) by ascending id; owned */
+    int64_t samples,
+        unlabelled; /* samples whose class is known, and the others, which count nowhere */
+    int64_t clusters, classes; /* different ids among the former */
+    int64_t matched;           /* samples whose cluster is matched with their class */
+    double cluster_acc;        /* matched / samples; NaN, as all four, where no class is known */
+    double mean_class_acc;     /* mean over classes of the share of their samples that is matched */
+    double nmi;                /* mutual information / geometric mean of the entropies */
+    double ari;                /* adjusted Rand index */
+    TurtleMatch *match;        /* (clusters) by ascending id; owned */
 } TurtleScores;
 
 /* Compares clusters (n) with classes y_true (n). Ids are any numbers from 0 up; a class below 0 is not known, a
@@ -411,8 +412,11 @@ typedef struct {
     int64_t decoded;         /* images that the program of `decoder` read, over all splits */
     int64_t left_out;        /* files of the folder or lines of the list that are no images */
     double seconds, images_per_s;
-    char *files; /* one line per file written; owned */
-    char *json;  /* owned */
+    double waiting_share; /* part of the time in which the encoder waited for decoded images */
+    int64_t batch_size;   /* images that the last encoder takes at a time */
+    int64_t device_bytes; /* most memory of the device's own, weights and batch; 0 on a CPU */
+    char *files;          /* one line per file written; owned */
+    char *json;           /* owned */
 } TurtleFilesResult;
 
 TURTLE_API void turtle_features_defaults(TurtleFeaturesOptions *options);
@@ -438,7 +442,7 @@ typedef struct {
     TurtleEncoder encoder; /* facts that the caller knows */
     const char *weights;   /* a file of weights, or a folder with one */
     int64_t batch_size;    /* 0: 16 pictures encoded at a time; changes no bit */
-    int64_t image_size;    /* image_size, feature, normalize and orient: as in TurtleFeaturesOptions */
+    int64_t image_size; /* image_size, feature, normalize and orient: as in TurtleFeaturesOptions */
     const char *feature;
     bool normalize;
     const char *orient; /* of files */
@@ -559,8 +563,8 @@ typedef struct {
     bool default_template_only; /* "A photo of a {}." */
     bool
         published_order; /* aircraft's names in the order of the published list, which is not that of its labels */
-    bool truncate;           /* cut prompts that are too long; false: refuse them */
-    const char *clusters;    /* a task checkpoint whose clusters are to be named; NULL: none */
+    bool truncate;            /* cut prompts that are too long; false: refuse them */
+    const char *clusters;     /* a task checkpoint whose clusters are to be named; NULL: none */
     const TurtleModel *model; /* the labelling itself, in place of `clusters`; or NULL */
     bool soft_labels;         /* fill TurtleZeroshotResult.probability in */
     const char *predictions; /* a file of lines path,class,name,confidence,margin, or where the name
@@ -752,10 +756,15 @@ typedef struct {
     const char *precision; /* "fp16" */
     TurtleTexts dims;      /* dimension of each space; none: 768 */
     int64_t batch_size, classes, M; /* 10000, 10, 10 */
+    const char *weights;   /* a file of weights: the plan is that of its encoder; or NULL */
+    TurtleEncoder encoder; /* what the weights do not say of it */
+    int64_t image_size;    /* side of the square that it sees; 0: as its configuration says */
+    int64_t images;        /* how many it encodes at a time; 0: 256 */
 } TurtlePlanOptions;
 TURTLE_API void turtle_plan_defaults(TurtlePlanOptions *options);
 /* Tells the layout of the persistent kernel of the inner loop on a GPU, and the predicted time of each
- * phase of an outer iteration: what a model says, not a measurement. *text and *json as turtle_info. */
+ * phase of an outer iteration: what a model says, not a measurement. With `weights` it tells every launch of
+ * a batch of images instead, and images per second. *text and *json as turtle_info. */
 TURTLE_API TurtleStatus turtle_plan(const TurtlePlanOptions *options, char **text, char **json,
                                     TurtleError *err);
 /* Returns {"error": "..."}, which a caller that promised JSON prints on failure; fresh memory for free(). */

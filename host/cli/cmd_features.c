@@ -74,7 +74,12 @@ static void print_and_free(TurtleFilesResult *r, const CommandFlags *flags) {
         if (r->skipped) printf(", %lld skipped", (long long)r->skipped);
         if (r->decoded) printf(", %lld through --decoder", (long long)r->decoded);
         if (r->left_out) printf(", %lld left out", (long long)r->left_out);
-        if (r->images_per_s > 0) printf(", %.1f images/s", r->images_per_s);
+        if (r->images_per_s > 0)
+            printf(", %.1f images/s, %.0f %% of the time waiting for pictures", r->images_per_s,
+                   100.0 * r->waiting_share);
+        if (r->device_bytes)
+            printf(", %.2f GB of the device for %lld at a time", 1e-9 * (double)r->device_bytes,
+                   (long long)r->batch_size);
         char *files = printable_copy(r->files ? r->files : "", true);
         printf(", %.1f s\n%s", r->seconds, files ? files : "");
         free(files);

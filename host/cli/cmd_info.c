@@ -7,13 +7,15 @@
 typedef struct {
     bool plan;
     TurtlePlanOptions of;
-    TurtleEncoder encoder;
-    int64_t image_size;
 } InfoFlags;
 
 static const Flag info_flags[] = {
     {"plan", FLAG_SWITCH, offsetof(InfoFlags, plan), NULL,
      "how an iteration runs on a GPU, and its predicted time"},
+    {"weights", FLAG_TEXT, offsetof(InfoFlags, of.weights), "FILE",
+     "with --plan: how a batch of images runs through this encoder instead"},
+    {"images", FLAG_INTEGER, offsetof(InfoFlags, of.images), "N",
+     "with --weights: images encoded at a time; 0: 256"},
     {"dims", FLAG_TEXTS, offsetof(InfoFlags, of.dims), "D...",
      "features of each space; 768 if not given"},
     {"batch_size", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", "rows of a batch"},
@@ -26,8 +28,8 @@ static const Flag info_flags[] = {
      "auto: this machine's GPU, h200 without one"},
     {0}};
 
-static const Flag size_flags[] = {{"image_size", FLAG_INTEGER, offsetof(InfoFlags, image_size), "N",
-                                   "side of the square that the encoder sees"},
+static const Flag size_flags[] = {{"image_size", FLAG_INTEGER, offsetof(InfoFlags, of.image_size),
+                                   "N", "side of the square that the encoder sees"},
                                   {0}};
 
 static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
@@ -36,15 +38,15 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     InfoFlags info = {0};
     turtle_plan_defaults(&info.of);
     const FlagTable tables[] = {
-        {"What weights do not say of their encoder", encoder_flags, &info.encoder},
+        {"What weights do not say of their encoder", encoder_flags, &info.of.encoder},
         {"Size", size_flags, &info},
         {"Plan", info_flags, &info},
         {"Output", command_flags, flags}};
     Status st = command_parse(&command_info, tables, 4, argc, argv, flags, &file, err);
     if (st == OK && !flags->help)
-        st = info.plan
-                 ? turtle_plan(&info.of, &text, &json, err)
-                 : turtle_info_encoder(file, &info.encoder, info.image_size, &text, &json, err);
+        st = info.plan ? turtle_plan(&info.of, &text, &json, err)
+                       : turtle_info_encoder(file, &info.of.encoder, info.of.image_size, &text,
+                                             &json, err);
     if (st == OK && !flags->help && !flags->json) { /* names of tensors may hold anything */
         char *shown = printable_copy(text, true);
         fputs(shown ? shown : "", stdout);

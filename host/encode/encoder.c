@@ -128,9 +128,14 @@ struct Encoder {
     const Ops *ops;
     Queue *queue;
     EncoderFacts facts;
-    int side;                       /* side of its images */
-    Buffer bytes, images, features; /* memory of one batch */
-    float *floats;                  /* likewise, on the host, where pixels are floats; else NULL */
+    int side;        /* side of its images */
+    int64_t batch;   /* most images at a time */
+    Buffer input[2]; /* pixels of a batch, in turns */
+    Buffer images;   /* the pixels normalised; no memory where they are when they come */
+    Buffer features;
+    float *floats; /* pixels of a batch, on the host, where they are floats; else NULL */
+    Queue *copies; /* the branch of the queue on which the next pixels come; NULL: none yet */
+    int turn;
 };
 
 static Status open_network(Encoder *e, const char *path, Error *err) {
@@ -148,6 +153,78 @@ static Status open_network(Encoder *e, const char *path, Error *err) {
     return weights_finish(&e->weights);
 }
 
+/* --- memory of a batch ------------------------------------------------------------------------ */
+
+static int64_t pixels_of(const Encoder *e) {
+    return 3 * (int64_t)e->side * e->side;
+}
+
+static bool takes_floats(const Encoder *e) {
+    return e->facts.rule.weights == RESIZE_FLOATS;
+}
+
+/* Writes the bytes of a batch's pixels, images and features. */
+static void part_bytes(int64_t bytes[3], const Encoder *e, int64_t B) {
+    const int64_t floats = B * (int64_t)sizeof(float);
+    bytes[0] = takes_floats(e) ? floats * pixels_of(e) : B * pixels_of(e);
+    bytes[1] = takes_floats(e) ? 0 : floats * pixels_of(e);
+    bytes[2] = floats * encoder_features(e);
+}
+
+static int64_t batch_bytes(const Encoder *e, int64_t B) {
+    int64_t bytes[3];
+    part_bytes(bytes, e, B);
+    return 2 * bytes[0] + bytes[1] + bytes[2] + e->kind->bytes(e->network, e->ops, B);
+}
+
+/* Chooses a batch: no more than half of the free memory, for other programs may want some. */
+static int64_t choose_batch(const Encoder *e) {
+    MemoryUse use;
+    e->ops->mem.memory(e->ops->device, &use);
+    int64_t B = use.total ? AUTO_BATCH_DEVICE : AUTO_BATCH;
+    if (e->options.images > 0 && e->options.images < B) B = e->options.images;
+    while (use.total && B > 1 && batch_bytes(e, B) > use.free / 2) B /= 2;
+    return B;
+}
+
+static void batch_release(Encoder *e) {
+    Buffer *const parts[] = {&e->input[0], &e->input[1], &e->images, &e->features};
+    for (int i = 0; i < 4; i++) e->ops->mem.free(e->ops->device, parts[i]);
+    free(e->floats);
+    e->floats = NULL;
+    if (e->network) e->kind->release(e->network, e->ops);
+}
+
+static Status batch_prepare(Encoder *e, Error *err) {
+    const DeviceOps *mem = &e->ops->mem;
+    int64_t bytes[3];
+    part_bytes(bytes, e, e->batch);
+    Status st = e->kind->prepare(e->network, e->ops, e->batch, err);
+    for (int i = 0; st == OK && i < 2; i++)
+        st = mem->alloc(e->ops->device, &e->input[i], bytes[0], err);
+    if (st == OK) st = mem->alloc(e->ops->device, &e->images, bytes[1], err);
+    if (st == OK) st = mem->alloc(e->ops->device, &e->features, bytes[2], err);
+    if (st == OK && takes_floats(e) && !(e->floats = malloc((size_t)bytes[0])))
+        st = fail(err, ERR_MEMORY, "encoder: out of memory");
+    return st;
+}
+
+/* Takes memory for the batch that was asked for, or for half of it, and so on. */
+static Status open_batch(Encoder *e, Error *err) {
+    Status st;
+    e->batch = e->options.batch ? e->options.batch : choose_batch(e);
+    const int64_t wanted = e->batch;
+    while ((st = batch_prepare(e, err)) == ERR_MEMORY && e->batch > 1) {
+        batch_release(e);
+        e->batch /= 2;
+    }
+    if (st == OK && e->batch < wanted)
+        weights_say(&e->weights,
+                    "memory: %s has none for %lld images at a time: it encodes %lld at a time",
+                    e->ops->kind, (long long)wanted, (long long)e->batch);
+    return st == OK ? e->weights.status : st;
+}
+
 Status encoder_open(Encoder **out, const Ops *ops, const char *path, const EncoderOptions *options,
                     Error *err) {
     Encoder *e = *out = calloc(1, sizeof *e);
@@ -155,18 +232,7 @@ Status encoder_open(Encoder **out, const Ops *ops, const char *path, const Encod
     e->ops = ops;
     e->options = *options;
     Status st = open_network(e, path, err);
-    if (st == OK) {
-        const int64_t B = options->batch, pixels = 3 * (int64_t)e->side * e->side;
-        const int64_t floats = (int64_t)sizeof(float);
-        st = e->kind->prepare(e->network, ops, B, err);
-        if (st == OK && e->facts.rule.weights == RESIZE_FLOATS &&
-            !(e->floats = malloc((size_t)(B * pixels) * sizeof *e->floats)))
-            st = fail(err, ERR_MEMORY, "encoder: out of memory");
-        if (st == OK) st = ops->mem.alloc(ops->device, &e->bytes, B * pixels, err);
-        if (st == OK) st = ops->mem.alloc(ops->device, &e->images, B * pixels * floats, err);
-        if (st == OK)
-            st = ops->mem.alloc(ops->device, &e->features, B * encoder_features(e) * floats, err);
-    }
+    if (st == OK) st = open_batch(e, err);
     if (st == OK) st = ops->mem.wait(e->queue, err);
     if (st != OK) {
         encoder_close(e);
@@ -178,14 +244,9 @@ Status encoder_open(Encoder **out, const Ops *ops, const char *path, const Encod
 void encoder_close(Encoder *e) {
     if (!e) return;
     const DeviceOps *mem = &e->ops->mem;
-    if (e->network) {
-        e->kind->release(e->network, e->ops);
-        e->kind->free(e->network);
-    }
-    free(e->floats);
-    mem->free(e->ops->device, &e->bytes);
-    mem->free(e->ops->device, &e->images);
-    mem->free(e->ops->device, &e->features);
+    if (e->queue) mem->wait(e->queue, NULL); /* what a failed caller did not wait for */
+    batch_release(e);
+    if (e->network) e->kind->free(e->network);
     weights_close(&e->weights);
     mem->queue_close(e->queue);
     free(e);
@@ -221,6 +282,10 @@ int64_t encoder_features(const Encoder *e) {
     return e->kind->features(e->network);
 }
 
+int64_t encoder_batch(const Encoder *e) {
+    return e->batch;
+}
+
 const EncoderFacts *encoder_known(const Encoder *e) {
     return &e->facts;
 }
@@ -230,41 +295,75 @@ void encoder_image_size(const Encoder *e, int *resize, int *side) {
     *side = e->facts.rule.crop;
 }
 
-/* Computes features = network(images) on the device and copies them to the host. */
-static Status run_network(Encoder *e, float *features, int64_t B, Error *err) {
+/* --- running ---------------------------------------------------------------------------------- */
+
+static Status check_batch(const Encoder *e, int64_t B, Error *err) {
+    if (B >= 1 && B <= e->batch) return OK;
+    return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
+                (long long)e->batch);
+}
+
+/* Enqueues features = network(images) and their copy to the host. */
+static void run_network(Encoder *e, float *features, const float *images, int64_t B) {
     const int64_t d = encoder_features(e);
     float *on_device = e->features.data;
-    e->kind->run(e->network, e->ops, e->queue, on_device, e->images.data, B);
+    e->kind->run(e->network, e->ops, e->queue, on_device, images, B);
     if (e->options.normalize) e->ops->encode.normalize(e->queue, on_device, B, d);
     e->ops->mem.to_host(e->queue, features, on_device, B * d * (int64_t)sizeof *features);
-    return e->ops->mem.wait(e->queue, err);
 }
 
 /* Normalises pixels that are floats already, on the host. */
-static Status run_floats(Encoder *e, float *features, const float *pixels, int64_t B, Error *err) {
+static void normalize_floats(const Encoder *e, const float *pixels, int64_t n) {
     const EncoderFacts *f = &e->facts;
-    const int64_t n = B * 3 * e->side * e->side;
     for (int64_t i = 0; i < n; i += 3)
         for (int c = 0; c < 3; c++) e->floats[i + c] = (pixels[i + c] - f->mean[c]) / f->std[c];
-    return encoder_run_images(e, features, e->floats, B, err);
+}
+
+/* The copies' branch left the queue before the last batch was enqueued. So pixels come while that batch is
+ * encoded, into the buffer that the batch before it has read:
+ *
+ *     copies     pixels n       pixels n + 1        pixels n + 2
+ *     queue      batch n - 1    batch n             batch n + 1     */
+Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
+                     Error *err) {
+    const DeviceOps *mem = &e->ops->mem;
+    const int64_t n = B * pixels_of(e);
+    const Status st = check_batch(e, B, err);
+    if (st != OK) return st;
+    float *input = e->input[e->turn].data, *images = e->images.data;
+    e->turn = !e->turn;
+    if (!e->copies) e->copies = mem->branch(e->queue);
+    if (e->floats) {
+        normalize_floats(e, pixels, n);
+        mem->to_device(e->copies, input, e->floats, n * (int64_t)sizeof *e->floats);
+    } else {
+        mem->to_device(e->copies, input, pixels, n);
+    }
+    mem->join(e->queue);
+    e->copies = mem->branch(e->queue);
+    if (!e->floats)
+        e->ops->encode.pixels(e->queue, images, (const uint8_t *)input, e->facts.mean, e->facts.std,
+                              B, e->side);
+    run_network(e, features, e->floats ? input : images, B);
+    mem->mark(e->queue, mark);
+    return OK; /* encoder_reach tells of failures */
+}
+
+Status encoder_reach(Encoder *e, int64_t mark, Error *err) {
+    return e->ops->mem.reach(e->queue, mark, err);
 }
 
 Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, Error *err) {
-    if (B < 1 || B > e->options.batch)
-        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
-                    (long long)e->options.batch);
-    if (e->floats) return run_floats(e, features, pixels, B, err);
-    e->ops->mem.to_device(e->queue, e->bytes.data, pixels, B * 3 * e->side * e->side);
-    e->ops->encode.pixels(e->queue, e->images.data, e->bytes.data, e->facts.mean, e->facts.std, B,
-                          e->side);
-    return run_network(e, features, B, err);
+    int64_t mark;
+    const Status st = encoder_start(e, features, pixels, B, &mark, err);
+    return st == OK ? e->ops->mem.wait(e->queue, err) : st;
 }
 
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err) {
-    if (B < 1 || B > e->options.batch)
-        return fail(err, ERR_ARG, "encoder: %lld images: expected 1 to %lld", (long long)B,
-                    (long long)e->options.batch);
-    e->ops->mem.to_device(e->queue, e->images.data, images,
-                          B * 3 * e->side * e->side * (int64_t)sizeof *images);
-    return run_network(e, features, B, err);
+    const Status st = check_batch(e, B, err);
+    if (st != OK) return st;
+    float *input = e->floats ? e->input[0].data : e->images.data;
+    e->ops->mem.to_device(e->queue, input, images, B * pixels_of(e) * (int64_t)sizeof *images);
+    run_network(e, features, input, B);
+    return e->ops->mem.wait(e->queue, err);
 }

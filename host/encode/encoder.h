@@ -59,19 +59,25 @@ typedef struct {
     int64_t image_size;          /* 0: not given */
     FeatureKind feature;
     bool normalize;      /* to length 1 */
-    int64_t batch;       /* most images at a time */
+    int64_t batch;       /* most images at a time; 0: as many as the device's memory makes worth while */
+    int64_t images;      /* images that there are in all, if it is known; a batch of 0 is no larger */
     Precision precision; /* of products */
 } EncoderOptions;
 
 typedef struct Encoder Encoder;
 
-/* Opens the file and all memory that a batch needs. `ops` and `path` must outlive *out. */
+/* The batch of 0: on a device that uses the host's memory, and at most on others. */
+enum { AUTO_BATCH = 16, AUTO_BATCH_DEVICE = 256 };
+
+/* Opens the file and all memory that a batch needs. Where the device has no memory for a batch its size is
+ * halved, and encoder_said tells so. `ops` and `path` must outlive *out. */
 Status encoder_open(Encoder **out, const Ops *ops, const char *path, const EncoderOptions *options,
                     Error *err);
 void encoder_close(Encoder *e); /* NULL is fine */
 
 const EncoderShape *encoder_info(const Encoder *e);
 int64_t encoder_features(const Encoder *e); /* numbers per image */
+int64_t encoder_batch(const Encoder *e);    /* most images at a time */
 /* Adds the weights, by size and digest of their files, and the facts that are used. */
 void encoder_made(const Encoder *e, Made *made);
 /* Returns what the user has to be told of the file, lines as of weights_said. */
@@ -84,6 +90,12 @@ void encoder_image_size(const Encoder *e, int *resize, int *side);
 /* Computes features (B,encoder_features) of pixels (B,side,side,3) RGB, both in host memory; B <= batch.
  * Pixels are what resize_image makes by the encoder's rule: uint8, or floats of 0 to 1. */
 Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, Error *err);
+/* Enqueues the same, and returns in *mark when it is done. The pixels are read before it returns; the
+ * features are written when encoder_reach returns for the mark. A device with memory of its own receives
+ * the pixels while it works on the batch before. */
+Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
+                     Error *err);
+Status encoder_reach(Encoder *e, int64_t mark, Error *err);
 /* Computes the features of images (B,side,side,3) that are normalised already. */
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
 
@@ -98,7 +110,9 @@ typedef struct {
                      FeatureKind feature);
     void (*free)(Network *network);
     int64_t (*features)(const Network *network);
-    /* Device memory for a batch. */
+    /* Returns the bytes of device memory for a batch. */
+    int64_t (*bytes)(const Network *network, const Ops *ops, int64_t batch);
+    /* Allocates them. */
     Status (*prepare)(Network *network, const Ops *ops, int64_t batch, Error *err);
     void (*release)(Network *network, const Ops *ops);
     /* features (B,features) of images (B,side,side,3), both on the device. */

@@ -10,6 +10,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/encode/attention_pool.h"
 #include "host/encode/encoder.h"
@@ -157,7 +158,10 @@ static int64_t resnet_features(const Network *r) {
     return r->pool.out.weight.out;
 }
 
-static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *err) {
+enum { PARTS = 5 };
+
+/* Writes the bytes of the memory of a batch, in the order of resnet_parts. */
+static void part_bytes(int64_t bytes[PARTS], const Network *r, const Ops *ops, int64_t batch) {
     const int64_t half = r->side / 2, quarter = r->side / 4, w = r->width, grid = r->side / 32,
                   channels = r->pool.query.weight.in, T = 1 + grid * grid;
     /* largest: x, y: a stage's (quarter >> s)^2 x 4 (width << s), most at s = 0, or the stem's; the
@@ -167,25 +171,40 @@ static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *e
     if (half * half * (w / 2) > block) block = half * half * (w / 2);
     if (quarter * quarter * w > between) between = quarter * quarter * w;
     if (3 * T * channels > between) between = 3 * T * channels;
-    const int64_t floats = (int64_t)sizeof(float);
-    const struct {
-        Buffer *buffer;
-        int64_t bytes;
-    } parts[] = {{&r->x, batch * block * floats},
-                 {&r->y, batch * block * floats},
-                 {&r->a, batch * between * floats},
-                 {&r->b, batch * between * floats},
-                 {&r->scratch, ops->encode.scratch_bytes(ops->device, batch * half * half,
-                                                         9 * channels / EXPANSION, T)}};
+    const int64_t floats = batch * (int64_t)sizeof(float);
+    bytes[0] = bytes[1] = floats * block;
+    bytes[2] = bytes[3] = floats * between;
+    bytes[4] =
+        ops->encode.scratch_bytes(ops->device, batch * half * half, 9 * channels / EXPANSION, T);
+}
+
+static void resnet_parts(Buffer *parts[PARTS], Network *r) {
+    Buffer *const all[PARTS] = {&r->x, &r->y, &r->a, &r->b, &r->scratch};
+    memcpy(parts, all, sizeof all);
+}
+
+static int64_t resnet_bytes(const Network *r, const Ops *ops, int64_t batch) {
+    int64_t bytes[PARTS], sum = 0;
+    part_bytes(bytes, r, ops, batch);
+    for (int i = 0; i < PARTS; i++) sum += bytes[i];
+    return sum;
+}
+
+static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *err) {
+    Buffer *parts[PARTS];
+    int64_t bytes[PARTS];
     Status st = OK;
-    for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
-        st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
+    resnet_parts(parts, r);
+    part_bytes(bytes, r, ops, batch);
+    for (int i = 0; st == OK && i < PARTS; i++)
+        st = ops->mem.alloc(ops->device, parts[i], bytes[i], err);
     return st;
 }
 
 static void resnet_release(Network *r, const Ops *ops) {
-    Buffer *const parts[] = {&r->x, &r->y, &r->a, &r->b, &r->scratch};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ops->mem.free(ops->device, parts[i]);
+    Buffer *parts[PARTS];
+    resnet_parts(parts, r);
+    for (int i = 0; i < PARTS; i++) ops->mem.free(ops->device, parts[i]);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -276,5 +295,5 @@ static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *featur
     pool(&r, features, x, y, side * side);
 }
 
-const NetworkKind resnet_network = {resnet_shape,   resnet_load,    resnet_free, resnet_features,
-                                    resnet_prepare, resnet_release, resnet_run};
+const NetworkKind resnet_network = {resnet_shape, resnet_load,    resnet_free,    resnet_features,
+                                    resnet_bytes, resnet_prepare, resnet_release, resnet_run};

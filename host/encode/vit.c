@@ -190,7 +190,10 @@ static int64_t vit_features(const Network *v) {
     return v->feature == FEATURE_CLS_MEAN ? 2 * token_features(v) : token_features(v);
 }
 
-static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err) {
+enum { PARTS = 5 };
+
+/* Writes the bytes of the memory of a batch, in the order of vit_parts. */
+static void part_bytes(int64_t bytes[PARTS], const Network *v, const Ops *ops, int64_t batch) {
     const Transformer *t = &v->transformer;
     const int64_t T = v->prefix + v->n, rows = batch * T;
     int64_t depth = 3 * v->patch * v->patch, wide = transformer_wide(t);
@@ -198,23 +201,40 @@ static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err)
     if (t->hidden > depth) depth = t->hidden;
     if (v->head.hidden > depth) depth = v->head.hidden;
     if (v->head.probe && pooling_head_wide(&v->head) > wide) wide = pooling_head_wide(&v->head);
-    const struct {
-        Buffer *buffer;
-        int64_t bytes;
-    } parts[] = {{&v->x, rows * t->width * (int64_t)sizeof(float)},
-                 {&v->normed, rows * t->width * (int64_t)sizeof(float)},
-                 {&v->wide, rows * wide * (int64_t)sizeof(float)},
-                 {&v->gated, t->gated ? rows * t->hidden * (int64_t)sizeof(float) : 0},
-                 {&v->scratch, ops->encode.scratch_bytes(ops->device, rows, depth, T)}};
+    const int64_t floats = rows * (int64_t)sizeof(float);
+    bytes[0] = bytes[1] = floats * t->width;
+    bytes[2] = floats * wide;
+    bytes[3] = t->gated ? floats * t->hidden : 0;
+    bytes[4] = ops->encode.scratch_bytes(ops->device, rows, depth, T);
+}
+
+static void vit_parts(Buffer *parts[PARTS], Network *v) {
+    Buffer *const all[PARTS] = {&v->x, &v->normed, &v->wide, &v->gated, &v->scratch};
+    memcpy(parts, all, sizeof all);
+}
+
+static int64_t vit_bytes(const Network *v, const Ops *ops, int64_t batch) {
+    int64_t bytes[PARTS], sum = 0;
+    part_bytes(bytes, v, ops, batch);
+    for (int i = 0; i < PARTS; i++) sum += bytes[i];
+    return sum;
+}
+
+static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err) {
+    Buffer *parts[PARTS];
+    int64_t bytes[PARTS];
     Status st = OK;
-    for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
-        st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
+    vit_parts(parts, v);
+    part_bytes(bytes, v, ops, batch);
+    for (int i = 0; st == OK && i < PARTS; i++)
+        st = ops->mem.alloc(ops->device, parts[i], bytes[i], err);
     return st;
 }
 
 static void vit_release(Network *v, const Ops *ops) {
-    Buffer *const parts[] = {&v->x, &v->normed, &v->wide, &v->gated, &v->scratch};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ops->mem.free(ops->device, parts[i]);
+    Buffer *parts[PARTS];
+    vit_parts(parts, v);
+    for (int i = 0; i < PARTS; i++) ops->mem.free(ops->device, parts[i]);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -288,5 +308,5 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     }
 }
 
-const NetworkKind vit_network = {vit_shape,   vit_load,    vit_free, vit_features,
-                                 vit_prepare, vit_release, vit_run};
+const NetworkKind vit_network = {vit_shape, vit_load,    vit_free,    vit_features,
+                                 vit_bytes, vit_prepare, vit_release, vit_run};

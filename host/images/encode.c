@@ -53,7 +53,8 @@ static Status check_options(const TurtleEncodeOptions *o, EncoderOptions *encode
     *encoder = (EncoderOptions){.given = o->encoder,
                                 .image_size = o->image_size,
                                 .normalize = o->normalize,
-                                .batch = o->batch_size ? o->batch_size : AUTO_BATCH};
+                                .batch = o->batch_size,
+                                .images = o->pictures.count};
     Status st = common_check(&o->common, err);
     if (st != OK) return st;
     if (!o->feature || !o->orient)
@@ -122,7 +123,14 @@ static Status put(const Encoding *e, int64_t first, int64_t n, Error *err) {
 
 static Status run_batch(const Encoding *e, int64_t first, int64_t n, Error *err) {
     Status st = OK;
-    load_pictures(e->pixels, e->loaded, &e->options->pictures, first, n, &e->loading);
+    Load load = {.pixels = e->pixels,
+                 .loaded = e->loaded,
+                 .pictures = &e->options->pictures,
+                 .how = &e->loading,
+                 .first = first,
+                 .n = n};
+    load_begin(&load);
+    load_end(&load);
     for (int64_t i = 0; st == OK && i < n; i++) {
         st = e->loaded[i].status;
         if (st != OK) error_write(err, "%s", e->loaded[i].err.text);
@@ -161,7 +169,7 @@ static Status run(Encoding *e, Error *err) {
 
 static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options, bool orient,
                      TurtleEncodeResult *out, Error *err) {
-    Encoding e = {.options = o, .batch = options->batch};
+    Encoding e = {.options = o};
     Ops ops = {0};
     const char *why = NULL;
     Status st = ops_open_for(&ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
@@ -172,6 +180,7 @@ static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options
         e.loading = (Loading){
             .rule = encoder_known(e.encoder)->rule, .orient = orient, .threads = ops.threads};
         e.d = encoder_features(e.encoder);
+        e.batch = encoder_batch(e.encoder);
         /* the caller's array has the rows that names and shapes of tensors promised */
         st = e.d == out->dims ? run(&e, err)
                               : fail(err, ERR_FORMAT,

@@ -4,7 +4,7 @@
 
 #include "host/encode/encoder.h"
 
-enum { AUTO_BATCH = 16, MOST_BATCH = 4096 };
+enum { MOST_BATCH = 4096 };
 
 /* Reads "cls", "patchmean" or "cls+mean". */
 Status feature_kind_parse(FeatureKind *out, const char *text, Error *err);

@@ -10,6 +10,18 @@
 #include "host/tell/notify.h"
 #include "io/arrays/npy.h"
 
+enum { MOST_BATCHES = 3 };
+
+/* Sources that are loaded, encoded and written together. */
+typedef struct {
+    int64_t from, n, good; /* the first, how many, how many of them are good */
+    int64_t mark;          /* the encoder's: features are there */
+    uint8_t *pixels;
+    Loaded *loaded;
+    float *features;
+    Load load;
+} Portion;
+
 /* One split under the current encoder. */
 typedef struct {
     const SourceList *list;
@@ -21,9 +33,9 @@ typedef struct {
     char *skipped; /* lines "name<TAB>reason" */
     char *stem, *shard_lock, *record;
     Made made;
-    uint8_t *pixels;
-    Loaded *loaded;
-    float *features;
+    Portion batch[MOST_BATCHES]; /* batch number n is batch[n % batches] */
+    int batches;
+    int64_t next, done; /* sources before it are taken; sources that have their row, or are bad */
 } Piece;
 
 static Status out_of_memory(Error *err) {
@@ -100,8 +112,7 @@ static Status dump_commit(FeatureCall *c, Piece *p, Error *err) {
 /* --- batches ---------------------------------------------------------------------------------- */
 
 /* Reports a source that could not be decoded; an error unless those are skipped. */
-static Status bad_image(FeatureCall *c, Piece *p, int64_t i, Error *err) {
-    const Loaded *bad = &p->loaded[i];
+static Status bad_image(FeatureCall *c, Piece *p, const Loaded *bad, Error *err) {
     if (!c->options->skip_bad || bad->status == ERR_MEMORY) {
         error_write(err, "%.400s (--skip_bad leaves such images out)", bad->err.text);
         return bad->status;
@@ -111,55 +122,96 @@ static Status bad_image(FeatureCall *c, Piece *p, int64_t i, Error *err) {
     return add_text(&p->skipped, bad->err.text, err);
 }
 
-/* Decodes sources from .. from+n, takes the bad ones out, encodes and writes the others. */
-static Status run_batch(FeatureCall *c, Piece *p, int64_t from, int64_t n, Error *err) {
-    const int64_t bytes = resize_bytes(&c->loading.rule), d = p->file.plan.d;
-    int64_t good = 0;
+/* Begins to load the next sources that no earlier call encoded into batch number `turn`. */
+static void begin_batch(FeatureCall *c, Piece *p, int64_t turn) {
+    Portion *b = &p->batch[turn % p->batches];
+    b->from = feature_file_next(&p->file, p->next, encoder_batch(c->encoder), &b->n);
+    p->next = b->from + b->n;
+    b->load = (Load){.pixels = b->pixels,
+                     .loaded = b->loaded,
+                     .list = p->list,
+                     .how = &c->loading,
+                     .first = b->from,
+                     .n = b->n};
+    load_begin(&b->load);
+}
+
+/* Takes the bad ones of loaded sources out, and hands the others to the encoder. */
+static Status start_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
+    const int64_t bytes = resize_bytes(&c->loading.rule);
     Status st = OK;
-    load_images(p->pixels, p->loaded, p->list, from, n, &c->loading);
-    for (int64_t i = 0; st == OK && i < n; i++) {
-        if (c->first_phi) unread_count(&c->unread, &p->loaded[i], p->list->source[from + i].name);
-        if (p->loaded[i].status != OK) {
-            st = bad_image(c, p, i, err);
+    b->good = 0;
+    for (int64_t i = 0; st == OK && i < b->n; i++) {
+        if (c->first_phi)
+            unread_count(&c->unread, &b->loaded[i], p->list->source[b->from + i].name);
+        if (b->loaded[i].status != OK) {
+            st = bad_image(c, p, &b->loaded[i], err);
         } else {
-            if (good < i) memcpy(p->pixels + good * bytes, p->pixels + i * bytes, (size_t)bytes);
-            good++;
+            uint8_t *to = b->pixels + b->good++ * bytes, *pixels = b->pixels + i * bytes;
+            if (to < pixels) memcpy(to, pixels, (size_t)bytes);
         }
     }
-    if (st == OK && good) st = encoder_run(c->encoder, p->features, p->pixels, good, err);
-    for (int64_t i = 0, row = 0; st == OK && i < n; i++)
-        if (p->loaded[i].status == OK)
-            feature_file_add(&p->file, p->features + row++ * d, from + i);
-    for (int64_t i = 0; st == OK && i < good * d; i++)
-        if (!isfinite(p->features[i]))
+    if (st == OK && b->good)
+        st = encoder_start(c->encoder, b->features, b->pixels, b->good, &b->mark, err);
+    return st;
+}
+
+/* Waits for the features of a batch, and writes them. */
+static Status finish_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
+    const int64_t bytes = resize_bytes(&c->loading.rule), d = p->file.plan.d;
+    Status st = b->good ? encoder_reach(c->encoder, b->mark, err) : OK;
+    for (int64_t i = 0, row = 0; st == OK && i < b->n; i++)
+        if (b->loaded[i].status == OK)
+            feature_file_add(&p->file, b->features + row++ * d, b->from + i);
+    for (int64_t i = 0; st == OK && i < b->good * d; i++)
+        if (!isfinite(b->features[i]))
             st = fail(err, ERR_FORMAT,
                       "features: %s: not finite for an image of the %s split: are "
                       "these weights whole?",
                       c->weights, p->name);
-    if (st == OK && p->dump_path) fwrite(p->pixels, (size_t)bytes, (size_t)good, p->dump.stream);
+    if (st == OK && p->dump_path) fwrite(b->pixels, (size_t)bytes, (size_t)b->good, p->dump.stream);
     if (st == OK) st = feature_file_flush(&p->file, err);
-    c->encoded += n;
-    return st;
+    if (st != OK) return st;
+    c->encoded += b->n;
+    p->done += b->n;
+    c->progress.iteration += b->n;
+    c->progress.seconds = now_seconds() - c->started;
+    if (progress_tell(c->hooks, &c->progress) && p->done < p->end - p->first)
+        return fail(err, ERR_STOPPED,
+                    "features: stopped after %lld of %lld images of the %s split, kept in %s: "
+                    "continue with --resume",
+                    (long long)p->done, (long long)(p->end - p->first), p->name, p->file.part);
+    return OK;
 }
 
-/* Encodes the sources that no earlier call did. */
+/* Encodes the sources that no earlier call did. With threads that load ahead three batches are on their way:
+ *
+ *     threads    load n + 1          load n + 2
+ *     device     encodes n           encodes n + 1
+ *     caller     writes n - 1        writes n          */
 static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
-    const int64_t batch = c->encoder_options.batch;
-    int64_t n, done = p->end - p->first - p->file.missing;
+    const bool ahead = c->loading.ahead;
+    int64_t turn = 0;
     Status st = OK;
-    for (int64_t i = p->first; st == OK; i += n) {
-        i = feature_file_next(&p->file, i, batch, &n);
-        if (n == 0) break;
-        st = run_batch(c, p, i, n, err);
-        done += n;
-        c->progress.iteration += n;
-        c->progress.seconds = now_seconds() - c->started;
-        if (st == OK && progress_tell(c->hooks, &c->progress) && done < p->end - p->first)
-            st = fail(err, ERR_STOPPED,
-                      "features: stopped after %lld of %lld images of the %s split, kept in %s: "
-                      "continue with --resume",
-                      (long long)done, (long long)(p->end - p->first), p->name, p->file.part);
+    p->next = p->first;
+    p->done = p->end - p->first - p->file.missing;
+    if (ahead) begin_batch(c, p, 0);
+    for (;; turn++) {
+        Portion *b = &p->batch[turn % p->batches];
+        if (!ahead) begin_batch(c, p, turn);
+        if (b->n == 0) break;
+        const double before = now_seconds();
+        load_end(&b->load);
+        c->waited += now_seconds() - before;
+        if (ahead) begin_batch(c, p, turn + 1);
+        st = start_batch(c, p, b, err);
+        if (st == OK && !ahead) st = finish_batch(c, p, b, err);
+        if (st == OK && ahead && turn)
+            st = finish_batch(c, p, &p->batch[(turn - 1) % p->batches], err);
+        if (st != OK) break;
     }
+    if (st == OK && ahead && turn) st = finish_batch(c, p, &p->batch[(turn - 1) % p->batches], err);
+    for (int i = 0; i < p->batches; i++) load_cancel(&p->batch[i].load);
     return st;
 }
 
@@ -217,11 +269,15 @@ static Status piece_open(FeatureCall *c, Piece *p, Error *err) {
 
 /* Allocates memory for batches, and opens the files that are written. */
 static Status piece_begin(FeatureCall *c, Piece *p, Error *err) {
-    const int64_t batch = c->encoder_options.batch, d = encoder_features(c->encoder);
-    p->pixels = malloc((size_t)(batch * resize_bytes(&c->loading.rule)));
-    p->loaded = calloc((size_t)batch, sizeof *p->loaded);
-    p->features = malloc((size_t)(batch * d) * sizeof *p->features);
-    if (!p->pixels || !p->loaded || !p->features) return out_of_memory(err);
+    const int64_t images = encoder_batch(c->encoder), d = encoder_features(c->encoder);
+    p->batches = c->loading.ahead ? MOST_BATCHES : 1;
+    for (int i = 0; i < p->batches; i++) {
+        Portion *b = &p->batch[i];
+        b->pixels = malloc((size_t)(images * resize_bytes(&c->loading.rule)));
+        b->loaded = calloc((size_t)images, sizeof *b->loaded);
+        b->features = malloc((size_t)(images * d) * sizeof *b->features);
+        if (!b->pixels || !b->loaded || !b->features) return out_of_memory(err);
+    }
     const Status st = feature_file_begin(&p->file, err);
     return st == OK ? dump_open(p, c->options->dump, err) : st;
 }
@@ -233,9 +289,11 @@ static void piece_close(Piece *p, bool keep) {
     free(p->skipped_path);
     free(p->skipped);
     free(p->stem), free(p->shard_lock), free(p->record);
-    free(p->pixels);
-    free(p->loaded);
-    free(p->features);
+    for (int i = 0; i < MOST_BATCHES; i++) {
+        free(p->batch[i].pixels);
+        free(p->batch[i].loaded);
+        free(p->batch[i].features);
+    }
 }
 
 /* Writes the final names of the images, and the list of those that were skipped. */

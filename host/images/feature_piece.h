@@ -33,6 +33,7 @@ typedef struct {
     TurtleProgress progress;
     double started;
     int64_t encoded; /* images that were encoded, for the rate */
+    double waited;   /* seconds in which the device had no batch, for pictures were decoded */
 } FeatureCall;
 
 /* Writes one split under the current encoder, or what earlier calls left of it to write. ERR_STOPPED: the

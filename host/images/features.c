@@ -29,7 +29,7 @@ void turtle_files_result_free(TurtleFilesResult *r) {
 
 static Status parse_batch(int64_t *out, const char *text, Error *err) {
     char *end = NULL;
-    *out = AUTO_BATCH;
+    *out = 0;
     if (strcmp(text, "auto") == 0) return OK;
     *out = strtoll(text, &end, 10);
     return end != text && !*end && *out >= 1 && *out <= MOST_BATCH
@@ -113,6 +113,10 @@ static Status run_phi(FeatureCall *c, Lock *lock, Error *err) {
     if (st == OK) st = check_model(c, err);
     if (st == OK && !lock->path) st = lock_phi(c, lock, c->phi, true, err);
     if (st == OK) {
+        MemoryUse use;
+        c->ops.mem.memory(c->ops.device, &use);
+        if (use.arrays > c->result->device_bytes) c->result->device_bytes = use.arrays;
+        c->result->batch_size = encoder_batch(c->encoder);
         c->loading.rule = encoder_known(c->encoder)->rule;
         st = feature_piece_run(c, &s->train, "train", err);
     }
@@ -182,6 +186,13 @@ static Status call_open(FeatureCall *c, Error *err) {
     if (st == OK && why) notice(c->hooks, "device: %s", why);
     c->loading.decoder = &c->decoder;
     c->loading.threads = c->ops.threads;
+    if (st == OK) {
+        const SourceSplits *s = &c->in.splits;
+        MemoryUse use;
+        c->ops.mem.memory(c->ops.device, &use);
+        c->loading.ahead = use.total > 0; /* the device works beside the host */
+        c->encoder_options.images = s->train.count > s->val.count ? s->train.count : s->val.count;
+    }
     return st;
 }
 
@@ -210,7 +221,10 @@ static char *result_json(const FeatureCall *c) {
     json_integer(&j, "skipped", r->skipped);
     json_integer(&j, "decoded", r->decoded);
     fates_json(&j, &c->in);
+    json_integer(&j, "batch_size", r->batch_size);
     json_real(&j, "images_per_s", r->images_per_s);
+    json_real(&j, "waiting_share", r->waiting_share);
+    json_integer(&j, "device_bytes", r->device_bytes);
     json_files(&j, r->files);
     json_close(&j);
     return json_take(&j);
@@ -252,6 +266,7 @@ Status turtle_features(const TurtleFeaturesOptions *options, TurtleFilesResult *
         out->seconds = now_seconds() - c.started;
         out->left_out = c.in.splits.left.files;
         out->images_per_s = out->seconds > 0 ? (double)c.encoded / out->seconds : 0.0;
+        out->waiting_share = out->seconds > 0 ? c.waited / out->seconds : 0.0;
         out->json = result_json(&c);
         if (!out->json) st = out_of_memory(err);
     }

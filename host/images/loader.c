@@ -1,22 +1,10 @@
 /* loader.c - threads that take sources one by one until none is left. */
 #include "host/images/loader.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "io/thread.h"
-
-typedef struct {
-    uint8_t *pixels;
-    Loaded *loaded;
-    const SourceList *list; /* NULL: `pictures` */
-    const TurtlePictures *pictures;
-    const Loading *how;
-    int64_t first, n;
-    atomic_llong next;
-} Load;
 
 /* Makes pixels of a file's bytes by our readers; *facts says whether they know its kind. */
 static Status bytes_image(Loaded *loaded, Image *out, ImageFacts *facts, const uint8_t *data,
@@ -97,31 +85,26 @@ static void *work(void *context) {
     return NULL;
 }
 
-/* Shares the n pictures of a load out among the threads. */
-static void run(Load *l) {
-    enum { MOST = 256 };
-    pthread_t helper[MOST];
-    int helpers = 0;
-    while (helpers < l->how->threads - 1 && helpers < MOST && helpers + 1 < l->n &&
-           start_thread(&helper[helpers], work, l) == 0)
-        helpers++; /* too few threads is slower, not wrong */
+static void start_helpers(Load *l, int most) {
+    while (l->helpers < most && l->helpers < LOAD_MOST_THREADS && l->helpers < l->n &&
+           start_thread(&l->helper[l->helpers], work, l) == 0)
+        l->helpers++; /* too few threads is slower, not wrong */
+}
+
+void load_begin(Load *l) {
+    atomic_init(&l->next, 0);
+    l->helpers = 0;
+    if (l->how->ahead) start_helpers(l, l->how->threads);
+}
+
+void load_end(Load *l) {
+    const int beside = l->n < l->how->threads ? (int)l->n - 1 : l->how->threads - 1;
+    if (!l->how->ahead) start_helpers(l, beside);
     work(l);
-    for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);
+    while (l->helpers) pthread_join(l->helper[--l->helpers], NULL);
 }
 
-void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 const Loading *how) {
-    Load l = {.pixels = pixels, .loaded = loaded, .list = list, .how = how, .first = first, .n = n};
-    run(&l);
-}
-
-void load_pictures(uint8_t *pixels, Loaded *loaded, const TurtlePictures *pictures, int64_t first,
-                   int64_t n, const Loading *how) {
-    Load l = {.pixels = pixels,
-              .loaded = loaded,
-              .pictures = pictures,
-              .how = how,
-              .first = first,
-              .n = n};
-    run(&l);
+void load_cancel(Load *l) {
+    atomic_store(&l->next, l->n);
+    while (l->helpers) pthread_join(l->helper[--l->helpers], NULL);
 }

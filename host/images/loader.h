@@ -2,6 +2,9 @@
 #ifndef TURTLE_HOST_IMAGES_LOADER_H
 #define TURTLE_HOST_IMAGES_LOADER_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "host/images/decoder.h"
 #include "host/turtle.h"
 #include "io/datasets/sources.h"
@@ -21,14 +24,31 @@ typedef struct {
     bool orient; /* turn it as EXIF says */
     const Decoder *decoder;
     int threads;
+    bool ahead; /* threads load while the caller does something else */
 } Loading;
 
-/* Loads sources first .. first+n of `list` as pixels (n,crop,crop,3), bytes or floats as the rule makes
- * them; loaded (n) says which are good. The pixels of the others are undefined. */
-void load_images(uint8_t *pixels, Loaded *loaded, const SourceList *list, int64_t first, int64_t n,
-                 const Loading *how);
-/* Loads pictures first .. first+n of the caller's memory in the same way. */
-void load_pictures(uint8_t *pixels, Loaded *loaded, const TurtlePictures *pictures, int64_t first,
-                   int64_t n, const Loading *how);
+enum { LOAD_MOST_THREADS = 256 };
+
+/* Sources first .. first+n of `list`, or of `pictures`, on their way to pixels (n,crop,crop,3), bytes or
+ * floats as the rule makes them; loaded (n) says which are good. The pixels of the others are
+ * undefined. */
+typedef struct {
+    uint8_t *pixels;
+    Loaded *loaded;
+    const SourceList *list; /* NULL: `pictures` */
+    const TurtlePictures *pictures;
+    const Loading *how;
+    int64_t first, n;
+    atomic_llong next; /* the first source that no thread has taken */
+    pthread_t helper[LOAD_MOST_THREADS];
+    int helpers;
+} Load;
+
+/* Begins with a load whose first seven members are set. With how->ahead threads work from now on. */
+void load_begin(Load *l);
+/* Loads what is left, beside the threads, and waits for them. */
+void load_end(Load *l);
+/* Leaves out what no thread has taken yet, and waits for the threads. */
+void load_cancel(Load *l);
 
 #endif

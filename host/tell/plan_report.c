@@ -1,23 +1,17 @@
-/* plan_report.c - turtle_plan: the layout of the inner loop's launch and the predicted times, as text and
- * JSON. */
+/* plan_report.c - the layout of the inner loop's launch and the predicted times, as text and JSON. */
+#include "host/tell/plan_report.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/tell/json.h"
 #include "host/tell/lines.h"
-#include "host/tell/locale.h"
 #include "host/turtle.h"
 #include "kernels/ops.h"
 #include "kernels/plan/model.h"
 
-void turtle_plan_defaults(TurtlePlanOptions *o) {
-    *o = (TurtlePlanOptions){
-        .device = "auto", .precision = "fp16", .batch_size = 10000, .classes = 10, .M = 10};
-}
-
-/* Chooses the device of the plan: one of the table, or the first usable GPU here. */
-static Status choose_device(PlanDevice *out, const char *name, Error *err) {
+Status plan_report_device(PlanDevice *out, const char *name, Error *err) {
     const PlanDevice *known = plan_device(strcmp(name, "auto") == 0 ? "h200" : name);
     CudaDevice devices[CUDA_MAX_DEVICES];
     char versions[128];
@@ -164,8 +158,7 @@ static void add_range(char **text, Json *j, const ModelRange *range) {
     json_real(j, "most_uncertain_most_ms", 1e3 * range->most_s);
 }
 
-Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
-    PLAIN_LOCALE;
+Status plan_report(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
     PlanSpace spaces[PLAN_MAX_SPACES];
     PlanDevice device;
     Plan plan;
@@ -174,7 +167,7 @@ Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *
     ModelRun run = {.M = o->M};
     int n = 0;
     *text = *json = NULL;
-    Status st = choose_device(&device, o->device, err);
+    Status st = plan_report_device(&device, o->device, err);
     if (st == OK) st = read_type(&run, o->precision, err);
     if (st == OK) st = read_spaces(spaces, &n, o, err);
     if (st == OK) st = plan_inner(&plan, &device, spaces, n, run.type, run.tf32, err);

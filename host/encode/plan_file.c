@@ -1,0 +1,187 @@
+/* plan_file.c - turtle_plan: how an iteration, or a batch of images, would run on a GPU.
+ *
+ * An encoder is opened on a device on paper (kernels/plan/paper.h) and run once. So the launches are those that
+ * `features` enqueues, and no second description of a network can differ from them.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/encode/encoder.h"
+#include "host/tell/json.h"
+#include "host/tell/lines.h"
+#include "host/tell/locale.h"
+#include "host/tell/plan_report.h"
+#include "kernels/plan/model_encode.h"
+
+void turtle_plan_defaults(TurtlePlanOptions *o) {
+    *o = (TurtlePlanOptions){
+        .device = "auto", .precision = "fp16", .batch_size = 10000, .classes = 10, .M = 10};
+}
+
+static Status read_precision(Precision *out, const char *name, Error *err) {
+    static const char *const names[] = {"fp32", "fp16", "bf16"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (Precision)i;
+            return OK;
+        }
+    return fail(err, ERR_USAGE, "plan: precision %s: an encoder has fp32, fp16 or bf16", name);
+}
+
+/* One batch of an encoder, as it was noted. */
+typedef struct {
+    Paper paper;
+    PlanDevice device;
+    char name[160];
+    int64_t batch;
+} Noted;
+
+/* Opens the encoder on paper and notes the launches of one batch. */
+static Status note_batch(Noted *n, const TurtlePlanOptions *o, Error *err) {
+    EncoderOptions options = {.given = o->encoder, .image_size = o->image_size, .batch = o->images};
+    Ops ops = {0};
+    Encoder *e = NULL;
+    int resize, side;
+    int64_t mark;
+    Status st = read_precision(&options.precision, o->precision, err);
+    if (st == OK && (o->images < 0 || o->images > 1 << 16))
+        st = fail(err, ERR_USAGE, "plan: images %" PRId64 ": expected 0 to 65536", o->images);
+    if (st == OK) st = paper_open(&ops, &n->paper, err);
+    if (st == OK) st = encoder_open(&e, &ops, o->weights, &options, err);
+    if (st == OK) {
+        encoder_describe(n->name, encoder_info(e));
+        encoder_image_size(e, &resize, &side);
+        n->batch = encoder_batch(e);
+        const int64_t numbers = 3 * n->batch * side * side;
+        void *pixels = calloc((size_t)numbers, sizeof(float));
+        n->paper.noting = true;
+        st = pixels ? encoder_start(e, NULL, pixels, n->batch, &mark, err)
+                    : fail(err, ERR_MEMORY, "plan: out of memory");
+        free(pixels);
+    }
+    if (st == OK && n->paper.too_many)
+        st = fail(err, ERR_ARG, "plan: %s: more than %d kinds of launches", o->weights,
+                  PAPER_MOST_LAUNCHES);
+    encoder_close(e);
+    ops_close(&ops);
+    return st;
+}
+
+static void shape_text(char text[64], const Launch *l) {
+    switch (l->kind) {
+    case LAUNCH_PRODUCT:
+        snprintf(text, 64, "%" PRId64 " x %" PRId64 " x %" PRId64, l->rows, l->out, l->depth);
+        break;
+    case LAUNCH_ATTENTION:
+        snprintf(text, 64, "%" PRId64 " x %" PRId64 " x %" PRId64 ", %" PRId64 " keys", l->rows,
+                 l->heads, l->width, l->keys);
+        break;
+    case LAUNCH_ELEMENTS: snprintf(text, 64, "%" PRId64 " x %" PRId64, l->rows, l->out); break;
+    }
+}
+
+static void add_launch(char **text, Json *j, const Launch *l, const LaunchTime *t) {
+    char shape[64];
+    shape_text(shape, l);
+    add_line(text, "%-12s %-28s %5" PRId64 " %9.1f %9.1f %9.1f %8.1f %8.1f %8.1f %8.1f  %s\n",
+             l->operation, shape, l->times, 1e6 * t->seconds, 1e-6 * l->bytes, 1e-9 * l->flops,
+             1e6 * t->prologue_s, 1e6 * t->epilogue_s, 1e6 * t->wave_s, 1e6 * t->padding_s,
+             t->roof);
+    json_open(j, NULL);
+    json_text(j, "operation", l->operation);
+    json_text(j, "shape", shape);
+    json_integer(j, "times", l->times);
+    json_real(j, "microseconds", 1e6 * t->seconds);
+    json_real(j, "bytes", l->bytes);
+    json_real(j, "flops", l->flops);
+    json_real(j, "prologue_us", 1e6 * t->prologue_s);
+    json_real(j, "epilogue_us", 1e6 * t->epilogue_s);
+    json_real(j, "last_wave_us", 1e6 * t->wave_s);
+    json_real(j, "padding_us", 1e6 * t->padding_s);
+    json_real(j, "floor_us", 1e6 * t->floor_s);
+    json_text(j, "roof", t->roof);
+    json_close(j);
+}
+
+/* Tells the sum of a batch: its rate, what is lost, and how far the prediction may be off. */
+static void add_sum(char **text, Json *j, const Noted *n) {
+    double flops = 0.0, products = 0.0, floor = 0.0, lost = 0.0, low, high;
+    int64_t launches = 0;
+    for (int i = 0; i < n->paper.count; i++) {
+        const Launch *l = &n->paper.launch[i];
+        const LaunchTime t = model_launch(&n->device, l);
+        const double times = (double)l->times;
+        launches += l->times;
+        flops += times * l->flops;
+        floor += times * t.floor_s;
+        lost += times * (t.prologue_s + t.epilogue_s + t.wave_s + t.padding_s + n->device.node_s);
+        if (l->kind == LAUNCH_PRODUCT) products += times * t.seconds;
+    }
+    const double seconds = model_batch_s(&n->device, &n->paper), images = (double)n->batch;
+    model_batch_range(&low, &high, &n->device, &n->paper);
+    add_line(
+        text,
+        "a batch %.3f ms: %.0f images/s, between %.0f and %.0f; %.0f TFLOP/s; %" PRId64
+        " launches; products %.0f %%; roofs alone %.3f ms; lost at ends, in padding and in last "
+        "waves %.3f ms\n",
+        1e3 * seconds, images / seconds, images / high, images / low, 1e-12 * flops / seconds,
+        launches, 100.0 * products / seconds, 1e3 * floor, 1e3 * lost);
+    json_real(j, "predicted_ms", 1e3 * seconds);
+    json_real(j, "least_ms", 1e3 * low);
+    json_real(j, "most_ms", 1e3 * high);
+    json_real(j, "floor_ms", 1e3 * floor);
+    json_real(j, "lost_ms", 1e3 * lost);
+    json_real(j, "images_per_s", images / seconds);
+    json_real(j, "flops", flops);
+    json_integer(j, "launch_count", launches);
+}
+
+static Status plan_encoder(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
+    Noted *n = calloc(1, sizeof *n);
+    Status st = n ? plan_report_device(&n->device, o->device, err)
+                  : fail(err, ERR_MEMORY, "plan: out of memory");
+    if (st == OK) st = note_batch(n, o, err);
+    if (st != OK) {
+        free(n);
+        return st;
+    }
+    Json j = {0};
+    json_open(&j, NULL);
+    json_text(&j, "command", "info");
+    json_text(&j, "version", turtle_version());
+    json_text(&j, "device", n->device.name);
+    json_text(&j, "precision", o->precision);
+    json_text(&j, "weights", o->weights);
+    json_text(&j, "encoder", n->name);
+    json_integer(&j, "batch_size", n->batch);
+    json_integer(&j, "device_bytes", n->paper.most);
+    add_line(text, "device   %s: %d SMs\nencoder  %s, %s, %" PRId64 " images at a time, %.2f GB\n",
+             n->device.name, n->device.sms, n->name, o->precision, n->batch,
+             1e-9 * (double)n->paper.most);
+    add_line(text, "\n%-12s %-28s %5s %9s %9s %9s %8s %8s %8s %8s  %s\n", "predicted", "shape",
+             "times", "us", "MB", "GFLOP", "begin us", "end us", "wave us", "pad us", "roof");
+    json_open_array(&j, "launches");
+    for (int i = 0; i < n->paper.count; i++) {
+        const LaunchTime t = model_launch(&n->device, &n->paper.launch[i]);
+        add_launch(text, &j, &n->paper.launch[i], &t);
+    }
+    json_close_array(&j);
+    add_sum(text, &j, n);
+    json_close(&j);
+    *json = json_take(&j);
+    free(n);
+    return *text && *json ? OK : fail(err, ERR_MEMORY, "plan: out of memory");
+}
+
+Status turtle_plan(const TurtlePlanOptions *o, char **text, char **json, Error *err) {
+    PLAIN_LOCALE;
+    *text = *json = NULL;
+    const Status st =
+        o->weights ? plan_encoder(o, text, json, err) : plan_report(o, text, json, err);
+    if (st == OK) return OK;
+    free(*text);
+    free(*json);
+    *text = *json = NULL;
+    return st;
+}

@@ -1,0 +1,116 @@
+/* model_encode.c - the time of products, attention and passes over elements, by tiles and waves. */
+#include "kernels/plan/model_encode.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/sizes.h"
+#include "kernels/plan/model_parts.h"
+
+/* The tiles of the kernels: rows and columns of a product, and the depth of a step of its ring. */
+typedef struct {
+    double rows, cols, depth, rate;
+} Tile;
+
+/* Exponentials that an SM computes in a clock. */
+enum { EXPONENTIALS = 16 };
+
+static Tile tile_of(const PlanDevice *d, const Launch *l) {
+    if (l->precision == PRECISION_FP32) return (Tile){128, 128, 16, d->simt_flops};
+    if (d->wgmma) return (Tile){128, 256, 64, d->wgmma_flops_16};
+    return (Tile){128, 128, 32, d->mma_flops_16};
+}
+
+/* Arithmetic by tiles of so many flops at `rate`: waves, and what padding and the last wave cost. */
+static void add_waves(LaunchTime *t, const PlanDevice *d, double tiles, double flops_of_tile,
+                      double rate, double flops) {
+    const double tile_s = flops_of_tile / (rate / d->sms), waves = model_tiles(tiles, d->sms);
+    t->padding_s = fmax(0.0, tiles * flops_of_tile - flops) / rate;
+    t->wave_s = (waves - tiles / d->sms) * tile_s;
+    t->seconds = waves * tile_s;
+}
+
+/* Takes the largest of what bounds the launch, each of which runs beside the others. */
+static void bound_by(LaunchTime *t, double seconds, const char *roof) {
+    if (seconds > t->seconds) t->seconds = seconds, t->roof = roof;
+}
+
+static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
+    const Tile tile = tile_of(d, l);
+    const double up = model_tiles((double)l->rows, tile.rows),
+                 across = model_tiles((double)l->out, tile.cols);
+    const double depth = model_up((double)l->depth, tile.depth), clock = d->clock_hz;
+    const double element = (double)precision_bytes(l->precision);
+    LaunchTime t = {.roof = "flops"};
+    add_waves(&t, d, up * across, 2.0 * tile.rows * tile.cols * depth, tile.rate, l->flops);
+    bound_by(&t, up * across * (tile.rows + tile.cols) * depth * element / d->l2_bytes_s, "L2");
+    bound_by(&t, l->bytes / d->hbm_bytes_s, "HBM");
+    /* the ring fills from memory; the last tile's results leave with nothing beside them */
+    const double last = fmin(up * across, (double)d->sms) * tile.rows * tile.cols * 4.0;
+    t.prologue_s = (d->hbm_clocks + 0.5 * TILE_CLOCKS) / clock;
+    t.epilogue_s = last / d->l2_bytes_s + 0.5 * TILE_CLOCKS / clock;
+    t.floor_s = fmax(l->flops / tile.rate, l->bytes / d->hbm_bytes_s);
+    return t;
+}
+
+/* A block takes 64 queries of a head, and meets keys 64 at a time; by mma.sync, or FMAs for float32. */
+static LaunchTime attention_time(const PlanDevice *d, const Launch *l) {
+    const double rate = l->precision == PRECISION_FP32 ? d->simt_flops : d->mma_flops_16;
+    const double side = 64, rows = (double)l->rows * (double)l->heads;
+    const double blocks = rows * model_tiles((double)l->queries, side);
+    double keys = model_up((double)l->keys, side);
+    if (l->causal)
+        keys = fmin(keys, 0.5 * keys + side); /* the mean over the blocks of a sequence */
+    LaunchTime t = {.roof = "flops"};
+    add_waves(&t, d, blocks, 4.0 * side * keys * (double)l->width, rate,
+              l->causal ? 0.5 * l->flops : l->flops);
+    bound_by(&t, blocks * side * keys / (EXPONENTIALS * d->sms * d->clock_hz), "exponentials");
+    bound_by(&t, l->bytes / d->hbm_bytes_s, "HBM");
+    t.prologue_s = t.epilogue_s = (d->l2_clocks + 0.5 * TILE_CLOCKS) / d->clock_hz;
+    t.floor_s = fmax(l->flops / rate, l->bytes / d->hbm_bytes_s);
+    return t;
+}
+
+LaunchTime model_launch(const PlanDevice *device, const Launch *launch) {
+    LaunchTime t = {.roof = "HBM"};
+    switch (launch->kind) {
+    case LAUNCH_PRODUCT: t = product_time(device, launch); break;
+    case LAUNCH_ATTENTION: t = attention_time(device, launch); break;
+    case LAUNCH_ELEMENTS:
+        t.seconds = t.floor_s = launch->bytes / device->hbm_bytes_s;
+        t.prologue_s = device->hbm_clocks / device->clock_hz;
+        break;
+    }
+    const double ends = t.prologue_s + t.epilogue_s + device->node_s;
+    if (ends > t.seconds) t.roof = "launch";
+    t.seconds += ends;
+    return t;
+}
+
+double model_batch_s(const PlanDevice *device, const Paper *paper) {
+    double seconds = 0.0;
+    for (int i = 0; i < paper->count; i++)
+        seconds += (double)paper->launch[i].times * model_launch(device, &paper->launch[i]).seconds;
+    return seconds;
+}
+
+void model_batch_range(double *low, double *high, const PlanDevice *device, const Paper *paper) {
+    const double middle = model_batch_s(device, paper);
+    double below = 0.0, above = 0.0;
+    const PlanRange *range;
+    for (int i = 0; (range = plan_range_at(i)); i++) {
+        double faster = 0.0, slower = 0.0;
+        for (int end = 0; end < 2; end++) {
+            PlanDevice d = *device;
+            double *figure = (double *)((char *)&d + range->offset);
+            *figure *= end ? range->most : range->least;
+            const double moved = model_batch_s(&d, paper) - middle;
+            faster = fmin(faster, moved);
+            slower = fmax(slower, moved);
+        }
+        below += faster * faster;
+        above += slower * slower;
+    }
+    *low = middle - sqrt(below);
+    *high = middle + sqrt(above);
+}

@@ -1,0 +1,92 @@
+/* model_encode_test.c - an encoder on paper: its launches are those of the network, and their predicted time
+ * keeps to the roofs. */
+#include <math.h>
+
+#include "host/encode/encoder.h"
+#include "kernels/plan/model_encode.h"
+#include "tests/support/check.h"
+
+#define VIT "data/demo/checkpoints/demo_vit.pth"
+#define RESNET "data/demo/checkpoints/demo_rn.pth"
+
+/* Notes the launches of one batch of B images. */
+static void note(Paper *paper, const char *path, int64_t B, Precision precision) {
+    Ops ops;
+    Error err;
+    Encoder *e;
+    int resize, side;
+    int64_t mark;
+    ASSERT_OK(paper_open(&ops, paper, &err), err);
+    ASSERT_OK(
+        encoder_open(&e, &ops, path, &(EncoderOptions){.batch = B, .precision = precision}, &err),
+        err);
+    cr_assert(encoder_batch(e) == (B ? B : AUTO_BATCH_DEVICE));
+    encoder_image_size(e, &resize, &side);
+    uint8_t *pixels = calloc((size_t)(encoder_batch(e) * side * side), 3);
+    paper->noting = true;
+    ASSERT_OK(encoder_start(e, NULL, pixels, encoder_batch(e), &mark, &err), err);
+    free(pixels);
+    encoder_close(e);
+    ops_close(&ops);
+    cr_expect(paper->bytes == 0, "%lld bytes were not freed", (long long)paper->bytes);
+    cr_expect(paper->most > 0 && !paper->too_many);
+}
+
+static double flops_of(const Paper *p, LaunchKind kind) {
+    double flops = 0.0;
+    for (int i = 0; i < p->count; i++)
+        if (p->launch[i].kind == kind) flops += (double)p->launch[i].times * p->launch[i].flops;
+    return flops;
+}
+
+/* demo_vit: 4 blocks of width 128, 2 heads, an MLP of 512, 16 patches of 7 x 7 x 3. The last block computes the
+ * class token alone, once its keys and values are there. */
+Test(model_encode, launches_are_those_of_the_network) {
+    static Paper p;
+    const double B = 8, d = 128, T = 17;
+    const double block = 2 * B * T * d * (3 * d + d + 4 * d + 4 * d),
+                 last = 2 * B * d * (T * 3 * d + d + 4 * d + 4 * d),
+                 patches = 2 * B * (T - 1) * d * 147;
+    note(&p, VIT, 8, PRECISION_FP16);
+    cr_expect(fabs(flops_of(&p, LAUNCH_PRODUCT) - (3 * block + last + patches)) < 1.0, "%.0f",
+              flops_of(&p, LAUNCH_PRODUCT));
+    cr_expect(fabs(flops_of(&p, LAUNCH_ATTENTION) - 4 * B * d * (3 * T * T + T)) < 1.0);
+    note(&p, RESNET, 0, PRECISION_BF16);
+    cr_expect(flops_of(&p, LAUNCH_PRODUCT) > 0.0 && flops_of(&p, LAUNCH_ATTENTION) > 0.0);
+}
+
+/* No launch is faster than its roof, losses are no less than nothing, and a slower device is slower. */
+Test(model_encode, times_keep_to_the_roofs) {
+    static Paper p;
+    for (int precision = 0; precision < 3; precision++)
+        for (int64_t B = 1; B <= 1024; B *= 32) {
+            double low, high;
+            note(&p, VIT, B, (Precision)precision);
+            const PlanDevice *h200 = plan_device("h200"), *a100 = plan_device("a100");
+            for (int i = 0; i < p.count; i++) {
+                const LaunchTime t = model_launch(h200, &p.launch[i]);
+                cr_expect(t.seconds >= t.floor_s && t.prologue_s >= 0.0 && t.epilogue_s >= 0.0 &&
+                              t.wave_s >= -1e-12 && t.padding_s >= 0.0,
+                          "%s", p.launch[i].operation);
+            }
+            model_batch_range(&low, &high, h200, &p);
+            const double seconds = model_batch_s(h200, &p);
+            cr_expect(low > 0.0 && low < seconds && seconds < high);
+            cr_expect(seconds < model_batch_s(a100, &p));
+        }
+}
+
+Test(model_encode, the_command_tells_images_per_second) {
+    Ran ran;
+    run_turtle(&ran, "info --plan --device h200 --weights " VIT " --json");
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(strstr(ran.out, "\"images_per_s\": ") && strstr(ran.out, "\"batch_size\": 256") &&
+                  strstr(ran.out, "\"roof\": "),
+              "%s", ran.out);
+    run_turtle(&ran, "info --plan --device h200 --weights " VIT " --precision tf32");
+    cr_expect(ran.status == 2 && strstr(ran.err, "expected") == NULL &&
+                  strstr(ran.err, "an encoder has fp32, fp16 or bf16"),
+              "%s", ran.err);
+    run_turtle(&ran, "info --plan --device h200 --weights nowhere.pt");
+    cr_expect(ran.status == 1 && strstr(ran.err, "nowhere.pt"), "%s", ran.err);
+}
