@@ -277,8 +277,10 @@ extern "C" Status cuda_attention(Queue *q, Tokens out, Tokens query, Tokens k, T
                 (!rope || !rope->cos ||
                  (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys)),
             "attention");
+    const Rope angles = rope ? *rope : Rope{NULL, NULL, 0};
+    const bool eights = width % 16 == 0 && aligned_16(angles.cos) && aligned_16(angles.sin);
     const Attention a = {out, query, k, v, (int)queries, (int)keys, (int)heads, (int)width, causal,
-                         rope ? *rope : Rope{NULL, NULL, 0},
+                         angles, eights,
                          (float)(1.4426950408889634 / sqrt((double)width))};
     const bool vectors =
         vectors_of_16(out) && vectors_of_16(query) && vectors_of_16(k) && vectors_of_16(v);

@@ -2,6 +2,7 @@
 #ifndef TURTLE_KERNELS_CUDA_ENCODE_ATTENTION_CUH
 #define TURTLE_KERNELS_CUDA_ENCODE_ATTENTION_CUH
 
+#include "kernels/cuda/encode/activations.cuh"
 #include "kernels/cuda/tile/gemm.cuh"
 
 struct Attention {
@@ -9,6 +10,7 @@ struct Attention {
     int queries, keys, heads, width;
     bool causal;
     Rope rope;   /* cos NULL: no token is rotated */
+    bool eights; /* rows of cos and sin are whole vectors of 8 at addresses of 16 bytes */
     float scale; /* log2(e) / sqrt(width): p = 2^(scale (score - max)) */
 };
 
@@ -35,23 +37,55 @@ __device__ __forceinline__ bool sees(const Attention &a, int t, int key) {
     return key < a.keys && (!a.causal || key <= t);
 }
 
-/* Rotates the tokens first, first + 1, ... of a tile of ROWS rows in shared memory, STRIDE elements apart. Eight
- * threads share a row. All threads of the block call it, between barriers. */
+/* Rotates N neighbours of both halves, u and w, by their angles. */
+template <int N>
+__device__ __forceinline__ void rotate(float (&u)[N], float (&w)[N], const float (&c)[N],
+                                       const float (&s)[N]) {
+    UNROLL
+    for (int i = 0; i < N; i++) {
+        const float x = u[i] * c[i] - w[i] * s[i];
+        w[i] = w[i] * c[i] + u[i] * s[i];
+        u[i] = x;
+    }
+}
+
+/* Rotates the tokens first, first + 1, ... of a tile of rows in shared memory, STRIDE elements apart. SHARE threads have
+ * a row. All threads of the block call it, between barriers. */
 template <class T, int STRIDE>
 __device__ __forceinline__ void rotate_rows(typename T::Element *tile, const Attention &a, int rows,
                                             int first, int tokens) {
-    constexpr int SHARE = 8;
+    constexpr int SHARE = 4;
+    constexpr Precision TYPE = std::is_same<T, Fp32>::value   ? PRECISION_FP32
+                               : std::is_same<T, Fp16>::value ? PRECISION_FP16
+                                                              : PRECISION_BF16;
     const int half = a.width / 2;
     NO_UNROLL
     for (int line = (int)threadIdx.x / SHARE; line < rows; line += (int)blockDim.x / SHARE) {
         const int64_t place = first + line - a.rope.first;
         if (place < 0 || first + line >= tokens) continue;
-        typename T::Element *x = tile + line * STRIDE;
-        for (int i = (int)threadIdx.x % SHARE; i < half; i += SHARE) {
-            const float c = a.rope.cos[place * half + i], s = a.rope.sin[place * half + i];
-            const float u = to_float<T>(x[i]), w = to_float<T>(x[half + i]);
-            x[i] = from_float<T>(u * c - w * s);
-            x[half + i] = from_float<T>(w * c + u * s);
+        const Matrix x = {tile + line * STRIDE, 0, TYPE};
+        const Matrix cos = {(void *)(a.rope.cos + place * half), 0, PRECISION_FP32},
+                     sin = {(void *)(a.rope.sin + place * half), 0, PRECISION_FP32};
+        if (a.eights) {
+            NO_UNROLL
+            for (int i = (int)threadIdx.x % SHARE * 8; i < half; i += SHARE * 8) {
+                float u[8], w[8], c[8], s[8];
+                get_eight(u, x, i);
+                get_eight(w, x, half + i);
+                get_eight(c, cos, i);
+                get_eight(s, sin, i);
+                rotate(u, w, c, s);
+                put_eight(x, i, u);
+                put_eight(x, half + i, w);
+            }
+        } else {
+            NO_UNROLL
+            for (int i = (int)threadIdx.x % SHARE; i < half; i += SHARE) {
+                float u[1] = {get(x, i)}, w[1] = {get(x, half + i)};
+                rotate(u, w, {get(cos, i)}, {get(sin, i)});
+                put(x, i, u[0]);
+                put(x, half + i, w[0]);
+            }
         }
     }
 }

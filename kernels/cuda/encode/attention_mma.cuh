@@ -33,11 +33,14 @@
  *              MMA     n W / 1024 / rate             rate: 0.5 of m16n8k16 a clock on 8.0, 0.62 on 9.0
  *              exp     n / 16                        16 ex2 a clock
  *              LDS     n W / (512 R)                 fragments of keys and values, 128 bytes a clock
- *              issue   n (W / 1024 + W / (2048 R) + 7 / 32 + W / (32 KEYS)) / 4
- *                      MMAs, ldmatrix, seven instructions a score, and outputs that shrink once a step
+ *              issue   n (W / 1024 + W / (2048 R) + W / (32 KEYS) + 0.167 + 0.13 / R) / 4
+ *                      MMAs; ldmatrix; outputs that shrink once a step; 5.3 instructions a score and lane; 135 a stage
+ *                      that copy and wait. Rotation adds 220 a stage, 0.22 / R
  *
- *          ViT-L/14, 64 images on an H200: n 608000, MMA 61300 clocks, exp 38000, LDS 38000, issue 49900: 35 us a
- *          layer at 1.755 GHz, memory 28 us. 3072 blocks on 264 places are 11.6 waves, so the last one costs 3 %.
+ *          ViT-L/14, 64 images on an H200: n 608000, MMA 61300 clocks, exp 38000, LDS 38000, issue 51900 (700
+ *          instructions for the 128 MMAs of a stage, nvcc 13.0 for sm_90a): 35 us a layer at 1.755 GHz, memory 28 us.
+ *          3072 blocks on 264 places are 11.6 waves, so the last one costs 3 %. A rotated head of 64 is bound by issue:
+ *          68300 clocks, 39 us.
  */
 #ifndef TURTLE_KERNELS_CUDA_ENCODE_ATTENTION_MMA_CUH
 #define TURTLE_KERNELS_CUDA_ENCODE_ATTENTION_MMA_CUH
@@ -51,28 +54,46 @@ constexpr int ATTENTION_STAGE_KEYS = 64; /* keys of a stage */
 template <int W> struct AttentionShape {
     static constexpr int R = W <= 80 ? 2 : 1; /* fragments of 16 queries a warp */
     static constexpr int ROWS = 16 * R;
-    static constexpr int KEYS = W == 64 || W == 96 ? 64 : 32; /* of a step, as registers allow */
+    static constexpr int KEYS = W == 80 ? 32 : 64; /* of a step, as registers allow */
     static constexpr int STRIDE = W + 8;
     static constexpr int TILE = ATTENTION_STAGE_KEYS * STRIDE; /* elements of the keys of a stage */
     static constexpr int SHARED = 2 * 2 * TILE * 2;            /* bytes */
-    static constexpr int BLOCKS = R == 1 ? 3 : 2;              /* on an SM: 168 or 255 registers */
+    static constexpr int BLOCKS = W == 96 ? 3 : 2; /* on an SM: 168 or 255 registers */
     static_assert(W % 16 == 0, "whole fragments in depth");
     static_assert(ATTENTION_WARPS * ROWS <= 2 * ATTENTION_STAGE_KEYS, "q and out fit a stage");
     static_assert(SHARED <= 99 << 10, "fits every GPU from sm_80 on");
 };
 
-/* Begins the copies of `lines` tokens from `first` on; what lies beyond the last token or the head's width arrives
- * as zeros. */
-template <int W>
-__device__ __forceinline__ void load_tokens(uint16_t *tile, const uint16_t *from, int64_t row,
-                                            int lines, int first, int tokens, int width) {
-    constexpr int CHUNKS = W / 8;
+/* Begins the copies of head h of image b, `lines` tokens from `first` on, of each of N operands; their tiles are TILE
+ * apart. What lies beyond the last token or the head's width arrives as zeros, for a copy of 0 bytes does not touch its
+ * source. Neighbouring threads share a line; a thread keeps its columns and goes down the lines, so that
+ * addresses are sums. */
+template <class T, int W, int N>
+__device__ __forceinline__ void load_tokens(uint16_t *tile, const Tokens (&from)[N],
+                                            const Attention &a, int b, int h, int lines, int first,
+                                            int tokens) {
+    using S = AttentionShape<W>;
+    constexpr int SHARE = W == 80 ? 2 : W == 96 ? 4 : 8; /* threads of a line */
+    constexpr int COLUMNS = SHARE * 8;                   /* that they copy at once */
+    static_assert(W % COLUMNS == 0, "whole copies");
+    const int sweep = (int)blockDim.x / SHARE, own = (int)threadIdx.x / SHARE,
+              column = (int)threadIdx.x % SHARE * 8;
+    const uint16_t *source[N];
+    UNROLL
+    for (int n = 0; n < N; n++)
+        source[n] = head_of<T>(from[n], a, b, h) + (first + own) * from[n].row + column;
+    uint16_t *to = tile + own * S::STRIDE + column;
     NO_UNROLL
-    for (int i = (int)threadIdx.x; i < lines * CHUNKS; i += (int)blockDim.x) {
-        const int line = i / CHUNKS, column = i % CHUNKS * 8;
-        const bool inside = first + line < tokens && column < width;
-        cp_async_16(tile + line * AttentionShape<W>::STRIDE + column,
-                    inside ? from + (first + line) * row + column : from, inside ? 16 : 0);
+    for (int line = own; line < lines; line += sweep) {
+        UNROLL
+        for (int c = 0; c < W; c += COLUMNS) {
+            const int bytes = first + line < tokens && column + c < a.width ? 16 : 0;
+            UNROLL
+            for (int n = 0; n < N; n++) cp_async_16(to + n * S::TILE + c, source[n] + c, bytes);
+        }
+        UNROLL
+        for (int n = 0; n < N; n++) source[n] += sweep * from[n].row;
+        to += sweep * S::STRIDE;
     }
 }
 
@@ -254,17 +275,15 @@ __global__ void __launch_bounds__(ATTENTION_WARPS *WARP, AttentionShape<W>::BLOC
     const int last = a.causal && first + rows < a.keys ? first + rows : a.keys; /* keys it sees */
     const auto stage = [](int n) { return shared_mem<uint16_t>() + n % 2 * 2 * S::TILE; };
     const auto load = [&](int key) {
-        uint16_t *to = stage(key / ATTENTION_STAGE_KEYS);
-        const int b = opaque(piece.b), h = opaque(piece.h); /* not two addresses through all steps */
-        load_tokens<W>(to, head_of<T>(a.k, a, b, h), a.k.row, ATTENTION_STAGE_KEYS, key, a.keys,
-                       a.width);
-        load_tokens<W>(to + S::TILE, head_of<T>(a.v, a, b, h), a.v.row, ATTENTION_STAGE_KEYS, key,
-                       a.keys, a.width);
+        const int b = opaque(piece.b), h = opaque(piece.h); /* no address lives through all steps */
+        const Tokens from[2] = {a.k, a.v};
+        load_tokens<T, W>(stage(key / ATTENTION_STAGE_KEYS), from, a, b, h, ATTENTION_STAGE_KEYS,
+                          key, a.keys);
         cp_async_commit();
     };
 
-    load_tokens<W>(stage(1), head_of<T>(a.q, a, piece.b, piece.h), a.q.row, rows, first, a.queries,
-                   a.width);
+    const Tokens queries[1] = {a.q};
+    load_tokens<T, W>(stage(1), queries, a, piece.b, piece.h, rows, first, a.queries);
     load(0);
     cp_async_wait<0>();
     __syncthreads();
