@@ -621,12 +621,13 @@ def _pictures(images):
 
 
 def encode(images, weights, *, config=None, feature="cls", normalize=False, image_size=0, batch_size=0, orient="none",
-           dtype=np.float32, device="auto", threads=0, progress=None):
+           dtype=np.float32, device="auto", precision="auto", threads=0, progress=None):
     """Returns the features (N,d) of pictures by the frozen encoder whose weights are in the file `weights`.
 
     images is an array uint8 (N,height,width,3), or a list of paths or of whole files as bytes. config is a configuration
     file of the encoder; feature is "cls", "patchmean" or "cls+mean"; normalize gives rows of length 1; image_size and
-    batch_size of 0 are the encoder's own and 16; orient="exif" turns files upright; dtype is float32 or float16."""
+    batch_size of 0 are the encoder's own and 16; orient="exif" turns files upright; dtype, of the result, is float32 or float16;
+    precision, of the products' operands, is "auto", "fp32", "fp16" or "bf16"."""
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float16):
         raise ValueError("dtype=%s: expected float32 or float16" % dtype)
@@ -636,6 +637,7 @@ def encode(images, weights, *, config=None, feature="cls", normalize=False, imag
     if not options.pictures.count:
         raise ValueError("images: there are none: expected one picture or more")
     options.common.device, options.common.threads = _text("device", device), _whole("threads", threads, 0, 31)
+    options.common.precision = _text("precision", precision)
     options.weights, options.feature, options.orient = os.fsencode(weights), _text("feature", feature), _text("orient", orient)
     options.encoder.config = None if config is None else os.fsencode(config)
     options.normalize, options.type = bool(normalize), int(dtype == np.float16)

@@ -90,9 +90,9 @@ typedef struct {
 typedef struct {
     const char *root_dir;  /* "data", or the environment variable TURTLE_DATA */
     const char *device;    /* "auto": a usable GPU, else the CPU; "cpu", "cuda", "cuda:N" */
-    const char *precision; /* operands in training: "auto" (fp32 on the CPU, fp16 on a GPU), "fp32";
-                                 "fp16": batches of float16, products of them on a GPU; "bf16":
-                                 products of bfloat16; "tf32": on a GPU */
+    const char *precision; /* operands in training and encoders: "auto" (fp32 on the CPU, fp16 on a
+                                 GPU), "fp32"; "fp16": batches of float16, products of them on a
+                                 GPU; "bf16": products of bfloat16; "tf32": training on a GPU */
     uint64_t seed;         /* 42 */
     int threads;           /* 0: every core the process may use; results do not depend on it */
     const char *command_line; /* kept in run.json; NULL: not from a command line */

@@ -37,7 +37,7 @@ static Status encode_prompts(int32_t *ids, const Tokenizer *tokenizer, const Pro
 }
 
 Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
-                        const TurtleHooks *hooks, Error *err) {
+                        Precision precision, const TurtleHooks *hooks, Error *err) {
     const int64_t d = text_features(text), context = text_context(text);
     TurtleProgress progress = {.unit = "prompts", .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
     Tokenizer *tokenizer = NULL;
@@ -69,9 +69,9 @@ Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool tr
         for (int64_t i = 0; st == OK && i < d; i++)
             if (!isfinite(out[c * d + i]))
                 st = fail(err, ERR_FORMAT,
-                          "zeroshot: the vector of class '%s' is not finite: are these "
-                          "weights whole?",
-                          p->names.item[p->begin[c]]);
+                          "zeroshot: the vector of class '%s' is not finite in %s: %s",
+                          p->names.item[p->begin[c]], precision_name(precision),
+                          precision_advice(precision));
     tokenizer_close(tokenizer);
     free(ids);
     free(features);

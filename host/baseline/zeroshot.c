@@ -53,8 +53,9 @@ typedef struct {
     Ops ops,
         text_ops; /* the device; the CPU, where it encodes the texts for a device that cannot */
     TextEncoder *text;
-    const Space *space; /* the CLIP space */
-    float *weights;     /* (classes,d) */
+    Precision precision; /* of the text encoder's products */
+    const Space *space;  /* the CLIP space */
+    float *weights;      /* (classes,d) */
     Classifier classifier;
     Predictions classes, clusters; /* classes and clusters of the samples */
 } Call;
@@ -240,16 +241,17 @@ static Status open_text(Call *c, Error *err) {
     const FactOptions known = {
         .given = o->encoder,
         .published = st == OK && !o->weights ? model_find(o->inputs.phis.item[space]) : NULL};
+    const Ops *ops = encodes ? &c->ops : &c->text_ops;
+    if (st == OK) st = encoder_precision(&c->precision, o->common.precision, ops, err);
     if (st == OK)
-        st = text_open_as(&c->text, encodes ? &c->ops : &c->text_ops, path, texts_at_a_time(o),
-                          &known, err);
+        st = text_open_as(&c->text, ops, path, texts_at_a_time(o), &known, c->precision, err);
     if (st == OK) notices(c->hooks, text_said(c->text));
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;
     if (st == OK) {
         c->weights = malloc((size_t)(c->prompts.classes * d) * sizeof *c->weights);
         st = c->weights ? zeroshot_weights(c->weights, c->text, &c->prompts, c->options->truncate,
-                                           c->hooks, err)
+                                           c->precision, c->hooks, err)
                         : out_of_memory(err);
     }
     if (st == OK)
@@ -343,7 +345,7 @@ static Status write_predictions(const Call *c, Error *err) {
 static char *zeroshot_json(const Call *c, const TurtleZeroshotResult *r) {
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "zeroshot", &c->options->common, r->device, "fp32");
+    json_common(&j, "zeroshot", &c->options->common, r->device, precision_name(c->precision));
     json_real(&j, "seconds", r->seconds);
     json_text(&j, "split", r->split);
     json_integer(&j, "samples", r->samples);

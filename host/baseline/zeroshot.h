@@ -3,16 +3,17 @@
 #ifndef TURTLE_HOST_BASELINE_ZEROSHOT_H
 #define TURTLE_HOST_BASELINE_ZEROSHOT_H
 
-#include "io/text/prompts.h"
-#include "host/score/predictions.h"
 #include "host/encode/text.h"
+#include "host/score/predictions.h"
 #include "host/turtle.h"
+#include "io/text/prompts.h"
 
 enum { ZEROSHOT_TEXTS = 64 }; /* prompts encoded at a time; changes no bit */
 /* Computes the class vectors, of length 1, into out (classes,d) in host memory; d =
- * text_features(text). A prompt that does not fit the context is ERR_ARG, or is cut if `truncate`. */
+ * text_features(text). `precision` is the text encoder's, for what is said of vectors that are not
+ * finite. A prompt that does not fit the context is ERR_ARG, or is cut if `truncate`. */
 Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
-                        const TurtleHooks *hooks, Error *err);
+                        Precision precision, const TurtleHooks *hooks, Error *err);
 
 /* Logits of rows of features: 100 * normalised features . class vectors. */
 typedef struct {

@@ -93,4 +93,4 @@ static Status run_zeroshot(int argc, char **argv, CommandFlags *flags, Error *er
 const Command command_zeroshot = {
     "zeroshot", "classifies by the names of classes alone, or names found clusters (CLIP)",
     "--dataset NAME [--phis P] | --features FILE --weights FILE --names FILE [flags]", run_zeroshot,
-    "precision seed"};
+    "seed"};

@@ -55,7 +55,7 @@ const Flag common_flags[] = {
      "where data sets and results lie (or TURTLE_DATA)"},
     {"device", FLAG_TEXT, offsetof(TurtleCommon, device), "DEVICE", "auto, cpu, cuda or cuda:N"},
     {"precision", FLAG_TEXT, offsetof(TurtleCommon, precision), "auto|fp32|tf32|fp16|bf16",
-     "type of matrix operands in training; sums are always fp32"},
+     "type of matrix operands in training and encoders; sums are fp32"},
     {"seed", FLAG_UNSIGNED, offsetof(TurtleCommon, seed), "N", "seed of all random numbers"},
     {"threads", FLAG_COUNT, offsetof(TurtleCommon, threads), "N",
      "0: every core; results do not depend on it"},

@@ -138,6 +138,33 @@ struct Encoder {
     int turn;
 };
 
+/* --- precision --------------------------------------------------------------------------------- */
+
+static const char *const precisions[] = {"fp32", "fp16", "bf16"};
+
+const char *precision_name(Precision precision) {
+    return precisions[precision];
+}
+
+Status encoder_precision(Precision *out, const char *text, const Ops *ops, Error *err) {
+    if (strcmp(text, "auto") == 0) text = ops->precision;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, precisions[i]) == 0) {
+            *out = (Precision)i;
+            return OK;
+        }
+    return fail(err, ERR_USAGE, "--precision %s: encoders have fp32, fp16 and bf16", text);
+}
+
+const char *precision_advice(Precision precision) {
+    return precision == PRECISION_FP32   ? "are these weights whole?"
+           : precision == PRECISION_FP16 ? "try --precision bf16 or fp32, for float16 ends at 65504"
+                                         : "try --precision fp32; if that fails too, are these "
+                                           "weights whole?";
+}
+
+/* --- a network --------------------------------------------------------------------------------- */
+
 static Status open_network(Encoder *e, const char *path, Error *err) {
     Status st = e->ops->mem.queue_open(e->ops->device, &e->queue, err);
     if (st == OK) st = weights_open(&e->weights, e->ops, e->queue, path, err);
@@ -271,6 +298,7 @@ void encoder_made(const Encoder *e, Made *made) {
         fact_text(fact, &e->facts, (Fact)i);
         if (e->facts.used[i]) made_add(made, fact_flag((Fact)i), "%s", fact);
     }
+    made_add(made, "--precision", "%s", precision_name(e->options.precision));
     made_add(made, "odd margins", "%s", e->facts.rule.crop_down ? "rounded down" : "to even");
 }
 

@@ -64,6 +64,12 @@ typedef struct {
     Precision precision; /* of products */
 } EncoderOptions;
 
+/* Reads --precision, whose `auto` is the device's own. Encoders have no tf32: ERR_USAGE. */
+Status encoder_precision(Precision *out, const char *text, const Ops *ops, Error *err);
+const char *precision_name(Precision precision); /* "fp32", "fp16", "bf16" */
+/* Returns what a line says of a feature that is not finite: what to do about it. */
+const char *precision_advice(Precision precision);
+
 typedef struct Encoder Encoder;
 
 /* The batch of 0: on a device that uses the host's memory, and at most on others. */

@@ -116,17 +116,18 @@ static Status prepare(TextEncoder *t, Error *err) {
 }
 
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err) {
-    return text_open_as(out, ops, path, batch, &(FactOptions){0}, err);
+    return text_open_as(out, ops, path, batch, &(FactOptions){0}, PRECISION_FP32, err);
 }
 
 Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t batch,
-                    const FactOptions *options, Error *err) {
+                    const FactOptions *options, Precision precision, Error *err) {
     TextEncoder *t = *out = calloc(1, sizeof *t);
     if (!t) return fail(err, ERR_MEMORY, "text: out of memory");
     t->ops = ops;
     t->batch = batch;
     Status st = ops->mem.queue_open(ops->device, &t->queue, err);
     if (st == OK) st = weights_open(&t->weights, ops, t->queue, path, err);
+    t->weights.precision = precision;
     if (st == OK) st = encoder_shape(&t->shape, &t->weights);
     if (st == OK && t->shape.kind == ENCODER_SIGLIP)
         st = fail(err, ERR_ARG,

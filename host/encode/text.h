@@ -12,12 +12,12 @@ void text_pass_over(Weights *w, const EncoderShape *shape);
 
 typedef struct TextEncoder TextEncoder;
 
-/* Opens the text encoder of a CLIP file; `batch` prompts at a time. `ops` and `path` must outlive
+/* Opens the text encoder of a CLIP file, in float32; `batch` prompts at a time. `ops` and `path` must outlive
  * *out. */
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err);
-/* Opens it with facts that the caller knows. */
+/* Opens it with facts that the caller knows, and products of a precision. */
 Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t batch,
-                    const FactOptions *options, Error *err);
+                    const FactOptions *options, Precision precision, Error *err);
 void text_close(TextEncoder *t); /* NULL is fine */
 int64_t text_features(const TextEncoder *t);
 int64_t text_context(const TextEncoder *t);

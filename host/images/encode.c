@@ -92,6 +92,7 @@ static Status find_dims(const char *path, FeatureKind feature, int64_t *dims, Er
 typedef struct {
     const TurtleEncodeOptions *options;
     Encoder *encoder;
+    Precision precision; /* of its products */
     Loading loading;
     int64_t batch, d;
     uint8_t *pixels;
@@ -106,10 +107,11 @@ static Status put(const Encoding *e, int64_t first, int64_t n, Error *err) {
         const float x = e->features[i];
         const bool fits = o->type == TURTLE_FLOAT32 || !isinf(f32_from_f16(f16_from_f32(x)));
         if (!isfinite(x) || !fits)
-            return fail(err, ERR_FORMAT, "encode: %s: picture %lld has feature %g: %s", o->weights,
-                        (long long)(first + i / e->d), (double)x,
-                        isfinite(x) ? "float16 does not hold it, float32 does"
-                                    : "are these weights whole?");
+            return fail(err, ERR_FORMAT, "encode: %s: picture %lld has feature %g in %s: %s",
+                        o->weights, (long long)(first + i / e->d), (double)x,
+                        precision_name(e->precision),
+                        isfinite(x) ? "an array of float16 does not hold it, one of float32 does"
+                                    : precision_advice(e->precision));
     }
     if (o->type == TURTLE_FLOAT32) {
         memcpy((float *)o->features + first * e->d, e->features,
@@ -167,13 +169,15 @@ static Status run(Encoding *e, Error *err) {
 
 /* --- a call ----------------------------------------------------------------------------------- */
 
-static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options, bool orient,
+static Status encode(const TurtleEncodeOptions *o, EncoderOptions *options, bool orient,
                      TurtleEncodeResult *out, Error *err) {
     Encoding e = {.options = o};
     Ops ops = {0};
     const char *why = NULL;
     Status st = ops_open_for(&ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(&o->common.hooks, "device: %s", why);
+    if (st == OK) st = encoder_precision(&options->precision, o->common.precision, &ops, err);
+    e.precision = options->precision;
     if (st == OK) st = encoder_open(&e.encoder, &ops, o->weights, options, err);
     if (st == OK) {
         notices(&o->common.hooks, encoder_said(e.encoder));
@@ -195,10 +199,12 @@ static Status encode(const TurtleEncodeOptions *o, const EncoderOptions *options
     return st;
 }
 
-static char *result_json(const TurtleEncodeOptions *o, const TurtleEncodeResult *r) {
+static char *result_json(const TurtleEncodeOptions *o, Precision precision,
+                         const TurtleEncodeResult *r) {
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "encode", &o->common, *r->device ? r->device : NULL, "fp32");
+    json_common(&j, "encode", &o->common, *r->device ? r->device : NULL,
+                o->features ? precision_name(precision) : NULL);
     json_real(&j, "seconds", r->seconds);
     json_text(&j, "weights", o->weights);
     json_text(&j, "feature", o->feature);
@@ -225,7 +231,7 @@ Status turtle_encode(const TurtleEncodeOptions *o, TurtleEncodeResult *out, Erro
     if (st == OK) {
         out->seconds = now_seconds() - started;
         out->images_per_s = out->seconds > 0 ? (double)out->images / out->seconds : 0.0;
-        out->json = result_json(o, out);
+        out->json = result_json(o, options.precision, out);
         if (!out->json) st = out_of_memory(err);
     }
     if (st != OK) turtle_encode_result_free(out);

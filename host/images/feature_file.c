@@ -32,7 +32,11 @@ static Status compare(bool *same, const FeatureFile *f, const char *rows, const 
                       bool unknown, bool lenient, const char *way_out, Error *err) {
     char text[MADE_TEXT];
     MadeFile earlier;
+    const char *precision = made_value(f->plan.made, "--precision");
     Status st = made_read(&earlier, record, err);
+    /* rows of versions that had no other precision */
+    if (precision && !made_value(&earlier.made, "--precision"))
+        made_add(&earlier.made, "--precision", "fp32");
     *same = st == OK && (earlier.known ? made_differs(text, &earlier.made, f->plan.made) == 0
                                        : unknown && !earlier.there);
     if (st != OK || *same || lenient) return st;

@@ -156,19 +156,28 @@ static Status start_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
     return st;
 }
 
+/* Refuses a row with a number that is not finite. */
+static Status check_finite(const FeatureCall *c, const Piece *p, const float *row, int64_t source,
+                           Error *err) {
+    const Precision precision = c->encoder_options.precision;
+    for (int64_t j = 0; j < p->file.plan.d; j++)
+        if (!isfinite(row[j]))
+            return fail(err, ERR_FORMAT,
+                        "features: %s: feature %lld of %.160s is not finite in %s: %s", c->weights,
+                        (long long)j, p->list->source[source].name, precision_name(precision),
+                        precision_advice(precision));
+    return OK;
+}
+
 /* Waits for the features of a batch, and writes them. */
 static Status finish_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
     const int64_t bytes = resize_bytes(&c->loading.rule), d = p->file.plan.d;
     Status st = b->good ? encoder_reach(c->encoder, b->mark, err) : OK;
-    for (int64_t i = 0, row = 0; st == OK && i < b->n; i++)
-        if (b->loaded[i].status == OK)
-            feature_file_add(&p->file, b->features + row++ * d, b->from + i);
-    for (int64_t i = 0; st == OK && i < b->good * d; i++)
-        if (!isfinite(b->features[i]))
-            st = fail(err, ERR_FORMAT,
-                      "features: %s: not finite for an image of the %s split: are "
-                      "these weights whole?",
-                      c->weights, p->name);
+    for (int64_t i = 0, row = 0; st == OK && i < b->n; i++) {
+        if (b->loaded[i].status != OK) continue;
+        st = check_finite(c, p, b->features + row * d, b->from + i, err);
+        if (st == OK) feature_file_add(&p->file, b->features + row++ * d, b->from + i);
+    }
     if (st == OK && p->dump_path) fwrite(b->pixels, (size_t)bytes, (size_t)b->good, p->dump.stream);
     if (st == OK) st = feature_file_flush(&p->file, err);
     if (st != OK) return st;
@@ -240,6 +249,7 @@ static char *rows_record(const FeatureCall *c, const Piece *p) {
     json_text(&j, "weights", c->weights);
     json_text(&j, "images", whole ? whole : p->list->folder);
     json_text(&j, "split", p->name);
+    json_text(&j, "precision", precision_name(c->encoder_options.precision));
     made_json(&j, &p->made);
     json_close(&j);
     free(whole);

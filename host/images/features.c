@@ -184,6 +184,8 @@ static Status call_open(FeatureCall *c, Error *err) {
     if (st == OK)
         st = ops_open_for(&c->ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
+    if (st == OK)
+        st = encoder_precision(&c->encoder_options.precision, o->common.precision, &c->ops, err);
     c->loading.decoder = &c->decoder;
     c->loading.threads = c->ops.threads;
     if (st == OK) {
@@ -215,7 +217,8 @@ static char *result_json(const FeatureCall *c) {
     const TurtleFilesResult *r = c->result;
     Json j = {0};
     json_open(&j, NULL);
-    json_common(&j, "features", &c->options->common, c->ops.kind, "fp32");
+    json_common(&j, "features", &c->options->common, c->ops.kind,
+                precision_name(c->encoder_options.precision));
     json_real(&j, "seconds", r->seconds);
     json_integer(&j, "images", r->images);
     json_integer(&j, "skipped", r->skipped);

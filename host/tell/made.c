@@ -75,7 +75,7 @@ Status made_read(MadeFile *out, const char *path, Error *err) {
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-static const char *value_of(const Made *m, const char *name) {
+const char *made_value(const Made *m, const char *name) {
     for (int i = 0; i < m->count; i++)
         if (strcmp(m->item[i].name, name) == 0) return m->item[i].value;
     return NULL;
@@ -96,12 +96,12 @@ int made_differs(char text[MADE_TEXT], const Made *before, const Made *now) {
     int count = 0;
     text[0] = '\0';
     for (int i = 0; i < now->count; i++) {
-        const char *value = value_of(before, now->item[i].name);
+        const char *value = made_value(before, now->item[i].name);
         if (!value || strcmp(value, now->item[i].value) != 0)
             tell(text, ++count, now->item[i].name, value, now->item[i].value);
     }
     for (int i = 0; i < before->count; i++)
-        if (!value_of(now, before->item[i].name))
+        if (!made_value(now, before->item[i].name))
             tell(text, ++count, before->item[i].name, before->item[i].value, NULL);
     return count;
 }

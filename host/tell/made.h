@@ -38,6 +38,8 @@ typedef struct {
 /* Reads made_with of a JSON file. A file that is damaged or no such object is ERR_FORMAT. */
 Status made_read(MadeFile *out, const char *path, Error *err);
 
+/* Returns the value of an item, or NULL. */
+const char *made_value(const Made *m, const char *name);
 /* Writes "--gamma 10.0 (now 5.0), --T ..." of at most three items that differ. Returns their
  * number. */
 int made_differs(char text[MADE_TEXT], const Made *before, const Made *now);

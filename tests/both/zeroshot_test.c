@@ -261,7 +261,9 @@ Test(zeroshot, class_vectors_are_the_recorded_ones, .timeout = 300) {
             ASSERT_OK(ops_open(&ops, "cpu", 2, NULL, &err), err);
             char *path = copy_weights(folder, file);
             ASSERT_OK(text_open(&text, &ops, path, 4, &err), err);
-            ASSERT_OK(zeroshot_weights(found, text, &p, false, &(TurtleHooks){0}, &err), err);
+            ASSERT_OK(
+                zeroshot_weights(found, text, &p, false, PRECISION_FP32, &(TurtleHooks){0}, &err),
+                err);
             const float *expected = golden(recorded, DTYPE_F32, CLASSES * d); /* (d,classes) */
             double worst = 0.0;
             for (int64_t c = 0; c < CLASSES; c++)

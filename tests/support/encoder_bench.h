@@ -10,6 +10,12 @@ typedef struct {
     char *folder;
 } Bench;
 
+/* Returns how far an element may be from its golden in products of 16 bits. `half` is the MANIFEST's limit for
+ * float16; bfloat16 has three bits of the mantissa less, and so errs eight times as much. */
+static inline double limit_of(Precision precision, double half) {
+    return precision == PRECISION_BF16 ? 8.0 * half : half;
+}
+
 /* Opens the CPU with an instruction set, and makes a folder of the test's own. */
 static inline Bench bench_open(const char *isa, int threads) {
     Bench b;

@@ -70,6 +70,8 @@ static const Naming namings[] = {
 };
 enum { NAMINGS = sizeof namings / sizeof *namings };
 
+static Precision precision;
+
 /* Compares class token and mean of patches, and the class token where nothing else is computed. */
 static void expect_recorded(const Bench *b, const char *isa, const Naming *n, const char *path,
                             int side) {
@@ -77,7 +79,11 @@ static void expect_recorded(const Bench *b, const char *isa, const Naming *n, co
     char said[2048];
     int64_t d;
     Error err;
-    EncoderOptions options = {.batch = 3, .image_size = side, .feature = FEATURE_CLS_MEAN};
+    EncoderOptions options = {
+        .batch = 3, .image_size = side, .feature = FEATURE_CLS_MEAN, .precision = precision};
+    /* the least of the MANIFEST's limits for float16 */
+    const double limit = precision ? limit_of(precision, 1e-2) : n->limit,
+                 mean_limit = precision ? limit_of(precision, 5e-3) : n->mean_limit;
     ASSERT_OK(encode(b, path, &options, n->model, side, &both, &d, said, &err), err);
     cr_assert(d == 2 * n->d);
     options.feature = FEATURE_CLS;
@@ -88,9 +94,9 @@ static void expect_recorded(const Bench *b, const char *isa, const Naming *n, co
                                  2 * n->d);
     for (int i = 0; i < PICTURES; i++) {
         const float *row = both + i * 2 * n->d;
-        EXPECT_CLOSE(largest_difference(row, cls + i * n->d, n->d), n->limit, "%s %s %d", isa,
+        EXPECT_CLOSE(largest_difference(row, cls + i * n->d, n->d), limit, "%s %s %d", isa,
                      n->weights, side);
-        EXPECT_CLOSE(largest_difference(row + n->d, mean + i * n->d, n->d), n->mean_limit,
+        EXPECT_CLOSE(largest_difference(row + n->d, mean + i * n->d, n->d), mean_limit,
                      "%s %s %d: mean", isa, n->weights, side);
         cr_expect(memcmp(row, alone + i * n->d, (size_t)n->d * 4) == 0, "%s: other bits", isa);
     }
@@ -98,7 +104,7 @@ static void expect_recorded(const Bench *b, const char *isa, const Naming *n, co
     free(alone);
 }
 
-Test(dinov3, features_are_the_recorded_ones_in_every_naming, .timeout = 120) {
+static void every_naming(void) {
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int s = 0; sets[s]; s++)
@@ -113,6 +119,14 @@ Test(dinov3, features_are_the_recorded_ones_in_every_naming, .timeout = 120) {
             free(path);
             bench_close(&b);
         }
+}
+
+Test(dinov3, features_are_the_recorded_ones_in_every_naming, .timeout = 120) {
+    every_naming();
+}
+
+Test(dinov3, features_of_16_bits_are_near_the_recorded_ones, .timeout = 300) {
+    for (precision = PRECISION_FP16; precision <= PRECISION_BF16; precision++) every_naming();
 }
 
 /* --- rotary positions ------------------------------------------------------------------------- */

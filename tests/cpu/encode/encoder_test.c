@@ -21,6 +21,7 @@ static float *channels_last(const float *from, int64_t B, int64_t side) {
 }
 
 static const EncoderOptions plain = {.batch = 4};
+static Precision precision; /* of the tests that compare with goldens */
 
 /* Returns the features of recorded images in fresh memory. */
 static float *features_of(const Ops *ops, const char *path, const EncoderOptions *options,
@@ -47,8 +48,14 @@ static double largest_difference(const float *a, const float *b, int64_t n) {
     return worst;
 }
 
+/* per_element is float32's limit, `half` float16's (MANIFEST). */
 static void expect_features(const char *name, const float *found, const float *expected, int64_t n,
-                            double per_element) {
+                            double per_element, double half) {
+    if (precision != PRECISION_FP32) {
+        EXPECT_CLOSE(largest_difference(found, expected, n), limit_of(precision, half), "%s %s",
+                     name, precision_name(precision));
+        return;
+    }
     EXPECT_CLOSE(relative_error(found, expected, n), LIMIT, "%s", name);
     EXPECT_CLOSE(largest_difference(found, expected, n), per_element, "%s: an element", name);
 }
@@ -70,8 +77,9 @@ static void clip_images(const Bench *b, const char *isa) {
     static const struct {
         const char *name;
         int64_t side, d;
-        double per_element;
-    } models[] = {{"clip_vit_tiny", 32, 48, 5e-5}, {"clip_rn_tiny", 64, 40, 1e-4}};
+        double per_element, half;
+    } models[] = {{"clip_vit_tiny", 32, 48, 5e-5, 1e-2}, {"clip_rn_tiny", 64, 40, 1e-4, 2e-2}};
+    const EncoderOptions options = {.batch = 4, .precision = precision};
     for (size_t i = 0; i < 2; i++) {
         char input[64], output[64], file[64];
         int64_t d;
@@ -80,9 +88,10 @@ static void clip_images(const Bench *b, const char *isa) {
         snprintf(output, sizeof output, "encoders/%s_output.npy", models[i].name);
         char *path = copy_weights(b->folder, file);
         const float *images = golden(input, DTYPE_F32, 4 * 3 * models[i].side * models[i].side);
-        float *found = features_of(&b->ops, path, &plain, images, 4, &d);
+        float *found = features_of(&b->ops, path, &options, images, 4, &d);
         cr_assert(d == models[i].d);
-        expect_features(isa, found, golden(output, DTYPE_F32, 4 * d), 4 * d, models[i].per_element);
+        expect_features(isa, found, golden(output, DTYPE_F32, 4 * d), 4 * d, models[i].per_element,
+                        models[i].half);
         free(found);
         free(path);
     }
@@ -100,15 +109,17 @@ static void dinov2_images(const Bench *b, const char *isa) {
     } models[] = {{"dinov2_mlp_tiny", 64, 1e-4},
                   {"dinov2_swiglu_tiny", 64, 2e-4},
                   {"dinov2_reg_mlp_tiny", 128, 5e-5}};
+    const EncoderOptions options = {.batch = 2, .precision = precision};
     const float *images = golden("encoders/dinov2_input.npy", DTYPE_F32, 2 * 3 * 224 * 224);
     for (size_t i = 0; i < 3; i++) {
         char path[64], output[64];
         int64_t d;
         snprintf(path, sizeof path, TURTLE_BUILD "/goldens/encoders/%s.pth", models[i].name);
         snprintf(output, sizeof output, "encoders/%s_output.npy", models[i].name);
-        float *found = features_of(&b->ops, path, &plain, images, 2, &d);
+        float *found = features_of(&b->ops, path, &options, images, 2, &d);
         cr_assert(d == models[i].d);
-        expect_features(isa, found, golden(output, DTYPE_F32, 2 * d), 2 * d, models[i].per_element);
+        expect_features(isa, found, golden(output, DTYPE_F32, 2 * d), 2 * d, models[i].per_element,
+                        5e-2);
         free(found);
     }
 }
@@ -160,21 +171,22 @@ static void clip_texts(const Bench *b, const char *isa) {
         const int64_t d = models[i].d;
         snprintf(name, sizeof name, "%s.pt", models[i].name);
         char *path = copy_weights(b->folder, name);
-        ASSERT_OK(text_open(&t, &b->ops, path, 8, &err), err);
+        ASSERT_OK(text_open_as(&t, &b->ops, path, 8, &(FactOptions){0}, precision, &err), err);
         cr_assert(text_features(t) == d && text_context(t) == CONTEXT);
         snprintf(name, sizeof name, "encoders/%s_tokens.npy", models[i].name);
         const int32_t *ids = golden(name, DTYPE_I32, ROWS * CONTEXT);
         float *found = malloc(ROWS * (size_t)d * 4), *classes = malloc(CLASSES * (size_t)d * 4);
         ASSERT_OK(text_run(t, found, ids, ROWS, &err), err);
         snprintf(name, sizeof name, "encoders/%s_text.npy", models[i].name);
-        expect_features(isa, found, golden(name, DTYPE_F32, ROWS * d), ROWS * d, 5e-5);
+        expect_features(isa, found, golden(name, DTYPE_F32, ROWS * d), ROWS * d, 5e-5, 1e-2);
 
         snprintf(name, sizeof name, "encoders/%s_zeroshot.npy", models[i].name);
         const float *zeroshot = golden(name, DTYPE_F32, CLASSES * d); /* (d,classes) */
         for (int64_t c = 0; c < CLASSES; c++) {
             text_class_vector(classes + c * d, found + c * TEMPLATES * d, TEMPLATES, d);
             for (int64_t j = 0; j < d; j++)
-                cr_expect(fabsf(classes[c * d + j] - zeroshot[j * CLASSES + c]) <= 5e-6f,
+                cr_expect(fabs(classes[c * d + j] - zeroshot[j * CLASSES + c]) <=
+                              (precision ? limit_of(precision, 1e-3) : 5e-6),
                           "%s %s: class %d, element %d", models[i].name, isa, (int)c, (int)j);
         }
         text_close(t);
@@ -186,6 +198,15 @@ static void clip_texts(const Bench *b, const char *isa) {
 
 Test(encoder, clip_text_features_and_class_vectors_are_the_recorded_ones, .timeout = 300) {
     on_every_set(clip_texts);
+}
+
+/* Operands of 16 bits, on every set too. */
+Test(encoder, features_of_16_bits_are_near_the_recorded_ones, .timeout = 600) {
+    for (precision = PRECISION_FP16; precision <= PRECISION_BF16; precision++) {
+        on_every_set(clip_images);
+        on_every_set(dinov2_images);
+        on_every_set(clip_texts);
+    }
 }
 
 /* logits_per_image are exp(logit_scale) times the cosines of images and texts. */
@@ -248,7 +269,7 @@ Test(encoder, containers_of_the_same_weights_give_the_same_features, .timeout = 
         int64_t d;
         ASSERT_OK(text_open(&t, &b.ops, paths[i], 4, &err), err);
         ASSERT_OK(text_run(t, texts, ids, ROWS, &err), err);
-        expect_features(paths[i], texts, expected, ROWS * D, 2e-5);
+        expect_features(paths[i], texts, expected, ROWS * D, 2e-5, 1e-2);
         text_close(t);
         float *features = features_of(&b.ops, paths[i], &plain, images, 4, &d);
         if (i == 0) first = features;

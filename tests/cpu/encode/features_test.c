@@ -4,6 +4,7 @@
 #include "io/datasets/sources.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
+#include "tests/support/weights_file.h"
 
 #define IMAGES "tests/goldens/images"
 #define VIT "data/demo/checkpoints/demo_vit.pth"
@@ -245,6 +246,55 @@ Test(features, a_stopped_call_is_resumed_to_the_same_bits, .timeout = 60) {
     turtle_files_result_free(&r);
     free(part);
     free(half);
+    remove_folder(root);
+}
+
+/* Rows of another precision are other rows: the record says which, and no file has both. */
+Test(features, rows_of_another_precision_are_refused, .timeout = 60) {
+    Ran ran;
+    char *root = temporary_folder(), text[4096],
+         *record = below(root, "representations/demo_vit/half_train.json");
+    run_features(&ran, root, "");
+    run_features(&ran, root, "--name half --precision bf16 --json");
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(strstr(ran.out, "\"precision\": \"bf16\""), "%s", ran.out);
+    cr_expect(!same_below(root, "representations/demo_vit/images_train.npy",
+                          "representations/demo_vit/half_train.npy"));
+    read_text(text, sizeof text, record);
+    cr_expect(strstr(text, "\"--precision\": \"bf16\""), "%s", text);
+    run_features(&ran, root, "--name half --resume");
+    cr_expect(ran.status == 1 && strstr(ran.err, "--precision bf16 (now fp32)"), "%s", ran.err);
+    run_features(&ran, root, "--resume --precision fp16");
+    cr_expect(ran.status == 1 && strstr(ran.err, "--precision fp32 (now fp16)"), "%s", ran.err);
+    run_features(&ran, root, "--precision tf32");
+    cr_expect(ran.status == 2 && strstr(ran.err, "encoders have fp32, fp16 and bf16"), "%s",
+              ran.err);
+    free(record);
+    remove_folder(root);
+}
+
+/* A weight beyond 65504 is infinite in float16. */
+Test(features, numbers_beyond_float16_name_the_image, .timeout = 60) {
+    Ran ran;
+    char *root = temporary_folder(), *large = below(root, "large.safetensors");
+    TensorSet set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    Tensor *layer = set_find(&set, "blocks.1.mlp.fc1.weight");
+    const float beyond = 1e5f;
+    cr_assert(layer->type == DTYPE_F32);
+    memcpy((void *)layer->data, &beyond, sizeof beyond);
+    write_safetensors(large, &set);
+    set_free(&set);
+    char *fp16 = format_text("features --root_dir %s --images " IMAGES
+                             " --device cpu --weights %s --precision fp16",
+                             root, large),
+         *bf16 = format_text("%.*sbf16", (int)strlen(fp16) - 4, fp16);
+    run_turtle(&ran, "%s", fp16);
+    cr_expect(ran.status == 1 && strstr(ran.err, "is not finite in fp16: try --precision bf16") &&
+                  strstr(ran.err, "feature 0 of "),
+              "%s", ran.err);
+    run_turtle(&ran, "%s", bf16);
+    cr_expect(ran.status == 0, "%s", ran.err);
+    free(fp16), free(bf16), free(large);
     remove_folder(root);
 }
 

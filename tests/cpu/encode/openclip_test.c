@@ -143,11 +143,13 @@ static uint8_t *pixels_for(const ResizeRule *rule) {
     return pixels;
 }
 
+static Precision precision;
+
 static void image_features(const Bench *b, const char *path, const TurtleEncoder *given,
                            float *features) {
     Encoder *e;
     Error err;
-    const EncoderOptions options = {.batch = PICTURES, .given = *given};
+    const EncoderOptions options = {.batch = PICTURES, .given = *given, .precision = precision};
     ASSERT_OK(encoder_open(&e, &b->ops, path, &options, &err), err);
     uint8_t *pixels = pixels_for(&encoder_known(e)->rule);
     cr_assert(encoder_features(e) <= MOST_FEATURES);
@@ -162,7 +164,7 @@ static void text_features_of(const Bench *b, const char *path, const TurtleEncod
     Error err;
     FactOptions known = {.given = *given};
     known.given.heads = 0; /* the flag is the image tower's here */
-    ASSERT_OK(text_open_as(&t, &b->ops, path, 4, &known, &err), err);
+    ASSERT_OK(text_open_as(&t, &b->ops, path, 4, &known, precision, &err), err);
     cr_assert(text_features(t) <= MOST_FEATURES && text_context(t) == CONTEXT);
     ASSERT_OK(text_run(t, features, ids, ROWS, &err), err);
     text_close(t);
@@ -181,21 +183,27 @@ static void compare(const Bench *b, const char *isa, int i) {
         image_features(b, path, &given, found);
         const float *expected = recorded(n, pass ? "output_otheract" : "output", PICTURES * d),
                     *wrong = recorded(n, pass ? "output" : "output_otheract", PICTURES * d);
-        EXPECT_CLOSE(largest_difference(found, expected, PICTURES * d), 2e-5, "%s %s image, %d",
-                     n->weights, isa, pass);
-        cr_expect(largest_difference(found, wrong, PICTURES * d) > 5e-3, "%s: no difference", isa);
+        EXPECT_CLOSE(largest_difference(found, expected, PICTURES * d),
+                     precision ? limit_of(precision, 1e-2) : 2e-5, "%s %s image, %d", n->weights,
+                     isa, pass);
+        cr_expect(precision || largest_difference(found, wrong, PICTURES * d) > 5e-3,
+                  "%s: no difference", isa);
 
         text_features_of(b, path, &given, recorded_tokens(n), found);
         expected = recorded(n, pass ? "text_otheract" : "text", ROWS * d);
         wrong = recorded(n, pass ? "text" : "text_otheract", ROWS * d);
-        EXPECT_CLOSE(largest_difference(found, expected, ROWS * d), n->large ? 5e-5 : 2e-5,
+        EXPECT_CLOSE(largest_difference(found, expected, ROWS * d),
+                     precision  ? limit_of(precision, 1e-2)
+                     : n->large ? 5e-5
+                                : 2e-5,
                      "%s %s text, %d", n->weights, isa, pass);
-        cr_expect(largest_difference(found, wrong, ROWS * d) > 5e-3, "%s: no difference", isa);
+        cr_expect(precision || largest_difference(found, wrong, ROWS * d) > 5e-3,
+                  "%s: no difference", isa);
     }
     free(path);
 }
 
-Test(openclip, features_in_every_naming_are_the_recorded_ones, .timeout = 300) {
+static void every_naming(void) {
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int s = 0; sets[s]; s++) {
@@ -203,6 +211,14 @@ Test(openclip, features_in_every_naming_are_the_recorded_ones, .timeout = 300) {
         for (int i = 0; i < NAMINGS; i++) compare(&b, sets[s], i);
         bench_close(&b);
     }
+}
+
+Test(openclip, features_in_every_naming_are_the_recorded_ones, .timeout = 300) {
+    every_naming();
+}
+
+Test(openclip, features_of_16_bits_are_near_the_recorded_ones, .timeout = 300) {
+    for (precision = PRECISION_FP16; precision <= PRECISION_BF16; precision++) every_naming();
 }
 
 /* The pictures' way to normalised pixels, bit for bit: Pillow's bicubic resize of the whole picture and
@@ -246,7 +262,7 @@ static bool refused(const Bench *b, const char *path, const TurtleEncoder *given
     TextEncoder *t = NULL;
     const EncoderOptions options = {.batch = 1, .given = *given};
     const FactOptions known = {.given = *given};
-    const Status st = text ? text_open_as(&t, &b->ops, path, 1, &known, &err)
+    const Status st = text ? text_open_as(&t, &b->ops, path, 1, &known, PRECISION_FP32, &err)
                            : encoder_open(&e, &b->ops, path, &options, &err);
     encoder_close(e);
     text_close(t);

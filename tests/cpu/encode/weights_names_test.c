@@ -434,7 +434,7 @@ static void expect_same_texts(const Bench *b, const char *path, const char *says
         TextEncoder *t;
         Error err;
         const FactOptions known = {.given.activation = "quickgelu"};
-        ASSERT_OK(text_open_as(&t, &b->ops, paths[i], 1, &known, &err), err);
+        ASSERT_OK(text_open_as(&t, &b->ops, paths[i], 1, &known, PRECISION_FP32, &err), err);
         cr_assert(text_features(t) == D && text_context(t) == CONTEXT);
         ASSERT_OK(text_run(t, features[i], ids, 1, &err), err);
         cr_expect(i == 0 || strstr(text_said(t), says), "%s", text_said(t));

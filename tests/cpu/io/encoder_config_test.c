@@ -173,7 +173,7 @@ Test(encoder_config, openclip_texts_are_the_recorded_ones, .timeout = 60) {
         char path[96];
         float found[ROWS * D];
         const FactOptions known = {.given = {.activation = cases[i].activation}};
-        ASSERT_OK(text_open_as(&t, &b.ops, b.weights, 8, &known, &err), err);
+        ASSERT_OK(text_open_as(&t, &b.ops, b.weights, 8, &known, PRECISION_FP32, &err), err);
         ASSERT_OK(text_run(t, found, ids, ROWS, &err), err);
         snprintf(path, sizeof path, "encoder_config/%s.npy", cases[i].reference);
         EXPECT_CLOSE(largest_difference(found, golden(path, DTYPE_F32, ROWS * D), ROWS * D), 2e-5,
