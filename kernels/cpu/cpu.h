@@ -40,6 +40,21 @@ typedef void Bf16Product(float *out, int64_t out_row, bool accumulate, const uin
 Bf16Product bf16_product_amx, bf16_product_amx_emulated, bf16_product_avx512bf16,
     bf16_product_avx512, bf16_product_avx2, bf16_product_portable;
 
+/* Products of bfloat16 with few classes, of which strips of BF16_COLS would waste the most. What a panel's products read
+ * lies there in rows of whole BF16_RUNs, with zeros beyond its depth; `next` and `bytes` are memory that is fetched on
+ * the way.
+ *     logits    out (rows,cols), rows out_row apart, = Z (rows,depth) W (cols,depth)^T
+ *     gradient  grad (cols,d) = or += residual (rows,cols), rows ld apart,^T Z (rows,d); words: bf16_residual_bytes */
+enum { FEW_CLASSES = 112 };
+typedef struct {
+    void (*logits)(float *out, int64_t out_row, const uint16_t *Z, int64_t Z_row, const uint16_t *W,
+                   int64_t rows, int64_t cols, int64_t depth, const char *next, int64_t bytes);
+    void (*gradient)(float *grad, bool accumulate, const float *residual, int64_t ld,
+                     const uint16_t *Z, int64_t Z_row, int64_t rows, int64_t cols, int64_t d,
+                     uint32_t *words, const char *next, int64_t bytes);
+} Bf16Few;
+extern const Bf16Few few_bf16_avx512bf16;
+
 /* Products of 16-bit integers (two's complement), with the operands of Bf16Product. Sums have 32 bits, and
  * the caller sees to it that none passes them. */
 typedef void Int16Product(int32_t *out, int64_t out_row, bool accumulate, const uint16_t *a,
@@ -52,6 +67,7 @@ struct Device {
     int threads; /* threads of the pool */
     const char *isa;
     Bf16Product *multiply_bf16;
+    const Bf16Few *few_bf16;      /* NULL where it is not faster */
     Int16Product *multiply_int16; /* NULL where it is not faster than float32 */
 };
 

@@ -56,20 +56,23 @@ static const struct {
     CpuTable *table;
     Bf16Product *multiply_bf16;
     Int16Product *multiply_int16;
+    const Bf16Few *few_bf16;
 } sets[] = {
 #if defined(__x86_64__)
 #if HAVE_BF16
-    {"amx", has_amx, cpu_table_avx512, bf16_product_amx, int16_product_avx512vnni},
+    {"amx", has_amx, cpu_table_avx512, bf16_product_amx, int16_product_avx512vnni, NULL},
     {"avx512bf16", has_avx512bf16, cpu_table_avx512, bf16_product_avx512bf16,
-     int16_product_avx512vnni},
-    {"avx512vnni", has_avx512vnni, cpu_table_avx512, bf16_product_avx512, int16_product_avx512vnni},
+     int16_product_avx512vnni, &few_bf16_avx512bf16},
+    {"avx512vnni", has_avx512vnni, cpu_table_avx512, bf16_product_avx512, int16_product_avx512vnni,
+     NULL},
 #endif
-    {"avx512", has_avx512, cpu_table_avx512, bf16_product_avx512, NULL},
-    {"avx2", has_avx2, cpu_table_avx2, bf16_product_avx2, NULL},
+    {"avx512", has_avx512, cpu_table_avx512, bf16_product_avx512, NULL, NULL},
+    {"avx2", has_avx2, cpu_table_avx2, bf16_product_avx2, NULL, NULL},
 #endif
-    {"portable", always, cpu_table_portable, bf16_product_portable, NULL},
-    {"amx-emulated", always, cpu_table_portable, bf16_product_amx_emulated, int16_product_portable},
-    {"reference", always, cpu_table_reference, NULL, NULL},
+    {"portable", always, cpu_table_portable, bf16_product_portable, NULL, NULL},
+    {"amx-emulated", always, cpu_table_portable, bf16_product_amx_emulated, int16_product_portable,
+     NULL},
+    {"reference", always, cpu_table_reference, NULL, NULL, NULL},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
@@ -132,6 +135,7 @@ Status cpu_open(Ops *out, int threads, Error *err) {
                             .threads = threads,
                             .isa = sets[set].name,
                             .multiply_bf16 = sets[set].multiply_bf16,
+                            .few_bf16 = sets[set].few_bf16,
                             .multiply_int16 = sets[set].multiply_int16};
     snprintf(out->name, sizeof out->name, "cpu (%s, %d thread%s)", sets[set].name, threads,
              threads == 1 ? "" : "s");

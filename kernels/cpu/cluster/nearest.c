@@ -60,7 +60,7 @@ static void score_panel(Best *best, const float *z, int64_t z_row, int64_t n, co
     const Centers *centers = in->centers;
     const int64_t d = in->s->Z.d;
     _Alignas(64) float scores[PANEL * CENTER_BLOCK];
-    const Panel panel = {z, z_row, NULL, (const char *)z, 0};
+    const Panel panel = {z, z_row, NULL, (const char *)z, 0, NULL};
     for (int64_t i = 0; i < n; i++) best[i] = (Best){-INFINITY, -INFINITY, 0};
     for (int64_t c = 0; c < centers->C; c += CENTER_BLOCK) {
         const int64_t block = least(centers->C - c, CENTER_BLOCK);
@@ -118,7 +118,7 @@ static Search search(const Device *device, void *scratch, const Samples *s, cons
                  .panels = piece.panels};
     for (int64_t c = 0; c < C; c++) in.length = fmaxf(in.length, centers->norm2[c]);
     in.length = sqrtf(in.length);
-    pack_weight(piece.packed, DTYPE_F32, centers->at, C, d, device->pool);
+    pack_weight(piece.packed, device, DTYPE_F32, centers->at, C, d);
     if (by_integers)
         in.rounded = round_centers(device, piece.rounded, centers, d, in.length,
                                    (uint16_t *)(void *)in.panels, 2 * panel_floats(d));

@@ -114,7 +114,7 @@ int64_t cpu_seed_scratch(int64_t N, int64_t d, int64_t candidates) {
  * would leave of `closest`. */
 static void seed_panel(double *sum, const Step *t, const Samples *s, int64_t n0, int64_t n,
                        const float *closest, int64_t R, int64_t L) {
-    const Panel panel = {sample(s, n0), s->Z.row, NULL, (const char *)sample(s, n0), 0};
+    const Panel panel = {sample(s, n0), s->Z.row, NULL, (const char *)sample(s, n0), 0, NULL};
     const int64_t M = R * L;
     float *out = t->distance2 + n0 * t->columns;
     panel_logits(out, t->columns, panel, t->packed, t->at, n, M, s->Z.d);
@@ -178,7 +178,7 @@ Status cpu_seed_step(Queue *q, int64_t *chosen, int64_t stride, float *closest, 
     const Status st = cpu_pick_rows(q, &(Centers){.at = t.at, .norm2 = t.norm2, .C = M}, rows, s);
     if (st != OK) return st;
     Seeding in = {&t, s, closest, fresh, R, L, 0, 0};
-    pack_weight(t.packed, DTYPE_F32, t.at, M, d, pool);
+    pack_weight(t.packed, q->device, DTYPE_F32, t.at, M, d);
     threads_loop(pool, ROW_GROUPS, 1, seed_groups, &in);
     for (int64_t g = 1; g < ROW_GROUPS; g++)
         for (int64_t m = 0; m < M; m++) t.sum[m] += t.sum[g * M + m];

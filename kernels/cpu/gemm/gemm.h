@@ -94,7 +94,8 @@ int64_t residual_bytes(DType type, int64_t C);
 
 /* Packs W (C,d) as products with batches of this type read it. For float32 the first packed_classes become
  * [.][d][TILE_COLS], with zeros beyond C; for bfloat16 it is bf16_pack_weight. */
-void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool);
+void pack_weight(void *packed, const Device *device, DType type, const float *W, int64_t C,
+                 int64_t d);
 
 /* A panel is rows first .. first+n of a batch: where they lie, or float16 converted to float32 into
  * `buffer`, which has panel_buffer(Z) floats. */
@@ -104,6 +105,7 @@ typedef struct {
     Bf16Product *multiply; /* NULL where products are of float32 */
     const char *next;      /* bytes that are fetched while a product of the panel is computed: */
     int64_t bytes;         /* the rows behind it */
+    const Bf16Few *few;    /* NULL where few classes take `multiply` too */
 } Panel;
 /* Return the panel whose products fetch the first, and the second, half of the rows behind it: logits and
  * gradient, which share a panel, share the wait for memory too. In bfloat16 the gradient fetches all. */

@@ -20,8 +20,8 @@ Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_
                      float *buffer) {
     const int64_t bytes = Z->row * dtype_bytes(Z->type);
     const char *data = (const char *)Z->data + first * bytes;
-    Panel p = {data, Z->row, NULL, data + n * bytes, n * bytes};
-    if (Z->type == DTYPE_BF16) p.multiply = device->multiply_bf16;
+    Panel p = {data, Z->row, NULL, data + n * bytes, n * bytes, NULL};
+    if (Z->type == DTYPE_BF16) p.multiply = device->multiply_bf16, p.few = device->few_bf16;
     if (Z->type != DTYPE_F16) return p;
     p.at = buffer;
     p.row = batch_row(DTYPE_F32, Z->d);
@@ -62,11 +62,12 @@ static void pack_strips(const void *loop, int64_t begin, int64_t end, int thread
     }
 }
 
-void pack_weight(void *packed, DType type, const float *W, int64_t C, int64_t d, Threads *pool) {
+void pack_weight(void *packed, const Device *device, DType type, const float *W, int64_t C,
+                 int64_t d) {
     const int64_t strips = ceil_div(packed_classes(C), TILE_COLS);
-    if (type == DTYPE_BF16) bf16_pack_weight(packed, W, C, d, pool);
+    if (type == DTYPE_BF16) bf16_pack_weight(packed, device, W, C, d);
     else
-        threads_loop(pool, strips, rows_run(TILE_COLS * d), pack_strips,
+        threads_loop(device->pool, strips, rows_run(TILE_COLS * d), pack_strips,
                      &(Packing){packed, W, C, d});
 }
 
@@ -92,7 +93,7 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
     const float *at = Z.at, *packed = packed_W;
     const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
     if (Z.multiply) {
-        bf16_logits(logits, ld, Z, packed_W, n, width, d);
+        bf16_logits(logits, ld, Z, packed_W, n, C, width, d);
         return;
     }
     for (int64_t c = 0; c < end; c += TILE_COLS)

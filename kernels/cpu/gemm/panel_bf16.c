@@ -43,15 +43,33 @@ static void pack_strips(const void *loop, int64_t first, int64_t end, int thread
                         least(p->C - c, BF16_COLS), k, d);
 }
 
-void bf16_pack_weight(uint16_t *packed, const float *W, int64_t C, int64_t d, Threads *pool) {
-    const Packing p = {(uint32_t *)(void *)packed, W, C, d};
-    memset(packed, 0, (size_t)bf16_weight_bytes(C, d));
-    threads_loop(pool, ceil_div(C, BF16_COLS), rows_run(BF16_COLS * d), pack_strips, &p);
+/* Rounds rows of W for few classes. */
+static void pack_rows(uint16_t *packed, const float *W, int64_t C, int64_t d) {
+    const int64_t depth = bf16_depth(d);
+    for (int64_t c = 0; c < C; c++, packed += depth, W += d) {
+        for (int64_t j = 0; j < d; j++) packed[j] = bf16_from_f32(W[j]);
+        memset(packed + d, 0, (size_t)(depth - d) * sizeof *packed);
+    }
 }
 
-void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n,
+void bf16_pack_weight(uint16_t *packed, const Device *device, const float *W, int64_t C,
+                      int64_t d) {
+    if (device->few_bf16 && C <= FEW_CLASSES) {
+        pack_rows(packed, W, C, d);
+        return;
+    }
+    const Packing p = {(uint32_t *)(void *)packed, W, C, d};
+    memset(packed, 0, (size_t)bf16_weight_bytes(C, d));
+    threads_loop(device->pool, ceil_div(C, BF16_COLS), rows_run(BF16_COLS * d), pack_strips, &p);
+}
+
+void bf16_logits(float *logits, int64_t ld, Panel Z, const uint16_t *packed_W, int64_t n, int64_t C,
                  int64_t width, int64_t d) {
     const int64_t depth = bf16_depth(d);
+    if (Z.few && C <= FEW_CLASSES) {
+        Z.few->logits(logits, ld, Z.at, Z.row, packed_W, n, C, depth, Z.next, Z.bytes);
+        return;
+    }
     for (int64_t c = 0; c < width; c += BF16_COLS)
         Z.multiply(logits + c, ld, false, Z.at, Z.row, packed_W + c * depth, n,
                    least(width - c, BF16_COLS), depth);
@@ -98,6 +116,11 @@ static void pair_rows(uint32_t *strip, Panel Z, int64_t j, int64_t cols, int64_t
 
 void bf16_gradient(float *grad, bool accumulate, const float *residual, int64_t ld, Panel Z,
                    int64_t n, int64_t C, int64_t d, uint16_t *transposed) {
+    if (Z.few && C <= FEW_CLASSES) {
+        Z.few->gradient(grad, accumulate, residual, ld, Z.at, Z.row, n, C, d,
+                        (uint32_t *)(void *)transposed, Z.next, Z.bytes);
+        return;
+    }
     const int64_t depth = bf16_depth(n), pairs = ceil_div(d, BF16_COLS) * depth / 2;
     _Alignas(64) uint32_t strip[BF16_PANEL / 2 * BF16_COLS];
     transpose_residual(transposed, residual, ld, n, C, depth);

@@ -162,7 +162,7 @@ Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bo
     const int64_t C = in->C, d = in->Z.d;
     const Scratch s = lay_out(in->scratch, &in->Z, in->B, C);
     const Gradient l = {q->device, in, &s, grad, add};
-    pack_weight(s.packed_W, in->Z.type, in->head, C, d, pool);
+    pack_weight(s.packed_W, q->device, in->Z.type, in->head, C, d);
     for (int64_t c = 0; c < s.width; c++) s.bias[c] = c < C ? in->head[C * d + c] : -1e30f;
     threads_loop(pool, s.groups, 1, run_groups, &l);
     double sum = add ? loss[0] : 0.0;

@@ -241,7 +241,7 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
             const int64_t d = space->Z.d;
             const Scratch s = lay_out(scratch, &space->Z, in->B, in->C);
             const Step step = {q->device, in, space, &s, a};
-            pack_weight(s.packed_W, space->Z.type, space->head, in->C, d, pool);
+            pack_weight(s.packed_W, q->device, space->Z.type, space->head, in->C, d);
             for (int64_t c = 0; c < s.width; c++)
                 s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
             threads_loop(pool, s.groups, 1, run_groups, &step);

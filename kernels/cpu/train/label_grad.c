@@ -120,8 +120,8 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
     const int64_t B = in->B, C = in->C;
     const Scratch s = lay_out(in->scratch, K, in->space, C);
     for (int k = 0; k < K; k++)
-        pack_weight(s.packed_W[k], in->space[k].Z.type, in->space[k].head, C, in->space[k].Z.d,
-                    q->device->pool);
+        pack_weight(s.packed_W[k], q->device, in->space[k].Z.type, in->space[k].head, C,
+                    in->space[k].Z.d);
     threads_loop(q->device->pool, s.groups, 1, run_groups, &(LabelGrad){q->device, in, &s, grad_Y});
     for (int k = 0; k < K; k++) {
         double total = 0.0;

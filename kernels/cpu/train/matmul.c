@@ -67,7 +67,7 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
     REQUIRE(q, A->type == DTYPE_F32 || form == MATMUL_NT, "matmul");
     if (form == MATMUL_NT && A->type != DTYPE_F16) {
         const Forward f = {q->device, out, A, B, bias, cols, scratch};
-        pack_weight(scratch, A->type, B, cols, A->d, q->device->pool);
+        pack_weight(scratch, q->device, A->type, B, cols, A->d);
         threads_loop(q->device->pool, rows, PANEL, forward, &f);
         return OK;
     }
