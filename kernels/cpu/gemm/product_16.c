@@ -143,20 +143,44 @@ static void fill_panel(uint16_t *panel, const Block *b, int64_t i, int64_t n) {
     }
 }
 
-/* Finishes n sums of a row from output channel j on. */
-static void finish_sums(const Block *b, const float *sum, int64_t row, int64_t j, int64_t n) {
+/* Copies the scale and the bias of a strip's channels, with 1 and 0 where there are none. */
+static void strip_vectors(float scale[BF16_COLS], float bias[BF16_COLS], const Epilogue *e,
+                          int64_t j, int64_t cols) {
+    for (int64_t c = 0; c < BF16_COLS; c++) {
+        scale[c] = c < cols && e->scale ? e->scale[j + c] : 1.0f;
+        bias[c] = c < cols && e->bias ? e->bias[j + c] : 0.0f;
+    }
+}
+
+/* Finishes the sums (rows,BF16_COLS) of rows from i on and of output channels from j on, and stores `cols` of
+ * each row. All BF16_COLS are computed, in loops whose lengths are known. */
+static void finish_sums(const Block *b, float *sum, int64_t i, int64_t rows, int64_t j,
+                        int64_t cols) {
     const Output *o = b->out;
     const Epilogue *e = b->e;
-    float *to = o->out + row / o->image_rows * o->out_image + row % o->image_rows * o->out_row + j;
-    const float *times = e->times.data;
-    if (e->add && e->scale)
-        for (int64_t c = 0; c < n; c++) to[c] += sum[c] * e->scale[j + c];
-    else if (e->add)
-        for (int64_t c = 0; c < n; c++) to[c] += sum[c];
-    else if (e->scale)
-        for (int64_t c = 0; c < n; c++) to[c] = sum[c] * e->scale[j + c];
-    else memcpy(to, sum, (size_t)n * sizeof *to);
-    product_finish(to, e, times ? times + row * e->times.row + j : NULL, j, n);
+    const float *gates = e->times.data;
+    float scale[BF16_COLS], bias[BF16_COLS];
+    strip_vectors(scale, bias, e, j, cols);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < BF16_COLS; c++)
+            sum[r * BF16_COLS + c] = sum[r * BF16_COLS + c] * scale[c] + bias[c];
+    int64_t image = i / o->image_rows, row = i % o->image_rows;
+    for (int64_t r = 0; e->add && r < rows; r++) {
+        const float *from = o->out + image * o->out_image + row * o->out_row + j;
+        for (int64_t c = 0; c < cols; c++) sum[r * BF16_COLS + c] += from[c];
+        if (++row == o->image_rows) row = 0, image++;
+    }
+    product_finish(sum, &(Epilogue){.activation = e->activation}, NULL, 0, rows * BF16_COLS);
+    image = i / o->image_rows, row = i % o->image_rows;
+    for (int64_t r = 0; r < rows; r++, sum += BF16_COLS) {
+        float *to = o->out + image * o->out_image + row * o->out_row + j;
+        if (gates)
+            for (int64_t c = 0; c < cols; c++)
+                to[c] = sum[c] * gates[(i + r) * e->times.row + j + c];
+        else if (cols == BF16_COLS) memcpy(to, sum, BF16_COLS * sizeof *to);
+        else memcpy(to, sum, (size_t)cols * sizeof *to);
+        if (++row == o->image_rows) row = 0, image++;
+    }
 }
 
 static void run_pieces(const void *loop, int64_t first, int64_t last, int thread) {
@@ -174,9 +198,8 @@ static void run_pieces(const void *loop, int64_t first, int64_t last, int thread
             float sum[ROWS * BF16_COLS];
             const int64_t cols = least(j_end - j, BF16_COLS);
             b->multiply(sum, BF16_COLS, false, panel, b->depth + GAP, b->packed + j * b->depth,
-                        end - i, cols, b->depth);
-            for (int64_t r = 0; r < end - i; r++)
-                finish_sums(b, sum + r * BF16_COLS, i + r, b->j0 + j, cols);
+                        end - i, BF16_COLS, b->depth);
+            finish_sums(b, sum, i, end - i, b->j0 + j, cols);
         }
     }
 }
