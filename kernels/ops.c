@@ -41,9 +41,15 @@ static Status open_named(Ops *out, const char *device, int threads, Error *err) 
     return fail(err, st, "device: %s: %s: use --device cpu", device, reason.text);
 }
 
+bool ops_encodes(const Ops *ops) {
+    const EncodeOps *e = &ops->encode;
+    return e->linear && e->conv2d && e->attention && e->layer_norm && e->pixels && e->add_tokens &&
+           e->embed && e->pool_tokens && e->avg_pool && e->mean_tokens && e->normalize;
+}
+
 /* Returns why a device does not serve a family of operations, or NULL where it does. */
 static const char *lacks(const Ops *ops, OpsFamily family) {
-    if (family == OPS_ENCODE && !ops->encode.linear) return "no CUDA encoders in this version";
+    if (family == OPS_ENCODE && !ops_encodes(ops)) return "no CUDA encoders in this version";
     if (family == OPS_CLUSTER && !ops->cluster.nearest) return "no CUDA k-means in this version";
     return NULL;
 }

@@ -150,6 +150,8 @@ Status ops_open(Ops *out, const char *device, int threads, const char **why, Err
 typedef enum { OPS_TRAIN, OPS_ENCODE, OPS_CLUSTER } OpsFamily;
 Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
                     Error *err);
+/* Returns whether the device has every operation of encoders. */
+bool ops_encodes(const Ops *ops);
 void ops_close(Ops *ops); /* ops may be NULL, and closed already */
 
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */

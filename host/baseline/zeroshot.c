@@ -232,7 +232,7 @@ static Status open_text(Call *c, Error *err) {
     if (st == OK)
         st = ops_open(&c->ops, c->options->common.device, c->options->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
-    const bool encodes = st == OK && c->ops.encode.linear;
+    const bool encodes = st == OK && ops_encodes(&c->ops);
     if (st == OK && !encodes) {
         st = ops_open(&c->text_ops, "cpu", c->options->common.threads, NULL, err);
         if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);

@@ -64,7 +64,7 @@ bool cuda_features_remote(Device *device, const Features *f);
 /* Fill their part of the table of operations. */
 void cuda_device_ops(DeviceOps *mem);
 void cuda_queue_ops(DeviceOps *mem);
-void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster);
+void cuda_table(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster);
 /* Writes "cuda:0: <what>: <what CUDA says>" and returns its status. */
 Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t error);
 

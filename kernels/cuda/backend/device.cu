@@ -365,7 +365,7 @@ extern "C" Status cuda_open(Ops *out, int ordinal, Error *err) {
     else snprintf(out->name, sizeof out->name, "%s %.78s)", device->kind, card);
     cuda_device_ops(&out->mem);
     cuda_queue_ops(&out->mem);
-    cuda_table(&out->matrix, &out->train, &out->cluster);
+    cuda_table(&out->matrix, &out->train, &out->encode, &out->cluster);
     return OK;
 }
 

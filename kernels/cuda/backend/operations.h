@@ -1,5 +1,5 @@
 /* operations.h - the launchers of the operations: one .cu each, in the order of matrix.h, train.h,
- * cluster.h, encode.h, which have their signatures; table.cu puts them into the table that ops_open returns. */
+ * encode.h, cluster.h, encode.h, which have their signatures; table.cu puts them into the table that ops_open returns. */
 #ifndef TURTLE_KERNELS_CUDA_BACKEND_OPERATIONS_H
 #define TURTLE_KERNELS_CUDA_BACKEND_OPERATIONS_H
 

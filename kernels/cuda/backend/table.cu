@@ -1,4 +1,4 @@
-/* table.cu - the operations of the CUDA backend, in the order of matrix.h, train.h, cluster.h. */
+/* table.cu - the operations of the CUDA backend, in the order of matrix.h, train.h, encode.h, cluster.h. */
 #include "kernels/cuda/backend/operations.h"
 
 static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
@@ -28,7 +28,29 @@ static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d,
     return most;
 }
 
-void cuda_table(MatrixOps *matrix, TrainOps *train, ClusterOps *cluster) {
+static int64_t encode_scratch_bytes(const Device *device, int64_t rows, int64_t depth,
+                                    int64_t keys) {
+    (void)device, (void)rows, (void)depth;
+    return cuda_attention_scratch(keys);
+}
+
+/* There are no products yet, so no device has the family (ops.c). */
+static void encode_table(EncodeOps *encode) {
+    encode->attention = cuda_attention;
+    encode->layer_norm = cuda_layer_norm;
+    encode->pixels = cuda_pixels;
+    encode->add_tokens = cuda_add_tokens;
+    encode->embed = cuda_embed;
+    encode->pool_tokens = cuda_pool_tokens;
+    encode->avg_pool = cuda_avg_pool;
+    encode->mean_tokens = cuda_mean_tokens;
+    encode->normalize = cuda_normalize;
+    encode->narrow = true;
+    encode->scratch_bytes = encode_scratch_bytes;
+}
+
+void cuda_table(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, ClusterOps *cluster) {
+    encode_table(encode);
     matrix->matmul = cuda_matmul;
     matrix->matmul_scratch_bytes = cuda_matmul_scratch;
     matrix->gather = cuda_gather;
