@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/sizes.h"
+#include "kernels/layer_tiles.h"
 #include "kernels/plan/model_parts.h"
 
 /* The tiles of the kernels: rows and columns of a product, and the depth of a step of its ring. */
@@ -15,10 +16,18 @@ typedef struct {
 /* Exponentials that an SM computes in a clock. */
 enum { EXPONENTIALS = 16 };
 
+/* Returns the tile that layer_tiled takes (kernels/layer_tiles.h). Its instruction is mma.sync, on every device. */
 static Tile tile_of(const PlanDevice *d, const Launch *l) {
-    if (l->precision == PRECISION_FP32) return (Tile){128, 128, 16, d->simt_flops};
-    if (d->wgmma) return (Tile){128, 256, 64, d->wgmma_flops_16};
-    return (Tile){128, 128, 32, d->mma_flops_16};
+    const double side = LAYER_IS_LARGE(l->rows, l->out, d->sms) ? LAYER_LARGE : LAYER_SMALL;
+    const bool wide = l->precision == PRECISION_FP32;
+    return (Tile){side, side, (double)LAYER_STEP_BYTES / (double)precision_bytes(l->precision),
+                  wide ? d->simt_flops : d->mma_flops_16};
+}
+
+/* Returns the flops/s of the device's best instruction for the operands. */
+static double best_rate(const PlanDevice *d, Precision precision) {
+    if (precision == PRECISION_FP32) return d->simt_flops;
+    return d->wgmma ? d->wgmma_flops_16 : d->mma_flops_16;
 }
 
 /* Arithmetic by tiles of so many flops at `rate`: waves, and what padding and the last wave cost. */
@@ -49,7 +58,7 @@ static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
     const double last = fmin(up * across, (double)d->sms) * tile.rows * tile.cols * 4.0;
     t.prologue_s = (d->hbm_clocks + 0.5 * TILE_CLOCKS) / clock;
     t.epilogue_s = last / d->l2_bytes_s + 0.5 * TILE_CLOCKS / clock;
-    t.floor_s = fmax(l->flops / tile.rate, l->bytes / d->hbm_bytes_s);
+    t.floor_s = fmax(l->flops / best_rate(d, l->precision), l->bytes / d->hbm_bytes_s);
     return t;
 }
 
@@ -67,7 +76,8 @@ static LaunchTime attention_time(const PlanDevice *d, const Launch *l) {
     bound_by(&t, blocks * side * keys / (EXPONENTIALS * d->sms * d->clock_hz), "exponentials");
     bound_by(&t, l->bytes / d->hbm_bytes_s, "HBM");
     t.prologue_s = t.epilogue_s = (d->l2_clocks + 0.5 * TILE_CLOCKS) / d->clock_hz;
-    t.floor_s = fmax(l->flops / rate, l->bytes / d->hbm_bytes_s);
+    t.floor_s = fmax((l->causal ? 0.5 : 1.0) * l->flops / best_rate(d, l->precision),
+                     l->bytes / d->hbm_bytes_s);
     return t;
 }
 
