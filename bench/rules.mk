@@ -50,7 +50,7 @@ endef
 $(foreach p,$(PAIRS),$(eval $(call pair_rule,$p)))
 
 # A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
-KIT := tests-cuda turtle bench-roofs bench-operations bench-training
+KIT := tests-cuda turtle bench-roofs bench-operations bench-training bench-encoders bench-random_weights
 kit-programs: packages $(KIT:%=$(OUT)/%) $(PAIRS:%=$(OUT)/bench-training-%) $(BUILD)/planes
 gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
 	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs

@@ -1,7 +1,7 @@
 /* encoders.c - seconds per batch of an image encoder.
- * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16]
+ * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16|fp16 [cpu|cuda]]
  * Prints a row, as reference/encoders_*.py do. With float32 FOLDER receives images.npy (B,side,side,3) and features.npy
- * (B,d), by which all others check their features, bfloat16's own among them. */
+ * (B,d), by which all others check their features, those of 16 bits among them. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +26,8 @@ static void run_batch(void *context) {
         b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-/* The largest ||found - expected|| / ||expected|| of features in bfloat16. */
-#define LIMIT_BF16 0.1
+/* The largest ||found - expected|| / ||expected|| of features in bfloat16 and in float16. */
+static const double limits[] = {[PRECISION_FP16] = 0.02, [PRECISION_BF16] = 0.1};
 
 static Status write_arrays(const char *folder, Images *b, int64_t side) {
     char path[4096];
@@ -41,7 +41,7 @@ static Status write_arrays(const char *folder, Images *b, int64_t side) {
 }
 
 /* Compares the features with those that float32 left in the folder. */
-static Status compare(const char *folder, Images *b) {
+static Status compare(const char *folder, Precision precision, Images *b) {
     const int64_t n = b->B * encoder_features(b->encoder);
     char path[4096];
     snprintf(path, sizeof path, "%s/features.npy", folder);
@@ -57,7 +57,7 @@ static Status compare(const char *folder, Images *b) {
         difference += pow((double)b->features[i] - (double)expected[i], 2.0);
         size += pow((double)expected[i], 2.0);
     }
-    if (st == OK && !(difference <= LIMIT_BF16 * LIMIT_BF16 * size))
+    if (st == OK && !(difference <= limits[precision] * limits[precision] * size))
         st = fail(&b->error, ERR_FORMAT, "features differ from float32's by %.3g of their size",
                   sqrt(difference / size));
     free(expected);
@@ -71,11 +71,12 @@ static Status measure(const Ops *ops, const char *weights, const char *folder, P
                              &(EncoderOptions){.batch = b->B, .precision = precision}, &b->error);
     if (b->status != OK) return b->status;
     const char *slash = strrchr(weights, '/');
+    static const char *const cases[] = {"", " fp16", " bf16"};
     char program[128], stem[64];
     int resize, side;
     snprintf(program, sizeof program, "turtle, %s", ops->name);
     snprintf(stem, sizeof stem, "%.*s%s", (int)strcspn(slash ? slash + 1 : weights, "."),
-             slash ? slash + 1 : weights, precision ? " bf16" : "");
+             slash ? slash + 1 : weights, cases[precision]);
     Row row = {.what = stem,
                .program = program,
                .threads = ops->threads,
@@ -87,7 +88,8 @@ static Status measure(const Ops *ops, const char *weights, const char *folder, P
     b->features = malloc((size_t)(b->B * encoder_features(b->encoder)) * sizeof *b->features);
     if (!b->images || !b->features) b->status = fail(&b->error, ERR_MEMORY, "out of memory");
     run_batch(b);
-    if (b->status == OK) b->status = precision ? compare(folder, b) : write_arrays(folder, b, side);
+    if (b->status == OK)
+        b->status = precision ? compare(folder, precision, b) : write_arrays(folder, b, side);
     if (b->status == OK) row_measure(&row, run_batch, b);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -104,15 +106,19 @@ int main(int argc, char **argv) {
     Images batch = {.B = argument(argc, argv, 2, 4096)};
     const int threads = (int)argument(argc, argv, 3, 1024),
               repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
-    const bool bf16 = argc == 7 && strcmp(argv[6], "bf16") == 0;
-    if (argc < 6 || argc > 7 || !batch.B || !threads || !repeats ||
-        (argc == 7 && !bf16 && strcmp(argv[6], "fp32") != 0)) {
-        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16]\n", stderr);
+    static const char *const names[] = {"fp32", "fp16", "bf16"};
+    int precision = 0;
+    while (precision < 3 && strcmp(argc > 6 ? argv[6] : "fp32", names[precision]) != 0) precision++;
+    if (argc < 6 || argc > 8 || !batch.B || !threads || !repeats || precision == 3) {
+        fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16|fp16 "
+              "[cpu|cuda]]\n",
+              stderr);
         return 2;
     }
-    batch.status = ops_open(&ops, "cpu", threads, NULL, &batch.error);
+    batch.status =
+        ops_open_for(&ops, OPS_ENCODE, argc > 7 ? argv[7] : "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
-        measure(&ops, argv[1], argv[5], bf16 ? PRECISION_BF16 : PRECISION_FP32, &batch, repeats);
+        measure(&ops, argv[1], argv[5], (Precision)precision, &batch, repeats);
         ops_close(&ops);
     }
     if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);

@@ -105,6 +105,7 @@ static const Model models[] = {
      .image = 518,
      .registers = true},
     {.name = "dinov3_vits16", .kind = DINOV3, .width = 384, .depth = 12, .patch = 16},
+    {.name = "dinov3_vitl16", .kind = DINOV3, .width = 1024, .depth = 24, .patch = 16},
 };
 
 /* --- tensors ---------------------------------------------------------------------------------- */

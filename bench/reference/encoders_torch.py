@@ -175,14 +175,14 @@ def clip_resnet(w, dtype):
     return run
 
 
-def load(path, side, dtype=None):
+def load(path, side, dtype=None, device="cpu"):
     """The network of a file of weights, for images (B,3,side,side)."""
     dtype = dtype or torch.float32
     try:
         w = torch.jit.load(path, map_location="cpu").state_dict()
     except RuntimeError:
         w = torch.load(path, map_location="cpu")
-    w = {k: v.float() if v.is_floating_point() else v for k, v in w.items()}
+    w = {k: (v.float() if v.is_floating_point() else v).to(device) for k, v in w.items()}
     if "visual.class_embedding" in w:
         return clip_vit(w, dtype)
     if "rope_embed.periods" in w:
@@ -202,7 +202,7 @@ class Module(torch.nn.Module):
 
 
 # The largest ||found - expected|| / ||expected|| of features before anything is timed.
-LIMIT = {"fp32": 1e-4, "bf16": 0.1}
+LIMIT = {"fp32": 1e-4, "fp16": 0.02, "bf16": 0.1}
 
 
 def arguments():
@@ -213,6 +213,7 @@ def arguments():
     parser.add_argument("--expect", required=True, help="their features (B,d), .npy")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=0)
+    parser.add_argument("--gpu", action="store_true", help="on cuda:0: as it stands, then by torch.compile")
     parser.add_argument("--precision", choices=sorted(LIMIT), default="fp32")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -230,14 +231,28 @@ def check_and_measure(program, a, run, images):
     if not error <= LIMIT[a.precision]:
         sys.exit("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
     if a.repeats:
-        case = os.path.basename(a.weights).split(".")[0] + (" bf16" if a.precision == "bf16" else "")
+        case = os.path.basename(a.weights).split(".")[0] + ("" if a.precision == "fp32" else " " + a.precision)
         rows.show(case, program, a.threads, len(images), "images/s", rows.measure(run, a.repeats),
                   error=float("%.2g" % error))
 
 
+def on_gpu(a, images, dtype):
+    """Two rows: PyTorch as it stands with fused attention, and the same compiled with CUDA graphs and tuned products."""
+    torch.set_default_device("cuda")
+    images = images.to("cuda", dtype).contiguous(memory_format=torch.channels_last)
+    name = "PyTorch %s, %s" % (torch.__version__, torch.cuda.get_device_name())
+    with torch.inference_mode():
+        run = load(a.weights, images.shape[-1], dtype, "cuda")
+        check_and_measure(name, a, lambda: run(images).float().cpu().numpy(), images)
+        compiled = torch.compile(Module(run), mode="max-autotune")
+        check_and_measure(name + ", compiled", a, lambda: compiled(images).float().cpu().numpy(), images)
+
+
 def main():
     a, images = arguments()
-    dtype = torch.bfloat16 if a.precision == "bf16" else torch.float32
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[a.precision]
+    if a.gpu:
+        return on_gpu(a, images, dtype)
     with torch.inference_mode():
         run, typed = load(a.weights, images.shape[-1], dtype), images.to(dtype)
         check_and_measure("PyTorch " + torch.__version__, a, lambda: run(typed).float().numpy(), images)
