@@ -21,6 +21,7 @@ test-full: $(ALL)               ## all recorded runs too; all suites under the s
 	@$(MAKE) --no-print-directory test CONFIG=race
 	@$(MAKE) --no-print-directory test-threads
 	@MAKE="$(MAKE)" tests/machines $(BUILD)
+	@tests/exercises/run $(BUILD)
 test-threads:                   ## calls of two threads in one process, under ThreadSanitizer; a planted race must be found
 	@$(MAKE) --no-print-directory CONFIG=threads CUDA=0 $(BUILD)/threads-cpu/two_calls
 	@tests/threads $(BUILD)/threads-cpu/two_calls

@@ -5,7 +5,7 @@
  *   --spaces 1     trains on the first view alone
  *   --warm 1       keeps the heads from one iteration to the next
  *   --shift x      moves all samples by x, for features of real encoders are not centred
- *   --seeds n      repeats the last iteration's line for n seeds, and draws nothing
+ *   --seeds n      repeats the last iteration's line for n seeds, counts, and draws nothing
  *   --out FOLDER   receives labels_<iteration>.svg; without it nothing is drawn
  *
  * A sample has three hidden bits a, b, c. View 1 shows a and b as four clusters at the corners of a
@@ -84,6 +84,22 @@ static double purity(const int labels[N], int which, int C) {
     return right / (double)N;
 }
 
+/* What several seeds have found: how often a bit, how often an empty class. */
+typedef struct {
+    int bits[BITS], empty;
+} Counts;
+
+static void count(Counts *counts, const int labels[N], int C) {
+    for (int b = 0; b < BITS; b++) counts->bits[b] += purity(labels, b, C) > 0.99;
+    bool empty = false;
+    for (int c = 0; c < C; c++) {
+        int i = 0;
+        while (i < N && labels[i] != c) i++;
+        empty |= i == N;
+    }
+    counts->empty += empty;
+}
+
 static void tell(const char *head, int number, const TrainLosses *losses, const int labels[N],
                  int C) {
     printf("%s %5d  loss %.4f  entropy %.4f  a %.3f  b %.3f  c %.3f  sizes", head, number,
@@ -100,7 +116,7 @@ static void tell(const char *head, int number, const TrainLosses *losses, const 
 /* --- the training ----------------------------------------------------------------------------- */
 
 static Status train(const Settings *s, const Ops *ops, float Z[VIEWS][N * 2], int seed,
-                    Error *err) {
+                    Counts *counts, Error *err) {
     Features view[VIEWS];
     TrainConfig config = {.K = s->spaces,
                           .C = s->classes,
@@ -130,6 +146,7 @@ static Status train(const Settings *s, const Ops *ops, float Z[VIEWS][N * 2], in
         if (st != OK) break;
         label(labels, layers, Z, s->spaces, s->classes);
         tell(s->seeds ? "seed" : "iteration", s->seeds ? seed : t, &losses, labels, s->classes);
+        if (last) count(counts, labels, s->classes);
         if (s->out && !s->seeds)
             st = toy_draw(s->out, t, Z, labels, layers, s->spaces, s->classes, err);
     }
@@ -178,6 +195,7 @@ int main(int argc, char **argv) {
                   .M = 10,
                   .seed = 42,
                   .spaces = VIEWS};
+    Counts counts = {0};
     Ops ops;
     Error err;
     if (!read_settings(&s, argc, argv)) {
@@ -188,9 +206,12 @@ int main(int argc, char **argv) {
     Status st = ops_open(&ops, "cpu", 1, NULL, &err);
     if (st == OK) {
         for (int r = 0; st == OK && r < (s.seeds ? s.seeds : 1); r++)
-            st = train(&s, &ops, Z, s.seed + r, &err);
+            st = train(&s, &ops, Z, s.seed + r, &counts, &err);
         ops_close(&ops);
     }
+    if (st == OK && s.seeds)
+        printf("found: a %d, b %d, c %d of %d; with an empty class: %d\n", counts.bits[0],
+               counts.bits[1], counts.bits[2], s.seeds, counts.empty);
     if (st != OK) fprintf(stderr, "toy: %s\n", err.text);
     return st == OK ? 0 : 1;
 }

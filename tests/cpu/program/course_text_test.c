@@ -53,3 +53,46 @@ Test(course_text, sections_name_functions_and_their_check) {
         free(said), free(plain), free(timed);
     }
 }
+
+/* Reads what stands behind a name at the beginning of a patch. */
+static void read_line(char *value, size_t bytes, const char *patch, const char *name) {
+    const char *at = strstr(patch, name);
+    cr_assert(at, "the patch has no line '%s'", name);
+    at += strlen(name);
+    const size_t length = strcspn(at, "\n");
+    cr_assert(length > 0 && length < bytes);
+    memcpy(value, at, length);
+    value[length] = '\0';
+}
+
+/* Every exercise's command and solution stand in its section; that each solution does what the section says is run by
+ * tests/exercises/run. */
+Test(course_text, exercises_stand_in_their_sections) {
+    static char text[1 << 16], patch[1 << 14];
+    char command[512];
+    for (int n = 1; n <= 2 * SECTIONS; n++) {
+        const int s = (n - 1) / 2;
+        char *path = format_text("tests/exercises/%02d.patch", n);
+        char *title = format_text("\n**Exercise %d.** ", n), *line;
+        read_text(text, sizeof text, sections[s].readme);
+        read_text(patch, sizeof patch, path);
+        read_line(command, sizeof command, patch, "\ncommand: ");
+        char *begin = strstr(text, sections[s].heading), *end = strstr(begin + 3, "\n## ");
+        if (end) *end = '\0';
+        line = format_text("\n    %s\n", command);
+        cr_expect(count(begin, title) == 1, "'%s' has no exercise %d", sections[s].heading, n);
+        cr_expect(count(begin, line) >= 1, "exercise %d has another command than %s", n, path);
+        cr_expect(count(begin, path) == 1, "exercise %d has no solution", n);
+        free(path), free(title), free(line);
+    }
+}
+
+/* A change of the tree that a solution does not know of is noticed before `make test-full`. */
+Test(course_text, solutions_apply, .timeout = 60) {
+    if (system("git --version >/dev/null 2>&1") != 0) cr_skip_test("there is no git here");
+    for (int n = 1; n <= 2 * SECTIONS; n++) {
+        char *command = format_text("git apply --check tests/exercises/%02d.patch", n);
+        cr_expect(system(command) == 0, "%s", command);
+        free(command);
+    }
+}
