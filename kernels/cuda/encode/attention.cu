@@ -126,17 +126,44 @@ static __device__ __forceinline__ void multiply_rows(float (&sum)[4][4], const f
         for (int i = 0; i < 4; i++) {
             UNROLL
             for (int j = 0; j < 4; j++)
-                sum[i][j] = fmaf(u[i].w, w[j].w,
-                                 fmaf(u[i].z, w[j].z,
-                                      fmaf(u[i].y, w[j].y, fmaf(u[i].x, w[j].x, sum[i][j]))));
+                sum[i][j] = fmaf(
+                    u[i].w, w[j].w,
+                    fmaf(u[i].z, w[j].z, fmaf(u[i].y, w[j].y, fmaf(u[i].x, w[j].x, sum[i][j]))));
         }
     }
 }
 
-template <int W> __global__ void __launch_bounds__(FmaShape<W>::THREADS) attention_fma(
-    const Attention a, bool vectors) {
+/* out += p v, over the keys of a tile. */
+template <int W>
+static __device__ __forceinline__ void mix_rows(float (&out)[4][W / 16], const float *p,
+                                                const float *v, int at, int on) {
     using S = FmaShape<W>;
-    constexpr int GROUPS = W / 64; /* float4s of a thread in a row of outputs */
+    NO_UNROLL
+    for (int j = 0; j < S::TILE; j += 4) {
+        float e[4][4];
+        UNROLL
+        for (int i = 0; i < 4; i++) load_few(e[i], p + (at + 16 * i) * S::P_STRIDE + j);
+        UNROLL
+        for (int n = 0; n < 4; n++) {
+            UNROLL
+            for (int c = 0; c < W / 64; c++) {
+                float w[4];
+                load_few(w, v + (j + n) * S::STRIDE + 64 * c + 4 * on);
+                UNROLL
+                for (int i = 0; i < 4; i++) {
+                    UNROLL
+                    for (int x = 0; x < 4; x++)
+                        out[i][4 * c + x] = fmaf(e[i][n], w[x], out[i][4 * c + x]);
+                }
+            }
+        }
+    }
+}
+
+template <int W>
+__global__ void __launch_bounds__(FmaShape<W>::THREADS)
+    attention_fma(const Attention a, bool vectors) {
+    using S = FmaShape<W>;
     const Piece piece(a, (a.queries + S::TILE - 1) / S::TILE);
     const int at = (int)threadIdx.x / 16, on = (int)threadIdx.x % 16, first = piece.tile * S::TILE;
     float *q = shared_mem<float>(), *kv = q + S::TILE * S::STRIDE, *p = kv + S::TILE * S::STRIDE;
@@ -145,7 +172,7 @@ template <int W> __global__ void __launch_bounds__(FmaShape<W>::THREADS) attenti
         load_floats<W>(to, head_of<Fp32>(from, a, b, h), from.row, token, tokens, a.width, vectors);
     };
     const int last = a.causal && first + S::TILE < a.keys ? first + S::TILE : a.keys;
-    float out[4][4 * GROUPS] = {};
+    float out[4][W / 16] = {};
     RunningRow row[4];
     UNROLL
     for (int i = 0; i < 4; i++) row[i] = RunningRow::none();
@@ -175,7 +202,7 @@ template <int W> __global__ void __launch_bounds__(FmaShape<W>::THREADS) attenti
             }
             const float shrink = row[i].meet(group_max<16>(most), a.scale);
             UNROLL
-            for (int c = 0; c < 4 * GROUPS; c++) out[i][c] *= shrink;
+            for (int c = 0; c < W / 16; c++) out[i][c] *= shrink;
             UNROLL
             for (int j = 0; j < 4; j++) {
                 const float e = exp2_approx((s[i][j] - row[i].max) * a.scale);
@@ -185,27 +212,7 @@ template <int W> __global__ void __launch_bounds__(FmaShape<W>::THREADS) attenti
         }
         cp_async_wait<0>();
         __syncthreads();
-        NO_UNROLL
-        for (int j = 0; j < S::TILE; j += 4) {
-            float4 e[4];
-            UNROLL
-            for (int i = 0; i < 4; i++) e[i] = load_float4(p + (at + 16 * i) * S::P_STRIDE + j);
-            UNROLL
-            for (int n = 0; n < 4; n++) {
-                UNROLL
-                for (int c = 0; c < GROUPS; c++) {
-                    const float4 w = load_float4(kv + (j + n) * S::STRIDE + 64 * c + 4 * on);
-                    UNROLL
-                    for (int i = 0; i < 4; i++) {
-                        const float x = n == 0 ? e[i].x : n == 1 ? e[i].y : n == 2 ? e[i].z : e[i].w;
-                        out[i][4 * c] = fmaf(x, w.x, out[i][4 * c]);
-                        out[i][4 * c + 1] = fmaf(x, w.y, out[i][4 * c + 1]);
-                        out[i][4 * c + 2] = fmaf(x, w.z, out[i][4 * c + 2]);
-                        out[i][4 * c + 3] = fmaf(x, w.w, out[i][4 * c + 3]);
-                    }
-                }
-            }
-        }
+        mix_rows<W>(out, p, kv, at, on);
         __syncthreads(); /* the next keys take the place of the values */
     }
 
@@ -216,7 +223,7 @@ template <int W> __global__ void __launch_bounds__(FmaShape<W>::THREADS) attenti
         const float inverse = 1.0f / group_sum<16>(row[i].sum);
         if (t >= a.queries) continue;
         UNROLL
-        for (int c = 0; c < 4 * GROUPS; c++) {
+        for (int c = 0; c < W / 16; c++) {
             const int column = 64 * (c / 4) + 4 * on + c % 4;
             if (column < a.width) to[t * a.out.row + column] = out[i][c] * inverse;
         }
@@ -246,8 +253,8 @@ template <int W> static Status start_fma(Queue *q, const Attention &a, int64_t B
  * are 9 warps of 32 queries, three blocks of three. */
 template <class T, int W> static Status start_mma(Queue *q, const Attention &a, int64_t B) {
     using S = AttentionShape<W>;
-    const int64_t wanted = ceil_div(a.queries, S::ROWS),
-                  tiles = ceil_div(wanted, ATTENTION_WARPS), warps = ceil_div(wanted, tiles);
+    const int64_t wanted = ceil_div(a.queries, S::ROWS), tiles = ceil_div(wanted, ATTENTION_WARPS),
+                  warps = ceil_div(wanted, tiles);
     return launch(q, (attention_mma<T, W>), grid_of(B * a.heads * ceil_div(wanted, warps)),
                   (int)warps * WARP, S::SHARED, a);
 }
@@ -279,9 +286,10 @@ extern "C" Status cuda_attention(Queue *q, Tokens out, Tokens query, Tokens k, T
             "attention");
     const Rope angles = rope ? *rope : Rope{NULL, NULL, 0};
     const bool eights = width % 16 == 0 && aligned_16(angles.cos) && aligned_16(angles.sin);
-    const Attention a = {out, query, k, v, (int)queries, (int)keys, (int)heads, (int)width, causal,
-                         angles, eights,
-                         (float)(1.4426950408889634 / sqrt((double)width))};
+    const Attention a = {
+        out,          query,     k,          v,
+        (int)queries, (int)keys, (int)heads, (int)width,
+        causal,       angles,    eights,     (float)(1.4426950408889634 / sqrt((double)width))};
     const bool vectors =
         vectors_of_16(out) && vectors_of_16(query) && vectors_of_16(k) && vectors_of_16(v);
     const double pairs = (double)B * (double)heads * (double)queries * (double)keys;

@@ -102,7 +102,8 @@ struct RunningRow {
     __device__ __forceinline__ float meet(float score, float scale) {
         const float before = max;
         max = fmaxf(max, score);
-        const float shrink = exp2_approx((before - max) * scale); /* 0 at first: max was -infinity */
+        const float shrink =
+            exp2_approx((before - max) * scale); /* 0 at first: max was -infinity */
         sum *= shrink;
         return shrink;
     }

@@ -58,7 +58,7 @@ template <int W> struct AttentionShape {
     static constexpr int STRIDE = W + 8;
     static constexpr int TILE = ATTENTION_STAGE_KEYS * STRIDE; /* elements of the keys of a stage */
     static constexpr int SHARED = 2 * 2 * TILE * 2;            /* bytes */
-    static constexpr int BLOCKS = W == 96 ? 3 : 2; /* on an SM: 168 or 255 registers */
+    static constexpr int BLOCKS = W == 96 ? 3 : 2;             /* on an SM: 168 or 255 registers */
     static_assert(W % 16 == 0, "whole fragments in depth");
     static_assert(ATTENTION_WARPS * ROWS <= 2 * ATTENTION_STAGE_KEYS, "q and out fit a stage");
     static_assert(SHARED <= 99 << 10, "fits every GPU from sm_80 on");
@@ -152,8 +152,7 @@ template <class T, int W> struct WarpAttention {
     }
 
     /* Turns scores into p, and lets sums and outputs follow the new maxima. */
-    template <int N>
-    __device__ __forceinline__ void softmax(float (&s)[R][N / 8][4], float scale) {
+    template <int N> __device__ __forceinline__ void softmax(float (&s)[R][N / 8][4], float scale) {
         UNROLL
         for (int r = 0; r < R; r++) {
             UNROLL
@@ -221,7 +220,8 @@ template <class T, int W> struct WarpAttention {
                 for (int c = 0; c < N / 8; c++) {
                     UNROLL
                     for (int i = 0; i < 4; i++)
-                        if (!sees(a, first_row + 16 * r + g + i / 2 * 8, key + 8 * c + 2 * t + i % 2))
+                        if (!sees(a, first_row + 16 * r + g + i / 2 * 8,
+                                  key + 8 * c + 2 * t + i % 2))
                             s[r][c][i] = -INFINITY;
                 }
             }
@@ -258,7 +258,8 @@ template <class T, int W> struct WarpAttention {
                 UNROLL
                 for (int c = 0; c < W / 8; c++)
                     *(uint32_t *)(tile + (16 * r + g + 8 * half) * S::STRIDE + 8 * c + 2 * t) =
-                        pair_of<T>(out[r][c][2 * half] * inverse, out[r][c][2 * half + 1] * inverse);
+                        pair_of<T>(out[r][c][2 * half] * inverse,
+                                   out[r][c][2 * half + 1] * inverse);
             }
         }
     }
@@ -294,19 +295,21 @@ __global__ void __launch_bounds__(ATTENTION_WARPS *WARP, AttentionShape<W>::BLOC
     WarpAttention<T, W> mine;
     mine.begin(stage(1) + warp * S::ROWS * S::STRIDE);
 
-    const auto arrive = [&](int key) { /* the stage has landed, and nobody reads the other one any more */
-        cp_async_wait<0>();
-        __syncthreads();
-        if (key + ATTENTION_STAGE_KEYS < last) load(key + ATTENTION_STAGE_KEYS);
-        uint16_t *keys = stage(key / ATTENTION_STAGE_KEYS);
-        if (a.rope.cos) {
-            rotate_rows<T, S::STRIDE>(keys, a, ATTENTION_STAGE_KEYS, key, a.keys);
-            __syncthreads();
-        }
-        return keys;
-    };
+    const auto arrive =
+        [&](int key) { /* the stage has landed, and nobody reads the other one any more */
+                       cp_async_wait<0>();
+                       __syncthreads();
+                       if (key + ATTENTION_STAGE_KEYS < last) load(key + ATTENTION_STAGE_KEYS);
+                       uint16_t *keys = stage(key / ATTENTION_STAGE_KEYS);
+                       if (a.rope.cos) {
+                           rotate_rows<T, S::STRIDE>(keys, a, ATTENTION_STAGE_KEYS, key, a.keys);
+                           __syncthreads();
+                       }
+                       return keys;
+        };
     const bool works = first_row < a.queries; /* a warp without rows copies and waits */
-    const int whole = a.causal && first + 1 < a.keys ? first + 1 : a.keys; /* all queries see them */
+    const int whole =
+        a.causal && first + 1 < a.keys ? first + 1 : a.keys; /* all queries see them */
     int key = 0;
     NO_UNROLL
     for (; key + ATTENTION_STAGE_KEYS <= whole; key += ATTENTION_STAGE_KEYS) {

@@ -109,8 +109,7 @@ template <int LANES, int ITEMS> static Status start(Queue *q, const LayerNorm &a
 extern "C" Status cuda_layer_norm(Queue *q, Matrix out, const float *x, int64_t x_row,
                                   const float *weight, const float *bias, double eps, int64_t rows,
                                   int64_t d) {
-    REQUIRE(q,
-            out.data && x && weight && bias && rows >= 1 && d >= 1 && x_row >= d && out.row >= d,
+    REQUIRE(q, out.data && x && weight && bias && rows >= 1 && d >= 1 && x_row >= d && out.row >= d,
             "layer_norm");
     const LayerNorm a = {out, x, x_row, weight, bias, (float)eps, rows, d};
     const bool vectors = d % 8 == 0 && x_row % 8 == 0 && out.row % 8 == 0 && aligned_16(x) &&

@@ -38,8 +38,12 @@ __global__ void pixels_each(float *out, const uint8_t *in, const Channels c, int
     const int64_t i = grid_thread();
     if (i >= n) return;
     const int channel = (int)(i % 3);
-    const float mean = channel == 0 ? c.mean[0] : channel == 1 ? c.mean[1] : c.mean[2],
-                std = channel == 0 ? c.std[0] : channel == 1 ? c.std[1] : c.std[2];
+    const float mean = channel == 0   ? c.mean[0]
+                       : channel == 1 ? c.mean[1]
+                                      : c.mean[2],
+                std = channel == 0   ? c.std[0]
+                      : channel == 1 ? c.std[1]
+                                     : c.std[2];
     out[i] = ((float)in[i] / 255.0f - mean) / std;
 }
 
@@ -90,15 +94,17 @@ __global__ void add_tokens_warp(const Matrix x, const Matrix first, int64_t pref
 
 extern "C" Status cuda_add_tokens(Queue *q, float *x, const float *first, int64_t prefix,
                                   const float *position, int64_t B, int64_t n, int64_t d) {
-    REQUIRE(q, x && prefix >= 0 && (first || prefix == 0) && B >= 1 && n >= 0 && prefix + n >= 1 &&
-                   d >= 1,
+    REQUIRE(q,
+            x && prefix >= 0 && (first || prefix == 0) && B >= 1 && n >= 0 && prefix + n >= 1 &&
+                d >= 1,
             "add_tokens");
     const int64_t rows = B * (prefix + n);
     cost(q, (double)(rows * d), 8.0 * (double)(rows * d));
     auto kernel = in_eights(d, x, first, position) ? named(add_tokens_warp<true>)
                                                    : named(add_tokens_warp<false>);
-    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(rows, TOKEN_WARPS)), TOKEN_THREADS, 0,
-                  matrix_f32(x, d), matrix_f32(first, d), prefix, position, rows, n, d);
+    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(rows, TOKEN_WARPS)),
+                         TOKEN_THREADS, 0, matrix_f32(x, d), matrix_f32(first, d), prefix, position,
+                         rows, n, d);
 }
 
 /* A token outside the vocabulary becomes NaN, which the caller reports as a feature that is not finite. */
@@ -121,9 +127,10 @@ extern "C" Status cuda_embed(Queue *q, float *out, const int32_t *ids, const Wei
     cost(q, (double)(rows * d), 12.0 * (double)(rows * d));
     auto kernel = in_eights(d, out, table->packed, position) ? named(embed_warp<true>)
                                                              : named(embed_warp<false>);
-    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(rows, TOKEN_WARPS)), TOKEN_THREADS, 0,
-                  matrix_f32(out, d), ids, matrix_f32((const float *)table->packed, d), table->out,
-                  position, rows, T, d);
+    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(rows, TOKEN_WARPS)),
+                         TOKEN_THREADS, 0, matrix_f32(out, d), ids,
+                         matrix_f32((const float *)table->packed, d), table->out, position, rows, T,
+                         d);
 }
 
 /* --- means over tokens ------------------------------------------------------------------------ */
@@ -167,7 +174,8 @@ __global__ void pool_tokens_warp(const Matrix out, const Matrix x, const float *
     const int64_t r = grid_warp();
     if (r >= rows) return;
     const int64_t b = r / n, t = r % n;
-    place_token<EIGHT>(out, (b * (n + 1) + t + 1) * out.row, x, r * x.row, position + (t + 1) * d, d);
+    place_token<EIGHT>(out, (b * (n + 1) + t + 1) * out.row, x, r * x.row, position + (t + 1) * d,
+                       d);
 }
 
 extern "C" Status cuda_pool_tokens(Queue *q, Matrix out, Matrix x, const float *position, int64_t B,
@@ -182,8 +190,8 @@ extern "C" Status cuda_pool_tokens(Queue *q, Matrix out, Matrix x, const float *
          (double)(B * n * d * (precision_bytes(x.type) + precision_bytes(out.type))));
     auto kernel = in_eights(d, out.data, x.data, position) ? named(pool_tokens_warp<true>)
                                                            : named(pool_tokens_warp<false>);
-    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(B * n, TOKEN_WARPS)), TOKEN_THREADS, 0, out,
-                  x, position, B * n, n, d);
+    return launch_kernel(q, 0, kernel.name, kernel.kernel, grid_of(ceil_div(B * n, TOKEN_WARPS)),
+                         TOKEN_THREADS, 0, out, x, position, B * n, n, d);
 }
 
 /* --- average pool ----------------------------------------------------------------------------- */
