@@ -25,6 +25,8 @@
 #define panel_logits ISA(panel_logits)
 #define residual_bytes ISA(residual_bytes)
 #define sum_groups ISA(sum_groups)
+#define rows_to_lanes ISA(rows_to_lanes)
+#define lanes_to_rows ISA(lanes_to_rows)
 
 /* Register tiles: TILE_ROWS x TILE_COLS accumulators, TILE_COLS of B and one broadcast must fit the
  * vector registers: AVX-512 has 32 of 16 floats (24 + 4 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
@@ -79,6 +81,14 @@ void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a, Ope
  * once for VEC_FLOATS elements of the depth. */
 void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
               const float *W, int64_t W_row, float *out, int64_t out_row, Ahead ahead);
+
+/* Rows of few classes side by side: element [c][l] is class c of row l. What sums over classes then adds LANES rows at
+ * once, in the order of the classes, as a loop over the classes of one row would. Both functions exist only where
+ * LANE_CLASSES > 0. Lanes beyond n <= LANES rows are 0; rows keep what lies beyond C <= LANE_CLASSES. */
+enum { LANES = 16, LANE_CLASSES = DOT_CLASSES > 0 ? 16 : 0 };
+typedef float Lanes[LANES][LANES];
+void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C);
+void lanes_to_rows(float *rows, int64_t ld, const Lanes lanes, int64_t n, int64_t C);
 
 static inline int64_t panel_rows(DType type) {
     return type == DTYPE_BF16 ? BF16_PANEL : PANEL;

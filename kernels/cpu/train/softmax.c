@@ -2,10 +2,13 @@
  * softmax.c - P[r,:] = softmax(logits[r,:]), and Y = 1/K sum_k P_k (paper Eq. 9)
  *
  * Cost     8 rows C bytes; (4K + 4)BC bytes. About 20 flops per exp.
- * Mapping  rows over threads, classes in vectors.
+ * Mapping  rows over threads, classes in vectors; of few classes, rows in vectors (gemm.h, Lanes).
  */
-#include "kernels/cpu/operations.h"
+#include <string.h>
+
+#include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/operations.h"
 
 typedef struct {
     float *P;
@@ -13,10 +16,34 @@ typedef struct {
     int64_t C;
 } Softmax;
 
+/* Computes n rows of few classes side by side. */
+static void softmax_lanes(float *P, const float *logits, int64_t n, int64_t C) {
+    Lanes x;
+    float top[LANES], sum[LANES] = {0};
+    rows_to_lanes(x, logits, C, n, C);
+    memcpy(top, x[0], sizeof top);
+    for (int64_t c = 1; c < C; c++)
+        for (int l = 0; l < LANES; l++) top[l] = x[c][l] > top[l] ? x[c][l] : top[l];
+    for (int64_t c = 0; c < C; c++)
+        for (int l = 0; l < LANES; l++) {
+            x[c][l] = exp_f32(x[c][l] - top[l]);
+            sum[l] += x[c][l];
+        }
+    for (int l = 0; l < LANES; l++) sum[l] = 1.0f / sum[l];
+    for (int64_t c = 0; c < C; c++)
+        for (int l = 0; l < LANES; l++) x[c][l] *= sum[l];
+    lanes_to_rows(P, C, x, n, C);
+}
+
 static void softmax_rows(const void *loop, int64_t first, int64_t end, int thread) {
     const Softmax *s = loop;
     const int64_t C = s->C;
     (void)thread;
+    if (LANE_CLASSES > 0 && C <= LANE_CLASSES) {
+        for (int64_t r = first; r < end; r += LANES)
+            softmax_lanes(s->P + r * C, s->logits + r * C, least(end - r, LANES), C);
+        return;
+    }
     for (int64_t r = first; r < end; r++) {
         const float *x = s->logits + r * C;
         float *p = s->P + r * C, top = x[0], sum = 0.0f; /* p may be x */
