@@ -71,6 +71,8 @@ Status cuda_fail(Error *err, const Device *device, const char *what, cudaError_t
 /* Both mark the queue failed and return its status: ERR_ARG for bad arguments, the status of a CUDA error. */
 Status cuda_queue_fail(Queue *queue, const char *operation);
 Status cuda_queue_error(Queue *queue, const char *operation, cudaError_t error);
+/* Copies in the queue's order; `from` has been read when it returns (DeviceOps.to_device). */
+Status cuda_to_device(Queue *queue, void *to, const void *from, int64_t bytes);
 /* Waits for the launch just made and returns its status; builds that check every launch call it. */
 Status cuda_queue_check(Queue *queue, const char *operation);
 #if defined(CHECK_LAUNCHES)

@@ -60,6 +60,10 @@ SeedStepOp cuda_seed_step;
 int64_t cuda_seed_scratch(int64_t N, int64_t d, int64_t R, int64_t L);
 PickRowsOp cuda_pick_rows;
 
+int64_t cuda_pack_bytes(const Weight *w);
+PackOp cuda_pack;
+LinearOp cuda_linear; /* it and cuda_conv2d need a packed weight, and no scratch */
+Conv2dOp cuda_conv2d;
 AttentionOp cuda_attention;
 int64_t cuda_attention_scratch(int64_t keys);
 LayerNormOp cuda_layer_norm;

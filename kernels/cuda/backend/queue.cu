@@ -84,7 +84,7 @@ static Status pass_slot(Queue *q, Slot *s, cudaError_t error) {
     return OK;
 }
 
-static Status to_device(Queue *q, void *to, const void *from, int64_t bytes) {
+Status cuda_to_device(Queue *q, void *to, const void *from, int64_t bytes) {
     REQUIRE(q, to && from && bytes >= 0 && !q->recording, "copy to the device");
     for (int64_t at = 0; at < bytes && q->status == OK; at += SLOT_BYTES) {
         const size_t n = (size_t)(bytes - at < SLOT_BYTES ? bytes - at : SLOT_BYTES);
@@ -311,7 +311,7 @@ void cuda_queue_ops(DeviceOps *mem) {
     mem->queue_open = queue_open;
     mem->queue_close = queue_close;
     mem->wait = wait_done;
-    mem->to_device = to_device;
+    mem->to_device = cuda_to_device;
     mem->to_host = to_host;
     mem->copy = copy;
     mem->zero = zero;

@@ -385,6 +385,22 @@ template <class T, class S, Layout LA, Layout LB> struct Gemm {
     static __device__ float *run(int shared, const View<T> &a, int64_t row, const View<T> &b,
                                  int64_t col, int64_t first_tile, int64_t tiles,
                                  EachTile each_tile) {
+        return run_from(
+            shared,
+            [&](Element *to, int64_t t) {
+                TileA::template load<S::THREADS>(to, a, row, (first_tile + t) * DEPTH);
+            },
+            [&](Element *to, int64_t t) {
+                TileB::template load<S::THREADS>(to, b, col, (first_tile + t) * DEPTH);
+            },
+            tiles, each_tile);
+    }
+
+    /* run() where load_a(tile, t) and load_b(tile, t) begin the copies of depth tile t into shared memory. A loader
+     * may store there itself, too: two barriers lie between its call and the tile's product. */
+    template <class LoadA, class LoadB, class EachTile>
+    static __device__ __forceinline__ float *run_from(int shared, LoadA load_a, LoadB load_b,
+                                                      int64_t tiles, EachTile each_tile) {
         Product product;
         product.clear();
         auto tile_a = [&](int64_t t) {
@@ -395,10 +411,8 @@ template <class T, class S, Layout LA, Layout LB> struct Gemm {
         };
         auto load = [&](int64_t t) { /* one group of copies per tile, empty past the last */
                                      if (t < tiles) {
-                                         TileA::template load<S::THREADS>(tile_a(t), a, row,
-                                                                          (first_tile + t) * DEPTH);
-                                         TileB::template load<S::THREADS>(tile_b(t), b, col,
-                                                                          (first_tile + t) * DEPTH);
+                                         load_a(tile_a(t), t);
+                                         load_b(tile_b(t), t);
                                      }
                                      cp_async_commit();
         };
