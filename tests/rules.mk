@@ -12,7 +12,7 @@ PROGRAMS := $(BACKENDS:%=$(OUT)/tests-%) $(if $(NVCC),$(patsubst %,$(OUT)/tests/
 RUN = PTX_FILES=$(words $(filter kernels/%,$(KEEPS_PTX))) WAITING_FILES=$(words $(WAITING)) TURTLE_BUILD=$(BUILD) \
   WITHOUT="$(if $(USE_CXX),,no emulator: $(FAULT_CXX);) $(if $(NVCC),,no GPU: $(FAULT_NVCC))" \
   ABSENT="$(if $(USE_CXX),,g++) $(if $(NVCC)$(filter 0,$(PROBED)),,nvcc)" tests/run $(CONFIG) $(OUT)
-ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(LADDER) $(OUT)/fault $(OUT)/toy all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
+ALL := packages $(if $(NVCC),$(CUDA_SLOWEST)) $(PROGRAMS) $(LADDER) $(OUT)/fault all $(if $(filter release,$(CONFIG)),lib) $(if $(USE_CXX),emu) bench-programs
 test: $(ALL)                    ## all suites; ends with `N passed, N failed`
 	@$(RUN) $(BACKENDS)
 test-full: $(ALL)               ## all recorded runs too; all suites under the sanitizers
@@ -54,7 +54,7 @@ $(OUT)/emu/tests/%.o: tests/%.cu $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $<"
 	$(Q)$(COMPILE_EMU) $(EMU_KERNEL_OPT) $(TEST_FLAGS_emu) -x c++ -c $< -o $@
 
-$(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progress.c host/cli/cluster_table.c) $(LIBRARY) $(OUT)/kernels/no_cuda.o $(RUNNER_O)
+$(OUT)/tests-cpu: $(OBJECTS_cpu) $(call object,host/cli/flags.c host/cli/progress.c host/cli/cluster_table.c) $(LIBRARY) $(OUT)/kernels/no_cuda.o $(RUNNER_O) | $(OUT)/toy$(if $(UNDER),-under)
 	@echo "link $@"
 	$(Q)$(LINK_C) $(CRITERION) $(LIBS) -o $@
 $(OUT)/tests-cuda: $(OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS) $(RUNNER_O)
@@ -63,7 +63,7 @@ $(OUT)/tests-cuda: $(OBJECTS_cuda) $(LIBRARY) $(TEST_KERNELS) $(RUNNER_O)
 $(OUT)/tests-emu: $(OBJECTS_emu) $(LIBRARY) $(EMU_KERNELS) $(LADDER_CU:%.cu=$(OUT)/emu/%.o) $(EMULATOR) $(RUNNER_O)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) $(CRITERION) $(LIBS) -lstdc++ -o $@
-$(OUT)/turtle-under: $(TURTLE)
+$(OUT)/turtle-under $(OUT)/toy-under: $(OUT)/%-under: $(OUT)/%
 	@printf '#!/bin/sh\nexec $(UNDER) $(abspath $<) "$$@"\n' >$@ && chmod +x $@
 $(OUT)/fault: $(OUT)/tests/planted/fault.o
 	$(Q)$(LINK_C) -o $@
