@@ -17,6 +17,7 @@
 #include "kernels/cuda/backend/operations.h"
 #include "kernels/cuda/encode/activations.cuh"
 #include "kernels/cuda/tile/gemm.cuh"
+#include "kernels/layer_tiles.h"
 
 struct Layer {
     Matrix out, in;
@@ -321,10 +322,10 @@ template <class T, class S, class Source> Status start_layer(Queue *q, const Lay
 
 /* Small tiles serve what large ones would not spread over half of the device. */
 template <class T, class Source> Status start_sized(Queue *q, const Layer &l) {
-    const int64_t large = ceil_div(l.rows, 128) * ceil_div(l.cols, 128);
-    if (l.cols > 64 && 2 * large >= q->device->sms)
-        return start_layer<T, Shape2<128, 128, 4, 2>, Source>(q, l);
-    return start_layer<T, Shape2<64, 64, 2, 2>, Source>(q, l);
+    static_assert(LAYER_STEP_BYTES == DEPTH_BYTES, "the model's ring is the kernels'");
+    if (LAYER_IS_LARGE((int64_t)l.rows, (int64_t)l.cols, q->device->sms))
+        return start_layer<T, Shape2<LAYER_LARGE, LAYER_LARGE, 4, 2>, Source>(q, l);
+    return start_layer<T, Shape2<LAYER_SMALL, LAYER_SMALL, 2, 2>, Source>(q, l);
 }
 
 /* Returns the elements of a packed row. */
