@@ -45,8 +45,10 @@
  *          for sums of dot products are folded sixteen vectors at once; gradient 146 -> 139, for residuals of up to
  *          16 classes are read where they lie, and nobody divides. At C 20, 100 and 1000 gradients 340 -> 298,
  *          1455 -> 1402 and 14090 -> 13860: the first tile of a strip packs it (predicted: the copy's 53 ns).
- *          v6, few classes, sixteen rows side by side: residuals 25 -> 10 ns a row (predicted 8), a step from the
- *          third-level cache 313 -> 300 (peak: 262). In sums over one row's classes lanes waited for each other.
+ *          v6, few classes, sixteen rows side by side: residuals 25 -> 13 ns a row (predicted 8), for the lanes of one
+ *          row's sums waited for each other. With v5 ten steps take 33.7 -> 30.4 ms, 86 % of the peak; whole
+ *          iterations 46.4 -> 41.8 (C 10), 843 -> 811 (C 100, d 768 and 1024), in bfloat16 40.3 -> 26.2 and
+ *          482 -> 443 (gemm_avx512bf16.c).
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
  *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal);
  *          dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to 6 x 64, and no whole number of
