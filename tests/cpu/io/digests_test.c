@@ -1,8 +1,10 @@
 /* digests_test.c - MD5 and SHA-256 of known texts, in pieces of any length, and of files. */
+#include "io/files/crc32.h"
 #include "io/files/file_digest.h"
 #include "io/files/md5.h"
 #include "io/files/sha256.h"
 #include "tests/support/check.h"
+#include "tests/support/golden.h"
 
 /* The test suite of RFC 1321, appendix A.5. */
 Test(digests, md5_of_the_texts_of_its_rfc) {
@@ -62,6 +64,21 @@ Test(digests, pieces_make_the_whole) {
 static bool stop_at_once(void *context, int64_t bytes) {
     *(int64_t *)context = bytes;
     return false;
+}
+
+/* Lengths around the blocks of 64 bytes that are folded at once, at any alignment, whole and in two pieces. */
+Test(digests, crc32_is_the_remainder_bit_by_bit) {
+    uint8_t bytes[512];
+    for (int i = 0; i < 512; i++) bytes[i] = (uint8_t)((uint32_t)i * 2654435761u >> 13);
+    for (int offset = 0; offset < 3; offset++)
+        for (int n = 0; n <= 500; n++) {
+            const uint8_t *from = bytes + offset;
+            const uint32_t expected = crc32_of(from, (size_t)n);
+            cr_assert(crc32_update(0, from, n) == expected, "%d bytes", n);
+            cr_assert(crc32_update(crc32_update(0, from, n / 3), from + n / 3, n - n / 3) ==
+                          expected,
+                      "%d bytes in two pieces", n);
+        }
 }
 
 Test(digests, files_are_read_in_pieces) {
