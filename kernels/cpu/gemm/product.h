@@ -25,7 +25,7 @@ typedef struct Left {
  * the first-level cache while the rows pass; the panel's row length keeps rows out of each other's
  * cache sets. */
 enum { DEPTH_BLOCK = 256, PANEL_ROW = DEPTH_BLOCK + 16 };
-enum { COL_BLOCK = 512 }; /* output channels that are packed at a time */
+enum { COL_BLOCK = 256 }; /* output channels that are packed at a time */
 
 /* out (rows,w->out) = epilogue(left w^T); row r of the output is out_row elements after row r-1, and
  * images of `image_rows` rows begin out_image elements apart. */
