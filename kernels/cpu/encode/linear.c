@@ -5,10 +5,12 @@
  *          filled: from rows of a matrix, or from the windows of images (im2col one panel at a
  *          time, so the unfolded images never exist). Depth runs over kernel rows, kernel columns,
  *          channels: within a kernel row the inputs of a window lie side by side, one copy each.
+ *          Convolutions of 3 x 3 over many channels go to winograd.c.
  */
 #include <string.h>
 
 #include "kernels/cpu/encode/encode.h"
+#include "kernels/cpu/encode/winograd.h"
 #include "kernels/cpu/gemm/product_16.h"
 
 static bool is_weight(const Weight *w) {
@@ -101,6 +103,10 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
                 window->height + 2 * window->pad >= window->kernel &&
                 window->width + 2 * window->pad >= window->kernel,
             "conv2d");
+    if (winograd_serves(w, window)) {
+        winograd(out.data, in.data, w, window, epilogue, B, scratch, q->device->pool);
+        return OK;
+    }
     const int64_t height = window_out(window->height, window),
                   width = window_out(window->width, window);
     const Left windows = {.fill = fill_windows,
@@ -111,8 +117,9 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
                           .out_width = width};
     const Left rows = left_rows(in.data, w->in);
     const bool pointwise = window->kernel == 1 && window->stride == 1;
-    const int64_t image = window->out_image ? window->out_image : height * width * w->out;
-    multiply((Output){out.data, B * height * width, w->out, height * width, image},
+    const int64_t pixels = height * width; /* images that lie densely are one: tiles span them */
+    multiply((Output){out.data, B * pixels, w->out, window->out_image ? pixels : B * pixels,
+                      window->out_image},
              pointwise ? &rows : &windows, w, epilogue, scratch, q->device);
     return OK;
 }
@@ -120,5 +127,6 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
 int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
     (void)rows;
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
-    return most(most(a, b), product_16_scratch(device->threads, depth));
+    return most(most(a, b), most(product_16_scratch(device->threads, depth),
+                                 winograd_scratch(depth, device->threads)));
 }

@@ -148,6 +148,30 @@ Test(encode, conv2d, .timeout = 120) {
         judge(precisions[precision], run_conv, PRODUCT_LIMIT);
 }
 
+/* 3 x 3 convolutions over many channels, of even and odd sides, in tiles that are not whole; the second is
+ * wider than a block of channels. */
+static void run_wide_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    static const int64_t sizes[][4] = {{7, 7, 64, 96}, {2, 9, 288, 320}, {12, 5, 32, 32}};
+    const int64_t B = s.B % 4 + 2;
+    for (int64_t v = 0; v < 3; v++) {
+        const int64_t in = sizes[v][2], out = sizes[v][3];
+        const Window window = {sizes[v][0], sizes[v][1], 3, 1, 1, 0};
+        const int64_t pixels = B * window.height * window.width;
+        float *x = numbers(pixels * in, 1), *before = numbers(pixels * out, 5);
+        void *work = encode_scratch(ops, 9 * in, 1);
+        Weight w = random_weight(out, in, 9, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
+        Epilogue e = random_epilogue(out, v + s.K);
+        ops->encode.conv2d(q, matrix_f32(output(o, pixels * out, before), out), matrix_f32(x, in),
+                           &w, &window, &e, B, work);
+        free_weight(&w);
+    }
+}
+
+Test(encode, conv2d_of_many_channels, .timeout = 120) {
+    precision = PRECISION_FP32;
+    judge_at("fp32", run_wide_conv, shapes, 4, PRODUCT_LIMIT);
+}
+
 /* Runs a layer with more channels, depth and rows than one block of the product. */
 static void run_large_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t rows = 150 + s.B % 60, out = 500 + s.C, in = 600 + s.d;

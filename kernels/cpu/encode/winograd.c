@@ -1,0 +1,275 @@
+/*
+ * winograd.c - 3 x 3 convolutions of stride 1 with 4 multiplications for 9: F(2 x 2, 3 x 3) (Winograd
+ * 1980; Lavin & Gray 2016, arxiv.org/abs/1509.09308)
+ *
+ *     out tile = A^T [ sum over channels of (G w G^T) * (B^T d B) ] A       * element by element
+ *
+ *          | 1  0  0 |         | 1  0 -1  0 |
+ *      G = | ½  ½  ½ |   B^T = | 0  1  1  0 |   A^T = | 1  1  1  0 |
+ *          | ½ -½  ½ |         | 0 -1  1  0 |         | 0  1 -1 -1 |
+ *          | 0  0  1 |         | 0  1  0 -1 |
+ *
+ * Shapes   a tile is 2 x 2 pixels of the output, made from d, 4 x 4 pixels of the input; its 16
+ *          places are 16 products (tiles,channels) (channels,outputs).
+ * Cost     8 B H W in out flops, for 18 of the plain sum; 4 transformed numbers for a pixel's one.
+ * Mapping  for each COL_BLOCK output channels:
+ *              transform the weight: [strip][place][in][TILE_COLS]     strips over threads
+ *              for each TILES tiles:                                   blocks over threads
+ *                  transform the input: [place][TILES][in]
+ *                  for each strip: 16 products by the micro-kernel; transform back; bias, activation
+ *          Tiles never span images: a feature depends on its own image alone, in any batch.
+ * Numerics B and A only add; halves are exact. The sums are not those of the plain convolution: CLIP
+ *          RN50's features move by 3e-7 of their size.
+ * Needs    scratch: winograd_scratch; for 512 channels 8 MiB, and 1.7 MiB for each thread.
+ * History  CLIP RN50, batch 16, one core of an AMD EPYC (Zen 4), seconds of the core:
+ *          v1: unfolded windows (linear.c), 1.89 s. v2: 1.39 s (predicted 1.5).
+ */
+#include <string.h>
+
+#include "kernels/cpu/encode/winograd.h"
+#include "kernels/cpu/gemm/vec.h"
+
+enum {
+    PLACES = 16,
+    TILES = 48,   /* a multiple of every TILE_ROWS */
+    PACK_IN = 32, /* input channels that are transformed at a time */
+};
+_Static_assert(TILES % TILE_ROWS == 0, "blocks of tiles are whole tiles of the micro-kernel");
+_Static_assert(PACK_IN % VEC_FLOATS == 0, "channels are whole vectors");
+
+bool winograd_serves(const Weight *w, const Window *window) {
+    return w->precision == PRECISION_FP32 && window->kernel == 3 && window->stride == 1 &&
+           window->pad == 1 && !window->out_image && w->in % PACK_IN == 0 && w->out % PACK_IN == 0;
+}
+
+/* Returns the floats between tiles of the transformed input: no power of two, so that tiles keep out of each
+ * other's cache sets. */
+static int64_t tile_row(int64_t in) {
+    return in + 16;
+}
+
+static int64_t thread_floats(int64_t in) {
+    return PLACES * TILES * (tile_row(in) + TILE_COLS);
+}
+
+int64_t winograd_scratch(int64_t depth, int threads) {
+    const int64_t in = ceil_div(depth, 9);
+    return (PLACES * in * COL_BLOCK + threads * thread_floats(in)) * (int64_t)sizeof(float);
+}
+
+typedef struct {
+    float *out, *transformed, *own; /* own: thread_floats of every thread */
+    const float *in;
+    const Weight *w;
+    const Epilogue *e;
+    int64_t B, height, width, tiles, blocks;
+    int64_t j0, cols; /* output channels j0 .. j0+cols */
+} Winograd;
+
+/* --- the weight ------------------------------------------------------------------------------- */
+
+/* Reads the 3 x 3 kernels of output channel o over PACK_IN input channels from i on, scaled. */
+static void read_kernels(float to[9][PACK_IN], const Weight *w, int64_t o, int64_t i, float scale) {
+    for (int64_t t = 0; t < 9; t++) {
+        const uint8_t *from =
+            (const uint8_t *)w->data +
+            (o * w->out_step + i * w->in_step + t * w->tap_step) * dtype_bytes(w->type);
+        for (int64_t c = 0; c < PACK_IN; c++, from += w->in_step * dtype_bytes(w->type)) {
+            float x = 0.0f;
+            if (w->type == DTYPE_F32) memcpy(&x, from, sizeof x);
+            else dtype_to_f32(&x, from, w->type, false, 1);
+            to[t][c] = x * scale;
+        }
+    }
+}
+
+/* u (16 places) = G g G^T for PACK_IN kernels side by side; a place's vectors lie `step` floats apart. */
+static void transform_kernels(float *u, int64_t step, float g[9][PACK_IN]) {
+    for (int64_t c = 0; c < PACK_IN; c += VEC_FLOATS) {
+        Vec rows[4][3];
+        for (int x = 0; x < 3; x++) {
+            const Vec a = load(&g[x][c]), b = load(&g[3 + x][c]), d = load(&g[6 + x][c]);
+            rows[0][x] = a;
+            rows[1][x] = 0.5f * (a + b + d);
+            rows[2][x] = 0.5f * (a - b + d);
+            rows[3][x] = d;
+        }
+        for (int y = 0; y < 4; y++) {
+            const Vec a = rows[y][0], b = rows[y][1], d = rows[y][2];
+            float *at = u + 4 * y * step + c;
+            store(at, a);
+            store(at + step, 0.5f * (a + b + d));
+            store(at + 2 * step, 0.5f * (a - b + d));
+            store(at + 3 * step, d);
+        }
+    }
+}
+
+/* Passes are strips of TILE_COLS output channels, with zeros beyond the last one. */
+static void transform_strips(const void *loop, int64_t first, int64_t end, int thread) {
+    const Winograd *p = loop;
+    const int64_t in = p->w->in;
+    const float *scale = p->e->scale;
+    float g[9][PACK_IN];
+    float u[PLACES][TILE_COLS][PACK_IN + 4]; /* not a power of two: columns are read below */
+    (void)thread;
+    memset(u, 0, sizeof u);
+    for (int64_t strip = first; strip < end; strip++)
+        for (int64_t i = 0; i < in; i += PACK_IN) {
+            const int64_t o = p->j0 + strip * TILE_COLS, n = least(p->w->out - o, TILE_COLS);
+            for (int64_t c = 0; c < n; c++) {
+                read_kernels(g, p->w, o + c, i, scale ? scale[o + c] : 1.0f);
+                transform_kernels(u[0][c], (int64_t)TILE_COLS * (PACK_IN + 4), g);
+            }
+            for (int64_t c = n; c < TILE_COLS; c++)
+                for (int place = 0; place < PLACES; place++)
+                    memset(u[place][c], 0, sizeof u[place][c]);
+            for (int place = 0; place < PLACES; place++) {
+                float *to = p->transformed + ((strip * PLACES + place) * in + i) * TILE_COLS;
+                for (int64_t k = 0; k < PACK_IN; k++, to += TILE_COLS)
+                    for (int64_t c = 0; c < TILE_COLS; c++) to[c] = u[place][c][k];
+            }
+        }
+}
+
+/* --- tiles ------------------------------------------------------------------------------------ */
+
+static int64_t tiles_of(int64_t side) {
+    return ceil_div(side, 2);
+}
+
+/* v (16 places) = B^T d B of one tile for all channels; places lie `step` floats apart. `pixels` are the tile's
+ * 16; NULL: a pixel beyond the image, which is 0. */
+static void transform_tile(float *v, int64_t step, const float *const pixels[PLACES],
+                           int64_t channels) {
+    for (int64_t c = 0; c < channels; c += VEC_FLOATS) {
+        Vec rows[4][4];
+        for (int x = 0; x < 4; x++) {
+            Vec d[4];
+            for (int y = 0; y < 4; y++) {
+                const float *at = pixels[4 * y + x];
+                d[y] = at ? load(at + c) : (Vec){0};
+            }
+            rows[0][x] = d[0] - d[2];
+            rows[1][x] = d[1] + d[2];
+            rows[2][x] = d[2] - d[1];
+            rows[3][x] = d[1] - d[3];
+        }
+        for (int y = 0; y < 4; y++) {
+            float *at = v + 4 * y * step + c;
+            store(at, rows[y][0] - rows[y][2]);
+            store(at + step, rows[y][1] + rows[y][2]);
+            store(at + 2 * step, rows[y][2] - rows[y][1]);
+            store(at + 3 * step, rows[y][1] - rows[y][3]);
+        }
+    }
+}
+
+/* The image of a tile, and the pixel of the output where it begins. */
+typedef struct {
+    int64_t image, y, x;
+} Place;
+static Place place_of(const Winograd *p, int64_t t) {
+    const int64_t across = tiles_of(p->width), image_tiles = across * tiles_of(p->height),
+                  inside = t % image_tiles;
+    return (Place){t / image_tiles, 2 * (inside / across), 2 * (inside % across)};
+}
+
+static void transform_input(float *v, const Winograd *p, int64_t first, int64_t n) {
+    const int64_t in = p->w->in, row = tile_row(in);
+    for (int64_t i = 0; i < n; i++, v += row) {
+        const Place at = place_of(p, first + i);
+        const float *pixels[PLACES];
+        for (int64_t j = 0; j < PLACES; j++) {
+            const int64_t y = at.y - 1 + j / 4, x = at.x - 1 + j % 4;
+            const bool inside = y >= 0 && y < p->height && x >= 0 && x < p->width;
+            pixels[j] = inside ? p->in + ((at.image * p->height + y) * p->width + x) * in : NULL;
+        }
+        transform_tile(v, TILES * row, pixels, in);
+    }
+}
+
+/* Writes A^T m A of one tile, channels first .. first+n of its 2 x 2 pixels, or those that the image has. */
+static void transform_back(const Winograd *p, int64_t t, const float *m, int64_t first, int64_t n) {
+    const Place at = place_of(p, t);
+    const int64_t out = p->w->out, step = TILES * TILE_COLS;
+    float *to = p->out + ((at.image * p->height + at.y) * p->width + at.x) * out + first;
+    const bool right = at.x + 1 < p->width, below = at.y + 1 < p->height;
+    for (int64_t c = 0; c < n; c += VEC_FLOATS) {
+        Vec rows[2][4];
+        for (int x = 0; x < 4; x++) {
+            const float *from = m + x * step + c;
+            const Vec one = load(from + 4 * step), two = load(from + 8 * step);
+            rows[0][x] = load(from) + one + two;
+            rows[1][x] = one - two - load(from + 12 * step);
+        }
+        for (int y = 0; y < (below ? 2 : 1); y++) {
+            float *line = to + y * p->width * out + c;
+            Vec left = rows[y][0] + rows[y][1] + rows[y][2],
+                other = rows[y][1] - rows[y][2] - rows[y][3];
+            if (p->e->add) left += load(line);
+            store(line, left);
+            if (!right) continue;
+            if (p->e->add) other += load(line + out);
+            store(line + out, other);
+        }
+    }
+    for (int y = 0; y < (below ? 2 : 1); y++)
+        for (int x = 0; x < (right ? 2 : 1); x++)
+            product_finish(to + (y * p->width + x) * out, p->e, NULL, first, n);
+}
+
+/* Computes strip j of the products of n transformed tiles, place by place, into m (places,TILES,TILE_COLS). */
+static void multiply_strip(float *m, const float *v, const Winograd *p, int64_t j, int64_t n) {
+    const int64_t in = p->w->in, row = tile_row(in);
+    for (int64_t place = 0; place < PLACES; place++) {
+        const float *b = p->transformed + (j * PLACES + place * TILE_COLS) * in;
+        for (int64_t k = 0; k < in; k += DEPTH_BLOCK)
+            for (int64_t i = 0; i < n; i += TILE_ROWS)
+                gemm_tile(least(n - i, TILE_ROWS), TILE_COLS, least(in - k, DEPTH_BLOCK),
+                          (Operand){v + (place * TILES + i) * row + k, row, 1},
+                          strip_of(b + k * TILE_COLS), m + (place * TILES + i) * TILE_COLS,
+                          TILE_COLS, k > 0, nothing_ahead(b));
+    }
+}
+
+/* Passes are blocks of up to TILES tiles, as even as tiles of the micro-kernel allow. */
+static void run_blocks(const void *loop, int64_t begin, int64_t end, int thread) {
+    const Winograd *p = loop;
+    const int64_t units = ceil_div(p->tiles, TILE_ROWS);
+    float *v = p->own + thread * thread_floats(p->w->in),
+          *m = v + PLACES * TILES * tile_row(p->w->in);
+    for (int64_t block = begin; block < end; block++) {
+        const int64_t t = block * units / p->blocks * TILE_ROWS,
+                      n = least((block + 1) * units / p->blocks * TILE_ROWS, p->tiles) - t;
+        transform_input(v, p, t, n);
+        for (int64_t j = 0; j < p->cols; j += TILE_COLS) {
+            multiply_strip(m, v, p, j, n);
+            for (int64_t i = 0; i < n; i++)
+                transform_back(p, t + i, m + i * TILE_COLS, p->j0 + j,
+                               least(p->cols - j, TILE_COLS));
+        }
+    }
+}
+
+void winograd(float *out, const float *in, const Weight *w, const Window *window, const Epilogue *e,
+              int64_t B, void *scratch, Threads *pool) {
+    const int64_t tiles = B * tiles_of(window->height) * tiles_of(window->width);
+    Winograd p = {.out = out,
+                  .transformed = scratch,
+                  .own = (float *)scratch + PLACES * w->in * COL_BLOCK,
+                  .in = in,
+                  .w = w,
+                  .e = e,
+                  .B = B,
+                  .height = window->height,
+                  .width = window->width,
+                  .tiles = tiles,
+                  .blocks = least(round_up(ceil_div(tiles, TILES), threads_count(pool)),
+                                  ceil_div(tiles, TILE_ROWS))};
+    for (; p.j0 < w->out; p.j0 += COL_BLOCK) {
+        p.cols = least(w->out - p.j0, COL_BLOCK);
+        threads_loop(pool, ceil_div(p.cols, TILE_COLS), 1, transform_strips, &p);
+        threads_loop(pool, p.blocks, 1, run_blocks, &p);
+    }
+}
