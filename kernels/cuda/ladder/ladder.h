@@ -1,6 +1,6 @@
 /* ladder.h - Eq. 13 in eight small kernels, one idea each: what they share with the host. README.md tells the story.
  *
- *     M times: logits = Z W^T + b,  R = softmax(logits) sum_c Y - Y,  (W, b) <- Adam(R^T Z / B, sums of R / B)
+ *     M times: logits = Z W^T + bias,  R = softmax(logits) sum_c Y - Y,  (W, bias) <- Adam(R^T Z / B, sums of R / B)
  *
  * One space, no losses, cold or warm heads: what kernels/cuda/inner serves beside that would hide the ideas. */
 #ifndef TURTLE_KERNELS_CUDA_LADDER_LADDER_H

@@ -7,7 +7,7 @@
  *          pieces of the batch are sixteen times as many blocks. Their sums are added in the order of the pieces, so
  *          every run has the same bits, which atomics would not give.
  * Mapping  block (tile, piece) as in step 2; then a thread per weight adds the 16 partial sums and applies Adam.
- * Time         seconds = 2 x 2 B C' d'/32 128 bytes / ports  +  16 pieces, 8 bytes each / L2  +  3 launches
+ * Time         seconds = 2 x 2 B C' d'/32 128 bytes / ports  +  16 x 8 C (d+1) bytes / L2  +  3 launches
  *          Both products now wait for the ports of shared memory alone; C' and d' are in whole tiles.
  * See      gdb -q -batch -ex 'break piece_of if n == 3 && threadIdx.x == 0' -ex run -ex finish --args build/ladder-emu 4
  *              Breakpoint 1, piece_of (a=..., n=...3)

@@ -1,7 +1,7 @@
 /*
  * step5_mma.cu - step 5 of the ladder: tensor cores, by mma.sync (bands.cuh)
  *
- *     d (16 x 8, float32) += a (16 x 16, float16) b (16 x 8, float16)      2048 multiply-adds in one instruction
+ *     x (16 x 8, float32) += a (16 x 16, float16) b (16 x 8, float16)      2048 multiply-adds in one instruction
  *
  * Idea     A warp multiplies small matrices whose elements lie in registers of all its lanes; ldmatrix brings them from
  *          shared memory. Operands are rounded to float16 and the sums stay float32. A block has 64 rows for
@@ -16,8 +16,8 @@
  *              -ex 'print row0 + threadIdx.x % 32 / 4' -ex 'print threadIdx.x % 4 * 2' --args build/ladder-emu 5
  *              $1 = 81
  *              $2 = 2
- * Look at  The lane has rows 81 and 89 and classes 2, 3, 10 and 11: `print x` shows its eight logits. Exercise: which
- *          lane has row 90, class 7?
+ * Look at  The lane has rows 81 and 89 and classes 2, 3, 10 and 11: `print x` shows its eight logits, 0 as in step 1
+ *          until `ignore 1 1`. Classes 10 and 11 are padding. Exercise: which lane has row 90, class 7?
  */
 #include "kernels/cuda/ladder/bands.cuh"
 

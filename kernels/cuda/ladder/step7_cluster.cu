@@ -18,7 +18,8 @@
  *              $1 = 2
  *              $2 = 2
  *              $3 = 0
- * Look at  Thread 0 of rank 2 loads boxes 2, 6, 10 alone. Exercise: let a cluster of two share W and predict the time.
+ * Look at  At d 768 thread 0 of rank 2 loads boxes 2, 6, 10. Here d is 128: W is two boxes, and it only announces bytes.
+ *          Exercise: let a cluster of two share W and predict the time.
  */
 #include "kernels/cuda/ladder/bands.cuh"
 #include "kernels/cuda/tile/compiled.cuh"

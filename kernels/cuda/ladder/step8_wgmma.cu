@@ -1,7 +1,7 @@
 /*
  * step8_wgmma.cu - step 8 of the ladder: wgmma, one group loads while the other multiplies
  *
- *     d (64 x N, float32) += a (64 x 16) b (16 x N)      both operands in shared memory, by 128 threads together
+ *     x (64 x N, float32) += a (64 x 16) b (16 x N)      both operands in shared memory, by 128 threads together
  *
  * Idea     wgmma reads its operands where the TMA puts them, so no thread touches Z, W or R before the product. Then a
  *          block has two trades: load() starts copies into empty stages of a ring, multiply() empties full ones.
@@ -35,10 +35,10 @@ template <int BOXES> __device__ void load(const Walk &a, const Walk &b, int tile
             load_box(box + i * BOX, b.map, b.x + t * b.dx + 64 * (i - 1), b.y + t * b.dy, full(s));
     }
 }
-/* 128 threads: d = the product over all tiles. */
-template <int N, Major MAJOR> __device__ void multiply(float (&d)[N / 2], int tiles) {
+/* 128 threads: x = the product over all tiles. */
+template <int N, Major MAJOR> __device__ void multiply(float (&x)[N / 2], int tiles) {
     UNROLL
-    for (int i = 0; i < N / 2; i++) d[i] = 0.0f;
+    for (int i = 0; i < N / 2; i++) x[i] = 0.0f;
     for (int t = 0; t < tiles; t++) {
         const int s = t % RING;
         mbarrier_wait(full(s), t / RING % 2);
@@ -47,10 +47,10 @@ template <int N, Major MAJOR> __device__ void multiply(float (&d)[N / 2], int ti
         wgmma_fence();
         UNROLL
         for (int k = 0; k < 4; k++) /* 16 depths each */
-            wgmma<WGMMA_F16, N, MAJOR, MAJOR>(d, tile_descriptor<MAJOR>(box, k, BOX),
+            wgmma<WGMMA_F16, N, MAJOR, MAJOR>(x, tile_descriptor<MAJOR>(box, k, BOX),
                                               tile_descriptor<MAJOR>(box + BOX, k, BOX));
         wgmma_commit();
-        wgmma_wait<0>(d);
+        wgmma_wait<0>(x);
         if (threadIdx.x % WARP == 0) mbarrier_arrive(empty(s)); /* a warp is done */
     }
 }
