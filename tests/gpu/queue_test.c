@@ -3,8 +3,8 @@
 #include "host/train/train.h"
 #include "host/train/train_state.h"
 #include "io/arrays/npy.h"
-#include "tests/support/check.h"
 #include "tests/gpu/device_memory.h"
+#include "tests/support/check.h"
 
 #if defined(TEST_CUDA)
 
@@ -37,20 +37,18 @@ Test(queue, is_had_by_name_or_refused, .timeout = 60) {
     cr_expect(ops_open(&ops, "cuda:900", 0, NULL, &err) == ERR_DEVICE);
     cr_expect(strstr(err.text, "cuda:900") && strstr(err.text, "numbered from 0"), "%s", err.text);
     cr_expect(ops_open(&ops, "cuda:x", 0, NULL, &err) == ERR_USAGE, "%s", err.text);
-    cr_expect(ops_open_for(&ops, OPS_ENCODE, "cuda", 0, NULL, &err) == ERR_DEVICE);
-    cr_expect(strstr(err.text, "no CUDA encoders in this version: use --device cpu"), "%s",
-              err.text);
-    ASSERT_OK(ops_open_for(&ops, OPS_ENCODE, "auto", 0, &why, &err), err);
-    cr_expect(strcmp(ops.kind, "cpu") == 0 && why && strncmp(why, "cpu: ", 5) == 0, "%s", ops.kind);
-    ops_close(&ops);
     /* `auto` takes a GPU, but not an emulated one */
-    ASSERT_OK(ops_open(&ops, "auto", 0, &why, &err), err);
+    for (OpsFamily family = OPS_TRAIN; family <= OPS_CLUSTER; family++) {
+        ASSERT_OK(ops_open_for(&ops, family, "cuda", 0, NULL, &err), err);
+        ops_close(&ops);
+        ASSERT_OK(ops_open_for(&ops, family, "auto", 0, &why, &err), err);
 #if defined(TEST_EMULATED)
-    cr_expect(strcmp(ops.kind, "cpu") == 0 && why && strstr(why, "emulated"), "%s", ops.kind);
+        cr_expect(strcmp(ops.kind, "cpu") == 0 && why && strstr(why, "emulated"), "%s", ops.kind);
 #else
-    cr_expect(strncmp(ops.kind, "cuda", 4) == 0 && !why, "%s", ops.kind);
+        cr_expect(strncmp(ops.kind, "cuda", 4) == 0 && !why, "%s", ops.kind);
 #endif
-    ops_close(&ops);
+        ops_close(&ops);
+    }
 }
 
 Test(queue, devices_are_listed, .timeout = 60) {

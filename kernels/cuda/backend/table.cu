@@ -34,8 +34,11 @@ static int64_t encode_scratch_bytes(const Device *device, int64_t rows, int64_t 
     return cuda_attention_scratch(keys);
 }
 
-/* There are no products yet, so no device has the family (ops.c). */
 static void encode_table(EncodeOps *encode) {
+    encode->linear = cuda_linear;
+    encode->conv2d = cuda_conv2d;
+    encode->pack_bytes = cuda_pack_bytes;
+    encode->pack = cuda_pack;
     encode->attention = cuda_attention;
     encode->layer_norm = cuda_layer_norm;
     encode->pixels = cuda_pixels;

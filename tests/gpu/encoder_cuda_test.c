@@ -1,4 +1,4 @@
-/* encoder_test.c - whole encoders on the CUDA backend: recorded features in every precision, the same bits in any
+/* encoder_cuda_test.c - whole encoders on the CUDA backend: recorded features in every precision, the same bits in any
  * batch, and residuals beyond what float16 holds.
  *
  * Limits in float32 are those of the CPU's tests, 15 times the difference of the original's float32 from its
@@ -451,3 +451,84 @@ Test(encoder_cuda, residuals_of_1e5_stay_finite_in_float16, .timeout = 300) {
     free(path);
     bench_close(&b);
 }
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+#define IMAGES "tests/goldens/images"
+#define VIT "data/demo/checkpoints/demo_vit.pth"
+#define FEATURES "features --device cuda --images " IMAGES " --root_dir %s --json "
+
+/* Runs the command, and returns the file of features that it leaves, mapped. */
+static FileMap features_file(const Bench *b, Ran *ran, const char *weights, const char *flags) {
+    FileMap map = {0};
+    Error err;
+    char *path = format_text("%s/representations/%s/images_train.npy", b->folder, "phi");
+    remove(path);
+    run_turtle(ran, FEATURES "--phis phi --weights %s %s", b->folder, weights, flags);
+    if (ran->status == 0) ASSERT_OK(file_map(&map, path, &err), err);
+    free(path);
+    return map;
+}
+
+Test(encoder_cuda, the_command_gives_the_same_bits_in_any_batch, .timeout = 600) {
+    static const char *const flags[] = {"--batch_size auto", "--batch_size 1", "--batch_size 5",
+                                        "--batch_size 5 --threads 1"};
+    Bench b = cuda_bench();
+    Ran ran;
+    FileMap first = features_file(&b, &ran, VIT, flags[0]);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(strstr(ran.out, "\"precision\": \"fp16\"") && strstr(ran.out, "\"images\": 12") &&
+                  strstr(ran.out, "\"batch_size\": 12") && strstr(ran.out, "\"waiting_share\": ") &&
+                  !strstr(ran.out, "\"device_bytes\": 0"),
+              "%s", ran.out);
+    for (int i = 1; i < 4; i++) {
+        FileMap other = features_file(&b, &ran, VIT, flags[i]);
+        cr_assert(ran.status == 0, "%s", ran.err);
+        cr_expect(other.bytes == first.bytes &&
+                      memcmp(other.data, first.data, (size_t)first.bytes) == 0,
+                  "%s: other bits", flags[i]);
+        file_unmap(&other);
+    }
+    file_unmap(&first);
+    bench_close(&b);
+}
+
+/* A weight beyond 65504 is infinite in float16. */
+Test(encoder_cuda, a_feature_that_is_not_finite_is_named, .timeout = 300) {
+    Bench b = cuda_bench();
+    Ran ran;
+    char *path = format_text("%s/large.safetensors", b.folder);
+    TensorSet set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_mlp_tiny.pth", "");
+    Tensor *layer = set_find(&set, "blocks.1.mlp.fc1.weight");
+    const float beyond = 1e5f;
+    cr_assert(layer->type == DTYPE_F32);
+    memcpy((void *)layer->data, &beyond, sizeof beyond);
+    write_safetensors(path, &set);
+    set_free(&set);
+    FileMap map = features_file(&b, &ran, path, "--batch_size 2");
+    cr_expect(ran.status == 1 && strstr(ran.out, "is not finite in fp16: try --precision bf16") &&
+                  strstr(ran.out, "feature 0 of "),
+              "%d: %s%s", ran.status, ran.out, ran.err);
+    file_unmap(&map);
+    free(path);
+    bench_close(&b);
+}
+
+#if defined(TEST_EMULATED)
+/* 16 MB have no room for 4096 images, 66 KB each, beside the weights. */
+Test(encoder_cuda, a_batch_without_memory_is_halved, .timeout = 300) {
+    Bench b = cuda_bench();
+    Ran ran;
+    FileMap whole = features_file(&b, &ran, VIT, "--batch_size 64");
+    cr_assert(ran.status == 0, "%s", ran.err);
+    setenv("EMU_MEMORY", "16000000", 1);
+    FileMap halved = features_file(&b, &ran, VIT, "--batch_size 4096");
+    cr_assert(ran.status == 0, "%s%s", ran.out, ran.err);
+    cr_expect(strstr(ran.err, "has none for 4096 images at a time: it encodes "), "%s", ran.err);
+    cr_expect(halved.bytes == whole.bytes &&
+              memcmp(halved.data, whole.data, (size_t)whole.bytes) == 0);
+    file_unmap(&whole);
+    file_unmap(&halved);
+    bench_close(&b);
+}
+#endif
