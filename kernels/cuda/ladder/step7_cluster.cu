@@ -8,7 +8,7 @@
  * Mapping  as step 6, in clusters of four. One thread starts the copies; an mbarrier counts their bytes in each block, and
  *          all threads wait for its phase. A box is 64 features of all classes, swizzled: piece j of line c lies at
  *          place j ^ (c mod 8), so that ldmatrix meets all banks without padding.
- * Time         seconds = those of step 6  -  3/4 2Cd B/64 bytes / L2
+ * Time         seconds = those of step 6  -  2 (C - C'/4) d B/64 bytes / L2      C' = 16 or 64: boxes have padding, too
  * Needs    compute capability 9.0. d/64 boxes; whole clusters: blocks beyond the batch have no rows and add slices.
  * Trap     Adam stores W16 ordinarily and the TMA reads it by another way, the async proxy. Both sides fence.
  * Bits     Only the way of W differs: all bits are step 5's and step 6's.
@@ -98,8 +98,9 @@ static const char *run(const Ladder *a, int M) {
 }
 
 static double seconds(const PlanDevice *p, double B, double C, double d) {
-    const double W = 2.0 * C * d * whole(B, LADDER_ROWS);
-    return ladder_step(5)->seconds(p, B, C, d) - 0.75 * W / p->l2_bytes_s;
+    const double saved = C - (C <= 16.0 ? 16.0 : 64.0) / CLUSTER; /* lines of W that a block reads no more */
+    return ladder_step(5)->seconds(p, B, C, d) -
+           2.0 * saved * d * whole(B, LADDER_ROWS) / p->l2_bytes_s;
 }
 
 extern "C" const LadderStep ladder_step7 = {"a cluster shares W, by TMA multicast",

@@ -9,7 +9,7 @@
  * Mapping  group 0 multiplies, thread 128 loads. Logits: 64 rows x 64 classes over d. Gradient: 64 classes x 256 features
  *          over a piece of the batch; the threads from 192 on sum R for the bias meanwhile.
  * Time     At 64 classes this tile just fills, and partial gradients of 40 pieces replace those of every 64 rows.
- *              seconds = (4Bd + 2Cd B/64 + 128 B (1 + d/256) + 320 C (d+1)) bytes / L2  +  256 Bd / wgmma  +  3 launches
+ *              seconds = (4Bd + 128 d B/64 + 128 B (1 + d/256) + 320 C (d+1)) bytes / L2  +  256 Bd / wgmma  +  3 launches
  *          At 10 classes five sixths of the tile are padding, and the batch comes twice: step 7 is the better one.
  * Needs    compute capability 9.0a; ring.cuh holds the ring. Sums run in the hardware's order: bits are its own.
  * See      gdb -q -batch -ex 'break load<4> if a.y == 128 && tiles == 1' -ex run -ex 'print threadIdx.x' \
@@ -110,7 +110,7 @@ static const char *run(const Ladder *a, int M) {
 }
 
 static double seconds(const PlanDevice *p, double B, double C, double d) {
-    const double bytes = 4.0 * B * d + 2.0 * C * d * whole(B, 64) + 128.0 * B * (1.0 + whole(d, WIDE));
+    const double bytes = 4.0 * B * d + 2.0 * LADDER_CLASSES * d * whole(B, 64) + 128.0 * B * (1.0 + whole(d, WIDE));
     return bytes / p->l2_bytes_s + partial_seconds(p, LADDER_WIDE_PIECES, C, d) +
            256.0 * B * d / p->wgmma_flops_16 + 3.0 * p->node_s;
 }
