@@ -98,7 +98,7 @@ static const char *run(const Ladder *a, int M) {
 }
 
 static double seconds(const PlanDevice *p, double B, double C, double d) {
-    const double saved = C - (C <= 16.0 ? 16.0 : 64.0) / CLUSTER; /* lines of W that a block reads no more */
+    const double saved = C - (C <= 16.0 ? 16.0 : 64.0) / CLUSTER; /* lines of W, for each block */
     return ladder_step(5)->seconds(p, B, C, d) -
            2.0 * saved * d * whole(B, LADDER_ROWS) / p->l2_bytes_s;
 }
