@@ -24,7 +24,14 @@ static void load_all(void *context) {
     Set *s = context;
     for (int64_t i = 0; i < s->list.count; i += BATCH) {
         const int64_t left = s->list.count - i, n = left < BATCH ? left : BATCH;
-        load_images(s->pixels, s->loaded, &s->list, i, n, &s->how);
+        Load load = {.pixels = s->pixels,
+                     .loaded = s->loaded,
+                     .list = &s->list,
+                     .how = &s->how,
+                     .first = i,
+                     .n = n};
+        load_begin(&load);
+        load_end(&load);
         for (int64_t k = 0; k < n; k++) s->bad += s->loaded[k].status != OK;
     }
 }
