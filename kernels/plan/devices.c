@@ -73,6 +73,15 @@ const PlanRange *plan_range_at(int i) {
     return i >= 0 && i < RANGES ? &ranges[i] : NULL;
 }
 
+PlanDevice plan_device_with(const PlanDevice *device, const PlanRange *range, bool greatest) {
+    PlanDevice other = *device;
+    double figure;
+    memcpy(&figure, (char *)&other + range->offset, sizeof figure);
+    figure *= greatest ? range->most : range->least;
+    memcpy((char *)&other + range->offset, &figure, sizeof figure);
+    return other;
+}
+
 const PlanDevice *plan_device_at(int i) {
     return i >= 0 && i < DEVICES ? &devices[i] : NULL;
 }

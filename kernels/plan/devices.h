@@ -2,6 +2,8 @@
 #ifndef TURTLE_KERNELS_PLAN_DEVICES_H
 #define TURTLE_KERNELS_PLAN_DEVICES_H
 
+#include <stdbool.h>
+
 /* The limits and rates that a layout and its time depend on. Good code reaches these rates, where one was measured;
  * devices.c names the source of each. Rates of bytes and flops are of all SMs together. */
 typedef struct {
@@ -42,5 +44,7 @@ typedef struct {
 } PlanRange;
 /* Returns the i-th of them, or NULL beyond the last. */
 const PlanRange *plan_range_at(int i);
+/* Returns the device with that figure times its least or its greatest factor. */
+PlanDevice plan_device_with(const PlanDevice *device, const PlanRange *range, bool greatest);
 
 #endif

@@ -201,11 +201,7 @@ void model_range(ModelRange *out, const PlanDevice *device, const Plan *plan, co
         const PlanRange *range = plan_range_at(i);
         double ends[2];
         for (int j = 0; j < 2; j++) {
-            PlanDevice other = *device;
-            double field;
-            memcpy(&field, (char *)&other + range->offset, sizeof field);
-            field *= j ? range->most : range->least;
-            memcpy((char *)&other + range->offset, &field, sizeof field);
+            const PlanDevice other = plan_device_with(device, range, j == 1);
             model_iteration(&m, &other, plan, run);
             ends[j] = m.seconds;
         }

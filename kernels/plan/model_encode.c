@@ -2,7 +2,6 @@
 #include "kernels/plan/model_encode.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "io/sizes.h"
 #include "kernels/layer_tiles.h"
@@ -111,9 +110,7 @@ void model_batch_range(double *low, double *high, const PlanDevice *device, cons
     for (int i = 0; (range = plan_range_at(i)); i++) {
         double faster = 0.0, slower = 0.0;
         for (int end = 0; end < 2; end++) {
-            PlanDevice d = *device;
-            double *figure = (double *)((char *)&d + range->offset);
-            *figure *= end ? range->most : range->least;
+            const PlanDevice d = plan_device_with(device, range, end == 1);
             const double moved = model_batch_s(&d, paper) - middle;
             faster = fmin(faster, moved);
             slower = fmax(slower, moved);

@@ -101,7 +101,7 @@ static void pack_strips(const void *loop, int64_t first, int64_t end, int thread
             const int64_t n = least(true_depth - k, RUN),
                           cols = least(p->w->out - channel, BF16_COLS);
             Pairs pairs[BF16_COLS];
-            float run[RUN];
+            float run[RUN] = {0};
             for (int64_t c = 0; c < BF16_COLS; c++) {
                 uint16_t half[RUN];
                 const int64_t there = c < cols ? n : 0;
