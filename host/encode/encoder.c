@@ -381,6 +381,10 @@ Status encoder_reach(Encoder *e, int64_t mark, Error *err) {
     return e->ops->mem.reach(e->queue, mark, err);
 }
 
+void encoder_drop(Encoder *e) {
+    e->ops->mem.wait(e->queue, NULL);
+}
+
 Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, Error *err) {
     int64_t mark;
     const Status st = encoder_start(e, features, pixels, B, &mark, err);

@@ -102,6 +102,9 @@ Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, E
 Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
                      Error *err);
 Status encoder_reach(Encoder *e, int64_t mark, Error *err);
+/* Waits for all batches that were started and whose features nobody wants any more: the memory of these
+ * features may be freed then. */
+void encoder_drop(Encoder *e);
 /* Computes the features of images (B,side,side,3) that are normalised already. */
 Status encoder_run_images(Encoder *e, float *features, const float *images, int64_t B, Error *err);
 

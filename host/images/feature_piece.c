@@ -221,6 +221,7 @@ static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
     }
     if (st == OK && ahead && turn) st = finish_batch(c, p, &p->batch[(turn - 1) % p->batches], err);
     for (int i = 0; i < p->batches; i++) load_cancel(&p->batch[i].load);
+    if (st != OK) encoder_drop(c->encoder);
     return st;
 }
 
