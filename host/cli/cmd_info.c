@@ -32,6 +32,29 @@ static const Flag size_flags[] = {{"image_size", FLAG_INTEGER, offsetof(InfoFlag
                                    "N", "side of the square that the encoder sees"},
                                   {0}};
 
+/* Refuses flags and files that the question asked would pass over. */
+static Status check_question(const InfoFlags *info, const char *file, Error *err) {
+    TurtlePlanOptions usual;
+    turtle_plan_defaults(&usual);
+    if (info->plan && file)
+        return fail(err, ERR_USAGE,
+                    "info: --plan takes no file, got '%s': --plan --weights FILE tells how an "
+                    "encoder would run",
+                    file);
+    if (!info->plan && (info->of.weights || info->of.images))
+        return fail(err, ERR_USAGE,
+                    "info: %s is a flag of --plan: add it, or call `turtle info FILE` for what a "
+                    "file holds",
+                    info->of.weights ? "--weights" : "--images");
+    if (info->of.images && !info->of.weights)
+        return fail(err, ERR_USAGE, "info: --images are an encoder's: name it with --weights");
+    if (info->of.weights && info->of.batch_size != usual.batch_size)
+        return fail(err, ERR_USAGE,
+                    "info: --batch_size counts rows of a training: --images says how many the "
+                    "encoder takes at a time");
+    return OK;
+}
+
 static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     const char *file = NULL;
     char *text = NULL, *json = NULL;
@@ -43,6 +66,7 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
         {"Plan", info_flags, &info},
         {"Output", command_flags, flags}};
     Status st = command_parse(&command_info, tables, 4, argc, argv, flags, &file, err);
+    if (st == OK && !flags->help) st = check_question(&info, file, err);
     if (st == OK && !flags->help)
         st = info.plan ? turtle_plan(&info.of, &text, &json, err)
                        : turtle_info_encoder(file, &info.of.encoder, info.of.image_size, &text,

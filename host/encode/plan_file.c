@@ -57,7 +57,10 @@ static Status note_batch(Noted *n, const TurtlePlanOptions *o, Error *err) {
         void *pixels = calloc((size_t)numbers, sizeof(float));
         n->paper.noting = true;
         st = pixels ? encoder_start(e, NULL, pixels, n->batch, &mark, err)
-                    : fail(err, ERR_MEMORY, "plan: out of memory");
+                    : fail(err, ERR_MEMORY,
+                           "plan: this machine has no memory for %" PRId64
+                           " images of %d x %d: take fewer (--images)",
+                           n->batch, side, side);
         free(pixels);
     }
     if (st == OK && n->paper.too_many)

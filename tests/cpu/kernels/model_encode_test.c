@@ -90,3 +90,24 @@ Test(model_encode, the_command_tells_images_per_second) {
     run_turtle(&ran, "info --plan --device h200 --weights nowhere.pt");
     cr_expect(ran.status == 1 && strstr(ran.err, "nowhere.pt"), "%s", ran.err);
 }
+
+/* What the question would pass over is refused, and the line says which flag was meant. */
+Test(model_encode, flags_that_would_change_nothing_are_refused) {
+    static const struct {
+        const char *call, *says;
+    } refused[] = {
+        {"info --weights " VIT, "is a flag of --plan"},
+        {"info --images 5", "is a flag of --plan"},
+        {"info --plan " VIT, "--plan --weights FILE"},
+        {"info --plan --images 5", "name it with --weights"},
+        {"info --plan --weights " VIT " --batch_size 64", "--images says how many"},
+    };
+    Ran ran;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        run_turtle(&ran, refused[i].call);
+        cr_expect(ran.status == 2 && !*ran.out && strstr(ran.err, refused[i].says), "%s: %s",
+                  refused[i].call, ran.err);
+    }
+    run_turtle(&ran, "info --plan --weights " VIT " --images 5 --json");
+    cr_expect(ran.status == 0 && strstr(ran.out, "\"batch_size\": 5,"), "%s", ran.err);
+}
