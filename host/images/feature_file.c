@@ -27,7 +27,8 @@ static Status cannot_write(const FeatureFile *f, Error *err) {
 
 /* Compares the record beside rows with this call's. *same is false where they differ, and where there
  * is none: rows of earlier versions, which are told from others by their number of columns alone,
- * pass if `unknown`. ERR_ARG says what differs, unless `lenient`. */
+ * pass if `unknown` and this call is one of float32, as they are. ERR_ARG says what differs, unless
+ * `lenient`. */
 static Status compare(bool *same, const FeatureFile *f, const char *rows, const char *record,
                       bool unknown, bool lenient, const char *way_out, Error *err) {
     char text[MADE_TEXT];
@@ -37,8 +38,9 @@ static Status compare(bool *same, const FeatureFile *f, const char *rows, const 
     /* rows of versions that had no other precision */
     if (precision && !made_value(&earlier.made, "--precision"))
         made_add(&earlier.made, "--precision", "fp32");
-    *same = st == OK && (earlier.known ? made_differs(text, &earlier.made, f->plan.made) == 0
-                                       : unknown && !earlier.there);
+    unknown = unknown && !earlier.there && (!precision || strcmp(precision, "fp32") == 0);
+    *same = st == OK &&
+            (earlier.known ? made_differs(text, &earlier.made, f->plan.made) == 0 : unknown);
     if (st != OK || *same || lenient) return st;
     if (!earlier.known)
         return fail(err, ERR_ARG, "features: %s: what it was made with is not known: %s", rows,
