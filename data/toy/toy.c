@@ -154,7 +154,18 @@ static Status train(const Settings *s, const Ops *ops, float Z[VIEWS][N * 2], in
     return st;
 }
 
-static bool read_settings(Settings *s, int argc, char **argv) {
+/* Reads a number of a setting: whole ones are 0 to 10^9, others finite. Returns whether `text` is one. */
+static bool read_number(const char *text, int *whole, double *real) {
+    char *end = NULL;
+    const double x = strtod(text, &end);
+    if (end == text || *end || !isfinite(x)) return false;
+    if (!whole) *real = x;
+    else if (x < 0.0 || x > 1e9 || x != floor(x)) return false;
+    else *whole = (int)x;
+    return true;
+}
+
+static Status read_settings(Settings *s, int argc, char **argv, Error *err) {
     const struct {
         const char *name;
         int *whole;
@@ -170,19 +181,24 @@ static bool read_settings(Settings *s, int argc, char **argv) {
                  {"--inner_lr", NULL, &s->inner_lr},
                  {"--outer_lr", NULL, &s->outer_lr},
                  {"--shift", NULL, &s->shift}};
-    for (int i = 1; i + 1 < argc; i += 2) {
+    for (int i = 1; i < argc; i += 2) {
         size_t e = 0;
+        if (i + 1 == argc) return fail(err, ERR_USAGE, "%s: expected a value behind it", argv[i]);
         if (strcmp(argv[i], "--out") == 0) {
             s->out = argv[i + 1];
             continue;
         }
         while (e < sizeof table / sizeof *table && strcmp(argv[i], table[e].name) != 0) e++;
-        if (e == sizeof table / sizeof *table) return false;
-        if (table[e].whole) *table[e].whole = atoi(argv[i + 1]);
-        else *table[e].real = atof(argv[i + 1]);
+        if (e == sizeof table / sizeof *table)
+            return fail(err, ERR_USAGE, "%s: data/toy/toy.c names the settings", argv[i]);
+        if (!read_number(argv[i + 1], table[e].whole, table[e].real))
+            return fail(err, ERR_USAGE, "%s: '%s': expected %s", argv[i], argv[i + 1],
+                        table[e].whole ? "a whole number, 0 or more" : "a finite number");
     }
-    return argc % 2 == 1 && s->spaces >= 1 && s->spaces <= VIEWS && s->classes >= 2 &&
-           s->classes <= TOY_MOST_CLASSES && s->T >= 0 && s->M >= 0 && s->seeds >= 0;
+    return s->spaces >= 1 && s->spaces <= VIEWS && s->classes >= 2 && s->classes <= TOY_MOST_CLASSES
+               ? OK
+               : fail(err, ERR_USAGE, "expected --spaces of 1 to %d and --classes of 2 to %d",
+                      VIEWS, TOY_MOST_CLASSES);
 }
 
 int main(int argc, char **argv) {
@@ -198,8 +214,8 @@ int main(int argc, char **argv) {
     Counts counts = {0};
     Ops ops;
     Error err;
-    if (!read_settings(&s, argc, argv)) {
-        fprintf(stderr, "toy: data/toy/toy.c names what it takes\n");
+    if (read_settings(&s, argc, argv, &err) != OK) {
+        fprintf(stderr, "toy: %s\n", err.text);
         return 2;
     }
     make_views(Z, (float)s.shift);
@@ -212,6 +228,8 @@ int main(int argc, char **argv) {
     if (st == OK && s.seeds)
         printf("found: a %d, b %d, c %d of %d; with an empty class: %d\n", counts.bits[0],
                counts.bits[1], counts.bits[2], s.seeds, counts.empty);
+    if (st == OK && (fflush(stdout) != 0 || ferror(stdout)))
+        st = fail(&err, ERR_IO, "stdout: the lines could not be written");
     if (st != OK) fprintf(stderr, "toy: %s\n", err.text);
     return st == OK ? 0 : 1;
 }

@@ -9,14 +9,19 @@ typedef struct {
     int size[4];
 } Line;
 
-/* Runs the toy beside the program under test and reads its lines. Returns how many there were. */
-static int run_toy(Line lines[MOST_LINES], const char *arguments) {
-    char program[4096] = TURTLE_PROGRAM, text[512];
+/* Returns the call of the toy that lies beside the program under test. */
+static char *toy_call(const char *arguments) {
+    char program[4096] = TURTLE_PROGRAM;
     char *turtle = strstr(strrchr(program, '/'), "turtle"); /* turtle-under: by an emulator */
     cr_assert(turtle);
     memcpy(turtle, "toy", 3);
     memmove(turtle + 3, turtle + 6, strlen(turtle + 6) + 1);
-    char *command = format_text("%s %s", program, arguments);
+    return format_text("%s %s", program, arguments);
+}
+
+/* Runs the toy and reads its lines. Returns how many there were. */
+static int run_toy(Line lines[MOST_LINES], const char *arguments) {
+    char text[512], *command = toy_call(arguments);
     FILE *f = popen(command, "r");
     int n = 0;
     cr_assert(f, "%s", command);
@@ -114,6 +119,23 @@ Test(toy, draws_the_pictures_of_the_readme, .timeout = 60) {
     cr_expect(bytes < 100000, "%zu bytes", bytes);
     free(arguments);
     remove_folder(folder);
+}
+
+/* What is no setting is refused in one line that names it; lines that cannot be written are a failure. */
+Test(toy, settings_that_are_none_are_refused) {
+    static const char *const bad[] = {
+        "--shift x 2>&1",     "--gamma nan 2>&1",     "--shift inf 2>&1", "--classes 2.5 2>&1",
+        "--classes 100 2>&1", "--spaces 3 2>&1",      "--T -1 2>&1",      "--T 2>&1",
+        "--shape 3 2>&1",     "--T 1 2>&1 >/dev/full"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[512], more[512], *command = toy_call(bad[i]);
+        FILE *f = popen(command, "r");
+        cr_assert(f, "%s", command);
+        cr_expect(fgets(text, sizeof text, f) && strncmp(text, "toy: ", 5) == 0, "%s", bad[i]);
+        cr_expect(!fgets(more, sizeof more, f), "%s", bad[i]);
+        cr_expect(pclose(f) != 0, "%s", bad[i]);
+        free(command);
+    }
 }
 
 /* What the READMEs ask of `make toy` is run by the tests above. */
