@@ -626,8 +626,8 @@ def encode(images, weights, *, config=None, feature="cls", normalize=False, imag
 
     images is an array uint8 (N,height,width,3), or a list of paths or of whole files as bytes. config is a configuration
     file of the encoder; feature is "cls", "patchmean" or "cls+mean"; normalize gives rows of length 1; image_size and
-    batch_size of 0 are the encoder's own and 16; orient="exif" turns files upright; dtype, of the result, is float32 or float16;
-    precision, of the products' operands, is "auto", "fp32", "fp16" or "bf16"."""
+    batch_size of 0 are the encoder's own and 16, on a GPU up to 256; orient="exif" turns files upright; dtype, of the result,
+    is float32 or float16; precision, of the products' operands, is "auto", "fp32", "fp16" or "bf16"."""
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float16):
         raise ValueError("dtype=%s: expected float32 or float16" % dtype)

@@ -441,7 +441,7 @@ typedef struct {
     TurtlePictures pictures;
     TurtleEncoder encoder; /* facts that the caller knows */
     const char *weights;   /* a file of weights, or a folder with one */
-    int64_t batch_size;    /* 0: 16 pictures encoded at a time; changes no bit */
+    int64_t batch_size;    /* 0: 16 pictures at a time, on a GPU up to 256; changes no bit */
     int64_t image_size; /* image_size, feature, normalize and orient: as in TurtleFeaturesOptions */
     const char *feature;
     bool normalize;
