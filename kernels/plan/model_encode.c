@@ -61,22 +61,44 @@ static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
     return t;
 }
 
-/* A block takes 64 queries of a head, and meets keys 64 at a time; by mma.sync, or FMAs for float32. */
+/* Attention as its kernels multiply it: blocks, pairs of query and key, and columns of a head, padding included. */
+typedef struct {
+    double blocks, pairs, width, rate;
+} Heads;
+
+/* Rows of queries are computed `side` at a time, whatever part of them exists, against keys rounded up to `step`. Rows
+ * of a causal head leave out the keys that none of them sees. Returns the pairs of one head. */
+static double pairs_of(const Launch *l, double side, double step) {
+    const double groups = model_tiles((double)l->queries, side),
+                 keys = model_up((double)l->keys, step);
+    if (!l->causal) return groups * side * keys;
+    return side * (0.5 * side * groups * (groups - 1.0) + keys); /* side, 2 side, ..., keys */
+}
+
+/* A block of float32 takes 64 queries by FMAs. In 16 bits a warp takes 16 or 32 queries by mma.sync, and blocks have
+ * equal numbers of warps, as many as there are rows for (attention.cu). */
+static Heads heads_of(const PlanDevice *d, const Launch *l) {
+    const double heads = (double)l->rows * (double)l->heads;
+    if (l->precision == PRECISION_FP32)
+        return (Heads){heads * model_tiles((double)l->queries, ATTENTION_FLOAT_TILE),
+                       heads * pairs_of(l, ATTENTION_FLOAT_TILE, ATTENTION_FLOAT_TILE),
+                       ATTENTION_FLOAT_WIDTH(l->width), d->simt_flops};
+    const int64_t rows = ATTENTION_ROWS(l->width), wanted = ceil_div(l->queries, rows);
+    const int64_t warps = ceil_div(wanted, ceil_div(wanted, ATTENTION_WARPS));
+    return (Heads){heads * (double)ceil_div(wanted, warps),
+                   heads * pairs_of(l, (double)rows, ATTENTION_FRAGMENT), ATTENTION_WIDTH(l->width),
+                   d->mma_flops_16};
+}
+
 static LaunchTime attention_time(const PlanDevice *d, const Launch *l) {
-    const double rate = l->precision == PRECISION_FP32 ? d->simt_flops : d->mma_flops_16;
-    const double side = 64, rows = (double)l->rows * (double)l->heads;
-    const double blocks = rows * model_tiles((double)l->queries, side);
-    double keys = model_up((double)l->keys, side);
-    if (l->causal)
-        keys = fmin(keys, 0.5 * keys + side); /* the mean over the blocks of a sequence */
+    const Heads h = heads_of(d, l);
+    const double flops = l->causal ? 0.5 * l->flops : l->flops;
     LaunchTime t = {.roof = "flops"};
-    add_waves(&t, d, blocks, 4.0 * side * keys * (double)l->width, rate,
-              l->causal ? 0.5 * l->flops : l->flops);
-    bound_by(&t, blocks * side * keys / (EXPONENTIALS * d->sms * d->clock_hz), "exponentials");
+    add_waves(&t, d, h.blocks, 4.0 * h.pairs * h.width / h.blocks, h.rate, flops);
+    bound_by(&t, h.pairs / (EXPONENTIALS * d->sms * d->clock_hz), "exponentials");
     bound_by(&t, l->bytes / d->hbm_bytes_s, "HBM");
     t.prologue_s = t.epilogue_s = (d->l2_clocks + 0.5 * TILE_CLOCKS) / d->clock_hz;
-    t.floor_s = fmax((l->causal ? 0.5 : 1.0) * l->flops / best_rate(d, l->precision),
-                     l->bytes / d->hbm_bytes_s);
+    t.floor_s = fmax(flops / best_rate(d, l->precision), l->bytes / d->hbm_bytes_s);
     return t;
 }
 

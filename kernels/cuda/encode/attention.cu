@@ -81,8 +81,11 @@ template <class T> __global__ void attention_v1_naive(const Attention a, int64_t
  *
  *     shared   q [64][W + 4]   k, then v [64][W + 4]   p [64][68]            rows of an odd number of float4s */
 template <int W> struct FmaShape {
-    static constexpr int TILE = 64, THREADS = 256, STRIDE = W + 4, P_STRIDE = TILE + 4;
+    static constexpr int TILE = ATTENTION_FLOAT_TILE, THREADS = 256, STRIDE = W + 4,
+                         P_STRIDE = TILE + 4;
     static constexpr int SHARED = (2 * TILE * STRIDE + TILE * P_STRIDE) * 4;
+    static_assert(ATTENTION_FLOAT_WIDTH(W) == W, "the model's width is the kernel's");
+    static_assert(TILE == 64, "16 x 16 threads have 4 x 4 scores each");
     static_assert(W % 64 == 0 && STRIDE / 4 % 2 == 1, "whole groups of columns, no conflicts");
     static_assert(SHARED <= 99 << 10, "fits every GPU from sm_80 on");
 };
@@ -260,10 +263,12 @@ template <class T, int W> static Status start_mma(Queue *q, const Attention &a, 
 }
 
 template <class T> static Status start_16_bits(Queue *q, const Attention &a, int64_t B) {
-    if (a.width <= 64) return start_mma<T, 64>(q, a, B);
-    if (a.width <= 80) return start_mma<T, 80>(q, a, B);
-    if (a.width <= 96) return start_mma<T, 96>(q, a, B);
-    return start_mma<T, 128>(q, a, B);
+    switch (ATTENTION_WIDTH(a.width)) {
+    case 64: return start_mma<T, 64>(q, a, B);
+    case 80: return start_mma<T, 80>(q, a, B);
+    case 96: return start_mma<T, 96>(q, a, B);
+    default: return start_mma<T, 128>(q, a, B);
+    }
 }
 
 extern "C" int64_t cuda_attention_scratch(int64_t keys) {
@@ -298,7 +303,8 @@ extern "C" Status cuda_attention(Queue *q, Tokens out, Tokens query, Tokens k, T
              (2.0 * (double)queries + 2.0 * (double)keys));
     if (out.type == PRECISION_FP32) {
         if (q->device->naive) return start_naive<Fp32>(q, a, B);
-        if (width <= 64) return start_fma<64>(q, a, B, vectors && width % 4 == 0);
+        if (ATTENTION_FLOAT_WIDTH(width) == 64)
+            return start_fma<64>(q, a, B, vectors && width % 4 == 0);
         return start_fma<128>(q, a, B, vectors && width % 4 == 0);
     }
     const bool wide = vectors && width % 8 == 0 && !q->device->naive;

@@ -46,20 +46,20 @@
 #define TURTLE_KERNELS_CUDA_ENCODE_ATTENTION_MMA_CUH
 
 #include "kernels/cuda/encode/attention.cuh"
-
-constexpr int ATTENTION_WARPS = 4;       /* of a block at most */
-constexpr int ATTENTION_STAGE_KEYS = 64; /* keys of a stage */
+#include "kernels/layer_tiles.h"
 
 /* Sizes of a kernel for heads of up to W. */
 template <int W> struct AttentionShape {
-    static constexpr int R = W <= 80 ? 2 : 1; /* fragments of 16 queries a warp */
-    static constexpr int ROWS = 16 * R;
+    static constexpr int ROWS = ATTENTION_ROWS(W); /* queries of a warp */
+    static constexpr int R = ROWS / 16;            /* fragments of 16 queries a warp */
     static constexpr int KEYS = W == 80 ? 32 : 64; /* of a step, as registers allow */
     static constexpr int STRIDE = W + 8;
     static constexpr int TILE = ATTENTION_STAGE_KEYS * STRIDE; /* elements of the keys of a stage */
     static constexpr int SHARED = 2 * 2 * TILE * 2;            /* bytes */
     static constexpr int BLOCKS = W == 96 ? 3 : 2;             /* on an SM: 168 or 255 registers */
-    static_assert(W % 16 == 0, "whole fragments in depth");
+    static_assert(ATTENTION_WIDTH(W) == W, "the model's width is the kernel's");
+    static_assert(ATTENTION_FRAGMENT == 16, "an MMA has 16 queries; the last keys come as many");
+    static_assert(W % 16 == 0 && ROWS % 16 == 0, "whole fragments of depth and queries");
     static_assert(ATTENTION_WARPS * ROWS <= 2 * ATTENTION_STAGE_KEYS, "q and out fit a stage");
     static_assert(SHARED <= 99 << 10, "fits every GPU from sm_80 on");
 };

@@ -76,6 +76,52 @@ Test(model_encode, times_keep_to_the_roofs) {
         }
 }
 
+/* Returns the multiply-adds of one head by the loops of attention_mma.cuh: a warp after the other, 16 keys at a time. */
+static double walked_heads(const Launch *l) {
+    const int64_t columns = l->width <= 64 ? 64 : l->width <= 80 ? 80 : l->width <= 96 ? 96 : 128;
+    const int64_t rows = columns <= 80 ? 32 : 16;
+    double sum = 0.0;
+    for (int64_t first = 0; first < l->queries; first += rows)
+        for (int64_t key = 0; key < l->keys && (!l->causal || key < first + rows); key += 16)
+            sum += (double)(rows * 16 * columns);
+    return 2.0 * sum;
+}
+
+/* The table of attention_mma.cuh says how many times its products a sequence costs in rows and keys. */
+Test(model_encode, attention_pads_as_its_kernel_multiplies) {
+    static const struct {
+        int64_t tokens;
+        double costs;
+    } table[] = {{50, 1.64},  {77, 1.29},   {197, 1.20}, {257, 1.19},
+                 {577, 1.08}, {1370, 1.01}, {1374, 1.00}};
+    static const int64_t widths[] = {8, 64, 72, 80, 88, 96, 104, 128};
+    const PlanDevice *d = plan_device("h200");
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+            for (int causal = 0; causal < 2; causal++) {
+                const double T = (double)table[i].tokens, heads = 5 * 3;
+                Launch l = {.operation = "attention",
+                            .kind = LAUNCH_ATTENTION,
+                            .precision = PRECISION_BF16,
+                            .rows = 5,
+                            .heads = 3,
+                            .width = widths[w],
+                            .queries = table[i].tokens,
+                            .keys = table[i].tokens,
+                            .causal = causal,
+                            .flops = 4.0 * heads * (double)widths[w] * T * T};
+                const LaunchTime t = model_launch(d, &l);
+                const double walked = 2.0 * heads * walked_heads(&l),
+                             useful = causal ? 0.5 * l.flops : l.flops,
+                             told = useful + t.padding_s * d->mma_flops_16;
+                cr_expect(fabs(told - walked) < 1e-9 * walked, "%.0f tokens, width %lld: %g, %g", T,
+                          (long long)widths[w], told, walked);
+                if (widths[w] == 64 && !causal)
+                    cr_expect(fabs(told / useful - table[i].costs) < 0.006, "%.0f: %.3f", T,
+                              told / useful);
+            }
+}
+
 Test(model_encode, the_command_tells_images_per_second) {
     Ran ran;
     run_turtle(&ran, "info --plan --device h200 --weights " VIT " --json");
