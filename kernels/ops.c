@@ -41,27 +41,11 @@ static Status open_named(Ops *out, const char *device, int threads, Error *err) 
     return fail(err, st, "device: %s: %s: use --device cpu", device, reason.text);
 }
 
-bool ops_encodes(const Ops *ops) {
-    const EncodeOps *e = &ops->encode;
-    return e->linear && e->conv2d && e->attention && e->layer_norm && e->pixels && e->add_tokens &&
-           e->embed && e->pool_tokens && e->avg_pool && e->mean_tokens && e->normalize;
-}
-
-/* Returns why a device does not serve a family of operations, or NULL where it does. */
-static const char *lacks(const Ops *ops, OpsFamily family) {
-    if (family == OPS_ENCODE && !ops_encodes(ops)) return "no CUDA encoders in this version";
-    if (family == OPS_CLUSTER && !ops->cluster.nearest) return "no CUDA k-means in this version";
-    return NULL;
-}
-
-static Status open_auto(Ops *out, int threads, OpsFamily family, Error *err) {
+static Status open_auto(Ops *out, int threads, Error *err) {
     Error reason = {""};
     if (open_cuda(out, -1, threads, &reason) == OK) {
-        if (out->emulated)
-            snprintf(reason.text, sizeof reason.text, "the CUDA device of this build is emulated");
-        else if (lacks(out, family))
-            snprintf(reason.text, sizeof reason.text, "%s", lacks(out, family));
-        else return OK;
+        if (!out->emulated) return OK;
+        snprintf(reason.text, sizeof reason.text, "the CUDA device of this build is emulated");
         ops_close(out);
     }
     const Status st = cpu_open(out, threads, err);
@@ -69,26 +53,17 @@ static Status open_auto(Ops *out, int threads, OpsFamily family, Error *err) {
     return st;
 }
 
-Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
-                    Error *err) {
+Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err) {
     Status st;
     *out = (Ops){0};
     if (why) *why = NULL;
     if (strcmp(device, "cpu") == 0) st = cpu_open(out, threads, err);
-    else if (strcmp(device, "auto") == 0) st = open_auto(out, threads, family, err);
+    else if (strcmp(device, "auto") == 0) st = open_auto(out, threads, err);
     else if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
         st = open_named(out, device, threads, err);
     else return fail(err, ERR_USAGE, "device: '%s': expected auto, cpu, cuda or cuda:N", device);
-    if (st == OK && lacks(out, family)) {
-        st = fail(err, ERR_DEVICE, "device: %s: %s: use --device cpu", device, lacks(out, family));
-        ops_close(out);
-    }
     if (st == OK && why && out->why[0]) *why = out->why;
     return st;
-}
-
-Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err) {
-    return ops_open_for(out, OPS_TRAIN, device, threads, why, err);
 }
 
 void ops_close(Ops *ops) {

@@ -145,13 +145,6 @@ typedef struct {
  * where there is nothing to say). It is an error if a GPU asked for by name cannot be had. The
  * environment variable TURTLE_ISA forces the instruction set of the CPU backend (kernels/README.md). */
 Status ops_open(Ops *out, const char *device, int threads, const char **why, Error *err);
-/* Opens a device that has a family of operations. `auto` passes by a device without the family; it is
- * an error if a device asked for by name lacks it. */
-typedef enum { OPS_TRAIN, OPS_ENCODE, OPS_CLUSTER } OpsFamily;
-Status ops_open_for(Ops *out, OpsFamily family, const char *device, int threads, const char **why,
-                    Error *err);
-/* Returns whether the device has every operation of encoders. */
-bool ops_encodes(const Ops *ops);
 void ops_close(Ops *ops); /* ops may be NULL, and closed already */
 
 /* The CPU backend (kernels/cpu); `ops_open` is what callers use. */

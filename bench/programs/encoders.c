@@ -115,8 +115,7 @@ int main(int argc, char **argv) {
               stderr);
         return 2;
     }
-    batch.status =
-        ops_open_for(&ops, OPS_ENCODE, argc > 7 ? argv[7] : "cpu", threads, NULL, &batch.error);
+    batch.status = ops_open(&ops, argc > 7 ? argv[7] : "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
         measure(&ops, argv[1], argv[5], (Precision)precision, &batch, repeats);
         ops_close(&ops);

@@ -267,8 +267,7 @@ Status turtle_kmeans(const TurtleKmeansOptions *o, TurtleKmeansResult *out, Erro
     const double started = now_seconds();
     result_empty(out);
     Status st = open_inputs(o, &in, err);
-    if (st == OK)
-        st = ops_open_for(&ops, OPS_CLUSTER, o->common.device, o->common.threads, &why, err);
+    if (st == OK) st = ops_open(&ops, o->common.device, o->common.threads, &why, err);
     if (st != OK) goto out;
     if (why) notice(&o->common.hooks, "device: %s", why);
     out->samples = in.train.N;

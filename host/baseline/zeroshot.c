@@ -50,8 +50,7 @@ typedef struct {
     const Split *split;
     Prompts prompts;
     TaskEncoder task; /* K = 0: no clusters are to be named */
-    Ops ops,
-        text_ops; /* the device; the CPU, where it encodes the texts for a device that cannot */
+    Ops ops;
     TextEncoder *text;
     Precision precision; /* of the text encoder's products */
     const Space *space;  /* the CLIP space */
@@ -232,19 +231,13 @@ static Status open_text(Call *c, Error *err) {
     if (st == OK)
         st = ops_open(&c->ops, c->options->common.device, c->options->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
-    const bool encodes = st == OK && ops_encodes(&c->ops);
-    if (st == OK && !encodes) {
-        st = ops_open(&c->text_ops, "cpu", c->options->common.threads, NULL, err);
-        if (st == OK) notice(c->hooks, "device: %s encodes the texts", c->text_ops.name);
-    }
     const TurtleZeroshotOptions *o = c->options;
     const FactOptions known = {
         .given = o->encoder,
         .published = st == OK && !o->weights ? model_find(o->inputs.phis.item[space]) : NULL};
-    const Ops *ops = encodes ? &c->ops : &c->text_ops;
-    if (st == OK) st = encoder_precision(&c->precision, o->common.precision, ops, err);
+    if (st == OK) st = encoder_precision(&c->precision, o->common.precision, &c->ops, err);
     if (st == OK)
-        st = text_open_as(&c->text, ops, path, texts_at_a_time(o), &known, c->precision, err);
+        st = text_open_as(&c->text, &c->ops, path, texts_at_a_time(o), &known, c->precision, err);
     if (st == OK) notices(c->hooks, text_said(c->text));
     if (st == OK) st = choose_space(c, space, path, text_features(c->text), err);
     const int64_t d = st == OK ? text_features(c->text) : 0;
@@ -466,7 +459,6 @@ Status turtle_zeroshot(const TurtleZeroshotOptions *options, TurtleZeroshotResul
     predictions_free(&c.clusters);
     classifier_close(&c.classifier);
     text_close(c.text);
-    ops_close(&c.text_ops);
     ops_close(&c.ops);
     free(c.weights);
     task_encoder_free(&c.task);

@@ -174,7 +174,7 @@ static Status encode(const TurtleEncodeOptions *o, EncoderOptions *options, bool
     Encoding e = {.options = o};
     Ops ops = {0};
     const char *why = NULL;
-    Status st = ops_open_for(&ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
+    Status st = ops_open(&ops, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(&o->common.hooks, "device: %s", why);
     if (st == OK) st = encoder_precision(&options->precision, o->common.precision, &ops, err);
     e.precision = options->precision;

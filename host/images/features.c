@@ -181,8 +181,7 @@ static Status call_open(FeatureCall *c, Error *err) {
                                     .ffmpeg = c->decoder.program == DECODER_FFMPEG};
     if (st == OK) st = image_inputs_open(&c->in, &o->images, o->common.root_dir, &listing, err);
     if (st == OK) fates_tell(&c->in, c->hooks);
-    if (st == OK)
-        st = ops_open_for(&c->ops, OPS_ENCODE, o->common.device, o->common.threads, &why, err);
+    if (st == OK) st = ops_open(&c->ops, o->common.device, o->common.threads, &why, err);
     if (st == OK && why) notice(c->hooks, "device: %s", why);
     if (st == OK)
         st = encoder_precision(&c->encoder_options.precision, o->common.precision, &c->ops, err);

@@ -222,8 +222,6 @@ static Bench cuda_bench(void) {
     Error err;
     need_gpu();
     ASSERT_OK(ops_open(&b.ops, "cuda", 2, NULL, &err), err);
-    if (!ops_encodes(&b.ops)) plain_products(&b.ops);
-    cr_assert(ops_encodes(&b.ops));
     b.folder = temporary_folder();
     return b;
 }
