@@ -172,9 +172,7 @@ typedef Status LinearGradOp(Queue *queue, float *grad, const float *grad_logits,
 /* Computes logistic regression's loss and gradient, sums over the rows (not means):
  *   loss[0] = or += sum_b -log softmax(W z_b + bias)[y_b]   double
  *   grad    = or += (R^T Z, column sums of R)               linear_size
- *   where R = softmax(W z_b + bias) - onehot(y_b). Both are added to if `add`. 4 B d C flops.
- * The operation is NULL where a backend lacks it: host/score/logreg.c then composes it from matmul,
- * cross_entropy and linear_grad. */
+ *   where R = softmax(W z_b + bias) - onehot(y_b). Both are added to if `add`. 4 B d C flops. */
 typedef Status HeadGradOp(Queue *queue, double *loss, float *grad, const HeadGrad *in, bool add);
 
 /* Takes one Adam step of n parameters; *step, in device memory, counts the steps done before. Bias corrections

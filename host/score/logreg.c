@@ -105,9 +105,6 @@ typedef struct {
     int64_t first, n;
 } Range;
 
-/* Rows whose logits and one-hot labels are kept at a time without ops->train.head_grad. */
-enum { CHUNK = 8192 };
-
 typedef struct {
     Logreg *r;
     const LogregOptions *options;
@@ -119,37 +116,28 @@ typedef struct {
     Buffer memory;      /* on the device: */
     double *loss;       /* (1) */
     float *head, *grad; /* like x */
-    float *mean, *logits, *Y; /* (1), (CHUNK,P); only without head_grad, as is: */
-    float *piece;             /* a gradient and a chunk of Y in host memory */
     void *scratch;
 } Fit;
 
 /* Cuts the memory, NULL to count it. Returns its bytes. */
 static int64_t lay_out(Fit *f, void *memory) {
     const Ops *ops = f->r->ops;
-    const bool fused = ops->train.head_grad;
-    const int64_t d = f->r->Z.d, size = linear_size(f->P, d), chunk = fused ? 0 : CHUNK * f->P;
+    const int64_t d = f->r->Z.d, size = linear_size(f->P, d);
     int64_t scratch = 0;
-    for (int i = 0; i < 2; i++) {
-        const int64_t rows = fused ? f->part[i].n : CHUNK;
-        if (rows > 0)
-            scratch = most(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, rows, f->P, d));
-    }
-    if (!fused)
-        scratch = most(scratch, ops->matrix.matmul_scratch_bytes(MATMUL_NT, CHUNK, f->P, d));
+    for (int i = 0; i < 2; i++)
+        if (f->part[i].n > 0)
+            scratch =
+                most(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, f->part[i].n, f->P, d));
     Pieces pieces = {memory, 0};
     f->loss = take_f64(&pieces, 1);
     f->head = take_f32(&pieces, size);
     f->grad = take_f32(&pieces, size);
-    f->mean = take_f32(&pieces, 1);
-    f->logits = take_f32(&pieces, chunk);
-    f->Y = take_f32(&pieces, chunk);
     f->scratch = take(&pieces, scratch);
     return pieces.bytes;
 }
 
 /* Computes loss and gradient of both ranges. */
-static Status fused_grad(Fit *f, double *loss, float *gradient, Error *err) {
+static Status sums_of(Fit *f, double *loss, float *gradient, Error *err) {
     Logreg *r = f->r;
     const Ops *ops = r->ops;
     bool add = false;
@@ -171,43 +159,6 @@ static Status fused_grad(Fit *f, double *loss, float *gradient, Error *err) {
     return ops->mem.wait(r->queue, err);
 }
 
-/* Adds loss and gradient of n samples from `first` on, by operations that every backend has:
- * classes become one-hot rows, means become sums, which the host adds. */
-static Status composed_chunk(Fit *f, int64_t first, int64_t n, double *loss, float *gradient,
-                             Error *err) {
-    Logreg *r = f->r;
-    const Ops *ops = r->ops;
-    const int64_t P = f->P, d = r->Z.d, size = linear_size(P, d);
-    const Batch Z = batch_from(&r->Z, first);
-    float *piece = f->piece, *onehot = f->piece + size, mean = 0.0f;
-    memset(onehot, 0, (size_t)(n * P) * sizeof *onehot);
-    for (int64_t i = 0; i < n; i++) onehot[i * P + f->y[first + i]] = 1.0f;
-    ops->mem.to_device(r->queue, f->Y, onehot, n * P * (int64_t)sizeof *onehot);
-    ops->matrix.matmul(r->queue, MATMUL_NT, f->logits, &Z, f->head, f->head + P * d, n, P, d,
-                       f->scratch);
-    ops->train.cross_entropy(r->queue, f->mean, f->logits, NULL, false, f->logits, f->Y, n, P,
-                             f->scratch);
-    ops->train.linear_grad(r->queue, f->grad, f->logits, &Z, n, P, f->scratch);
-    ops->mem.to_host(r->queue, piece, f->grad, size * (int64_t)sizeof *piece);
-    ops->mem.to_host(r->queue, &mean, f->mean, sizeof mean);
-    const Status st = ops->mem.wait(r->queue, err);
-    *loss += (double)mean * (double)n;
-    for (int64_t i = 0; st == OK && i < size; i++) gradient[i] += (float)n * piece[i];
-    return st;
-}
-
-static Status composed_grad(Fit *f, double *loss, float *gradient, Error *err) {
-    Status st = OK;
-    *loss = 0.0;
-    memset(gradient, 0, (size_t)linear_size(f->P, f->r->Z.d) * sizeof *gradient);
-    for (int i = 0; i < 2; i++) {
-        const int64_t end = f->part[i].first + f->part[i].n;
-        for (int64_t at = f->part[i].first; st == OK && at < end; at += CHUNK)
-            st = composed_chunk(f, at, end - at < CHUNK ? end - at : CHUNK, loss, gradient, err);
-    }
-    return st;
-}
-
 /* Tells how far the fit is, by evaluations, which line searches make a few more than iterations. Returns whether to stop. */
 static bool tell(const LogregOptions *o) {
     TurtleProgress *p = o->progress;
@@ -226,8 +177,7 @@ static Status objective(void *context, const float *x, double *value, float *gra
     if (stop_asked(hooks) || tell(f->options))
         return fail(err, ERR_STOPPED, "logistic regression: stopped");
     ops->mem.to_device(f->r->queue, f->head, x, (weights + f->P) * (int64_t)sizeof *x);
-    const Status st = ops->train.head_grad ? fused_grad(f, value, gradient, err)
-                                           : composed_grad(f, value, gradient, err);
+    const Status st = sums_of(f, value, gradient, err);
     if (st != OK) return st;
     double square = 0.0;
     const float penalty = (float)f->penalty;
@@ -261,9 +211,7 @@ static Status allocate(Fit *f, Error *err) {
     const Ops *ops = f->r->ops;
     const int64_t size = linear_size(f->P, f->r->Z.d);
     f->x = calloc((size_t)size, sizeof *f->x);
-    if (!ops->train.head_grad) f->piece = malloc((size_t)(size + CHUNK * f->P) * sizeof *f->piece);
-    if (!f->x || (!ops->train.head_grad && !f->piece))
-        return fail(err, ERR_MEMORY, "logistic regression: out of memory");
+    if (!f->x) return fail(err, ERR_MEMORY, "logistic regression: out of memory");
     const Status st = ops->mem.alloc(ops->device, &f->memory, lay_out(f, NULL), err);
     if (st == OK) lay_out(f, f->memory.data);
     return st;
@@ -329,7 +277,6 @@ Status logreg_fit(Logreg *r, const LogregOptions *o, float *head, LogregResult *
                               f.P,     found.reason};
     }
     r->ops->mem.free(r->ops->device, &f.memory);
-    free(f.piece);
     free(f.x);
     free(f.y);
     free(f.code);
