@@ -2,8 +2,6 @@
  * type, numbers of tokens that are no multiples of a tile, rotation, masks, queries that images share. */
 #include "tests/support/narrow.h"
 
-AttentionOp cuda_attention; /* kernels/cuda/backend/operations.h, which is C++ */
-
 /* A shape: B images, C heads of width d, K tokens. */
 static bool causal;
 static int64_t rope_first = -1; /* -1: no rotation */
@@ -31,8 +29,8 @@ static Rope random_rope(int64_t tokens, int64_t width) {
 
 static Status attend(const Ops *ops, Queue *q, Tokens out, Tokens query, Tokens k, Tokens v,
                      Shape s, int64_t queries, const Rope *rope) {
-    AttentionOp *attention = on_cuda(ops) ? cuda_attention : ops->encode.attention;
-    return attention(q, out, query, k, v, s.B, queries, s.K, s.C, s.d, causal, rope, NULL);
+    return ops->encode.attention(q, out, query, k, v, s.B, queries, s.K, s.C, s.d, causal, rope,
+                                 NULL);
 }
 
 static void run_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {

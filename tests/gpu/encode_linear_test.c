@@ -2,12 +2,6 @@
  * the left operand, precision and epilogue, weights of every type and order in their file. */
 #include "tests/support/narrow.h"
 
-/* kernels/cuda/backend/operations.h, which is C++ */
-int64_t cuda_pack_bytes(const Weight *w);
-PackOp cuda_pack;
-LinearOp cuda_linear;
-Conv2dOp cuda_conv2d;
-
 #define COUNT(shapes) (sizeof shapes / sizeof *shapes)
 static int64_t gap = 8;   /* elements between rows */
 static bool residual;     /* out is float32 and added to */
@@ -25,9 +19,10 @@ static double limit(void) {
 /* Returns the weight of `data`, packed where the backend wants it. */
 static Weight weight_on(const Ops *ops, Queue *q, Weight w) {
     w.precision = precision;
-    if (!on_cuda(ops)) return w;
-    void *packed = scratch(cuda_pack_bytes(&w));
-    cuda_pack(q, packed, &w, NULL);
+    const int64_t bytes = ops->encode.pack_bytes(&w);
+    if (bytes == 0) return w;
+    void *packed = scratch(bytes);
+    ops->encode.pack(q, packed, &w, NULL);
     w.packed = packed;
     return w;
 }
@@ -62,7 +57,6 @@ static void leave(const Ops *ops, Queue *q, Outputs *o, Matrix to, int64_t rows,
 /* B rows, C outputs, d inputs; K 1: a gate. */
 static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t in_row = s.d + gap, out_row = s.C + gap;
-    LinearOp *linear = on_cuda(ops) ? cuda_linear : ops->encode.linear;
     const Weight w = weight_of(ops, q, s.C, s.d, 1);
     const Matrix in = {input_on(ops, s.B * in_row), in_row,
                        float_input ? PRECISION_FP32 : type_on(ops)},
@@ -72,7 +66,7 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     if (s.K)
         e.times = (Matrix){activations(ops, numbers(s.B * out_row, 6), s.B * out_row), out_row,
                            type_on(ops)};
-    linear(q, to, in, &w, &e, s.B, scratch(1 << 20));
+    ops->encode.linear(q, to, in, &w, &e, s.B, scratch(1 << 20));
     leave(ops, q, o, to, s.B, s.C);
 }
 
@@ -129,7 +123,6 @@ static Window window = {.height = 9, .width = 7};
 
 /* B images, C outputs, d channels; K elements lie before and between images of out. */
 static void run_conv2d(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    Conv2dOp *conv = on_cuda(ops) ? cuda_conv2d : ops->encode.conv2d;
     const int64_t taps = window.kernel * window.kernel,
                   pixels = window_out(window.height, &window) * window_out(window.width, &window),
                   image = pixels * s.C + s.K;
@@ -140,7 +133,7 @@ static void run_conv2d(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     Epilogue e = {.add = residual, .activation = activation};
     if (!plain) e.scale = numbers(s.C, 3), e.bias = numbers(s.C, 4);
     window.out_image = s.K ? image : 0;
-    conv(q, to, in, &w, &window, &e, s.B, scratch(1 << 20));
+    ops->encode.conv2d(q, to, in, &w, &window, &e, s.B, scratch(1 << 20));
     leave(ops, q, o, to, s.B, pixels * s.C);
 }
 
@@ -171,7 +164,6 @@ Test(encode_linear, patch_embeddings, .timeout = 300) {
 static DType weight_type;
 static void run_stored(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t n = s.C * s.d, bytes = dtype_bytes(weight_type);
-    LinearOp *linear = on_cuda(ops) ? cuda_linear : ops->encode.linear;
     float *x = numbers(n, 2);
     uint8_t *data = (uint8_t *)array(n * bytes + 1) + 1;
     for (int64_t i = 0; i < n; i++) {
@@ -188,8 +180,9 @@ static void run_stored(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     w = weight_on(ops, q, w);
     const Epilogue e = {.bias = NULL};
     const Matrix to = {unwritten(ops, s.B * s.C), s.C, type_on(ops)};
-    linear(q, to, (Matrix){activations(ops, numbers(s.B * s.d, 1), s.B * s.d), s.d, type_on(ops)},
-           &w, &e, s.B, scratch(1 << 20));
+    ops->encode.linear(
+        q, to, (Matrix){activations(ops, numbers(s.B * s.d, 1), s.B * s.d), s.d, type_on(ops)}, &w,
+        &e, s.B, scratch(1 << 20));
     output_rows(ops, q, o, to.data, s.B, s.C, s.C);
 }
 
@@ -220,12 +213,12 @@ Test(encode_linear, is_the_same_bits_in_any_batch, .timeout = 120) {
         memcpy(moved, in + (ROWS - 1) * IN * bytes, (size_t)(IN * bytes));
         char *all = unwritten(&ops, ROWS * OUT), *one = unwritten(&ops, OUT),
              *off = unwritten(&ops, OUT);
-        cuda_linear(q, (Matrix){all, OUT, precision}, (Matrix){in, IN, precision}, &w, &e, ROWS,
-                    NULL);
-        cuda_linear(q, (Matrix){one, OUT, precision},
-                    (Matrix){in + (ROWS - 1) * IN * bytes, IN, precision}, &w, &e, 1, NULL);
-        cuda_linear(q, (Matrix){off, OUT, precision}, (Matrix){moved, IN, precision}, &w, &e, 1,
-                    NULL);
+        ops.encode.linear(q, (Matrix){all, OUT, precision}, (Matrix){in, IN, precision}, &w, &e,
+                          ROWS, NULL);
+        ops.encode.linear(q, (Matrix){one, OUT, precision},
+                          (Matrix){in + (ROWS - 1) * IN * bytes, IN, precision}, &w, &e, 1, NULL);
+        ops.encode.linear(q, (Matrix){off, OUT, precision}, (Matrix){moved, IN, precision}, &w, &e,
+                          1, NULL);
         finish(&ops, q);
         const char *last = all + (ROWS - 1) * OUT * bytes;
         cr_expect(!memcmp(last, one, (size_t)(OUT * bytes)), "alone, %d", (int)precision);
@@ -247,8 +240,8 @@ Test(encode_linear, refuses_what_it_cannot_serve) {
         const Epilogue e = {.bias = NULL};
         Window large = {.height = 4, .width = 4, .kernel = 9, .stride = 1};
         w.taps = i == 4 ? 81 : w.taps;
-        const Status st = i < 4 ? cuda_linear(q, x, x, &w, &e, i == 3 ? 0 : 1, NULL)
-                                : cuda_conv2d(q, x, x, &w, &large, &e, 1, NULL);
+        const Status st = i < 4 ? ops.encode.linear(q, x, x, &w, &e, i == 3 ? 0 : 1, NULL)
+                                : ops.encode.conv2d(q, x, x, &w, &large, &e, 1, NULL);
         cr_expect(st == ERR_ARG, "%d", i);
         close_backend(&ops, q);
         free_arrays();

@@ -1,16 +1,6 @@
 /* encode_tokens_test.c - norms, tokens and their means of the CUDA backend beside the plain reference. */
 #include "tests/support/narrow.h"
 
-/* kernels/cuda/backend/operations.h, which is C++ */
-LayerNormOp cuda_layer_norm;
-PixelsOp cuda_pixels;
-AddTokensOp cuda_add_tokens;
-EmbedOp cuda_embed;
-PoolTokensOp cuda_pool_tokens;
-AvgPoolOp cuda_avg_pool;
-MeanTokensOp cuda_mean_tokens;
-NormalizeOp cuda_normalize;
-
 /* Sums of up to 4100 numbers in float32, some lanes of them at a time: under 16 u in the norm. Outputs of 16 bits are
  * rounded once: u of the type. */
 static double limit(void) {
@@ -26,11 +16,11 @@ static int64_t gap = 8; /* elements between rows */
 
 /* Rows with a mean a thousand times their deviation: the formula of one pass would lose all digits. */
 static void run_layer_norm(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    LayerNormOp *norm = on_cuda(ops) ? cuda_layer_norm : ops->encode.layer_norm;
     float *x = numbers(s.B * (s.d + gap), 1), *w = numbers(s.d, 2), *b = numbers(s.d, 3);
     void *out = unwritten(ops, s.B * (s.d + gap));
     for (int64_t i = 0; i < s.B * (s.d + gap); i++) x[i] += s.K ? 1000.0f : 0.0f;
-    norm(q, (Matrix){out, s.d + gap, type_on(ops)}, x, s.d + gap, w, b, 1e-6, s.B, s.d);
+    ops->encode.layer_norm(q, (Matrix){out, s.d + gap, type_on(ops)}, x, s.d + gap, w, b, 1e-6, s.B,
+                           s.d);
     output_rows(ops, q, o, out, s.B, s.d, s.d + gap);
 }
 
@@ -53,9 +43,9 @@ Test(encode_tokens, layer_norm_of_a_large_mean, .timeout = 60) {
 
 /* In place: out may be x. */
 static void run_norm_in_place(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    LayerNormOp *norm = on_cuda(ops) ? cuda_layer_norm : ops->encode.layer_norm;
     float *x = output(o, s.B * s.d, numbers(s.B * s.d, 1));
-    norm(q, matrix_f32(x, s.d), x, s.d, numbers(s.d, 2), numbers(s.d, 3), 1e-5, s.B, s.d);
+    ops->encode.layer_norm(q, matrix_f32(x, s.d), x, s.d, numbers(s.d, 2), numbers(s.d, 3), 1e-5,
+                           s.B, s.d);
 }
 
 Test(encode_tokens, layer_norm_in_place, .timeout = 60) {
@@ -72,8 +62,8 @@ Test(encode_tokens, layer_norm_is_the_same_bits_in_any_batch, .timeout = 60) {
         open_backend(&ops, &q, "cuda", 0);
         float *x = numbers(ROWS * d, 1), *w = numbers(d, 2), *b = numbers(d, 3);
         float *all = floats(ROWS * d), *one = floats(d);
-        cuda_layer_norm(q, matrix_f32(all, d), x, d, w, b, 1e-5, ROWS, d);
-        cuda_layer_norm(q, matrix_f32(one, d), x + 6 * d, d, w, b, 1e-5, 1, d);
+        ops.encode.layer_norm(q, matrix_f32(all, d), x, d, w, b, 1e-5, ROWS, d);
+        ops.encode.layer_norm(q, matrix_f32(one, d), x + 6 * d, d, w, b, 1e-5, 1, d);
         finish(&ops, q);
         cr_expect(!memcmp(all + 6 * d, one, (size_t)d * 4), "d %d", (int)d);
         close_backend(&ops, q);
@@ -84,12 +74,11 @@ Test(encode_tokens, layer_norm_is_the_same_bits_in_any_batch, .timeout = 60) {
 /* --- pixels and tokens ------------------------------------------------------------------------ */
 
 static void run_pixels(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    PixelsOp *pixels = on_cuda(ops) ? cuda_pixels : ops->encode.pixels;
     static const float mean[3] = {0.48f, 0.46f, 0.41f}, std[3] = {0.27f, 0.26f, 0.28f};
     const int64_t n = s.B * s.d * s.d * 3;
     uint8_t *in = array(n);
     for (int64_t i = 0; i < n; i++) in[i] = (uint8_t)(i * 37 + i / 256);
-    pixels(q, output(o, n, NULL), in, mean, std, s.B, s.d);
+    ops->encode.pixels(q, output(o, n, NULL), in, mean, std, s.B, s.d);
 }
 
 /* Each number is rounded as in C: the bits are equal. */
@@ -99,12 +88,11 @@ Test(encode_tokens, pixels, .timeout = 60) {
 }
 
 static void run_add_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    AddTokensOp *add = on_cuda(ops) ? cuda_add_tokens : ops->encode.add_tokens;
     const int64_t T = s.C + s.K;
     float *x = numbers(s.B * T * s.d, 1), *first = numbers(s.C * s.d + 1, 2);
     for (int positions = 0; positions < 2; positions++)
-        add(q, output(o, s.B * T * s.d, x), s.C ? first : NULL, s.C,
-            positions ? numbers(s.K * s.d, 3) : NULL, s.B, s.K, s.d);
+        ops->encode.add_tokens(q, output(o, s.B * T * s.d, x), s.C ? first : NULL, s.C,
+                               positions ? numbers(s.K * s.d, 3) : NULL, s.B, s.K, s.d);
 }
 
 Test(encode_tokens, add_tokens, .timeout = 60) {
@@ -113,12 +101,12 @@ Test(encode_tokens, add_tokens, .timeout = 60) {
 }
 
 static void run_embed(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    EmbedOp *embed = on_cuda(ops) ? cuda_embed : ops->encode.embed;
     float *words = numbers(s.K * s.d, 1);
     const Weight table = {words, DTYPE_F32, s.K, s.d, 1, s.d, 1, 1, PRECISION_FP32, words};
     int32_t *ids = array(s.B * s.C * 4);
     for (int64_t i = 0; i < s.B * s.C; i++) ids[i] = (int32_t)(i * 13 % s.K);
-    embed(q, output(o, s.B * s.C * s.d, NULL), ids, &table, numbers(s.C * s.d, 2), s.B, s.C);
+    ops->encode.embed(q, output(o, s.B * s.C * s.d, NULL), ids, &table, numbers(s.C * s.d, 2), s.B,
+                      s.C);
 }
 
 Test(encode_tokens, embed, .timeout = 60) {
@@ -135,7 +123,7 @@ Test(encode_tokens, embed_of_ids_outside_the_table, .timeout = 60) {
     open_backend(&ops, &q, "cuda", 0);
     float *words = numbers(WORDS * D, 1), *zeros = array(T * D * 4), *out = array(T * D * 4);
     const Weight table = {words, DTYPE_F32, WORDS, D, 1, D, 1, 1, PRECISION_FP32, words};
-    cuda_embed(q, out, copy_of(ids, sizeof ids), &table, zeros, 1, T);
+    ops.encode.embed(q, out, copy_of(ids, sizeof ids), &table, zeros, 1, T);
     finish(&ops, q);
     for (int i = 0; i < T * D; i++) {
         const int32_t id = ids[i / D];
@@ -149,13 +137,12 @@ Test(encode_tokens, embed_of_ids_outside_the_table, .timeout = 60) {
 /* --- means ------------------------------------------------------------------------------------ */
 
 static void run_pool_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    PoolTokensOp *pool = on_cuda(ops) ? cuda_pool_tokens : ops->encode.pool_tokens;
     const int64_t n = s.K, rows = s.B * (n + 1);
     const Precision type = type_on(ops);
     void *x = activations(ops, numbers(s.B * n * s.d, 1), s.B * n * s.d),
          *out = unwritten(ops, rows * s.d);
-    pool(q, (Matrix){out, s.d, type}, (Matrix){x, s.d, type}, numbers((n + 1) * s.d, 2), s.B, n,
-         s.d);
+    ops->encode.pool_tokens(q, (Matrix){out, s.d, type}, (Matrix){x, s.d, type},
+                            numbers((n + 1) * s.d, 2), s.B, n, s.d);
     output_rows(ops, q, o, out, rows, s.d, s.d);
 }
 
@@ -166,11 +153,10 @@ Test(encode_tokens, pool_tokens, .timeout = 60) {
 }
 
 static void run_avg_pool(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    AvgPoolOp *pool = on_cuda(ops) ? cuda_avg_pool : ops->encode.avg_pool;
     const int64_t H = 7, W = 6, n = s.B * H * W * s.C, pixels = s.B * (H / s.K) * (W / s.K);
     const Precision type = type_on(ops);
     void *in = activations(ops, numbers(n, 1), n), *out = unwritten(ops, pixels * s.C);
-    pool(q, (Matrix){out, s.C, type}, (Matrix){in, s.C, type}, s.B, H, W, s.C, s.K);
+    ops->encode.avg_pool(q, (Matrix){out, s.C, type}, (Matrix){in, s.C, type}, s.B, H, W, s.C, s.K);
     output_rows(ops, q, o, out, pixels, s.C, s.C);
 }
 
@@ -181,10 +167,9 @@ Test(encode_tokens, avg_pool, .timeout = 60) {
 }
 
 static void run_mean_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    MeanTokensOp *mean = on_cuda(ops) ? cuda_mean_tokens : ops->encode.mean_tokens;
     const int64_t T = s.C + s.K, row = s.d + 3;
     float *out = output(o, s.B * row, numbers(s.B * row, 2)); /* what lies between rows stays */
-    mean(q, out, row, numbers(s.B * T * s.d, 1), s.B, T, s.C, s.K, s.d);
+    ops->encode.mean_tokens(q, out, row, numbers(s.B * T * s.d, 1), s.B, T, s.C, s.K, s.d);
 }
 
 Test(encode_tokens, mean_tokens, .timeout = 60) {
@@ -193,8 +178,7 @@ Test(encode_tokens, mean_tokens, .timeout = 60) {
 }
 
 static void run_normalize(const Ops *ops, Queue *q, Shape s, Outputs *o) {
-    NormalizeOp *normalize = on_cuda(ops) ? cuda_normalize : ops->encode.normalize;
-    normalize(q, output(o, s.B * s.d, numbers(s.B * s.d, 1)), s.B, s.d);
+    ops->encode.normalize(q, output(o, s.B * s.d, numbers(s.B * s.d, 1)), s.B, s.d);
 }
 
 Test(encode_tokens, normalize, .timeout = 60) {

@@ -3,11 +3,10 @@
  *
  * Limits in float32 are those of the CPU's tests, 15 times the difference of the original's float32 from its
  * float64; `half` is that of the MANIFESTs for float16, 3 times the difference of an original whose activations are
- * rounded. Where the backend has no products of its own, plain_products.h computes them. */
+ * rounded. */
 #include "host/encode/text.h"
 #include "io/files/gzip.h"
 #include "tests/gpu/device_memory.h"
-#include "tests/gpu/plain_products.h"
 #include "tests/support/encoder_bench.h"
 #include "tests/support/golden.h"
 #include "tests/support/weights_file.h"
