@@ -1,6 +1,6 @@
 # bench/rules.mk - programs that measure, what prints and publishes their results, and the kit for a machine with a GPU.
-BENCH  := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders images datasets random_weights probe kmeans)
-SHARED := $(OUT)/bench/programs/bench.o $(OUT)/bench/programs/peaks.o
+BENCH  := $(patsubst %,$(OUT)/bench-%,training operations assignment encoders layers images datasets random_weights probe kmeans)
+SHARED := $(patsubst %,$(OUT)/bench/programs/%.o,bench peaks replay pictures)
 GPU_BENCH := bench/programs/gpu $(patsubst %,bench/roofs/roofs_%,memory reduction launch arithmetic)
 BENCH_GPU := $(if $(NVCC),$(GPU_BENCH:%=$(OUT)/%.o),$(OUT)/bench/programs/no_gpu.o)
 FLAGS_peaks := -ffp-contract=fast
@@ -25,8 +25,8 @@ $(OUT)/bench-roofs: $(OUT)/bench/roofs/roofs.o $(OUT)/bench/programs/bench.o $(B
 	@echo "link $@"
 	$(Q)$(LINK_C) $(BACKEND_LIBS) $(LIBS) -o $@
 # On the emulator they tell whether they run, not how fast.
-bench-emu: $(if $(USE_CXX),$(patsubst %,$(OUT)/emu/bench-%,roofs operations training))
-$(OUT)/emu/bench-operations $(OUT)/emu/bench-training: $(OUT)/emu/bench-%: $(OUT)/bench/programs/%.o $(SHARED) \
+bench-emu: $(if $(USE_CXX),$(patsubst %,$(OUT)/emu/bench-%,roofs operations training encoders layers))
+$(patsubst %,$(OUT)/emu/bench-%,operations training encoders layers): $(OUT)/emu/bench-%: $(OUT)/bench/programs/%.o $(SHARED) \
   $(GPU_BENCH:%=$(OUT)/emu/%.o) $(LIBRARY) $(EMU_KERNELS) $(EMULATOR)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) $(LIBS) -lstdc++ -o $@
@@ -50,7 +50,7 @@ endef
 $(foreach p,$(PAIRS),$(eval $(call pair_rule,$p)))
 
 # A folder that is carried to a machine with a GPU, where nothing can be built: kernels for sm_90a alone.
-KIT := tests-cuda turtle bench-roofs bench-operations bench-training bench-encoders bench-random_weights
+KIT := tests-cuda turtle bench-roofs bench-operations bench-training bench-encoders bench-layers bench-random_weights
 kit-programs: packages $(KIT:%=$(OUT)/%) $(PAIRS:%=$(OUT)/bench-training-%) $(BUILD)/planes
 gpu-kit:                        ## build/gpu-kit: tests, bench and run.sh for a GPU machine; DATA=1 where the tree will not be there
 	@$(MAKE) --no-print-directory CONFIG=kit ARCH=sm_90a CUDA=1 kit-programs

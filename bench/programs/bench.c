@@ -33,6 +33,8 @@ void row_print(const Row *r) {
            r->what, r->program, r->threads, r->work, r->unit);
     if (r->peak > 0.0) printf(", \"peak\": %.1f", r->peak);
     if (r->check != 0.0) printf(", \"check\": %.9g", r->check);
+    if (r->flops > 0.0) printf(", \"flops\": %.6g", r->flops);
+    if (r->predicted > 0.0) printf(", \"predicted\": %.6g", r->predicted);
     if (r->peak_mib > 0) printf(", \"peak_mib\": %d", r->peak_mib);
     printf(", \"seconds\": [");
     for (int i = 0; i < r->repeats; i++) printf("%s%.4g", i ? ", " : "", r->seconds[i]);

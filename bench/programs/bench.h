@@ -14,8 +14,10 @@ typedef struct {
     int threads;
     double work;      /* work of one repeat, in `unit` without its "/s" */
     const char *unit; /* "GFLOP/s", "GB/s", "images/s", "/s" */
-    double peak;      /* highest rate that this machine was seen to reach, in `unit`; 0: none applies */
-    double check;     /* a result that every program must share; 0: none */
+    double peak;  /* highest rate that this machine was seen to reach, in `unit`; 0: none applies */
+    double check; /* a result that every program must share; 0: none */
+    double flops; /* flops of one repeat, where `unit` does not count them; 0: not counted */
+    double predicted; /* rate that the model of the device predicts, in `unit`; 0: none */
     int peak_mib;     /* resident memory at its highest; 0: not measured */
     int repeats;
     double seconds[MAX_REPEATS];

@@ -1,16 +1,21 @@
 /* encoders.c - seconds per batch of an image encoder.
  * usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16|fp16 [cpu|cuda]]
  * Prints a row, as reference/encoders_*.py do. With float32 FOLDER receives images.npy (B,side,side,3) and features.npy
- * (B,d), by which all others check their features, those of 16 bits among them. */
-#include <math.h>
+ * (B,d), by which all others check their features, those of 16 bits among them.
+ *
+ * On a GPU pictures are bytes in host memory, and batches follow each other as those of `turtle features` do: a batch is
+ * enqueued before the last one's features are there. float32's features are compared with the CPU's first. The row's
+ * peak is that of the matrix units, measured by the same process; `predicted` is the rate of kernels/plan/model_encode.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "bench/programs/bench.h"
-#include "host/encode/encoder.h"
+#include "bench/programs/gpu.h"
+#include "bench/programs/pictures.h"
 #include "io/arrays/npy.h"
+#include "kernels/plan/model_encode.h"
 
 typedef struct {
     Encoder *encoder;
@@ -26,9 +31,6 @@ static void run_batch(void *context) {
         b->status = encoder_run_images(b->encoder, b->features, b->images, b->B, &b->error);
 }
 
-/* The largest ||found - expected|| / ||expected|| of features in bfloat16 and in float16. */
-static const double limits[] = {[PRECISION_FP16] = 0.02, [PRECISION_BF16] = 0.1};
-
 static Status write_arrays(const char *folder, Images *b, int64_t side) {
     char path[4096];
     snprintf(path, sizeof path, "%s/images.npy", folder);
@@ -40,29 +42,20 @@ static Status write_arrays(const char *folder, Images *b, int64_t side) {
                      b->features, &b->error);
 }
 
-/* Compares the features with those that float32 left in the folder. */
-static Status compare(const char *folder, Precision precision, Images *b) {
-    const int64_t n = b->B * encoder_features(b->encoder);
-    char path[4096];
-    snprintf(path, sizeof path, "%s/features.npy", folder);
-    Npy npy;
-    Status st = npy_open(&npy, path, &b->error);
-    if (st != OK) return st;
-    float *expected = malloc((size_t)n * sizeof *expected);
-    double difference = 0.0, size = 0.0;
-    if (!expected) st = fail(&b->error, ERR_MEMORY, "out of memory");
-    else if (npy.count != n) st = fail(&b->error, ERR_FORMAT, "%s: other features", path);
-    else st = npy_read_f32(&npy, 0, n, expected, &b->error);
-    for (int64_t i = 0; st == OK && i < n; i++) {
-        difference += pow((double)b->features[i] - (double)expected[i], 2.0);
-        size += pow((double)expected[i], 2.0);
-    }
-    if (st == OK && !(difference <= limits[precision] * limits[precision] * size))
-        st = fail(&b->error, ERR_FORMAT, "features differ from float32's by %.3g of their size",
-                  sqrt(difference / size));
-    free(expected);
-    npy_close(&npy);
-    return st;
+/* Names the row's case and program. They live until the next call. */
+static Row row_of(const Ops *ops, const char *weights, Precision precision, int64_t B,
+                  int repeats) {
+    static const char *const cases[] = {"", " fp16", " bf16"};
+    static char program[128], stem[64];
+    const char *slash = strrchr(weights, '/'), *name = slash ? slash + 1 : weights;
+    snprintf(program, sizeof program, "turtle, %s", ops->name);
+    snprintf(stem, sizeof stem, "%.*s%s", (int)strcspn(name, "."), name, cases[precision]);
+    return (Row){.what = stem,
+                 .program = program,
+                 .threads = ops->threads,
+                 .work = (double)B,
+                 .unit = "images/s",
+                 .repeats = repeats};
 }
 
 static Status measure(const Ops *ops, const char *weights, const char *folder, Precision precision,
@@ -70,26 +63,17 @@ static Status measure(const Ops *ops, const char *weights, const char *folder, P
     b->status = encoder_open(&b->encoder, ops, weights,
                              &(EncoderOptions){.batch = b->B, .precision = precision}, &b->error);
     if (b->status != OK) return b->status;
-    const char *slash = strrchr(weights, '/');
-    static const char *const cases[] = {"", " fp16", " bf16"};
-    char program[128], stem[64];
+    Row row = row_of(ops, weights, precision, b->B, repeats);
     int resize, side;
-    snprintf(program, sizeof program, "turtle, %s", ops->name);
-    snprintf(stem, sizeof stem, "%.*s%s", (int)strcspn(slash ? slash + 1 : weights, "."),
-             slash ? slash + 1 : weights, cases[precision]);
-    Row row = {.what = stem,
-               .program = program,
-               .threads = ops->threads,
-               .work = (double)b->B,
-               .unit = "images/s",
-               .repeats = repeats};
     encoder_image_size(b->encoder, &resize, &side);
     b->images = random_floats(b->B * 3 * side * side, 1.7f, 0);
     b->features = malloc((size_t)(b->B * encoder_features(b->encoder)) * sizeof *b->features);
     if (!b->images || !b->features) b->status = fail(&b->error, ERR_MEMORY, "out of memory");
     run_batch(b);
     if (b->status == OK)
-        b->status = precision ? compare(folder, precision, b) : write_arrays(folder, b, side);
+        b->status = precision ? pictures_check(b->features, b->B * encoder_features(b->encoder),
+                                               precision, folder, &b->error)
+                              : write_arrays(folder, b, side);
     if (b->status == OK) row_measure(&row, run_batch, b);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -99,6 +83,64 @@ static Status measure(const Ops *ops, const char *weights, const char *folder, P
     free(b->features);
     encoder_close(b->encoder);
     return b->status;
+}
+
+/* --- a GPU ------------------------------------------------------------------------------------ */
+
+/* Measures the seconds from the end of one batch to that of the next, which was enqueued before. */
+static Status time_batches(Pictures *b, Row *row, Error *err) {
+    enum { WARM = 2 };
+    const int64_t n = pictures_features(b);
+    const int batches = WARM + row->repeats;
+    int64_t mark[2];
+    double last = 0.0;
+    Status st = OK;
+    for (int i = 0; st == OK && i <= batches; i++) {
+        if (i < batches)
+            st = encoder_start(b->encoder, b->features + i % 2 * n, b->pixels, b->B, &mark[i % 2],
+                               err);
+        if (st == OK && i > 0) st = encoder_reach(b->encoder, mark[(i - 1) % 2], err);
+        const double now = seconds_now();
+        if (i > WARM) row->seconds[i - 1 - WARM] = now - last;
+        last = now;
+    }
+    return st;
+}
+
+/* Fills in what the row is compared with: the flops of a batch, the peak and the prediction, both in images/s. */
+static Status predict(Row *row, const Ops *ops, const char *weights, const Pictures *b,
+                      Error *err) {
+    static Paper paper;
+    GpuPeaks peaks;
+    PlanDevice device;
+    const Status st = pictures_note(&paper, weights, b->B, b->precision, err);
+    if (st != OK) return st;
+    row->flops = paper_flops(&paper);
+    if (planned_device(&device, ops)) row->predicted = row->work / model_batch_s(&device, &paper);
+    if (!gpu_peaks(&peaks)) return fail(err, ERR_DEVICE, "the roofs could not be measured");
+    row->peak = row->work / row->flops * 1e9 *
+                (b->precision == PRECISION_FP16   ? peaks.fp16
+                 : b->precision == PRECISION_BF16 ? peaks.bf16
+                                                  : peaks.fp32);
+    return OK;
+}
+
+static Status measure_gpu(const Ops *ops, const char *weights, const char *folder,
+                          Precision precision, int64_t B, int repeats, Error *err) {
+    Pictures b;
+    Row row = row_of(ops, weights, precision, B, repeats);
+    row.threads = 1; /* of the host, beside the GPU: as the rows of PyTorch have it */
+    Status st = pictures_open(&b, ops, weights, B, precision, err);
+    if (st == OK) st = encoder_run(b.encoder, b.features, b.pixels, B, err);
+    if (st == OK && !precision) st = pictures_check_cpu(&b, weights, ops->threads, err);
+    if (st == OK && !precision) st = pictures_write(&b, folder, err);
+    if (st == OK && precision)
+        st = pictures_check(b.features, pictures_features(&b), precision, folder, err);
+    if (st == OK) st = predict(&row, ops, weights, &b, err);
+    if (st == OK) st = time_batches(&b, &row, err);
+    if (st == OK) row_print(&row);
+    pictures_close(&b);
+    return st;
 }
 
 int main(int argc, char **argv) {
@@ -117,7 +159,10 @@ int main(int argc, char **argv) {
     }
     batch.status = ops_open(&ops, argc > 7 ? argv[7] : "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
-        measure(&ops, argv[1], argv[5], (Precision)precision, &batch, repeats);
+        if (strncmp(ops.kind, "cuda", 4) == 0)
+            batch.status = measure_gpu(&ops, argv[1], argv[5], (Precision)precision, batch.B,
+                                       repeats, &batch.error);
+        else measure(&ops, argv[1], argv[5], (Precision)precision, &batch, repeats);
         ops_close(&ops);
     }
     if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);

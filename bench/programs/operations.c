@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "bench/programs/bench.h"
-#include "bench/programs/gpu.h"
+#include "bench/programs/replay.h"
 #include "host/inputs/rng.h"
 #include "io/sizes.h"
 #include "kernels/ops.h"
@@ -311,7 +311,8 @@ static Status judge(Bench *gpu, Bench *cpu, const Operation *o, double *worst, E
         const Array *array = &gpu->arrays[i];
         const bool weights =
             cpu->data[i] == cpu->linear || cpu->data[i] == cpu->m1 || cpu->data[i] == cpu->m2;
-        if (o->trains && weights) continue; /* Adam is not compared: gradients at rounding level decide whole steps */
+        if (o->trains && weights)
+            continue; /* Adam is not compared: gradients at rounding level decide whole steps */
         void *found = malloc((size_t)array_bytes(array));
         if (!found) return fail(err, ERR_MEMORY, "out of memory");
         gpu->ops.mem.to_host(gpu->queue, found, gpu->data[i], array_bytes(array));
@@ -320,50 +321,6 @@ static Status judge(Bench *gpu, Bench *cpu, const Operation *o, double *worst, E
         if (!(off <= *worst)) *worst = off;
         free(found);
     }
-    return st;
-}
-
-/* The content of a graph: so many calls. */
-typedef struct {
-    Bench *bench;
-    void (*run)(void *context);
-    int calls;
-} Calls;
-
-static Status record(void *context) {
-    const Calls *c = context;
-    for (int i = 0; i < c->calls; i++) c->run(c->bench);
-    return OK;
-}
-
-/* Measures the seconds of a call. Cold means one call after the L2 was filled with other data. */
-static Status time_gpu(Bench *b, GpuClock *clock, const Operation *o, bool cold, Row *row,
-                       Error *err) {
-    Calls calls = {b, o->run, 1};
-    Graph *graph = NULL;
-    const int repeats = row->repeats;
-    for (int i = 0; i < 3; i++) b->ops.mem.replay(b->queue, &graph, record, &calls);
-    gpu_clock_mark(clock, 0);
-    b->ops.mem.replay(b->queue, &graph, record, &calls);
-    gpu_clock_mark(clock, 1);
-    const double once = gpu_clock_between(clock, 0, 1);
-    if (!cold && once > 0.0 &&
-        once < 1e-3) { /* a graph of many calls hides its launch */
-        calls.calls = once < 5e-5 ? 20 : (int)(1e-3 / once);
-        b->ops.mem.graph_free(graph);
-        graph = NULL;
-        for (int i = 0; i < 3; i++) b->ops.mem.replay(b->queue, &graph, record, &calls);
-    }
-    for (int i = 0; i < repeats; i++) {
-        if (cold) gpu_clock_evict(clock);
-        gpu_clock_mark(clock, 2 * i);
-        b->ops.mem.replay(b->queue, &graph, record, &calls);
-        gpu_clock_mark(clock, 2 * i + 1);
-    }
-    const Status st = b->ops.mem.wait(b->queue, err);
-    for (int i = 0; st == OK && i < repeats; i++)
-        row->seconds[i] = gpu_clock_between(clock, 2 * i, 2 * i + 1) / calls.calls;
-    b->ops.mem.graph_free(graph);
     return st;
 }
 
@@ -425,7 +382,7 @@ static Status measure_gpu(Bench *b, Bench *cpu, int repeats, bool *wrong, Error 
                 row.program = program;
                 row.peak = row.work / floor_seconds(b, &peaks, o, !warm);
                 snprintf(what, sizeof what, "%s, %s", name, warm ? "warm" : "cold");
-                st = time_gpu(b, clock, o, !warm, &row, err);
+                st = replay_measure(&b->ops.mem, b->queue, clock, o->run, b, !warm, &row, err);
                 if (st == OK) row_print(&row);
             }
         }

@@ -14,12 +14,13 @@
 
 enum { MAX_TENSORS = 2048, POOL = 1 << 24 };
 
-typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2, DINOV3 } Kind;
+typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2, DINOV3, SIGLIP } Kind;
 
 typedef struct {
     const char *name;
     Kind kind;
     int width, depth, patch, image, features; /* features: width of CLIP's common space */
+    int hidden;                               /* SigLIP: of the MLPs */
     int stages[4];
     int text_width;
     bool gated, registers;
@@ -106,6 +107,13 @@ static const Model models[] = {
      .registers = true},
     {.name = "dinov3_vits16", .kind = DINOV3, .width = 384, .depth = 12, .patch = 16},
     {.name = "dinov3_vitl16", .kind = DINOV3, .width = 1024, .depth = 24, .patch = 16},
+    {.name = "siglip2so400m14_384",
+     .kind = SIGLIP,
+     .width = 1152,
+     .depth = 27,
+     .patch = 14,
+     .image = 384,
+     .hidden = 4304},
 };
 
 /* --- tensors ---------------------------------------------------------------------------------- */
@@ -270,6 +278,34 @@ static void add_dino(File *f, const Model *m) {
     add_norm(f, d, "norm.");
 }
 
+/* The image encoder alone, named as timm names it. */
+static void add_siglip(File *f, const Model *m) {
+    const int d = m->width, grid = m->image / m->patch;
+    add(f, 3, 1, grid * grid, d, 0, "pos_embed");
+    add(f, 4, d, 3, m->patch, m->patch, "patch_embed.proj.weight");
+    add(f, 1, d, 0, 0, 0, "patch_embed.proj.bias");
+    for (int i = 0; i < m->depth; i++) {
+        static const char *const parts[] = {"norm1.", "attn.qkv.", "attn.proj.",
+                                            "norm2.", "mlp.fc1.",  "mlp.fc2."};
+        char name[6][64];
+        for (int p = 0; p < 6; p++) snprintf(name[p], 64, "blocks.%d.%s", i, parts[p]);
+        add_norm(f, d, name[0]);
+        add_linear(f, 3 * d, d, name[1]);
+        add_linear(f, d, d, name[2]);
+        add_norm(f, d, name[3]);
+        add_linear(f, m->hidden, d, name[4]);
+        add_linear(f, d, m->hidden, name[5]);
+    }
+    add_norm(f, d, "norm.");
+    add(f, 3, 1, 1, d, 0, "attn_pool.latent");
+    add_linear(f, d, d, "attn_pool.q.");
+    add_linear(f, 2 * d, d, "attn_pool.kv.");
+    add_linear(f, d, d, "attn_pool.proj.");
+    add_norm(f, d, "attn_pool.norm.");
+    add_linear(f, m->hidden, d, "attn_pool.mlp.fc1.");
+    add_linear(f, d, m->hidden, "attn_pool.mlp.fc2.");
+}
+
 /* --- main ------------------------------------------------------------------------------------- */
 
 static uint16_t half_of(float x) { /* |x| < 1/16 is truncated; |x| < 2^-14 becomes 0 */
@@ -309,6 +345,7 @@ int main(int argc, char **argv) {
     }
     if (m->kind == CLIP_VIT) add_clip_vit(&f, m);
     else if (m->kind == CLIP_RESNET) add_clip_resnet(&f, m);
+    else if (m->kind == SIGLIP) add_siglip(&f, m);
     else add_dino(&f, m);
     if (torch_save(argv[2], f.tensor, f.count, &err) != OK) {
         fprintf(stderr, "bench-random_weights: %s\n", err.text);
