@@ -1,11 +1,14 @@
-"""encoders_torch.py - CLIP's, DINOv2's and DINOv3's image encoders in plain PyTorch: what ours are timed beside.
+"""encoders_torch.py - image encoders of CLIP, DINOv2, DINOv3 and SigLIP in plain PyTorch: what ours are timed beside.
 
-    python encoders_torch.py --weights FILE --input X.npy --expect Y.npy [--threads N --repeats R --precision bf16]
+    python encoders_torch.py --weights FILE --input X.npy --expect Y.npy [--threads N --repeats R --precision bf16] [--gpu]
 
 The features of images X (B,side,side,3) are compared with Y; then, with --repeats, one row is printed, as bench-encoders
 prints it. PyTorch takes the fastest stock operations that it has: fused attention where it exists, batch norm folded into
 the convolutions, channels-last where that is faster, inference mode. encoders_openvino.py and encoders_onnxruntime.py
 convert these networks.
+
+With --gpu the images lie on the GPU, normalised and in the precision of the network. Rows are PyTorch as it stands, a
+replayed CUDA graph of it, and torch.compile with tuned products. A way that fails is one line.
 """
 import argparse
 import os
@@ -18,7 +21,7 @@ F = torch.nn.functional
 
 
 def attention(q, k, v):
-    """(B, heads, T, 64) -> (B, T, width)"""
+    """(B, heads, T, head) -> (B, T, width)"""
     if hasattr(F, "scaled_dot_product_attention"):
         out = F.scaled_dot_product_attention(q, k, v)
     else:
@@ -26,16 +29,17 @@ def attention(q, k, v):
     return out.transpose(1, 2).flatten(2)
 
 
-def heads(x):
+def heads(x, head=64):
     B, T, d = x.shape
-    return x.view(B, T, d // 64, 64).transpose(1, 2)
+    return x.view(B, T, d // head, head).transpose(1, 2)
 
 
 class Transformer:
     """Pre-norm blocks; `names` maps our parts to the file's."""
 
-    def __init__(self, w, prefix, names, activation, eps, dtype, rotate=None):
+    def __init__(self, w, prefix, names, activation, eps, dtype, rotate=None, head=64):
         self.activation, self.eps, self.blocks, self.rotate = activation, eps, [], rotate or (lambda x: x)
+        self.head = head
         while prefix + "%d." % len(self.blocks) + names["norm1"] + "weight" in w:
             block = prefix + "%d." % len(self.blocks)
             part = {k: (w.get(block + n + "weight"), w.get(block + n + "bias")) for k, n in names.items()}
@@ -54,7 +58,8 @@ class Transformer:
         d = x.shape[-1]
         for p in self.blocks:
             q, k, v = F.linear(F.layer_norm(x, (d,), *p["norm1"], self.eps), *p["qkv"]).chunk(3, -1)
-            x = x + F.linear(attention(self.rotate(heads(q)), self.rotate(heads(k)), heads(v)), *p["proj"])
+            q, k, v = (heads(part, self.head) for part in (q, k, v))
+            x = x + F.linear(attention(self.rotate(q), self.rotate(k), v), *p["proj"])
             h = F.layer_norm(x, (d,), *p["norm2"], self.eps)
             if p["w12"][0] is not None:
                 gate, value = F.linear(h, *p["w12"]).chunk(2, -1)
@@ -137,6 +142,28 @@ def dinov3(w, dtype, side):
     return dino_vit(w, first, None, Transformer(w, "blocks.", DINO_BLOCK, F.gelu, 1e-5, dtype, rotate), 1e-5, dtype)
 
 
+def siglip(w, dtype):
+    """SigLIP and SigLIP 2 as timm names the tensors: no class token, a probe that pools; GELU with erf."""
+    d, head = w["pos_embed"].shape[-1], 72 if w["pos_embed"].shape[-1] == 1152 else 64
+    blocks = Transformer(w, "blocks.", DINO_BLOCK, F.gelu, 1e-6, dtype, head=head)
+    part = {k: v.to(dtype) for k, v in w.items() if not k.startswith("blocks.")}
+    weight, bias, table = part["patch_embed.proj.weight"], part["patch_embed.proj.bias"], part["pos_embed"]
+    norm, pool_norm = ((part[n + "weight"], part[n + "bias"]) for n in ("norm.", "attn_pool.norm."))
+    pool = {n: (part["attn_pool.%s.weight" % n], part["attn_pool.%s.bias" % n])
+            for n in ("q", "kv", "proj", "mlp.fc1", "mlp.fc2")}
+    query = heads(F.linear(part["attn_pool.latent"], *pool["q"]), head)
+
+    def run(images):
+        x = F.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
+        x = F.layer_norm(blocks(x + table), (d,), *norm, 1e-6)
+        k, v = (heads(half, head) for half in F.linear(x, *pool["kv"]).chunk(2, -1))
+        x = F.linear(attention(query.expand(len(x), -1, -1, -1), k, v), *pool["proj"])
+        hidden = F.gelu(F.linear(F.layer_norm(x, (d,), *pool_norm, 1e-6), *pool["mlp.fc1"]))
+        return (x + F.linear(hidden, *pool["mlp.fc2"]))[:, 0]
+
+    return run
+
+
 def clip_resnet(w, dtype):
     def folded(conv, norm):
         scale = w[norm + "weight"] / torch.sqrt(w[norm + "running_var"] + 1e-5)
@@ -187,6 +214,8 @@ def load(path, side, dtype=None, device="cpu"):
         return clip_vit(w, dtype)
     if "rope_embed.periods" in w:
         return dinov3(w, dtype, side)
+    if "attn_pool.latent" in w:
+        return siglip(w, dtype)
     return dinov2(w, dtype) if "cls_token" in w else clip_resnet(w, dtype)
 
 
@@ -213,7 +242,7 @@ def arguments():
     parser.add_argument("--expect", required=True, help="their features (B,d), .npy")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=0)
-    parser.add_argument("--gpu", action="store_true", help="on cuda:0: as it stands, then by torch.compile")
+    parser.add_argument("--gpu", action="store_true", help="on cuda:0: as it stands, as a graph, by torch.compile")
     parser.add_argument("--precision", choices=sorted(LIMIT), default="fp32")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -221,8 +250,8 @@ def arguments():
     return a, (images if images.shape[1] == 3 else images.permute(0, 3, 1, 2)).contiguous()
 
 
-def check_and_measure(program, a, run, images):
-    """Compares the features that run() returns, then prints a row."""
+def check(program, a, run):
+    """The error of the features that run() returns, which must agree."""
     expected = numpy.load(a.expect)
     found = run()
     error = float(numpy.linalg.norm(found - expected) / numpy.linalg.norm(expected))
@@ -230,28 +259,47 @@ def check_and_measure(program, a, run, images):
           file=sys.stderr)
     if not error <= LIMIT[a.precision]:
         sys.exit("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
+    return float("%.2g" % error)
+
+
+def show(program, a, images, seconds, error):
+    case = os.path.basename(a.weights).split(".")[0] + ("" if a.precision == "fp32" else " " + a.precision)
+    rows.show(case, program, a.threads, len(images), "images/s", seconds, error=error)
+
+
+def check_and_measure(program, a, run, images):
+    """Compares the features that run() returns, then prints a row."""
+    error = check(program, a, run)
     if a.repeats:
-        case = os.path.basename(a.weights).split(".")[0] + ("" if a.precision == "fp32" else " " + a.precision)
-        rows.show(case, program, a.threads, len(images), "images/s", rows.measure(run, a.repeats),
-                  error=float("%.2g" % error))
+        show(program, a, images, rows.measure(run, a.repeats), error)
 
 
-def on_gpu(a, images, dtype):
-    """Two rows: PyTorch as it stands with fused attention, and the same compiled with CUDA graphs and tuned products."""
-    torch.set_default_device("cuda")
-    images = images.to("cuda", dtype).contiguous(memory_format=torch.channels_last)
-    name = "PyTorch %s, %s" % (torch.__version__, torch.cuda.get_device_name())
+def on_gpu(a, images, dtype, device="cuda"):
+    """Rows of each way on the GPU, timed by its events, one batch behind the other."""
+    torch.set_default_device(device)
+    torch.backends.cudnn.benchmark = True
+    images = images.to(device, dtype).contiguous(memory_format=torch.channels_last)
+    name = "PyTorch " + torch.__version__
     with torch.inference_mode():
-        run = load(a.weights, images.shape[-1], dtype, "cuda")
-        check_and_measure(name, a, lambda: run(images).float().cpu().numpy(), images)
-        compiled = torch.compile(Module(run), mode="max-autotune")
-        check_and_measure(name + ", compiled", a, lambda: compiled(images).float().cpu().numpy(), images)
+        run = load(a.weights, images.shape[-1], dtype, device)
+        ways = [("", lambda: run, rows.measure_queue)]
+        if device != "cpu":
+            ways.append((" graph", lambda: run, lambda *given: rows.measure_graph(torch, given[1], given[3], False)))
+        ways.append((" compiled", lambda: torch.compile(Module(run), mode="max-autotune"), rows.measure_queue))
+        for way, make, measure in ways:
+            try:
+                network = make()
+                error = check(name + way, a, lambda: network(images).float().cpu().numpy())
+                show(name + way, a, images, measure(torch, lambda: network(images), 2, a.repeats, device), error)
+            except (RuntimeError, ValueError, OSError) as e:  # one way that does not work does not end the others
+                print("encoders_torch.py:%s: left out: %s" % (way or " as it stands", str(e).split("\n")[0]), file=sys.stderr)
 
 
 def main():
     a, images = arguments()
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[a.precision]
     if a.gpu:
+        rows.need_cuda(torch)
         return on_gpu(a, images, dtype)
     with torch.inference_mode():
         run, typed = load(a.weights, images.shape[-1], dtype), images.to(dtype)
