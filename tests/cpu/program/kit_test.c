@@ -26,22 +26,47 @@ static const char *const programs[][2] = {
      "[ \"$NO_GPU\" ] && echo 'cuda  no driver' && echo '{\"cuda_devices\": []}' && exit\n"
      "echo '{\"predicted_ms\": 0.5}'\n"},
     {"bin/python",
-     "case $1 in -c) echo \"${TORCH:-True}\" ;;\n"
+     "all=\"$*\"\n"
+     "case $all in -c*) echo \"${TORCH:-True}\" ;;\n"
+     "*encoders_torch.py*) [ \"$SLOW\" ] && sleep 60\n"
+     "    name=${all##*--weights } name=${name%%.pt*} precision=${all##*--precision }\n"
+     "    echo \"{\\\"case\\\": \\\"${name##*/} ${precision%% *}\\\", \\\"program\\\": \\\"PyTorch "
+     "2.9\\\", "
+     "\\\"threads\\\": 1, \\\"work\\\": 256, \\\"unit\\\": \\\"images/s\\\", \\\"seconds\\\": "
+     "[0.16]}\" ;;\n"
+     "*layers_torch.py*) sed -n 's/turtle, stub/PyTorch 2.9 matmul/; s/0\\.002\\]/0.003]/p' \"$3\" "
+     ";;\n"
      "*) echo '{\"case\": \"outer\", \"work\": 1, \"seconds\": [0.0050, 0.0051]}' ;; esac\n"},
+    {"bin/bench-random_weights", ": >\"$2\"\n"},
+    {"bin/bench-encoders",
+     "[ \"$BROKEN\" ] && case $1 in *dinov2*) echo 'bench-encoders: features differ' >&2; exit 1 "
+     ";; esac\n"
+     "name=${1##*/} precision=\" $6\"; : >\"$5/features.npy\"; [ $6 = fp32 ] && precision=\n"
+     "echo \"{\\\"case\\\": \\\"${name%.pt}$precision\\\", \\\"program\\\": \\\"turtle, stub\\\", "
+     "\\\"threads\\\": 1, "
+     "\\\"work\\\": 256, \\\"unit\\\": \\\"images/s\\\", \\\"peak\\\": 4000.0, \\\"flops\\\": "
+     "4e13, \\\"predicted\\\": 2500, "
+     "\\\"seconds\\\": [0.13, 0.1, 0.128]}\"\n"},
+    {"bin/bench-layers",
+     "[ $1 = attention ] && name='attention 4x16 50x50 64' || name='linear 65792x3072x1024'\n"
+     "echo \"{\\\"case\\\": \\\"$name fp16\\\", \\\"program\\\": \\\"turtle, stub\\\", "
+     "\\\"threads\\\": 1, \\\"work\\\": 400, "
+     "\\\"unit\\\": \\\"GFLOP/s\\\", \\\"predicted\\\": 250000, \\\"seconds\\\": [0.002]}\"\n"},
     {"bin/nvidia-smi", "echo 'NVIDIA H200, 580.1'\n"},
     {"commit", "abc1234\n"},
 };
 
-/* Runs `run.sh first` in a kit of such programs, with `variables` in its environment. Returns its status; *text is
+/* Runs `run.sh STEPS` in a kit of such programs, with `variables` in its environment. Returns its status; *text is
  * what it printed, and how many programs it has left running; *table is the table that it left, or empty. */
-static int first_light(const char *variables, char **text, char **table) {
+static int run_kit(const char *steps, const char *variables, char **text, char **table) {
     char *folder = temporary_folder();
     char *made = format_text(
              "cd %s && mkdir -p kit/bin kit/tests/goldens kit/bench kit/built/kit && : "
-             ">kit/bench/run && "
-             ": >kit/built/recorded && : >kit/built/kit/turtle && echo %s/kit/built >kit/build",
+             ">kit/built/recorded && : >kit/built/kit/turtle && echo %s/kit/built >kit/build",
              folder, folder),
-         *copied = format_text("cp bench/gpu_kit_run %s/kit/run.sh", folder);
+         *copied = format_text("cp bench/gpu_kit_run %s/kit/run.sh && cp bench/run bench/table "
+                               "%s/kit/bench/",
+                               folder, folder);
     cr_assert(system(made) == 0 && system(copied) == 0);
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         char *path = format_text("%s/kit/%s", folder, programs[i][0]);
@@ -53,10 +78,10 @@ static int first_light(const char *variables, char **text, char **table) {
         free(path);
     }
     char *command = format_text(
-        "cd %s/kit && PATH=%s/kit/bin:$PATH PYTHON=%s/kit/bin/python %s sh run.sh first 2>&1; "
+        "cd %s/kit && PATH=%s/kit/bin:$PATH PYTHON=%s/kit/bin/python %s sh run.sh %s 2>&1; "
         "status=$?; left=0; for p in $(cat hung 2>/dev/null); do kill -0 $p 2>/dev/null && "
         "left=$((left + 1)); done; echo left: $left; exit $status",
-        folder, folder, folder, variables);
+        folder, folder, folder, variables, steps);
     FILE *f = popen(command, "r");
     cr_assert(f != NULL);
     *text = calloc(1, 1 << 16), *table = calloc(1, 1 << 14);
@@ -68,6 +93,10 @@ static int first_light(const char *variables, char **text, char **table) {
     free(made), free(copied), free(command), free(path);
     remove_folder(folder);
     return status;
+}
+
+static int first_light(const char *variables, char **text, char **table) {
+    return run_kit("first", variables, text, table);
 }
 
 /* Returns the line of the table that begins with `what`, or "". */
@@ -89,6 +118,8 @@ Test(kit, first_light_prints_measured_beside_predicted, .timeout = 100) {
         {"clusters of 4 at once", " 31 ", " 33 "},
         {"hang ", "2 passed", ""},
         {"iteration C 100 d 768,1536", "0.5000 ms", "0.4000 ms    1.25"},
+        {"goldens ", "2 passed", ""},
+        {"ViT-L-14 fp16", "2000 images/s", "2500    0.80  50 % of peak, 312 TFLOP/s"},
         {"PyTorch, best, C 100 d 768,1536", "5.0500 ms", "10.1 times ours"},
         {"C 1000 with -DTURTLE_AB_OTHER", "0.7000 ms", "0.5000 ms    1.40"},
         {"L2 read 120 MB", " 4100 ", " 4300 "},
@@ -143,5 +174,45 @@ Test(kit, a_stopped_step_leaves_no_program_behind, .timeout = 100) {
         first_light("HANG=program LIMIT_hang=1 LIMIT_times=2 LIMIT_pairs=1", &text, &table);
     cr_expect(status != 0 && strstr(text, "times: stopped after 2 s"), "%s", text);
     cr_expect(strstr(text, "left: 0\n"), "%s", text);
+    free(text), free(table);
+}
+
+/* The rows of bench/run stand in the table, beside their prediction or as a multiple of our time. */
+Test(kit, encoders_stand_beside_prediction_and_pytorch, .timeout = 100) {
+    char *text, *table;
+    const int status = run_kit("encoders layers", "BENCH_ROUNDS=1", &text, &table);
+    cr_expect(status == 0, "%s", text);
+    static const char *const expected[][3] = {
+        {"dinov2_vitg14 bf16 ", "2000 images/s", "2500    0.80"},
+        {"siglip2so400m14_384 fp16, PyTorch 2.9", "1600 images/s", "1.25 times our time"},
+        {"linear 65792x3072x1024 fp16 ", "2e+05 GFLOP/s", "250000    0.80"},
+        {"attention 4x16 50x50 64 fp16, PyTorch 2.9 matmul", "1.333e+05 GFLOP/s",
+         "1.50 times our time"},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const char *line = line_of(table, expected[i][0]);
+        cr_expect(strstr(line, expected[i][1]) && strstr(line, expected[i][2]), "%s: '%s' in\n%s",
+                  expected[i][0], line, table);
+    }
+    free(text), free(table);
+}
+
+/* A program that fails is named, and the models behind it run; a step that is stopped leaves its rows in the table. */
+Test(kit, encoders_go_on_behind_a_failure, .timeout = 100) {
+    char *text, *table;
+    int status = run_kit("encoders", "BROKEN=1", &text, &table);
+    cr_expect(status != 0 && strstr(text, "left out, exit status 1") &&
+                  strstr(table, "RN50x64 bf16, PyTorch 2.9") && !strstr(table, "dinov2_vitg14"),
+              "%s%s", text, table);
+    free(text), free(table);
+    status = run_kit("encoders", "SLOW=1 LIMIT_encoders=6", &text, &table);
+    cr_expect(status != 0 && strstr(text, "encoders: stopped after 6 s") &&
+                  strstr(line_of(table, "RN50x64 bf16"), "2500") && !strstr(table, "PyTorch"),
+              "%s%s", text, table);
+    free(text), free(table);
+    status = run_kit("encoders", "SLOW=1 BENCH_BUDGET=1 BENCH_MODELS=RN50 BENCH_PRECISIONS=fp16",
+                     &text, &table);
+    cr_expect(status == 0 && strstr(text, "stopped after 1 s") && strstr(table, "RN50 fp16"),
+              "%s%s", text, table);
     free(text), free(table);
 }
