@@ -127,8 +127,11 @@ Test(model_encode, the_command_tells_images_per_second) {
     run_turtle(&ran, "info --plan --device h200 --weights " VIT " --json");
     cr_assert(ran.status == 0, "%s", ran.err);
     cr_expect(strstr(ran.out, "\"images_per_s\": ") && strstr(ran.out, "\"batch_size\": 256") &&
-                  strstr(ran.out, "\"roof\": "),
+                  strstr(ran.out, "\"roof\": ") && strstr(ran.out, "\"last_wave_us\": "),
               "%s", ran.out);
+    const char *busy = strstr(ran.out, "\"busy\": ");
+    const double part = busy ? strtod(busy + 8, NULL) : 0.0;
+    cr_expect(part > 0.0 && part < 1.0, "%s", ran.out);
     run_turtle(&ran, "info --plan --device h200 --weights " VIT " --precision tf32");
     cr_expect(ran.status == 2 && strstr(ran.err, "expected") == NULL &&
                   strstr(ran.err, "an encoder has fp32, fp16 or bf16"),
