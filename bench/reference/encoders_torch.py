@@ -251,14 +251,14 @@ def arguments():
 
 
 def check(program, a, run):
-    """The error of the features that run() returns, which must agree."""
+    """The error of the features that run() returns. It is a ValueError where they do not agree."""
     expected = numpy.load(a.expect)
     found = run()
     error = float(numpy.linalg.norm(found - expected) / numpy.linalg.norm(expected))
     print("%s %s: largest difference %.3g, relative %.3g" % (program, a.precision, abs(found - expected).max(), error),
           file=sys.stderr)
     if not error <= LIMIT[a.precision]:
-        sys.exit("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
+        raise ValueError("%s: %s: features differ by %.3g of their size" % (program, a.weights, error))
     return float("%.2g" % error)
 
 
@@ -269,7 +269,10 @@ def show(program, a, images, seconds, error):
 
 def check_and_measure(program, a, run, images):
     """Compares the features that run() returns, then prints a row."""
-    error = check(program, a, run)
+    try:
+        error = check(program, a, run)
+    except ValueError as e:
+        sys.exit(str(e))
     if a.repeats:
         show(program, a, images, rows.measure(run, a.repeats), error)
 
