@@ -4,7 +4,7 @@
  * Images are channels-last: (B,H,W,C), so that a pixel's channels are one row of a matrix product and
  * a 1 x 1 convolution is a linear layer. The residual stream and all sums are float32. The operands of
  * products are rounded to the weight's precision; what lies between two products has that precision in
- * memory, too, where the backend is `narrow`, else float32. Weights lie as in their file, in their own
+ * memory, too, where the backend has it `narrow`, else float32. Weights lie as in their file, in their own
  * type and order, or as the backend's `pack` has laid them out once.
  *
  * An output row depends on its own input rows alone, and its sums run in one fixed order: the
@@ -166,8 +166,8 @@ typedef struct {
     /* Returns the bytes that `pack` writes for a weight; 0: its products read it as it lies. */
     int64_t (*pack_bytes)(const Weight *w);
     PackOp *pack;
-    /* Whether activations between two products have their precision in memory, too. */
-    bool narrow;
+    /* Whether activations between two products have that precision in memory, too. */
+    bool narrow[PRECISION_BF16 + 1];
     /* Returns the bytes of scratch that serve any linear of up to `rows` rows and `depth` inputs, any conv2d of
      * `rows` output pixels and `depth` = inputs x taps, and attention of any width over `keys`. */
     int64_t (*scratch_bytes)(const Device *device, int64_t rows, int64_t depth, int64_t keys);
@@ -175,7 +175,7 @@ typedef struct {
 
 /* Returns the type of activations between products of a precision. */
 static inline Precision activations_of(const EncodeOps *encode, Precision precision) {
-    return encode->narrow ? precision : PRECISION_FP32;
+    return encode->narrow[precision] ? precision : PRECISION_FP32;
 }
 
 #endif

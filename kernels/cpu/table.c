@@ -66,6 +66,7 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                           .normalize = cpu_normalize,
                           .pack_bytes = cpu_pack_bytes,
                           .pack = cpu_pack,
+                          .narrow = {[PRECISION_BF16] = true},
                           .scratch_bytes = cpu_encode_scratch};
     *cluster = (ClusterOps){.row_norms = cpu_row_norms,
                             .unit_rows = cpu_unit_rows,

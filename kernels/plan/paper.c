@@ -268,7 +268,7 @@ Status paper_open(Ops *out, Paper *paper, Error *err) {
                               .normalize = normalize,
                               .pack_bytes = pack_bytes,
                               .pack = pack,
-                              .narrow = true,
+                              .narrow = {[PRECISION_FP16] = true, [PRECISION_BF16] = true},
                               .scratch_bytes = scratch_bytes};
     return OK;
 }

@@ -1,11 +1,11 @@
-/* narrow.h - activations of encoders in the tests of CUDA kernels: the reference takes them in float32, a GPU in
- * the precision under test, rounded alike. So errors are those of the arithmetic alone. */
+/* narrow.h - activations of encoders in tests of kernels: the reference takes them in float32, a backend that has the
+ * precision under test `narrow` in that one, rounded alike. So errors are those of the arithmetic alone. */
 #ifndef TURTLE_TESTS_SUPPORT_NARROW_H
 #define TURTLE_TESTS_SUPPORT_NARROW_H
 
 #include "tests/support/operation.h"
 
-static Precision precision; /* of activations on a GPU */
+static Precision precision; /* of activations where they are narrow */
 
 /* Returns half the distance of two neighbouring numbers between 1 and 2: the largest relative error of rounding. */
 static inline double unit_of(Precision p) {
@@ -19,7 +19,7 @@ static inline float narrowed(float x) {
 }
 
 static inline Precision type_on(const Ops *ops) {
-    return on_cuda(ops) ? precision : PRECISION_FP32;
+    return activations_of(&ops->encode, precision);
 }
 
 /* Returns rounded numbers in the type that the backend takes. off_alignment moves them. */

@@ -21,9 +21,9 @@
 #define cpu_pixels ISA(cpu_pixels)
 #define cpu_pool_tokens ISA(cpu_pool_tokens)
 
-/* Returns whether these are rows of float32; the CPU has no others. */
-static inline bool are_floats(Matrix rows) {
-    return rows.data && rows.type == PRECISION_FP32;
+/* Returns whether these are rows of float32 or of bfloat16; activations on the CPU have no other type. */
+static inline bool are_activations(Matrix rows) {
+    return rows.data && (rows.type == PRECISION_FP32 || rows.type == PRECISION_BF16);
 }
 
 LinearOp cpu_linear;

@@ -9,8 +9,9 @@
 #include "kernels/cpu/encode/encode.h"
 #include "kernels/cpu/gemm/vec_math.h"
 
-static void norm_row(float *out, const float *x, const float *weight, const float *bias, double eps,
-                     int64_t d) {
+/* Writes the row to `half` as bfloat16 or, where that is NULL, to out, which may be x. */
+static void norm_row(float *out, uint16_t *half, const float *x, const float *weight,
+                     const float *bias, double eps, int64_t d) {
     float sum = 0.0f, squares = 0.0f;
     SIMD(reduction(+ : sum))
     for (int64_t j = 0; j < d; j++) sum += x[j];
@@ -18,13 +19,17 @@ static void norm_row(float *out, const float *x, const float *weight, const floa
     SIMD(reduction(+ : squares)) /* squares of the differences: no cancellation */
     for (int64_t j = 0; j < d; j++) squares += (x[j] - mean) * (x[j] - mean);
     const float inverse = (float)(1.0 / sqrt((double)squares / (double)d + eps));
-    for (int64_t j = 0; j < d; j++) out[j] = (x[j] - mean) * inverse * weight[j] + bias[j];
+    if (half)
+        for (int64_t j = 0; j < d; j++)
+            half[j] = bf16_from_f32((x[j] - mean) * inverse * weight[j] + bias[j]);
+    else
+        for (int64_t j = 0; j < d; j++) out[j] = (x[j] - mean) * inverse * weight[j] + bias[j];
 }
 
 typedef struct {
-    float *out;
+    Matrix out;
     const float *x;
-    int64_t out_row, x_row, d;
+    int64_t x_row, d;
     const float *weight, *bias;
     double eps;
 } Norms;
@@ -32,17 +37,21 @@ typedef struct {
 static void norm_rows(const void *loop, int64_t first, int64_t end, int thread) {
     const Norms *n = loop;
     (void)thread;
-    for (int64_t r = first; r < end; r++)
-        norm_row(n->out + r * n->out_row, n->x + r * n->x_row, n->weight, n->bias, n->eps, n->d);
+    for (int64_t r = first; r < end; r++) {
+        const bool narrow = n->out.type == PRECISION_BF16;
+        norm_row(narrow ? NULL : (float *)n->out.data + r * n->out.row,
+                 narrow ? (uint16_t *)n->out.data + r * n->out.row : NULL, n->x + r * n->x_row,
+                 n->weight, n->bias, n->eps, n->d);
+    }
 }
 
 Status cpu_layer_norm(Queue *q, Matrix out, const float *x, int64_t x_row, const float *weight,
                       const float *bias, double eps, int64_t rows, int64_t d) {
     REQUIRE(q,
-            are_floats(out) && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 &&
+            are_activations(out) && x && weight && bias && eps > 0.0 && rows >= 1 && d >= 1 &&
                 x_row >= d && out.row >= d,
             "layer_norm");
-    const Norms n = {out.data, x, out.row, x_row, d, weight, bias, eps};
+    const Norms n = {out, x, x_row, d, weight, bias, eps};
     threads_loop(q->device->pool, rows, rows_run(d), norm_rows, &n);
     return OK;
 }

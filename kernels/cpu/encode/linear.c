@@ -32,6 +32,25 @@ Status cpu_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
     return OK;
 }
 
+/* Returns whether these are rows that a product of this weight takes: float32 or, where it multiplies
+ * bfloat16, that. */
+static bool are_rows(Matrix m, const Weight *w) {
+    return m.data && (m.type == PRECISION_FP32 ||
+                      (m.type == PRECISION_BF16 && w->precision == PRECISION_BF16));
+}
+
+/* Returns an output of one type or the other; images lie densely. */
+static Output output_of(Matrix out, int64_t rows) {
+    Output to = {.rows = rows, .out_row = out.row, .image_rows = rows};
+    if (out.type == PRECISION_BF16) to.out_16 = out.data;
+    else to.out = out.data;
+    return to;
+}
+
+static Left rows_of(Matrix in, int64_t row) {
+    return in.type == PRECISION_BF16 ? left_rows_16(in.data, row) : left_rows(in.data, row);
+}
+
 /* Runs the product of the weight's precision. */
 static void multiply(Output out, const Left *left, const Weight *w, const Epilogue *epilogue,
                      void *scratch, const Device *device) {
@@ -42,37 +61,45 @@ static void multiply(Output out, const Left *left, const Weight *w, const Epilog
 Status cpu_linear(Queue *q, Matrix out, Matrix in, const Weight *w, const Epilogue *epilogue,
                   int64_t rows, void *scratch) {
     REQUIRE(q,
-            are_floats(out) && are_floats(in) && is_weight(w) && w->taps == 1 && epilogue &&
+            is_weight(w) && are_rows(out, w) && are_rows(in, w) && w->taps == 1 && epilogue &&
                 scratch && rows >= 1 && out.row >= w->out && in.row >= w->in &&
                 (!epilogue->times.data ||
-                 (are_floats(epilogue->times) && epilogue->times.row >= w->out)),
+                 (are_rows(epilogue->times, w) && epilogue->times.row >= w->out)),
             "linear");
-    const Left left = left_rows(in.data, in.row);
-    multiply((Output){out.data, rows, out.row, rows, 0}, &left, w, epilogue, scratch, q->device);
+    const Left left = rows_of(in, in.row);
+    multiply(output_of(out, rows), &left, w, epilogue, scratch, q->device);
     return OK;
 }
 
 /* --- conv2d ----------------------------------------------------------------------------------- */
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* Copies columns from .. to of one kernel row of the window whose first pixel column is x, with zeros outside
- * the image. Columns count channels: a kernel row has kernel x channels of them. */
-static void window_row(float *to, const float *line, int64_t x, int64_t from, int64_t end,
-                       int64_t width, int64_t channels) {
+ * the image. Columns count channels of `size` bytes: a kernel row has kernel x channels of them. */
+INLINE void window_row(uint8_t *to, const uint8_t *line, int64_t x, int64_t from, int64_t end,
+                       int64_t width, int64_t channels, int64_t size) {
     const int64_t first =
         x * channels; /* first element of the window in the line; may be negative */
     const int64_t left = least(end, first < 0 ? -first : 0),
                   right = least(end, width * channels - first);
-    for (; from < left; from++) *to++ = 0.0f;
+    if (from < left) {
+        memset(to, 0, (size_t)((left - from) * size));
+        to += (left - from) * size;
+        from = left;
+    }
     if (from < right) {
-        memcpy(to, line + first + from, (size_t)(right - from) * sizeof *to);
-        to += right - from;
+        memcpy(to, line + (first + from) * size, (size_t)((right - from) * size));
+        to += (right - from) * size;
         from = right;
     }
-    for (; from < end; from++) *to++ = 0.0f;
+    if (from < end) memset(to, 0, (size_t)((end - from) * size));
 }
 
-static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
-                         int64_t deep) {
+/* Fills a panel with rows of `size` bytes an element, panel_row elements apart. `size` is a constant at every
+ * call. */
+INLINE void copy_windows(const Left *left, uint8_t *panel, int64_t panel_row, int64_t i, int64_t n,
+                         int64_t k, int64_t deep, const uint8_t *data, int64_t size) {
     const Window *w = left->window;
     const int64_t span = w->kernel * left->channels; /* depth of one kernel row */
     const int64_t pixels = left->out_height * left->out_width, line = w->width * left->channels;
@@ -80,24 +107,36 @@ static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, i
         const int64_t image = (i + r) / pixels, pixel = (i + r) % pixels;
         const int64_t y = pixel / left->out_width * w->stride - w->pad,
                       x = pixel % left->out_width * w->stride - w->pad;
-        float *to = panel + r * PANEL_ROW;
+        uint8_t *to = panel + r * panel_row * size;
         for (int64_t at = k; at < k + deep;) {
             const int64_t ky = at / span, from = at - ky * span,
                           end = least(span, k + deep - ky * span);
-            if (y + ky < 0 || y + ky >= w->height) memset(to, 0, (size_t)(end - from) * sizeof *to);
+            if (y + ky < 0 || y + ky >= w->height) memset(to, 0, (size_t)((end - from) * size));
             else
-                window_row(to, left->data + (image * w->height + y + ky) * line, x, from, end,
-                           w->width, left->channels);
-            to += end - from;
+                window_row(to, data + (image * w->height + y + ky) * line * size, x, from, end,
+                           w->width, left->channels, size);
+            to += (end - from) * size;
             at += end - from;
         }
     }
 }
 
+static void fill_windows(const Left *left, float *panel, int64_t i, int64_t n, int64_t k,
+                         int64_t deep) {
+    copy_windows(left, (uint8_t *)panel, PANEL_ROW, i, n, k, deep, (const uint8_t *)left->data,
+                 sizeof *left->data);
+}
+
+static void fill_windows_16(const Left *left, uint16_t *panel, int64_t panel_row, int64_t i,
+                            int64_t n, int64_t depth) {
+    copy_windows(left, (uint8_t *)panel, panel_row, i, n, 0, depth, (const uint8_t *)left->data_16,
+                 sizeof *left->data_16);
+}
+
 Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window *window,
                   const Epilogue *epilogue, int64_t B, void *scratch) {
     REQUIRE(q,
-            are_floats(out) && are_floats(in) && is_weight(w) && window && epilogue && scratch &&
+            is_weight(w) && are_rows(out, w) && are_rows(in, w) && window && epilogue && scratch &&
                 B >= 1 && window->kernel >= 1 && window->stride >= 1 && window->pad >= 0 &&
                 window->kernel * window->kernel == w->taps && window->pad < window->kernel &&
                 window->height + 2 * window->pad >= window->kernel &&
@@ -109,18 +148,15 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
     }
     const int64_t height = window_out(window->height, window),
                   width = window_out(window->width, window);
-    const Left windows = {.fill = fill_windows,
-                          .data = in.data,
-                          .window = window,
-                          .channels = w->in,
-                          .out_height = height,
-                          .out_width = width};
-    const Left rows = left_rows(in.data, w->in);
+    Left windows = {.window = window, .channels = w->in, .out_height = height, .out_width = width};
+    if (in.type == PRECISION_BF16) windows.fill_16 = fill_windows_16, windows.data_16 = in.data;
+    else windows.fill = fill_windows, windows.data = in.data;
+    const Left rows = rows_of(in, w->in);
     const bool pointwise = window->kernel == 1 && window->stride == 1;
     const int64_t pixels = height * width; /* images that lie densely are one: tiles span them */
-    multiply((Output){out.data, B * pixels, w->out, window->out_image ? pixels : B * pixels,
-                      window->out_image},
-             pointwise ? &rows : &windows, w, epilogue, scratch, q->device);
+    Output to = output_of((Matrix){out.data, w->out, out.type}, B * pixels);
+    if (window->out_image) to.image_rows = pixels, to.out_image = window->out_image;
+    multiply(to, pointwise ? &rows : &windows, w, epilogue, scratch, q->device);
     return OK;
 }
 

@@ -4,6 +4,9 @@
  * Cost     each operation reads its input once and writes its output once: memory bound.
  * Mapping  images, or rows of pixels, over threads.
  */
+#include <string.h>
+
+#include "io/dtype.h"
 #include "kernels/cpu/encode/encode.h"
 
 typedef struct {
@@ -89,18 +92,54 @@ static void mean_row(float *out, const float *x, int64_t n, int64_t d) {
     for (int64_t j = 0; j < d; j++) out[j] /= (float)n;
 }
 
+/* --- activations of either type, CHANNELS at a time ------------------------------------------- */
+
+enum { CHANNELS = 256 };
+
+/* Adds n numbers from element `first` on to sums. */
+static void add_numbers(float *sum, Matrix x, int64_t first, int64_t n) {
+    const float *full = x.data;
+    const uint16_t *half = x.data;
+    if (x.type == PRECISION_BF16)
+        for (int64_t j = 0; j < n; j++) sum[j] += f32_from_bf16(half[first + j]);
+    else
+        for (int64_t j = 0; j < n; j++) sum[j] += full[first + j];
+}
+
+static void write_numbers(Matrix out, int64_t first, const float *x, int64_t n) {
+    float *full = out.data;
+    uint16_t *half = out.data;
+    if (out.type == PRECISION_BF16)
+        for (int64_t j = 0; j < n; j++) half[first + j] = bf16_from_f32(x[j]);
+    else
+        for (int64_t j = 0; j < n; j++) full[first + j] = x[j];
+}
+
+typedef struct {
+    Matrix out, x;
+    const float *position;
+    int64_t n, d;
+} Tokened;
+
 static void pool_images(const void *loop, int64_t begin, int64_t end, int thread) {
-    const Images *in = loop;
+    const Tokened *in = loop;
     const int64_t n = in->n, d = in->d;
-    const float *position = in->position;
     (void)thread;
-    for (int64_t b = begin; b < end; b++) {
-        const float *image = in->x + b * n * d;
-        float *to = in->out + b * (n + 1) * d;
-        mean_row(to, image, n, d);
-        for (int64_t j = 0; j < d; j++) to[j] += position[j];
-        for (int64_t j = 0; j < n * d; j++) to[d + j] = image[j] + position[d + j];
-    }
+    for (int64_t b = begin; b < end; b++)
+        for (int64_t j = 0; j < d; j += CHANNELS) {
+            const int64_t part = least(d - j, CHANNELS), from = b * n * d + j,
+                          to = b * (n + 1) * d + j;
+            const float *position = in->position + j;
+            float x[CHANNELS] = {0};
+            for (int64_t t = 0; t < n; t++) add_numbers(x, in->x, from + t * d, part);
+            for (int64_t c = 0; c < part; c++) x[c] = x[c] / (float)n + position[c];
+            write_numbers(in->out, to, x, part);
+            for (int64_t t = 0; t < n; t++) {
+                memcpy(x, position + (t + 1) * d, (size_t)part * sizeof *x);
+                add_numbers(x, in->x, from + t * d, part);
+                write_numbers(in->out, to + (t + 1) * d, x, part);
+            }
+        }
 }
 
 static void average_images(const void *loop, int64_t begin, int64_t end, int thread) {
@@ -112,16 +151,15 @@ static void average_images(const void *loop, int64_t begin, int64_t end, int thr
 
 Status cpu_pool_tokens(Queue *q, Matrix out, Matrix x, const float *position, int64_t B, int64_t n,
                        int64_t d) {
-    REQUIRE(q, are_floats(out) && are_floats(x) && position && B >= 1 && n >= 1 && d >= 1,
+    REQUIRE(q, are_activations(out) && are_activations(x) && position && B >= 1 && n >= 1 && d >= 1,
             "pool_tokens");
-    const Images in = {.out = out.data, .x = x.data, .position = position, .n = n, .d = d};
+    const Tokened in = {out, x, position, n, d};
     threads_loop(q->device->pool, B, rows_run(n * d), pool_images, &in);
     return OK;
 }
 
 typedef struct {
-    float *out;
-    const float *in;
+    Matrix out, in;
     int64_t H, W, C, k;
 } Pooling;
 
@@ -130,23 +168,27 @@ static void pool_lines(const void *loop, int64_t first, int64_t end, int thread)
     const int64_t H = p->H, W = p->W, C = p->C, k = p->k, height = H / k, width = W / k;
     (void)thread;
     for (int64_t line = first; line < end; line++) {
-        const float *from = p->in + (line / height * H + line % height * k) * W * C;
-        for (int64_t x = 0; x < width; x++) {
-            float *to = p->out + (line * width + x) * C;
-            for (int64_t c = 0; c < C; c++) to[c] = 0.0f;
-            for (int64_t y = 0; y < k; y++)
-                for (int64_t i = 0; i < k; i++)
-                    for (int64_t c = 0; c < C; c++) to[c] += from[(y * W + x * k + i) * C + c];
-            for (int64_t c = 0; c < C; c++) to[c] /= (float)(k * k);
-        }
+        const int64_t from = (line / height * H + line % height * k) * W * C;
+        for (int64_t x = 0; x < width; x++)
+            for (int64_t c = 0; c < C; c += CHANNELS) {
+                const int64_t part = least(C - c, CHANNELS);
+                float sum[CHANNELS] = {0};
+                for (int64_t y = 0; y < k; y++)
+                    for (int64_t i = 0; i < k; i++)
+                        add_numbers(sum, p->in, from + (y * W + x * k + i) * C + c, part);
+                for (int64_t j = 0; j < part; j++) sum[j] /= (float)(k * k);
+                write_numbers(p->out, (line * width + x) * C + c, sum, part);
+            }
     }
 }
 
 Status cpu_avg_pool(Queue *q, Matrix out, Matrix in, int64_t B, int64_t H, int64_t W, int64_t C,
                     int64_t k) {
-    REQUIRE(q, are_floats(out) && are_floats(in) && B >= 1 && C >= 1 && k >= 1 && H >= k && W >= k,
+    REQUIRE(q,
+            are_activations(out) && are_activations(in) && B >= 1 && C >= 1 && k >= 1 && H >= k &&
+                W >= k,
             "avg_pool");
-    const Pooling p = {out.data, in.data, H, W, C, k};
+    const Pooling p = {out, in, H, W, C, k};
     threads_loop(q->device->pool, B * (H / k), rows_run(k * W * C), pool_lines, &p);
     return OK;
 }

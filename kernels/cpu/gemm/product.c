@@ -44,6 +44,17 @@ Left left_rows(const float *data, int64_t row) {
     return (Left){.fill = fill_rows, .data = data, .row = row};
 }
 
+static void fill_rows_16(const Left *left, uint16_t *panel, int64_t panel_row, int64_t i, int64_t n,
+                         int64_t depth) {
+    for (int64_t r = 0; r < n; r++)
+        memcpy(panel + r * panel_row, left->data_16 + (i + r) * left->row,
+               (size_t)depth * sizeof *panel);
+}
+
+Left left_rows_16(const uint16_t *data, int64_t row) {
+    return (Left){.fill_16 = fill_rows_16, .data_16 = data, .row = row};
+}
+
 /* --- the weight ------------------------------------------------------------------------------- */
 
 /* Rounds operands of float16 products, which are multiplied in float32. */

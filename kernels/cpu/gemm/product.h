@@ -8,14 +8,19 @@
 #define product ISA(product)
 #define product_finish ISA(product_finish)
 #define left_rows ISA(left_rows)
+#define left_rows_16 ISA(left_rows_16)
 #define product_scratch ISA(product_scratch)
 
 /* The left operand. `fill` copies rows i .. i+n and depth k .. k+deep into a panel whose rows lie PANEL_ROW
- * apart. */
+ * apart. An operand that is bfloat16 in memory has data_16 instead of data, and `fill_16` copies all of its
+ * depth into a panel whose rows lie panel_row apart. */
 typedef struct Left {
     void (*fill)(const struct Left *left, float *panel, int64_t i, int64_t n, int64_t k,
                  int64_t deep);
+    void (*fill_16)(const struct Left *left, uint16_t *panel, int64_t panel_row, int64_t i,
+                    int64_t n, int64_t depth);
     const float *data;
+    const uint16_t *data_16;
     int64_t row;          /* elements between rows of a linear layer's input */
     const Window *window; /* the window of a convolution */
     int64_t channels, out_height, out_width;
@@ -32,6 +37,7 @@ enum { COL_BLOCK = 256 }; /* output channels that are packed at a time */
 typedef struct {
     float *out;
     int64_t rows, out_row, image_rows, out_image;
+    uint16_t *out_16; /* instead of `out` where the output is bfloat16: of product_16 alone */
 } Output;
 
 void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
@@ -41,7 +47,8 @@ int64_t product_scratch(int64_t cols, int64_t depth);
  * of the channels from `first` on, or NULL. */
 void product_finish(float *out, const Epilogue *e, const float *times, int64_t first, int64_t n);
 
-/* The left operand of a linear layer: rows of a matrix, `row` elements apart. */
+/* Return the left operand of a linear layer: rows of a matrix, `row` elements apart. */
 Left left_rows(const float *data, int64_t row);
+Left left_rows_16(const uint16_t *data, int64_t row);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * product_16.c - out = times act(add out + scale (A W^T) + bias), A and W rounded to bfloat16
  *
- * Shapes   A (rows,depth) comes row by row (Left: rows of a matrix, or windows of images) in float32.
+ * Shapes   A (rows,depth) comes row by row (Left: rows of a matrix, or windows of images) in float32 or
+ *          bfloat16; out, residual and gate are of either type, too.
  *          W was packed when it was loaded: [cols/64][depth/2][64][2], depth a multiple of 32.
  * Cost     2 rows cols depth flops; 2 bytes a weight, once for each block of rows.
  * Mapping  for each block of rows:                                     blocks over threads
@@ -27,7 +28,7 @@ enum {
     ROWS = 96,       /* rows of a block, at most: a multiple of all TILE_ROWS and of AMX's 32 */
     LEAST_ROWS = 12, /* rows of a block where depth is large */
     PANEL_BYTES = 384 << 10, /* of a panel, at most, where LEAST_ROWS have no more */
-    RUN = 128,               /* weights of one output channel that are rounded at a time */
+    RUN = 2 * STRIP_PAIRS,   /* weights of one output channel that are rounded at a time */
     SQUARE = 4,              /* pairs that are transposed at a time, in each direction */
     GAP = 32 /* elements between the rows of a panel, which keep out of each other's cache sets */
 };
@@ -67,11 +68,9 @@ static void read_weights(float *to, const Weight *w, int64_t channel, int64_t k,
     }
 }
 
-typedef uint32_t Pairs[RUN / 2 + 8]; /* no power of two: rows keep out of each other's cache sets */
 typedef uint32_t Four __attribute__((vector_size(4 * SQUARE)));
 
-/* to (n,BF16_COLS) = the first n pairs of all channels, transposed. */
-static void transpose(uint32_t *to, const Pairs *from, int64_t n) {
+void pairs_to_strip(uint32_t *to, const Pairs *from, int64_t n) {
     for (int64_t k = 0; k < n; k += SQUARE)
         for (int c = 0; c < BF16_COLS; c += SQUARE) {
             Four in[SQUARE], out[SQUARE];
@@ -110,7 +109,7 @@ static void pack_strips(const void *loop, int64_t first, int64_t end, int thread
                 for (int64_t i = 0; i < RUN; i++) half[i] = bf16_from_f32(run[i]);
                 memcpy(pairs[c], half, sizeof half);
             }
-            transpose(to, (const Pairs *)pairs, least(depth - k, RUN) / 2);
+            pairs_to_strip(to, (const Pairs *)pairs, least(depth - k, RUN) / 2);
         }
     }
 }
@@ -139,8 +138,9 @@ typedef struct {
 static void fill_panel(uint16_t *panel, const Block *b, int64_t i, int64_t n) {
     const int64_t depth = b->w->in * b->w->taps;
     float line[PANEL_ROW];
+    if (b->left->data_16) b->left->fill_16(b->left, panel, b->depth + GAP, i, n, depth);
     for (int64_t r = 0; r < n; r++, panel += b->depth + GAP) {
-        for (int64_t k = 0; k < depth; k += DEPTH_BLOCK) {
+        for (int64_t k = 0; !b->left->data_16 && k < depth; k += DEPTH_BLOCK) {
             const int64_t deep = least(depth - k, DEPTH_BLOCK);
             b->left->fill(b->left, line, i + r, 1, k, deep);
             for (int64_t j = 0; j < deep; j++) panel[k + j] = bf16_from_f32(line[j]);
@@ -158,33 +158,58 @@ static void strip_vectors(float scale[BF16_COLS], float bias[BF16_COLS], const E
     }
 }
 
+/* Adds n numbers of bfloat16, or of float32 where there are none, to sums. */
+static void add_row(float *sum, const uint16_t *half, const float *x, int64_t n) {
+    if (half)
+        for (int64_t c = 0; c < n; c++) sum[c] += f32_from_bf16(half[c]);
+    else
+        for (int64_t c = 0; c < n; c++) sum[c] += x[c];
+}
+
+/* Multiplies sums by the first n numbers of a row of gates. */
+static void gate_row(float *sum, const Matrix *times, int64_t first, int64_t n) {
+    if (times->type == PRECISION_BF16) {
+        const uint16_t *gate = (const uint16_t *)times->data + first;
+        for (int64_t c = 0; c < n; c++) sum[c] *= f32_from_bf16(gate[c]);
+    } else {
+        const float *gate = (const float *)times->data + first;
+        for (int64_t c = 0; c < n; c++) sum[c] *= gate[c];
+    }
+}
+
+/* Stores n sums in one of the two types. Whole strips have loops whose length is known. */
+static void store_row_of(float *to, uint16_t *half, const float *sum, int64_t n) {
+    if (half && n == BF16_COLS)
+        for (int64_t c = 0; c < BF16_COLS; c++) half[c] = bf16_from_f32(sum[c]);
+    else if (half)
+        for (int64_t c = 0; c < n; c++) half[c] = bf16_from_f32(sum[c]);
+    else if (n == BF16_COLS) memcpy(to, sum, BF16_COLS * sizeof *to);
+    else memcpy(to, sum, (size_t)n * sizeof *to);
+}
+
 /* Finishes the sums (rows,BF16_COLS) of rows from i on and of output channels from j on, and stores `cols` of
  * each row. All BF16_COLS are computed, in loops whose lengths are known. */
 static void finish_sums(const Block *b, float *sum, int64_t i, int64_t rows, int64_t j,
                         int64_t cols) {
     const Output *o = b->out;
     const Epilogue *e = b->e;
-    const float *gates = e->times.data;
     float scale[BF16_COLS], bias[BF16_COLS];
     strip_vectors(scale, bias, e, j, cols);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < BF16_COLS; c++)
-            sum[r * BF16_COLS + c] = sum[r * BF16_COLS + c] * scale[c] + bias[c];
     int64_t image = i / o->image_rows, row = i % o->image_rows;
-    for (int64_t r = 0; e->add && r < rows; r++) {
-        const float *from = o->out + image * o->out_image + row * o->out_row + j;
-        for (int64_t c = 0; c < cols; c++) sum[r * BF16_COLS + c] += from[c];
+    for (int64_t r = 0; r < rows; r++) {
+        float *s = sum + r * BF16_COLS;
+        const int64_t at = image * o->out_image + row * o->out_row + j;
+        for (int64_t c = 0; c < BF16_COLS; c++) s[c] = s[c] * scale[c] + bias[c];
+        if (e->add)
+            add_row(s, o->out_16 ? o->out_16 + at : NULL, o->out_16 ? NULL : o->out + at, cols);
         if (++row == o->image_rows) row = 0, image++;
     }
     product_finish(sum, &(Epilogue){.activation = e->activation}, NULL, 0, rows * BF16_COLS);
     image = i / o->image_rows, row = i % o->image_rows;
     for (int64_t r = 0; r < rows; r++, sum += BF16_COLS) {
-        float *to = o->out + image * o->out_image + row * o->out_row + j;
-        if (gates)
-            for (int64_t c = 0; c < cols; c++)
-                to[c] = sum[c] * gates[(i + r) * e->times.row + j + c];
-        else if (cols == BF16_COLS) memcpy(to, sum, BF16_COLS * sizeof *to);
-        else memcpy(to, sum, (size_t)cols * sizeof *to);
+        const int64_t at = image * o->out_image + row * o->out_row + j;
+        if (e->times.data) gate_row(sum, &e->times, (i + r) * e->times.row + j, cols);
+        store_row_of(o->out_16 ? NULL : o->out + at, o->out_16 ? o->out_16 + at : NULL, sum, cols);
         if (++row == o->image_rows) row = 0, image++;
     }
 }

@@ -5,6 +5,7 @@
 #include "kernels/cpu/gemm/product.h"
 
 #define product_16 ISA(product_16)
+#define pairs_to_strip ISA(pairs_to_strip)
 #define product_16_bytes ISA(product_16_bytes)
 #define product_16_pack ISA(product_16_pack)
 #define product_16_scratch ISA(product_16_scratch)
@@ -12,6 +13,14 @@
 /* Returns the bytes of a packed weight: [out/BF16_COLS][depth/2][BF16_COLS][2], with zeros beyond both. */
 int64_t product_16_bytes(const Weight *w);
 void product_16_pack(uint16_t *packed, const Weight *w, Threads *pool);
+
+/* Up to STRIP_PAIRS pairs of bfloat16 of one column of a strip. */
+enum { STRIP_PAIRS = 64 };
+typedef uint32_t
+    Pairs[STRIP_PAIRS + 8]; /* no power of two: rows keep out of each other's cache sets */
+/* Transposes the first n pairs of BF16_COLS columns: `to` (n,BF16_COLS) is a part of a packed strip. n is a multiple
+ * of 4. */
+void pairs_to_strip(uint32_t *to, const Pairs *from, int64_t n);
 
 /* Computes what `product` does, with both operands rounded to bfloat16. A weight that is not packed is
  * packed on its way, into scratch. */

@@ -83,7 +83,7 @@ Status cpu_matmul(Queue *q, MatmulForm form, float *out, const Batch *A, const f
     Left a = left_rows(A->data, A->row);
     if (form == MATMUL_TN) a.fill = fill_columns;
     else if (A->type == DTYPE_F16) a.fill = fill_rows_f16;
-    product((Output){out, rows, cols, rows, 0}, &a, &b, &(Epilogue){.bias = bias}, scratch,
-            q->device->pool);
+    product((Output){.out = out, .rows = rows, .out_row = cols, .image_rows = rows}, &a, &b,
+            &(Epilogue){.bias = bias}, scratch, q->device->pool);
     return OK;
 }

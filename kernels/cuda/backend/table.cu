@@ -48,7 +48,7 @@ static void encode_table(EncodeOps *encode) {
     encode->avg_pool = cuda_avg_pool;
     encode->mean_tokens = cuda_mean_tokens;
     encode->normalize = cuda_normalize;
-    encode->narrow = true;
+    encode->narrow[PRECISION_FP16] = encode->narrow[PRECISION_BF16] = true;
     encode->scratch_bytes = encode_scratch_bytes;
 }
 

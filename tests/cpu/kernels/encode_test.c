@@ -1,7 +1,7 @@
 /* encode_test.c - every encoder operation of every instruction set against the plain reference, at
  * ragged shapes; the reference itself is judged by the recorded encoders (encoder_test.c). */
 #include "kernels/cpu/gemm/vec_math.h"
-#include "tests/support/operation.h"
+#include "tests/support/narrow.h"
 
 /* B images or rows, C output channels, d inputs; K means something else in each test. */
 static const Shape shapes[] = {{1, 1, 1, 0},    {1, 3, 5, 1},     {5, 17, 16, 2},   {13, 16, 33, 3},
@@ -31,7 +31,6 @@ static uint16_t f16_of(float x) { /* serves normal numbers, and truncates */
 }
 
 /* Precision of products. */
-static Precision precision;
 static const char *const precisions[] = {"fp32", "fp16", "bf16"};
 
 /* Returns random weights of any type, one byte off every alignment. */
@@ -285,6 +284,128 @@ Test(encode, attention_with_rotary_positions, .timeout = 120) {
     for (int i = 0; i < 5; i++) {
         width = widths[i];
         judge("rotated attention", run_rotated_attention, 16e-6);
+    }
+}
+
+/* --- activations of bfloat16 -------------------------------------------------------------------- */
+
+static Matrix narrow_input(const Ops *ops, int64_t n, int64_t row, int stream) {
+    return (Matrix){activations(ops, numbers(n, stream), n), row, type_on(ops)};
+}
+
+/* Layers from and to bfloat16, with a residual and a gate of bfloat16; to float32; from float32. */
+static void run_narrow_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    enum { GAP = 3 };
+    const int64_t rows = s.B * 3, in_row = s.d + GAP, out_row = s.C + GAP;
+    const Matrix in = narrow_input(ops, rows * in_row, in_row, 1),
+                 gate = narrow_input(ops, rows * out_row, out_row, 6);
+    void *work = encode_scratch(ops, s.d, 1);
+    for (int64_t v = 0; v < 4; v++) {
+        Weight w = random_weight(s.C, s.d, 1, DTYPE_F32, false);
+        Epilogue e = random_epilogue(s.C, v + s.K);
+        if (v == 1) e.times = gate;
+        if (v != 2) pack(ops, q, &w, &e);
+        const Matrix out = e.add ? narrow_input(ops, rows * out_row, out_row, 5)
+                                 : (Matrix){unwritten(ops, rows * out_row), out_row, type_on(ops)};
+        ops->encode.linear(q, out, in, &w, &e, rows, work);
+        if (e.add) /* what lies between rows is not NaN there */
+            output_rows(ops, q, o, out.data, rows * out_row, 1, 1);
+        else output_rows(ops, q, o, out.data, rows, s.C, out_row);
+        ops->encode.linear(q, matrix_f32(output(o, rows * s.C, NULL), s.C), in, &w,
+                           &(Epilogue){.bias = e.bias}, rows, work);
+        free_weight(&w);
+    }
+}
+
+static void run_narrow_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    static const int64_t kernels[][3] = {{1, 1, 0}, {3, 1, 1}, {3, 2, 1}, {4, 4, 0}};
+    const int64_t B = s.B % 3 + 1, in = s.d % 20 + 1;
+    for (int64_t v = 0; v < 4; v++) {
+        const int64_t kernel = kernels[v][0];
+        const Window window = {8 + s.K, 9, kernel, kernels[v][1], kernels[v][2], 0};
+        const int64_t pixels =
+            B * window_out(window.height, &window) * window_out(window.width, &window);
+        const Matrix x = narrow_input(ops, B * window.height * window.width * in, in, 1),
+                     out = {unwritten(ops, pixels * s.C), s.C, type_on(ops)};
+        void *work = encode_scratch(ops, in * kernel * kernel, 1);
+        Weight w = random_weight(s.C, in, kernel * kernel, DTYPE_F32, false);
+        const Epilogue e = {.bias = numbers(s.C, 4), .activation = ACT_RELU};
+        if (v % 2) pack(ops, q, &w, &e);
+        ops->encode.conv2d(q, out, x, &w, &window, &e, B, work);
+        output_rows(ops, q, o, out.data, pixels, s.C, s.C);
+        free_weight(&w);
+    }
+}
+
+/* The tokens' small operations; a norm from float32. */
+static void run_narrow_tokens(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.B % 4 + 1, n = s.C, d = s.d, side = 6 + s.K;
+    const Precision type = type_on(ops);
+    void *pooled = unwritten(ops, B * (n + 1) * d), *normed = unwritten(ops, B * n * (d + 1));
+    ops->encode.pool_tokens(q, (Matrix){pooled, d, type}, narrow_input(ops, B * n * d, d, 1),
+                            numbers((n + 1) * d, 3), B, n, d);
+    output_rows(ops, q, o, pooled, B * (n + 1), d, d);
+    ops->encode.layer_norm(q, (Matrix){normed, d + 1, type}, numbers(B * n * d, 4), d,
+                           numbers(d, 5), numbers(d, 6), 1e-5, B * n, d);
+    output_rows(ops, q, o, normed, B * n, d, d + 1);
+    for (int64_t k = 1; k <= 3; k++) {
+        const int64_t pixels = B * (side / k) * ((side + 3) / k);
+        void *to = unwritten(ops, pixels * d);
+        ops->encode.avg_pool(q, (Matrix){to, d, type},
+                             narrow_input(ops, B * side * (side + 3) * d, d, 7), B, side, side + 3,
+                             d, k);
+        output_rows(ops, q, o, to, pixels, d, d);
+    }
+}
+
+/* An output is rounded once, by 2^-9 of itself at most; its sum errs as in float32. A sum that ends with a residual or
+ * a bias may be smaller than its parts, which the 2 covers. */
+Test(encode, activations_of_bfloat16, .timeout = 120) {
+    precision = PRECISION_BF16;
+    judge("linear", run_narrow_linear, 2 * 0x1p-9);
+    judge("conv2d", run_narrow_conv, 2 * 0x1p-9);
+    judge("tokens", run_narrow_tokens, 2 * 0x1p-9);
+}
+
+/* Plain, causal, and one query over all; with `rotated` tokens from the second on. */
+static bool rotated;
+static void run_narrow_attention(const Ops *ops, Queue *q, Shape s, Outputs *o) {
+    const int64_t B = s.K % 3 + 1, T = s.B, heads = s.K % 2 + 1, d = heads * width, row = 3 * d,
+                  first = T > 1, turned = (T - first) * (width / 2);
+    float *cosine = numbers(turned + 1, 6), *sine = numbers(turned + 1, 7);
+    for (int64_t i = 0; i < turned; i++) {
+        const float angle = 6.0f * sine[i];
+        cosine[i] = cosf(angle);
+        sine[i] = sinf(angle);
+    }
+    const Rope rope = {cosine, sine, first};
+    const Matrix qkv = narrow_input(ops, B * T * row, row, 1);
+    const int64_t bytes = precision_bytes(qkv.type);
+    uint8_t *data = qkv.data;
+    const Tokens query = {data, T * row, row, qkv.type},
+                 key = {data + d * bytes, T * row, row, qkv.type},
+                 value = {data + 2 * d * bytes, T * row, row, qkv.type};
+    void *work = encode_scratch(ops, 1, T);
+    for (int v = 0; v < 3; v++) {
+        const int64_t queries = v == 2 ? 1 : T;
+        void *out = unwritten(ops, B * queries * d);
+        ops->encode.attention(q, (Tokens){out, queries * d, d, qkv.type}, query, key, value, B,
+                              queries, T, heads, width, v == 1, rotated ? &rope : NULL, work);
+        output_rows(ops, q, o, out, B * queries, d, d);
+    }
+}
+
+/* exp(x - max) and the output are rounded, by u = 2^-9 each; roundings of the terms of a mean do not cancel where
+ * the mean does, nor do they add up: their norm is that of the mean of random values. Rotated queries and keys
+ * are rounded as well: a score of `width` products below 1 / sqrt(width) errs by 2 u / 3 in norm, exp passes it
+ * on. 4 u hold all of it. */
+Test(encode, attention_of_bfloat16, .timeout = 120) {
+    static const int64_t widths[] = {1, 8, 30, 33, 64, 72, 96, 128};
+    precision = PRECISION_BF16;
+    for (size_t i = 0; i < 2 * sizeof widths / sizeof *widths; i++) {
+        width = widths[i / 2];
+        rotated = i % 2;
+        if (!rotated || width % 2 == 0) judge("attention", run_narrow_attention, 4 * 0x1p-9);
     }
 }
 
