@@ -9,49 +9,68 @@ typedef struct {
     TurtlePlanOptions of;
 } InfoFlags;
 
-static const Flag info_flags[] = {
+static const Flag plan_flags[] = {
     {"plan", FLAG_SWITCH, offsetof(InfoFlags, plan), NULL,
-     "how an iteration runs on a GPU, and its predicted time"},
-    {"weights", FLAG_TEXT, offsetof(InfoFlags, of.weights), "FILE",
-     "with --plan: how a batch of images runs through this encoder instead"},
-    {"images", FLAG_INTEGER, offsetof(InfoFlags, of.images), "N",
-     "with --weights: images encoded at a time; 0: 256"},
-    {"dims", FLAG_TEXTS, offsetof(InfoFlags, of.dims), "D...",
-     "features of each space; 768 if not given"},
-    {"batch_size", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", "rows of a batch"},
-    {"B", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", NULL},
-    {"classes", FLAG_INTEGER, offsetof(InfoFlags, of.classes), "C", "number of classes"},
-    {"M", FLAG_INTEGER, offsetof(InfoFlags, of.M), "M", "inner steps"},
+     "how an iteration, or an encoder, runs on a GPU, and its predicted time"},
     {"precision", FLAG_TEXT, offsetof(InfoFlags, of.precision), "fp32|tf32|fp16|bf16",
      "type of the operands of products"},
     {"device", FLAG_TEXT, offsetof(InfoFlags, of.device), "auto|h200|h100|a100|rtx4090|tiny",
      "auto: this machine's GPU, h200 without one"},
     {0}};
 
+static const Flag training_flags[] = {
+    {"dims", FLAG_TEXTS, offsetof(InfoFlags, of.dims), "D...",
+     "features of each space; 768 if not given"},
+    {"batch_size", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", "rows of a batch"},
+    {"B", FLAG_INTEGER, offsetof(InfoFlags, of.batch_size), "N", NULL},
+    {"classes", FLAG_INTEGER, offsetof(InfoFlags, of.classes), "C", "number of classes"},
+    {"M", FLAG_INTEGER, offsetof(InfoFlags, of.M), "M", "inner steps"},
+    {0}};
+
+static const Flag encoding_flags[] = {{"weights", FLAG_TEXT, offsetof(InfoFlags, of.weights),
+                                       "FILE", "how a batch of images runs through this encoder"},
+                                      {"images", FLAG_INTEGER, offsetof(InfoFlags, of.images), "N",
+                                       "images encoded at a time; 0: 256"},
+                                      {0}};
+
 static const Flag size_flags[] = {{"image_size", FLAG_INTEGER, offsetof(InfoFlags, of.image_size),
                                    "N", "side of the square that the encoder sees"},
                                   {0}};
 
+/* Returns the name of a flag in argv that is an encoder's, or NULL. */
+static const char *fact_given(int argc, char **argv) {
+    const char *name = flags_given(encoder_flags, argc, argv);
+    return name ? name : flags_given(size_flags, argc, argv);
+}
+
 /* Refuses flags and files that the question asked would pass over. */
-static Status check_question(const InfoFlags *info, const char *file, Error *err) {
-    TurtlePlanOptions usual;
-    turtle_plan_defaults(&usual);
+static Status check_question(const InfoFlags *info, const char *file, int argc, char **argv,
+                             Error *err) {
+    const char *fact = fact_given(argc, argv), *training = flags_given(training_flags, argc, argv),
+               *encoding = flags_given(encoding_flags, argc, argv);
+    const char *plans = encoding   ? encoding
+                        : training ? training
+                                   : flags_given(plan_flags, argc, argv);
     if (info->plan && file)
         return fail(err, ERR_USAGE,
                     "info: --plan takes no file, got '%s': --plan --weights FILE tells how an "
                     "encoder would run",
                     file);
-    if (!info->plan && (info->of.weights || info->of.images))
+    if (!info->plan && plans)
         return fail(err, ERR_USAGE,
-                    "info: %s is a flag of --plan: add it, or call `turtle info FILE` for what a "
+                    "info: --%s is a flag of --plan: add it, or call `turtle info FILE` for what a "
                     "file holds",
-                    info->of.weights ? "--weights" : "--images");
-    if (info->of.images && !info->of.weights)
-        return fail(err, ERR_USAGE, "info: --images are an encoder's: name it with --weights");
-    if (info->of.weights && info->of.batch_size != usual.batch_size)
+                    plans);
+    if (!info->plan && !file && fact)
+        return fail(err, ERR_USAGE, "info: --%s is an encoder's: name its file", fact);
+    if (info->plan && !info->of.weights && (encoding || fact))
+        return fail(err, ERR_USAGE, "info: --%s is an encoder's: name it with --weights",
+                    encoding ? encoding : fact);
+    if (info->of.weights && training)
         return fail(err, ERR_USAGE,
-                    "info: --batch_size counts rows of a training: --images says how many the "
-                    "encoder takes at a time");
+                    "info: --%s is a training's, and --weights asks for an encoder: --images says "
+                    "how many pictures it takes at a time",
+                    training);
     return OK;
 }
 
@@ -63,10 +82,13 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     const FlagTable tables[] = {
         {"What weights do not say of their encoder", encoder_flags, &info.of.encoder},
         {"Size", size_flags, &info},
-        {"Plan", info_flags, &info},
+        {"Plan", plan_flags, &info},
+        {"Plan of a training", training_flags, &info},
+        {"Plan of an encoder", encoding_flags, &info},
         {"Output", command_flags, flags}};
-    Status st = command_parse(&command_info, tables, 4, argc, argv, flags, &file, err);
-    if (st == OK && !flags->help) st = check_question(&info, file, err);
+    enum { TABLES = sizeof tables / sizeof *tables };
+    Status st = command_parse(&command_info, tables, TABLES, argc, argv, flags, &file, err);
+    if (st == OK && !flags->help) st = check_question(&info, file, argc, argv, err);
     if (st == OK && !flags->help)
         st = info.plan ? turtle_plan(&info.of, &text, &json, err)
                        : turtle_info_encoder(file, &info.of.encoder, info.of.image_size, &text,
@@ -81,7 +103,7 @@ static Status run_info(int argc, char **argv, CommandFlags *flags, Error *err) {
     if (st == OK && !flags->help && flags->json) putchar('\n');
     free(text);
     free(json);
-    flags_free(tables, 4);
+    flags_free(tables, TABLES);
     return st;
 }
 

@@ -74,6 +74,11 @@ static Status set_value(const Flag *f, void *field, const char *value, Error *er
 
 /* --- parsing ---------------------------------------------------------------------------------- */
 
+/* Returns the length of a flag's name, behind its dashes and before its value. */
+static size_t name_length(const char *name) {
+    return strcspn(name, "=");
+}
+
 static const Flag *find_flag(const FlagTable *tables, int count, const char *name, size_t length,
                              void **field) {
     for (int t = 0; t < count; t++)
@@ -164,7 +169,7 @@ Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, co
             continue;
         }
         const char *name = argument + 2, *equals = strchr(name, '=');
-        const size_t length = equals ? (size_t)(equals - name) : strlen(name);
+        const size_t length = name_length(name);
         void *field = NULL;
         const Flag *f = find_flag(tables, count, name, length, &field);
         if (!f) return unknown_flag(tables, count, name, length, err);
@@ -190,6 +195,13 @@ Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, co
         }
     }
     return OK;
+}
+
+const char *flags_given(const Flag *flags, int argc, char **argv) {
+    for (int i = 0; i < argc; i++)
+        for (const Flag *f = flags; is_flag(argv[i]) && f->name; f++)
+            if (same_word(f->name, argv[i] + 2, name_length(argv[i] + 2))) return f->name;
+    return NULL;
 }
 
 void flags_free(const FlagTable *tables, int count) {

@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-#include "host/turtle.h"
 #include "host/tell/words.h"
+#include "host/turtle.h"
 #include "io/status.h"
 
 typedef enum {
@@ -46,6 +46,8 @@ typedef struct {
  * the help. NULL: none. *said receives a line of what was given twice or changes nothing, or "". */
 Status flags_parse(const FlagTable *tables, int count, int argc, char **argv, const char *ignored,
                    const char **positional, Error *said, Error *err);
+/* Returns the name of the first flag of `flags` that argv gives, or NULL where it gives none. */
+const char *flags_given(const Flag *flags, int argc, char **argv);
 void flags_free(const FlagTable *tables, int count);
 
 /* Prints the list of flags with their defaults, for --help. */

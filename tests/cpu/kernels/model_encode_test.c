@@ -150,6 +150,16 @@ Test(model_encode, flags_that_would_change_nothing_are_refused) {
         {"info --plan " VIT, "--plan --weights FILE"},
         {"info --plan --images 5", "name it with --weights"},
         {"info --plan --weights " VIT " --batch_size 64", "--images says how many"},
+        {"info --plan --weights " VIT " --batch-size=10000", "--images says how many"},
+        {"info --plan --weights " VIT " --B 64", "--B is a training's"},
+        {"info --plan --weights " VIT " --classes 10", "--classes is a training's"},
+        {"info --plan --weights " VIT " --M 10", "--M is a training's"},
+        {"info --plan --weights " VIT " --dims 768 1536", "--dims is a training's"},
+        {"info --plan --heads 4", "--heads is an encoder's: name it with --weights"},
+        {"info --plan --image_size 224", "--image_size is an encoder's"},
+        {"info --heads 4", "--heads is an encoder's: name its file"},
+        {"info " VIT " --classes 10", "--classes is a flag of --plan"},
+        {"info --device h200", "--device is a flag of --plan"},
     };
     Ran ran;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
