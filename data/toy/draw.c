@@ -2,8 +2,9 @@
 #include "data/toy/draw.h"
 
 #include <math.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stdlib.h>
+
+#include "io/files/file.h"
 
 enum { SIDE = 200, GAP = 16, STEPS = 400 };
 static const double EXTENT = 4.6; /* a panel shows [-EXTENT, EXTENT] in both directions */
@@ -61,10 +62,12 @@ static void panel(FILE *f, const float *Z, const int *labels, const float *linea
 
 Status toy_draw(const char *folder, int iteration, float Z[TOY_VIEWS][TOY_SAMPLES * 2],
                 const int labels[TOY_SAMPLES], float *const *linear, int K, int C, Error *err) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/labels_%d.svg", folder, iteration);
-    FILE *f = fopen(path, "w");
-    if (!f) return fail(err, ERR_IO, "%s: cannot be written; give an existing folder", path);
+    AtomicFile file = {0};
+    char *path = format_text("%s/labels_%d.svg", folder, iteration);
+    Status st = path ? atomic_open(&file, path, err) : fail(err, ERR_MEMORY, "toy: out of memory");
+    free(path);
+    if (st != OK) return st;
+    FILE *f = file.stream;
     fprintf(f,
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n",
             K * SIDE + (K - 1) * GAP, SIDE, K * SIDE + (K - 1) * GAP, SIDE);
@@ -74,6 +77,5 @@ Status toy_draw(const char *folder, int iteration, float Z[TOY_VIEWS][TOY_SAMPLE
         fprintf(f, "</g>\n");
     }
     fprintf(f, "</svg>\n");
-    if (fclose(f) != 0) return fail(err, ERR_IO, "%s: cannot be written: is the disk full?", path);
-    return OK;
+    return atomic_commit(&file, err);
 }

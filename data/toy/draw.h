@@ -14,7 +14,8 @@ static inline double toy_logit(const float *linear, int C, int c, double x, doub
 
 /* Writes FOLDER/labels_<iteration>.svg: a panel for each of the K views, with samples Z (N,2) in the colour of their
  * labels (N). A solid line is where the two largest probabilities of a view's task encoder are equal, a dashed
- * one where the larger is nine times the other. ERR_IO: the file cannot be written. */
+ * one where the larger is nine times the other. The file appears whole or not at all, and missing folders are made.
+ * ERR_IO: it cannot be written. */
 Status toy_draw(const char *folder, int iteration, float Z[TOY_VIEWS][TOY_SAMPLES * 2],
                 const int labels[TOY_SAMPLES], float *const *linear, int K, int C, Error *err);
 

@@ -121,6 +121,26 @@ Test(toy, draws_the_pictures_of_the_readme, .timeout = 60) {
     remove_folder(folder);
 }
 
+/* A picture replaces an older one whole; one that cannot be written is a failure in one line. */
+Test(toy, pictures_are_whole_or_refused, .timeout = 60) {
+    static char drawn[1 << 15];
+    char *folder = temporary_folder(), text[512] = "";
+    char *first = format_text("%s/labels_0.svg", folder),
+         *last = format_text("%s/labels_1.svg", folder),
+         *arguments = format_text("--T 1 --out %s 2>&1 >/dev/null", folder),
+         *command = toy_call(arguments);
+    write_bytes(first, "old", 3);
+    cr_assert(symlink("/dev/full", last) == 0);
+    FILE *f = popen(command, "r");
+    cr_assert(f && fgets(text, sizeof text, f));
+    cr_expect(pclose(f) != 0 && strncmp(text, "toy: ", 5) == 0 && strstr(text, "labels_1.svg"),
+              "%s", text);
+    read_text(drawn, sizeof drawn, first);
+    cr_expect(strncmp(drawn, "<svg ", 5) == 0 && strstr(drawn, "</svg>"), "%s", drawn);
+    free(first), free(last), free(arguments), free(command);
+    remove_folder(folder);
+}
+
 /* What is no setting is refused in one line that names it; lines that cannot be written are a failure. */
 Test(toy, settings_that_are_none_are_refused) {
     static const char *const bad[] = {
