@@ -133,7 +133,8 @@ struct Encoder {
     Buffer input[2]; /* pixels of a batch, in turns */
     Buffer images;   /* the pixels normalised; no memory where they are when they come */
     Buffer features;
-    float *floats; /* pixels of a batch, on the host, where they are floats; else NULL */
+    Parts own, network_parts; /* the memory that batch_prepare asked for */
+    float *floats;            /* pixels of a batch, on the host, where they are floats; else NULL */
     Queue *copies; /* the branch of the queue on which the next pixels come; NULL: none yet */
     int turn;
 };
@@ -190,22 +191,24 @@ static bool takes_floats(const Encoder *e) {
     return e->facts.rule.weights == RESIZE_FLOATS;
 }
 
-/* Writes the bytes of a batch's pixels, images and features. */
-static void part_bytes(int64_t bytes[3], const Encoder *e, int64_t B) {
-    const int64_t floats = B * (int64_t)sizeof(float);
-    bytes[0] = takes_floats(e) ? floats * pixels_of(e) : B * pixels_of(e);
-    bytes[1] = takes_floats(e) ? 0 : floats * pixels_of(e);
-    bytes[2] = floats * encoder_features(e);
+/* Returns the memory of a batch's pixels, images and features. */
+static Parts own_parts(Encoder *e, int64_t B) {
+    const int64_t floats = B * (int64_t)sizeof(float),
+                  pixels = takes_floats(e) ? floats * pixels_of(e) : B * pixels_of(e);
+    return (Parts){{{&e->input[0], pixels},
+                    {&e->input[1], pixels},
+                    {&e->images, takes_floats(e) ? 0 : floats * pixels_of(e)},
+                    {&e->features, floats * encoder_features(e)}},
+                   4};
 }
 
-static int64_t batch_bytes(const Encoder *e, int64_t B) {
-    int64_t bytes[3];
-    part_bytes(bytes, e, B);
-    return 2 * bytes[0] + bytes[1] + bytes[2] + e->kind->bytes(e->network, e->ops, B);
+static int64_t batch_bytes(Encoder *e, int64_t B) {
+    const Parts own = own_parts(e, B), network = e->kind->parts(e->network, e->ops, B);
+    return parts_bytes(&own) + parts_bytes(&network);
 }
 
 /* Chooses a batch: no more than half of the free memory, for other programs may want some. */
-static int64_t choose_batch(const Encoder *e) {
+static int64_t choose_batch(Encoder *e) {
     MemoryUse use;
     e->ops->mem.memory(e->ops->device, &use);
     int64_t B = use.total ? AUTO_BATCH_DEVICE : AUTO_BATCH;
@@ -215,23 +218,18 @@ static int64_t choose_batch(const Encoder *e) {
 }
 
 static void batch_release(Encoder *e) {
-    Buffer *const parts[] = {&e->input[0], &e->input[1], &e->images, &e->features};
-    for (int i = 0; i < 4; i++) e->ops->mem.free(e->ops->device, parts[i]);
+    parts_free(&e->own, e->ops);
+    parts_free(&e->network_parts, e->ops);
     free(e->floats);
     e->floats = NULL;
-    if (e->network) e->kind->release(e->network, e->ops);
 }
 
 static Status batch_prepare(Encoder *e, Error *err) {
-    const DeviceOps *mem = &e->ops->mem;
-    int64_t bytes[3];
-    part_bytes(bytes, e, e->batch);
-    Status st = e->kind->prepare(e->network, e->ops, e->batch, err);
-    for (int i = 0; st == OK && i < 2; i++)
-        st = mem->alloc(e->ops->device, &e->input[i], bytes[0], err);
-    if (st == OK) st = mem->alloc(e->ops->device, &e->images, bytes[1], err);
-    if (st == OK) st = mem->alloc(e->ops->device, &e->features, bytes[2], err);
-    if (st == OK && takes_floats(e) && !(e->floats = malloc((size_t)bytes[0])))
+    e->own = own_parts(e, e->batch);
+    e->network_parts = e->kind->parts(e->network, e->ops, e->batch);
+    Status st = parts_alloc(&e->network_parts, e->ops, err);
+    if (st == OK) st = parts_alloc(&e->own, e->ops, err);
+    if (st == OK && takes_floats(e) && !(e->floats = malloc((size_t)e->own.part[0].bytes)))
         st = fail(err, ERR_MEMORY, "encoder: out of memory");
     return st;
 }

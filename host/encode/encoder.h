@@ -12,6 +12,7 @@
 #define TURTLE_HOST_ENCODE_ENCODER_H
 
 #include "host/encode/encoder_facts.h"
+#include "host/encode/parts.h"
 #include "host/encode/transformer.h"
 #include "host/encode/weights.h"
 #include "host/tell/made.h"
@@ -58,9 +59,9 @@ typedef struct {
     const PublishedModel *model; /* the published encoder whose file it is, or NULL */
     int64_t image_size;          /* 0: not given */
     FeatureKind feature;
-    bool normalize;      /* to length 1 */
-    int64_t batch;       /* most images at a time; 0: as many as the device's memory makes worth while */
-    int64_t images;      /* images that there are in all, if it is known; a batch of 0 is no larger */
+    bool normalize; /* to length 1 */
+    int64_t batch;  /* most images at a time; 0: as many as the device's memory makes worth while */
+    int64_t images; /* images that there are in all, if it is known; a batch of 0 is no larger */
     Precision precision; /* of products */
 } EncoderOptions;
 
@@ -119,11 +120,8 @@ typedef struct {
                      FeatureKind feature);
     void (*free)(Network *network);
     int64_t (*features)(const Network *network);
-    /* Returns the bytes of device memory for a batch. */
-    int64_t (*bytes)(const Network *network, const Ops *ops, int64_t batch);
-    /* Allocates them. */
-    Status (*prepare)(Network *network, const Ops *ops, int64_t batch, Error *err);
-    void (*release)(Network *network, const Ops *ops);
+    /* Returns the device memory of a batch. */
+    Parts (*parts)(Network *network, const Ops *ops, int64_t batch);
     /* features (B,features) of images (B,side,side,3), both on the device. */
     void (*run)(Network *network, const Ops *ops, Queue *queue, float *features,
                 const float *images, int64_t B);

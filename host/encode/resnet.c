@@ -158,53 +158,22 @@ static int64_t resnet_features(const Network *r) {
     return r->pool.out.weight.out;
 }
 
-enum { PARTS = 5 };
-
-/* Writes the bytes of the memory of a batch, in the order of resnet_parts. */
-static void part_bytes(int64_t bytes[PARTS], const Network *r, const Ops *ops, int64_t batch) {
+static Parts resnet_parts(Network *r, const Ops *ops, int64_t batch) {
     const int64_t half = r->side / 2, quarter = r->side / 4, w = r->width, grid = r->side / 32,
                   channels = r->pool.query.weight.in, T = 1 + grid * grid;
     /* largest: x, y: a stage's (quarter >> s)^2 x 4 (width << s), most at s = 0, or the stem's; the
      * pooling's tokens, q, k and v are smaller than a stage's input for every side */
-    int64_t block = quarter * quarter * EXPANSION * w, between = half * half * w;
-    if (T * channels > block) block = T * channels;
-    if (half * half * (w / 2) > block) block = half * half * (w / 2);
-    if (quarter * quarter * w > between) between = quarter * quarter * w;
-    if (3 * T * channels > between) between = 3 * T * channels;
+    const int64_t block = most(most(quarter * quarter * EXPANSION * w, T * channels),
+                               half * half * (w / 2)),
+                  between = most(most(half * half * w, quarter * quarter * w), 3 * T * channels);
     const int64_t floats = batch * (int64_t)sizeof(float);
-    bytes[0] = bytes[1] = floats * block;
-    bytes[2] = bytes[3] = floats * between;
-    bytes[4] =
-        ops->encode.scratch_bytes(ops->device, batch * half * half, 9 * channels / EXPANSION, T);
-}
-
-static void resnet_parts(Buffer *parts[PARTS], Network *r) {
-    Buffer *const all[PARTS] = {&r->x, &r->y, &r->a, &r->b, &r->scratch};
-    memcpy(parts, all, sizeof all);
-}
-
-static int64_t resnet_bytes(const Network *r, const Ops *ops, int64_t batch) {
-    int64_t bytes[PARTS], sum = 0;
-    part_bytes(bytes, r, ops, batch);
-    for (int i = 0; i < PARTS; i++) sum += bytes[i];
-    return sum;
-}
-
-static Status resnet_prepare(Network *r, const Ops *ops, int64_t batch, Error *err) {
-    Buffer *parts[PARTS];
-    int64_t bytes[PARTS];
-    Status st = OK;
-    resnet_parts(parts, r);
-    part_bytes(bytes, r, ops, batch);
-    for (int i = 0; st == OK && i < PARTS; i++)
-        st = ops->mem.alloc(ops->device, parts[i], bytes[i], err);
-    return st;
-}
-
-static void resnet_release(Network *r, const Ops *ops) {
-    Buffer *parts[PARTS];
-    resnet_parts(parts, r);
-    for (int i = 0; i < PARTS; i++) ops->mem.free(ops->device, parts[i]);
+    return (Parts){{{&r->x, floats * block},
+                    {&r->y, floats * block},
+                    {&r->a, floats * between},
+                    {&r->b, floats * between},
+                    {&r->scratch, ops->encode.scratch_bytes(ops->device, batch * half * half,
+                                                            9 * channels / EXPANSION, T)}},
+                   5};
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -295,5 +264,5 @@ static void resnet_run(Network *net, const Ops *ops, Queue *queue, float *featur
     pool(&r, features, x, y, side * side);
 }
 
-const NetworkKind resnet_network = {resnet_shape, resnet_load,    resnet_free,    resnet_features,
-                                    resnet_bytes, resnet_prepare, resnet_release, resnet_run};
+const NetworkKind resnet_network = {resnet_shape,    resnet_load,  resnet_free,
+                                    resnet_features, resnet_parts, resnet_run};

@@ -69,6 +69,7 @@ struct TextEncoder {
     Queue *queue;
     int64_t batch;
     Buffer ids, x, normed, wide, ends, features, scratch;
+    Parts parts; /* these, once a batch has memory */
 };
 
 static void load(TextEncoder *t) {
@@ -94,25 +95,20 @@ static void load(TextEncoder *t) {
     weights_pack(w, &t->projection, NULL);
 }
 
-static Status prepare(TextEncoder *t, Error *err) {
+/* Returns the memory of a batch. */
+static Parts text_parts(TextEncoder *t) {
     const Ops *ops = t->ops;
-    const int64_t d = t->transformer.width, T = t->shape.context, rows = t->batch * T;
-    const int64_t deepest = t->transformer.hidden > d ? t->transformer.hidden : d;
-    const int64_t floats = (int64_t)sizeof(float);
-    const struct {
-        Buffer *buffer;
-        int64_t bytes;
-    } parts[] = {{&t->ids, rows * (int64_t)sizeof(int32_t)},
-                 {&t->x, rows * d * floats},
-                 {&t->normed, rows * d * floats},
-                 {&t->wide, rows * transformer_wide(&t->transformer) * floats},
-                 {&t->ends, t->batch * d * floats},
-                 {&t->features, t->batch * t->shape.features * floats},
-                 {&t->scratch, ops->encode.scratch_bytes(ops->device, rows, deepest, T)}};
-    Status st = OK;
-    for (size_t i = 0; st == OK && i < sizeof parts / sizeof *parts; i++)
-        st = ops->mem.alloc(ops->device, parts[i].buffer, parts[i].bytes, err);
-    return st;
+    const int64_t d = t->transformer.width, T = t->shape.context, rows = t->batch * T,
+                  floats = (int64_t)sizeof(float);
+    return (Parts){{{&t->ids, rows * (int64_t)sizeof(int32_t)},
+                    {&t->x, rows * d * floats},
+                    {&t->normed, rows * d * floats},
+                    {&t->wide, rows * transformer_wide(&t->transformer) * floats},
+                    {&t->ends, t->batch * d * floats},
+                    {&t->features, t->batch * t->shape.features * floats},
+                    {&t->scratch, ops->encode.scratch_bytes(ops->device, rows,
+                                                            most(t->transformer.hidden, d), T)}},
+                   7};
 }
 
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err) {
@@ -141,7 +137,10 @@ Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t
         load(t);
         st = t->weights.status;
     }
-    if (st == OK) st = prepare(t, err);
+    if (st == OK) {
+        t->parts = text_parts(t);
+        st = parts_alloc(&t->parts, ops, err);
+    }
     if (st == OK) st = ops->mem.wait(t->queue, err);
     if (st != OK) {
         text_close(t);
@@ -152,10 +151,7 @@ Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t
 
 void text_close(TextEncoder *t) {
     if (!t) return;
-    Buffer *const parts[] = {&t->ids,  &t->x,        &t->normed, &t->wide,
-                             &t->ends, &t->features, &t->scratch};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        t->ops->mem.free(t->ops->device, parts[i]);
+    parts_free(&t->parts, t->ops);
     transformer_free(&t->transformer);
     weights_close(&t->weights);
     t->ops->mem.queue_close(t->queue);

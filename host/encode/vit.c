@@ -190,51 +190,20 @@ static int64_t vit_features(const Network *v) {
     return v->feature == FEATURE_CLS_MEAN ? 2 * token_features(v) : token_features(v);
 }
 
-enum { PARTS = 5 };
-
-/* Writes the bytes of the memory of a batch, in the order of vit_parts. */
-static void part_bytes(int64_t bytes[PARTS], const Network *v, const Ops *ops, int64_t batch) {
+static Parts vit_parts(Network *v, const Ops *ops, int64_t batch) {
     const Transformer *t = &v->transformer;
     const int64_t T = v->prefix + v->n, rows = batch * T;
-    int64_t depth = 3 * v->patch * v->patch, wide = transformer_wide(t);
-    if (t->width > depth) depth = t->width;
-    if (t->hidden > depth) depth = t->hidden;
-    if (v->head.hidden > depth) depth = v->head.hidden;
-    if (v->head.probe && pooling_head_wide(&v->head) > wide) wide = pooling_head_wide(&v->head);
+    int64_t depth = most(3 * v->patch * v->patch, most(t->width, t->hidden)),
+            wide = transformer_wide(t);
+    depth = most(depth, v->head.hidden);
+    if (v->head.probe) wide = most(wide, pooling_head_wide(&v->head));
     const int64_t floats = rows * (int64_t)sizeof(float);
-    bytes[0] = bytes[1] = floats * t->width;
-    bytes[2] = floats * wide;
-    bytes[3] = t->gated ? floats * t->hidden : 0;
-    bytes[4] = ops->encode.scratch_bytes(ops->device, rows, depth, T);
-}
-
-static void vit_parts(Buffer *parts[PARTS], Network *v) {
-    Buffer *const all[PARTS] = {&v->x, &v->normed, &v->wide, &v->gated, &v->scratch};
-    memcpy(parts, all, sizeof all);
-}
-
-static int64_t vit_bytes(const Network *v, const Ops *ops, int64_t batch) {
-    int64_t bytes[PARTS], sum = 0;
-    part_bytes(bytes, v, ops, batch);
-    for (int i = 0; i < PARTS; i++) sum += bytes[i];
-    return sum;
-}
-
-static Status vit_prepare(Network *v, const Ops *ops, int64_t batch, Error *err) {
-    Buffer *parts[PARTS];
-    int64_t bytes[PARTS];
-    Status st = OK;
-    vit_parts(parts, v);
-    part_bytes(bytes, v, ops, batch);
-    for (int i = 0; st == OK && i < PARTS; i++)
-        st = ops->mem.alloc(ops->device, parts[i], bytes[i], err);
-    return st;
-}
-
-static void vit_release(Network *v, const Ops *ops) {
-    Buffer *parts[PARTS];
-    vit_parts(parts, v);
-    for (int i = 0; i < PARTS; i++) ops->mem.free(ops->device, parts[i]);
+    return (Parts){{{&v->x, floats * t->width},
+                    {&v->normed, floats * t->width},
+                    {&v->wide, floats * wide},
+                    {&v->gated, t->gated ? floats * t->hidden : 0},
+                    {&v->scratch, ops->encode.scratch_bytes(ops->device, rows, depth, T)}},
+                   5};
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -308,5 +277,4 @@ static void vit_run(Network *v, const Ops *ops, Queue *queue, float *features, c
     }
 }
 
-const NetworkKind vit_network = {vit_shape, vit_load,    vit_free,    vit_features,
-                                 vit_bytes, vit_prepare, vit_release, vit_run};
+const NetworkKind vit_network = {vit_shape, vit_load, vit_free, vit_features, vit_parts, vit_run};
