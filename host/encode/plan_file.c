@@ -19,16 +19,6 @@ void turtle_plan_defaults(TurtlePlanOptions *o) {
         .device = "auto", .precision = "fp16", .batch_size = 10000, .classes = 10, .M = 10};
 }
 
-static Status read_precision(Precision *out, const char *name, Error *err) {
-    static const char *const names[] = {"fp32", "fp16", "bf16"};
-    for (int i = 0; i < 3; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (Precision)i;
-            return OK;
-        }
-    return fail(err, ERR_USAGE, "plan: precision %s: an encoder has fp32, fp16 or bf16", name);
-}
-
 /* One batch of an encoder, as it was noted. */
 typedef struct {
     Paper paper;
@@ -36,6 +26,7 @@ typedef struct {
     char name[160];
     int64_t batch;
     int64_t pixel_bytes; /* bytes of a batch's pictures, as they come from the host */
+    const char *precision;
 } Noted;
 
 /* Opens the encoder on paper and notes the launches of one batch. */
@@ -45,10 +36,10 @@ static Status note_batch(Noted *n, const TurtlePlanOptions *o, Error *err) {
     Encoder *e = NULL;
     int resize, side;
     int64_t mark;
-    Status st = read_precision(&options.precision, o->precision, err);
-    if (st == OK && (o->images < 0 || o->images > 1 << 16))
-        st = fail(err, ERR_USAGE, "plan: images %" PRId64 ": expected 0 to 65536", o->images);
-    if (st == OK) st = paper_open(&ops, &n->paper, err);
+    if (o->images < 0 || o->images > 1 << 16)
+        return fail(err, ERR_USAGE, "plan: images %" PRId64 ": expected 0 to 65536", o->images);
+    Status st = paper_open(&ops, &n->paper, err);
+    if (st == OK) st = encoder_precision(&options.precision, o->precision, &ops, err);
     if (st == OK) st = encoder_open(&e, &ops, o->weights, &options, err);
     if (st == OK) {
         encoder_describe(n->name, encoder_info(e));
@@ -57,6 +48,7 @@ static Status note_batch(Noted *n, const TurtlePlanOptions *o, Error *err) {
         n->pixel_bytes = 3 * n->batch * side * side;
         if (encoder_known(e)->rule.weights == RESIZE_FLOATS)
             n->pixel_bytes *= (int64_t)sizeof(float);
+        n->precision = precision_name(options.precision);
         const int64_t numbers = 3 * n->batch * side * side;
         void *pixels = calloc((size_t)numbers, sizeof(float));
         n->paper.noting = true;
@@ -204,13 +196,13 @@ static Status plan_encoder(const TurtlePlanOptions *o, char **text, char **json,
     json_text(&j, "command", "info");
     json_text(&j, "version", turtle_version());
     json_text(&j, "device", n->device.name);
-    json_text(&j, "precision", o->precision);
+    json_text(&j, "precision", n->precision);
     json_text(&j, "weights", o->weights);
     json_text(&j, "encoder", n->name);
     json_integer(&j, "batch_size", n->batch);
     json_integer(&j, "device_bytes", n->paper.most);
     add_line(text, "device   %s: %d SMs\nencoder  %s, %s, %" PRId64 " images at a time, %.2f GB\n",
-             n->device.name, n->device.sms, n->name, o->precision, n->batch,
+             n->device.name, n->device.sms, n->name, n->precision, n->batch,
              1e-9 * (double)n->paper.most);
     add_line(text, "\n%-12s %-28s %5s %9s %9s %9s %9s %8s %8s %8s %8s %6s  %s\n", "predicted",
              "shape", "times", "us", "floor us", "MB", "GFLOP", "begin us", "end us", "wave us",

@@ -241,6 +241,7 @@ Status paper_open(Ops *out, Paper *paper, Error *err) {
     if (!device) return fail(err, ERR_MEMORY, "plan: out of memory");
     *device = (Device){paper, 1 << 20};
     out->device = device;
+    out->precision = "fp16";
     out->mem = (DeviceOps){.close = close_device,
                            .alloc = alloc,
                            .free = release,

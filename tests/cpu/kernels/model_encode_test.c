@@ -134,7 +134,7 @@ Test(model_encode, the_command_tells_images_per_second) {
     cr_expect(part > 0.0 && part < 1.0, "%s", ran.out);
     run_turtle(&ran, "info --plan --device h200 --weights " VIT " --precision tf32");
     cr_expect(ran.status == 2 && strstr(ran.err, "expected") == NULL &&
-                  strstr(ran.err, "an encoder has fp32, fp16 or bf16"),
+                  strstr(ran.err, "encoders have fp32, fp16 and bf16"),
               "%s", ran.err);
     run_turtle(&ran, "info --plan --device h200 --weights nowhere.pt");
     cr_expect(ran.status == 1 && strstr(ran.err, "nowhere.pt"), "%s", ran.err);
