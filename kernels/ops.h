@@ -35,7 +35,7 @@ typedef struct {
     int64_t bytes;
 } Buffer;
 
-/* How a device's own memory is used. All are 0 on a device that uses the host's memory. */
+/* The use of a device's own memory. All are 0 on a device that uses the host's memory. */
 typedef struct {
     int64_t total, free;      /* bytes of the device, bytes of these that nobody uses */
     int64_t arrays;           /* bytes of buffers */

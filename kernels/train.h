@@ -55,7 +55,7 @@ typedef struct {
     int beside; /* how many trainings share the device, each planned for its part; 0: this one alone */
 } InnerSteps;
 
-/* How a device would run inner steps of given shapes. */
+/* A device says with it how it would run inner steps of given shapes. */
 typedef struct {
     int trainings;  /* how many trainings, side by side, fill the device */
     char note[160]; /* one line for the user if it cannot run the steps as planned, else "" */
@@ -162,7 +162,7 @@ typedef Status CrossEntropyOp(Queue *queue, float *loss, float *grad_logits, flo
 /* Replaces the P (B,C) of one space by the gradient of the outer loss (Eq. 12) with respect to its task
  * logits. It goes through Y, of which P is a K-th, and through the entropy of the batch mean:
  *   q = grad_Y/K + gamma (ln P_bar + 1)/B,   grad_logits = P (q - sum_c P q).
- * Where P_bar is exactly 0, P is 0 too. The limit of P ln P_bar is 0, and nothing is added. */
+ * P is 0 where P_bar is exactly 0: the limit of P ln P_bar is 0, and nothing is added. */
 typedef Status TaskGradOp(Queue *queue, float *P, const float *grad_Y, const float *P_bar, int K,
                           double gamma, int64_t B, int64_t C, void *scratch);
 /* grad (linear_size) = (grad_logits^T Z, column sums of grad_logits). 2 B d C flops. */

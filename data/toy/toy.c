@@ -84,7 +84,7 @@ static double purity(const int labels[N], int which, int C) {
     return right / (double)N;
 }
 
-/* What several seeds have found: how often a bit, how often an empty class. */
+/* Several seeds have found each bit, and an empty class, so often. */
 typedef struct {
     int bits[BITS], empty;
 } Counts;

@@ -9,7 +9,7 @@
 #include "host/prepare/manifest.h"
 #include "host/turtle.h"
 
-/* How entries find their places. */
+/* Entries find their places by this. */
 typedef struct {
     const ManifestArchive *archive;
     const char *stage;

@@ -11,7 +11,7 @@ enum {
     LEAST_MOST = 48      /* least margins that are kept of a group */
 };
 
-/* How much is shown of a cluster; the first row that fits the budget is taken. */
+/* A cluster shows so much of itself; the first row that fits the budget is taken. */
 static const struct {
     int per_cluster, side;
 } plans[] = {{12, 96}, {12, 80}, {12, 64}, {8, 64}, {6, 64}, {6, 48},

@@ -31,7 +31,7 @@ typedef struct {
     uint8_t *piece;
 } Unpacker;
 
-/* Where an archive stands whose entries are written. */
+/* The state of an archive whose entries are written. */
 typedef struct {
     Archive *archive;
     const char *name;   /* of the archive, for messages */

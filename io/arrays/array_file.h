@@ -4,7 +4,7 @@
  *     x.npz             numpy.savez, numpy.savez_compressed
  *     x.pt, x.pth       torch.save: a tensor, or dictionaries and lists of tensors
  *     x.safetensors
- * Where a file holds several arrays, `x.npz:name` chooses one; a path that exists as it is wins over
+ * `x.npz:name` chooses one array of a file that holds several; a path that exists as it is wins over
  * one that is cut at a ':'. The first bytes of a file tell its kind, not its name. Any other kind is
  * refused by its name, with the line that converts it (foreign.h).
  */

@@ -42,7 +42,7 @@ typedef struct {
     ConfigTower image, text;
     int64_t features; /* width of the space that images and texts share; 0: not said */
 
-    /* How a picture becomes pixels: */
+    /* A picture becomes pixels by these: */
     bool mean_said, std_said;
     double mean[3], std[3];
     char fit[CONFIG_TEXT]; /* "crop", "squash", or any other text of the file; "": not said */

@@ -96,7 +96,7 @@ Status sources_list(SourceSplits *out, const char *path, Error *err);
  *                       for Python, which torchvision unpacks
  *   food101, birdsnap, ...    what their archives hold (io/datasets/samples.h). Folders train/ and val/ (or test/) that
  *                       the published scripts leave come first: <place>/train/<class>/<image>, else <folder>/<name>/train.
- * Where sizes differ from the published ones, a note says so. */
+ * A note says where sizes differ from the published ones. */
 Status sources_dataset(SourceSplits *out, const char *name, const char *folder,
                        const ListingOptions *options, Error *err);
 

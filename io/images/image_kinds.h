@@ -29,7 +29,7 @@ const PictureKind *picture_kind_of_name(const char *name);
 const PictureKind *picture_kind_of_bytes(const uint8_t *data, int64_t bytes);
 
 /* Writes the shell command that turns the pictures of `kind` below `folder` into PNGs beside them.
- * Where a kind has many endings, the command takes the ending of `example`, a file's name. A folder
+ * A kind may have many endings: the command takes the ending of `example`, a file's name. A folder
  * that does not fit or cannot be shown in one line is written as FOLDER. */
 void picture_kind_command(char *text, size_t bytes, const PictureKind *kind, const char *folder,
                           const char *example);

@@ -50,7 +50,7 @@ static const PlanDevice devices[] = {
 /* clang-format on */
 enum { DEVICES = sizeof devices / sizeof *devices };
 
-/* How far these figures may be off. The ends are those of an H200, in the comment; of other devices the same part:
+/* The ranges of these figures. The ends are those of an H200, in the comment; of other devices the same part:
  *     L2 cache 4.0 to 7.8 TB/s; memory 4.2 to 4.4 TB/s; trips 200 to 281, 479 to 690 and 180 to 213 clocks (the last: another
  *     reading of the same paper); drain 0.1 to 0.6 us; heavy nodes 1.5 to 2.5 us; wgmma 660 to 810 and mma.sync 400 to 640
  *     TFLOP/s; clock 1.755 to 1.98 GHz; the L2 cache keeps as much as one of half or twice its size might */

@@ -64,7 +64,7 @@ double model_launch_s(const Model *model, int phase);
 /* Predicts an iteration of the spaces of `plan` on the device. */
 void model_iteration(Model *out, const PlanDevice *device, const Plan *plan, const ModelRun *run);
 
-/* How far a prediction may be off. `largest` is the device's figure that moves it most: least_s and most_s are the
+/* The range of a prediction. `largest` is the device's figure that moves it most: least_s and most_s are the
  * seconds of an iteration at its ends. low_s and high_s: all figures, as if their errors were independent. */
 typedef struct {
     const PlanRange *largest;

@@ -28,7 +28,8 @@ LaunchTime model_launch(const PlanDevice *device, const Launch *launch);
 /* Returns the seconds of all launches of a batch. */
 double model_batch_s(const PlanDevice *device, const Paper *paper);
 
-/* How far this may be off: *low and *high take all figures of the device, as if their errors were independent. */
+/* Computes how far the seconds of a batch may be off: *low and *high take all figures of the device, as if their errors
+ * were independent. */
 void model_batch_range(double *low, double *high, const PlanDevice *device, const Paper *paper);
 
 #endif

@@ -50,7 +50,7 @@ void model_wide_ends(ModelPhase *phase, const Problem *p, const KernelFigures *f
     model_work(phase, p, (double)pieces, f->epilogue, waits, WIDE_WARPS);
 }
 
-/* How the gradient's tiles are cut: pieces of the batch of a tile, and pieces of the busiest block. wide_gradient.cuh
+/* The cut of the gradient's tiles: pieces of the batch of a tile, and pieces of the busiest block. wide_gradient.cuh
  * chooses them by the same formula, for `counted` blocks that share Z; in truth `together` do. */
 typedef struct {
     double splits, pieces;

@@ -48,7 +48,7 @@ HOST_DEVICE static inline int row_block(int piece, int sharers, int member) {
 
 /* --- slab --------------------------------------------------------------------------------------- */
 
-/* How the rows of a CTA are cut. */
+/* The cut of the rows of a CTA. */
 typedef struct {
     int rows;     /* rows of a CTA, whole fragments */
     int resident; /* rows that stay in shared memory */

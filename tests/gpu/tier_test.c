@@ -405,7 +405,7 @@ Test(tiers, many_classes_in_a_cluster_of_four, .timeout = 600) {
     check_wide(DTYPE_BF16, 2, 70, 129, 72, 5);
 }
 
-/* How the emulated device cuts a shape, so that a test knows that it tests what it means to. */
+/* Expects that the emulated device cuts a shape so: a test knows by it that it tests what it means to. */
 static void expect_cut(int K, int64_t B, int64_t C, int64_t d, int classes, int cluster,
                        int64_t pieces) {
     const PlanDevice *tiny = plan_device("tiny");

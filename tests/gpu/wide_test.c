@@ -107,8 +107,8 @@ static void judge(const char *kernel, Operation *operation, Shape s, double limi
     free_outputs(&expected), free_outputs(&found);
 }
 
-/* How the emulated device cuts the rows of a shape: classes of a block, blocks of a cluster, pieces of the
- * busiest; so that a test knows that it tests what it means to. */
+/* The emulated device cuts the rows of a shape so: classes of a block, blocks of a cluster, pieces of the
+ * busiest. A test knows by it that it tests what it means to. */
 typedef struct {
     Shape s;
     int classes, cluster, pieces;

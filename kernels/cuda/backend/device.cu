@@ -282,7 +282,7 @@ static void describe(char *text, size_t size, const cudaDeviceProp *p) {
              (double)p->totalGlobalMem / 1e9);
 }
 
-/* How many host threads share the device with this one, itself counted. */
+/* The number of host threads that share the device, this one among them. */
 static thread_local int sharers = 1;
 
 /* Returns the number that TURTLE_SMS holds; INT_MAX where it is unset, 0 where it is no number of SMs. */

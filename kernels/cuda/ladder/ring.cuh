@@ -26,7 +26,7 @@ __device__ inline void begin_ring() {
     __syncthreads();
 }
 
-/* Where the boxes of an operand begin: tile t at (x + t dx, y + t dy). */
+/* The boxes of an operand begin at (x + t dx, y + t dy) for tile t. */
 struct Walk {
     const CUtensorMap *map;
     int x, y, dx, dy;

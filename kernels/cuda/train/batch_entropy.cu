@@ -35,7 +35,7 @@ constexpr int GROUPS =
 constexpr int RUN = 8; /* rows that a thread adds at least, where there are so many */
 static_assert(TILE <= THREADS, "every column of a tile has a thread");
 
-/* How a matrix (B,C) is cut: by its shape alone, so that sums do not depend on the device. */
+/* The cut of a matrix (B,C) follows its shape alone, so that sums do not depend on the device. */
 struct EntropyPlan {
     int64_t tiles, width; /* tiles of columns, as equal as possible: the last may be narrower */
     int64_t groups, rows; /* groups of rows, each of `rows` but the last */

@@ -73,7 +73,7 @@ __global__ void linear_grad_naive(float *grad, const float *R, const float *Z, i
     grad[i] = sum;
 }
 
-/* Where R's copy, its scale and the partial sums lie in scratch. */
+/* R's copy, its scale and the partial sums lie in scratch, at these addresses. */
 struct LinearGradScratch {
     unsigned *most;
     float *unscale;

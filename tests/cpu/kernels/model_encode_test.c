@@ -140,7 +140,7 @@ Test(model_encode, the_command_tells_images_per_second) {
     cr_expect(ran.status == 1 && strstr(ran.err, "nowhere.pt"), "%s", ran.err);
 }
 
-/* What the question would pass over is refused, and the line says which flag was meant. */
+/* Flags that the question would pass over are refused, and the line says which flag was meant. */
 Test(model_encode, flags_that_would_change_nothing_are_refused) {
     static const struct {
         const char *call, *says;

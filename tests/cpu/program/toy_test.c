@@ -3,7 +3,7 @@
 
 enum { MOST_LINES = 24 };
 
-/* What the toy prints for one iteration or seed. */
+/* The toy prints this for one iteration or seed. */
 typedef struct {
     double loss, share[3]; /* of a, b, c */
     int size[4];
@@ -141,7 +141,7 @@ Test(toy, pictures_are_whole_or_refused, .timeout = 60) {
     remove_folder(folder);
 }
 
-/* What is no setting is refused in one line that names it; lines that cannot be written are a failure. */
+/* A word that is no setting is refused in one line that names it; lines that cannot be written are a failure. */
 Test(toy, settings_that_are_none_are_refused) {
     static const char *const bad[] = {
         "--shift x 2>&1",     "--gamma nan 2>&1",     "--shift inf 2>&1", "--classes 2.5 2>&1",
@@ -158,7 +158,7 @@ Test(toy, settings_that_are_none_are_refused) {
     }
 }
 
-/* What the READMEs ask of `make toy` is run by the tests above. */
+/* The tests above run all that the READMEs ask of `make toy`. */
 Test(toy, settings_of_the_readmes_are_run) {
     static const char *const readmes[] = {"data/toy/README.md", "host/train/README.md"};
     static char text[1 << 16], tests[1 << 14];

@@ -232,8 +232,8 @@ Test(kmeans, inertia_never_grows, .timeout = 300) {
     ops_close(&ops);
 }
 
-/* Where it ends no sample is nearer to another centre, in double, beyond what scores may round;
- * centres are the means. */
+/* No sample is nearer to another centre in the end, in double, beyond what scores may round; centres
+ * are the means. */
 Test(kmeans, ends_in_a_fixed_point, .timeout = 60) {
     Ops ops;
     Kmeans m;

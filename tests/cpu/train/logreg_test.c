@@ -279,7 +279,7 @@ Test(logreg, one_class_is_predicted_everywhere) {
     small_close(&s);
 }
 
-/* Where all features are equal W = 0 is best, and the bias gives the classes' shares:
+/* W = 0 is best where all features are equal, and the bias gives the classes' shares:
  * F = -sum_c n_c ln(n_c / N). */
 Test(logreg, constant_features_leave_the_bias) {
     Small s;
