@@ -39,7 +39,7 @@ enum {
 /* CTAs that share Z in the gradient where it is a launch of its own. */
 #define WGMMA_TOGETHER(C) ((C) > 384 ? 4 : (C) > 128 ? 2 : 1)
 /* SMs that are surely there in whole clusters, of a card of so many: GPCs may lack SMs. */
-#define WGMMA_SURE(sms) ((sms) * 10 / 11)
+#define WGMMA_SURE(sms) ((sms)*10 / 11)
 /* Bytes of shared memory: four stages of six boxes of 8 KiB and their mbarriers, rows' sums, biases and
  * losses twice (a static_assert of wide_logits.cuh). */
 enum { WGMMA_SHARED = 4 * 6 * 8192 + 64 + 2 * 64 * 16 + 2 * 256 * 4 + 2 * 8 * 8 };

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host/score/hungarian.h"
 #include "bench/programs/bench.h"
+#include "host/score/hungarian.h"
 
 typedef struct {
     int64_t n, *match;

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/programs/bench.h"
 #include "io/files/file.h"
 #include "io/images/image.h"
-#include "bench/programs/bench.h"
 
 typedef struct {
     const char *path;

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/programs/bench.h"
 #include "host/baseline/kmeans.h"
 #include "io/arrays/npy.h"
-#include "bench/programs/bench.h"
 
 typedef struct {
     const Ops *ops;
@@ -69,7 +69,8 @@ static int make(char **argv, const int64_t shape[3]) {
     float *x = strcmp(argv[0], "uniform") == 0 ? random_floats(N * d, 1.0f, 1) : mixture(N, d, C);
     float *at = malloc((size_t)(C * d) * sizeof *at);
     Status st = x && at ? OK : fail(&err, ERR_MEMORY, "out of memory");
-    for (int64_t c = 0; st == OK && c < C; c++) /* samples are in no order, so evenly spaced ones serve as centres */
+    /* samples are in no order, so evenly spaced ones serve as centres */
+    for (int64_t c = 0; st == OK && c < C; c++)
         memcpy(at + c * d, x + c * (N / C) * d, (size_t)d * sizeof *at);
     if (st == OK) st = npy_write(argv[4], DTYPE_F32, 2, (const int64_t[]){N, d}, x, &err);
     if (st == OK) st = npy_write(argv[5], DTYPE_F32, 2, (const int64_t[]){C, d}, at, &err);

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/threads.h"
 #include "bench/programs/bench.h"
+#include "kernels/cpu/threads.h"
 
 enum { CHAINS = 10, ROUNDS = 5, MOST_THREADS = 1024 };
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/programs/bench.h"
 #include "host/score/crossval.h"
 #include "host/score/logreg.h"
-#include "bench/programs/bench.h"
 
 typedef struct {
     Features features;

@@ -21,7 +21,7 @@ struct Gpu {
     int sms, major, minor;
     int64_t l2_bytes;
     int shared_per_block; /* largest dynamic shared memory of a block, in bytes */
-    int shrink; /* divisor of sizes and counts: 1 on a GPU, more where all is emulated */
+    int shrink;           /* divisor of sizes and counts: 1 on a GPU, more where all is emulated */
     int repeats;
     bool quiet; /* not NULL: no rows are printed, and only the rates of Rates are measured */
     Rates *rates;

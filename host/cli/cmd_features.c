@@ -111,8 +111,7 @@ static Status run_features(int argc, char **argv, CommandFlags *flags, Error *er
 
 const Command command_features = {
     "features", "turns images into representations with a frozen encoder",
-    "--dataset NAME | --images DIR | --list FILE, --phis PHI... [flags]", run_features,
-    "seed"};
+    "--dataset NAME | --images DIR | --list FILE, --phis PHI... [flags]", run_features, "seed"};
 
 static const Flag labels_flags[] = {{"phi", FLAG_TEXT, offsetof(TurtleLabelsOptions, phi), "PHI",
                                      "only the images in this representation's list"},

@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_INPUTS_LABEL_NAMES_H
 #define TURTLE_HOST_INPUTS_LABEL_NAMES_H
 
-#include "io/text/prompts.h"
 #include "host/inputs/inputs.h"
+#include "io/text/prompts.h"
 
 /* Makes the labels of a split, numbers in `table`, the indices of classes of *names. Numbers are
  * never renumbered: 0 is the first name. Texts are any name of their class; case, and `_` or `-`

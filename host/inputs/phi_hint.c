@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/datasets/datasets.h"
-#include "io/files/file.h"
 #include "host/inputs/published.h"
 #include "host/tell/words.h"
+#include "io/datasets/datasets.h"
+#include "io/files/file.h"
 
 void phi_nearest(char name[PHI_NAME], const char *root, const char *phi) {
     enum { MOST = 256 };

@@ -10,8 +10,8 @@
 #ifndef TURTLE_HOST_SCORE_CROSSVAL_H
 #define TURTLE_HOST_SCORE_CROSSVAL_H
 
-#include "kernels/ops.h"
 #include "host/turtle.h"
+#include "kernels/ops.h"
 
 enum { CROSSVAL_FOLDS = 10, CROSSVAL_SEED = 42 };
 

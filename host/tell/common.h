@@ -3,8 +3,8 @@
 #define TURTLE_HOST_TELL_COMMON_H
 
 #include "host/tell/json.h"
-#include "io/status.h"
 #include "host/turtle.h"
+#include "io/status.h"
 
 /* Returns the defaults of the options that all calls share. */
 TurtleCommon common_defaults(void);

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host/tell/notify.h"
 #include "io/files/file.h"
 #include "io/files/sha256.h"
-#include "host/tell/notify.h"
 
 /* Writes the line of <path>.sha256: "<digest> <bytes> <seconds>.<nanoseconds>". */
 static void state_line(char line[160], const char *hex, const struct stat *s) {

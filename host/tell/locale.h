@@ -12,7 +12,7 @@ void locale_restore(locale_t *before);
 locale_t locale_outside(void);
 
 /* Stands first in every public function and in every thread that formats numbers: C until the function returns. */
-#define PLAIN_LOCALE                                                                               \
+#define PLAIN_LOCALE \
     __attribute__((cleanup(locale_restore), unused)) locale_t callers_locale = locale_plain()
 
 #endif

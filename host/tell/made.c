@@ -3,9 +3,9 @@
 
 #include <string.h>
 
+#include "io/files/crc32.h"
 #include "io/files/file.h"
 #include "io/text/json_reader.h"
-#include "io/files/crc32.h"
 
 void made_add(Made *m, const char *name, const char *format, ...) {
     if (m->count == MADE_MOST) return;

@@ -2,8 +2,8 @@
 #ifndef TURTLE_HOST_TELL_PROFILE_H
 #define TURTLE_HOST_TELL_PROFILE_H
 
-#include "kernels/ops.h"
 #include "host/tell/json.h"
+#include "kernels/ops.h"
 
 /* Returns the table of a device whose launches were timed, in fresh memory; NULL: out of memory. */
 char *profile_table(const Ops *ops);

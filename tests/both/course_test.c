@@ -374,7 +374,8 @@ static void steps_agree(const char *backend, InnerTier tier, int rows, int class
     for (int j = 0; j < rows * d; j++) Z[0][j] = f32_from_f16(f16_from_f32(Z[0][j]));
     loss_after("reference", 1, Z, Y, rows, classes, d, M, 0.001, DTYPE_F16, tier, expected);
     loss_after(backend, 1, Z, Y, rows, classes, d, M, 0.001, DTYPE_F16, tier, found);
-    EXPECT_CLOSE(relative_error(found, expected, classes * d + classes), gpu ? sqrt(0.8 * 0x1p-11) : 1e-5,
+    EXPECT_CLOSE(relative_error(found, expected, classes * d + classes),
+                 gpu ? sqrt(0.8 * 0x1p-11) : 1e-5,
                  "%s: heads of %d classes after %d steps, tier %d", backend, classes, M, (int)tier);
     free_arrays();
 }

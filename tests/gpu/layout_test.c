@@ -11,9 +11,9 @@
 
 #include "io/dtype.h"
 #include "kernels/philox.h"
-#include "tests/support/check.h"
 #include "tests/gpu/device_memory.h"
 #include "tests/gpu/layout.h"
+#include "tests/support/check.h"
 
 static void run(Layout which, const void *in, size_t in_bytes, void *out, size_t out_bytes) {
     const char *message = NULL;

@@ -50,7 +50,8 @@ static int train(const char *what, const TurtleInputs *inputs, const char *out) 
     TurtleStatus st = turtle_train(&train, &trained, &err);
     if (st == TURTLE_OK) st = turtle_evaluate(&evaluate, &evaluated, &err);
     if (st != TURTLE_OK) printf("%s: %s\n", what, err.text);
-    else if (evaluated.samples != N) printf("%s: %lld samples\n", what, (long long)evaluated.samples);
+    else if (evaluated.samples != N)
+        printf("%s: %lld samples\n", what, (long long)evaluated.samples);
     const int wrong = st != TURTLE_OK || evaluated.samples != N;
     turtle_result_free(&trained);
     turtle_result_free(&evaluated);

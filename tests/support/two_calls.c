@@ -54,8 +54,8 @@ static void *all_calls(void *calls) {
     kmeans.n_init = 2;
     probe.max_iter = 3;
     encode.weights = weights;
-    encode.pictures = (TurtlePictures){
-        .count = PICTURES, .rgb = &rgb[0][0][0][0], .height = SIDE, .width = SIDE};
+    encode.pictures =
+        (TurtlePictures){.count = PICTURES, .rgb = &rgb[0][0][0][0], .height = SIDE, .width = SIDE};
     encode.features = c->features;
     encode.dims = FEATURES;
     c->failed = turtle_train(&train, &c->trained, &c->err) ||
@@ -97,8 +97,8 @@ int main(int argc, char **argv) {
                 memcmp(calls[0].features, calls[1].features, sizeof calls[0].features) != 0 ||
                 memcmp(calls[0].clusters.cluster_of, calls[1].again.cluster_of,
                        sizeof(int64_t) * N) != 0 ||
-                calls[0].scores.cluster_acc != calls[1].trained.cluster_acc ||
-                calls[0].told != 5 || calls[1].told != 5;
+                calls[0].scores.cluster_acc != calls[1].trained.cluster_acc || calls[0].told != 5 ||
+                calls[1].told != 5;
     for (int i = 0; i < 2; i++) {
         turtle_result_free(&calls[i].trained);
         turtle_result_free(&calls[i].evaluated);

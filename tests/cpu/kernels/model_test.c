@@ -187,8 +187,8 @@ Test(model, waits_add_up) {
     }
     const KernelFigures *f = kernel_figures("inner_wgmma<Fp16, 256>");
     const PlanDevice *h = plan_device("h200");
-    const double waits = f->hits * h->l1_clocks + (f->row_trips - f->hits) * h->hbm_clocks +
-                         2.0 * h->dsmem_clocks;
+    const double waits =
+        f->hits * h->l1_clocks + (f->row_trips - f->hits) * h->hbm_clocks + 2.0 * h->dsmem_clocks;
     const Model m = h200(2, 1000);
     for (int i = 0; i < m.count; i++)
         if (strcmp(m.phase[i].name, "inner: softmax") == 0) {

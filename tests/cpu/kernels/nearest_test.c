@@ -1,8 +1,8 @@
 /* nearest_test.c - nearest centres by products of 16-bit integers: the products, how far off their
  * scores are, and that labels are those of float32, to the last tie. */
 #define ISA_NAME portable
-#include "kernels/cpu/gemm/bf16.h"
 #include "kernels/cpu/cluster/nearest.h"
+#include "kernels/cpu/gemm/bf16.h"
 #include "tests/support/operation.h"
 
 static uint32_t word(int64_t i, int stream) {

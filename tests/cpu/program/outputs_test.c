@@ -2,8 +2,8 @@
  * calls never work in one place. */
 #include <signal.h>
 
-#include "io/files/lock.h"
 #include "io/arrays/npy.h"
+#include "io/files/lock.h"
 #include "tests/support/check.h"
 #include "tests/support/weights_file.h"
 

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/tell/digest.h"
 #include "host/cli/progress.h"
+#include "host/tell/digest.h"
 #include "io/arrays/npy.h"
 #include "io/files/sha256.h"
 #include "tests/support/check.h"

@@ -9,8 +9,8 @@
  * The data are CIFAR's own files for Python, with few images. ${REPRESENTATION} is an encoder that is
  * small enough for a test; where a line names clipvitL14 and dinov2, whose weights are not here, its
  * features are those of the small ones. */
-#include "io/datasets/cifar_pickle.h"
 #include "io/arrays/npy.h"
+#include "io/datasets/cifar_pickle.h"
 #include "tests/support/check.h"
 #include "tests/support/weights_file.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/score/hungarian.h"
 #include "host/inputs/rng.h"
+#include "host/score/hungarian.h"
 #include "tests/support/golden.h"
 
 /* Every test of results runs for each instruction set that the processor has. */

@@ -2,9 +2,9 @@
  * scikit-learn and SciPy have them. */
 #include <float.h>
 
-#include "host/score/hungarian.h"
 #include "host/inputs/label_file.h"
 #include "host/inputs/label_names.h"
+#include "host/score/hungarian.h"
 #include "host/score/matching.h"
 #include "host/score/metrics.h"
 #include "io/arrays/npy_text.h"
