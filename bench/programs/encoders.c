@@ -148,10 +148,8 @@ int main(int argc, char **argv) {
     Images batch = {.B = argument(argc, argv, 2, 4096)};
     const int threads = (int)argument(argc, argv, 3, 1024),
               repeats = (int)argument(argc, argv, 4, MAX_REPEATS);
-    static const char *const names[] = {"fp32", "fp16", "bf16"};
-    int precision = 0;
-    while (precision < 3 && strcmp(argc > 6 ? argv[6] : "fp32", names[precision]) != 0) precision++;
-    if (argc < 6 || argc > 8 || !batch.B || !threads || !repeats || precision == 3) {
+    Precision precision;
+    if (argc < 6 || argc > 8 || !batch.B || !threads || !repeats) {
         fputs("usage: bench-encoders WEIGHTS BATCH THREADS REPEATS FOLDER [fp32|bf16|fp16 "
               "[cpu|cuda]]\n",
               stderr);
@@ -159,10 +157,12 @@ int main(int argc, char **argv) {
     }
     batch.status = ops_open(&ops, argc > 7 ? argv[7] : "cpu", threads, NULL, &batch.error);
     if (batch.status == OK) {
-        if (strncmp(ops.kind, "cuda", 4) == 0)
-            batch.status = measure_gpu(&ops, argv[1], argv[5], (Precision)precision, batch.B,
-                                       repeats, &batch.error);
-        else measure(&ops, argv[1], argv[5], (Precision)precision, &batch, repeats);
+        batch.status =
+            encoder_precision(&precision, argc > 6 ? argv[6] : "fp32", &ops, &batch.error);
+        if (batch.status == OK && strncmp(ops.kind, "cuda", 4) == 0)
+            batch.status =
+                measure_gpu(&ops, argv[1], argv[5], precision, batch.B, repeats, &batch.error);
+        else if (batch.status == OK) measure(&ops, argv[1], argv[5], precision, &batch, repeats);
         ops_close(&ops);
     }
     if (batch.status != OK) fprintf(stderr, "bench-encoders: %s\n", batch.error.text);

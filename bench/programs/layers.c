@@ -333,33 +333,34 @@ static Status of_attention(const Ops *ops, int64_t tokens, Precision precision, 
 }
 
 int main(int argc, char **argv) {
-    static const char *const names[] = {"fp32", "fp16", "bf16"};
     const bool alone = argc > 1 && strcmp(argv[1], "attention") == 0;
     const int64_t size = argument(argc, argv, 2, 1 << 20);
     const int repeats = (int)argument(argc, argv, 3, MAX_REPEATS), device = alone ? 5 : 6;
     Ops ops;
     Error err = {0};
-    int precision = 0;
-    while (precision < 3 && strcmp(argc > 4 ? argv[4] : "", names[precision]) != 0) precision++;
-    if (argc < device || argc > device + 1 || !size || !repeats || precision == 3 ||
-        (alone && !precision)) {
+    Precision precision = PRECISION_FP32;
+    if (argc < device || argc > device + 1 || !size || !repeats) {
         fputs("usage: bench-layers WEIGHTS BATCH REPEATS fp32|fp16|bf16 FOLDER [cuda]\n"
               "       bench-layers attention TOKENS REPEATS fp16|bf16 [cuda]\n",
               stderr);
         return 2;
     }
     Status st = ops_open(&ops, argc > device ? argv[device] : "cuda", 0, NULL, &err);
-    if (st == OK && strncmp(ops.kind, "cuda", 4) != 0) {
-        ops_close(&ops);
-        st = fail(&err, ERR_USAGE, "layers are timed on a GPU");
-    } else if (st == OK) {
+    if (st == OK) {
+        st = encoder_precision(&precision, argv[4], &ops, &err);
+        if (st == OK && strncmp(ops.kind, "cuda", 4) != 0)
+            st = fail(&err, ERR_USAGE, "layers are timed on a GPU");
+        if (st == OK && alone && precision == PRECISION_FP32)
+            st = fail(&err, ERR_USAGE, "attention alone is timed in fp16 or bf16");
+        if (st != OK) ops_close(&ops);
+    }
+    if (st == OK) {
         seen.real = ops.encode;
         st = paper_open(&seen.ops, &seen.paper, &err);
         if (st == OK) st = seen.ops.mem.queue_open(seen.ops.device, &seen.paper_queue, &err);
         if (st == OK)
-            st = alone ? of_attention(&ops, size, (Precision)precision, repeats, &err)
-                       : of_encoder(&ops, argv[1], size, (Precision)precision, argv[5], repeats,
-                                    &err);
+            st = alone ? of_attention(&ops, size, precision, repeats, &err)
+                       : of_encoder(&ops, argv[1], size, precision, argv[5], repeats, &err);
         if (seen.paper_queue) seen.ops.mem.queue_close(seen.paper_queue);
         ops_close(&seen.ops);
         ops_close(&ops);
