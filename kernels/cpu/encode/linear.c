@@ -21,14 +21,16 @@ static bool is_weight(const Weight *w) {
 
 /* A weight of bfloat16 is laid out once; the others are packed by their products, on their way. */
 int64_t cpu_pack_bytes(const Weight *w) {
-    return is_weight(w) && w->precision == PRECISION_BF16 ? product_16_bytes(w) : 0;
+    if (!is_weight(w) || w->precision != PRECISION_BF16) return 0;
+    return winograd_16_bytes(w) ? winograd_16_bytes(w) : product_16_bytes(w);
 }
 
 /* The scale is left to the epilogue. */
 Status cpu_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
     (void)scale;
     REQUIRE(q, packed && cpu_pack_bytes(w) > 0, "pack");
-    product_16_pack(packed, w, q->device->pool);
+    if (winograd_16_bytes(w)) winograd_16_pack(packed, w, q->device->pool);
+    else product_16_pack(packed, w, q->device->pool);
     return OK;
 }
 
@@ -142,10 +144,17 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
                 window->height + 2 * window->pad >= window->kernel &&
                 window->width + 2 * window->pad >= window->kernel,
             "conv2d");
+    const bool narrow = w->precision == PRECISION_BF16;
     if (winograd_serves(w, window)) {
-        winograd(out.data, in.data, w, window, epilogue, B, scratch, q->device->pool);
+        if (narrow)
+            winograd_16(
+                output_of((Matrix){out.data, w->out, out.type}, B * window->height * window->width),
+                in, w, window, epilogue, B, scratch, q->device);
+        else winograd(out.data, in.data, w, window, epilogue, B, scratch, q->device->pool);
         return OK;
     }
+    Weight plain = *w; /* what was packed for winograd.c serves no other convolution */
+    if (narrow && winograd_16_bytes(w)) plain.packed = NULL;
     const int64_t height = window_out(window->height, window),
                   width = window_out(window->width, window);
     Left windows = {.window = window, .channels = w->in, .out_height = height, .out_width = width};
@@ -156,13 +165,15 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
     const int64_t pixels = height * width; /* images that lie densely are one: tiles span them */
     Output to = output_of((Matrix){out.data, w->out, out.type}, B * pixels);
     if (window->out_image) to.image_rows = pixels, to.out_image = window->out_image;
-    multiply(to, pointwise ? &rows : &windows, w, epilogue, scratch, q->device);
+    multiply(to, pointwise ? &rows : &windows, &plain, epilogue, scratch, q->device);
     return OK;
 }
 
 int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
     (void)rows;
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
-    return most(most(a, b), most(product_16_scratch(device->threads, depth),
-                                 winograd_scratch(depth, device->threads)));
+    const int64_t c = product_16_scratch(device->threads, depth),
+                  d = winograd_scratch(depth, device->threads),
+                  e = winograd_16_scratch(depth, device->threads);
+    return most(most(most(a, b), most(c, d)), e);
 }

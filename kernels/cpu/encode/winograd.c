@@ -26,20 +26,12 @@
  */
 #include <string.h>
 
-#include "kernels/cpu/encode/winograd.h"
-#include "kernels/cpu/gemm/vec.h"
-
-enum {
-    PLACES = 16,
-    TILES = 48,   /* a multiple of every TILE_ROWS */
-    PACK_IN = 32, /* input channels that are transformed at a time */
-};
-_Static_assert(TILES % TILE_ROWS == 0, "blocks of tiles are whole tiles of the micro-kernel");
-_Static_assert(PACK_IN % VEC_FLOATS == 0, "channels are whole vectors");
+#include "kernels/cpu/encode/winograd_tile.h"
 
 bool winograd_serves(const Weight *w, const Window *window) {
-    return w->precision == PRECISION_FP32 && window->kernel == 3 && window->stride == 1 &&
-           window->pad == 1 && !window->out_image && w->in % PACK_IN == 0 && w->out % PACK_IN == 0;
+    return (w->precision == PRECISION_FP32 || (w->packed && winograd_16_bytes(w))) &&
+           window->kernel == 3 && window->stride == 1 && window->pad == 1 && !window->out_image &&
+           w->in % PACK_IN == 0 && w->out % PACK_IN == 0;
 }
 
 /* Returns the floats between tiles of the transformed input: no power of two, so that tiles keep out of each
@@ -67,43 +59,6 @@ typedef struct {
 } Winograd;
 
 /* --- the weight ------------------------------------------------------------------------------- */
-
-/* Reads the 3 x 3 kernels of output channel o over PACK_IN input channels from i on, scaled. */
-static void read_kernels(float to[9][PACK_IN], const Weight *w, int64_t o, int64_t i, float scale) {
-    for (int64_t t = 0; t < 9; t++) {
-        const uint8_t *from =
-            (const uint8_t *)w->data +
-            (o * w->out_step + i * w->in_step + t * w->tap_step) * dtype_bytes(w->type);
-        for (int64_t c = 0; c < PACK_IN; c++, from += w->in_step * dtype_bytes(w->type)) {
-            float x = 0.0f;
-            if (w->type == DTYPE_F32) memcpy(&x, from, sizeof x);
-            else dtype_to_f32(&x, from, w->type, false, 1);
-            to[t][c] = x * scale;
-        }
-    }
-}
-
-/* u (16 places) = G g G^T for PACK_IN kernels side by side; a place's vectors lie `step` floats apart. */
-static void transform_kernels(float *u, int64_t step, float g[9][PACK_IN]) {
-    for (int64_t c = 0; c < PACK_IN; c += VEC_FLOATS) {
-        Vec rows[4][3];
-        for (int x = 0; x < 3; x++) {
-            const Vec a = load(&g[x][c]), b = load(&g[3 + x][c]), d = load(&g[6 + x][c]);
-            rows[0][x] = a;
-            rows[1][x] = 0.5f * (a + b + d);
-            rows[2][x] = 0.5f * (a - b + d);
-            rows[3][x] = d;
-        }
-        for (int y = 0; y < 4; y++) {
-            const Vec a = rows[y][0], b = rows[y][1], d = rows[y][2];
-            float *at = u + 4 * y * step + c;
-            store(at, a);
-            store(at + step, 0.5f * (a + b + d));
-            store(at + 2 * step, 0.5f * (a - b + d));
-            store(at + 3 * step, d);
-        }
-    }
-}
 
 /* Passes are strips of TILE_COLS output channels, with zeros beyond the last one. */
 static void transform_strips(const void *loop, int64_t first, int64_t end, int thread) {
@@ -134,51 +89,22 @@ static void transform_strips(const void *loop, int64_t first, int64_t end, int t
 
 /* --- tiles ------------------------------------------------------------------------------------ */
 
-static int64_t tiles_of(int64_t side) {
-    return ceil_div(side, 2);
-}
-
 /* v (16 places) = B^T d B of one tile for all channels; places lie `step` floats apart. `pixels` are the tile's
  * 16; NULL: a pixel beyond the image, which is 0. */
 static void transform_tile(float *v, int64_t step, const float *const pixels[PLACES],
                            int64_t channels) {
     for (int64_t c = 0; c < channels; c += VEC_FLOATS) {
-        Vec rows[4][4];
-        for (int x = 0; x < 4; x++) {
-            Vec d[4];
-            for (int y = 0; y < 4; y++) {
-                const float *at = pixels[4 * y + x];
-                d[y] = at ? load(at + c) : (Vec){0};
-            }
-            rows[0][x] = d[0] - d[2];
-            rows[1][x] = d[1] + d[2];
-            rows[2][x] = d[2] - d[1];
-            rows[3][x] = d[1] - d[3];
-        }
-        for (int y = 0; y < 4; y++) {
-            float *at = v + 4 * y * step + c;
-            store(at, rows[y][0] - rows[y][2]);
-            store(at + step, rows[y][1] + rows[y][2]);
-            store(at + 2 * step, rows[y][2] - rows[y][1]);
-            store(at + 3 * step, rows[y][1] - rows[y][3]);
-        }
+        Vec d[PLACES];
+        for (int j = 0; j < PLACES; j++) d[j] = pixels[j] ? load(pixels[j] + c) : (Vec){0};
+        transform_pixels(d);
+        for (int j = 0; j < PLACES; j++) store(v + j * step + c, d[j]);
     }
-}
-
-/* The image of a tile, and the pixel of the output where it begins. */
-typedef struct {
-    int64_t image, y, x;
-} Place;
-static Place place_of(const Winograd *p, int64_t t) {
-    const int64_t across = tiles_of(p->width), image_tiles = across * tiles_of(p->height),
-                  inside = t % image_tiles;
-    return (Place){t / image_tiles, 2 * (inside / across), 2 * (inside % across)};
 }
 
 static void transform_input(float *v, const Winograd *p, int64_t first, int64_t n) {
     const int64_t in = p->w->in, row = tile_row(in);
     for (int64_t i = 0; i < n; i++, v += row) {
-        const Place at = place_of(p, first + i);
+        const Place at = place_of(p->height, p->width, first + i);
         const float *pixels[PLACES];
         for (int64_t j = 0; j < PLACES; j++) {
             const int64_t y = at.y - 1 + j / 4, x = at.x - 1 + j % 4;
@@ -191,22 +117,16 @@ static void transform_input(float *v, const Winograd *p, int64_t first, int64_t 
 
 /* Writes A^T m A of one tile, channels first .. first+n of its 2 x 2 pixels, or those that the image has. */
 static void transform_back(const Winograd *p, int64_t t, const float *m, int64_t first, int64_t n) {
-    const Place at = place_of(p, t);
+    const Place at = place_of(p->height, p->width, t);
     const int64_t out = p->w->out, step = TILES * TILE_COLS;
     float *to = p->out + ((at.image * p->height + at.y) * p->width + at.x) * out + first;
     const bool right = at.x + 1 < p->width, below = at.y + 1 < p->height;
     for (int64_t c = 0; c < n; c += VEC_FLOATS) {
-        Vec rows[2][4];
-        for (int x = 0; x < 4; x++) {
-            const float *from = m + x * step + c;
-            const Vec one = load(from + 4 * step), two = load(from + 8 * step);
-            rows[0][x] = load(from) + one + two;
-            rows[1][x] = one - two - load(from + 12 * step);
-        }
+        Vec pixel[2][2];
+        transform_sums(pixel, m + c, step);
         for (int y = 0; y < (below ? 2 : 1); y++) {
             float *line = to + y * p->width * out + c;
-            Vec left = rows[y][0] + rows[y][1] + rows[y][2],
-                other = rows[y][1] - rows[y][2] - rows[y][3];
+            Vec left = pixel[y][0], other = pixel[y][1];
             if (p->e->add) left += load(line);
             store(line, left);
             if (!right) continue;

@@ -7,12 +7,18 @@
 #define product_16 ISA(product_16)
 #define pairs_to_strip ISA(pairs_to_strip)
 #define product_16_bytes ISA(product_16_bytes)
+#define product_16_finish ISA(product_16_finish)
 #define product_16_pack ISA(product_16_pack)
 #define product_16_scratch ISA(product_16_scratch)
 
 /* Returns the bytes of a packed weight: [out/BF16_COLS][depth/2][BF16_COLS][2], with zeros beyond both. */
 int64_t product_16_bytes(const Weight *w);
 void product_16_pack(uint16_t *packed, const Weight *w, Threads *pool);
+
+/* Finishes the sums (rows,BF16_COLS) of rows from i on and of output channels from j on (Epilogue), and stores the first
+ * `cols` of each row. */
+void product_16_finish(const Output *out, const Epilogue *e, float *sum, int64_t i, int64_t rows,
+                       int64_t j, int64_t cols);
 
 /* Up to STRIP_PAIRS pairs of bfloat16 of one column of a strip. */
 enum { STRIP_PAIRS = 64 };
