@@ -47,7 +47,7 @@ CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_st
 # Kernels whose blocks wait for each other: tests/waits says which those are. Where a GPU can run them, they give up inside
 # tests-cuda after 2 s (backend/wait.h).
 WAITING      := $(wildcard kernels/cuda/inner/*.cu) kernels/cuda/train/linear_grad.cu kernels/cuda/train/head_grad.cu \
-                kernels/cuda/train/task_labels.cu kernels/cuda/train/task_step.cu \
+                kernels/cuda/train/task_labels.cu kernels/cuda/train/task_step.cu kernels/cuda/encode/linear_wgmma.cu \
                 kernels/cuda/ladder/step6_stays.cu kernels/cuda/ladder/step7_cluster.cu kernels/cuda/ladder/step8_wgmma.cu
 BOUNDED      := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter kit,$(CONFIG)),$(WAITING))
 TEST_KERNELS := $(filter-out $(BOUNDED:%.cu=$(OUT)/%.o),$(CUDA_OBJECTS) $(LADDER_CU:%.cu=$(OUT)/%.o)) $(BOUNDED:%.cu=$(OUT)/waits/%.o)

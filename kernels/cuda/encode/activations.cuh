@@ -16,25 +16,40 @@ __device__ __forceinline__ void put(const Matrix &m, int64_t at, float x) {
     else ((float *)m.data)[at] = x;
 }
 
-/* Move eight numbers from or to an address of 16 bytes: one vector in 16 bits, two in float32. */
-__device__ __forceinline__ void get_eight(float (&x)[8], const Matrix &m, int64_t at) {
+/* Eight neighbours as they lie in memory: `low` alone in 16 bits. A load is under way until they are widened. */
+struct Eight {
+    float4 low, high;
+};
+
+/* Moves eight numbers from or to an address of 16 bytes: one vector in 16 bits, two in float32. */
+__device__ __forceinline__ Eight load_eight(const Matrix &m, int64_t at) {
+    Eight v = {};
     if (m.type == PRECISION_FP32) {
-        const float4 low = load_float4((const float *)m.data + at),
-                     high = load_float4((const float *)m.data + at + 4);
-        x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
-        x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+        v.low = load_float4((const float *)m.data + at);
+        v.high = load_float4((const float *)m.data + at + 4);
+    } else {
+        v.low = load_float4((const float *)((const uint16_t *)m.data + at));
+    }
+    return v;
+}
+__device__ __forceinline__ void widen_eight(float (&x)[8], const Eight &v, Precision type) {
+    if (type == PRECISION_FP32) {
+        x[0] = v.low.x, x[1] = v.low.y, x[2] = v.low.z, x[3] = v.low.w;
+        x[4] = v.high.x, x[5] = v.high.y, x[6] = v.high.z, x[7] = v.high.w;
         return;
     }
-    const float4 v = load_float4((const float *)((const uint16_t *)m.data + at));
-    const uint32_t pair[4] = {__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z),
-                              __float_as_uint(v.w)};
+    const uint32_t pair[4] = {__float_as_uint(v.low.x), __float_as_uint(v.low.y),
+                              __float_as_uint(v.low.z), __float_as_uint(v.low.w)};
     UNROLL
     for (int i = 0; i < 4; i++) {
         const uint16_t low = (uint16_t)pair[i], high = (uint16_t)(pair[i] >> 16);
-        const bool half = m.type == PRECISION_FP16;
+        const bool half = type == PRECISION_FP16;
         x[2 * i] = half ? f32_of_f16(low) : f32_of_bf16(low);
         x[2 * i + 1] = half ? f32_of_f16(high) : f32_of_bf16(high);
     }
+}
+__device__ __forceinline__ void get_eight(float (&x)[8], const Matrix &m, int64_t at) {
+    widen_eight(x, load_eight(m, at), m.type);
 }
 __device__ __forceinline__ void put_eight(const Matrix &m, int64_t at, const float (&x)[8]) {
     if (m.type == PRECISION_FP32) {

@@ -62,6 +62,7 @@ static __device__ __forceinline__ int64_t index_of(const Layer &l, const Corner 
 }
 
 static __device__ __forceinline__ int64_t index_out(const Layer &l, int r, int col) {
+    if (l.pixels == 1) return r * l.out_image + col;
     const int image = r / l.pixels;
     return image * l.out_image + (int64_t)(r - image * l.pixels) * l.cols + col;
 }
@@ -74,12 +75,24 @@ static __device__ __forceinline__ float times_sigmoid(float x, float a) {
     return __fdividef(x, 1.0f + exp2_approx(fminf(-1.44269504f * a, 126.0f)));
 }
 
+/* Returns x (1 + erf(x / sqrt 2)) / 2. The tail erfc(|x| / sqrt 2) / 2 is a polynomial in 1 / (1 + p |x| / sqrt 2) times
+ * exp(-x^2 / 2), off by 2.2e-7 (Abramowitz and Stegun 7.1.26): half of erff's instructions. */
+static __device__ __forceinline__ float gelu(float x) {
+    const float t = __fdividef(1.0f, fmaf(0.231641889f, fabsf(x), 1.0f));
+    float tail = fmaf(t, 0.5307027145f, -0.7265760135f);
+    tail = fmaf(t, tail, 0.7107068705f);
+    tail = fmaf(t, tail, -0.142248368f);
+    tail = fmaf(t, tail, 0.127414796f);
+    tail *= t * exp2_approx(-0.72134752f * x * x);
+    return x >= 0.0f ? fmaf(-x, tail, x) : x * tail;
+}
+
 static __device__ __forceinline__ float activate(float x, Activation activation) {
     switch (activation) {
     case ACT_NONE: return x;
     case ACT_RELU: return x > 0.0f ? x : 0.0f;
     case ACT_QUICK_GELU: return times_sigmoid(x, 1.702f * x);
-    case ACT_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case ACT_GELU: return gelu(x);
     case ACT_GELU_TANH: /* (1 + tanh(u)) / 2 is the sigmoid of 2 u */
         return times_sigmoid(x, 1.59576912f * (x + 0.044715f * x * x * x));
     case ACT_SILU: return times_sigmoid(x, x);
@@ -99,32 +112,75 @@ static __device__ void finish_one(const Layer &l, float x, int r, int col) {
     put(l.out, at, x);
 }
 
-/* Writes eight neighbours; `wide` holds. */
-static __device__ __forceinline__ void finish_eight(const Layer &l, float (&x)[8], int r, int col) {
+/* Applies an activation to eight numbers, AT_ONCE a turn, which change places with the others: eight at once want more
+ * registers than there are beside a tile of 256 columns. */
+template <Activation A, int AT_ONCE> __device__ __forceinline__ void activate_all(float (&x)[8]) {
+    static_assert(AT_ONCE == 4 || AT_ONCE == 8, "halves, or all");
+    NO_UNROLL
+    for (int turn = 0; turn < 8 / AT_ONCE; turn++) {
+        UNROLL
+        for (int i = 0; i < AT_ONCE; i++) {
+            const float y = activate(x[i], A);
+            if (AT_ONCE == 4) x[i] = x[(i + 4) & 7];
+            x[(i + AT_ONCE) & 7] = y;
+        }
+    }
+}
+template <int AT_ONCE>
+__device__ __forceinline__ void activate_eight(float (&x)[8], Activation activation) {
+    switch (activation) {
+    case ACT_NONE: return;
+    case ACT_RELU: activate_all<ACT_RELU, AT_ONCE>(x); return;
+    case ACT_QUICK_GELU: activate_all<ACT_QUICK_GELU, AT_ONCE>(x); return;
+    case ACT_GELU: activate_all<ACT_GELU, AT_ONCE>(x); return;
+    case ACT_GELU_TANH: activate_all<ACT_GELU_TANH, AT_ONCE>(x); return;
+    case ACT_SILU: activate_all<ACT_SILU, AT_ONCE>(x); return;
+    }
+}
+
+/* The scales and biases of eight columns. */
+struct OfColumns {
+    Eight scale, bias;
+
+    __device__ __forceinline__ OfColumns(const Epilogue &e, int col) {
+        if (e.scale) scale = load_eight(Matrix{(void *)e.scale, 0, PRECISION_FP32}, col);
+        if (e.bias) bias = load_eight(Matrix{(void *)e.bias, 0, PRECISION_FP32}, col);
+    }
+};
+
+/* Load the sum that eight neighbours of a row join, at index `at` of out, and their gate. */
+__device__ __forceinline__ Eight load_sum(const Layer &l, int64_t at) {
+    return l.epilogue.add ? load_eight(l.out, at) : Eight{};
+}
+__device__ __forceinline__ Eight load_gate(const Layer &l, int r, int col) {
+    const Matrix &gate = l.epilogue.times;
+    return gate.data ? load_eight(gate, r * gate.row + col) : Eight{};
+}
+
+/* Writes eight neighbours at index `at` of out; `wide` holds. What memory holds beside them was loaded before. */
+template <int AT_ONCE>
+__device__ __forceinline__ void finish_eight(const Layer &l, float (&x)[8], const OfColumns &of,
+                                             const Eight &sum, const Eight &gate, int64_t at) {
     const Epilogue &e = l.epilogue;
-    const int64_t at = index_out(l, r, col);
     float y[8];
     if (e.scale) {
-        get_eight(y, Matrix{(void *)e.scale, 0, PRECISION_FP32}, col);
+        widen_eight(y, of.scale, PRECISION_FP32);
         UNROLL
         for (int i = 0; i < 8; i++) x[i] *= y[i];
     }
     if (e.bias) {
-        get_eight(y, Matrix{(void *)e.bias, 0, PRECISION_FP32}, col);
+        widen_eight(y, of.bias, PRECISION_FP32);
         UNROLL
         for (int i = 0; i < 8; i++) x[i] += y[i];
     }
     if (e.add) {
-        get_eight(y, l.out, at);
+        widen_eight(y, sum, l.out.type);
         UNROLL
         for (int i = 0; i < 8; i++) x[i] += y[i];
     }
-    if (e.activation != ACT_NONE) {
-        UNROLL
-        for (int i = 0; i < 8; i++) x[i] = activate(x[i], e.activation);
-    }
+    activate_eight<AT_ONCE>(x, e.activation);
     if (e.times.data) {
-        get_eight(y, e.times, r * e.times.row + col);
+        widen_eight(y, gate, e.times.type);
         UNROLL
         for (int i = 0; i < 8; i++) x[i] *= y[i];
     }
@@ -254,8 +310,13 @@ template <class T, class S> struct Loader<T, S, Elements> {
 
 /* --- kernels ---------------------------------------------------------------------------------- */
 
+/* Blocks that an SM has at least, 0 where the compiler decides. Left alone it takes 64 registers for small tiles in 16 bits,
+ * and computes addresses anew in the main loop. */
+template <class T, class S>
+constexpr int LAYERS_PER_SM = sizeof(typename T::Element) == 2 ? 512 / S::THREADS : 0;
+
 template <class T, class S, class Source>
-__global__ void __launch_bounds__(S::THREADS) layer_tiled(const Layer l) {
+__global__ void __launch_bounds__(S::THREADS, (LAYERS_PER_SM<T, S>)) layer_tiled(const Layer l) {
     using G = Gemm<T, S, ALONG, ALONG>;
     using Element = typename T::Element;
     constexpr int VECTORS = S::COLS / 8; /* of a row of the tile */
@@ -278,7 +339,9 @@ __global__ void __launch_bounds__(S::THREADS) layer_tiled(const Layer l) {
         if (l.wide) {
             float x[8];
             get_eight(x, Matrix{(void *)from, 0, PRECISION_FP32}, 0);
-            finish_eight(l, x, r, c);
+            const int64_t at = index_out(l, r, c);
+            const Eight sum = load_sum(l, at), gate = load_gate(l, r, c);
+            finish_eight<8>(l, x, OfColumns(l.epilogue, c), sum, gate, at);
         } else {
             const int n = l.cols - c < 8 ? l.cols - c : 8;
             NO_UNROLL
@@ -311,11 +374,16 @@ template <class F> Status with_precision(Precision p, F f) {
     return f(Fp32());
 }
 
+/* Announces the cost of a layer whose operands have so many bytes an element. */
+static inline void cost_of_layer(Queue *q, const Layer &l, int bytes) {
+    cost(q, 2.0 * l.rows * (double)l.cols * l.depth,
+         bytes * (double)l.depth * ((double)l.rows + l.cols) +
+             (double)precision_bytes(l.out.type) * l.rows * l.cols * (l.epilogue.add ? 2 : 1));
+}
+
 template <class T, class S, class Source> Status start_layer(Queue *q, const Layer &l) {
     const int64_t blocks = ceil_div(l.rows, S::ROWS) * ceil_div(l.cols, S::COLS);
-    cost(q, 2.0 * l.rows * (double)l.cols * l.depth,
-         sizeof(typename T::Element) * (double)l.depth * ((double)l.rows + l.cols) +
-             (double)precision_bytes(l.out.type) * l.rows * l.cols * (l.epilogue.add ? 2 : 1));
+    cost_of_layer(q, l, (int)sizeof(typename T::Element));
     return launch(q, (layer_tiled<T, S, Source>), grid_of(blocks), S::THREADS,
                   (Gemm<T, S, ALONG, ALONG>::SHARED_BYTES), l);
 }
@@ -354,6 +422,15 @@ static inline bool whole_vectors(const void *data, int64_t row, Precision type) 
     return !data || (aligned_16(data) && row * precision_bytes(type) % 16 == 0);
 }
 
+/* Returns whether a layer of rows is one of wgmma's, which keeps one operand of the epilogue in registers, a sum or a gate.
+ * Hardware adds the products of wgmma otherwise than mma.sync's, so the answer depends on the layer and the device alone,
+ * never on how many rows there are. */
+static inline bool takes_boxes(const Device *device, const Layer &l, Precision precision) {
+    return device->capability == 90 && precision != PRECISION_FP32 &&
+           LAYER_IS_WIDE(l.cols, l.depth) && l.aligned && l.wide && aligned_16(l.weight) &&
+           !(l.epilogue.add && l.epilogue.times.data);
+}
+
 /* Decides how the epilogue moves its numbers. Eights of 16 bits are 16 bytes; eights of float32 begin at 32. */
 static inline bool is_wide(const Layer &l) {
     const Epilogue &e = l.epilogue;
@@ -365,6 +442,7 @@ static inline bool is_wide(const Layer &l) {
 /* They run a layer by the loader of their names, or by the readable kernel. */
 Status layer_naive(Queue *q, const Layer &l, Precision precision); /* linear.cu */
 Status layer_of_rows(Queue *q, const Layer &l, Precision precision);
+Status layer_of_boxes(Queue *q, const Layer &l, Precision precision);    /* linear_wgmma.cu */
 Status layer_of_elements(Queue *q, const Layer &l, Precision precision); /* conv2d.cu */
 
 #endif

@@ -13,6 +13,7 @@
 #include "kernels/cuda/encode/layer.cuh"
 
 Status layer_of_rows(Queue *q, const Layer &l, Precision precision) {
+    if (takes_boxes(q->device, l, precision)) return layer_of_boxes(q, l, precision);
     return with_precision(precision,
                           [&](auto type) { return start_sized<decltype(type), Rows>(q, l); });
 }
