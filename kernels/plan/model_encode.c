@@ -15,7 +15,7 @@ typedef struct {
 /* Exponentials that an SM computes in a clock. */
 enum { EXPONENTIALS = 16 };
 
-/* Returns the tile that layer_tiled takes (kernels/layer_tiles.h). Its instruction is mma.sync, on every device. */
+/* Returns the tile that layer_tiled takes (kernels/layer_tiles.h), whose instruction is mma.sync. */
 static Tile tile_of(const PlanDevice *d, const Launch *l) {
     const double side = LAYER_IS_LARGE(l->rows, l->out, d->sms) ? LAYER_LARGE : LAYER_SMALL;
     const bool wide = l->precision == PRECISION_FP32;
@@ -43,7 +43,71 @@ static void bound_by(LaunchTime *t, double seconds, const char *roof) {
     if (seconds > t->seconds) t->seconds = seconds, t->roof = roof;
 }
 
-static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
+/* --- products by wgmma ------------------------------------------------------------------------ */
+
+/* Instructions of a warp's epilogue by the compiler's machine code (nvcc 13, sm_90a): 64 columns of its 16 rows, without
+ * what is done to eight neighbours; what is done to them; each activation of eight. */
+enum {
+    END_INSTRUCTIONS = 190,
+    EIGHT_INSTRUCTIONS = 66,
+    BESIDE_INSTRUCTIONS = 30,
+    EIGHTS = 4, /* of a lane in 64 columns */
+};
+static const double activation_instructions[] = {
+    [ACT_NONE] = 0,   [ACT_RELU] = 28,       [ACT_QUICK_GELU] = 78,
+    [ACT_GELU] = 172, [ACT_GELU_TANH] = 102, [ACT_SILU] = 70,
+};
+
+/* Returns the clocks in which a consumer group writes its part of a tile, a warp on each scheduler. For every 64 columns
+ * biases come, with the sums or gates of four rows, and pass through shared memory. */
+static double end_clocks(const PlanDevice *d, const Launch *l, double cols) {
+    const double eight = EIGHT_INSTRUCTIONS + activation_instructions[l->activation] +
+                         (l->beside ? BESIDE_INSTRUCTIONS : 0),
+                 waits = (l->beside ? d->hbm_clocks : d->l2_clocks) + 2.0 * d->shared_clocks;
+    return cols / 64.0 * (END_INSTRUCTIONS + EIGHTS * eight + waits);
+}
+
+/* Clusters of two blocks take tiles in turn (cuda/encode/linear_wgmma.cu). Group 1 of a block is LAYER_WIDE_LEAD steps
+ * behind group 0, and multiplies while that one writes: so much of an epilogue is hidden where products bind. Where loads
+ * do, the ring's stages fill meanwhile. The last tile hides nothing. */
+static LaunchTime wide_time(const PlanDevice *d, const Launch *l) {
+    const double clock = d->clock_hz, cols = layer_wide_cols(l->rows, l->out, d->sms);
+    const double clusters = fmax(1.0, (double)(d->sms / LAYER_WIDE_BLOCKS)),
+                 tiles = (double)layer_wide_tiles(l->rows, l->out, (int)cols),
+                 rounds = model_tiles(tiles, clusters);
+    const double steps = model_tiles((double)l->depth, LAYER_WIDE_DEPTH),
+                 step_flops = 2.0 * LAYER_WIDE_ROWS * cols * LAYER_WIDE_DEPTH,
+                 step = step_flops / (d->wgmma_flops_16 / d->sms),
+                 tile_flops = LAYER_WIDE_BLOCKS * steps * step_flops;
+    /* bytes through the L2 cache: a cluster's operands, and what the epilogue moves once */
+    const double step_bytes = 2.0 * LAYER_WIDE_DEPTH * (LAYER_WIDE_BLOCKS * LAYER_WIDE_ROWS + cols),
+                 weight = 2.0 * (double)l->out * (double)l->depth,
+                 ends = l->bytes - weight - 2.0 * (double)l->rows * (double)l->depth,
+                 load = step_bytes / (d->l2_bytes_s * LAYER_WIDE_BLOCKS / d->sms);
+    const double end = end_clocks(d, l, cols) / clock,
+                 shown = fmax(0.0, end - 0.5 * LAYER_WIDE_LEAD * step) * (rounds - 1.0),
+                 shown_loading = fmax(0.0, end - LAYER_WIDE_STAGES * load) * (rounds - 1.0);
+    const double products_s = rounds * steps * step,
+                 loads_s = (tiles * steps * step_bytes + ends) / d->l2_bytes_s;
+    LaunchTime t = {.roof = "flops", .seconds = products_s, .epilogue_s = shown};
+    if (loads_s + shown_loading > products_s + shown)
+        t.roof = "L2", t.seconds = loads_s, t.epilogue_s = shown_loading;
+    /* a weight that the L2 cache does not keep comes once for every band of rows */
+    const double bands = model_tiles((double)l->rows,
+                                     LAYER_WIDE_BAND * LAYER_WIDE_BLOCKS * LAYER_WIDE_ROWS),
+                 again = weight > 0.5 * d->l2_bytes ? (bands - 1.0) * weight : 0.0;
+    bound_by(&t, (l->bytes + again) / d->hbm_bytes_s, "HBM");
+    t.padding_s = fmax(0.0, tiles * tile_flops - l->flops) / d->wgmma_flops_16;
+    t.wave_s = (rounds - tiles / clusters) * steps * step;
+    t.prologue_s = (d->hbm_clocks + 0.5 * TILE_CLOCKS) / clock;
+    t.epilogue_s += end + 0.5 * TILE_CLOCKS / clock;
+    t.floor_s = fmax(l->flops / best_rate(d, l->precision), l->bytes / d->hbm_bytes_s);
+    return t;
+}
+
+/* --- products by mma.sync --------------------------------------------------------------------- */
+
+static LaunchTime tiled_time(const PlanDevice *d, const Launch *l) {
     const Tile tile = tile_of(d, l);
     const double up = model_tiles((double)l->rows, tile.rows),
                  across = model_tiles((double)l->out, tile.cols);
@@ -59,6 +123,12 @@ static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
     t.epilogue_s = last / d->l2_bytes_s + 0.5 * TILE_CLOCKS / clock;
     t.floor_s = fmax(l->flops / best_rate(d, l->precision), l->bytes / d->hbm_bytes_s);
     return t;
+}
+
+static LaunchTime product_time(const PlanDevice *d, const Launch *l) {
+    const bool wide =
+        d->wgmma && l->precision != PRECISION_FP32 && l->boxes && LAYER_IS_WIDE(l->out, l->depth);
+    return wide ? wide_time(d, l) : tiled_time(d, l);
 }
 
 /* Attention as its kernels multiply it: blocks, pairs of query and key, and columns of a head, padding included. */

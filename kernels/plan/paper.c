@@ -87,7 +87,8 @@ static bool is_like(const Launch *a, const Launch *b) {
     return strcmp(a->operation, b->operation) == 0 && a->precision == b->precision &&
            a->rows == b->rows && a->out == b->out && a->depth == b->depth && a->heads == b->heads &&
            a->width == b->width && a->queries == b->queries && a->keys == b->keys &&
-           a->causal == b->causal && !(a->bytes < b->bytes) && !(a->bytes > b->bytes);
+           a->causal == b->causal && a->boxes == b->boxes && a->activation == b->activation &&
+           a->beside == b->beside && !(a->bytes < b->bytes) && !(a->bytes > b->bytes);
 }
 
 static Status note(Queue *queue, Launch launch) {
@@ -104,9 +105,9 @@ static Status note(Queue *queue, Launch launch) {
     return OK;
 }
 
-/* Notes a product of `rows` rows whose input has `read` elements. */
+/* Notes a product of `rows` rows whose input has `read` elements, and is a matrix or is not. */
 static Status product(Queue *queue, const char *operation, Matrix out, Matrix in, const Weight *w,
-                      const Epilogue *epilogue, int64_t rows, double read) {
+                      const Epilogue *epilogue, int64_t rows, double read, bool matrix) {
     const double bytes_out = (double)precision_bytes(out.type),
                  outputs = (double)rows * (double)w->out;
     const int64_t depth = w->in * w->taps;
@@ -120,6 +121,10 @@ static Status product(Queue *queue, const char *operation, Matrix out, Matrix in
                                 .rows = rows,
                                 .out = w->out,
                                 .depth = depth,
+                                .boxes = matrix && in.type == w->precision && in.row % 8 == 0 &&
+                                         w->out % 8 == 0 && out.row % 8 == 0,
+                                .activation = epilogue->activation,
+                                .beside = epilogue->add || epilogue->times.data,
                                 .bytes = bytes,
                                 .flops = 2.0 * outputs * (double)depth});
 }
@@ -127,7 +132,7 @@ static Status product(Queue *queue, const char *operation, Matrix out, Matrix in
 static Status linear(Queue *queue, Matrix out, Matrix in, const Weight *w, const Epilogue *epilogue,
                      int64_t rows, void *scratch) {
     (void)scratch;
-    return product(queue, "linear", out, in, w, epilogue, rows, (double)rows * (double)w->in);
+    return product(queue, "linear", out, in, w, epilogue, rows, (double)rows * (double)w->in, true);
 }
 
 static Status conv2d(Queue *queue, Matrix out, Matrix in, const Weight *w, const Window *window,
@@ -135,7 +140,8 @@ static Status conv2d(Queue *queue, Matrix out, Matrix in, const Weight *w, const
     (void)scratch;
     const int64_t rows = B * window_out(window->height, window) * window_out(window->width, window);
     const double read = (double)(B * window->height * window->width) * (double)w->in;
-    return product(queue, "conv2d", out, in, w, epilogue, rows, read);
+    return product(queue, "conv2d", out, in, w, epilogue, rows, read,
+                   window->kernel == 1 && window->stride == 1 && window->pad == 0);
 }
 
 static Status attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int64_t B,

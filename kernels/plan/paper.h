@@ -14,8 +14,11 @@ typedef enum { LAUNCH_PRODUCT, LAUNCH_ATTENTION, LAUNCH_ELEMENTS } LaunchKind;
 typedef struct {
     const char *operation; /* "linear" */
     LaunchKind kind;
-    Precision precision;                 /* of operands */
-    int64_t rows, out, depth;            /* a product: (rows,depth) times (depth,out) */
+    Precision precision;      /* of operands */
+    int64_t rows, out, depth; /* a product: (rows,depth) times (depth,out) */
+    bool boxes;               /* a product: the TMA can load its rows, and move its output */
+    Activation activation;    /* a product's */
+    bool beside;              /* a product's epilogue reads a matrix: a sum or a gate */
     int64_t heads, width, queries, keys; /* attention, over `rows` sequences */
     bool causal;
     double bytes; /* bytes that must move once */
