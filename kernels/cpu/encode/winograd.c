@@ -54,7 +54,8 @@ typedef struct {
     const float *in;
     const Weight *w;
     const Epilogue *e;
-    int64_t B, height, width, tiles, blocks;
+    Deal deal; /* of tiles: a row of its products is a tile */
+    int64_t B, height, width;
     int64_t j0, cols; /* output channels j0 .. j0+cols */
 } Winograd;
 
@@ -153,15 +154,14 @@ static void multiply_strip(float *m, const float *v, const Winograd *p, int64_t 
     }
 }
 
-/* Passes are blocks of up to TILES tiles, as even as tiles of the micro-kernel allow. */
+/* Passes are blocks of up to TILES tiles. */
 static void run_blocks(const void *loop, int64_t begin, int64_t end, int thread) {
     const Winograd *p = loop;
-    const int64_t units = ceil_div(p->tiles, TILE_ROWS);
     float *v = p->own + thread * thread_floats(p->w->in),
           *m = v + PLACES * TILES * tile_row(p->w->in);
     for (int64_t block = begin; block < end; block++) {
-        const int64_t t = block * units / p->blocks * TILE_ROWS,
-                      n = least((block + 1) * units / p->blocks * TILE_ROWS, p->tiles) - t;
+        const Piece piece = deal_piece(&p->deal, block, 1, 1);
+        const int64_t t = piece.i, n = piece.n;
         transform_input(v, p, t, n);
         for (int64_t j = 0; j < p->cols; j += TILE_COLS) {
             multiply_strip(m, v, p, j, n);
@@ -184,12 +184,11 @@ void winograd(float *out, const float *in, const Weight *w, const Window *window
                   .B = B,
                   .height = window->height,
                   .width = window->width,
-                  .tiles = tiles,
-                  .blocks = least(round_up(ceil_div(tiles, TILES), threads_count(pool)),
-                                  ceil_div(tiles, TILE_ROWS))};
+                  .deal = deal_rows(tiles, TILES / TILE_ROWS, threads_count(pool))};
+    p.deal.strips = 1; /* all channels of a block share its transformed tiles */
     for (; p.j0 < w->out; p.j0 += COL_BLOCK) {
         p.cols = least(w->out - p.j0, COL_BLOCK);
         threads_loop(pool, ceil_div(p.cols, TILE_COLS), 1, transform_strips, &p);
-        threads_loop(pool, p.blocks, 1, run_blocks, &p);
+        threads_loop(pool, p.deal.blocks, 1, run_blocks, &p);
     }
 }

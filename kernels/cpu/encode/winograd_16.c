@@ -106,7 +106,8 @@ typedef struct {
     const Epilogue *e;
     Bf16Product *multiply;
     uint8_t *own; /* thread_bytes of every thread */
-    int64_t height, width, tiles, blocks;
+    Deal deal;    /* of tiles: a row of its products is a tile */
+    int64_t height, width;
 } Winograd;
 
 /* v (16 places) = B^T d B of one tile, rounded; places lie `step` elements apart. `pixels` are the tile's 16; NULL: a
@@ -158,15 +159,15 @@ static void transform_back(const Winograd *p, int64_t t, const float *m, int64_t
                           across, j, cols);
 }
 
-/* Passes are blocks of up to TILES tiles, as even as tiles of the micro-kernel allow. */
+/* Passes are blocks of up to TILES tiles. */
 static void run_blocks(const void *loop, int64_t begin, int64_t end, int thread) {
     const Winograd *p = loop;
-    const int64_t in = p->w->in, row = tile_row(in), units = ceil_div(p->tiles, TILE_ROWS);
+    const int64_t in = p->w->in, row = tile_row(in);
     float *m = (float *)(void *)(p->own + thread * thread_bytes(in));
     uint16_t *v = (uint16_t *)(void *)(m + PLACES * TILES * BF16_COLS);
     for (int64_t block = begin; block < end; block++) {
-        const int64_t t = block * units / p->blocks * TILE_ROWS,
-                      n = least((block + 1) * units / p->blocks * TILE_ROWS, p->tiles) - t;
+        const Piece piece = deal_piece(&p->deal, block, 1, 1);
+        const int64_t t = piece.i, n = piece.n;
         transform_input(v, p, t, n);
         for (int64_t j = 0; j < p->w->out; j += BF16_COLS) {
             const uint16_t *b = (const uint16_t *)p->w->packed + j * PLACES * in;
@@ -182,16 +183,15 @@ static void run_blocks(const void *loop, int64_t begin, int64_t end, int thread)
 void winograd_16(Output out, Matrix in, const Weight *w, const Window *window, const Epilogue *e,
                  int64_t B, void *scratch, const Device *device) {
     const int64_t tiles = B * tiles_of(window->height) * tiles_of(window->width);
-    const Winograd p = {.out = &out,
-                        .in = in,
-                        .w = w,
-                        .e = e,
-                        .multiply = device->multiply_bf16,
-                        .own = scratch,
-                        .height = window->height,
-                        .width = window->width,
-                        .tiles = tiles,
-                        .blocks = least(round_up(ceil_div(tiles, TILES), device->threads),
-                                        ceil_div(tiles, TILE_ROWS))};
-    threads_loop(device->pool, p.blocks, 1, run_blocks, &p);
+    Winograd p = {.out = &out,
+                  .in = in,
+                  .w = w,
+                  .e = e,
+                  .multiply = device->multiply_bf16,
+                  .own = scratch,
+                  .height = window->height,
+                  .width = window->width,
+                  .deal = deal_rows(tiles, TILES / TILE_ROWS, device->threads)};
+    p.deal.strips = 1; /* all channels of a block share its transformed tiles */
+    threads_loop(device->pool, p.deal.blocks, 1, run_blocks, &p);
 }

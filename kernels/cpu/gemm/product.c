@@ -192,14 +192,15 @@ static void row_block(const Output *out, const Left *left, const Weight *w, cons
                        times ? times + (i0 + i) * e->times.row + j0 : NULL, j0, cols);
 }
 
-/* Output channels j0 .. j0+cols, and how rows and channels are dealt in pieces. */
+/* Output channels j0 .. j0+cols. */
 typedef struct {
     const Output *out;
     const Left *left;
     const Weight *w;
     const Epilogue *e;
     float *packed;
-    int64_t j0, cols, tiles, blocks, strips;
+    Deal deal;
+    int64_t j0, cols;
 } Block;
 
 static void pack_strips(const void *loop, int64_t first, int64_t end, int thread) {
@@ -214,31 +215,22 @@ static void run_pieces(const void *loop, int64_t first, int64_t last, int thread
     const Block *b = loop;
     const int64_t depth = b->w->in * b->w->taps;
     (void)thread;
-    for (int64_t piece = first; piece < last; piece++) {
-        const int64_t block = piece / b->strips, strip = piece % b->strips;
-        const int64_t width = round_up(ceil_div(b->cols, b->strips), TILE_COLS),
-                      i = block * b->tiles / b->blocks * TILE_ROWS,
-                      end = least((block + 1) * b->tiles / b->blocks * TILE_ROWS, b->out->rows),
-                      j = strip * width, j_end = least(j + width, b->cols);
-        if (i < end && j < j_end)
-            row_block(b->out, b->left, b->w, b->e, b->packed + j * depth, i, end - i, b->j0 + j,
-                      j_end - j);
+    for (int64_t number = first; number < last; number++) {
+        const Piece p = deal_piece(&b->deal, number, b->cols, TILE_COLS);
+        if (p.n > 0 && p.cols > 0)
+            row_block(b->out, b->left, b->w, b->e, b->packed + p.j * depth, p.i, p.n, b->j0 + p.j,
+                      p.cols);
     }
 }
 
 void product(Output out, const Left *left, const Weight *w, const Epilogue *e, void *scratch,
              Threads *pool) {
-    /* blocks of rows as even as tiles allow, so that threads finish together; where there are fewer
-     * than threads, strips of columns too */
-    const int64_t tiles = ceil_div(out.rows, TILE_ROWS);
-    const int64_t high = ROW_BLOCK / TILE_ROWS; /* tiles of a block, at most */
-    const int64_t threads = threads_count(pool);
-    const int64_t blocks = round_up(ceil_div(tiles, high), least(threads, tiles));
-    Block b = {&out, left, w, e, scratch, 0, 0, tiles, blocks, ceil_div(threads, blocks)};
+    const Deal deal = deal_rows(out.rows, ROW_BLOCK / TILE_ROWS, threads_count(pool));
+    Block b = {&out, left, w, e, scratch, deal, 0, 0};
     const int64_t depth = w->in * w->taps, run = rows_run(depth * TILE_COLS);
     for (; b.j0 < w->out; b.j0 += COL_BLOCK) {
         b.cols = least(w->out - b.j0, COL_BLOCK);
         threads_loop(pool, ceil_div(b.cols, TILE_COLS), run, pack_strips, &b);
-        threads_loop(pool, b.blocks * b.strips, 1, run_pieces, &b);
+        threads_loop(pool, deal.blocks * deal.strips, 1, run_pieces, &b);
     }
 }

@@ -40,6 +40,34 @@ typedef struct {
     uint16_t *out_16; /* instead of `out` where the output is bfloat16: of product_16 alone */
 } Output;
 
+/* How the rows and output channels of a product are dealt to threads: in blocks of rows as even as tiles allow, so that
+ * threads finish together, and, where there are fewer blocks than threads, in strips of channels too. */
+typedef struct {
+    int64_t rows, tiles, blocks, strips;
+} Deal;
+
+/* Rows i .. i+n and channels j .. j+cols. A piece may be empty. */
+typedef struct {
+    int64_t i, n, j, cols;
+} Piece;
+
+/* Deals rows in blocks of up to `high` tiles of TILE_ROWS. */
+static inline Deal deal_rows(int64_t rows, int64_t high, int64_t threads) {
+    const int64_t tiles = ceil_div(rows, TILE_ROWS),
+                  blocks = round_up(ceil_div(tiles, high), least(threads, tiles));
+    return (Deal){rows, tiles, blocks, ceil_div(threads, blocks)};
+}
+
+/* Returns piece `number` of blocks x strips, where `cols` channels are cut in whole runs of `wide`. */
+static inline Piece deal_piece(const Deal *d, int64_t number, int64_t cols, int64_t wide) {
+    const int64_t block = number / d->strips, strip = number % d->strips,
+                  width = round_up(ceil_div(cols, d->strips), wide),
+                  i = block * d->tiles / d->blocks * TILE_ROWS,
+                  end = least((block + 1) * d->tiles / d->blocks * TILE_ROWS, d->rows),
+                  j = least(strip * width, cols);
+    return (Piece){i, end - i, j, least(width, cols - j)};
+}
+
 void product(Output out, const Left *left, const Weight *w, const Epilogue *epilogue, void *scratch,
              Threads *pool);
 int64_t product_scratch(int64_t cols, int64_t depth);
