@@ -66,6 +66,7 @@ static __device__ __forceinline__ void place_token(const Matrix &to, int64_t to_
                                                    const Matrix &from, int64_t from_at,
                                                    const float *position, int64_t d) {
     constexpr int COLUMNS = EIGHT ? 8 : 1;
+    NO_UNROLL /* a load waits for the store before it: four in a turn would only wait four times */
     for (int64_t j = threadIdx.x % WARP * COLUMNS; j < d; j += WARP * COLUMNS) {
         if constexpr (EIGHT) {
             float x[8], add[8] = {};
