@@ -9,7 +9,8 @@
  *     Windows    images whose pixels are whole vectors of 16 bytes          cp.async, a pixel's vector is inside or zero
  *     Elements   all others: 3 channels, odd rows, float32 to be rounded    one number at a time, through registers
  *
- * An element's sum runs along the depth in steps of one MMA, whatever loader and tile: the choice changes no bit.
+ * An element's sum runs along the depth in steps of one MMA, whatever loader and tile: the choice changes no bit. Where
+ * the device has wgmma, takes_boxes() says which layers of rows go to linear_wgmma.cu instead, in every batch.
  */
 #ifndef TURTLE_KERNELS_CUDA_ENCODE_LAYER_CUH
 #define TURTLE_KERNELS_CUDA_ENCODE_LAYER_CUH

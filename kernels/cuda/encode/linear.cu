@@ -4,7 +4,8 @@
  * Shapes   in (rows,depth), W (cols,depth) packed by pack.cu, out (rows,cols), each row of in and out in a wider one.
  * Cost     2 rows cols depth flops. ViT-L/14, 64 images, first product of the MLP: 16448 x 4096 x 1024, 138 GFLOP and
  *          177 MB in 16 bits: 140 us at 989 TFLOP/s, 37 at 4.8 TB/s (H200 data sheet): bound by the tensor cores.
- * Mapping  layer_tiled (layer.cuh): a block per tile of 128 x 128, or 64 x 64 where those are few. The tiles of a row
+ * Mapping  layer_wgmma (linear_wgmma.cu) on compute capability 9.0, for nearly all layers in 16 bits. Else layer_tiled
+ *          (layer.cuh): a block per tile of 128 x 128, or 64 x 64 where those are few. The tiles of a row
  *          of tiles run side by side, so a line of A comes from the L2 cache for all but the first.
  * Needs    W packed; no scratch. Rows of 16 bits that are not aligned, and float32 to be rounded, take the loader of
  *          single elements.
