@@ -9,7 +9,8 @@
 
 enum { MAX_NAME = 256, MAX_NOTICE = 1000, CHUNK_FLOATS = 1 << 20 };
 
-/* Vectors lie one after the other in a few large buffers. */
+/* Vectors lie one after the other in a few large buffers, of which the first has room left. What would fill a good part of
+ * one has a buffer of its own, behind the first. */
 struct ParameterChunk {
     ParameterChunk *next;
     Buffer buffer;
@@ -230,15 +231,22 @@ static float *room_for(Weights *w, int64_t n) {
     const int64_t room = round_up(n, ALIGN_FLOATS);
     ParameterChunk *chunk = w->chunks;
     if (w->status != OK) return NULL;
-    if (!chunk || chunk->floats - chunk->used < room) {
+    const bool alone = room > CHUNK_FLOATS / 4;
+    if (alone || !chunk || chunk->floats - chunk->used < room) {
+        ParameterChunk *first = w->chunks;
         chunk = calloc(1, sizeof *chunk);
         if (!chunk) {
             w->status = no_memory(w);
             return NULL;
         }
-        *chunk = (ParameterChunk){.next = w->chunks,
-                                  .floats = room > CHUNK_FLOATS ? room : CHUNK_FLOATS};
-        w->chunks = chunk;
+        chunk->floats = alone ? room : CHUNK_FLOATS;
+        if (alone && first) {
+            chunk->next = first->next;
+            first->next = chunk;
+        } else {
+            chunk->next = first;
+            w->chunks = chunk;
+        }
         w->status = w->ops->mem.alloc(w->ops->device, &chunk->buffer,
                                       chunk->floats * (int64_t)sizeof(float), w->err);
         if (w->status != OK) return NULL;

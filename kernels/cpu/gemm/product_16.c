@@ -71,6 +71,23 @@ static void read_weights(float *to, const Weight *w, int64_t channel, int64_t k,
     }
 }
 
+/* Rounds n weights of one output channel from place k of the depth on. Those of float32 that lie side by side take one
+ * pass. */
+static void round_weights(uint16_t *to, const Weight *w, int64_t channel, int64_t k, int64_t n) {
+    float run[RUN];
+    if (w->type == DTYPE_F32 && w->in_step == 1 && w->taps == 1) {
+        const uint8_t *from = (const uint8_t *)w->data + 4 * (channel * w->out_step + k);
+        for (int64_t i = 0; i < n; i++) {
+            float x;
+            memcpy(&x, from + 4 * i, sizeof x);
+            to[i] = bf16_from_f32(x);
+        }
+        return;
+    }
+    read_weights(run, w, channel, k, n);
+    for (int64_t i = 0; i < n; i++) to[i] = bf16_from_f32(run[i]);
+}
+
 typedef uint32_t Four __attribute__((vector_size(4 * SQUARE)));
 
 void pairs_to_strip(uint32_t *to, const Pairs *from, int64_t n) {
@@ -103,13 +120,11 @@ static void pack_strips(const void *loop, int64_t first, int64_t end, int thread
             const int64_t n = least(true_depth - k, RUN),
                           cols = least(p->w->out - channel, BF16_COLS);
             Pairs pairs[BF16_COLS];
-            float run[RUN] = {0};
             for (int64_t c = 0; c < BF16_COLS; c++) {
                 uint16_t half[RUN];
                 const int64_t there = c < cols ? n : 0;
-                read_weights(run, p->w, channel + c, k, there);
-                for (int64_t i = there; i < RUN; i++) run[i] = 0.0f;
-                for (int64_t i = 0; i < RUN; i++) half[i] = bf16_from_f32(run[i]);
+                round_weights(half, p->w, channel + c, k, there);
+                for (int64_t i = there; i < RUN; i++) half[i] = 0;
                 memcpy(pairs[c], half, sizeof half);
             }
             pairs_to_strip(to, (const Pairs *)pairs, least(depth - k, RUN) / 2);
