@@ -98,9 +98,8 @@ enum {
 };
 
 /* Lays a weight out for products in its precision. `packed` is device memory of pack_bytes, w->data host
- * memory, which is read before it returns. scale (w->out), or NULL, is that of the epilogues which
- * come with the weight, in host memory: a backend may multiply it in, and passes it over later. */
-typedef Status PackOp(Queue *queue, void *packed, const Weight *w, const float *scale);
+ * memory, which is read before it returns. Epilogues keep their scale. */
+typedef Status PackOp(Queue *queue, void *packed, const Weight *w);
 /* out (rows,w->out) = epilogue(in (rows,w->in)). Rows of either may be part of a wider matrix. An input of
  * float32 is rounded to the weight's precision as it is read. 2 rows out in flops. */
 typedef Status LinearOp(Queue *queue, Matrix out, Matrix in, const Weight *w,
@@ -168,9 +167,9 @@ typedef struct {
     PackOp *pack;
     /* Whether activations between two products have that precision in memory, too. */
     bool narrow[PRECISION_BF16 + 1];
-    /* Returns the bytes of scratch that serve any linear of up to `rows` rows and `depth` inputs, any conv2d of
-     * `rows` output pixels and `depth` = inputs x taps, and attention of any width over `keys`. */
-    int64_t (*scratch_bytes)(const Device *device, int64_t rows, int64_t depth, int64_t keys);
+    /* Returns the bytes of scratch that serve any linear of up to `depth` inputs, any conv2d of `depth` = inputs x
+     * taps, and attention of any width over `keys`. */
+    int64_t (*scratch_bytes)(const Device *device, int64_t depth, int64_t keys);
 } EncodeOps;
 
 /* Returns the type of activations between products of a precision. */

@@ -247,7 +247,7 @@ static Status check_attention(const Ops *ops, const Call *c, const float *host, 
                                             : fail(err, ERR_MEMORY, "out of memory");
     if (st == OK) st = cpu.mem.queue_open(cpu.device, &queue, err);
     if (st == OK) {
-        scratch = malloc((size_t)cpu.encode.scratch_bytes(cpu.device, c->keys, row, c->keys) + 64);
+        scratch = malloc((size_t)cpu.encode.scratch_bytes(cpu.device, row, c->keys) + 64);
         const Tokens at[4] = {{(void *)host, n, row, PRECISION_FP32},
                               {(void *)(host + n), n, row, PRECISION_FP32},
                               {(void *)(host + 2 * n), n, row, PRECISION_FP32},
@@ -285,8 +285,8 @@ static Status one_attention(const Ops *ops, int64_t tokens, int64_t T, int64_t w
     Status st = host && narrow ? ops->mem.alloc(ops->device, &memory, 8 * B * n, err)
                                : fail(err, ERR_MEMORY, "out of memory");
     if (st == OK)
-        st = ops->mem.alloc(ops->device, &scratch,
-                            ops->encode.scratch_bytes(ops->device, B * T, row, T), err);
+        st = ops->mem.alloc(ops->device, &scratch, ops->encode.scratch_bytes(ops->device, row, T),
+                            err);
     for (int64_t i = 0; st == OK && i < 3 * n; i++)
         narrow[i] = precision == PRECISION_FP16 ? f16_from_f32(host[i]) : bf16_from_f32(host[i]);
     if (st == OK)

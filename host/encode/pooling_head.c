@@ -9,14 +9,14 @@ static Layer outputs_of(Weights *w, const Layer *all, int64_t first, int64_t n) 
                        first * all->weight.out_step * dtype_bytes(all->weight.type);
     part.weight.out = n;
     part.bias = all->bias + first;
-    weights_pack(w, &part.weight, NULL);
+    weights_pack(w, &part.weight);
     return part;
 }
 
 /* Returns a layer of its own, packed. */
 static Layer layer_of(Weights *w, int64_t out, int64_t in, const char *name) {
     Layer layer = weights_linear(w, out, in, "%s", name);
-    weights_pack(w, &layer.weight, NULL);
+    weights_pack(w, &layer.weight);
     return layer;
 }
 

@@ -66,7 +66,7 @@ static Layer load_conv(Weights *w, int64_t out, int64_t in, int64_t kernel, cons
         }
         layer.scale = weights_place(w, gamma, out);
         layer.bias = weights_place(w, beta, out);
-        weights_pack(w, &layer.weight, gamma);
+        weights_pack(w, &layer.weight);
     }
     free(gamma);
     free(beta);
@@ -115,7 +115,7 @@ static void load_pooling(Network *r, Weights *w, const EncoderShape *shape, int6
     r->pool.value = weights_linear(w, channels, channels, "visual.attnpool.v_proj.");
     r->pool.out = weights_linear(w, shape->features, channels, "visual.attnpool.c_proj.");
     Layer *const layers[] = {&r->pool.query, &r->pool.key, &r->pool.value, &r->pool.out};
-    for (int i = 0; i < 4; i++) weights_pack(w, &layers[i]->weight, NULL);
+    for (int i = 0; i < 4; i++) weights_pack(w, &layers[i]->weight);
 }
 
 static Network *resnet_load(Weights *w, const EncoderShape *shape, const EncoderFacts *facts,
@@ -167,13 +167,13 @@ static Parts resnet_parts(Network *r, const Ops *ops, int64_t batch) {
                                half * half * (w / 2)),
                   between = most(most(half * half * w, quarter * quarter * w), 3 * T * channels);
     const int64_t floats = batch * (int64_t)sizeof(float);
-    return (Parts){{{&r->x, floats * block},
-                    {&r->y, floats * block},
-                    {&r->a, floats * between},
-                    {&r->b, floats * between},
-                    {&r->scratch, ops->encode.scratch_bytes(ops->device, batch * half * half,
-                                                            9 * channels / EXPANSION, T)}},
-                   5};
+    return (Parts){
+        {{&r->x, floats * block},
+         {&r->y, floats * block},
+         {&r->a, floats * between},
+         {&r->b, floats * between},
+         {&r->scratch, ops->encode.scratch_bytes(ops->device, 9 * channels / EXPANSION, T)}},
+        5};
 }
 
 /* --- running ---------------------------------------------------------------------------------- */

@@ -79,7 +79,7 @@ static void load(TextEncoder *t) {
     const int64_t d = s->text_width;
     t->table = weights_matrix(w, s->vocabulary, d, "%s", names->table);
     t->table.precision = PRECISION_FP32; /* it is read, never multiplied */
-    weights_pack(w, &t->table, NULL);
+    weights_pack(w, &t->table);
     float *position = weights_read(w, s->context, d, "%s", names->position);
     if (position) t->position = weights_place(w, position, s->context * d);
     free(position);
@@ -92,7 +92,7 @@ static void load(TextEncoder *t) {
     t->projection = names->projection_transposed
                         ? weights_transposed(w, s->features, d, "%s", names->projection)
                         : weights_matrix(w, s->features, d, "%s", names->projection);
-    weights_pack(w, &t->projection, NULL);
+    weights_pack(w, &t->projection);
 }
 
 /* Returns the memory of a batch. */
@@ -100,15 +100,15 @@ static Parts text_parts(TextEncoder *t) {
     const Ops *ops = t->ops;
     const int64_t d = t->transformer.width, T = t->shape.context, rows = t->batch * T,
                   floats = (int64_t)sizeof(float);
-    return (Parts){{{&t->ids, rows * (int64_t)sizeof(int32_t)},
-                    {&t->x, rows * d * floats},
-                    {&t->normed, rows * d * floats},
-                    {&t->wide, rows * transformer_wide(&t->transformer) * floats},
-                    {&t->ends, t->batch * d * floats},
-                    {&t->features, t->batch * t->shape.features * floats},
-                    {&t->scratch, ops->encode.scratch_bytes(ops->device, rows,
-                                                            most(t->transformer.hidden, d), T)}},
-                   7};
+    return (Parts){
+        {{&t->ids, rows * (int64_t)sizeof(int32_t)},
+         {&t->x, rows * d * floats},
+         {&t->normed, rows * d * floats},
+         {&t->wide, rows * transformer_wide(&t->transformer) * floats},
+         {&t->ends, t->batch * d * floats},
+         {&t->features, t->batch * t->shape.features * floats},
+         {&t->scratch, ops->encode.scratch_bytes(ops->device, most(t->transformer.hidden, d), T)}},
+        7};
 }
 
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err) {

@@ -42,7 +42,7 @@ static Layer read_layer(const BlockFile *f, int64_t out, int64_t in, const char 
     for (int64_t i = 0; bias && scale && i < out; i++) bias[i] *= scale[i];
     if (bias) layer.bias = weights_place(w, bias, out);
     if (scale) layer.scale = weights_place(w, scale, out);
-    if (pack) weights_pack(w, &layer.weight, scale);
+    if (pack) weights_pack(w, &layer.weight);
     free(bias);
     free(scale);
     return layer;
@@ -87,7 +87,7 @@ static Layer part_of(Weights *w, const Layer *layer, int64_t first, int64_t n) {
                        first * layer->weight.out_step * dtype_bytes(layer->weight.type);
     part.weight.out = n;
     if (part.bias) part.bias += first;
-    weights_pack(w, &part.weight, NULL);
+    weights_pack(w, &part.weight);
     return part;
 }
 
@@ -100,7 +100,7 @@ static void load_block(Block *b, const Transformer *t, const BlockFile *f) {
         b->qkv[b->qkv_count++] =
             (Layer){.weight = weights_matrix(f->w, 3 * d, d, "%s%sweight", f->block, names->qkv),
                     .bias = packed_bias(f, d)};
-        weights_pack(f->w, &b->qkv[0].weight, NULL);
+        weights_pack(f->w, &b->qkv[0].weight);
     } else {
         b->qkv[b->qkv_count++] = load_layer(f, d, d, names->query, NULL);
         b->qkv[b->qkv_count++] = load_layer(f, d, d, names->key, NULL);

@@ -152,7 +152,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
     v->transformer =
         (Transformer){.heads = facts->heads, .activation = facts->activation, .eps = facts->eps};
     v->embed.weight = weights_kernel(w, d, 3, shape->patch, "%sweight", names->patch);
-    weights_pack(w, &v->embed.weight, NULL);
+    weights_pack(w, &v->embed.weight);
     if (names->patch_bias) v->embed.bias = weights_vector(w, d, "%sbias", names->patch);
     if (names->position) load_positions(v, w, names, shape);
     else load_prefix(v, w, names, shape, NULL);
@@ -172,7 +172,7 @@ static Network *vit_load(Weights *w, const EncoderShape *shape, const EncoderFac
             names->projection_transposed
                 ? weights_transposed(w, shape->features, d, "%s", names->projection)
                 : weights_matrix(w, shape->features, d, "%s", names->projection);
-    weights_pack(w, &v->projection.weight, NULL);
+    weights_pack(w, &v->projection.weight);
     v->type = activations_of(&w->ops->encode, w->precision);
     for (int i = 0; names->unused[i]; i++) weights_pass_over(w, names->unused[i]);
     if (names->registers && !shape->registers) weights_pass_over(w, names->registers);
@@ -202,7 +202,7 @@ static Parts vit_parts(Network *v, const Ops *ops, int64_t batch) {
                     {&v->normed, floats * t->width},
                     {&v->wide, floats * wide},
                     {&v->gated, t->gated ? floats * t->hidden : 0},
-                    {&v->scratch, ops->encode.scratch_bytes(ops->device, rows, depth, T)}},
+                    {&v->scratch, ops->encode.scratch_bytes(ops->device, depth, T)}},
                    5};
 }
 

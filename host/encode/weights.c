@@ -276,12 +276,12 @@ const float *weights_vector(Weights *w, int64_t n, const char *format, ...) {
 
 /* --- matrices --------------------------------------------------------------------------------- */
 
-void weights_pack(Weights *w, Weight *weight, const float *scale) {
+void weights_pack(Weights *w, Weight *weight) {
     if (w->status != OK || !weight->data) return;
     const int64_t bytes = w->ops->encode.pack_bytes(weight);
     if (bytes == 0) return;
     void *packed = room_for(w, ceil_div(bytes, (int64_t)sizeof(float)));
-    if (packed) w->status = w->ops->encode.pack(w->queue, packed, weight, scale);
+    if (packed) w->status = w->ops->encode.pack(w->queue, packed, weight);
     weight->packed = packed;
 }
 

@@ -65,9 +65,8 @@ int weights_axes(const Weights *w, const char *name, ...) PRINTF_LIKE(2, 3);
 void weights_pass_over(Weights *w, const char *prefix);
 
 /* Lays a matrix out for the device, which its products then read, where the backend wants that
- * (PackOp). Parts of a matrix are packed each for itself. `scale`, in host memory, is that of the layer
- * or NULL. */
-void weights_pack(Weights *w, Weight *weight, const float *scale);
+ * (PackOp). Parts of a matrix are packed each for itself. */
+void weights_pack(Weights *w, Weight *weight);
 
 /* Returns a vector of n floats (axes of extent 1 aside) on the device. */
 const float *weights_vector(Weights *w, int64_t n, const char *name, ...) PRINTF_LIKE(3, 4);

@@ -230,13 +230,13 @@ static int64_t pack_bytes(const Weight *w) {
     return w->out * w->in * w->taps * precision_bytes(w->precision);
 }
 
-static Status pack(Queue *queue, void *packed, const Weight *w, const float *scale) {
-    (void)queue, (void)packed, (void)w, (void)scale;
+static Status pack(Queue *queue, void *packed, const Weight *w) {
+    (void)queue, (void)packed, (void)w;
     return OK;
 }
 
-static int64_t scratch_bytes(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
-    (void)device, (void)rows, (void)depth, (void)keys;
+static int64_t scratch_bytes(const Device *device, int64_t depth, int64_t keys) {
+    (void)device, (void)depth, (void)keys;
     return 0;
 }
 

@@ -23,7 +23,7 @@ static Weight weight_on(const Ops *ops, Queue *q, Weight w) {
     const int64_t bytes = ops->encode.pack_bytes(&w);
     if (bytes == 0) return w;
     void *packed = scratch(bytes);
-    ops->encode.pack(q, packed, &w, NULL);
+    ops->encode.pack(q, packed, &w);
     w.packed = packed;
     return w;
 }

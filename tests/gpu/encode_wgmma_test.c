@@ -21,7 +21,7 @@ static Weight weight_of(const Ops *ops, Queue *q, int64_t out, int64_t in) {
     const int64_t bytes = ops->encode.pack_bytes(&w);
     if (bytes == 0) return w;
     void *packed = scratch(bytes);
-    ops->encode.pack(q, packed, &w, NULL);
+    ops->encode.pack(q, packed, &w);
     w.packed = packed;
     return w;
 }

@@ -38,7 +38,7 @@ AvgPoolOp cpu_avg_pool;
 MeanTokensOp cpu_mean_tokens;
 NormalizeOp cpu_normalize;
 PackOp cpu_pack;
-int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys);
+int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys);
 int64_t cpu_pack_bytes(const Weight *w);
 int64_t cpu_attention_scratch(const Device *device, int64_t keys);
 

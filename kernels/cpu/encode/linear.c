@@ -25,9 +25,7 @@ int64_t cpu_pack_bytes(const Weight *w) {
     return winograd_16_bytes(w) ? winograd_16_bytes(w) : product_16_bytes(w);
 }
 
-/* The scale is left to the epilogue. */
-Status cpu_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
-    (void)scale;
+Status cpu_pack(Queue *q, void *packed, const Weight *w) {
     REQUIRE(q, packed && cpu_pack_bytes(w) > 0, "pack");
     if (winograd_16_bytes(w)) winograd_16_pack(packed, w, q->device->pool);
     else product_16_pack(packed, w, q->device->pool);
@@ -169,8 +167,7 @@ Status cpu_conv2d(Queue *q, Matrix out, Matrix in, const Weight *w, const Window
     return OK;
 }
 
-int64_t cpu_encode_scratch(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
-    (void)rows;
+int64_t cpu_encode_scratch(const Device *device, int64_t depth, int64_t keys) {
     const int64_t a = product_scratch(COL_BLOCK, depth), b = cpu_attention_scratch(device, keys);
     const int64_t c = product_16_scratch(device->threads, depth),
                   d = winograd_scratch(depth, device->threads),

@@ -255,8 +255,8 @@ static Status normalize(Queue *q, float *x, int64_t rows, int64_t d) {
     return OK;
 }
 
-static int64_t scratch_bytes(const Device *device, int64_t rows, int64_t depth, int64_t keys) {
-    (void)device, (void)rows, (void)depth, (void)keys;
+static int64_t scratch_bytes(const Device *device, int64_t depth, int64_t keys) {
+    (void)device, (void)depth, (void)keys;
     return 0;
 }
 
@@ -266,8 +266,8 @@ static int64_t pack_bytes(const Weight *w) {
     return 0;
 }
 
-static Status pack(Queue *q, void *packed, const Weight *w, const float *scale) {
-    (void)packed, (void)w, (void)scale;
+static Status pack(Queue *q, void *packed, const Weight *w) {
+    (void)packed, (void)w;
     REQUIRE(q, false, "pack");
     return OK;
 }

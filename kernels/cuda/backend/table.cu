@@ -28,9 +28,8 @@ static int64_t cluster_scratch_bytes(const Device *device, int64_t N, int64_t d,
     return most;
 }
 
-static int64_t encode_scratch_bytes(const Device *device, int64_t rows, int64_t depth,
-                                    int64_t keys) {
-    (void)device, (void)rows, (void)depth;
+static int64_t encode_scratch_bytes(const Device *device, int64_t depth, int64_t keys) {
+    (void)device, (void)depth;
     return cuda_attention_scratch(keys);
 }
 

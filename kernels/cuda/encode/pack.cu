@@ -6,8 +6,8 @@
  * Mapping  the host converts, a row at a time, into pieces that the queue carries through its pinned slots: what crosses
  *          the bus is the packed weight alone, half of a float32 file's bytes in 16 bits. Float32 rows are not padded:
  *          copies of 4 bytes serve any of them (tile/gemm.cuh), and embed reads them densely.
- * Needs    host memory for a row, until it returns. The scale is left to the epilogue, so that a weight is rounded as in
- *          its file.
+ * Needs    host memory for a row, until it returns. Epilogues keep their scale, so that a weight is rounded as in its
+ *          file.
  */
 #include <stdlib.h>
 
@@ -34,8 +34,7 @@ extern "C" int64_t cuda_pack_bytes(const Weight *w) {
     return w->out * packed_row(w) * precision_bytes(w->precision);
 }
 
-extern "C" Status cuda_pack(Queue *q, void *packed, const Weight *w, const float *scale) {
-    (void)scale;
+extern "C" Status cuda_pack(Queue *q, void *packed, const Weight *w) {
     REQUIRE(q,
             packed && w && w->data && w->out >= 1 && w->in >= 1 && w->taps >= 1 &&
                 dtype_is_float(w->type),

@@ -17,7 +17,7 @@ static void judge(const char *name, Operation *operation, double limit) {
 }
 
 static void *encode_scratch(const Ops *ops, int64_t depth, int64_t keys) {
-    return scratch(ops->encode.scratch_bytes(ops->device, 1 << 12, depth, keys));
+    return scratch(ops->encode.scratch_bytes(ops->device, depth, keys));
 }
 
 /* --- weights ---------------------------------------------------------------------------------- */
@@ -55,11 +55,11 @@ static Weight random_weight(int64_t out, int64_t in, int64_t taps, DType type, b
 }
 
 /* Lays the weight out if the backend wants that. */
-static void pack(const Ops *ops, Queue *q, Weight *w, const Epilogue *e) {
+static void pack(const Ops *ops, Queue *q, Weight *w) {
     const int64_t bytes = ops->encode.pack_bytes(w);
     if (bytes == 0) return;
     void *packed = scratch(bytes);
-    cr_assert(ops->encode.pack(q, packed, w, e->scale) == OK);
+    cr_assert(ops->encode.pack(q, packed, w) == OK);
     w->packed = packed;
 }
 
@@ -107,7 +107,7 @@ static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     for (int64_t v = 0; v < 5; v++) {
         Weight w = random_weight(s.C, s.d, 1, types[v % 4], v == 1);
         Epilogue e = random_epilogue(s.C, v + s.K);
-        if (v != 2) pack(ops, q, &w, &e);
+        if (v != 2) pack(ops, q, &w);
         ops->encode.linear(q, matrix_f32(output(o, rows * out_row, before), out_row),
                            matrix_f32(in, in_row), &w, &e, rows, work);
         free_weight(&w);
@@ -135,7 +135,7 @@ static void run_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         Weight w = random_weight(s.C, in, kernel * kernel, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
         Epilogue e = random_epilogue(s.C, v + s.K);
         cr_assert(image >= pixels * s.C);
-        if (v != 3) pack(ops, q, &w, &e);
+        if (v != 3) pack(ops, q, &w);
         ops->encode.conv2d(q, matrix_f32(output(o, n, before), s.C), matrix_f32(x, in), &w, &window,
                            &e, B, work);
         free_weight(&w);
@@ -308,7 +308,7 @@ static void run_narrow_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         Weight w = random_weight(s.C, s.d, 1, DTYPE_F32, false);
         Epilogue e = random_epilogue(s.C, v + s.K);
         if (v == 1) e.times = gate;
-        if (v != 2) pack(ops, q, &w, &e);
+        if (v != 2) pack(ops, q, &w);
         const Matrix out = e.add ? narrow_input(ops, rows * out_row, out_row, 5)
                                  : (Matrix){unwritten(ops, rows * out_row), out_row, type_on(ops)};
         ops->encode.linear(q, out, in, &w, &e, rows, work);
@@ -334,7 +334,7 @@ static void run_narrow_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
         void *work = encode_scratch(ops, in * kernel * kernel, 1);
         Weight w = random_weight(s.C, in, kernel * kernel, DTYPE_F32, false);
         const Epilogue e = {.bias = numbers(s.C, 4), .activation = ACT_RELU};
-        if (v % 2) pack(ops, q, &w, &e);
+        if (v % 2) pack(ops, q, &w);
         ops->encode.conv2d(q, out, x, &w, &window, &e, B, work);
         output_rows(ops, q, o, out.data, pixels, s.C, s.C);
         free_weight(&w);
@@ -354,7 +354,7 @@ static void run_narrow_wide_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) 
                 B * window_out(window.height, &window) * window_out(window.width, &window);
             Weight w = random_weight(channels, in, 9, v == 2 ? DTYPE_F16 : DTYPE_F32, false);
             Epilogue e = random_epilogue(channels, v + s.K);
-            pack(ops, q, &w, &e);
+            pack(ops, q, &w);
             const Matrix x = narrow_input(ops, B * window.height * window.width * in, in, 1),
                          out = narrow_input(ops, pixels * channels, channels, 5);
             ops->encode.conv2d(q, out, x, &w, &window, &e, B, encode_scratch(ops, 9 * in, 1));
@@ -377,7 +377,7 @@ static void run_plain_wide_conv(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const Window window = {9, 6 + s.K, 3, 1, 1, 0};
     const int64_t pixels = 2 * window.height * window.width;
     Weight w = random_weight(96, 64, 9, DTYPE_F32, false);
-    pack(ops, q, &w, &(Epilogue){0});
+    pack(ops, q, &w);
     ops->encode.conv2d(q, matrix_f32(output(o, pixels * 96, NULL), 96),
                        matrix_f32(numbers(pixels * 64, 1), 64), &w, &window, &(Epilogue){0}, 2,
                        encode_scratch(ops, 9 * 64, 1));
