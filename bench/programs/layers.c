@@ -38,7 +38,7 @@ typedef struct {
     void *scratch;
 } Call;
 
-/* What is seen while the encoder runs. Paper tells which call has a new shape, and the shape's bytes and flops. */
+/* The calls of an encoder that runs. Paper tells which call has a new shape, and the shape's bytes and flops. */
 static struct {
     EncodeOps real;
     Queue *queue;
@@ -160,7 +160,7 @@ static void name_call(char text[128], const Call *c, const char *precision) {
 
 /* --- their times ------------------------------------------------------------------------------ */
 
-/* What rows are compared with. */
+/* Rows are compared with these. */
 typedef struct {
     GpuPeaks peaks;
     PlanDevice device;
