@@ -14,9 +14,9 @@
 #include "kernels/cpu/cpu.h"
 
 /* the symbols that carry the set's name */
-#define dot_tile ISA(dot_tile)
-#define gemm_tile ISA(gemm_tile)
-#define gemm_tile_packing ISA(gemm_tile_packing)
+#define dot_tile_flat ISA(dot_tile_flat)
+#define gemm_tile_flat ISA(gemm_tile_flat)
+#define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
 #define packed_bytes ISA(packed_bytes)
@@ -70,17 +70,41 @@ static inline Ahead nothing_ahead(const float *b) { /* a line that is at hand */
     return (Ahead){(const char *)b, 0};
 }
 
+/* The micro-kernels behind the functions below, which pass operands member by member. A structure on the stack is
+ * written in halves and copied whole, which a processor does not forward: the loads of a tile would wait until the
+ * tile before it has retired. */
+void gemm_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *a, int64_t a_row,
+                    int64_t a_step, const float *b, int64_t b_step, float *out, int64_t out_row,
+                    bool accumulate, const char *ahead, int64_t ahead_step);
+void gemm_tile_packing_flat(float *strip, int64_t rows, int64_t depth, const float *a,
+                            int64_t a_step, const float *b, int64_t b_step, float *out,
+                            int64_t out_row, bool accumulate, const char *ahead,
+                            int64_t ahead_step);
+void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
+                   const float *W, int64_t W_row, float *out, int64_t out_row, const char *ahead,
+                   int64_t ahead_step);
+
 /* The micro-kernel. cols <= TILE_COLS are stored; all TILE_COLS of B are read. */
-void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
-               int64_t out_row, bool accumulate, Ahead ahead);
+static inline void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b,
+                             float *out, int64_t out_row, bool accumulate, Ahead ahead) {
+    gemm_tile_flat(rows, cols, depth, a.at, a.row, a.step, b.at, b.step, out, out_row, accumulate,
+                   ahead.at, ahead.step);
+}
 /* Does so for TILE_COLS columns and an A of row 1. The strip receives B as strip_of reads it: its stores
  * cost nothing beside the multiply-adds, where a copy would wait for its loads. */
-void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a, Operand b, float *out,
-                       int64_t out_row, bool accumulate, Ahead ahead);
+static inline void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a,
+                                     Operand b, float *out, int64_t out_row, bool accumulate,
+                                     Ahead ahead) {
+    gemm_tile_packing_flat(strip, rows, depth, a.at, a.step, b.at, b.step, out, out_row, accumulate,
+                           ahead.at, ahead.step);
+}
 /* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. `ahead` steps
  * once for VEC_FLOATS elements of the depth. */
-void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
-              const float *W, int64_t W_row, float *out, int64_t out_row, Ahead ahead);
+static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z,
+                            int64_t Z_row, const float *W, int64_t W_row, float *out,
+                            int64_t out_row, Ahead ahead) {
+    dot_tile_flat(rows, cols, depth, Z, Z_row, W, W_row, out, out_row, ahead.at, ahead.step);
+}
 
 /* Rows of few classes side by side: element [c][l] is class c of row l. What sums over classes then adds LANES rows at
  * once, in the order of the classes, as a loop over the classes of one row would. Both functions exist only where

@@ -43,10 +43,11 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
     store_sums(rows, cols, out, out_row, sum);
 }
 
-void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
-              const float *W, int64_t W_row, float *out, int64_t out_row, Ahead ahead) {
+void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
+                   const float *W, int64_t W_row, float *out, int64_t out_row, const char *ahead,
+                   int64_t ahead_step) {
     /* clang-format off */
-#define CASE(r, c) case (r) * 8 + (c): dots(r, c, depth, Z, Z_row, W, W_row, out, out_row, ahead); break;
+#define CASE(r, c) case (r) * 8 + (c): dots(r, c, depth, Z, Z_row, W, W_row, out, out_row, (Ahead){ahead, ahead_step}); break;
 #define COLS(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4) CASE(r, 5) CASE(r, 6)
     switch (rows * 8 + cols) { COLS(1) COLS(2) COLS(3) COLS(4) default: break; }
 #undef COLS

@@ -9,12 +9,13 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
                                                        int64_t out_row, bool accumulate,
                                                        Ahead ahead, float *strip) {
     Vec sum[TILE_ROWS][VECS];
+    float *row_out = hidden(out);
     UNROLL
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < rows; i++, row_out = hidden(row_out + out_row))
         for (int v = 0; v < VECS; v++) {
             sum[i][v] = (Vec){0};
             if (v * VEC_FLOATS % 16 == 0) /* a line: it arrives while the sums are computed */
-                __builtin_prefetch(out + i * out_row + v * VEC_FLOATS, 1);
+                __builtin_prefetch(row_out + v * VEC_FLOATS, 1);
         }
     for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step, ahead.at += ahead.step) {
         Vec row[VECS];
@@ -27,7 +28,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
         for (int i = 0; i < rows; i++)
             for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
     }
-    store_tile(rows, out, out_row, sum, cols, accumulate);
+    store_tile(rows, hidden(out), out_row, sum, cols, accumulate);
 }
 
 #if TILE_ROWS >= 6
@@ -37,14 +38,17 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
 #endif
 #define CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) HIGH_CASES(CASE) /* 1 <= rows <= TILE_ROWS */
 
-void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, float *out,
-               int64_t out_row, bool accumulate, Ahead ahead) {
-    const Operand packed = {a.at, 1, a.step}; /* constant offsets instead of addresses */
+void gemm_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *a, int64_t a_row,
+                    int64_t a_step, const float *b, int64_t b_step, float *out, int64_t out_row,
+                    bool accumulate, const char *ahead, int64_t ahead_step) {
+    const Operand A = {a, a_row, a_step}, B = {b, 0, b_step};
+    const Operand packed = {a, 1, a_step}; /* constant offsets instead of addresses */
+    const Ahead next = {ahead, ahead_step};
     switch (rows) {
-#define CASE(n)                                                                                 \
-    case n:                                                                                     \
-        if (a.row == 1) tile(n, cols, depth, packed, b, out, out_row, accumulate, ahead, NULL); \
-        else tile(n, cols, depth, a, b, out, out_row, accumulate, ahead, NULL);                 \
+#define CASE(n)                                                                                \
+    case n:                                                                                    \
+        if (a_row == 1) tile(n, cols, depth, packed, B, out, out_row, accumulate, next, NULL); \
+        else tile(n, cols, depth, A, B, out, out_row, accumulate, next, NULL);                 \
         break;
         CASES(CASE)
 #undef CASE
@@ -52,12 +56,15 @@ void gemm_tile(int64_t rows, int64_t cols, int64_t depth, Operand a, Operand b, 
     }
 }
 
-void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, Operand a, Operand b, float *out,
-                       int64_t out_row, bool accumulate, Ahead ahead) {
-    const Operand packed = {a.at, 1, a.step};
+void gemm_tile_packing_flat(float *strip, int64_t rows, int64_t depth, const float *a,
+                            int64_t a_step, const float *b, int64_t b_step, float *out,
+                            int64_t out_row, bool accumulate, const char *ahead,
+                            int64_t ahead_step) {
+    const Operand packed = {a, 1, a_step}, B = {b, 0, b_step};
+    const Ahead next = {ahead, ahead_step};
     switch (rows) {
 #define CASE(n) \
-    case n: tile(n, TILE_COLS, depth, packed, b, out, out_row, accumulate, ahead, strip); break;
+    case n: tile(n, TILE_COLS, depth, packed, B, out, out_row, accumulate, next, strip); break;
         CASES(CASE)
 #undef CASE
     default: break;

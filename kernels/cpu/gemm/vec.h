@@ -23,6 +23,13 @@ static inline void store(ELEMENT *p, Vec v) {
     memcpy(p, &v, sizeof v);
 }
 
+/* Returns p, of which the compiler forgets where it came from. It then takes one row behind the other with one pointer,
+ * where it would compute an address for every vector before the loop, and spill what has no register. */
+static inline __attribute__((always_inline)) ELEMENT *hidden(ELEMENT *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /* Stores or adds the first `cols` of a row of sums. */
 static inline void store_row(ELEMENT *to, const Vec sum[VECS], int64_t cols, bool accumulate) {
     for (int v = 0; v < VECS && cols > 0; v++, to += VEC_FLOATS, cols -= VEC_FLOATS) {
@@ -50,14 +57,13 @@ static inline __attribute__((always_inline)) void store_tile(const int rows, ELE
         }
         return;
     }
-    if (accumulate) {
-        UNROLL
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < VECS; v++) sum[i][v] += load(to + i * row + v * VEC_FLOATS);
-    }
     UNROLL
-    for (int i = 0; i < rows; i++)
-        for (int v = 0; v < VECS; v++) store(to + i * row + v * VEC_FLOATS, sum[i][v]);
+    for (int i = 0; accumulate && i < rows; i++, to = hidden(to + row))
+        for (int v = 0; v < VECS; v++)
+            store(to + v * VEC_FLOATS, load(to + v * VEC_FLOATS) + sum[i][v]);
+    UNROLL
+    for (int i = 0; !accumulate && i < rows; i++, to = hidden(to + row))
+        for (int v = 0; v < VECS; v++) store(to + v * VEC_FLOATS, sum[i][v]);
 }
 
 #endif

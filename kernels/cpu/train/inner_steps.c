@@ -49,6 +49,8 @@
  *          row's sums waited for each other. With v5 ten steps take 33.7 -> 30.4 ms, 86 % of the peak; whole
  *          iterations 46.4 -> 41.8 (C 10), 843 -> 811 (C 100, d 768 and 1024), in bfloat16 40.3 -> 26.2 and
  *          482 -> 443 (gemm_avx512bf16.c).
+ *          v7, operands of tiles passed member by member (gemm.h): whole iterations 842 -> 819 ms (C 100, d 768 and
+ *          1024, predicted 823), on a machine that others shared.
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
  *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal);
  *          dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to 6 x 64, and no whole number of
