@@ -1,11 +1,57 @@
 /*
  * gather.c - the rows of a batch, converted to its type: Z[b,:] = features[rows[b],:]
  *
- * Cost     4Bd bytes written, 2Bd to a batch of 16 bits; runs of d elements read, 1.5 to 6 KiB, near
- *          the full rate of the memory.
+ * Cost     4Bd bytes written, 2Bd to a batch of 16 bits; runs of d elements read, 1.5 to 6 KiB.
  * Mapping  rows over threads.
+ * History  B 10000, d 768, float32, CPU time of one thread, AMD EPYC (Zen 4), gcc 12.2:
+ *          v1: 5.3 ms by memcpy: each line is read before it is overwritten, and each row begins with a wait.
+ *          v2: batches that no cache holds are written past the caches, and rows are fetched three ahead (predicted
+ *          2.3 ms, 61 MB at 27 GB/s; measured 2.9). All lines of a row fetched in one burst: 3.1; into the first-level
+ *          cache: 4.4; fetched without writing past the caches: 4.4.
  */
+#include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "kernels/cpu/operations.h"
+
+/* Bytes of a batch from which on it is streamed, and rows between the one that is copied and the one that is fetched. */
+enum { STREAMED = 16 << 20, ROWS_AHEAD = 3, STREAM_RUN = 128, LINE = 64 };
+
+/* Writes a line past the caches. `to` is aligned to it. */
+static inline void stream_line(uint8_t *to, const uint8_t *from) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512((__m512i *)(void *)to, _mm512_loadu_si512(from));
+#elif defined(__AVX2__)
+    for (int i = 0; i < LINE; i += 32)
+        _mm256_stream_si256((__m256i *)(void *)(to + i),
+                            _mm256_loadu_si256((const __m256i *)(const void *)(from + i)));
+#elif defined(__SSE2__)
+    for (int i = 0; i < LINE; i += 16)
+        _mm_stream_si128((__m128i *)(void *)(to + i),
+                         _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+#else
+    memcpy(to, from, LINE);
+#endif
+}
+
+/* Copies a row past the caches, and fetches the row at `next` on the way. */
+static void stream_row(uint8_t *to, const uint8_t *from, const uint8_t *next, int64_t bytes) {
+    int64_t i = 0;
+    for (; i + LINE <= bytes; i += LINE) {
+        __builtin_prefetch(next + i, 0, 2);
+        stream_line(to + i, from + i);
+    }
+    memcpy(to + i, from + i, (size_t)(bytes - i));
+}
+
+/* Makes streamed lines visible to other threads before what is written next. */
+static inline void end_stream(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 
 /* Writes one sample in 16 bits, rounded to the nearest, then zeros up to the end of its row, which products
  * of bfloat16 read. */
@@ -28,7 +74,32 @@ typedef struct {
     const Batch *out;
     const Features *f;
     const int64_t *rows;
+    int64_t B;
 } Gather;
+
+/* Returns whether rows keep their type, and with it their bytes. */
+static bool copied(const Batch *out, const Features *f) {
+    return out->type == f->type && !f->swapped &&
+           (out->type == DTYPE_F32 || out->type == DTYPE_F16);
+}
+
+static bool streamed(const Batch *out, const Features *f, int64_t B) {
+    const int64_t stride = out->row * dtype_bytes(out->type);
+    return copied(out, f) && B * stride >= STREAMED && stride % LINE == 0 &&
+           (uintptr_t)out->data % LINE == 0;
+}
+
+static void stream_rows(const void *loop, int64_t first, int64_t end, int thread) {
+    const Gather *g = loop;
+    const uint8_t *from = g->f->data;
+    const int64_t bytes = g->f->d * dtype_bytes(g->f->type),
+                  stride = g->out->row * dtype_bytes(g->out->type);
+    (void)thread;
+    for (int64_t b = first; b < end; b++)
+        stream_row((uint8_t *)g->out->data + b * stride, from + g->rows[b] * bytes,
+                   from + g->rows[least(b + ROWS_AHEAD, g->B - 1)] * bytes, bytes);
+    end_stream();
+}
 
 static void gather_rows(const void *loop, int64_t first, int64_t end, int thread) {
     const Gather *g = loop;
@@ -39,10 +110,9 @@ static void gather_rows(const void *loop, int64_t first, int64_t end, int thread
     for (int64_t b = first; b < end; b++) {
         const uint8_t *from = (const uint8_t *)f->data + g->rows[b] * bytes;
         uint8_t *to = (uint8_t *)out->data + b * stride;
-        if (out->type == DTYPE_F32)
+        if (copied(out, f)) memcpy(to, from, (size_t)bytes);
+        else if (out->type == DTYPE_F32)
             dtype_to_f32((float *)(void *)to, from, f->type, f->swapped, f->d);
-        else if (out->type == f->type && out->type == DTYPE_F16 && !f->swapped)
-            memcpy(to, from, (size_t)bytes);
         else narrow_row((uint16_t *)(void *)to, out, from, f);
     }
 }
@@ -51,6 +121,8 @@ Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *
     REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
     REQUIRE(q, dtype_is_float(f->type), "gather");
     for (int64_t b = 0; b < B; b++) REQUIRE(q, rows[b] >= 0 && rows[b] < f->N, "gather");
-    threads_loop(q->device->pool, B, rows_run(f->d), gather_rows, &(Gather){out, f, rows});
+    const Gather g = {out, f, rows, B};
+    if (streamed(out, f, B)) threads_loop(q->device->pool, B, STREAM_RUN, stream_rows, &g);
+    else threads_loop(q->device->pool, B, rows_run(f->d), gather_rows, &g);
     return OK;
 }

@@ -132,6 +132,46 @@ Test(cpu, float16_batches_give_the_bits_of_their_float32, .timeout = 60) {
     free(file), free_arrays();
 }
 
+/* A batch that is written past the caches has the file's bits, for every row length behind whole cache lines, and
+ * leaves what lies between rows. */
+Test(cpu, streamed_batches_have_the_bits_of_their_file, .timeout = 60) {
+    enum { D = 1031, N = 900, B = 8200 };
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    uint8_t *file = malloc(N * D * 4 + 4);
+    for (int i = 0; i < N * D * 4; i++) file[i] = i * 131 >> 3 & 0x3f; /* no NaN */
+    int64_t *rows = counting(0, B);
+    for (int64_t b = 0; b < B; b++) rows[b] = b * 7 % N;
+    for (int set = 0; sets[set]; set++)
+        for (int t = 0; t < 4; t++) {
+            Ops ops;
+            Queue *q;
+            Error err;
+            const DType type = t < 2 ? DTYPE_F32 : DTYPE_F16;
+            const int64_t row = batch_row(type, D), size = dtype_bytes(type);
+            const size_t bytes = (size_t)(B * row * size);
+            uint8_t *out = aligned_alloc(64, bytes);
+            setenv("TURTLE_ISA", sets[set], 1);
+            ASSERT_OK(ops_open(&ops, "cpu", 1 + t % 2, NULL, &err), err);
+            ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+            memset(out, 0x5a, bytes);
+            cr_assert(bytes > (16u << 20));
+            ops.matrix.gather(q, &(Batch){out, type, D, row, false, 0},
+                              &(Features){file + t % 2, N, D, type, false}, rows, B);
+            ASSERT_OK(ops.mem.wait(q, &err), err);
+            for (int64_t b = 0; b < B; b++) {
+                const uint8_t *to = out + b * row * size;
+                cr_assert(!memcmp(to, file + t % 2 + rows[b] * D * size, (size_t)(D * size)),
+                          "%s: row %d", sets[set], (int)b);
+                for (int64_t j = D * size; j < row * size; j++) cr_assert(to[j] == 0x5a);
+            }
+            ops.mem.queue_close(q);
+            ops_close(&ops);
+            free(out);
+        }
+    free(file), free_arrays();
+}
+
 /* --- devices ---------------------------------------------------------------------------------- */
 
 Test(cpu, devices_are_had_or_refused) {
