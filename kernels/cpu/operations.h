@@ -20,8 +20,13 @@
 #define cpu_inner_steps ISA(cpu_inner_steps)
 #define cpu_label_grad ISA(cpu_label_grad)
 #define cpu_label_grad_scratch ISA(cpu_label_grad_scratch)
+#define cpu_label_grad_then ISA(cpu_label_grad_then)
+#define cpu_label_groups ISA(cpu_label_groups)
 #define cpu_label_mean ISA(cpu_label_mean)
 #define cpu_linear_grad ISA(cpu_linear_grad)
+#define cpu_linear_grad_add ISA(cpu_linear_grad_add)
+#define cpu_linear_grad_end ISA(cpu_linear_grad_end)
+#define cpu_linear_grad_panels ISA(cpu_linear_grad_panels)
 #define cpu_linear_grad_scratch ISA(cpu_linear_grad_scratch)
 #define cpu_matmul ISA(cpu_matmul)
 #define cpu_matmul_scratch ISA(cpu_matmul_scratch)
@@ -31,6 +36,8 @@
 #define cpu_random_rows ISA(cpu_random_rows)
 #define cpu_softmax ISA(cpu_softmax)
 #define cpu_task_grad ISA(cpu_task_grad)
+#define cpu_task_grad_rows ISA(cpu_task_grad_rows)
+#define cpu_task_slope ISA(cpu_task_slope)
 #define cpu_task_labels ISA(cpu_task_labels)
 #define cpu_task_scratch ISA(cpu_task_scratch)
 #define cpu_task_step ISA(cpu_task_step)
@@ -53,6 +60,19 @@ CrossEntropyOp cpu_cross_entropy;
 TaskGradOp cpu_task_grad;
 LinearGradOp cpu_linear_grad;
 int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+/* cpu_linear_grad panel by panel. Panels of one group are added in order; groups differ in their memory. */
+typedef struct {
+    const Device *device;
+    const Batch *Z;
+    int64_t B, C, groups;
+    void *scratch; /* cpu_linear_grad_scratch(Z->type, B, C, Z->d) bytes */
+} LinearGradPanels;
+LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
+                                        void *scratch);
+/* Adds panel p, whose grad_logits are (n,C). */
+void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad_logits, int64_t n);
+/* Writes grad (linear_size) when all panels are added. */
+void cpu_linear_grad_end(const LinearGradPanels *l, float *grad);
 HeadGradOp cpu_head_grad;
 int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
 AdamOp cpu_adam;
@@ -60,6 +80,17 @@ InnerStepsOp cpu_inner_steps;
 int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d);
 LabelGradOp cpu_label_grad;
 int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
+/* Returns into how many groups cpu_label_grad cuts the panels of a batch: a power of two. */
+int64_t cpu_label_groups(int64_t C);
+/* Does what cpu_label_grad does, and calls `after` when a panel's grad_Y is complete, while its features are in cache.
+ * One thread takes the panels of a group, in order. */
+typedef void AfterPanel(const void *context, int64_t first, int64_t n);
+Status cpu_label_grad_then(Queue *q, float *loss, float *grad_Y, const InnerSteps *in,
+                           AfterPanel *after, const void *context);
+/* Turns rows first .. first+n of one space's P into grad_logits (cpu_task_grad). slope: as cpu_task_slope has it, (C). */
+void cpu_task_grad_rows(float *P, const float *grad_Y, const float *slope, int K, int64_t C,
+                        int64_t first, int64_t n);
+void cpu_task_slope(float *slope, const float *P_bar, double gamma, int64_t B, int64_t C);
 /* Returns whether K spaces, batch and labels are complete. The caller checks heads' moments. */
 static inline bool heads_complete(const InnerSteps *in) {
     if (in->K < 1 || in->K > MAX_SPACES || !in->Y || in->B < 1 || in->C < 1) return false;

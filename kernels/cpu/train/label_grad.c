@@ -109,6 +109,8 @@ typedef struct {
     const InnerSteps *in;
     const Scratch *s;
     float *grad_Y;
+    AfterPanel *after;
+    const void *context;
 } LabelGrad;
 
 /* Computes all spaces' losses, and the sum of their gradients, for samples first .. first+n of group g. */
@@ -150,12 +152,20 @@ static void run_groups(const void *loop, int64_t begin, int64_t end, int thread)
     for (int64_t g = begin; g < end; g++) {
         for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
         for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
-             p++)
-            run_panel(l, g, p * PANEL, least(B - p * PANEL, PANEL));
+             p++) {
+            const int64_t n = least(B - p * PANEL, PANEL);
+            run_panel(l, g, p * PANEL, n);
+            if (l->after) l->after(l->context, p * PANEL, n);
+        }
     }
 }
 
-Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
+int64_t cpu_label_groups(int64_t C) {
+    return lay_out(NULL, 0, NULL, C).groups;
+}
+
+Status cpu_label_grad_then(Queue *q, float *loss, float *grad_Y, const InnerSteps *in,
+                           AfterPanel *after, const void *context) {
     REQUIRE(q, loss && grad_Y && in && in->scratch && heads_complete(in), "label_grad");
     const int K = in->K;
     const int64_t B = in->B, C = in->C;
@@ -163,11 +173,16 @@ Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in
     for (int k = 0; k < K; k++)
         pack_weight(s.packed_W[k], q->device, in->space[k].Z.type, in->space[k].head, C,
                     in->space[k].Z.d);
-    threads_loop(q->device->pool, s.groups, 1, run_groups, &(LabelGrad){q->device, in, &s, grad_Y});
+    const LabelGrad l = {q->device, in, &s, grad_Y, after, context};
+    threads_loop(q->device->pool, s.groups, 1, run_groups, &l);
     for (int k = 0; k < K; k++) {
         double total = 0.0;
         for (int64_t g = 0; g < s.groups; g++) total += s.loss[g * K + k];
         loss[k] = (float)(total / (double)B);
     }
     return OK;
+}
+
+Status cpu_label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps *in) {
+    return cpu_label_grad_then(q, loss, grad_Y, in, NULL, NULL);
 }

@@ -16,7 +16,7 @@ typedef struct {
     float *grad;     /* (groups, linear_size) */
     float *features; /* (groups, panel_buffer) */
     char *residual;  /* (groups, residual_bytes) */
-    int64_t bytes; /* of all pieces */
+    int64_t bytes;   /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
@@ -33,55 +33,70 @@ int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d) {
     return lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes;
 }
 
+LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
+                                        void *scratch) {
+    return (LinearGradPanels){device, Z, B, C, gradient_groups(Z->type, B, C, Z->d), scratch};
+}
+
+/* Returns the group of panel p of `panels`: the one with group_first(g) <= p < group_first(g + 1). */
+static int64_t group_of(int64_t p, int64_t groups, int64_t panels) {
+    return ((p + 1) * groups - 1) / panels;
+}
+
+void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad_logits,
+                         int64_t n) {
+    const Batch *Z = l->Z;
+    const Scratch s = lay_out(l->scratch, Z, l->B, l->C);
+    const int64_t height = panel_rows(Z->type), panels = ceil_div(l->B, height),
+                  g = group_of(p, s.groups, panels);
+    panel_gradient(s.grad + g * linear_size(l->C, Z->d), p > group_first(g, s.groups, panels),
+                   grad_logits, l->C,
+                   panel_features(l->device, Z, p * height, n, s.features + g * panel_buffer(Z)), n,
+                   l->C, Z->d, s.residual + g * residual_bytes(Z->type, l->C));
+}
+
 typedef struct {
-    const Device *device;
+    const LinearGradPanels *l;
     const Scratch *s;
     float *grad;
     const float *grad_logits;
-    const Batch *Z;
-    int64_t B, C;
 } LinearGrad;
 
 static void run_groups(const void *loop, int64_t first_group, int64_t end_group, int thread) {
-    const LinearGrad *l = loop;
-    const Scratch *s = l->s;
-    const Batch *Z = l->Z;
-    const int64_t B = l->B, C = l->C, n = linear_size(C, Z->d), height = panel_rows(Z->type),
-                  panels = ceil_div(B, height);
+    const LinearGrad *in = loop;
+    const LinearGradPanels *l = in->l;
+    const int64_t height = panel_rows(l->Z->type), panels = ceil_div(l->B, height);
     (void)thread;
-    for (int64_t g = first_group; g < end_group; g++) {
-        float *own = s->grad + g * n;
-        const int64_t begin = group_first(g, s->groups, panels),
-                      end = group_first(g + 1, s->groups, panels);
-        for (int64_t p = begin; p < end; p++) {
-            const int64_t first = p * height, rows = least(B - first, height);
-            panel_gradient(
-                own, p > begin, l->grad_logits + first * C, C,
-                panel_features(l->device, Z, first, rows, s->features + g * panel_buffer(Z)), rows,
-                C, Z->d, s->residual + g * residual_bytes(Z->type, C));
-        }
-    }
+    for (int64_t p = group_first(first_group, l->groups, panels);
+         p < group_first(end_group, l->groups, panels); p++)
+        cpu_linear_grad_add(l, p, in->grad_logits + p * height * l->C,
+                            least(l->B - p * height, height));
 }
 
 /* Passes are runs of elements. */
 static void add_groups(const void *loop, int64_t begin, int64_t end, int thread) {
-    const LinearGrad *l = loop;
-    const int64_t n = linear_size(l->C, l->Z->d);
+    const LinearGrad *in = loop;
+    const int64_t n = linear_size(in->l->C, in->l->Z->d);
     (void)thread;
     for (int64_t first = begin * ELEMENT_RUN; first < end * ELEMENT_RUN && first < n;
          first += ELEMENT_RUN)
-        sum_groups(l->grad + first, l->s->grad, l->s->groups, n, first,
+        sum_groups(in->grad + first, in->s->grad, in->s->groups, n, first,
                    least(n - first, ELEMENT_RUN));
+}
+
+void cpu_linear_grad_end(const LinearGradPanels *l, float *grad) {
+    const Scratch s = lay_out(l->scratch, l->Z, l->B, l->C);
+    threads_loop(l->device->pool, element_runs(linear_size(l->C, l->Z->d)),
+                 rows_run(ELEMENT_RUN * s.groups), add_groups, &(LinearGrad){l, &s, grad, NULL});
 }
 
 Status cpu_linear_grad(Queue *q, float *grad, const float *grad_logits, const Batch *Z, int64_t B,
                        int64_t C, void *scratch) {
     REQUIRE(q, grad && grad_logits && batch_servable(Z) && scratch && B >= 1 && C >= 1,
             "linear_grad");
-    const Scratch s = lay_out(scratch, Z, B, C);
-    const LinearGrad l = {q->device, &s, grad, grad_logits, Z, B, C};
-    threads_loop(q->device->pool, s.groups, 1, run_groups, &l);
-    threads_loop(q->device->pool, element_runs(linear_size(C, Z->d)),
-                 rows_run(ELEMENT_RUN * s.groups), add_groups, &l);
+    const LinearGradPanels l = cpu_linear_grad_panels(q->device, Z, B, C, scratch);
+    threads_loop(q->device->pool, l.groups, 1, run_groups,
+                 &(LinearGrad){&l, NULL, NULL, grad_logits});
+    cpu_linear_grad_end(&l, grad);
     return OK;
 }

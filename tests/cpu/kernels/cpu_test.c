@@ -172,6 +172,106 @@ Test(cpu, streamed_batches_have_the_bits_of_their_file, .timeout = 60) {
     free(file), free_arrays();
 }
 
+/* --- the task's step -------------------------------------------------------------------------- */
+
+enum { STEP_B = 4000, STEP_SPACES = 2 };
+
+/* Memory of one task step: K spaces, one of float16. */
+typedef struct {
+    TaskSteps tasks;
+    InnerSteps heads;
+} OneStep;
+
+static OneStep one_step(int64_t C, void *work) {
+    static const int64_t step = 3, d[STEP_SPACES] = {41, 150};
+    OneStep s = {.tasks = {.K = STEP_SPACES,
+                           .P = array(STEP_SPACES * STEP_B * C * 4),
+                           .Y = array(STEP_B * C * 4),
+                           .P_bar = array(STEP_SPACES * C * 4),
+                           .loss = array(STEP_SPACES * 4),
+                           .entropy = array(STEP_SPACES * 4),
+                           .B = STEP_B,
+                           .C = C,
+                           .gamma = 10.0,
+                           .lr = 0.001,
+                           .step = &step,
+                           .scratch = work}};
+    memcpy(s.tasks.P, probabilities(STEP_SPACES * STEP_B, C, 5),
+           (size_t)(STEP_SPACES * STEP_B * C * 4));
+    memcpy(s.tasks.Y, probabilities(STEP_B, C, 6), (size_t)(STEP_B * C * 4));
+    memcpy(s.tasks.P_bar, probabilities(STEP_SPACES, C, 7), (size_t)(STEP_SPACES * C * 4));
+    s.heads = (InnerSteps){.K = STEP_SPACES,
+                           .Y = s.tasks.Y,
+                           .B = STEP_B,
+                           .C = C,
+                           .M = 1,
+                           .lr = 0.001,
+                           .step = &step,
+                           .scratch = work};
+    for (int k = 0; k < STEP_SPACES; k++) {
+        const DType type = k ? DTYPE_F16 : DTYPE_F32;
+        const int64_t row = batch_row(type, d[k]), n = task_size(C, d[k]);
+        const float *x = numbers(STEP_B * d[k], 10 + k);
+        const Batch Z = {array(STEP_B * row * 4), type, d[k], row, false, 0};
+        for (int64_t i = 0; i < STEP_B * d[k]; i++) {
+            const int64_t at = i / d[k] * row + i % d[k];
+            if (k) ((uint16_t *)Z.data)[at] = f16_from_f32(x[i]);
+            else ((float *)Z.data)[at] = x[i];
+        }
+        s.tasks.space[k] = (TaskSpace){Z, array(n * 4), array(n * 4), array(n * 4)};
+        memcpy(s.tasks.space[k].task, numbers(n, 20 + k), (size_t)(n * 4));
+        s.heads.space[k] =
+            (InnerSpace){Z, numbers(linear_size(C, d[k]), 30 + k), array(n * 4), array(n * 4)};
+    }
+    return s;
+}
+
+/* The task's step, which takes all gradients in one pass over the features, has the bits of its parts one after the
+ * other, for any number of threads. */
+Test(cpu, the_tasks_step_has_the_bits_of_its_parts, .timeout = 120) {
+    static const int64_t classes[] = {2, 10, 37, 100, 0};
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int set = 0; sets[set]; set++)
+        for (int i = 0; classes[i]; i++)
+            for (int threads = 1; threads <= 3; threads++) {
+                const int64_t C = classes[i];
+                Ops ops;
+                Queue *q;
+                Error err;
+                setenv("TURTLE_ISA", sets[set], 1);
+                ASSERT_OK(ops_open(&ops, "cpu", threads, NULL, &err), err);
+                ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+                const TrainOps *t = &ops.train;
+                void *work = scratch(t->scratch_bytes(DTYPE_F16, STEP_SPACES, STEP_B, C, 150));
+                OneStep at_once = one_step(C, work), parts = one_step(C, work);
+                const TaskSteps *s = &parts.tasks;
+                t->task_step(q, &at_once.tasks, &at_once.heads);
+                t->label_grad(q, s->loss, s->Y, &parts.heads);
+                for (int k = 0; k < STEP_SPACES; k++) {
+                    const TaskSpace *space = &s->space[k];
+                    float *P = s->P + k * STEP_B * C, *grad = array(task_size(C, space->Z.d) * 4);
+                    t->task_grad(q, P, s->Y, s->P_bar + k * C, STEP_SPACES, s->gamma, STEP_B, C,
+                                 work);
+                    t->linear_grad(q, grad, P, &space->Z, STEP_B, C, work);
+                    t->weight_norm_grad(q, grad, grad, space->task, C, space->Z.d);
+                    t->adam(q, space->task, grad, space->m1, space->m2, task_size(C, space->Z.d),
+                            s->lr, s->step);
+                }
+                ASSERT_OK(ops.mem.wait(q, &err), err);
+                cr_expect(!memcmp(at_once.tasks.loss, s->loss, STEP_SPACES * 4), "%s, C %d: loss",
+                          sets[set], (int)C);
+                for (int k = 0; k < STEP_SPACES; k++)
+                    cr_expect(!memcmp(at_once.tasks.space[k].task, s->space[k].task,
+                                      (size_t)(task_size(C, s->space[k].Z.d) * 4)),
+                              "%s, C %d, %d threads: task of space %d", sets[set], (int)C, threads,
+                              k);
+                ops.mem.queue_close(q);
+                ops_close(&ops);
+                free_arrays();
+            }
+}
+
 /* --- devices ---------------------------------------------------------------------------------- */
 
 Test(cpu, devices_are_had_or_refused) {
