@@ -40,7 +40,7 @@ KEEPS_PTX    := $(wildcard kernels/cuda/inner/*.cu) $(LADDER_STAYS) tests/plante
 comma        := ,
 # Unique symbols cannot be made local, and names of libturtle.a would stay global for them.
 COMPILE_CU   := $(NVCC) -std=c++17 -O3 -lineinfo $(foreach a,$(ARCH),-gencode arch=$(a:sm_%=compute_%),code=$a) -I. -MMD -MP \
-                -Xfatbin -compress-all -Xptxas -v,--warn-on-spills -DCUDA_ARCHITECTURES='"$(ARCH)"' \
+                $(if $(filter kit,$(CONFIG)),,-Xfatbin -compress-all) -Xptxas -v,--warn-on-spills -DCUDA_ARCHITECTURES='"$(ARCH)"' \
                 -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden$(if $(CXX_CLANG),,$(comma)-fno-gnu-unique),-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
                 $(if $(filter debug,$(CONFIG)),-DCHECK_LAUNCHES -DBOUNDED_WAITS -Xcompiler -Werror) $(NVCCFLAGS)
 CUDA_LIBS    := -L$(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))/lib64 -lcudart_static -lrt -ldl -lpthread
