@@ -9,7 +9,7 @@
  *          heads' losses and to the task follow each other panel by panel, so that memory is read once.
  * Needs    scratch: what stands between two parts, then the most that a part needs.
  * History  B 10000, d 768, C 10, CPU time of one thread, AMD EPYC (Zen 4), gcc 12.2:
- *          v1: each operation over the whole batch. v2: one pass for both gradients: 4.6 -> 3.4 ms, whole iterations
+ *          v1: each operation over the whole batch. v2: one pass for both gradients: 4.6 -> 3.8 ms, whole iterations
  *          44.2 -> 42.9 (predicted 1.1 ms less, 31 MB at 27 GB/s). At C 100 two spaces do not fit the second-level
  *          cache together: nothing gained, 809 and 812, so that they keep v1.
  */
