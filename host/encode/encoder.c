@@ -379,6 +379,10 @@ Status encoder_reach(Encoder *e, int64_t mark, Error *err) {
     return e->ops->mem.reach(e->queue, mark, err);
 }
 
+bool encoder_reached(const Encoder *e, int64_t mark) {
+    return e->ops->mem.reached(e->queue, mark);
+}
+
 void encoder_drop(Encoder *e) {
     e->ops->mem.wait(e->queue, NULL);
 }

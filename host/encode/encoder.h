@@ -103,6 +103,8 @@ Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, E
 Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
                      Error *err);
 Status encoder_reach(Encoder *e, int64_t mark, Error *err);
+/* Returns whether encoder_reach would not wait. */
+bool encoder_reached(const Encoder *e, int64_t mark);
 /* Waits for all batches that were started and whose features nobody wants any more: the memory of these
  * features may be freed then. */
 void encoder_drop(Encoder *e);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "host/images/feature_options.h"
-#include "host/images/loader.h"
+#include "host/images/pipeline.h"
 #include "host/tell/clock.h"
 #include "host/tell/common.h"
 #include "host/tell/locale.h"
@@ -94,17 +94,31 @@ typedef struct {
     Encoder *encoder;
     Precision precision; /* of its products */
     Loading loading;
-    int64_t batch, d;
-    uint8_t *pixels;
-    Loaded *loaded;
-    float *features; /* (batch,d) */
+    int64_t d, next; /* numbers of a picture; pictures before `next` are taken */
+    double started;
 } Encoding;
 
+static int64_t next_pictures(void *context, int64_t *n) {
+    Encoding *e = context;
+    const int64_t first = e->next, left = e->options->pictures.count - first,
+                  batch = encoder_batch(e->encoder);
+    *n = left < batch ? left : batch;
+    e->next += *n;
+    return first;
+}
+
+/* Lets a bad picture end the call. */
+static Status check_picture(void *context, const Loaded *loaded, int64_t picture, Error *err) {
+    (void)context, (void)picture; /* the message names it */
+    if (loaded->status != OK) error_write(err, "%s", loaded->err.text);
+    return loaded->status;
+}
+
 /* Writes n rows from row `first` on into the caller's array. */
-static Status put(const Encoding *e, int64_t first, int64_t n, Error *err) {
+static Status put(const Encoding *e, const float *features, int64_t first, int64_t n, Error *err) {
     const TurtleEncodeOptions *o = e->options;
     for (int64_t i = 0; i < n * e->d; i++) {
-        const float x = e->features[i];
+        const float x = features[i];
         const bool fits = o->type == TURTLE_FLOAT32 || !isinf(f32_from_f16(f16_from_f32(x)));
         if (!isfinite(x) || !fits)
             return fail(err, ERR_FORMAT, "encode: %s: picture %lld has feature %g in %s: %s",
@@ -114,56 +128,45 @@ static Status put(const Encoding *e, int64_t first, int64_t n, Error *err) {
                                     : precision_advice(e->precision));
     }
     if (o->type == TURTLE_FLOAT32) {
-        memcpy((float *)o->features + first * e->d, e->features,
-               (size_t)(n * e->d) * sizeof *e->features);
+        memcpy((float *)o->features + first * e->d, features,
+               (size_t)(n * e->d) * sizeof *features);
     } else {
         uint16_t *half = (uint16_t *)o->features + first * e->d;
-        for (int64_t i = 0; i < n * e->d; i++) half[i] = f16_from_f32(e->features[i]);
+        for (int64_t i = 0; i < n * e->d; i++) half[i] = f16_from_f32(features[i]);
     }
     return OK;
 }
 
-static Status run_batch(const Encoding *e, int64_t first, int64_t n, Error *err) {
-    Status st = OK;
-    Load load = {.pixels = e->pixels,
-                 .loaded = e->loaded,
-                 .pictures = &e->options->pictures,
-                 .how = &e->loading,
-                 .first = first,
-                 .n = n};
-    load_begin(&load);
-    load_end(&load);
-    for (int64_t i = 0; st == OK && i < n; i++) {
-        st = e->loaded[i].status;
-        if (st != OK) error_write(err, "%s", e->loaded[i].err.text);
-    }
-    if (st == OK) st = encoder_run(e->encoder, e->features, e->pixels, n, err);
-    return st == OK ? put(e, first, n, err) : st;
+static Status put_portion(void *context, const Portion *p, Error *err) {
+    const Encoding *e = context;
+    const TurtleHooks *hooks = &e->options->common.hooks;
+    const int64_t done = p->first + p->n, count = e->options->pictures.count;
+    const TurtleProgress progress = {.unit = "images",
+                                     .iteration = done,
+                                     .iterations = count,
+                                     .seconds = now_seconds() - e->started,
+                                     .loss = NAN,
+                                     .entropy = NAN,
+                                     .cluster_acc = NAN};
+    const Status st = put(e, p->features, p->first, p->n, err);
+    if (st == OK && progress_tell(hooks, &progress) && done < count)
+        return fail(err, ERR_STOPPED, "encode: stopped after %lld of %lld images", (long long)done,
+                    (long long)count);
+    return st;
 }
 
 static Status run(Encoding *e, Error *err) {
-    const TurtleEncodeOptions *o = e->options;
-    const TurtleHooks *hooks = &o->common.hooks;
-    const int64_t count = o->pictures.count;
-    TurtleProgress progress = {
-        .unit = "images", .iterations = count, .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
-    const double started = now_seconds();
-    e->pixels = malloc((size_t)(e->batch * resize_bytes(&e->loading.rule)));
-    e->loaded = calloc((size_t)e->batch, sizeof *e->loaded);
-    e->features = malloc((size_t)(e->batch * e->d) * sizeof *e->features);
-    Status st = e->pixels && e->loaded && e->features ? OK : out_of_memory(err);
-    for (int64_t first = 0, n; st == OK && first < count; first += n) {
-        n = count - first < e->batch ? count - first : e->batch;
-        st = run_batch(e, first, n, err);
-        progress.iteration = first + n;
-        progress.seconds = now_seconds() - started;
-        if (st == OK && progress_tell(hooks, &progress) && first + n < count)
-            st = fail(err, ERR_STOPPED, "encode: stopped after %lld of %lld images",
-                      (long long)(first + n), (long long)count);
-    }
-    free(e->pixels);
-    free(e->loaded);
-    free(e->features);
+    Pipeline p = {.encoder = e->encoder,
+                  .how = &e->loading,
+                  .pictures = &e->options->pictures,
+                  .context = e,
+                  .next = next_pictures,
+                  .check = check_picture,
+                  .take = put_portion};
+    e->started = now_seconds();
+    Status st = pipeline_open(&p, err);
+    if (st == OK) st = pipeline_run(&p, err);
+    pipeline_close(&p);
     return st;
 }
 
@@ -181,10 +184,11 @@ static Status encode(const TurtleEncodeOptions *o, EncoderOptions *options, bool
     if (st == OK) st = encoder_open(&e.encoder, &ops, o->weights, options, err);
     if (st == OK) {
         notices(&o->common.hooks, encoder_said(e.encoder));
-        e.loading = (Loading){
-            .rule = encoder_known(e.encoder)->rule, .orient = orient, .threads = ops.threads};
+        e.loading = (Loading){.rule = encoder_known(e.encoder)->rule,
+                              .orient = orient,
+                              .threads = ops.threads,
+                              .ahead = loads_ahead(&ops)};
         e.d = encoder_features(e.encoder);
-        e.batch = encoder_batch(e.encoder);
         /* the caller's array has the rows that names and shapes of tensors promised */
         st = e.d == out->dims ? run(&e, err)
                               : fail(err, ERR_FORMAT,

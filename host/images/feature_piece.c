@@ -6,24 +6,14 @@
 #include <string.h>
 
 #include "host/images/feature_file.h"
+#include "host/images/pipeline.h"
 #include "host/tell/clock.h"
 #include "host/tell/notify.h"
 #include "io/arrays/npy.h"
 
-enum { MOST_BATCHES = 3 };
-
-/* Sources that are loaded, encoded and written together. */
-typedef struct {
-    int64_t from, n, good; /* the first, how many, how many of them are good */
-    int64_t mark;          /* the encoder's: features are there */
-    uint8_t *pixels;
-    Loaded *loaded;
-    float *features;
-    Load load;
-} Portion;
-
 /* One split under the current encoder. */
 typedef struct {
+    FeatureCall *call;
     const SourceList *list;
     const char *name;
     int64_t first, end; /* sources of the shard */
@@ -33,8 +23,7 @@ typedef struct {
     char *skipped; /* lines "name<TAB>reason" */
     char *stem, *shard_lock, *record;
     Made made;
-    Portion batch[MOST_BATCHES]; /* batch number n is batch[n % batches] */
-    int batches;
+    Pipeline pipeline;
     int64_t next, done; /* sources before it are taken; sources that have their row, or are bad */
 } Piece;
 
@@ -122,38 +111,19 @@ static Status bad_image(FeatureCall *c, Piece *p, const Loaded *bad, Error *err)
     return add_text(&p->skipped, bad->err.text, err);
 }
 
-/* Begins to load the next sources that no earlier call encoded into batch number `turn`. */
-static void begin_batch(FeatureCall *c, Piece *p, int64_t turn) {
-    Portion *b = &p->batch[turn % p->batches];
-    b->from = feature_file_next(&p->file, p->next, encoder_batch(c->encoder), &b->n);
-    p->next = b->from + b->n;
-    b->load = (Load){.pixels = b->pixels,
-                     .loaded = b->loaded,
-                     .list = p->list,
-                     .how = &c->loading,
-                     .first = b->from,
-                     .n = b->n};
-    load_begin(&b->load);
+/* Takes the next sources that no earlier call encoded. */
+static int64_t next_sources(void *context, int64_t *n) {
+    Piece *p = context;
+    const int64_t first = feature_file_next(&p->file, p->next, encoder_batch(p->call->encoder), n);
+    p->next = first + *n;
+    return first;
 }
 
-/* Takes the bad ones of loaded sources out, and hands the others to the encoder. */
-static Status start_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
-    const int64_t bytes = resize_bytes(&c->loading.rule);
-    Status st = OK;
-    b->good = 0;
-    for (int64_t i = 0; st == OK && i < b->n; i++) {
-        if (c->first_phi)
-            unread_count(&c->unread, &b->loaded[i], p->list->source[b->from + i].name);
-        if (b->loaded[i].status != OK) {
-            st = bad_image(c, p, &b->loaded[i], err);
-        } else {
-            uint8_t *to = b->pixels + b->good++ * bytes, *pixels = b->pixels + i * bytes;
-            if (to < pixels) memcpy(to, pixels, (size_t)bytes);
-        }
-    }
-    if (st == OK && b->good)
-        st = encoder_start(c->encoder, b->features, b->pixels, b->good, &b->mark, err);
-    return st;
+static Status check_source(void *context, const Loaded *loaded, int64_t source, Error *err) {
+    Piece *p = context;
+    FeatureCall *c = p->call;
+    if (c->first_phi) unread_count(&c->unread, loaded, p->list->source[source].name);
+    return loaded->status == OK ? OK : bad_image(c, p, loaded, err);
 }
 
 /* Refuses a row with a number that is not finite. */
@@ -169,14 +139,16 @@ static Status check_finite(const FeatureCall *c, const Piece *p, const float *ro
     return OK;
 }
 
-/* Waits for the features of a batch, and writes them. */
-static Status finish_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
+/* Writes the rows of a portion. */
+static Status write_rows(void *context, const Portion *b, Error *err) {
+    Piece *p = context;
+    FeatureCall *c = p->call;
     const int64_t bytes = resize_bytes(&c->loading.rule), d = p->file.plan.d;
-    Status st = b->good ? encoder_reach(c->encoder, b->mark, err) : OK;
+    Status st = OK;
     for (int64_t i = 0, row = 0; st == OK && i < b->n; i++) {
         if (b->loaded[i].status != OK) continue;
-        st = check_finite(c, p, b->features + row * d, b->from + i, err);
-        if (st == OK) feature_file_add(&p->file, b->features + row++ * d, b->from + i);
+        st = check_finite(c, p, b->features + row * d, b->first + i, err);
+        if (st == OK) feature_file_add(&p->file, b->features + row++ * d, b->first + i);
     }
     if (st == OK && p->dump_path) fwrite(b->pixels, (size_t)bytes, (size_t)b->good, p->dump.stream);
     if (st == OK) st = feature_file_flush(&p->file, err);
@@ -193,35 +165,12 @@ static Status finish_batch(FeatureCall *c, Piece *p, Portion *b, Error *err) {
     return OK;
 }
 
-/* Encodes the sources that no earlier call did. With threads that load ahead three batches are on their way:
- *
- *     threads    load n + 1          load n + 2
- *     device     encodes n           encodes n + 1
- *     caller     writes n - 1        writes n          */
+/* Encodes the sources that no earlier call did. */
 static Status run_batches(FeatureCall *c, Piece *p, Error *err) {
-    const bool ahead = c->loading.ahead;
-    int64_t turn = 0;
-    Status st = OK;
     p->next = p->first;
     p->done = p->end - p->first - p->file.missing;
-    if (ahead) begin_batch(c, p, 0);
-    for (;; turn++) {
-        Portion *b = &p->batch[turn % p->batches];
-        if (!ahead) begin_batch(c, p, turn);
-        if (b->n == 0) break;
-        const double before = now_seconds();
-        load_end(&b->load);
-        c->waited += now_seconds() - before;
-        if (ahead) begin_batch(c, p, turn + 1);
-        st = start_batch(c, p, b, err);
-        if (st == OK && !ahead) st = finish_batch(c, p, b, err);
-        if (st == OK && ahead && turn)
-            st = finish_batch(c, p, &p->batch[(turn - 1) % p->batches], err);
-        if (st != OK) break;
-    }
-    if (st == OK && ahead && turn) st = finish_batch(c, p, &p->batch[(turn - 1) % p->batches], err);
-    for (int i = 0; i < p->batches; i++) load_cancel(&p->batch[i].load);
-    if (st != OK) encoder_drop(c->encoder);
+    const Status st = pipeline_run(&p->pipeline, err);
+    c->waited += p->pipeline.waited;
     return st;
 }
 
@@ -280,16 +229,15 @@ static Status piece_open(FeatureCall *c, Piece *p, Error *err) {
 
 /* Allocates memory for batches, and opens the files that are written. */
 static Status piece_begin(FeatureCall *c, Piece *p, Error *err) {
-    const int64_t images = encoder_batch(c->encoder), d = encoder_features(c->encoder);
-    p->batches = c->loading.ahead ? MOST_BATCHES : 1;
-    for (int i = 0; i < p->batches; i++) {
-        Portion *b = &p->batch[i];
-        b->pixels = malloc((size_t)(images * resize_bytes(&c->loading.rule)));
-        b->loaded = calloc((size_t)images, sizeof *b->loaded);
-        b->features = malloc((size_t)(images * d) * sizeof *b->features);
-        if (!b->pixels || !b->loaded || !b->features) return out_of_memory(err);
-    }
-    const Status st = feature_file_begin(&p->file, err);
+    p->pipeline = (Pipeline){.encoder = c->encoder,
+                             .how = &c->loading,
+                             .list = p->list,
+                             .context = p,
+                             .next = next_sources,
+                             .check = check_source,
+                             .take = write_rows};
+    Status st = pipeline_open(&p->pipeline, err);
+    if (st == OK) st = feature_file_begin(&p->file, err);
     return st == OK ? dump_open(p, c->options->dump, err) : st;
 }
 
@@ -300,11 +248,7 @@ static void piece_close(Piece *p, bool keep) {
     free(p->skipped_path);
     free(p->skipped);
     free(p->stem), free(p->shard_lock), free(p->record);
-    for (int i = 0; i < MOST_BATCHES; i++) {
-        free(p->batch[i].pixels);
-        free(p->batch[i].loaded);
-        free(p->batch[i].features);
-    }
+    pipeline_close(&p->pipeline);
 }
 
 /* Writes the final names of the images, and the list of those that were skipped. */
@@ -326,7 +270,7 @@ static Status piece_finish(FeatureCall *c, Piece *p, Error *err) {
 }
 
 Status feature_piece_run(FeatureCall *c, const SourceList *list, const char *name, Error *err) {
-    Piece p = {.list = list, .name = name};
+    Piece p = {.call = c, .list = list, .name = name};
     feature_piece_range(c, list, &p.first, &p.end);
     if (p.first == p.end) return OK;
     Status st = piece_open(c, &p, err);

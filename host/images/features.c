@@ -189,9 +189,7 @@ static Status call_open(FeatureCall *c, Error *err) {
     c->loading.threads = c->ops.threads;
     if (st == OK) {
         const SourceSplits *s = &c->in.splits;
-        MemoryUse use;
-        c->ops.mem.memory(c->ops.device, &use);
-        c->loading.ahead = use.total > 0; /* the device works beside the host */
+        c->loading.ahead = loads_ahead(&c->ops);
         c->encoder_options.images = s->train.count > s->val.count ? s->train.count : s->val.count;
     }
     return st;

@@ -6,6 +6,12 @@
 
 #include "io/thread.h"
 
+bool loads_ahead(const Ops *ops) {
+    MemoryUse use;
+    ops->mem.memory(ops->device, &use);
+    return use.total > 0;
+}
+
 /* Makes pixels of a file's bytes by our readers; *facts says whether they know its kind. */
 static Status bytes_image(Loaded *loaded, Image *out, ImageFacts *facts, const uint8_t *data,
                           int64_t bytes, const char *name, const Loading *how) {

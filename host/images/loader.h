@@ -9,6 +9,7 @@
 #include "host/turtle.h"
 #include "io/datasets/sources.h"
 #include "io/images/resize.h"
+#include "kernels/ops.h"
 
 /* The fate of one source. */
 typedef struct {
@@ -26,6 +27,10 @@ typedef struct {
     int threads;
     bool ahead; /* threads load while the caller does something else */
 } Loading;
+
+/* Returns whether threads of the host can load while the device works: it has memory, and so processors, of its
+ * own. */
+bool loads_ahead(const Ops *ops);
 
 enum { LOAD_MOST_THREADS = 256 };
 
