@@ -52,8 +52,9 @@ __global__ void __launch_bounds__(ROW_THREADS) layer_norm_v2_vector(const LayerN
     using Shape = RowShape<LANES, ITEMS>;
     const int64_t r = row_of_thread<Shape>();
     const int lane = (int)threadIdx.x % LANES;
-    /* The lanes of a row past the last stay for the shuffles and read the last row. */
-    const float *row = a.x + (r < a.rows ? r : a.rows - 1) * a.x_row;
+    /* The lanes of a row past the last stay for the shuffles. They read nothing: in place, the last row changes. */
+    const int d = r < a.rows ? (int)a.d : 0;
+    const float *row = a.x + r * a.x_row;
     float x[ITEMS][8], sum = 0.0f, square = 0.0f;
     const auto total = [](float part) {
         if constexpr (LANES <= WARP) return group_sum<LANES>(part);
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(ROW_THREADS) layer_norm_v2_vector(const LayerN
     UNROLL
     for (int i = 0; i < ITEMS; i++) {
         const int j = 8 * (lane + i * LANES);
-        const bool inside = j < (int)a.d;
+        const bool inside = j < d;
         const float4 low = inside ? load_float4(row + j) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         const float4 high = inside ? load_float4(row + j + 4) : low;
         x[i][0] = low.x, x[i][1] = low.y, x[i][2] = low.z, x[i][3] = low.w;
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(ROW_THREADS) layer_norm_v2_vector(const LayerN
     const float mean = total(sum) / (float)a.d;
     UNROLL
     for (int i = 0; i < ITEMS; i++) {
-        if (8 * (lane + i * LANES) >= (int)a.d) continue;
+        if (8 * (lane + i * LANES) >= d) continue;
         UNROLL
         for (int n = 0; n < 8; n++) square += (x[i][n] - mean) * (x[i][n] - mean);
     }
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(ROW_THREADS) layer_norm_v2_vector(const LayerN
     UNROLL
     for (int i = 0; i < ITEMS; i++) {
         const int j = 8 * (lane + i * LANES);
-        if (j >= (int)a.d) continue;
+        if (j >= d) continue;
         UNROLL
         for (int half = 0; half < 2; half++) {
             const float4 w = load_float4(a.weight + j + 4 * half),
