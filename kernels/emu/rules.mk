@@ -34,13 +34,22 @@ $(OUT)/emu.flags: FORCE
 kernel-objects: $(if $(NVCC),$(CUDA_OBJECTS)) $(if $(USE_CXX),$(EMU_KERNELS))#  compiles the kernels, links nothing
 .PHONY: emu kernel-objects
 
-# The emulator's own tests run once more with their kernels under ThreadSanitizer; CONFIG=race does it to all kernels.
-# ThreadSanitizer leaves Criterion no memory where it wants it, so the runner is our own.
-EMU_TESTS  := $(wildcard tests/emu/*.cu)
-OUR_RUNNER := $(OUT)/tests/support/runner/runner.o
+# The emulator's own tests, and whole encoders, run once more with their kernels under ThreadSanitizer; CONFIG=race does it to
+# all kernels. ThreadSanitizer leaves Criterion no memory where it wants it, so the runner is our own.
+EMU_TESTS    := $(wildcard tests/emu/*.cu)
+RACE_TESTS   := tests/gpu/encode_schedules_test.c
+RACE_USES    := tests/gpu/device_memory.cu
+RACE_KERNELS := $(wildcard kernels/cuda/encode/*.cu)
+OUR_RUNNER   := $(OUT)/tests/support/runner/runner.o
+RACE_FLAGS   := -DTEST_CUDA -DTEST_EMULATED -Itests/support/runner -g
 $(OUT)/race/%.o: %.cu $(OUT)/emu.flags
 	@mkdir -p $(@D) && echo "c++ $< (race)"
-	$(Q)$(COMPILE_EMU) -DTEST_CUDA -DTEST_EMULATED -Itests/support/runner -O1 -g -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
-$(OUT)/tests-race: $(EMU_TESTS:%.cu=$(OUT)/race/%.o) $(OUR_RUNNER) $(EMULATOR)
+	$(Q)$(COMPILE_EMU) $(RACE_FLAGS) $(if $(filter kernels/%,$<),-Og,-O1) -fno-strict-aliasing -fsanitize=thread -x c++ -c $< -o $@
+$(OUT)/race/%.o: %.c $(OUT)/cc.flags | $(BUILD)/recorded
+	@mkdir -p $(@D) && echo "cc $< (race)"
+	$(Q)$(COMPILE_C) $(TEST_FLAGS_emu) $(RACE_FLAGS) -c $< -o $@
+# The instrumented objects come first: of an inline function that several objects hold the linker takes the first.
+$(OUT)/tests-race: $(RACE_KERNELS:%.cu=$(OUT)/race/%.o) $(EMU_TESTS:%.cu=$(OUT)/race/%.o) $(RACE_TESTS:%.c=$(OUT)/race/%.o) \
+  $(OUR_RUNNER) $(LIBRARY) $(patsubst %.cu,$(OUT)/emu/%.o,$(RACE_USES) $(filter-out $(RACE_KERNELS),$(CUDA_SOURCES))) $(EMULATOR)
 	@echo "link $@"
 	$(Q)$(LINK_EMU) -fsanitize=thread $(LIBS) -lstdc++ -o $@

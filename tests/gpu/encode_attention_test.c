@@ -89,7 +89,7 @@ Test(encode_attention, in_16_bits_of_odd_widths, .timeout = 120) {
 Test(encode_attention, of_every_width, .timeout = 600) {
     for (int64_t width = 8; width <= MAX_HEAD_DIM; width += 8) {
         const Shape s = {1, 2, width, 19};
-        judge(width % 16 ? PRECISION_FP16 : PRECISION_BF16, &s, 1);
+        for (Precision type = PRECISION_FP32; type <= PRECISION_BF16; type++) judge(type, &s, 1);
     }
 }
 
@@ -174,11 +174,51 @@ Test(encode_attention, refuses_what_it_cannot_serve) {
     }
 }
 
-/* The lengths of the encoders that the issue names, with one head each: make test-full. */
-Test(encode_attention, of_long_images, .timeout = 3600) {
-    if (!getenv("TURTLE_TEST_FULL")) return;
-    const Shape shapes[] = {{1, 1, 64, 197},  {1, 1, 64, 577},  {1, 1, 64, 1370},
-                            {1, 1, 64, 1374}, {1, 1, 72, 1024}, {1, 1, 64, 4096}};
-    judge(PRECISION_FP16, shapes, sizeof shapes / sizeof *shapes);
-    judge(PRECISION_FP32, shapes, 2);
+/* --- lengths of encoders: make test-full ------------------------------------------------------- */
+
+/* Judges one head by one schedule: emulated, 4096 tokens take a minute. */
+static void judge_length(Precision type, int64_t tokens, int64_t width) {
+    const Shape s = {1, 1, width, tokens};
+    precision = type;
+    Outputs expected = run_operation(run_attention, "reference", 0, s),
+            found = run_operation(run_attention, "cuda", 0, s);
+    EXPECT_CLOSE(relative_error(found.data[0], expected.data[0], expected.count[0]), limit(),
+                 "attention of %d tokens, width %d, precision %d, causal %d, rotated from %d",
+                 (int)tokens, (int)width, (int)type, (int)causal, (int)rope_first);
+    free_outputs(&found);
+    free_outputs(&expected);
+}
+
+/* Judges the multiples of a width up to 128 in every type, over all tokens, over earlier ones, and rotated. */
+static void judge_lengths(int64_t tokens, int64_t step) {
+    if (!getenv("TURTLE_TEST_FULL") || getenv("TURTLE_TEST_SMALL")) return;
+    for (int64_t width = step; width <= MAX_HEAD_DIM; width += step)
+        for (Precision type = PRECISION_FP32; type <= PRECISION_BF16; type++)
+            for (int form = 0; form < 3; form++) {
+                causal = form == 1;
+                rope_first = form == 2 ? 1 : -1;
+                judge_length(type, tokens, width);
+            }
+}
+
+Test(encode_attention, of_short_lengths, .timeout = 3600) {
+    static const int64_t lengths[] = {5, 50, 197, 257};
+    for (int i = 0; i < 4; i++) judge_lengths(lengths[i], 8);
+}
+
+Test(encode_attention, of_577_tokens, .timeout = 3600) {
+    judge_lengths(577, 8);
+}
+
+/* With 1374 tokens, every number of columns that kernels have: 64, 80, 96 and 128. */
+Test(encode_attention, of_1370_tokens, .timeout = 3600) {
+    judge_lengths(1370, 32);
+}
+
+Test(encode_attention, of_1374_tokens, .timeout = 3600) {
+    judge_lengths(1374, 40);
+}
+
+Test(encode_attention, of_4096_tokens, .timeout = 3600) {
+    judge_lengths(4096, 64);
 }

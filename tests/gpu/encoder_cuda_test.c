@@ -1,259 +1,11 @@
 /* encoder_cuda_test.c - whole encoders on the CUDA backend: recorded features in every precision, the same bits in any
- * batch, and residuals beyond what float16 holds.
- *
- * Limits in float32 are those of the CPU's tests, 15 times the difference of the original's float32 from its
- * float64; `half` is that of the MANIFESTs for float16, 3 times the difference of an original whose activations are
- * rounded. */
+ * batch, and residuals beyond what float16 holds. */
 #include "host/encode/text.h"
-#include "io/files/gzip.h"
-#include "tests/gpu/device_memory.h"
-#include "tests/support/encoder_bench.h"
-#include "tests/support/golden.h"
-#include "tests/support/weights_file.h"
+#include "tests/support/recorded_encoders.h"
 
-#define MODERN "tests/goldens/encoders_modern/"
 enum { MOST_BATCH = 4 };
 
-typedef enum { NORMALISED, BYTES, PHOTOGRAPHS } Input;
-
-/* One network with its recorded features. */
-typedef struct {
-    const char *weights; /* a golden: deflated, or a name for copy_weights, or unpacked by make */
-    const char *name, *config[2];
-    const char *input, *output; /* input NULL: photographs from number `first` on */
-    Input kind;
-    int first;
-    int64_t B, d;
-    int side; /* --image_size; 0: the file's own */
-    double limit, half;
-    bool family; /* stands for its family in `make test` */
-} Recorded;
-static const Recorded networks[] = {
-    {"clip_vit_tiny.pt",
-     NULL,
-     {NULL},
-     "encoders/clip_vit_tiny_input.npy",
-     "encoders/clip_vit_tiny_output.npy",
-     NORMALISED,
-     0,
-     4,
-     48,
-     0,
-     5e-5,
-     1e-2,
-     true},
-    {"clip_rn_tiny.pt",
-     NULL,
-     {NULL},
-     "encoders/clip_rn_tiny_input.npy",
-     "encoders/clip_rn_tiny_output.npy",
-     NORMALISED,
-     0,
-     4,
-     40,
-     0,
-     1e-4,
-     2e-2,
-     true},
-    {"dinov2_swiglu_tiny.pth",
-     NULL,
-     {NULL},
-     "encoders/dinov2_input.npy",
-     "encoders/dinov2_swiglu_tiny_output.npy",
-     NORMALISED,
-     0,
-     2,
-     64,
-     0,
-     2e-4,
-     5e-2,
-     true},
-    {"dinov2_mlp_tiny.pth",
-     NULL,
-     {NULL},
-     "encoders/dinov2_input.npy",
-     "encoders/dinov2_mlp_tiny_output.npy",
-     NORMALISED,
-     0,
-     2,
-     64,
-     0,
-     1e-4,
-     5e-2,
-     false},
-    {"dinov2_reg_mlp_tiny.pth",
-     NULL,
-     {NULL},
-     "encoders/dinov2_input.npy",
-     "encoders/dinov2_reg_mlp_tiny_output.npy",
-     NORMALISED,
-     0,
-     2,
-     128,
-     0,
-     5e-5,
-     5e-2,
-     false},
-    {MODERN "dinov3_mlp/dinov3_mlp.pth.gz",
-     "dinov3.pth",
-     {NULL},
-     "encoders_modern/dinov3_mlp_64_pixels.npy",
-     "encoders_modern/dinov3_mlp_64_output.npy",
-     BYTES,
-     0,
-     2,
-     128,
-     64,
-     5e-5,
-     1e-2,
-     true},
-    {MODERN "dinov3_mlp/dinov3_mlp.pth.gz",
-     "dinov3.pth",
-     {NULL},
-     "encoders_modern/dinov3_mlp_80_pixels.npy",
-     "encoders_modern/dinov3_mlp_80_output.npy",
-     BYTES,
-     0,
-     2,
-     128,
-     80,
-     5e-5,
-     1e-2,
-     false},
-    {MODERN "dinov3_mlp/hf/model.safetensors.gz",
-     "model.safetensors",
-     {MODERN "dinov3_mlp/hf/config.json", MODERN "dinov3_mlp/hf/preprocessor_config.json"},
-     "encoders_modern/dinov3_mlp_64_pixels.npy",
-     "encoders_modern/dinov3_mlp_64_output_f32periods.npy",
-     BYTES,
-     0,
-     2,
-     128,
-     64,
-     5e-5,
-     1e-2,
-     false},
-    {MODERN "dinov3_7b/dinov3_7b.pth.gz",
-     "dinov3.pth",
-     {NULL},
-     "encoders_modern/dinov3_7b_64_pixels.npy",
-     "encoders_modern/dinov3_7b_64_output.npy",
-     BYTES,
-     0,
-     2,
-     128,
-     64,
-     5e-5,
-     1e-2,
-     false},
-    {MODERN "dinov3_untied/dinov3_untied.pth.gz",
-     "dinov3.pth",
-     {NULL},
-     "encoders_modern/dinov3_untied_48_pixels.npy",
-     "encoders_modern/dinov3_untied_48_output.npy",
-     BYTES,
-     0,
-     2,
-     64,
-     48,
-     2e-5,
-     1e-2,
-     false},
-    {"tests/goldens/encoder_config/openclip_h.safetensors.gz",
-     "open_clip_model.safetensors",
-     {"tests/goldens/encoder_config/openclip_h_open_clip_config.json"},
-     NULL,
-     "encoder_config/openclip_h_output.npy",
-     PHOTOGRAPHS,
-     0,
-     3,
-     48,
-     0,
-     2e-5,
-     1e-2,
-     false},
-    {MODERN "openclip_bigg/open_clip/open_clip_pytorch_model.bin.gz",
-     "open_clip_pytorch_model.bin",
-     {MODERN "openclip_bigg/open_clip/open_clip_config.json"},
-     NULL,
-     "encoders_modern/openclip_bigg_output.npy",
-     PHOTOGRAPHS,
-     0,
-     3,
-     56,
-     0,
-     2e-5,
-     1e-2,
-     true},
-    {MODERN "siglip_base/hf/model.safetensors.gz",
-     "model.safetensors",
-     {MODERN "siglip_base/hf/config.json", MODERN "siglip_base/hf/preprocessor_config.json"},
-     NULL,
-     "encoders_modern/siglip_base_output.npy",
-     PHOTOGRAPHS,
-     0,
-     2,
-     128,
-     0,
-     5e-5,
-     1e-2,
-     false},
-    {MODERN "siglip_so400m/hf5_vision/model.safetensors.gz",
-     "model.safetensors",
-     {MODERN "siglip_so400m/hf5_vision/config.json"},
-     NULL,
-     "encoders_modern/siglip_so400m_output.npy",
-     PHOTOGRAPHS,
-     1,
-     2,
-     144,
-     0,
-     5e-5,
-     1e-2,
-     true},
-};
-enum { NETWORKS = sizeof networks / sizeof *networks };
-
-/* --- files and pictures ----------------------------------------------------------------------- */
-
-static Bench cuda_bench(void) {
-    Bench b;
-    Error err;
-    need_gpu();
-    ASSERT_OK(ops_open(&b.ops, "cuda", 2, NULL, &err), err);
-    b.folder = temporary_folder();
-    return b;
-}
-
-static void copy_beside(const Bench *b, const char *from) {
-    char text[4096], *path = format_text("%s/%s", b->folder, strrchr(from, '/') + 1);
-    const char *name = strstr(path, "openclip_h_");
-    read_text(text, sizeof text, from);
-    cr_assert(*text, "%s", from);
-    char *to = name ? format_text("%s/%s", b->folder, name + strlen("openclip_h_")) : path;
-    write_bytes(to, text, strlen(text));
-    if (to != path) free(to);
-    free(path);
-}
-
-/* Lays the weights and their configurations out in the bench's folder. Returns the path of the weights. */
-static char *lay_out(const Bench *b, const Recorded *n) {
-    for (int i = 0; i < 2 && n->config[i]; i++) copy_beside(b, n->config[i]);
-    if (!n->name && strstr(n->weights, ".pth"))
-        return format_text(TURTLE_BUILD "/goldens/encoders/%s", n->weights);
-    if (!n->name) return copy_weights(b->folder, n->weights);
-    FileMap map;
-    uint8_t *bytes;
-    int64_t count;
-    Error err;
-    char *path = format_text("%s/%s", b->folder, n->name);
-    ASSERT_OK(file_map(&map, n->weights, &err), err);
-    ASSERT_OK(gzip_inflate(&bytes, &count, map.data, map.bytes, 1 << 24, n->weights, &err), err);
-    write_bytes(path, bytes, (size_t)count);
-    file_unmap(&map);
-    free(bytes);
-    return path;
-}
+/* --- pictures --------------------------------------------------------------------------------- */
 
 static uint8_t *photographs(const ResizeRule *rule, int first, int64_t B) {
     static const struct {
@@ -322,10 +74,6 @@ static double largest_difference(const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!(fabs((double)a[i] - b[i]) <= worst)) worst = fabs((double)a[i] - b[i]);
     return worst;
-}
-
-static bool chosen(const Recorded *n) {
-    return n->family || getenv("TURTLE_TEST_FULL");
 }
 
 /* --- features --------------------------------------------------------------------------------- */
@@ -526,6 +274,120 @@ Test(encoder_cuda, a_feature_that_is_not_finite_is_named, .timeout = 300) {
                   strstr(ran.out, "feature 0 of "),
               "%d: %s%s", ran.status, ran.out, ran.err);
     file_unmap(&map);
+    free(path);
+    bench_close(&b);
+}
+
+/* --- pictures in memory ------------------------------------------------------------------------ */
+
+enum { PHOTOS = 12, PHOTO_SIDE = 40, PHOTO_D = 128, PHOTO_BYTES = 3 * PHOTO_SIDE * PHOTO_SIDE };
+
+static int64_t told; /* pictures of the last progress */
+static int tell(void *context, const TurtleProgress *p) {
+    told = p->iteration;
+    return told >= *(const int64_t *)context;
+}
+
+/* Returns the status of a call over pictures of one size in memory. */
+static Status encode_photos(float *features, const uint8_t *rgb, int64_t batch, int threads,
+                            const char *weights, int64_t stop, Error *err) {
+    TurtleEncodeOptions o;
+    TurtleEncodeResult r;
+    turtle_encode_defaults(&o);
+    o.common.device = "cuda";
+    o.common.threads = threads;
+    o.common.hooks = (TurtleHooks){.progress = tell, .context = &stop};
+    o.weights = weights;
+    o.pictures =
+        (TurtlePictures){.count = PHOTOS, .rgb = rgb, .height = PHOTO_SIDE, .width = PHOTO_SIDE};
+    o.batch_size = batch;
+    o.features = features;
+    o.dims = PHOTO_D;
+    told = 0;
+    const Status st = turtle_encode(&o, &r, err);
+    turtle_encode_result_free(&r);
+    return st;
+}
+
+/* Batches are loaded while others are encoded, and their features come in order. */
+Test(encoder_cuda, pictures_in_memory_are_decoded_ahead, .timeout = 300) {
+    static uint8_t rgb[PHOTOS * PHOTO_BYTES];
+    static float all[PHOTOS * PHOTO_D], some[PHOTOS * PHOTO_D];
+    static const int64_t batches[] = {1, 5, 5, 4};
+    Error err;
+    need_gpu();
+    for (int i = 0; i < PHOTOS * PHOTO_BYTES; i++)
+        rgb[i] = (uint8_t)(i / PHOTO_BYTES * 20 + i * 7 % 31);
+    ASSERT_OK(encode_photos(all, rgb, 0, 2, VIT, INT64_MAX, &err), err);
+    cr_expect(told == PHOTOS);
+    for (int i = 1; i < PHOTOS; i++)
+        cr_expect(memcmp(all, all + i * PHOTO_D, PHOTO_D * 4) != 0, "picture %d is picture 0", i);
+    for (int i = 0; i < 4; i++) {
+        memset(some, 0xff, sizeof some);
+        ASSERT_OK(encode_photos(some, rgb, batches[i], 1 + i % 3, VIT, INT64_MAX, &err), err);
+        cr_expect(memcmp(all, some, sizeof all) == 0, "batches of %d have other bits",
+                  (int)batches[i]);
+    }
+    memset(some, 0xff, sizeof some);
+    cr_expect(encode_photos(some, rgb, 4, 2, VIT, 4, &err) == ERR_STOPPED && told == 4, "%s",
+              err.text);
+    cr_expect(memcmp(all, some, 4 * PHOTO_D * 4) == 0, "what was told was not written");
+}
+
+/* Returns the status of a call over the golden photographs, as files, number `cut` of which ends early. */
+static Status encode_files(float *features, int cut, int64_t batch, const char *weights,
+                           Error *err) {
+    FileMap map;
+    TurtleBytes file[PHOTOS];
+    TurtleEncodeOptions o;
+    TurtleEncodeResult r;
+    ASSERT_OK(file_map(&map, IMAGES "/photo320x241.jpg", err), *err);
+    for (int i = 0; i < PHOTOS; i++) file[i] = (TurtleBytes){map.data, i == cut ? 300 : map.bytes};
+    turtle_encode_defaults(&o);
+    o.common.device = "cuda";
+    o.common.threads = 2;
+    o.weights = weights;
+    o.pictures = (TurtlePictures){.count = PHOTOS, .file = file};
+    o.image_size = 28;
+    o.batch_size = batch;
+    o.features = features;
+    o.dims = PHOTO_D;
+    const Status st = turtle_encode(&o, &r, err);
+    turtle_encode_result_free(&r);
+    file_unmap(&map);
+    return st;
+}
+
+/* Writes a network of 128 features, too, in which a weight is beyond float16. Returns its path. */
+static char *beyond_float16(const Bench *b) {
+    char *path = format_text("%s/beyond.safetensors", b->folder);
+    TensorSet set = read_tensors(TURTLE_BUILD "/goldens/encoders/dinov2_reg_mlp_tiny.pth", "");
+    Tensor *layer = set_find(&set, "blocks.0.mlp.fc1.weight");
+    const float beyond = 1e5f;
+    cr_assert(layer && layer->type == DTYPE_F32);
+    memcpy((void *)layer->data, &beyond, sizeof beyond);
+    write_safetensors(path, &set);
+    set_free(&set);
+    return path;
+}
+
+/* The first bad picture in order ends the call, though later ones were loaded before: batches in front of its own
+ * are written. A feature that is not finite in an earlier batch comes first. */
+Test(encoder_cuda, the_first_bad_picture_in_order_ends_the_call, .timeout = 300) {
+    static float all[PHOTOS * PHOTO_D], some[PHOTOS * PHOTO_D];
+    Bench b = cuda_bench();
+    Error err;
+    ASSERT_OK(encode_files(all, -1, 3, VIT, &err), err);
+    memset(some, 0xff, sizeof some);
+    cr_expect(encode_files(some, 7, 3, VIT, &err) == ERR_FORMAT && strstr(err.text, "picture 7"),
+              "%s", err.text);
+    cr_expect(memcmp(all, some, 6 * PHOTO_D * 4) == 0, "batches before picture 7 are not there");
+    cr_expect(isnan(some[6 * PHOTO_D]));
+    cr_expect(encode_files(some, 0, 12, VIT, &err) == ERR_FORMAT && strstr(err.text, "picture 0"));
+    char *path = beyond_float16(&b);
+    cr_expect(encode_files(some, 4, 3, path, &err) == ERR_FORMAT &&
+                  strstr(err.text, "picture 0 has feature") && strstr(err.text, "in fp16"),
+              "%s", err.text);
     free(path);
     bench_close(&b);
 }
