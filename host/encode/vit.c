@@ -197,11 +197,12 @@ static Parts vit_parts(Network *v, const Ops *ops, int64_t batch) {
             wide = transformer_wide(t);
     depth = most(depth, v->head.hidden);
     if (v->head.probe) wide = most(wide, pooling_head_wide(&v->head));
-    const int64_t floats = rows * (int64_t)sizeof(float);
+    const int64_t floats = rows * (int64_t)sizeof(float), narrow = rows * precision_bytes(v->type);
+    /* Pooling wants normed tokens in float32, and a token of every image in `wide`, whose rows are 3 t->width at least. */
     return (Parts){{{&v->x, floats * t->width},
                     {&v->normed, floats * t->width},
-                    {&v->wide, floats * wide},
-                    {&v->gated, t->gated ? floats * t->hidden : 0},
+                    {&v->wide, narrow * wide},
+                    {&v->gated, t->gated ? narrow * t->hidden : 0},
                     {&v->scratch, ops->encode.scratch_bytes(ops->device, depth, T)}},
                    5};
 }
