@@ -36,44 +36,110 @@ static Status encode_prompts(int32_t *ids, const Tokenizer *tokenizer, const Pro
     return st;
 }
 
+/* Classes whose prompts are encoded together. */
+typedef struct {
+    int64_t first, end, prompts; /* first .. end - 1, and their prompts */
+    int64_t mark;                /* the encoder's: features are there */
+    int32_t *ids;                /* (prompts,context) */
+    float *features;             /* (prompts,d) */
+} Group;
+
+/* One call: two groups are on their way, so that prompts become ids while a device encodes the group before. */
+typedef struct {
+    float *out; /* (classes,d) */
+    TextEncoder *text;
+    const Prompts *prompts;
+    const TurtleHooks *hooks;
+    Tokenizer *tokenizer;
+    bool truncate;
+    Group group[2];
+    TurtleProgress progress;
+    double started;
+} Vectors;
+
+/* Makes ids of the next classes, and hands them to the encoder. */
+static Status start_group(Vectors *v, Group *g, int64_t first, Error *err) {
+    const int64_t context = text_context(v->text);
+    Status st = OK;
+    g->first = first;
+    g->end = group_end(v->prompts, first, &g->prompts);
+    for (int64_t c = first, at = 0; st == OK && c < g->end; at += prompts_of(v->prompts, c++))
+        st = encode_prompts(g->ids + at * context, v->tokenizer, v->prompts, c, context,
+                            v->truncate, err);
+    if (st == OK) text_start(v->text, g->features, g->ids, g->prompts, &g->mark);
+    return st;
+}
+
+/* Waits for the features of a group, and makes vectors of them. */
+static Status finish_group(Vectors *v, const Group *g, Error *err) {
+    const int64_t d = text_features(v->text);
+    const Status st = text_reach(v->text, g->mark, err);
+    if (st != OK) return st;
+    for (int64_t c = g->first, at = 0; c < g->end; at += prompts_of(v->prompts, c++))
+        text_class_vector(v->out + c * d, g->features + at * d, prompts_of(v->prompts, c), d);
+    v->progress.iteration += g->prompts;
+    v->progress.seconds = now_seconds() - v->started;
+    if (progress_tell(v->hooks, &v->progress) && g->end < v->prompts->classes)
+        return fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
+                    (long long)v->progress.iteration, (long long)v->progress.iterations);
+    return OK;
+}
+
+/* Runs all classes. Of two failures the first in the order of the classes is told. */
+static Status run_groups(Vectors *v, Error *err) {
+    Group *before = NULL;
+    Status st = OK;
+    for (int64_t first = 0, turn = 0; st == OK && first < v->prompts->classes; turn++) {
+        Group *g = &v->group[turn % 2];
+        st = start_group(v, g, first, err);
+        const Status earlier = before ? finish_group(v, before, err) : OK;
+        if (earlier != OK) st = earlier;
+        before = g;
+        first = g->end;
+    }
+    return st == OK && before ? finish_group(v, before, err) : st;
+}
+
+static Status check_finite(const float *out, const Prompts *p, int64_t d, Precision precision,
+                           Error *err) {
+    for (int64_t i = 0; i < p->classes * d; i++)
+        if (!isfinite(out[i]))
+            return fail(err, ERR_FORMAT,
+                        "zeroshot: the vector of class '%s' is not finite in %s: %s",
+                        p->names.item[p->begin[i / d]], precision_name(precision),
+                        precision_advice(precision));
+    return OK;
+}
+
 Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool truncate,
                         Precision precision, const TurtleHooks *hooks, Error *err) {
     const int64_t d = text_features(text), context = text_context(text);
-    TurtleProgress progress = {.unit = "prompts", .loss = NAN, .entropy = NAN, .cluster_acc = NAN};
-    Tokenizer *tokenizer = NULL;
-    int64_t most = ZEROSHOT_TEXTS, n;
+    Vectors v = {.out = out,
+                 .text = text,
+                 .prompts = p,
+                 .hooks = hooks,
+                 .truncate = truncate,
+                 .progress = {.unit = "prompts", .loss = NAN, .entropy = NAN, .cluster_acc = NAN},
+                 .started = now_seconds()};
+    int64_t most = ZEROSHOT_TEXTS;
     for (int64_t c = 0; c < p->classes; c++) {
-        progress.iterations += prompts_of(p, c);
+        v.progress.iterations += prompts_of(p, c);
         if (prompts_of(p, c) > most) most = prompts_of(p, c);
     }
-    int32_t *ids = malloc((size_t)(most * context) * sizeof *ids);
-    float *features = malloc((size_t)(most * d) * sizeof *features);
-    const double started = now_seconds();
-    Status st = ids && features ? tokenizer_open(&tokenizer, err) : out_of_memory(err);
-    for (int64_t first = 0, end; st == OK && first < p->classes; first = end) {
-        end = group_end(p, first, &n);
-        int64_t at = 0;
-        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
-            st = encode_prompts(ids + at * context, tokenizer, p, c, context, truncate, err);
-        if (st == OK) st = text_run(text, features, ids, n, err);
-        at = 0;
-        for (int64_t c = first; st == OK && c < end; at += prompts_of(p, c++))
-            text_class_vector(out + c * d, features + at * d, prompts_of(p, c), d);
-        progress.iteration += n;
-        progress.seconds = now_seconds() - started;
-        if (st == OK && progress_tell(hooks, &progress) && end < p->classes)
-            st = fail(err, ERR_STOPPED, "zeroshot: stopped after %lld of %lld prompts",
-                      (long long)progress.iteration, (long long)progress.iterations);
+    Status st = OK;
+    for (int i = 0; i < 2; i++) {
+        v.group[i].ids = malloc((size_t)(most * context) * sizeof *v.group[i].ids);
+        v.group[i].features = malloc((size_t)(most * d) * sizeof *v.group[i].features);
+        if (!v.group[i].ids || !v.group[i].features) st = out_of_memory(err);
     }
-    for (int64_t c = 0; st == OK && c < p->classes; c++)
-        for (int64_t i = 0; st == OK && i < d; i++)
-            if (!isfinite(out[c * d + i]))
-                st = fail(err, ERR_FORMAT,
-                          "zeroshot: the vector of class '%s' is not finite in %s: %s",
-                          p->names.item[p->begin[c]], precision_name(precision),
-                          precision_advice(precision));
-    tokenizer_close(tokenizer);
-    free(ids);
-    free(features);
+    if (st == OK) st = tokenizer_open(&v.tokenizer, err);
+    if (st == OK) st = run_groups(&v, err);
+    if (st == OK) st = check_finite(out, p, d, precision, err);
+    else text_drop(text); /* features that nobody wants are written no more */
+    tokenizer_close(v.tokenizer);
+    for (int i = 0; i < 2; i++) {
+        free(v.group[i].ids);
+        free(v.group[i].features);
+    }
     return st;
 }

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     const char *table, *position, *blocks, *norm, *projection;
@@ -68,8 +69,9 @@ struct TextEncoder {
     const Ops *ops;
     Queue *queue;
     int64_t batch;
-    Buffer ids, x, normed, wide, ends, features, scratch;
-    Parts parts; /* these, once a batch has memory */
+    Buffer ids, x, normed, wide, ends, zeros, features, scratch;
+    Parts parts;     /* these, once a batch has memory */
+    int32_t *packed; /* of a batch, on the host: ids up to the last end, and the ends */
 };
 
 static void load(TextEncoder *t) {
@@ -100,15 +102,17 @@ static Parts text_parts(TextEncoder *t) {
     const Ops *ops = t->ops;
     const int64_t d = t->transformer.width, T = t->shape.context, rows = t->batch * T,
                   floats = (int64_t)sizeof(float);
+    const Precision type = activations_of(&ops->encode, t->weights.precision);
     return (Parts){
-        {{&t->ids, rows * (int64_t)sizeof(int32_t)},
+        {{&t->ids, (rows + t->batch) * (int64_t)sizeof(int32_t)},
          {&t->x, rows * d * floats},
          {&t->normed, rows * d * floats},
-         {&t->wide, rows * transformer_wide(&t->transformer) * floats},
+         {&t->wide, rows * transformer_wide(&t->transformer) * precision_bytes(type)},
          {&t->ends, t->batch * d * floats},
+         {&t->zeros, d * floats},
          {&t->features, t->batch * t->shape.features * floats},
          {&t->scratch, ops->encode.scratch_bytes(ops->device, most(t->transformer.hidden, d), T)}},
-        7};
+        8};
 }
 
 Status text_open(TextEncoder **out, const Ops *ops, const char *path, int64_t batch, Error *err) {
@@ -138,8 +142,10 @@ Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t
         st = t->weights.status;
     }
     if (st == OK) {
+        t->packed = malloc((size_t)(batch * (t->shape.context + 1)) * sizeof *t->packed);
         t->parts = text_parts(t);
-        st = parts_alloc(&t->parts, ops, err);
+        st = t->packed ? parts_alloc(&t->parts, ops, err)
+                       : fail(err, ERR_MEMORY, "text: out of memory");
     }
     if (st == OK) st = ops->mem.wait(t->queue, err);
     if (st != OK) {
@@ -151,10 +157,12 @@ Status text_open_as(TextEncoder **out, const Ops *ops, const char *path, int64_t
 
 void text_close(TextEncoder *t) {
     if (!t) return;
+    if (t->queue) t->ops->mem.wait(t->queue, NULL); /* what a failed caller did not wait for */
     parts_free(&t->parts, t->ops);
     transformer_free(&t->transformer);
     weights_close(&t->weights);
     t->ops->mem.queue_close(t->queue);
+    free(t->packed);
     free(t);
 }
 
@@ -184,45 +192,66 @@ static int64_t end_of(const TextEncoder *t, const int32_t *ids) {
     return end;
 }
 
-static Status run_batch(TextEncoder *t, float *features, const int32_t *ids, int64_t B,
-                        Error *err) {
-    const Ops *ops = t->ops;
-    const EncodeOps *e = &ops->encode;
-    const int64_t context = t->shape.context, floats = (int64_t)sizeof(float);
-    const int64_t d = t->transformer.width;
-    const TransformerSpace space = {.x = t->x.data,
-                                    .normed = t->normed.data,
-                                    .wide = t->wide.data,
-                                    .type = activations_of(e, t->weights.precision),
-                                    .scratch = t->scratch.data};
-    float *ends = t->ends.data;
+/* Copies tokens up to the last end of the texts, T of each, and the places of the ends in one piece. Returns T. */
+static int64_t copy_tokens(TextEncoder *t, const int32_t *ids, int64_t B) {
+    const int64_t context = t->shape.context;
     int64_t T = 1; /* no token sees a later one: what is behind the last end is never read */
     for (int64_t b = 0; b < B; b++) {
         const int64_t used = end_of(t, ids + b * context) + 1;
         if (used > T) T = used;
     }
-    for (int64_t b = 0; b < B; b++)
-        ops->mem.to_device(t->queue, (int32_t *)t->ids.data + b * T, ids + b * context,
-                           T * (int64_t)sizeof *ids);
-    e->embed(t->queue, space.x, t->ids.data, &t->table, t->position, B, T);
+    for (int64_t b = 0; b < B; b++) {
+        memcpy(t->packed + b * T, ids + b * context, (size_t)T * sizeof *ids);
+        t->packed[B * T + b] = (int32_t)(b * T + end_of(t, ids + b * context));
+    }
+    t->ops->mem.to_device(t->queue, t->ids.data, t->packed,
+                          B * (T + 1) * (int64_t)sizeof *t->packed);
+    return T;
+}
+
+/* Enqueues the features of B texts, B <= batch. The states at the ends are gathered as words are: x is their table. */
+static void start_batch(TextEncoder *t, float *features, const int32_t *ids, int64_t B) {
+    const Ops *ops = t->ops;
+    const EncodeOps *e = &ops->encode;
+    const int64_t floats = (int64_t)sizeof(float), d = t->transformer.width,
+                  T = copy_tokens(t, ids, B);
+    const TransformerSpace space = {.x = t->x.data,
+                                    .normed = t->normed.data,
+                                    .wide = t->wide.data,
+                                    .type = activations_of(e, t->weights.precision),
+                                    .scratch = t->scratch.data};
+    const Weight states = {space.x, DTYPE_F32, B * T, d, 1, d, 1, 1, PRECISION_FP32, space.x};
+    const int32_t *words = t->ids.data;
+    float *ends = t->ends.data;
+    e->embed(t->queue, space.x, words, &t->table, t->position, B, T);
     transformer_run(&t->transformer, ops, t->queue, &space, B, T, false);
-    for (int64_t b = 0; b < B; b++)
-        ops->mem.copy(t->queue, ends + b * d, space.x + (b * T + end_of(t, ids + b * context)) * d,
-                      d * floats);
+    e->embed(t->queue, ends, words + B * T, &states, t->zeros.data, B, 1);
     e->layer_norm(t->queue, matrix_f32(ends, d), ends, d, t->norm.weight, t->norm.bias,
                   t->transformer.eps, B, d);
     e->linear(t->queue, matrix_f32(t->features.data, t->shape.features), matrix_f32(ends, d),
               &t->projection, &(Epilogue){0}, B, space.scratch);
     ops->mem.to_host(t->queue, features, t->features.data, B * t->shape.features * floats);
-    return ops->mem.wait(t->queue, err);
+}
+
+void text_start(TextEncoder *t, float *features, const int32_t *ids, int64_t B, int64_t *mark) {
+    for (int64_t b = 0; b < B; b += t->batch)
+        start_batch(t, features + b * t->shape.features, ids + b * t->shape.context,
+                    B - b < t->batch ? B - b : t->batch);
+    t->ops->mem.mark(t->queue, mark);
+}
+
+Status text_reach(TextEncoder *t, int64_t mark, Error *err) {
+    return t->ops->mem.reach(t->queue, mark, err);
+}
+
+void text_drop(TextEncoder *t) {
+    t->ops->mem.wait(t->queue, NULL);
 }
 
 Status text_run(TextEncoder *t, float *features, const int32_t *ids, int64_t B, Error *err) {
-    Status st = OK;
-    for (int64_t b = 0; st == OK && b < B; b += t->batch)
-        st = run_batch(t, features + b * t->shape.features, ids + b * t->shape.context,
-                       B - b < t->batch ? B - b : t->batch, err);
-    return st;
+    int64_t mark;
+    text_start(t, features, ids, B, &mark);
+    return t->ops->mem.wait(t->queue, err);
 }
 
 static double norm_of(const float *x, int64_t d) {

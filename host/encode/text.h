@@ -27,6 +27,12 @@ const char *text_said(const TextEncoder *t);
 /* Computes features (B,text_features) of ids (B,context), both in host memory: the projected state
  * at the end token: the largest id, or the one that a configuration names. B may be any number. */
 Status text_run(TextEncoder *t, float *features, const int32_t *ids, int64_t B, Error *err);
+/* Enqueues the same, and returns in *mark when it is done. The ids are read before it returns; the features are
+ * written when text_reach returns for the mark. */
+void text_start(TextEncoder *t, float *features, const int32_t *ids, int64_t B, int64_t *mark);
+Status text_reach(TextEncoder *t, int64_t mark, Error *err);
+/* Waits for all texts that were started and whose features nobody wants any more. */
+void text_drop(TextEncoder *t);
 
 /* Makes one class vector from its prompts: each feature is normalised, their mean is taken and
  * normalised again (Radford et al. 2021, section 3.1.4). */
