@@ -20,7 +20,8 @@ typedef struct GpuClock GpuClock;
 GpuClock *gpu_clock_open(Queue *queue, int marks); /* NULL after a line on stderr */
 void gpu_clock_close(GpuClock *clock);             /* NULL is fine */
 void gpu_clock_mark(GpuClock *clock, int mark);
-double gpu_clock_between(GpuClock *clock, int from, int to); /* seconds between two marks; waits for `to` */
+double gpu_clock_between(GpuClock *clock, int from,
+                         int to); /* seconds between two marks; waits for `to` */
 /* Writes as many bytes as the L2 holds, in the queue's order, so that the next kernel finds none of
  * its own there. */
 void gpu_clock_evict(GpuClock *clock);

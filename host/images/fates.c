@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/text/text_lines.h"
 #include "host/tell/notify.h"
+#include "io/text/text_lines.h"
 
 /* --- notices ---------------------------------------------------------------------------------- */
 

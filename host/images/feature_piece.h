@@ -21,7 +21,7 @@ typedef struct {
     ImageInputs in;
     Ops ops;
     TurtleTexts phis;
-    Lock *locks; /* (phis.count) one per phi */
+    Lock *locks;      /* (phis.count) one per phi */
     const char *phi;  /* the current one */
     char *weights;    /* its file */
     Encoder *encoder; /* its encoder */
