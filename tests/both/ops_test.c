@@ -454,6 +454,34 @@ Test(ops, a_bad_argument_fails_the_queue_until_it_is_waited_for) {
     }
 }
 
+/* Scratch for spaces of at most d features serves spaces of fewer: it never shrinks as d grows. */
+Test(ops, scratch_grows_with_the_features, .timeout = 120) {
+    static const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const int64_t batches[] = {1, 300, 4000, 10000}, classes[] = {2, 10, 63, 100, 211, 1000};
+    const char *const *backends = test_backends();
+    for (int i = 0; backends[i]; i++) {
+        Ops ops;
+        Queue *q;
+        open_backend(&ops, &q, backends[i], 0);
+        for (int shape = 0; shape < 3 * 4 * 6 * 2; shape++) {
+            const DType type = types[shape % 3];
+            const int64_t B = batches[shape / 3 % 4], C = classes[shape / 12 % 6];
+            const int K = 1 + shape / 72;
+            int64_t bytes = 0, before = 0;
+            for (int64_t d = 1; bytes >= before && d < 2100; d += 13) {
+                before = bytes;
+                bytes = ops.train.scratch_bytes(type, K, B, C, d);
+                cr_expect(
+                    bytes >= before,
+                    "%s, type %d, K %d, B %d, C %d: %lld bytes for %d features, %lld for 13 fewer",
+                    backends[i], (int)type, K, (int)B, (int)C, (long long)bytes, (int)d,
+                    (long long)before);
+            }
+        }
+        close_backend(&ops, q);
+    }
+}
+
 /* Every operation refuses what it cannot serve, whoever serves it: nothing is written. */
 Test(ops, shapes_that_cannot_be_served_are_refused) {
     const char *const *backends = test_backends();

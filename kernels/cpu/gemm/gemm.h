@@ -17,6 +17,7 @@
 #define dot_tile_flat ISA(dot_tile_flat)
 #define gemm_tile_flat ISA(gemm_tile_flat)
 #define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
+#define features_in_more_groups ISA(features_in_more_groups)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
 #define packed_bytes ISA(packed_bytes)
@@ -171,6 +172,9 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
 /* Returns how many groups of rows have a private gradient each: a power of two from 1 to ROW_GROUPS, never
  * more than there are panels. As many as fit 16 MiB are taken, and more than 16 only if they fit 4 MiB. */
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d);
+/* Returns the most features, fewer than d, whose gradient may have more groups than that of d, or 0. Scratch that
+ * serves up to d features serves these too, and they may need more of it. */
+int64_t features_in_more_groups(DType type, int64_t B, int64_t C, int64_t d);
 /* sum[i] = the groups' gradients (groups,size) at first + i, added in order, 0 <= i < n. */
 void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,
                 int64_t n);

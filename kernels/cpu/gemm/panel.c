@@ -210,13 +210,23 @@ void panel_gradient(float *grad, bool accumulate, const float *residual, int64_t
     bias_gradient(grad_bias, residual, ld, n, C);
 }
 
+/* Returns the most features of which so many private gradients fit: 16 MiB, or 4 MiB where there are more than 16. */
+static int64_t most_features(int64_t groups, int64_t C) {
+    const int64_t bytes = (int64_t)(groups > 16 ? 4 : 16) << 20;
+    return bytes / (groups * C * (int64_t)sizeof(float)) - 1;
+}
+
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d) {
-    const int64_t panels = ceil_div(B, panel_rows(type)),
-                  bytes = linear_size(C, d) * (int64_t)sizeof(float);
+    const int64_t panels = ceil_div(B, panel_rows(type));
     int64_t groups = ROW_GROUPS;
-    while (groups > 1 && (groups > panels || groups * bytes > (groups > 16 ? 4 : 16) << 20))
-        groups /= 2;
+    while (groups > 1 && (groups > panels || d > most_features(groups, C))) groups /= 2;
     return groups;
+}
+
+int64_t features_in_more_groups(DType type, int64_t B, int64_t C, int64_t d) {
+    const int64_t groups = gradient_groups(type, B, C, d),
+                  fewer = groups < ROW_GROUPS ? most_features(2 * groups, C) : 0;
+    return fewer < d ? most(fewer, 0) : 0; /* not fewer: panels bound the groups */
 }
 
 void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int64_t first,

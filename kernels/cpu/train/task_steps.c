@@ -54,7 +54,8 @@ static Scratch lay_out(void *scratch, const DType *type, int K, int64_t B, int64
     return s;
 }
 
-int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+/* Returns the bytes for spaces of which the largest has d features. */
+static int64_t bytes_of(DType type, int K, int64_t B, int64_t C, int64_t d) {
     DType types[MAX_SPACES];
     for (int k = 0; k < K; k++) types[k] = type;
     const int64_t parts[] = {cpu_matmul_scratch(MATMUL_NT, B, C, d), cpu_batch_entropy_scratch(C),
@@ -63,6 +64,13 @@ int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
     int64_t work = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) work = most(work, parts[i]);
     return lay_out(NULL, types, K, B, C, d, work).bytes;
+}
+
+int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+    int64_t bytes = 0;
+    for (; d > 0; d = features_in_more_groups(type, B, C, d))
+        bytes = most(bytes, bytes_of(type, K, B, C, d));
+    return bytes;
 }
 
 static int64_t largest_d(const TaskSteps *s) {
@@ -123,7 +131,7 @@ Status cpu_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
     in.Y = s->Y;
     in.scratch = scratch.work;
     Pass pass = {.s = s, .scratch = &scratch};
-    for (int k = 0; k < s->K; k++) {
+    for (int k = 0; scratch.at_once && k < s->K; k++) {
         cpu_task_slope(scratch.slope[k], s->P_bar + k * C, s->gamma, B, C);
         pass.panels[k] = cpu_linear_grad_panels(q->device, &s->space[k].Z, B, C, scratch.grad[k]);
     }
