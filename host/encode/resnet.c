@@ -165,13 +165,13 @@ static Parts resnet_parts(Network *r, const Ops *ops, int64_t batch) {
      * pooling's tokens, q, k and v are smaller than a stage's input for every side */
     const int64_t block = most(most(quarter * quarter * EXPANSION * w, T * channels),
                                half * half * (w / 2)),
-                  between = most(most(half * half * w, quarter * quarter * w), 3 * T * channels);
-    const int64_t floats = batch * (int64_t)sizeof(float);
+                  between = most(half * half * w, 3 * T * channels),
+                  size = batch * precision_bytes(r->type);
     return (Parts){
-        {{&r->x, floats * block},
-         {&r->y, floats * block},
-         {&r->a, floats * between},
-         {&r->b, floats * between},
+        {{&r->x, size * block},
+         {&r->y, size * block},
+         {&r->a, size * between},
+         {&r->b, size * between},
          {&r->scratch, ops->encode.scratch_bytes(ops->device, 9 * channels / EXPANSION, T)}},
         5};
 }
