@@ -217,6 +217,8 @@ static Status of_encoder(Ops *ops, const char *weights, int64_t B, Precision pre
     seen.paper.noting = true;
     if (st == OK) st = encoder_run(b.encoder, b.features, b.pixels, B, err);
     seen.paper.noting = false;
+    if (st == OK && seen.paper.too_many)
+        st = fail(err, ERR_FORMAT, "%s: more than %d kinds of calls", weights, PAPER_MOST_LAUNCHES);
     if (st == OK) st = pictures_check(b.features, pictures_features(&b), precision, folder, err);
     if (st == OK) st = judge_open(&judge, ops, seen.queue, repeats, err);
     for (int i = 0; st == OK && i < seen.paper.count; i++)

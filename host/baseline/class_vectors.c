@@ -135,7 +135,7 @@ Status zeroshot_weights(float *out, TextEncoder *text, const Prompts *p, bool tr
     if (st == OK) st = tokenizer_open(&v.tokenizer, err);
     if (st == OK) st = run_groups(&v, err);
     if (st == OK) st = check_finite(out, p, d, precision, err);
-    else text_drop(text); /* features that nobody wants are written no more */
+    else text_drop(text); /* waits for features that are being written, before their memory is freed */
     tokenizer_close(v.tokenizer);
     for (int i = 0; i < 2; i++) {
         free(v.group[i].ids);

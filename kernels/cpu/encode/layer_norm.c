@@ -1,8 +1,9 @@
 /*
  * layer_norm.c - layer norm and the normalisation of features (kernels/encode.h)
  *
- * Cost     8 rows d bytes each: memory bound.
- * Mapping  rows over threads; a row stays in the first-level cache for its three sweeps.
+ * Cost     8 rows d bytes each, 6 where a norm writes bfloat16: memory bound.
+ * Mapping  rows of a norm over threads; a row stays in the first-level cache for its three sweeps. The few rows of
+ *          features are normalised by one thread.
  */
 #include <math.h>
 

@@ -1,11 +1,11 @@
 /*
  * linear.c - linear layers and convolutions (kernels/encode.h)
  *
- * Mapping  both are the product of product.c; they differ in how a panel of the left operand is
- *          filled: from rows of a matrix, or from the windows of images (im2col one panel at a
+ * Mapping  both are the product of product.c, or of product_16.c where operands are rounded to 16 bits;
+ *          they differ in how a panel of the left operand is filled: from rows of a matrix, or from the windows of images (im2col one panel at a
  *          time, so the unfolded images never exist). Depth runs over kernel rows, kernel columns,
  *          channels: within a kernel row the inputs of a window lie side by side, one copy each.
- *          Convolutions of 3 x 3 over many channels go to winograd.c.
+ *          Convolutions of 3 x 3 over many channels go to winograd.c, in bfloat16 to winograd_16.c.
  */
 #include <string.h>
 

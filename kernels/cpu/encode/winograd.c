@@ -55,7 +55,7 @@ typedef struct {
     const Weight *w;
     const Epilogue *e;
     Deal deal; /* of tiles: a row of its products is a tile */
-    int64_t B, height, width;
+    int64_t height, width;
     int64_t j0, cols; /* output channels j0 .. j0+cols */
 } Winograd;
 
@@ -181,7 +181,6 @@ void winograd(float *out, const float *in, const Weight *w, const Window *window
                   .in = in,
                   .w = w,
                   .e = e,
-                  .B = B,
                   .height = window->height,
                   .width = window->width,
                   .deal = deal_rows(tiles, TILES / TILE_ROWS, threads_count(pool))};

@@ -50,7 +50,7 @@ typedef struct {
 
 enum { ROW_LANES = 16 };
 
-/* Draws ROW_LANES rows side by side, as permuted_row does. Those beyond N, a minority, walk on one by one. */
+/* Draws ROW_LANES rows side by side, as permuted_row does. Rows beyond N, up to three in four, walk on one by one. */
 static void draw_lanes(const RowPermutation *p, int64_t *rows, int64_t first) {
     uint32_t left[ROW_LANES], right[ROW_LANES];
     const uint32_t mask = (uint32_t)p->mask;
