@@ -43,6 +43,7 @@ static float *aligned_floats(int64_t n, int stream) {
     return x;
 }
 
+#if defined(TEST_EMULATED)
 /* Launches of the kernel, of all that were timed. */
 static int64_t launches_of(const Ops *ops, const char *part) {
     ProfileRow rows[64];
@@ -52,6 +53,7 @@ static int64_t launches_of(const Ops *ops, const char *part) {
         if (strstr(rows[i].kernel, part)) sum += rows[i].calls;
     return sum;
 }
+#endif
 
 /* B rows, C outputs, d inputs, in wider rows; K 1: a gate. */
 static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {

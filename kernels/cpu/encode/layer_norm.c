@@ -10,9 +10,11 @@
 #include "kernels/cpu/encode/encode.h"
 #include "kernels/cpu/gemm/vec_math.h"
 
-/* Writes the row to `half` as bfloat16 or, where that is NULL, to out, which may be x. */
-static void norm_row(float *out, uint16_t *half, const float *x, const float *weight,
-                     const float *bias, double eps, int64_t d) {
+/* Writes the row to `to`, rounded to bfloat16 if `narrow`, else as float32, where `to` may be x. */
+static void norm_row(void *to, bool narrow, const float *x, const float *weight, const float *bias,
+                     double eps, int64_t d) {
+    uint16_t *half = to;
+    float *out = to;
     float sum = 0.0f, squares = 0.0f;
     SIMD(reduction(+ : sum))
     for (int64_t j = 0; j < d; j++) sum += x[j];
@@ -20,7 +22,7 @@ static void norm_row(float *out, uint16_t *half, const float *x, const float *we
     SIMD(reduction(+ : squares)) /* squares of the differences: no cancellation */
     for (int64_t j = 0; j < d; j++) squares += (x[j] - mean) * (x[j] - mean);
     const float inverse = (float)(1.0 / sqrt((double)squares / (double)d + eps));
-    if (half)
+    if (narrow)
         for (int64_t j = 0; j < d; j++)
             half[j] = bf16_from_f32((x[j] - mean) * inverse * weight[j] + bias[j]);
     else
@@ -39,10 +41,9 @@ static void norm_rows(const void *loop, int64_t first, int64_t end, int thread) 
     const Norms *n = loop;
     (void)thread;
     for (int64_t r = first; r < end; r++) {
-        const bool narrow = n->out.type == PRECISION_BF16;
-        norm_row(narrow ? NULL : (float *)n->out.data + r * n->out.row,
-                 narrow ? (uint16_t *)n->out.data + r * n->out.row : NULL, n->x + r * n->x_row,
-                 n->weight, n->bias, n->eps, n->d);
+        char *to = (char *)n->out.data + r * n->out.row * precision_bytes(n->out.type);
+        norm_row(to, n->out.type == PRECISION_BF16, n->x + r * n->x_row, n->weight, n->bias, n->eps,
+                 n->d);
     }
 }
 

@@ -74,7 +74,7 @@ static void read_weights(float *to, const Weight *w, int64_t channel, int64_t k,
 /* Rounds n weights of one output channel from place k of the depth on. Those of float32 that lie side by side take one
  * pass. */
 static void round_weights(uint16_t *to, const Weight *w, int64_t channel, int64_t k, int64_t n) {
-    float run[RUN];
+    float run[RUN] = {0};
     if (w->type == DTYPE_F32 && w->in_step == 1 && w->taps == 1) {
         const uint8_t *from = (const uint8_t *)w->data + 4 * (channel * w->out_step + k);
         for (int64_t i = 0; i < n; i++) {
@@ -177,12 +177,14 @@ static void strip_vectors(float scale[BF16_COLS], float bias[BF16_COLS], const E
     }
 }
 
-/* Adds n numbers of bfloat16, or of float32 where there are none, to sums. */
-static void add_row(float *sum, const uint16_t *half, const float *x, int64_t n) {
-    if (half)
+/* Adds n numbers of bfloat16, if `narrow`, or of float32 to sums. */
+static void add_row(float *sum, const void *x, bool narrow, int64_t n) {
+    const uint16_t *half = x;
+    const float *full = x;
+    if (narrow)
         for (int64_t c = 0; c < n; c++) sum[c] += f32_from_bf16(half[c]);
     else
-        for (int64_t c = 0; c < n; c++) sum[c] += x[c];
+        for (int64_t c = 0; c < n; c++) sum[c] += full[c];
 }
 
 /* Multiplies sums by the first n numbers of a row of gates. */
@@ -197,48 +199,51 @@ static void gate_row(float *sum, const Matrix *times, int64_t first, int64_t n) 
 }
 
 /* Stores n sums in one of the two types. Whole strips have loops whose length is known. */
-static void store_row_of(float *to, uint16_t *half, const float *sum, int64_t n) {
-    if (half && n == BF16_COLS)
+static void store_row_of(void *to, bool narrow, const float *sum, int64_t n) {
+    uint16_t *half = to;
+    if (narrow && n == BF16_COLS)
         for (int64_t c = 0; c < BF16_COLS; c++) half[c] = bf16_from_f32(sum[c]);
-    else if (half)
+    else if (narrow)
         for (int64_t c = 0; c < n; c++) half[c] = bf16_from_f32(sum[c]);
-    else if (n == BF16_COLS) memcpy(to, sum, BF16_COLS * sizeof *to);
-    else memcpy(to, sum, (size_t)n * sizeof *to);
+    else if (n == BF16_COLS) memcpy(to, sum, BF16_COLS * sizeof *sum);
+    else memcpy(to, sum, (size_t)n * sizeof *sum);
 }
 
-/* out = act(add out + scale sum + bias) of a whole strip of one row, in one pass. What is behind `half` is a constant at
- * every call; half serves a row of bfloat16, `to` one of float32. */
+/* out = act(add out + scale sum + bias) of a whole strip of one row, in one pass. The row is of bfloat16 if `narrow`,
+ * else of float32. Every call has constants for what follows `bias`. */
 static inline __attribute__((always_inline)) void
-finish_row(float *restrict to, uint16_t *restrict half, const float *restrict sum,
-           const float *restrict scale, const float *restrict bias, const bool narrow,
-           const bool add, const bool relu) {
+finish_row(void *to, const float *restrict sum, const float *restrict scale,
+           const float *restrict bias, const bool narrow, const bool add, const bool relu) {
+    uint16_t *restrict half = to;
+    float *restrict full = to;
     for (int64_t c = 0; c < BF16_COLS; c++) {
         float x = sum[c] * scale[c] + bias[c];
-        if (add) x += narrow ? f32_from_bf16(half[c]) : to[c];
+        if (add) x += narrow ? f32_from_bf16(half[c]) : full[c];
         if (relu) x = x > 0.0f ? x : 0.0f;
         if (narrow) half[c] = bf16_from_f32(x);
-        else to[c] = x;
+        else full[c] = x;
     }
 }
 
-static void finish_row_of(float *to, uint16_t *half, const float *sum, const float *scale,
+static void finish_row_of(void *to, bool narrow, const float *sum, const float *scale,
                           const float *bias, bool add, bool relu) {
-    switch ((half ? 4 : 0) + 2 * add + relu) {
-    case 0: finish_row(to, half, sum, scale, bias, false, false, false); break;
-    case 1: finish_row(to, half, sum, scale, bias, false, false, true); break;
-    case 2: finish_row(to, half, sum, scale, bias, false, true, false); break;
-    case 3: finish_row(to, half, sum, scale, bias, false, true, true); break;
-    case 4: finish_row(to, half, sum, scale, bias, true, false, false); break;
-    case 5: finish_row(to, half, sum, scale, bias, true, false, true); break;
-    case 6: finish_row(to, half, sum, scale, bias, true, true, false); break;
-    case 7: finish_row(to, half, sum, scale, bias, true, true, true); break;
+    switch (4 * narrow + 2 * add + relu) {
+    case 0: finish_row(to, sum, scale, bias, false, false, false); break;
+    case 1: finish_row(to, sum, scale, bias, false, false, true); break;
+    case 2: finish_row(to, sum, scale, bias, false, true, false); break;
+    case 3: finish_row(to, sum, scale, bias, false, true, true); break;
+    case 4: finish_row(to, sum, scale, bias, true, false, false); break;
+    case 5: finish_row(to, sum, scale, bias, true, false, true); break;
+    case 6: finish_row(to, sum, scale, bias, true, true, false); break;
+    case 7: finish_row(to, sum, scale, bias, true, true, true); break;
     default: break;
     }
 }
 
-/* Returns where element j of output row i lies. */
-static int64_t place_of(const Output *o, int64_t i, int64_t j) {
-    return i / o->image_rows * o->out_image + i % o->image_rows * o->out_row + j;
+/* Returns element j of output row i, in the type of the output. */
+static void *place_of(const Output *o, int64_t i, int64_t j) {
+    const int64_t at = i / o->image_rows * o->out_image + i % o->image_rows * o->out_row + j;
+    return o->out_16 ? (void *)(o->out_16 + at) : (void *)(o->out + at);
 }
 
 /* All BF16_COLS are computed, in loops whose lengths are known. */
@@ -248,26 +253,19 @@ void product_16_finish(const Output *o, const Epilogue *e, float *sum, int64_t i
     float scale[BF16_COLS], bias[BF16_COLS];
     strip_vectors(scale, bias, e, j, cols);
     if (cols == BF16_COLS && !e->times.data && (relu || e->activation == ACT_NONE)) {
-        for (int64_t r = 0; r < rows; r++, sum += BF16_COLS) {
-            const int64_t at = place_of(o, i + r, j);
-            finish_row_of(narrow ? NULL : o->out + at, narrow ? o->out_16 + at : NULL, sum, scale,
-                          bias, e->add, relu);
-        }
+        for (int64_t r = 0; r < rows; r++, sum += BF16_COLS)
+            finish_row_of(place_of(o, i + r, j), narrow, sum, scale, bias, e->add, relu);
         return;
     }
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < BF16_COLS; c++)
             sum[r * BF16_COLS + c] = sum[r * BF16_COLS + c] * scale[c] + bias[c];
-    for (int64_t r = 0; e->add && r < rows; r++) {
-        const int64_t at = place_of(o, i + r, j);
-        add_row(sum + r * BF16_COLS, narrow ? o->out_16 + at : NULL, narrow ? NULL : o->out + at,
-                cols);
-    }
+    for (int64_t r = 0; e->add && r < rows; r++)
+        add_row(sum + r * BF16_COLS, place_of(o, i + r, j), narrow, cols);
     product_finish(sum, &(Epilogue){.activation = e->activation}, NULL, 0, rows * BF16_COLS);
     for (int64_t r = 0; r < rows; r++, sum += BF16_COLS) {
-        const int64_t at = place_of(o, i + r, j);
         if (e->times.data) gate_row(sum, &e->times, (i + r) * e->times.row + j, cols);
-        store_row_of(narrow ? NULL : o->out + at, narrow ? o->out_16 + at : NULL, sum, cols);
+        store_row_of(place_of(o, i + r, j), narrow, sum, cols);
     }
 }
 
