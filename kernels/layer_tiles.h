@@ -33,7 +33,7 @@ enum {
     LAYER_WIDE_BLOCKS = 2,
     LAYER_WIDE_DEPTH = 64,
     LAYER_WIDE_LEAST = 64,
-    LAYER_WIDE_LEAD = 2, /* steps of the ring by which the first consumer group leads the second */
+    LAYER_WIDE_LEAD = 2, /* steps of the ring by which the first consumer group begins earlier */
     LAYER_WIDE_STAGES = 4,
     LAYER_WIDE_BAND =
         8, /* tiles of rows, of a cluster each, whose columns come one after the other */

@@ -11,10 +11,11 @@
  *              block 0    rows   0 - 127    group 0:   0 - 63   group 1:  64 - 127   \ W's 256 columns: each block loads
  *              block 1    rows 128 - 255    group 0: 128 - 191  group 1: 192 - 255   / half of them for both
  *
- *          wgmma.cuh has the ring and the main loop: a third group loads, also beyond the end of a tile. Group 0 runs
- *          LAYER_WIDE_LEAD steps ahead of group 1, so that while one is in its epilogue the other multiplies; and while
- *          both are, four stages of the next tile come. The epilogue turns a warp's 16 rows through shared memory, 64
- *          columns at a time, so that a lane has eight neighbours of a row: 16 bytes a move.
+ *          wgmma.cuh has the ring and the main loop: a third group loads, also beyond the end of a tile. Group 0 begins
+ *          LAYER_WIDE_LEAD steps ahead of group 1, so that while one is in its epilogue the other multiplies. Where loads
+ *          bind, the groups meet within the first tile and nothing renews the lead: then both write at once, while four
+ *          stages of the next tile come. The epilogue turns a warp's 16 rows through shared memory, 64 columns at a
+ *          time, so that a lane has eight neighbours of a row: 16 bytes a move.
  *          Few tiles are 128 or 64 columns wide, to spread over the device.
  * Needs    W packed; no scratch. An element's sum runs along the depth in steps of 16, whatever the tile's width.
  * History  Not measured yet. layer_v1_naive (layer.cuh) is the oracle; step 8 of the ladder in README.md.
@@ -32,7 +33,8 @@ struct WideLayer {
 };
 
 /* Behind the ring each warp that multiplies has 16 rows x 64 columns of float32. Groups of eight columns are swapped by the
- * row, so that the fragments' pairs of four rows meet all banks. */
+ * row, and groups 4 to 7 have their halves swapped. So the fragments' pairs of four rows meet all banks, and so do the
+ * eight vectors of 16 bytes that lanes read of a row. */
 constexpr int TURNS = RING_SHARED, TURN_COLS = 64, TURN_FLOATS = 16 * TURN_COLS;
 constexpr int WIDE_LAYER_SHARED = TURNS + WIDE_CONSUMERS / WARP * TURN_FLOATS * 4;
 static_assert(TURNS % 16 == 0, "float4s are aligned");
@@ -43,9 +45,9 @@ static_assert((int)LAYER_WIDE_ROWS == WideTile::ROWS && (int)LAYER_WIDE_COLS == 
 static_assert(LAYER_WIDE_LEAD >= 1 && LAYER_WIDE_LEAD < WIDE_STAGES,
               "a stage is left to be loaded");
 
-/* Returns where eight columns of a row begin in a warp's turn. */
-__device__ __forceinline__ int turned(int row, int eight) {
-    return row * TURN_COLS + (eight ^ row % 8) * 8;
+/* Returns where column `at` of eight columns of a row lies in a warp's turn. */
+__device__ __forceinline__ unsigned turned(unsigned row, unsigned eight, unsigned at) {
+    return row * TURN_COLS + ((row % 8 * 8 + at) ^ (eight * 8 + eight / 4 * 4));
 }
 
 /* Writes a warp's 16 rows from `row` on and COLS columns from `col` on, which lie in d as ptx_hopper.cuh says. */
@@ -56,10 +58,12 @@ __device__ __forceinline__ void finish_rows(const Layer &l, const float (&d)[COL
     const int width = l.cols - col < COLS ? l.cols - col : COLS;
     NO_UNROLL
     for (int from = 0; from < width; from += TURN_COLS) {
-        const int thread = opaque((int)threadIdx.x), lane = thread % WARP; /* few registers stay */
-        const int g = lane / 4, t = lane % 4, eight = lane % 8, first = row + lane / 8;
+        const unsigned thread = opaque((int)threadIdx.x),
+                       lane = thread % WARP; /* few registers stay */
+        const unsigned g = lane / 4, t = lane % 4, eight = lane % 8;
+        const int first = row + (int)lane / 8;
         float *turn = shared_mem<float>(TURNS) + thread / WARP * TURN_FLOATS;
-        const int c = col + from + 8 * eight, rows = c < l.cols ? l.rows : 0;
+        const int c = col + from + 8 * (int)eight, rows = c < l.cols ? l.rows : 0;
         const OfColumns of(l.epilogue, rows ? c : 0);
         Eight beside[OWN];
         UNROLL
@@ -77,8 +81,8 @@ __device__ __forceinline__ void finish_rows(const Layer &l, const float (&d)[COL
             UNROLL
             for (int j = 0; j < 8; j++) {
                 const float *x = d + k * TURN_COLS / 2 + 4 * j;
-                *(float2 *)(turn + turned(g, j) + 2 * t) = make_float2(x[0], x[1]);
-                *(float2 *)(turn + turned(g + 8, j) + 2 * t) = make_float2(x[2], x[3]);
+                *(float2 *)(turn + turned(g, j, 2 * t)) = make_float2(x[0], x[1]);
+                *(float2 *)(turn + turned(g + 8, j, 2 * t)) = make_float2(x[2], x[3]);
             }
         }
         __syncwarp();
@@ -87,7 +91,9 @@ __device__ __forceinline__ void finish_rows(const Layer &l, const float (&d)[COL
             const int r = first + 4 * i;
             if (r >= rows) continue;
             float x[8];
-            get_eight(x, Matrix{turn + turned(lane / 8 + 4 * i, eight), 0, PRECISION_FP32}, 0);
+            const unsigned at = turned(lane / 8 + 4 * i, eight, 0);
+            const Eight sums = {load_float4(turn + at), load_float4(turn + (at ^ 4))};
+            widen_eight(x, sums, PRECISION_FP32);
             finish_eight<4>(l, x, of, beside[i], beside[i], index_out(l, r, c));
         }
     }
