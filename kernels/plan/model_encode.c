@@ -48,8 +48,8 @@ static void bound_by(LaunchTime *t, double seconds, const char *roof) {
 /* Instructions of a warp's epilogue by the compiler's machine code (nvcc 13, sm_90a): 64 columns of its 16 rows, without
  * what is done to eight neighbours; what is done to them; each activation of eight. */
 enum {
-    END_INSTRUCTIONS = 190,
-    EIGHT_INSTRUCTIONS = 66,
+    END_INSTRUCTIONS = 157,
+    EIGHT_INSTRUCTIONS = 68,
     BESIDE_INSTRUCTIONS = 30,
     EIGHTS = 4, /* of a lane in 64 columns */
 };
@@ -58,49 +58,62 @@ static const double activation_instructions[] = {
     [ACT_GELU] = 172, [ACT_GELU_TANH] = 102, [ACT_SILU] = 70,
 };
 
-/* Returns the clocks in which a consumer group writes its part of a tile, a warp on each scheduler. For every 64 columns
- * biases come, with the sums or gates of four rows, and pass through shared memory. */
-static double end_clocks(const PlanDevice *d, const Launch *l, double cols) {
+/* Returns the clocks in which a consumer group alone writes its part of a tile, a warp on each scheduler; *issue takes those
+ * in which its warps issue. For every 64 columns biases come, with the sums or gates of four rows, and pass through shared
+ * memory. */
+static double end_clocks(double *issue, const PlanDevice *d, const Launch *l, double cols) {
     const double eight = EIGHT_INSTRUCTIONS + activation_instructions[l->activation] +
                          (l->beside ? BESIDE_INSTRUCTIONS : 0),
                  waits = (l->beside ? d->hbm_clocks : d->l2_clocks) + 2.0 * d->shared_clocks;
-    return cols / 64.0 * (END_INSTRUCTIONS + EIGHTS * eight + waits);
+    *issue = cols / 64.0 * (END_INSTRUCTIONS + EIGHTS * eight);
+    return *issue + cols / 64.0 * waits;
 }
 
-/* Clusters of two blocks take tiles in turn (cuda/encode/linear_wgmma.cu). Group 1 of a block is LAYER_WIDE_LEAD steps
- * behind group 0, and multiplies while that one writes: so much of an epilogue is hidden where products bind. Where loads
- * do, the ring's stages fill meanwhile. The last tile hides nothing. */
+/* Clusters of two blocks take tiles in turn (cuda/encode/linear_wgmma.cu), so each wave takes the larger of its loads and of
+ * what its consumer groups do. During an epilogue stages of the next tile come, as many as the ring has.
+ *
+ * Group 1 of a block begins LAYER_WIDE_LEAD steps behind group 0, and multiplies while that one writes. Where loads
+ * outlast products group 0 waits for them and group 1 does not, so the groups meet in the first tile. From then on both
+ * multiply, and both write. The last tile hides nothing. */
 static LaunchTime wide_time(const PlanDevice *d, const Launch *l) {
     const double clock = d->clock_hz, cols = layer_wide_cols(l->rows, l->out, d->sms);
-    const double clusters = fmax(1.0, (double)(d->sms / LAYER_WIDE_BLOCKS)),
+    const double clusters = fmax(1.0, floor((double)d->sms / LAYER_WIDE_BLOCKS)),
                  tiles = (double)layer_wide_tiles(l->rows, l->out, (int)cols),
-                 rounds = model_tiles(tiles, clusters);
+                 rounds = model_tiles(tiles, clusters), before = rounds - 1.0; /* the last wave */
     const double steps = model_tiles((double)l->depth, LAYER_WIDE_DEPTH),
                  step_flops = 2.0 * LAYER_WIDE_ROWS * cols * LAYER_WIDE_DEPTH,
-                 step = step_flops / (d->wgmma_flops_16 / d->sms),
+                 step = step_flops / (d->wgmma_flops_16 / d->sms), products = steps * step,
                  tile_flops = LAYER_WIDE_BLOCKS * steps * step_flops;
-    /* bytes through the L2 cache: a cluster's operands, and what the epilogue moves once */
+    /* through the L2 cache, in the time of a full wave: a step's operands, and what epilogues move once */
     const double step_bytes = 2.0 * LAYER_WIDE_DEPTH * (LAYER_WIDE_BLOCKS * LAYER_WIDE_ROWS + cols),
                  weight = 2.0 * (double)l->out * (double)l->depth,
-                 ends = l->bytes - weight - 2.0 * (double)l->rows * (double)l->depth,
-                 load = step_bytes / (d->l2_bytes_s * LAYER_WIDE_BLOCKS / d->sms);
-    const double end = end_clocks(d, l, cols) / clock,
-                 shown = fmax(0.0, end - 0.5 * LAYER_WIDE_LEAD * step) * (rounds - 1.0),
-                 shown_loading = fmax(0.0, end - LAYER_WIDE_STAGES * load) * (rounds - 1.0);
-    const double products_s = rounds * steps * step,
-                 loads_s = (tiles * steps * step_bytes + ends) / d->l2_bytes_s;
-    LaunchTime t = {.roof = "flops", .seconds = products_s, .epilogue_s = shown};
-    if (loads_s + shown_loading > products_s + shown)
-        t.roof = "L2", t.seconds = loads_s, t.epilogue_s = shown_loading;
+                 moved = l->bytes - weight - 2.0 * (double)l->rows * (double)l->depth;
+    const double load = clusters * step_bytes / d->l2_bytes_s,
+                 move = clusters * moved / tiles / d->l2_bytes_s, loads = steps * load + move;
+    const double last = (tiles / clusters - before) * loads;
+    /* the part of an epilogue in which both groups write, and how long the full ring waits for it */
+    double issue;
+    const double end = end_clocks(&issue, d, l, cols) / clock;
+    const double both = fmax(end, 2.0 * issue / clock);
+    const double apart = loads > products ? 0.0 : 0.5 * fmin(steps, LAYER_WIDE_LEAD) * step;
+    const double shown = fmax(0.0, 1.0 - apart / end) * both;
+    const double stalled = fmax(0.0, shown - fmin(steps, LAYER_WIDE_STAGES) * load - move);
+    const bool loads_bind = loads + stalled > products + shown;
+    LaunchTime t = {.roof = "flops",
+                    .seconds = before * (loads_bind ? loads : products) + fmax(last, products),
+                    .epilogue_s = before * (loads_bind ? stalled : shown)};
+    if (before > 0.0 ? loads_bind : last > products) t.roof = "L2";
     /* a weight that the L2 cache does not keep comes once for every band of rows */
     const double bands = model_tiles((double)l->rows,
                                      LAYER_WIDE_BAND * LAYER_WIDE_BLOCKS * LAYER_WIDE_ROWS),
-                 again = weight > 0.5 * d->l2_bytes ? (bands - 1.0) * weight : 0.0;
-    bound_by(&t, (l->bytes + again) / d->hbm_bytes_s, "HBM");
+                 again = weight > 0.5 * d->l2_bytes ? (bands - 1.0) * weight : 0.0,
+                 memory = (l->bytes + again) / d->hbm_bytes_s;
+    if (memory > t.seconds + t.epilogue_s) /* epilogues run beside it */
+        t.seconds = memory, t.epilogue_s = 0.0, t.roof = "HBM";
     t.padding_s = fmax(0.0, tiles * tile_flops - l->flops) / d->wgmma_flops_16;
-    t.wave_s = (rounds - tiles / clusters) * steps * step;
+    t.wave_s = (rounds - tiles / clusters) * products;
     t.prologue_s = (d->hbm_clocks + 0.5 * TILE_CLOCKS) / clock;
-    t.epilogue_s += end + 0.5 * TILE_CLOCKS / clock;
+    t.epilogue_s += (apart > 0.0 ? end : both) + 0.5 * TILE_CLOCKS / clock;
     t.floor_s = fmax(l->flops / best_rate(d, l->precision), l->bytes / d->hbm_bytes_s);
     return t;
 }

@@ -3,6 +3,7 @@
  *     launch  = largest of bytes / bandwidth of memory and of the L2 cache, and the tiles' arithmetic
  *               + prologue + epilogue + the time from one kernel to the next
  *     tiles   = waves x the time of a tile; a persistent block takes one tile after the other
+ *     wgmma   = a sum over waves: the larger of a wave's loads, and of its products with the epilogue that shows
  *
  * Tiles compute their padding, and the last wave keeps every SM busy until its slowest block is done: both are
  * losses that are told. Launches do not overlap. The rates and times are those of devices.c; nothing here was
@@ -17,7 +18,7 @@
 typedef struct {
     double seconds;
     double prologue_s,
-        epilogue_s;   /* before the first product of the tensor cores, and behind the last */
+        epilogue_s;   /* before the first product; epilogues that nothing hides, with the last */
     double padding_s; /* of its arithmetic: rows and columns that are not there */
     double wave_s;    /* of its arithmetic: SMs that wait for the last wave */
     double floor_s;   /* its flops at the device's best rate, or its bytes: the larger */
