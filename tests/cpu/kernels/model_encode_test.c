@@ -239,7 +239,7 @@ Test(model_encode, flags_that_would_change_nothing_are_refused) {
     };
     Ran ran;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        run_turtle(&ran, refused[i].call);
+        run_turtle(&ran, "%s", refused[i].call);
         cr_expect(ran.status == 2 && !*ran.out && strstr(ran.err, refused[i].says), "%s: %s",
                   refused[i].call, ran.err);
     }
