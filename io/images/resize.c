@@ -35,16 +35,6 @@ typedef struct {
     ResizeWeights weights;
 } Axis;
 
-/* The taps of one axis for outputs first .. first+count. */
-typedef struct {
-    int32_t *weight; /* (count, taps) in fixed point; zeros behind an output's last tap */
-    int *from;       /* (count) first input of each output */
-    int *used;       /* (count) taps of each output */
-    int taps;        /* room per output */
-    int lowest, end; /* inputs that any output needs */
-    int precision;   /* bits of a weight behind the point */
-} Taps;
-
 static double bicubic(double x) {
     const double a = -0.5;
     x = fabs(x);
@@ -98,7 +88,7 @@ static int short_precision(double *row, int in, int out, ResizeFilter filter) {
     return precision;
 }
 
-static void make_taps(Taps *t, double *row, const Axis *a) {
+static void make_taps(ResizeTaps *t, double *row, const Axis *a) {
     t->lowest = a->in;
     t->end = 0;
     t->precision = a->weights == RESIZE_TORCHVISION
@@ -108,12 +98,12 @@ static void make_taps(Taps *t, double *row, const Axis *a) {
         int from;
         const int used = weigh(row, &from, a->in, a->size, a->first + i, a->filter),
                   end = from + used;
-        int32_t *weight = t->weight + (int64_t)i * t->taps;
+        int32_t *weight = t->weight + (int64_t)i * t->room;
         for (int k = 0; k < end - from; k++) {
             const double w = row[k] * (1 << t->precision);
             weight[k] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
         }
-        for (int k = end - from; k < t->taps; k++) weight[k] = 0;
+        for (int k = end - from; k < t->room; k++) weight[k] = 0;
         t->from[i] = from;
         t->used[i] = end - from;
         if (from < t->lowest) t->lowest = from;
@@ -133,13 +123,13 @@ typedef int32_t Pixel __attribute__((vector_size(16))); /* r, g, b and the neigh
 typedef uint32_t PixelBits __attribute__((vector_size(16)));
 
 /* Makes one line: out (count,3) from line (in,3), behind which one more byte may be read. */
-INLINE void across_body(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
+INLINE void across_body(uint8_t *out, const uint8_t *line, const ResizeTaps *t, int count) {
     const int precision = t->precision;
     const int32_t half = 1 << (precision - 1);
     const PixelBits shift = {0, 8, 16, 24}; /* little-endian; the test of pixels would tell */
     for (int i = 0; i < count; i++, out += 3) {
         const uint8_t *from = line + 3 * (int64_t)t->from[i];
-        const int32_t *weight = t->weight + (int64_t)i * t->taps;
+        const int32_t *weight = t->weight + (int64_t)i * t->room;
         Pixel sum = {half, half, half, half};
         for (int k = 0; k < t->used[i]; k++) {
             uint32_t four;
@@ -170,12 +160,12 @@ INLINE void down_body(uint8_t *out, const uint8_t *rows, int64_t bytes, const in
 /* Both passes, compiled for any processor of the family, or for AVX2's vectors where it has them.
  * The arithmetic is the same. */
 typedef struct {
-    void (*across)(uint8_t *out, const uint8_t *line, const Taps *t, int count);
+    void (*across)(uint8_t *out, const uint8_t *line, const ResizeTaps *t, int count);
     void (*down)(uint8_t *out, const uint8_t *rows, int64_t bytes, const int32_t *weight, int used,
                  int precision);
 } Passes;
 
-static void across_plain(uint8_t *out, const uint8_t *line, const Taps *t, int count) {
+static void across_plain(uint8_t *out, const uint8_t *line, const ResizeTaps *t, int count) {
     across_body(out, line, t, count);
 }
 
@@ -186,7 +176,7 @@ static void down_plain(uint8_t *out, const uint8_t *rows, int64_t bytes, const i
 
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) static void across_avx2(uint8_t *out, const uint8_t *line,
-                                                        const Taps *t, int count) {
+                                                        const ResizeTaps *t, int count) {
     across_body(out, line, t, count);
 }
 
@@ -236,9 +226,9 @@ static int64_t taps_bytes(const Axis *a) {
     return (int64_t)a->count * (4 * axis_taps(a) + 8) + 3 * 64;
 }
 
-static Taps take_taps(uint8_t **at, const Axis *a) {
-    Taps t = {.taps = axis_taps(a)};
-    t.weight = take(at, (int64_t)a->count * t.taps * 4);
+static ResizeTaps take_taps(uint8_t **at, const Axis *a) {
+    ResizeTaps t = {.count = a->count, .place = a->place, .room = axis_taps(a)};
+    t.weight = take(at, (int64_t)a->count * t.room * 4);
     t.from = take(at, (int64_t)a->count * 4);
     t.used = take(at, (int64_t)a->count * 4);
     return t;
@@ -261,7 +251,7 @@ void resizer_free(Resizer *r) {
 
 /* Resizes rows lowest .. end of the input across, into (rows, count, 3). Without a change of size
  * it copies, as Pillow does. `padded` holds one line and a byte. */
-static void across(uint8_t *to, const Image *in, const Axis *x, const Taps *taps, int lowest,
+static void across(uint8_t *to, const Image *in, const Axis *x, const ResizeTaps *taps, int lowest,
                    int end, uint8_t *padded, Passes pass) {
     const size_t bytes = 3 * (size_t)in->width;
     for (int y = lowest; y < end; y++, to += 3 * (int64_t)x->count) {
@@ -295,7 +285,7 @@ static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis 
     double *weights = take(&at, 8 * (int64_t)room);
     uint8_t *padded = take(&at, 3 * (int64_t)w + 1);
     const Passes pass = passes();
-    Taps tx = take_taps(&at, &x), ty = take_taps(&at, &y);
+    ResizeTaps tx = take_taps(&at, &x), ty = take_taps(&at, &y);
     make_taps(&tx, weights, &x);
     make_taps(&ty, weights, &y);
     const bool down = y.size != y.in;
@@ -306,7 +296,7 @@ static Status resize_axes(Resizer *r, uint8_t *out, const Image *in, const Axis 
     out += 3 * (y.place * stride + x.place);
     for (int i = 0; i < y.count; i++, out += 3 * stride) {
         if (down)
-            pass.down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.taps,
+            pass.down(out, at + (ty.from[i] - lowest) * row, row, ty.weight + (int64_t)i * ty.room,
                       ty.used[i], ty.precision);
         else memcpy(out, at + i * row, (size_t)row);
     }
@@ -377,9 +367,9 @@ static Status resize_floats(Resizer *r, float *out, const Image *in, const Axis 
     return OK;
 }
 
-Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *rule, Error *err) {
-    const int w = in->width, h = in->height, side = w < h ? w : h, resize = rule->resize,
-              crop = rule->crop;
+/* Finds both axes of a picture's way to the square. */
+static Status find_axes(Axis *x, Axis *y, int w, int h, const ResizeRule *rule, Error *err) {
+    const int side = w < h ? w : h, resize = rule->resize, crop = rule->crop;
     if (w < 1 || h < 1 || resize < 1 || crop < 1)
         return fail(err, ERR_ARG, "resize: %d x %d to %d, crop %d: expected positive sizes", w, h,
                     resize, crop);
@@ -387,10 +377,38 @@ Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *ru
                   high = side == h || rule->squash ? resize : (int64_t)resize * h / w;
     if (wide > INT32_MAX / 4 || high > INT32_MAX / 4)
         return fail(err, ERR_ARG, "resize: %d x %d: too long for its width", w, h);
-    const Axis x = axis_of(w, (int)wide, rule), y = axis_of(h, (int)high, rule);
+    *x = axis_of(w, (int)wide, rule);
+    *y = axis_of(h, (int)high, rule);
+    return OK;
+}
+
+Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *rule, Error *err) {
+    Axis x, y;
+    const int crop = rule->crop;
+    const Status st = find_axes(&x, &y, in->width, in->height, rule, err);
+    if (st != OK) return st;
     if (x.count < crop || y.count < crop) memset(out, 0, (size_t)resize_bytes(rule));
     if (rule->weights == RESIZE_FLOATS) return resize_floats(r, out, in, x, y, crop, err);
     return resize_axes(r, out, in, x, y, crop, err);
+}
+
+Status resize_taps(Resizer *r, ResizeTaps taps[2], int width, int height, const ResizeRule *rule,
+                   Error *err) {
+    Axis x, y;
+    Status st = find_axes(&x, &y, width, height, rule, err);
+    if (st == OK && rule->weights == RESIZE_FLOATS)
+        st = fail(err, ERR_ARG, "resize: taps of fixed point: expected a rule of bytes");
+    if (st != OK) return st;
+    const int room = axis_taps(&x) > axis_taps(&y) ? axis_taps(&x) : axis_taps(&y);
+    st = reserve(r, taps_bytes(&x) + taps_bytes(&y) + 8 * (int64_t)room + 64, err);
+    if (st != OK) return st;
+    uint8_t *at = r->memory;
+    double *weights = take(&at, 8 * (int64_t)room);
+    taps[0] = take_taps(&at, &x);
+    taps[1] = take_taps(&at, &y);
+    make_taps(&taps[0], weights, &x);
+    make_taps(&taps[1], weights, &y);
+    return OK;
 }
 
 Status resize_whole(Resizer *r, uint8_t *out, const Image *in, int width, int height, Error *err) {

@@ -44,6 +44,17 @@ typedef struct {
     ResizeWeights weights;
 } ResizeRule;
 
+/* One axis of a picture on its way to the square. Output place + i of the square, for i < count, is the sum of
+ * weight[i * room + k] times input from[i] + k over k < used[i]. The other outputs are black. */
+typedef struct {
+    int32_t *weight; /* (count,room) in fixed point; zeros behind an output's last tap */
+    int *from;       /* (count) first input of each output */
+    int *used;       /* (count) taps of each output */
+    int count, place, room;
+    int lowest, end; /* inputs that any output needs */
+    int precision;   /* bits of a weight behind the point */
+} ResizeTaps;
+
 /* Returns the bytes of a square that a rule makes. */
 static inline int64_t resize_bytes(const ResizeRule *rule) {
     const int64_t each = rule->weights == RESIZE_FLOATS ? (int64_t)sizeof(float) : 1;
@@ -53,6 +64,10 @@ static inline int64_t resize_bytes(const ResizeRule *rule) {
 /* Writes out (crop,crop,3), bytes or floats, as the rule says. ERR_ARG if a size is not positive or too
  * long. */
 Status resize_image(Resizer *r, void *out, const Image *in, const ResizeRule *rule, Error *err);
+/* Finds the taps of both axes of a picture, x first, by which resize_image makes bytes. They lie in r's memory, for its
+ * next call to overwrite. ERR_ARG as of resize_image, and for a rule whose pixels are floats. */
+Status resize_taps(Resizer *r, ResizeTaps taps[2], int width, int height, const ResizeRule *rule,
+                   Error *err);
 /* Writes out (crop,crop,3) by the published rule: bicubic, short side, torchvision's crop. */
 Status resize_crop(Resizer *r, uint8_t *out, const Image *in, int resize, int crop, Error *err);
 /* Writes out (height,width,3), the whole picture, bicubic. */
