@@ -14,6 +14,7 @@
 #ifndef TURTLE_KERNELS_ENCODE_H
 #define TURTLE_KERNELS_ENCODE_H
 
+#include "io/sizes.h"
 #include "kernels/matrix.h"
 
 /* The type of a product's operands, and of activations in memory. Sums are float32 in each. */
@@ -124,6 +125,32 @@ typedef Status LayerNormOp(Queue *queue, Matrix out, const float *x, int64_t x_r
                            const float *weight, const float *bias, double eps, int64_t rows,
                            int64_t d);
 
+/* One axis of a picture that becomes a square. Output place + i is the sum of weight[k * count + i] times input
+ * from[i] + k over k < used[i]. The sum is divided by 2^precision, rounded, and held within a byte. The other outputs
+ * are black. */
+typedef struct {
+    int32_t count, place, precision;
+    int32_t from, used, weight; /* bytes from the head at which these arrays of int32 lie */
+} PictureAxis;
+
+/* A picture on its way to the device: this head, the arrays of both axes, and the pixels that the square needs. */
+typedef struct {
+    int32_t bytes;         /* bytes of all three, a multiple of 16 */
+    int32_t width, height; /* size of the window of pixels (height,width,3) */
+    int32_t pixels;        /* bytes from the head at which the window lies */
+    PictureAxis across, down;
+} PictureHead;
+
+/* Returns the bytes of a row between the passes across and down. */
+HOST_DEVICE static inline int64_t picture_row(int64_t side) {
+    return round_up(3 * side, 4);
+}
+
+/* out (B,side,side,3) = pictures, resized and cropped as their heads say: across, rounded to bytes, then down, rounded
+ * to bytes. Head b lies at pictures + b * stride. `rows`, of B * stride bytes, holds height rows of picture_row(side)
+ * bytes per picture. stride is a multiple of 16. `bytes` counts all pictures, for profiles. */
+typedef Status ResizeOp(Queue *queue, uint8_t *out, uint8_t *rows, const uint8_t *pictures,
+                        int64_t stride, int64_t bytes, int64_t B, int64_t side);
 /* out (B,side,side,3) = (pixels / 255 - mean) / std; pixels (B,side,side,3) uint8. */
 typedef Status PixelsOp(Queue *queue, float *out, const uint8_t *pixels, const float mean[3],
                         const float std[3], int64_t B, int64_t side);
@@ -154,6 +181,7 @@ typedef struct {
     Conv2dOp *conv2d;
     AttentionOp *attention;
     LayerNormOp *layer_norm;
+    ResizeOp *resize; /* NULL on the CPU: there threads resize what they decode (io/images) */
     PixelsOp *pixels;
     AddTokensOp *add_tokens;
     EmbedOp *embed;

@@ -67,6 +67,7 @@ Conv2dOp cuda_conv2d;
 AttentionOp cuda_attention;
 int64_t cuda_attention_scratch(int64_t keys);
 LayerNormOp cuda_layer_norm;
+ResizeOp cuda_resize;
 PixelsOp cuda_pixels;
 AddTokensOp cuda_add_tokens;
 EmbedOp cuda_embed;

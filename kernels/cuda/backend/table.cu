@@ -40,6 +40,7 @@ static void encode_table(EncodeOps *encode) {
     encode->pack = cuda_pack;
     encode->attention = cuda_attention;
     encode->layer_norm = cuda_layer_norm;
+    encode->resize = cuda_resize;
     encode->pixels = cuda_pixels;
     encode->add_tokens = cuda_add_tokens;
     encode->embed = cuda_embed;
