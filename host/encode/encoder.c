@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/encode/models.h"
+#include "host/encode/picture.h"
 #include "host/encode/text.h"
 #include "host/encode/unserved.h"
 #include "host/encode/weight_names.h"
@@ -131,12 +132,15 @@ struct Encoder {
     int side;        /* side of its images */
     int64_t batch;   /* most images at a time */
     Buffer input[2]; /* pixels of a batch, in turns */
+    Buffer rows;     /* of whole pictures: what lies between the two passes of their resize */
+    Buffer squares;  /* of whole pictures: their pixels, resized */
     Buffer images;   /* the pixels normalised; no memory where they are when they come */
     Buffer features;
     Parts own, network_parts; /* the memory that batch_prepare asked for */
     float *floats;            /* pixels of a batch, on the host, where they are floats; else NULL */
     Queue *copies; /* the branch of the queue on which the next pixels come; NULL: none yet */
     int turn;
+    bool whole; /* pictures come whole */
 };
 
 /* --- precision --------------------------------------------------------------------------------- */
@@ -175,6 +179,7 @@ static Status open_network(Encoder *e, const char *path, Error *err) {
     if (st == OK) st = encoder_facts(&e->facts, &e->shape, TOWER_IMAGE, &e->weights, &known, err);
     if (st != OK) return st;
     e->side = e->facts.rule.crop;
+    e->whole = e->options.whole && e->ops->encode.resize && picture_has_room(&e->facts.rule);
     e->kind = kind_of(&e->shape);
     e->network = e->kind->load(&e->weights, &e->shape, &e->facts, e->options.feature);
     if (encoder_is_clip(e->shape.kind)) text_pass_over(&e->weights, &e->shape);
@@ -194,12 +199,15 @@ static bool takes_floats(const Encoder *e) {
 /* Returns the memory of a batch's pixels, images and features. */
 static Parts own_parts(Encoder *e, int64_t B) {
     const int64_t floats = B * (int64_t)sizeof(float),
-                  pixels = takes_floats(e) ? floats * pixels_of(e) : B * pixels_of(e);
-    return (Parts){{{&e->input[0], pixels},
-                    {&e->input[1], pixels},
+                  pixels = takes_floats(e) ? floats * pixels_of(e) : B * pixels_of(e),
+                  input = e->whole ? B * PICTURE_BYTES : pixels;
+    return (Parts){{{&e->input[0], input},
+                    {&e->input[1], input},
+                    {&e->rows, e->whole ? input : 0},
+                    {&e->squares, e->whole ? pixels : 0},
                     {&e->images, takes_floats(e) ? 0 : floats * pixels_of(e)},
                     {&e->features, floats * encoder_features(e)}},
-                   4};
+                   6};
 }
 
 static int64_t batch_bytes(Encoder *e, int64_t B) {
@@ -345,34 +353,77 @@ static void normalize_floats(const Encoder *e, const float *pixels, int64_t n) {
         for (int c = 0; c < 3; c++) e->floats[i + c] = (pixels[i + c] - f->mean[c]) / f->std[c];
 }
 
-/* The copies' branch left the queue before the last batch was enqueued. So pixels come while that batch is
- * encoded, into the buffer that the batch before it has read:
+/* Returns the memory that takes the next pictures, and opens the branch on which they come. That branch left the queue
+ * before the last batch was enqueued. So pixels come while that batch is encoded, into the buffer that the batch before
+ * it has read:
  *
  *     copies     pixels n       pixels n + 1        pixels n + 2
  *     queue      batch n - 1    batch n             batch n + 1     */
+static void *next_input(Encoder *e) {
+    void *input = e->input[e->turn].data;
+    e->turn = !e->turn;
+    if (!e->copies) e->copies = e->ops->mem.branch(e->queue);
+    return input;
+}
+
+/* Lets the queue wait for the pictures that came. */
+static void input_came(Encoder *e) {
+    e->ops->mem.join(e->queue);
+    e->copies = e->ops->mem.branch(e->queue);
+}
+
+/* Enqueues features = network(pixels), and a mark behind them. */
+static void run_pixels(Encoder *e, float *features, const uint8_t *pixels, int64_t B,
+                       int64_t *mark) {
+    float *images = e->images.data;
+    e->ops->encode.pixels(e->queue, images, pixels, e->facts.mean, e->facts.std, B, e->side);
+    run_network(e, features, images, B);
+    e->ops->mem.mark(e->queue, mark);
+}
+
 Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
                      Error *err) {
     const DeviceOps *mem = &e->ops->mem;
     const int64_t n = B * pixels_of(e);
     const Status st = check_batch(e, B, err);
     if (st != OK) return st;
-    float *input = e->input[e->turn].data, *images = e->images.data;
-    e->turn = !e->turn;
-    if (!e->copies) e->copies = mem->branch(e->queue);
+    void *input = next_input(e);
     if (e->floats) {
         normalize_floats(e, pixels, n);
         mem->to_device(e->copies, input, e->floats, n * (int64_t)sizeof *e->floats);
+        input_came(e);
+        run_network(e, features, input, B);
+        mem->mark(e->queue, mark);
     } else {
         mem->to_device(e->copies, input, pixels, n);
+        input_came(e);
+        run_pixels(e, features, input, B, mark);
     }
-    mem->join(e->queue);
-    e->copies = mem->branch(e->queue);
-    if (!e->floats)
-        e->ops->encode.pixels(e->queue, images, (const uint8_t *)input, e->facts.mean, e->facts.std,
-                              B, e->side);
-    run_network(e, features, e->floats ? input : images, B);
-    mem->mark(e->queue, mark);
     return OK; /* encoder_reach tells of failures */
+}
+
+int64_t encoder_picture_bytes(const Encoder *e) {
+    return e->whole ? PICTURE_BYTES : 0;
+}
+
+Status encoder_start_whole(Encoder *e, float *features, const uint8_t *const *pictures, int64_t B,
+                           int64_t *mark, Error *err) {
+    const Status st = check_batch(e, B, err);
+    if (st != OK) return st;
+    if (!e->whole) return fail(err, ERR_ARG, "encoder: pictures come as squares, not whole");
+    uint8_t *input = next_input(e);
+    int64_t bytes = 0;
+    for (int64_t b = 0; b < B; b++) {
+        PictureHead head;
+        memcpy(&head, pictures[b], sizeof head);
+        e->ops->mem.to_device(e->copies, input + b * PICTURE_BYTES, pictures[b], head.bytes);
+        bytes += head.bytes;
+    }
+    input_came(e);
+    e->ops->encode.resize(e->queue, e->squares.data, e->rows.data, input, PICTURE_BYTES, bytes, B,
+                          e->side);
+    run_pixels(e, features, e->squares.data, B, mark);
+    return OK;
 }
 
 Status encoder_reach(Encoder *e, int64_t mark, Error *err) {

@@ -63,6 +63,7 @@ typedef struct {
     int64_t batch;  /* most images at a time; 0: as many as the device's memory makes worth while */
     int64_t images; /* images that there are in all, if it is known; a batch of 0 is no larger */
     Precision precision; /* of products */
+    bool whole;          /* pictures come by encoder_start_whole, where the device resizes them */
 } EncoderOptions;
 
 /* Reads --precision, whose `auto` is the device's own. Encoders have no tf32: ERR_USAGE. */
@@ -102,6 +103,12 @@ Status encoder_run(Encoder *e, float *features, const void *pixels, int64_t B, E
  * the pixels while it works on the batch before. */
 Status encoder_start(Encoder *e, float *features, const void *pixels, int64_t B, int64_t *mark,
                      Error *err);
+/* Returns the bytes of a picture that encoder_start_whole takes (host/encode/picture.h). 0: pictures come as squares,
+ * for nobody asked for whole ones, the device does not resize, or the rule's squares have no room. */
+int64_t encoder_picture_bytes(const Encoder *e);
+/* Enqueues the same of B pictures as picture_write leaves them, which the device resizes. */
+Status encoder_start_whole(Encoder *e, float *features, const uint8_t *const *pictures, int64_t B,
+                           int64_t *mark, Error *err);
 Status encoder_reach(Encoder *e, int64_t mark, Error *err);
 /* Returns whether encoder_reach would not wait. */
 bool encoder_reached(const Encoder *e, int64_t mark);

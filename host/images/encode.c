@@ -54,7 +54,8 @@ static Status check_options(const TurtleEncodeOptions *o, EncoderOptions *encode
                                 .image_size = o->image_size,
                                 .normalize = o->normalize,
                                 .batch = o->batch_size,
-                                .images = o->pictures.count};
+                                .images = o->pictures.count,
+                                .whole = true};
     Status st = common_check(&o->common, err);
     if (st != OK) return st;
     if (!o->feature || !o->orient)
@@ -185,6 +186,7 @@ static Status encode(const TurtleEncodeOptions *o, EncoderOptions *options, bool
     if (st == OK) {
         notices(&o->common.hooks, encoder_said(e.encoder));
         e.loading = (Loading){.rule = encoder_known(e.encoder)->rule,
+                              .whole = encoder_picture_bytes(e.encoder),
                               .orient = orient,
                               .threads = ops.threads,
                               .ahead = loads_ahead(&ops)};

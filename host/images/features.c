@@ -118,6 +118,7 @@ static Status run_phi(FeatureCall *c, Lock *lock, Error *err) {
         if (use.arrays > c->result->device_bytes) c->result->device_bytes = use.arrays;
         c->result->batch_size = encoder_batch(c->encoder);
         c->loading.rule = encoder_known(c->encoder)->rule;
+        c->loading.whole = encoder_picture_bytes(c->encoder);
         st = feature_piece_run(c, &s->train, "train", err);
     }
     if (st == OK && s->val.count) st = feature_piece_run(c, &s->val, "val", err);
@@ -169,8 +170,10 @@ static Status name_phis(const TurtleFeaturesOptions *o, char **own, Error *err) 
 static Status call_open(FeatureCall *c, Error *err) {
     const TurtleFeaturesOptions *o = c->options;
     const char *why = NULL;
-    c->encoder_options = (EncoderOptions){
-        .given = o->encoder, .image_size = o->image_size, .normalize = o->normalize};
+    c->encoder_options = (EncoderOptions){.given = o->encoder,
+                                          .image_size = o->image_size,
+                                          .normalize = o->normalize,
+                                          .whole = !o->dump}; /* which writes squares */
     Status st = shard_parse(&c->shard, o->shard, err);
     if (st == OK) st = parse_batch(&c->encoder_options.batch, o->batch_size, err);
     if (st == OK) st = feature_kind_parse(&c->encoder_options.feature, o->feature, err);

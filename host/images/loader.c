@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host/encode/picture.h"
 #include "io/thread.h"
 
 bool loads_ahead(const Ops *ops) {
@@ -37,18 +38,30 @@ static Status file_image(Loaded *loaded, Image *out, const char *path, const Loa
     return st;
 }
 
-/* Makes the square of a picture in the caller's memory. */
+int64_t loading_bytes(const Loading *how) {
+    return how->whole ? how->whole : resize_bytes(&how->rule);
+}
+
+/* Makes picture i of the load of decoded pixels. */
+static Status finish_picture(Load *l, int64_t i, const Image *image, Resizer *resizer) {
+    const Loading *how = l->how;
+    uint8_t *to = l->pixels + i * loading_bytes(how);
+    Error *err = &l->loaded[i].err;
+    return how->whole ? picture_write(resizer, to, image, &how->rule, err)
+                      : resize_image(resizer, to, image, &how->rule, err);
+}
+
+/* Loads a picture of the caller's memory. */
 static Status load_picture(Load *l, int64_t i, Resizer *resizer) {
     const Loading *how = l->how;
     const TurtlePictures *p = l->pictures;
     const int64_t n = l->first + i;
-    uint8_t *square = l->pixels + i * resize_bytes(&how->rule);
     Loaded *loaded = &l->loaded[i];
     *loaded = (Loaded){.status = OK};
     if (p->rgb) {
         const Image whole = {(uint8_t *)p->rgb + n * 3 * p->height * p->width, (int)p->width,
                              (int)p->height};
-        return resize_image(resizer, square, &whole, &how->rule, &loaded->err);
+        return finish_picture(l, i, &whole, resizer);
     }
     char name[48];
     Image image = {0};
@@ -56,7 +69,7 @@ static Status load_picture(Load *l, int64_t i, Resizer *resizer) {
     snprintf(name, sizeof name, "picture %lld", (long long)n);
     Status st = bytes_image(loaded, &image, &facts, p->file[n].data, p->file[n].bytes, name, how);
     if (st == OK && facts.unread) st = image_unread(&facts, name, &loaded->err);
-    if (st == OK) st = resize_image(resizer, square, &image, &how->rule, &loaded->err);
+    if (st == OK) st = finish_picture(l, i, &image, resizer);
     image_free(&image);
     return st;
 }
@@ -75,9 +88,7 @@ static Status load(Load *l, int64_t i, Resizer *resizer) {
                   : fail(&loaded->err, ERR_MEMORY, "images: out of memory");
         free(path);
     }
-    if (st == OK)
-        st = resize_image(resizer, l->pixels + i * resize_bytes(&how->rule), &image, &how->rule,
-                          &loaded->err);
+    if (st == OK) st = finish_picture(l, i, &image, resizer);
     image_free(&image);
     return st;
 }

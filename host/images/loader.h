@@ -22,7 +22,8 @@ typedef struct {
 /* Settings that hold for every picture. */
 typedef struct {
     ResizeRule rule;
-    bool orient; /* turn it as EXIF says */
+    int64_t whole; /* encoder_picture_bytes: the device resizes pictures; 0: threads do */
+    bool orient;   /* turn it as EXIF says */
     const Decoder *decoder;
     int threads;
     bool ahead; /* threads load while the caller does something else */
@@ -34,9 +35,12 @@ bool loads_ahead(const Ops *ops);
 
 enum { LOAD_MOST_THREADS = 256 };
 
+/* Returns the bytes from one picture of a load to the next. */
+int64_t loading_bytes(const Loading *how);
+
 /* Sources first .. first+n of `list`, or of `pictures`, on their way to pixels (n,crop,crop,3), bytes or
- * floats as the rule makes them; loaded (n) says which are good. The pixels of the others are
- * undefined. */
+ * floats as the rule makes them, or to n whole pictures; loaded (n) says which are good. The pixels of the others
+ * are undefined. */
 typedef struct {
     uint8_t *pixels;
     Loaded *loaded;

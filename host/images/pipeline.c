@@ -11,10 +11,11 @@ Status pipeline_open(Pipeline *p, Error *err) {
     p->portions = p->how->ahead ? MOST_PORTIONS : 1;
     for (int i = 0; i < p->portions; i++) {
         Portion *b = &p->portion[i];
-        b->pixels = malloc((size_t)(images * resize_bytes(&p->how->rule)));
+        b->pixels = malloc((size_t)(images * loading_bytes(p->how)));
+        b->whole = calloc((size_t)images, sizeof *b->whole);
         b->loaded = calloc((size_t)images, sizeof *b->loaded);
         b->features = malloc((size_t)(images * d) * sizeof *b->features);
-        if (!b->pixels || !b->loaded || !b->features)
+        if (!b->pixels || !b->whole || !b->loaded || !b->features)
             return fail(err, ERR_MEMORY,
                         "images: out of memory for %d times %lld images: expected a smaller "
                         "--batch_size",
@@ -27,6 +28,7 @@ void pipeline_close(Pipeline *p) {
     for (int i = 0; i < MOST_PORTIONS; i++) {
         Portion *b = &p->portion[i];
         free(b->pixels);
+        free(b->whole);
         free(b->loaded);
         free(b->features);
         *b = (Portion){0};
@@ -55,20 +57,26 @@ static void end_load(Pipeline *p, Portion *b, const Portion *before) {
         p->waited += now_seconds() - started;
 }
 
+/* Hands the good ones of a portion to the encoder. */
+static Status start_good(Pipeline *p, Portion *b, Error *err) {
+    if (p->how->whole)
+        return encoder_start_whole(p->encoder, b->features, b->whole, b->good, &b->mark, err);
+    return encoder_start(p->encoder, b->features, b->pixels, b->good, &b->mark, err);
+}
+
 /* Takes the bad ones of loaded sources out, and hands the others to the encoder. */
 static Status start(Pipeline *p, Portion *b, Error *err) {
-    const int64_t bytes = resize_bytes(&p->how->rule);
+    const int64_t bytes = loading_bytes(p->how);
     Status st = OK;
     b->good = 0;
     for (int64_t i = 0; st == OK && i < b->n; i++) {
         st = p->check(p->context, &b->loaded[i], b->first + i, err);
         if (st != OK || b->loaded[i].status != OK) continue;
-        uint8_t *to = b->pixels + b->good++ * bytes, *pixels = b->pixels + i * bytes;
-        if (to < pixels) memcpy(to, pixels, (size_t)bytes);
+        uint8_t *pixels = b->pixels + i * bytes, *to = b->pixels + b->good * bytes;
+        b->whole[b->good++] = pixels;
+        if (!p->how->whole && to < pixels) memcpy(to, pixels, (size_t)bytes);
     }
-    if (st == OK && b->good)
-        st = encoder_start(p->encoder, b->features, b->pixels, b->good, &b->mark, err);
-    return st;
+    return st == OK && b->good ? start_good(p, b, err) : st;
 }
 
 static Status finish(Pipeline *p, Portion *b, Error *err) {

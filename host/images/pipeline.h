@@ -20,8 +20,9 @@ typedef struct {
     int64_t good;     /* how many of them are encoded */
     int64_t mark;     /* the encoder's: features are there */
     Loaded *loaded;   /* (n) */
-    uint8_t *pixels;  /* of the good ones, one after the other */
-    float *features;  /* (good,encoder_features) */
+    uint8_t *pixels;  /* squares of the good ones, one after the other; or whole pictures (n) */
+    const uint8_t **whole; /* (good) the good ones, where the device resizes them */
+    float *features;       /* (good,encoder_features) */
     Load load;
 } Portion;
 

@@ -2,6 +2,7 @@
  * race builds run these tests too, each CUDA thread a fiber of ThreadSanitizer.
  *
  * Images are one patch, or one place behind all strides: a kernel's barriers are the same for more. */
+#include "host/encode/picture.h"
 #include "host/encode/text.h"
 #include "tests/support/recorded_encoders.h"
 
@@ -14,53 +15,79 @@ static int schedules(void) {
     return raced() ? 1 : getenv("TURTLE_TEST_FULL") ? 10 : 3;
 }
 
-/* Returns B pictures of the encoder's kind: bytes, or floats of 0 to 1. */
-static void *noise(const Encoder *e, int64_t B) {
-    const ResizeRule *rule = &encoder_known(e)->rule;
-    const int64_t n = B * 3 * rule->crop * rule->crop;
-    uint8_t *bytes = malloc((size_t)(B * resize_bytes(rule)));
-    uint32_t state = 12345;
+enum { MOST_PICTURES = 2 };
+
+/* Returns a picture of noise, of other sides than the encoder's. */
+static Image noise(const ResizeRule *rule, int64_t number) {
+    Image image = {NULL, 2 * rule->crop + 1, rule->crop + 3};
+    const int64_t n = 3LL * image.width * image.height;
+    uint32_t state = 12345 + (uint32_t)number;
+    image.rgb = malloc((size_t)n);
     for (int64_t i = 0; i < n; i++) {
         state = state * 1664525 + 1013904223;
-        if (rule->weights == RESIZE_FLOATS) ((float *)bytes)[i] = (float)(state >> 24) / 255.0f;
-        else bytes[i] = (uint8_t)(state >> 24);
+        image.rgb[i] = (uint8_t)(state >> 24);
     }
-    return bytes;
+    return image;
 }
 
-/* Encodes pictures one by one, all of them on their way at once: copies run beside kernels. */
-static void encode_apart(Encoder *e, float *features, const uint8_t *pictures, int64_t B) {
-    enum { MOST = 2 };
-    int64_t marks[MOST];
+static int64_t start(Encoder *e, float *features, int64_t k, bool whole) {
+    const ResizeRule *rule = &encoder_known(e)->rule;
+    Image image = noise(rule, k);
+    Resizer resizer = {0};
     Error err;
-    const int64_t d = encoder_features(e), bytes = resize_bytes(&encoder_known(e)->rule);
-    for (int64_t k = 0; k < B; k++) {
-        for (int64_t j = 0; j < d; j++) features[k * d + j] = NAN;
-        ASSERT_OK(encoder_start(e, features + k * d, pictures + k * bytes, 1, &marks[k], &err),
-                  err);
-    }
+    int64_t mark;
+    uint8_t *pixels =
+        malloc((size_t)most(whole ? encoder_picture_bytes(e) : 0, resize_bytes(rule)));
+    const uint8_t *picture = pixels;
+    for (int64_t j = 0; j < encoder_features(e); j++) features[j] = NAN;
+    ASSERT_OK(whole ? picture_write(&resizer, pixels, &image, rule, &err)
+                    : resize_image(&resizer, pixels, &image, rule, &err),
+              err);
+    ASSERT_OK(whole ? encoder_start_whole(e, features, &picture, 1, &mark, &err)
+                    : encoder_start(e, features, pixels, 1, &mark, &err),
+              err);
+    resizer_free(&resizer);
+    free(image.rgb);
+    free(pixels); /* they are read before a start returns */
+    return mark;
+}
+
+/* Encodes pictures one by one, all of them on their way at once: copies run beside kernels. The device resizes pictures
+ * that come whole. */
+static void encode_apart(Encoder *e, float *features, int64_t B, bool whole) {
+    int64_t marks[MOST_PICTURES];
+    Error err;
+    for (int64_t k = 0; k < B; k++)
+        marks[k] = start(e, features + k * encoder_features(e), k, whole);
     for (int64_t k = 0; k < B; k++) ASSERT_OK(encoder_reach(e, marks[k], &err), err);
 }
 
 static void judge_network(const Recorded *n, Precision precision, int64_t B) {
-    enum { MOST = 2 * 144 };
-    float first[MOST], again[MOST];
+    enum { MOST = MOST_PICTURES * 144 };
+    float first[MOST], again[MOST], whole[MOST];
     Bench b = cuda_bench();
     Error err;
     Encoder *e;
     char *path = lay_out(&b, n);
-    const EncoderOptions options = {.image_size = n->least, .batch = 1, .precision = precision};
+    const EncoderOptions options = {
+        .image_size = n->least, .batch = 1, .precision = precision, .whole = true};
     for (int run = 0; run < schedules(); run++) {
         test_schedule(run);
         ASSERT_OK(encoder_open(&e, &b.ops, path, &options, &err), err);
-        uint8_t *pictures = noise(e, B);
-        encode_apart(e, run ? again : first, pictures, B);
+        /* whole pictures take the kernels of the others, and two more: ThreadSanitizer looks at them alone */
+        const bool device_resizes = encoder_picture_bytes(e) > 0;
+        encode_apart(e, run ? again : first, B, raced() && device_resizes);
         for (int64_t i = 0; i < B * n->d; i++) cr_assert(isfinite(run ? again[i] : first[i]));
         if (run)
             cr_expect(memcmp(first, again, (size_t)(B * n->d) * 4) == 0,
                       "%s, precision %d: schedule %d has other bits", n->output, (int)precision,
                       run);
-        free(pictures);
+        if (device_resizes && !raced()) {
+            encode_apart(e, whole, B, true);
+            cr_expect(memcmp(first, whole, (size_t)(B * n->d) * 4) == 0,
+                      "%s, precision %d, whole pictures: schedule %d has other bits", n->output,
+                      (int)precision, run);
+        }
         encoder_close(e);
     }
     free(path);

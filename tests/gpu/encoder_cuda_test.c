@@ -1,5 +1,6 @@
 /* encoder_cuda_test.c - whole encoders on the CUDA backend: recorded features in every precision, the same bits in any
  * batch, and residuals beyond what float16 holds. */
+#include "host/encode/picture.h"
 #include "host/encode/text.h"
 #include "tests/support/recorded_encoders.h"
 
@@ -7,20 +8,24 @@ enum { MOST_BATCH = 4 };
 
 /* --- pictures --------------------------------------------------------------------------------- */
 
-static uint8_t *photographs(const ResizeRule *rule, int first, int64_t B) {
+static Image photograph(int number) {
     static const struct {
         const char *name;
         int w, h;
     } of[] = {{"photo320x241", 320, 241}, {"prog211x229", 211, 229}, {"square302", 302, 302}};
+    char path[64];
+    const int w = of[number].w, h = of[number].h;
+    snprintf(path, sizeof path, "images/%s_rgb.npy", of[number].name);
+    return (Image){(uint8_t *)golden(path, DTYPE_U8, 3LL * w * h), w, h};
+}
+
+static uint8_t *photographs(const ResizeRule *rule, int first, int64_t B) {
     const int64_t bytes = resize_bytes(rule);
     uint8_t *pixels = malloc((size_t)(B * bytes));
     Resizer resizer = {0};
     Error err;
     for (int64_t i = 0; i < B; i++) {
-        char path[64];
-        const int w = of[first + i].w, h = of[first + i].h;
-        snprintf(path, sizeof path, "images/%s_rgb.npy", of[first + i].name);
-        const Image whole = {(uint8_t *)golden(path, DTYPE_U8, 3LL * w * h), w, h};
+        const Image whole = photograph(first + (int)i);
         ASSERT_OK(resize_image(&resizer, pixels + i * bytes, &whole, rule, &err), err);
     }
     resizer_free(&resizer);
@@ -63,7 +68,8 @@ static Encoder *open_encoder(const Bench *b, const Recorded *n, const char *path
         .given.resize = n->kind == PHOTOGRAPHS && n->B == 3 && n->first == 0 ? "squash" : NULL,
         .image_size = n->side,
         .batch = batch,
-        .precision = precision};
+        .precision = precision,
+        .whole = true};
     ASSERT_OK(encoder_open(&e, &b->ops, path, &options, &err), err);
     cr_assert(encoder_features(e) == n->d);
     return e;
@@ -160,6 +166,47 @@ Test(encoder_cuda, features_are_the_same_bits_in_any_batch, .timeout = 1200) {
         free(path);
         bench_close(&b);
     }
+}
+
+/* Photographs that the device resizes have the features of those that the host has resized. */
+Test(encoder_cuda, features_of_whole_pictures_are_the_same_bits, .timeout = 600) {
+    int found = 0;
+    for (int i = 0; i < NETWORKS; i++) {
+        const Recorded *n = &networks[i];
+        if (n->kind != PHOTOGRAPHS || !chosen(n)) continue;
+        Bench b = cuda_bench();
+        Error err;
+        Resizer resizer = {0};
+        char *path = lay_out(&b, n);
+        float squares[MOST_BATCH * 144], whole[MOST_BATCH * 144];
+        const uint8_t *slots[MOST_BATCH];
+        int64_t mark;
+        Encoder *e = open_encoder(&b, n, path, MOST_BATCH, PRECISION_FP16);
+        if (encoder_picture_bytes(e)) {
+            uint8_t *pictures = pictures_for(n, e);
+            uint8_t *memory = malloc(MOST_BATCH * (size_t)PICTURE_BYTES);
+            encode(n, e, squares, pictures, n->B);
+            for (int64_t k = 0; k < n->B; k++) {
+                const Image image = photograph((int)(n->first + k));
+                slots[k] = memory + k * PICTURE_BYTES;
+                ASSERT_OK(picture_write(&resizer, memory + k * PICTURE_BYTES, &image,
+                                        &encoder_known(e)->rule, &err),
+                          err);
+            }
+            ASSERT_OK(encoder_start_whole(e, whole, slots, n->B, &mark, &err), err);
+            ASSERT_OK(encoder_reach(e, mark, &err), err);
+            cr_expect(memcmp(squares, whole, (size_t)(n->B * n->d) * 4) == 0, "%s: other bits",
+                      n->output);
+            found++;
+            free(memory);
+            free(pictures);
+        }
+        encoder_close(e);
+        resizer_free(&resizer);
+        free(path);
+        bench_close(&b);
+    }
+    cr_expect(found > 0, "no encoder takes whole photographs");
 }
 
 /* --- text ------------------------------------------------------------------------------------- */
@@ -264,6 +311,33 @@ Test(encoder_cuda, the_command_gives_the_same_bits_in_any_batch, .timeout = 600)
         file_unmap(&other);
     }
     file_unmap(&first);
+    bench_close(&b);
+}
+
+static int64_t device_bytes(const Ran *ran) {
+    static const char key[] = "\"device_bytes\": ";
+    const char *at = strstr(ran->out, key);
+    cr_assert(at, "%s", ran->out);
+    return strtoll(at + strlen(key), NULL, 10);
+}
+
+/* With --dump threads of the host resize the pictures, else the device does, which takes memory of three pictures for
+ * each of the twelve. */
+Test(encoder_cuda, the_command_gives_the_same_bits_of_whole_pictures, .timeout = 600) {
+    Bench b = cuda_bench();
+    Ran ran;
+    char *dump = format_text("--image_size 42 --dump %s/pixels.npy", b.folder);
+    FileMap device = features_file(&b, &ran, VIT, "--image_size 42");
+    cr_assert(ran.status == 0, "%s", ran.err);
+    const int64_t whole = device_bytes(&ran);
+    FileMap host = features_file(&b, &ran, VIT, dump);
+    cr_assert(ran.status == 0, "%s", ran.err);
+    cr_expect(whole - device_bytes(&ran) > 12 * 5 / 2 * (int64_t)PICTURE_BYTES);
+    cr_expect(device.bytes == host.bytes &&
+              memcmp(device.data, host.data, (size_t)host.bytes) == 0);
+    file_unmap(&device);
+    file_unmap(&host);
+    free(dump);
     bench_close(&b);
 }
 
