@@ -214,9 +214,10 @@ typedef struct {
     RandomLinearOp *random_linear;
     RandomRowsOp *random_rows;
 
-    /* Returns the bytes of scratch that serve any one of these operations, with K spaces of at most d
+    /* Returns the bytes of scratch that serve any one of these operations, with K spaces of d_least to d_most
      * features whose batches are of this type. For several types take the largest result. */
-    int64_t (*scratch_bytes)(DType type, int K, int64_t B, int64_t C, int64_t d);
+    int64_t (*scratch_bytes)(DType type, int K, int64_t B, int64_t C, int64_t d_least,
+                             int64_t d_most);
 } TrainOps;
 
 /* --- checks of arguments, the same for every backend ------------------------------------------ */

@@ -137,8 +137,9 @@ static Status allocate(Bench *b, const Features *host, Error *err) {
                                      (void **)&b->grad,   (void **)&b->m1,     (void **)&b->m2,
                                      (void **)&b->W,      (void **)&b->small,  (void **)&b->index,
                                      (void **)&b->rows};
-    const int64_t scratch = most(b->ops.train.scratch_bytes(b->Z.type, SPACES, b->B, b->C, b->d),
-                                 b->ops.matrix.matmul_scratch_bytes(MATMUL_NT, b->B, b->C, b->d));
+    const int64_t scratch =
+        most(b->ops.train.scratch_bytes(b->Z.type, SPACES, b->B, b->C, b->d, b->d),
+             b->ops.matrix.matmul_scratch_bytes(MATMUL_NT, b->B, b->C, b->d));
     int64_t bytes = scratch + 512;
     lay_out(b);
     for (int i = 0; i < ARRAYS; i++) bytes += round_up(array_bytes(&b->arrays[i]), 256);

@@ -127,7 +127,7 @@ static int64_t lay_out(Fit *f, void *memory) {
     for (int i = 0; i < 2; i++)
         if (f->part[i].n > 0)
             scratch =
-                most(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, f->part[i].n, f->P, d));
+                most(scratch, ops->train.scratch_bytes(f->r->Z.type, 1, f->part[i].n, f->P, d, d));
     Pieces pieces = {memory, 0};
     f->loss = take_f64(&pieces, 1);
     f->head = take_f32(&pieces, size);

@@ -28,10 +28,11 @@ int64_t train_batch_bytes(const Batch *Z, int64_t B) {
 static void lay_out(Train *r, Pieces *p) {
     const TrainConfig *c = &r->config;
     const int64_t K = c->K, B = c->B, C = c->C;
-    int64_t d_max = 0;
+    int64_t d_max = 0, d_min = INT64_MAX;
     for (int k = 0; k < K; k++) {
         const int64_t d = r->d[k], task = task_size(C, d), head = linear_size(C, d);
         if (d > d_max) d_max = d;
+        if (d < d_min) d_min = d;
         r->task[k] = take_f32(p, task);
         r->task_m1[k] = take_f32(p, task);
         r->task_m2[k] = take_f32(p, task);
@@ -55,7 +56,7 @@ static void lay_out(Train *r, Pieces *p) {
 
     int64_t scratch = r->ops->matrix.matmul_scratch_bytes(MATMUL_NT, B, C, d_max);
     for (int k = 0; k < c->K; k++) {
-        const int64_t bytes = r->ops->train.scratch_bytes(r->Z[k].type, c->K, B, C, d_max);
+        const int64_t bytes = r->ops->train.scratch_bytes(r->Z[k].type, c->K, B, C, d_min, d_max);
         if (bytes > scratch) scratch = bytes;
     }
     r->scratch = take(p, scratch);

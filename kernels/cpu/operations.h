@@ -59,13 +59,13 @@ PriorRatioOp cpu_prior_ratio;
 CrossEntropyOp cpu_cross_entropy;
 TaskGradOp cpu_task_grad;
 LinearGradOp cpu_linear_grad;
-int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 /* cpu_linear_grad panel by panel. Panels of one group are added in order; groups differ in their memory. */
 typedef struct {
     const Device *device;
     const Batch *Z;
     int64_t B, C, groups;
-    void *scratch; /* cpu_linear_grad_scratch(Z->type, B, C, Z->d) bytes */
+    void *scratch; /* cpu_linear_grad_scratch(Z->type, B, C, Z->d, Z->d) bytes */
 } LinearGradPanels;
 LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
                                         void *scratch);
@@ -74,10 +74,10 @@ void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad
 /* Writes grad (linear_size) when all panels are added. */
 void cpu_linear_grad_end(const LinearGradPanels *l, float *grad);
 HeadGradOp cpu_head_grad;
-int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d);
+int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 AdamOp cpu_adam;
 InnerStepsOp cpu_inner_steps;
-int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d);
+int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 LabelGradOp cpu_label_grad;
 int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
 /* Returns into how many groups cpu_label_grad cuts the panels of a batch: a power of two. */
@@ -103,7 +103,7 @@ RandomRowsOp cpu_random_rows;
 RandomHeadsOp cpu_random_heads;
 TaskLabelsOp cpu_task_labels;
 TaskStepOp cpu_task_step;
-int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d);
+int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d);
 
 /* The factors of Adam's t-th step. Bias corrections are computed in double, as in torch. */
 typedef struct {

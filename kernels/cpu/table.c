@@ -3,12 +3,12 @@
 #include "kernels/cpu/encode/encode.h"
 #include "kernels/cpu/operations.h"
 
-static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    const int64_t candidates[] = {cpu_inner_scratch(type, B, C, d),
-                                  cpu_linear_grad_scratch(type, B, C, d),
-                                  cpu_head_grad_scratch(type, B, C, d),
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d) {
+    const int64_t candidates[] = {cpu_inner_scratch(type, B, C, d_least, d),
+                                  cpu_linear_grad_scratch(type, B, C, d_least, d),
+                                  cpu_head_grad_scratch(type, B, C, d_least, d),
                                   cpu_label_grad_scratch(type, K, C, d),
-                                  cpu_task_scratch(type, K, B, C, d),
+                                  cpu_task_scratch(type, K, B, C, d_least, d),
                                   cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */

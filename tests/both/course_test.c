@@ -41,7 +41,7 @@ static double loss_after(const char *backend, int K, float *const *Z, const floa
                      .lr = lr,
                      .step = counting(0, 1),
                      .losses = losses};
-    in.scratch = scratch(ops.train.scratch_bytes(type, K, rows, classes, d));
+    in.scratch = scratch(ops.train.scratch_bytes(type, K, rows, classes, 1, d));
     for (int k = 0; k < K; k++)
         in.space[k] = (InnerSpace){batch_of(&ops, Z[k], rows, d), floats(n), floats(n), floats(n)};
     ops.train.inner_steps(q, &in);
@@ -102,7 +102,7 @@ Test(course, labels) {
                            .entropy = floats(K),
                            .loss = floats(K),
                            .step = counting(0, 1)};
-            t.scratch = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, D));
+            t.scratch = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, 1, D));
             double expected[B * C] = {0};
             for (int k = 0; k < K; k++) {
                 float *Z = numbers(B * D, 1 + k), *task = numbers(TASK, 3 + k);
@@ -149,7 +149,7 @@ Test(course, inner_step) {
         float *x = numbers(B * C, 1), *Y = probabilities(B, C, 2), *R = floats(B * C);
         float *loss = floats(1), *m1 = floats(B * C), *m2 = floats(B * C);
         float *stepped = copy_of(x, B * C * 4);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, D));
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, 1, D));
         ops.train.cross_entropy(q, loss, R, NULL, false, x, Y, B, C, work);
         ops.train.adam(q, stepped, R, m1, m2, B * C, 0.001, counting(0, 1));
         finish(&ops, q);
@@ -211,7 +211,7 @@ Test(course, outer_gradient) {
         float *x = numbers(K * B * C, 1), *L = floats(B * C), *grad_Y = floats(B * C);
         float *P = floats(K * B * C), *P_bar = floats(K * C), *H = floats(K);
         float *loss = floats(1), *Y = probabilities(B, C, 9);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, D));
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, K, B, C, 1, D));
         for (int k = 0; k < K; k++) {
             float *logits = numbers(B * C, 5 + k);
             for (int b = 0; b < B; b++) {
@@ -269,7 +269,7 @@ Test(course, entropy) {
         open_backend(&ops, &q, test_backends()[i], 0);
         float *sure = floats(ROWS * C), *one = floats(ROWS * C), *flat = floats(ROWS * C);
         float *P_bar = floats(C), *H = floats(3);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, ROWS, C, D));
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, ROWS, C, 1, D));
         for (int b = 0; b < ROWS; b++) {
             sure[b * C + b % C] = one[b * C] = 1.0f;
             for (int c = 0; c < C; c++) flat[b * C + c] = 1.0f / C;
@@ -342,7 +342,7 @@ Test(course, numbers) {
         Queue *q;
         open_backend(&ops, &q, test_backends()[i], 0);
         float *P = floats(B * C), *P_bar = floats(C), *H = floats(1), *zero = floats(B * C);
-        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, D));
+        void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, 1, D));
         for (int b = 0; b < B; b++) P[b * C] = 0.25f, P[b * C + 1] = 0.75f; /* class 2 is empty */
         ops.train.batch_entropy(q, P_bar, H, P, 1, B, C, work);
         ops.train.task_grad(q, P, zero, P_bar, 1, 10.0, B, C, work);

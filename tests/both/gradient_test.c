@@ -67,7 +67,7 @@ static void inner_gradient(const char *backend) {
     open_backend(&ops, &q, backend, 0);
     float *Z = numbers(FB * FD, 1), *Y = probabilities(FB, FC, 2), *head = numbers(n, 3);
     float *logits = floats(FB * FC), *grad = floats(n), *loss = floats(1);
-    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, FB, FC, FD));
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, FB, FC, 1, FD));
     const Batch batch = batch_f32(Z, FD);
     ops.matrix.matmul(q, MATMUL_NT, logits, &batch, head, head + FC * FD, FB, FC, FD, work);
     ops.train.cross_entropy(q, loss, logits, NULL, false, logits, Y, FB, FC, work);
@@ -121,7 +121,7 @@ static void outer_gradient(const char *backend, const float *prior) {
     float *task[FK], *head[FK], *Z[FK];
     double *t[FK];
     open_backend(&ops, &q, backend, 0);
-    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, FK, FB, FC, FD));
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, FK, FB, FC, 1, FD));
     float *P = floats(FK * FB * FC), *Y = floats(FB * FC), *W = floats(FC * FD),
           *P_bar = floats(FK * FC), *H = floats(FK), *loss = floats(FK);
     InnerSteps heads = {.K = FK, .Y = Y, .B = FB, .C = FC, .scratch = work};

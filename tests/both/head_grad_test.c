@@ -18,7 +18,7 @@ static void run_head_grad(const Ops *ops, Queue *q, Shape s, Outputs *o) {
                          operands(size, 2),
                          s.B,
                          s.C,
-                         scratch(ops->train.scratch_bytes(variant.type, 1, s.B, s.C, s.d))};
+                         scratch(ops->train.scratch_bytes(variant.type, 1, s.B, s.C, 1, s.d))};
     for (int64_t i = 0; i < size; i++) half[i] = 0.5f;
     loss[0] = NAN, loss[1] = 0.5;
     for (int add = 0; add < 2; add++)
@@ -104,7 +104,7 @@ Test(head_grad, is_the_derivative_of_its_loss, .timeout = 120) {
                              head,
                              s.B,
                              s.C,
-                             scratch(ops.train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, s.d))};
+                             scratch(ops.train.scratch_bytes(DTYPE_F32, 1, s.B, s.C, 1, s.d))};
         ops.train.head_grad(q, loss, grad, &in, false);
         finish(&ops, q);
         EXPECT_CLOSE(relative_error_f64(grad, expected, size), 2e-6, "%s: gradient", backends[i]);
@@ -132,7 +132,7 @@ Test(head_grad, keeps_the_digits_of_small_losses, .timeout = 120) {
                              head,
                              1,
                              3,
-                             scratch(ops.train.scratch_bytes(DTYPE_F32, 1, 1, 3, 1))};
+                             scratch(ops.train.scratch_bytes(DTYPE_F32, 1, 1, 3, 1, 1))};
         ops.train.head_grad(q, loss, grad, &in, false);
         finish(&ops, q);
         const double others = exp(-20.0) + exp(-23.0), share = 1.0 / (1.0 + others);

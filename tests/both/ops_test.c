@@ -13,7 +13,7 @@ static void judge(const char *name, Operation *operation, double limit) {
 #define ELEMENT_LIMIT 1e-6
 
 static void *train_scratch(const Ops *ops, Shape s) {
-    return scratch(ops->train.scratch_bytes(DTYPE_F32, (int)s.K, s.B, s.C, s.d));
+    return scratch(ops->train.scratch_bytes(DTYPE_F32, (int)s.K, s.B, s.C, 1, s.d));
 }
 
 /* --- matrix ----------------------------------------------------------------------------------- */
@@ -454,7 +454,7 @@ Test(ops, a_bad_argument_fails_the_queue_until_it_is_waited_for) {
     }
 }
 
-/* Scratch for spaces of at most d features serves spaces of fewer: it never shrinks as d grows. */
+/* Scratch for spaces of up to d features serves spaces of fewer: it never shrinks as d grows. */
 Test(ops, scratch_grows_with_the_features, .timeout = 120) {
     static const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     static const int64_t batches[] = {1, 300, 4000, 10000}, classes[] = {2, 10, 63, 100, 211, 1000};
@@ -470,7 +470,7 @@ Test(ops, scratch_grows_with_the_features, .timeout = 120) {
             int64_t bytes = 0, before = 0;
             for (int64_t d = 1; bytes >= before && d < 2100; d += 13) {
                 before = bytes;
-                bytes = ops.train.scratch_bytes(type, K, B, C, d);
+                bytes = ops.train.scratch_bytes(type, K, B, C, 1, d);
                 cr_expect(
                     bytes >= before,
                     "%s, type %d, K %d, B %d, C %d: %lld bytes for %d features, %lld for 13 fewer",

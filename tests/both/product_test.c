@@ -50,7 +50,7 @@ static void judge(const char *name, Operation *operation, double limit) {
 }
 
 static void *train_scratch(const Ops *ops, Shape s) {
-    return scratch(ops->train.scratch_bytes(variant.type, (int)s.K, s.B, s.C, s.d));
+    return scratch(ops->train.scratch_bytes(variant.type, (int)s.K, s.B, s.C, 1, s.d));
 }
 
 /* --- forward ---------------------------------------------------------------------------------- */
@@ -485,7 +485,7 @@ Test(product, rounding_is_that_of_the_operands_alone, .timeout = 120) {
                 }
                 ops.train.linear_grad(
                     q, grad, small, &batch, DB, DC,
-                    scratch(ops.train.scratch_bytes(variant.type, 1, DB, DC, DD)));
+                    scratch(ops.train.scratch_bytes(variant.type, 1, DB, DC, 1, DD)));
                 finish(&ops, q);
                 const float scale = variant.type == DTYPE_F16 ? ldexpf(1.0f, -ilogbf(most)) : 1.0f;
                 expect_product("linear_grad", backends[i], grad, small, Z, scale, DC, DD, DB, 1, DC,

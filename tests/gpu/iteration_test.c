@@ -81,7 +81,7 @@ static void run(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     InnerSteps in = {.K = K, .B = B, .C = C, .M = how.M, .lr = 0.001, .tier = variant.tier};
     t.P = floats(K * B * C), t.Y = floats(B * C), in.Y = t.Y;
     t.step = counting(3, 1), in.step = counting(5, 1);
-    t.scratch = in.scratch = scratch(ops->train.scratch_bytes(variant.type, K, B, C, s.d));
+    t.scratch = in.scratch = scratch(ops->train.scratch_bytes(variant.type, K, B, C, 1, s.d));
     t.loss = output(o, K, NULL), t.entropy = output(o, K, NULL), t.P_bar = output(o, K * C, NULL);
     in.losses = output(o, how.M, NULL);
     float *none = floats(tasks), *moved = output(o, tasks, none), *m1 = output(o, tasks, none),

@@ -31,7 +31,7 @@ static Outputs steps_of(InnerTier tier, int64_t B, int64_t C, int64_t d) {
         in.space[k].m2 = memset(floats(n), 0, (size_t)n * 4);
     }
     in.losses = output(&o, STEPS, NULL);
-    in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F16, 2, B, C, 2 * d));
+    in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F16, 2, B, C, 1, 2 * d));
     ASSERT_OK(ops.train.inner_steps(q, &in), err);
     finish(&ops, q);
     close_backend(&ops, q);

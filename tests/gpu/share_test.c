@@ -123,7 +123,7 @@ Test(share, waiting_blocks_take_the_part_of_their_thread, .timeout = 60) {
     const float *R = numbers(B * C, 1);
     const Batch Z = batch_f32(numbers(B * D, 2), D);
     float *grad = floats(linear_size(C, D));
-    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, D));
+    void *work = scratch(ops.train.scratch_bytes(DTYPE_F32, 1, B, C, 1, D));
     for (int beside = 4; beside >= 1; beside /= 2) {
         ASSERT_OK(ops.mem.enter(ops.device, beside, &err), err);
         ops.train.linear_grad(q, grad, R, &Z, B, C, work);

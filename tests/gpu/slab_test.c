@@ -28,7 +28,7 @@ static InnerSteps prepare(const Ops *ops, Shape s, Outputs *o) {
         .K = (int)s.K, .B = s.B, .C = s.C, .M = how.M, .lr = how.lr, .tier = variant.tier};
     in.Y = probabilities(s.B, s.C, 1);
     in.step = counting(5, 1);
-    in.scratch = scratch(ops->train.scratch_bytes(variant.type, in.K, s.B, s.C, s.d));
+    in.scratch = scratch(ops->train.scratch_bytes(variant.type, in.K, s.B, s.C, 1, s.d));
     in.losses = output(o, in.M, NULL);
     for (int k = 0; k < in.K; k++) {
         const int64_t d = dimension(s.d, k), n = linear_size(s.C, d);

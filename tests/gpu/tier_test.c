@@ -209,7 +209,7 @@ static int64_t launches(InnerTier tier, DType type, int K, int64_t M, const char
     in.Y = probabilities(B, C, 1);
     in.step = counting(0, 1);
     in.losses = floats(M);
-    in.scratch = scratch(ops.train.scratch_bytes(type, K, B, C, D));
+    in.scratch = scratch(ops.train.scratch_bytes(type, K, B, C, 1, D));
     variant.type = type;
     for (int k = 0; k < K; k++)
         in.space[k] = (InnerSpace){batch_of(&ops, numbers(B * D, 2 + k), B, D),
@@ -344,7 +344,7 @@ static Outputs wide_run(DType type, InnerTier tier, const char *backend, int run
     InnerSteps in = {.K = K, .B = B, .C = C, .M = M, .lr = 0.001, .tier = tier};
     in.Y = probabilities(B, C, 1);
     in.step = counting(5, 1);
-    in.scratch = scratch(ops.train.scratch_bytes(type, in.K, B, C, d));
+    in.scratch = scratch(ops.train.scratch_bytes(type, in.K, B, C, 1, d));
     in.losses = output(&o, M, NULL);
     for (int k = 0; k < in.K; k++) {
         const int64_t own = wide_d(d, k), n = linear_size(C, own);
@@ -506,7 +506,7 @@ Test(tiers, a_device_without_clusters_runs_tiles_and_says_so, .timeout = 120) {
     in.Y = probabilities(B, C, 1);
     in.step = counting(0, 1);
     in.losses = floats(in.M);
-    in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F16, 1, B, C, D));
+    in.scratch = scratch(ops.train.scratch_bytes(DTYPE_F16, 1, B, C, 1, D));
     in.space[0] =
         (InnerSpace){batch_of(&ops, numbers(B * D, 2), B, D), operands(n, 6), floats(n), floats(n)};
     const InnerOutlook four = ops.train.inner_outlook(ops.device, &in);

@@ -13,7 +13,7 @@ static TaskSteps prepare(const Ops *ops, Shape s) {
     const int K = (int)s.K;
     TaskSteps t = {.K = K, .B = s.B, .C = s.C, .lr = 0.1, .step = counting(3, 1)};
     t.P_bar = floats(K * s.C), t.entropy = floats(K), t.loss = floats(K);
-    t.scratch = scratch(ops->train.scratch_bytes(variant.type, K, s.B, s.C, s.d));
+    t.scratch = scratch(ops->train.scratch_bytes(variant.type, K, s.B, s.C, 1, s.d));
     for (int k = 0; k < K; k++) {
         const int64_t d = wide_d(s.d, k), n = task_size(s.C, d);
         t.space[k] = (TaskSpace){batch_of(ops, operands(s.B * d, 2 + k), s.B, d),

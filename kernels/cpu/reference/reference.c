@@ -323,8 +323,8 @@ static Status label_grad(Queue *q, float *loss, float *grad_Y, const InnerSteps 
     return q->status;
 }
 
-static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
-    (void)type, (void)K;
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d) {
+    (void)type, (void)K, (void)d_least;
     return (2 * B * C + task_size(C, d)) * (int64_t)sizeof(float); /* logits, gradients */
 }
 

@@ -96,9 +96,9 @@ static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
     return s;
 }
 
-int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d) {
+int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d) {
     int64_t bytes = 0;
-    for (; d > 0; d = features_in_more_groups(type, B, C, d))
+    for (; d >= d_least; d = features_in_more_groups(type, B, C, d))
         bytes = most(bytes, lay_out(NULL, &(Batch){.type = type, .d = d}, B, C).bytes);
     return bytes;
 }

@@ -46,7 +46,7 @@ static Scratch lay_out(void *scratch, const DType *type, int K, int64_t B, int64
     s.linear = take_f32(&pieces, task_size(C, d));
     for (int k = 0; k < K; k++) {
         s.slope[k] = take_f32(&pieces, C);
-        if (s.at_once) s.grad[k] = take(&pieces, cpu_linear_grad_scratch(type[k], B, C, d));
+        if (s.at_once) s.grad[k] = take(&pieces, cpu_linear_grad_scratch(type[k], B, C, d, d));
     }
     s.work = take(&pieces, work);
     for (int k = 0; !s.at_once && k < K; k++) s.grad[k] = s.work;
@@ -55,21 +55,21 @@ static Scratch lay_out(void *scratch, const DType *type, int K, int64_t B, int64
 }
 
 /* Returns the bytes for spaces of which the largest has d features. */
-static int64_t bytes_of(DType type, int K, int64_t B, int64_t C, int64_t d) {
+static int64_t bytes_of(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d) {
     DType types[MAX_SPACES];
     for (int k = 0; k < K; k++) types[k] = type;
     const int64_t parts[] = {cpu_matmul_scratch(MATMUL_NT, B, C, d), cpu_batch_entropy_scratch(C),
                              cpu_label_grad_scratch(type, K, C, d),
-                             cpu_linear_grad_scratch(type, B, C, d)};
+                             cpu_linear_grad_scratch(type, B, C, d_least, d)};
     int64_t work = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) work = most(work, parts[i]);
     return lay_out(NULL, types, K, B, C, d, work).bytes;
 }
 
-int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d) {
+int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d) {
     int64_t bytes = 0;
-    for (; d > 0; d = features_in_more_groups(type, B, C, d))
-        bytes = most(bytes, bytes_of(type, K, B, C, d));
+    for (; d >= d_least; d = features_in_more_groups(type, B, C, d))
+        bytes = most(bytes, bytes_of(type, K, B, C, d_least, d));
     return bytes;
 }
 

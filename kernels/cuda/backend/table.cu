@@ -1,7 +1,8 @@
 /* table.cu - the operations of the CUDA backend, in the order of matrix.h, train.h, encode.h, cluster.h. */
 #include "kernels/cuda/backend/operations.h"
 
-static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d) {
+/* Each grows with the features. */
+static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t, int64_t d) {
     const int64_t candidates[] = {cuda_inner_scratch(type, K, B, C, d),
                                   cuda_linear_grad_scratch(type, B, C, d),
                                   cuda_head_grad_scratch(type, B, C, d),
