@@ -3,7 +3,7 @@
  *
  *     program      backends                           several runs, which must give the same bits
  *     tests-cpu    every instruction set              1, 2 and 7 threads
- *     tests-emu    "cuda" (emulated) and "naive"      schedules of three seeds, ten in test-full
+ *     tests-emu    "cuda" (emulated) and "naive"      schedules of two seeds, ten in test-full
  *     tests-cuda   "cuda" and "naive"                 three
  *
  * "naive" is the CUDA backend with the readable kernel of each operation. Arrays that operations
@@ -191,10 +191,8 @@ static inline const char *const *test_backends(void) {
 static inline int test_runs(const char *backend) {
     if (strcmp(backend, "reference") == 0 || strcmp(backend, "naive") == 0) return 1;
     if (getenv("TURTLE_TEST_SMALL")) return 1;
-#if defined(TEST_EMULATED) && defined(__SANITIZE_ADDRESS__)
-    return getenv("TURTLE_TEST_FULL") ? 10 : 2; /* three schedules run in release */
-#elif defined(TEST_EMULATED)
-    return getenv("TURTLE_TEST_FULL") ? 10 : 3;
+#if defined(TEST_EMULATED)
+    return getenv("TURTLE_TEST_FULL") ? 10 : 2;
 #else
     return 3;
 #endif
