@@ -43,18 +43,6 @@ static float *aligned_floats(int64_t n, int stream) {
     return x;
 }
 
-#if defined(TEST_EMULATED)
-/* Launches of the kernel, of all that were timed. */
-static int64_t launches_of(const Ops *ops, const char *part) {
-    ProfileRow rows[64];
-    const int n = ops->mem.profile_rows(ops->device, rows, 64);
-    int64_t sum = 0;
-    for (int i = 0; i < n && i < 64; i++)
-        if (strstr(rows[i].kernel, part)) sum += rows[i].calls;
-    return sum;
-}
-#endif
-
 /* B rows, C outputs, d inputs, in wider rows; K 1: a gate. */
 static void run_linear(const Ops *ops, Queue *q, Shape s, Outputs *o) {
     const int64_t in_row = round_up(s.d, 8) + 8, out_row = s.C + 8;

@@ -198,6 +198,16 @@ static inline int test_runs(const char *backend) {
 #endif
 }
 
+/* Returns the launches of kernels whose names hold `part`, of all that were timed. */
+static inline int64_t launches_of(const Ops *ops, const char *part) {
+    ProfileRow rows[64];
+    const int n = ops->mem.profile_rows(ops->device, rows, 64);
+    int64_t sum = 0;
+    for (int i = 0; i < n && i < 64; i++)
+        if (strstr(rows[i].kernel, part)) sum += rows[i].calls;
+    return sum;
+}
+
 /* Opens a backend of test_backends(), or "reference". Where there is no GPU for it, the test is
  * skipped, or fails if a GPU was asked for. */
 static inline void open_backend(Ops *ops, Queue **q, const char *backend, int run) {
