@@ -7,7 +7,6 @@ All samples, where faiss would take 256 per cluster. It has no last assignment: 
 import os
 import sys
 
-os.environ["OMP_NUM_THREADS"] = sys.argv[5]  # before the libraries start their threads
 with open("/proc/cpuinfo") as f:  # an older OpenBLAS takes a newer processor for one without AVX: half the speed
     if "avx512f" in f.read():
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")

@@ -2,10 +2,7 @@
 
     python kmeans_sklearn.py KIND X.npy CENTRES.npy ITERATIONS THREADS REPEATS     one row, as bench-kmeans prints
 """
-import os
 import sys
-
-os.environ["OMP_NUM_THREADS"] = sys.argv[5]  # before the libraries start their threads
 
 import rows
 

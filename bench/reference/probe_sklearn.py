@@ -2,13 +2,10 @@
 
     python probe_sklearn.py N C D THREADS REPEATS     one row, as bench-probe prints
 """
-import os
 import sys
 
 import rows
 
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = sys.argv[4]
 np = rows.need("numpy")
 linear_model = rows.need("sklearn.linear_model")
 
