@@ -41,7 +41,7 @@ define pair_rule
 $(OUT)/$(1)/%.o: %.cu $(OUT)/nvcc.flags
 	@echo "nvcc $$< ($(1))"
 	$$(Q).ci/compile_cu $$< $$@ $$(COMPILE_CU) -D$(1)
-OTHER_$(1) := $(shell tests/waits --reach '$(1)')
+OTHER_$(1) := $(filter $(CUDA_SOURCES),$(shell tests/waits --reach '$(1)'))
 $(OUT)/bench-training-$(1): $(OUT)/bench/programs/training.o $(SHARED) $(BENCH_GPU) $(LIBRARY) \
   $$(filter-out $$(OTHER_$(1):%.cu=$(OUT)/%.o),$(CUDA_OBJECTS)) $$(OTHER_$(1):%.cu=$(OUT)/$(1)/%.o)
 	@echo "link $$@"

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/gemm/fold_avx512.h"
 #include "kernels/cpu/gemm/gemm_tile.h"
+#include "kernels/cpu/gemm/transpose.h"
 
 /* `rows` and `cols` are constants at every call, so that the sums become registers. */
 static inline __attribute__((always_inline)) void dots(const int rows, const int cols,
@@ -55,38 +56,12 @@ void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, in
     /* clang-format on */
 }
 
-/* Transposes sixteen vectors: pairs, fours, then blocks of four. */
-static inline __attribute__((always_inline)) void transpose(__m512 v[LANES]) {
-    __m512 t[LANES];
-    _Pragma("GCC unroll 8") for (int i = 0; i < LANES; i += 2) {
-        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
-    }
-    _Pragma("GCC unroll 4") for (int i = 0; i < LANES; i += 4) {
-        v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) { /* classes i, i + 4, i + 8, i + 12 */
-        const __m512 a = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88),
-                     b = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xdd),
-                     c = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88),
-                     d = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xdd);
-        t[i] = _mm512_shuffle_f32x4(a, c, 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
-        t[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
-        t[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
-    }
-    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) v[i] = t[i];
-}
-
 void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C) {
     const __mmask16 mask = (__mmask16)((1u << C) - 1);
     __m512 v[LANES];
     _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) v[i] =
         _mm512_maskz_loadu_ps(i < n ? mask : 0, rows + i * ld);
-    transpose(v);
+    transpose_vectors(v);
     _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) _mm512_storeu_ps(lanes[i], v[i]);
 }
 
@@ -94,7 +69,7 @@ void lanes_to_rows(float *rows, int64_t ld, const Lanes lanes, int64_t n, int64_
     const __mmask16 mask = (__mmask16)((1u << C) - 1);
     __m512 v[LANES];
     _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) v[i] = _mm512_loadu_ps(lanes[i]);
-    transpose(v);
+    transpose_vectors(v);
     _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)
         _mm512_mask_storeu_ps(rows + i * ld, i < n ? mask : 0, v[i]);
 }

@@ -26,13 +26,13 @@
 #include <string.h>
 
 #include "io/dtype.h"
+#include "kernels/cpu/gemm/transpose.h"
 
 enum {
     ROWS = 96,       /* rows of a block, at most: a multiple of all TILE_ROWS and of AMX's 32 */
     LEAST_ROWS = 12, /* rows of a block where depth is large */
     PANEL_BYTES = 384 << 10, /* of a panel, at most, where LEAST_ROWS have no more */
     RUN = 2 * STRIP_PAIRS,   /* weights of one output channel that are rounded at a time */
-    SQUARE = 4,              /* pairs that are transposed at a time, in each direction */
     GAP = 32 /* elements between the rows of a panel, which keep out of each other's cache sets */
 };
 _Static_assert(ROWS % TILE_ROWS == 0 && LEAST_ROWS % TILE_ROWS == 0, "blocks are whole tiles");
@@ -88,18 +88,11 @@ static void round_weights(uint16_t *to, const Weight *w, int64_t channel, int64_
     for (int64_t i = 0; i < n; i++) to[i] = bf16_from_f32(run[i]);
 }
 
-typedef uint32_t Four __attribute__((vector_size(4 * SQUARE)));
-
 void pairs_to_strip(uint32_t *to, const Pairs *from, int64_t n) {
     for (int64_t k = 0; k < n; k += SQUARE)
-        for (int c = 0; c < BF16_COLS; c += SQUARE) {
-            Four in[SQUARE], out[SQUARE];
-            for (int i = 0; i < SQUARE; i++) memcpy(&in[i], &from[c + i][k], sizeof in[i]);
-            for (int i = 0; i < SQUARE; i++)
-                out[i] = (Four){in[0][i], in[1][i], in[2][i], in[3][i]};
-            for (int i = 0; i < SQUARE; i++)
-                memcpy(to + (k + i) * BF16_COLS + c, &out[i], sizeof out[i]);
-        }
+        for (int c = 0; c < BF16_COLS; c += SQUARE)
+            transpose_square(to + k * BF16_COLS + c, BF16_COLS, from[c] + k,
+                             sizeof from[c] / sizeof from[c][0]);
 }
 
 typedef struct {
