@@ -14,6 +14,8 @@
 #define cpu_batch_entropy_scratch ISA(cpu_batch_entropy_scratch)
 #define cpu_cross_entropy ISA(cpu_cross_entropy)
 #define cpu_gather ISA(cpu_gather)
+#define cpu_gather_labels ISA(cpu_gather_labels)
+#define cpu_gather_linear ISA(cpu_gather_linear)
 #define cpu_head_grad ISA(cpu_head_grad)
 #define cpu_head_grad_scratch ISA(cpu_head_grad_scratch)
 #define cpu_inner_scratch ISA(cpu_inner_scratch)
@@ -47,6 +49,11 @@
 MatmulOp cpu_matmul;
 MatmulScratchBytes cpu_matmul_scratch;
 GatherOp cpu_gather;
+/* Gathers a batch, then computes logits (B,C) = Z W^T + bias as cpu_matmul does: the same bits, in one visit of the
+ * features where a batch is large. scratch: cpu_matmul_scratch(MATMUL_NT, B, C, d) bytes. */
+Status cpu_gather_linear(Queue *q, float *logits, const Batch *out, const Features *f,
+                         const int64_t *rows, const float *W, const float *bias, int64_t B,
+                         int64_t C, void *scratch);
 ArgmaxOp cpu_argmax;
 
 WeightNormOp cpu_weight_norm;
@@ -102,6 +109,7 @@ RandomLinearOp cpu_random_linear;
 RandomRowsOp cpu_random_rows;
 RandomHeadsOp cpu_random_heads;
 TaskLabelsOp cpu_task_labels;
+GatherLabelsOp cpu_gather_labels;
 TaskStepOp cpu_task_step;
 int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d);
 

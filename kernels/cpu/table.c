@@ -42,6 +42,7 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                         .batch_entropy = cpu_batch_entropy,
                         .prior_ratio = cpu_prior_ratio,
                         .task_labels = cpu_task_labels,
+                        .gather_labels = cpu_gather_labels,
                         .task_step = cpu_task_step,
                         .random_heads = cpu_random_heads,
                         .inner_steps = cpu_inner_steps,

@@ -15,6 +15,7 @@
 
 /* the symbols that carry the set's name */
 #define dot_tile_flat ISA(dot_tile_flat)
+#define dot_tile_gathering ISA(dot_tile_gathering)
 #define gemm_tile_flat ISA(gemm_tile_flat)
 #define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
 #define features_in_more_groups ISA(features_in_more_groups)
@@ -106,6 +107,12 @@ static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const flo
                             int64_t out_row, Ahead ahead) {
     dot_tile_flat(rows, cols, depth, Z, Z_row, W, W_row, out, out_row, ahead.at, ahead.step);
 }
+
+/* Does so for DOT_ROWS rows that lie apart, and copies them past the caches to `to`, rows to_row floats apart and
+ * aligned to 64 bytes, unless it is NULL. The rows at `next` are fetched. */
+void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
+                        int64_t W_row, float *out, int64_t out_row, float *to, int64_t to_row,
+                        const float *const next[DOT_ROWS]);
 
 /* Rows of few classes side by side: element [c][l] is class c of row l. What sums over classes then adds LANES rows at
  * once, in the order of the classes, as a loop over the classes of one row would. Both functions exist only where

@@ -56,6 +56,47 @@ void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, in
     /* clang-format on */
 }
 
+static inline __attribute__((always_inline)) void
+gathering_dots(const int cols, const bool streams, int64_t depth, const float *const Z[DOT_ROWS],
+               const float *W, int64_t W_row, float *out, int64_t out_row, float *to,
+               int64_t to_row, const float *const next[DOT_ROWS]) {
+    __m512 sum[DOT_COLS][DOT_ROWS], z[DOT_ROWS];
+    UNROLL
+    for (int i = 0; i < DOT_ROWS; i++) UNROLL
+    for (int c = 0; c < cols; c++) sum[c][i] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < depth; k += VEC_FLOATS) {
+        const __mmask16 mask = (__mmask16)((1u << least(depth - k, VEC_FLOATS)) - 1);
+        const bool whole = mask == 0xffff;
+        UNROLL
+        for (int i = 0; i < DOT_ROWS; i++) {
+            __builtin_prefetch(next[i] + k, 0, 2);
+            z[i] = whole ? _mm512_loadu_ps(Z[i] + k) : _mm512_maskz_loadu_ps(mask, Z[i] + k);
+            if (streams && whole) _mm512_stream_ps(to + i * to_row + k, z[i]);
+            else if (streams) _mm512_mask_storeu_ps(to + i * to_row + k, mask, z[i]);
+        }
+        UNROLL
+        for (int c = 0; c < cols; c++) {
+            const __m512 w = whole ? _mm512_loadu_ps(W + c * W_row + k)
+                                   : _mm512_maskz_loadu_ps(mask, W + c * W_row + k);
+            UNROLL
+            for (int i = 0; i < DOT_ROWS; i++) sum[c][i] = _mm512_fmadd_ps(z[i], w, sum[c][i]);
+        }
+    }
+    store_sums(DOT_ROWS, cols, out, out_row, sum);
+}
+
+void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
+                        int64_t W_row, float *out, int64_t out_row, float *to, int64_t to_row,
+                        const float *const next[DOT_ROWS]) {
+    /* clang-format off */
+#define CASE(c) \
+    case 2 * (c): gathering_dots(c, false, depth, Z, W, W_row, out, out_row, to, to_row, next); break; \
+    case 2 * (c) + 1: gathering_dots(c, true, depth, Z, W, W_row, out, out_row, to, to_row, next); break;
+    switch (2 * cols + (to != NULL)) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) default: break; }
+#undef CASE
+    /* clang-format on */
+}
+
 void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C) {
     const __mmask16 mask = (__mmask16)((1u << C) - 1);
     __m512 v[LANES];

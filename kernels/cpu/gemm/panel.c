@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm/bf16.h"
+#include "kernels/cpu/gemm/transpose.h"
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
@@ -54,9 +55,12 @@ static void pack_strips(const void *loop, int64_t begin, int64_t end, int thread
     (void)thread;
     for (int64_t first = begin * TILE_COLS; first < end * TILE_COLS; first += TILE_COLS) {
         const int64_t cols = least(packed_classes(p->C) - first, TILE_COLS);
+        const int64_t whole = cols / SQUARE * SQUARE;
         float *to = p->packed + first * d;
-        for (int64_t j = 0; j < d; j++, to += TILE_COLS) {
-            for (int64_t c = 0; c < cols; c++) to[c] = W[(first + c) * d + j];
+        for (int64_t c = 0; c < whole; c += SQUARE)
+            transpose_rows(to + c, TILE_COLS, W + (first + c) * d, d, d, true);
+        for (int64_t j = 0; whole < TILE_COLS && j < d; j++, to += TILE_COLS) {
+            for (int64_t c = whole; c < cols; c++) to[c] = W[(first + c) * d + j];
             for (int64_t c = cols; c < TILE_COLS; c++) to[c] = 0.0f;
         }
     }
@@ -234,7 +238,10 @@ void sum_groups(float *sum, const float *grad, int64_t groups, int64_t size, int
     memcpy(sum, grad + first, (size_t)n * sizeof *sum);
     for (int64_t g = 1; g < groups; g++) {
         const float *next = grad + g * size + first;
-        SIMD()
-        for (int64_t i = 0; i < n; i++) sum[i] += next[i];
+        for (int64_t i = 0; i < n; i += 16) { /* a line: the next group's is fetched */
+            __builtin_prefetch(next + size + i);
+            SIMD()
+            for (int64_t j = i; j < least(i + 16, n); j++) sum[j] += next[j];
+        }
     }
 }

@@ -92,20 +92,6 @@ static void convert(float *to, const Weight *w, int64_t first, int64_t step, int
 /* Rows that are longer than a power of two keep out of each other's cache sets. */
 typedef float Run[PACK_RUN + 16];
 
-/* to (n,SQUARE), rows TILE_COLS apart, = the first n columns of `from` (SQUARE,.) transposed. `ahead`: the rows behind
- * these are fetched, for memory is far. */
-static void transpose_rows(float *to, const char *from, int64_t from_row, int64_t n, bool ahead) {
-    int64_t k = 0;
-    for (; k + SQUARE <= n; k += SQUARE) {
-        for (int64_t c = 0; ahead && c < SQUARE; c++)
-            __builtin_prefetch(from + 4 * ((SQUARE + c) * from_row + k), 0, 2);
-        transpose_square(to + k * TILE_COLS, TILE_COLS, from + 4 * k, from_row);
-    }
-    for (; k < n; k++)
-        for (int64_t c = 0; c < SQUARE; c++)
-            memcpy(to + k * TILE_COLS + c, from + 4 * (c * from_row + k), sizeof *to);
-}
-
 /* Packs n <= PACK_RUN weights of output channels first .. first+cols, at most SQUARE, from input channel i of a tap on:
  * to (n,SQUARE), rows TILE_COLS apart, with zeros beyond `cols`. */
 static void pack_run(float *to, const Weight *w, const float *scale, int64_t first, int64_t cols,
@@ -113,14 +99,14 @@ static void pack_run(float *to, const Weight *w, const float *scale, int64_t fir
     const int64_t at = first * w->out_step + tap * w->tap_step + i * w->in_step;
     if (cols == SQUARE && !scale && w->type == DTYPE_F32 && w->precision == PRECISION_FP32 &&
         w->in_step == 1) {
-        transpose_rows(to, (const char *)w->data + 4 * at, w->out_step, n, true);
+        transpose_rows(to, TILE_COLS, (const uint8_t *)w->data + 4 * at, w->out_step, n, true);
         return;
     }
     Run run[SQUARE];
     for (int64_t c = 0; c < cols; c++)
         convert(run[c], w, at + c * w->out_step, w->in_step, n, scale ? scale[first + c] : 1.0f);
     for (int64_t c = cols; c < SQUARE; c++) memset(run[c], 0, sizeof run[c]);
-    transpose_rows(to, (const char *)run, sizeof *run / sizeof **run, n, false);
+    transpose_rows(to, TILE_COLS, run, sizeof *run / sizeof **run, n, false);
 }
 
 /* Packs output channels first .. first+TILE_COLS as [depth][TILE_COLS], with zeros beyond the last channel.

@@ -2,6 +2,7 @@
 #ifndef TURTLE_KERNELS_CPU_GEMM_TRANSPOSE_H
 #define TURTLE_KERNELS_CPU_GEMM_TRANSPOSE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -64,4 +65,21 @@ static inline void transpose_square(void *to, int64_t to_row, const void *from, 
 }
 
 #endif
+
+/* to (n,SQUARE) = the first n columns of from (SQUARE,.) transposed. `ahead`: the SQUARE rows behind these are fetched,
+ * for memory is far. */
+static inline void transpose_rows(float *to, int64_t to_row, const void *from, int64_t from_row,
+                                  int64_t n, bool ahead) {
+    const char *at = from;
+    int64_t k = 0;
+    for (; k + SQUARE <= n; k += SQUARE) {
+        for (int64_t i = 0; ahead && i < SQUARE; i++)
+            __builtin_prefetch(at + 4 * ((SQUARE + i) * from_row + k), 0, 2);
+        transpose_square(to + k * to_row, to_row, at + 4 * k, from_row);
+    }
+    for (; k < n; k++)
+        for (int64_t i = 0; i < SQUARE; i++)
+            memcpy(to + k * to_row + i, at + 4 * (i * from_row + k), sizeof *to);
+}
+
 #endif

@@ -85,8 +85,8 @@ static Scratch scratch_of(const TaskSteps *s) {
     return lay_out(s->scratch, types, s->K, s->B, s->C, largest_d(s), 0);
 }
 
-Status cpu_task_labels(Queue *q, const TaskSteps *s) {
-    REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
+/* Gathers `rows` first, unless they are NULL. */
+static Status task_labels(Queue *q, const TaskSteps *s, const Features *from, const int64_t *rows) {
     const int64_t B = s->B, C = s->C;
     const Scratch scratch = scratch_of(s);
     float *W = scratch.linear;
@@ -95,11 +95,23 @@ Status cpu_task_labels(Queue *q, const TaskSteps *s) {
         float *P = s->P + k * B * C;
         const int64_t d = space->Z.d;
         cpu_weight_norm(q, W, space->task, C, d);
-        cpu_matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, scratch.work);
+        const float *bias = space->task + C * d;
+        if (rows) cpu_gather_linear(q, P, &space->Z, &from[k], rows, W, bias, B, C, scratch.work);
+        else cpu_matmul(q, MATMUL_NT, P, &space->Z, W, bias, B, C, d, scratch.work);
         cpu_softmax(q, P, P, B, C);
     }
     cpu_label_mean(q, s->Y, s->P, s->K, B, C);
     return cpu_batch_entropy(q, s->P_bar, s->entropy, s->P, s->K, B, C, scratch.work);
+}
+
+Status cpu_task_labels(Queue *q, const TaskSteps *s) {
+    REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
+    return task_labels(q, s, NULL, NULL);
+}
+
+Status cpu_gather_labels(Queue *q, const TaskSteps *s, const Features *from, const int64_t *rows) {
+    REQUIRE(q, tasks_complete(s, batch_servable) && from && rows, "gather_labels");
+    return task_labels(q, s, from, rows);
 }
 
 /* --- the gradient ------------------------------------------------------------------------------- */

@@ -279,6 +279,73 @@ Test(cpu, the_tasks_step_has_the_bits_of_its_parts, .timeout = 120) {
             }
 }
 
+/* Labels whose features are gathered on the way have the bits of gather and task_labels, and so have the batches, for
+ * any number of threads. The first space is large enough to be written past the caches, and its rows end within a
+ * vector. */
+Test(cpu, gathered_labels_have_the_bits_of_both_operations, .timeout = 120) {
+    enum { N = 900, ODD_B = STEP_B - 1 };
+    static const int64_t d[STEP_SPACES] = {1100, 41}, classes[] = {10, 5, 48, 0};
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int set = 0; sets[set]; set++)
+        for (int i = 0; classes[i]; i++) {
+            const int64_t C = classes[i], B = i == 0 ? ODD_B : STEP_B; /* ODD_B: no whole tiles */
+            int64_t *rows = counting(0, STEP_B), bytes = 0;
+            Features from[STEP_SPACES];
+            Ops ops;
+            Queue *q;
+            Error err;
+            setenv("TURTLE_ISA", sets[set], 1);
+            ASSERT_OK(ops_open(&ops, "cpu", 2 - i % 2, NULL, &err), err);
+            if (!ops.train.gather_labels) {
+                ops_close(&ops);
+                break;
+            }
+            ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
+            for (int t = 0; t < 2; t++)
+                bytes = most(bytes, ops.train.scratch_bytes(t ? DTYPE_F16 : DTYPE_F32, STEP_SPACES,
+                                                            STEP_B, C, d[1], d[0]));
+            OneStep both = one_step(C, d, scratch(bytes)), apart = one_step(C, d, scratch(bytes));
+            for (int64_t b = 0; b < STEP_B; b++) rows[b] = b * 7 % N;
+            for (int k = 0; k < STEP_SPACES; k++) {
+                Batch *Z[] = {&both.tasks.space[k].Z, &apart.tasks.space[k].Z};
+                const int64_t all = STEP_B * Z[0]->row * dtype_bytes(Z[0]->type);
+                float *x = numbers(N * d[k], 40 + k);
+                uint16_t *halves = array(N * d[k] * 2);
+                for (int64_t j = 0; j < N * d[k]; j++) halves[j] = f16_from_f32(x[j]);
+                from[k] = (Features){k ? (void *)halves : x, N, d[k], Z[0]->type, false};
+                for (int j = 0; j < 2; j++) {
+                    Z[j]->data = scratch(all);
+                    memset(Z[j]->data, 0, (size_t)all);
+                }
+            }
+            both.tasks.B = apart.tasks.B = B;
+            ops.train.task_labels(q, &apart.tasks); /* of zeros: another result */
+            for (int k = 0; k < STEP_SPACES; k++)
+                ops.matrix.gather(q, &apart.tasks.space[k].Z, &from[k], rows, B);
+            ops.train.task_labels(q, &apart.tasks);
+            ops.train.gather_labels(q, &both.tasks, from, rows);
+            ASSERT_OK(ops.mem.wait(q, &err), err);
+            for (int k = 0; k < STEP_SPACES; k++) {
+                const Batch *Z = &both.tasks.space[k].Z;
+                cr_expect(!memcmp(Z->data, apart.tasks.space[k].Z.data,
+                                  (size_t)(B * Z->row * dtype_bytes(Z->type))),
+                          "%s, C %d: batch of space %d", sets[set], (int)C, k);
+                cr_expect(!memcmp(both.tasks.P + k * B * C, apart.tasks.P + k * B * C,
+                                  (size_t)(B * C * 4)),
+                          "%s, C %d: P of space %d", sets[set], (int)C, k);
+            }
+            cr_expect(!memcmp(both.tasks.Y, apart.tasks.Y, (size_t)(B * C * 4)));
+            cr_expect(!memcmp(both.tasks.entropy, apart.tasks.entropy, STEP_SPACES * 4));
+            rows[B - 1] = N;
+            ops.train.gather_labels(q, &both.tasks, from, rows);
+            cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "gather"));
+            ops.mem.queue_close(q);
+            ops_close(&ops);
+            free_arrays();
+        }
+}
+
 /* --- devices ---------------------------------------------------------------------------------- */
 
 Test(cpu, devices_are_had_or_refused) {
