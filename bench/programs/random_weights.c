@@ -2,7 +2,7 @@
  * speed and memory where the published file is not at hand.
  * usage: bench-random_weights NAME FILE [fp16]      (make bench builds build/<config>/bench-random_weights)
  *
- * All tensors are windows of one pool of random numbers below 0.05, so that a product of a thousand
+ * All tensors are windows of one pool of random numbers below LARGEST, so that a product of a thousand
  * inputs keeps its size. Writing dinov2_vitg14 takes 4.6 GB of disk and little memory.
  */
 #include <math.h>
@@ -13,6 +13,7 @@
 #include "kernels/philox.h"
 
 enum { MAX_TENSORS = 2048, POOL = 1 << 24 };
+#define LARGEST 0.05f
 
 typedef enum { CLIP_VIT, CLIP_RESNET, DINOV2, DINOV3, SIGLIP } Kind;
 
@@ -201,11 +202,13 @@ static void add_clip_vit(File *f, const Model *m) {
 static void add_conv(File *f, int out, int in, int kernel, const char *block, const char *conv,
                      const char *norm) {
     char prefix[128];
+    /* that of a sum of so many products: without a norm that divides by it, 64 blocks would leave float16 */
+    const float variance = (float)(in * kernel * kernel) * LARGEST * LARGEST / 3.0f;
     add(f, 4, out, in, kernel, kernel, "%s%sweight", block, conv);
     snprintf(prefix, sizeof prefix, "%s%s", block, norm);
     add_norm(f, out, prefix);
     add(f, 1, out, 0, 0, 0, "%srunning_mean", prefix);
-    add_constant(f, out, 1.0f, "%srunning_var", prefix);
+    add_constant(f, out, variance, "%srunning_var", prefix);
 }
 
 static void add_clip_resnet(File *f, const Model *m) {
@@ -339,7 +342,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     for (int64_t i = 0; i < pool; i++) {
-        f.pool[i] = i < POOL ? philox_uniform(philox_at(1, 14, 0, 0, i / 4).word[i % 4], 0.05f)
+        f.pool[i] = i < POOL ? philox_uniform(philox_at(1, 14, 0, 0, i / 4).word[i % 4], LARGEST)
                              : f.pool[i - POOL];
         f.half[i] = half_of(f.pool[i]);
     }

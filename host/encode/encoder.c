@@ -94,6 +94,7 @@ Status encoder_shape(EncoderShape *out, Weights *w) {
         s->kind = ENCODER_CLIP_RESNET;
     } else if (weights_has(w, "cls_token") || weights_has(w, "embeddings.cls_token")) {
         dino_kind(s, w);
+        if (s->kind == ENCODER_DINOV2) unserved_plain_vit(w);
     } else if (weights_has(w, "vision_model.head.probe") || weights_has(w, "attn_pool.latent")) {
         s->kind = ENCODER_SIGLIP;
         s->timm = weights_has(w, "attn_pool.latent");

@@ -113,7 +113,7 @@ static Status check_colours(const FactSearch *s, Error *err) {
     const EncoderFacts *f = s->out;
     for (int i = 0; i < 3; i++) {
         const bool mean = !(f->mean[i] >= 0.0f && f->mean[i] <= 1.0f);
-        if (!mean && f->std[i] <= 1.0f) continue;
+        if (!mean && f->std[i] > 0.0f && f->std[i] <= 1.0f) continue;
         const Fact fact = mean ? FACT_MEAN : FACT_STD;
         char text[96];
         fact_text(text, f, fact);
@@ -137,9 +137,9 @@ static Status check_size(const FactSearch *s, Error *err) {
             "4096",
             (long long)side, s->out->source[FACT_SIZE], rest ? "at least" : "a multiple of",
             (long long)patch);
-    if (s->out->rule.resize > 1 << 16)
-        return fail(err, ERR_ARG, "features: pictures resized to %d: expected at most 65536",
-                    s->out->rule.resize);
+    if (s->out->rule.resize < 1 || s->out->rule.resize > 1 << 16)
+        return fail(err, ERR_ARG, "features: pictures resized to %d (%s): expected 1 to 65536",
+                    s->out->rule.resize, s->out->source[FACT_SIZE]);
     if (siglip && side / patch != grid && !s->options->image_size)
         return fail(
             err, ERR_ARG,

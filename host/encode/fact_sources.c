@@ -1,6 +1,7 @@
 /* fact_sources.c - the facts of an encoder from published networks, configurations and flags. */
 #include "host/encode/fact_sources.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -397,7 +398,7 @@ static Status set_flag(FactSearch *s, const FactOptions *options, Fact fact, Err
         const int64_t side = options->image_size;
         if (side < 1 || side > 4096)
             return fail(err, ERR_ARG, "--image_size %lld: expected 1 to 4096", (long long)side);
-        rule->resize = (int)((side * rule->resize + rule->crop / 2) / rule->crop);
+        rule->resize = (int)least((side * rule->resize + rule->crop / 2) / rule->crop, INT_MAX);
         rule->crop = (int)side;
         break;
     }

@@ -1,7 +1,8 @@
 /* plan_file.c - turtle_plan: how an iteration, or a batch of images, would run on a GPU.
  *
  * An encoder is opened on a device on paper (kernels/plan/paper.h) and run once. So the launches are those that
- * `features` enqueues, and no second description of a network can differ from them.
+ * `features` enqueues, and no second description of a network can differ from them. It starts at squares: how long the
+ * resize takes, and how many bytes cross the bus for it, depends on the sizes of the pictures.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -161,7 +162,7 @@ static void add_sum(char **text, Json *j, const Noted *n) {
     add_line(text,
              "lost     %.3f ms: %.3f before first products, %.3f behind last ones, %.3f in last "
              "waves, %.3f in padding, %.3f from launch to launch\n"
-             "busy     %.1f %% of a batch with decoded pictures at hand, which take %.2f GB/s of "
+             "busy     %.1f %% of a batch with resized pictures at hand, which take %.2f GB/s of "
              "the bus\n",
              1e3 * lost, 1e3 * sum.prologue_s, 1e3 * sum.epilogue_s, 1e3 * sum.wave_s,
              1e3 * sum.padding_s, 1e3 * between, 100.0 * busy, 1e-9 * bus);

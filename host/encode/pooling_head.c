@@ -52,7 +52,8 @@ void pooling_head_run(const PoolingHead *h, const Ops *ops, Queue *queue,
                       const TransformerSpace *space, int64_t B, int64_t T) {
     const EncodeOps *e = &ops->encode;
     const int64_t d = h->width, rows = B * T;
-    const Matrix a = matrix_f32(space->normed, d), mixed = space_matrix(space, space->x, 0, d),
+    const Matrix tokens = space_matrix(space, space->normed, 0, d),
+                 a = matrix_f32(space->normed, d), mixed = space_matrix(space, space->x, 0, d),
                  hidden = space_matrix(space, space->wide, 0, h->hidden);
     const AttentionPoolSpace pool = {.q = space_matrix(space, space->wide, 2 * rows * d, d).data,
                                      .mixed = mixed.data,
@@ -60,7 +61,7 @@ void pooling_head_run(const PoolingHead *h, const Ops *ops, Queue *queue,
                                      .v = space_matrix(space, space->wide, rows * d, d).data,
                                      .type = space->type,
                                      .scratch = space->scratch};
-    attention_pool_run(&h->attention, ops, queue, a, matrix_f32(h->probe, 0), a, B, T, &pool);
+    attention_pool_run(&h->attention, ops, queue, a, matrix_f32(h->probe, 0), tokens, B, T, &pool);
     e->layer_norm(queue, mixed, a.data, d, h->norm.weight, h->norm.bias, h->eps, B, d);
     e->linear(queue, hidden, mixed, &h->fc1.weight,
               &(Epilogue){.bias = h->fc1.bias, .activation = h->activation}, B, space->scratch);

@@ -31,7 +31,7 @@ void pooling_head_load(PoolingHead *out, Weights *w, const PoolingHeadNames *nam
 /* Returns the width of the rows that the head needs of TransformerSpace.wide. */
 int64_t pooling_head_wide(const PoolingHead *h);
 
-/* Computes one row per image of space->normed, the tokens (B,T,width) in float32 after the last norm. The rows
+/* Computes one row per image of space->normed, the tokens (B,T,width) of its type after the last norm. The rows
  * replace the first B of them. x and wide are overwritten. */
 void pooling_head_run(const PoolingHead *h, const Ops *ops, Queue *queue,
                       const TransformerSpace *space, int64_t B, int64_t T);

@@ -70,6 +70,8 @@ static const float *packed_bias(const BlockFile *f, int64_t d) {
     for (int i = 0; i < 3; i++) {
         if (!f->names->biases[i] || !is_there(f, f->names->biases[i], "")) continue;
         if (!bias) bias = calloc((size_t)(3 * d), sizeof *bias);
+        if (!bias && w->status == OK)
+            w->status = fail(w->err, ERR_MEMORY, "weights: %s: no memory for its biases", w->path);
         part = weights_read(w, 1, d, "%s%s", f->block, f->names->biases[i]);
         for (int64_t j = 0; bias && part && j < d; j++) bias[i * d + j] += part[j];
         free(part);

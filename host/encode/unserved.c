@@ -1,4 +1,4 @@
-/* unserved.c - relatives of CLIP that are named with a reason instead of by their first odd tensor. */
+/* unserved.c - relatives of CLIP and DINOv2 that are named with a reason instead of by their first odd tensor. */
 #include "host/encode/unserved.h"
 
 #include <string.h>
@@ -47,4 +47,22 @@ Status unserved_refuse(Weights *w) {
                             "weights: %s: a relative of CLIP with %s, as %s shows: expected a "
                             "vision transformer as OpenAI's or OpenCLIP's ViT models are",
                             w->path, reason, name);
+}
+
+Status unserved_plain_vit(Weights *w) {
+    bool blocks = false, scales = false;
+    if (w->status != OK) return w->status;
+    for (int i = 0; i < w->file.count; i++) {
+        const char *name = w->file.tensor[i].name;
+        blocks |= strstr(name, "norm1.") || strstr(name, "layernorm_before.");
+        scales |= strstr(name, "ls1.") || strstr(name, "layer_scale1.");
+    }
+    if (scales || !blocks) return OK;
+    weights_say(w, "weights: %s: a plain vision transformer", w->path);
+    return w->status =
+               fail(w->err, ERR_FORMAT,
+                    "weights: %s: a plain vision transformer (DeiT, MAE, DINO), for no block has "
+                    "LayerScale: expected one of DINOv2, DINOv3, SigLIP or CLIP, or features that "
+                    "its own library computes, as .npy",
+                    w->path);
 }

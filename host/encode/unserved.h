@@ -8,4 +8,7 @@
  * with the reason, which sticks to the weights and is said. Needs names without wrappers. */
 Status unserved_refuse(Weights *w);
 
+/* Refuses, in the same way, a vision transformer in DINOv2's names that has no LayerScale in any block. */
+Status unserved_plain_vit(Weights *w);
+
 #endif

@@ -227,14 +227,16 @@ static void pool(const Network *v, const Ops *ops, Queue *queue, float *features
     const EncodeOps *e = &ops->encode;
     const int64_t d = v->transformer.width, T = v->n;
     const Norm *post = &v->norm_post;
-    e->layer_norm(queue, matrix_f32(space->normed, d), space->x, d, post->weight, post->bias,
-                  v->transformer.eps, B * T, d);
     if (v->feature != FEATURE_CLS) { /* before the head, which overwrites the tokens */
+        e->layer_norm(queue, matrix_f32(space->normed, d), space->x, d, post->weight, post->bias,
+                      v->transformer.eps, B * T, d);
         e->mean_tokens(queue, space->wide, d, space->normed, B, T, 0, T, d);
         emit(v, ops, queue, features + (v->feature == FEATURE_CLS_MEAN ? token_features(v) : 0),
              space->wide, B);
     }
     if (v->feature != FEATURE_PATCHMEAN) {
+        e->layer_norm(queue, space_matrix(space, space->normed, 0, d), space->x, d, post->weight,
+                      post->bias, v->transformer.eps, B * T, d);
         pooling_head_run(&v->head, ops, queue, space, B, T);
         emit(v, ops, queue, features, space->normed, B);
     }

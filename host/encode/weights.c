@@ -282,6 +282,8 @@ void weights_pack(Weights *w, Weight *weight) {
     if (bytes == 0) return;
     void *packed = room_for(w, ceil_div(bytes, (int64_t)sizeof(float)));
     if (packed) w->status = w->ops->encode.pack(w->queue, packed, weight);
+    if (packed && w->status != OK)
+        w->ops->mem.wait(w->queue, w->err); /* the queue knows what failed */
     weight->packed = packed;
 }
 

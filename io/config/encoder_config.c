@@ -173,7 +173,7 @@ Status encoder_config_parse(EncoderConfig *out, const void *text, int64_t bytes,
         return fail(err, ERR_FORMAT,
                     "config: %s: rope_theta: expected a number above 0, up to 1e12", path);
     for (int c = 0; out->std_said && c < 3; c++)
-        if (!(out->std[c] > 0.0))
+        if (!((float)out->std[c] > 0.0f)) /* of float32, by which pixels are divided */
             return fail(err, ERR_FORMAT, "config: %s: std: expected numbers above 0", path);
     return OK;
 }

@@ -44,7 +44,8 @@ static void take_size(ConfigParser *p, Pictures *x) {
 static void take_crop_size(ConfigParser *p, Pictures *x) {
     Pictures crop = {0};
     take_size(p, &crop);
-    if (*crop.fit || crop.shortest) config_refuse(x->refused, "crop_size is not square");
+    if (*crop.fit || crop.shortest || *crop.refused)
+        config_refuse(x->refused, "crop_size is not square");
     x->side = crop.size;
 }
 
@@ -152,9 +153,10 @@ void transform_take(ConfigParser *p, EncoderConfig *out) {
     }
     if (!strcmp(out->fit, "shortest") || !strcmp(out->fit, "center")) strcpy(out->fit, "crop");
     if (!(pct > 0.0 && pct <= 1.0)) return config_wrong(p, "crop_pct above 0, up to 1");
+    const double resize = floor((double)side / pct);
+    if (resize > CONFIG_MAX_SIDE) return config_wrong(p, "a larger crop_pct");
     out->side = side;
-    out->resize = (int64_t)floor((double)side / pct);
-    if (out->resize > CONFIG_MAX_SIDE) config_wrong(p, "a larger crop_pct");
+    out->resize = (int64_t)resize;
 }
 
 void pictures_take_processor(ConfigParser *p, Pictures *x) {

@@ -102,6 +102,7 @@ static void take_kwargs(ConfigParser *p, ConfigTower *t) {
 void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
     double layers[4] = {0};
     char pool_type[CONFIG_TEXT] = "", timm_proj[CONFIG_TEXT] = "";
+    if (config_is_null(p)) return;
     *t = (ConfigTower){.said = true, .gated = -1, .registers = -1};
     if (json_peek(&p->r) != '{') return config_wrong(p, "an object");
     json_enter(&p->r, '{');
@@ -124,6 +125,7 @@ void tower_take_open_clip(ConfigParser *p, ConfigTower *t, const char *pool) {
         } else if (config_is(
                        p,
                        "layers")) { /* a residual network has the blocks of its four stages here */
+            if (config_is_null(p)) continue;
             const int n = config_numbers(p, layers, 4);
             double sum = 0.0;
             for (int i = 0; i < n; i++) sum += layers[i];

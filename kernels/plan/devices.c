@@ -93,7 +93,10 @@ const PlanDevice *plan_device(const char *name) {
 }
 
 PlanDevice plan_device_like(int sms, int shared_per_block, int capability) {
-    PlanDevice p = *plan_device(capability >= 90 ? "h200" : capability == 80 ? "a100" : "rtx4090");
+    const char *like = capability >= 90 && capability < 120 ? "h200"
+                       : capability == 80                   ? "a100"
+                                                            : "rtx4090";
+    PlanDevice p = *plan_device(like);
     p.name = "this device";
     p.shared_per_block = shared_per_block;
     p.wgmma = capability == 90;

@@ -12,11 +12,18 @@ typedef struct {
     double rows, cols, depth, rate;
 } Tile;
 
-/* Exponentials that an SM computes in a clock. */
-enum { EXPONENTIALS = 16 };
+/* Exponentials that an SM computes in a clock; instructions that its schedulers issue. */
+enum { EXPONENTIALS = 16, SCHEDULERS = 4 };
+
+/* Instructions of the loader of single numbers for one mma.sync, which tests/sass.limits bounds, and the flops of that. */
+enum { SINGLE_INSTRUCTIONS = 112, MMA_FLOPS = 2 * 16 * 8 * 16 };
 
 /* Returns the tile that layer_tiled takes (kernels/layer_tiles.h), whose instruction is mma.sync. */
 static Tile tile_of(const PlanDevice *d, const Launch *l) {
+    if (l->singly)
+        return (Tile){LAYER_SMALL, LAYER_SMALL, (double)LAYER_STEP_BYTES / 2.0,
+                      fmin(d->mma_flops_16, (double)SCHEDULERS * d->sms * d->clock_hz * MMA_FLOPS /
+                                                SINGLE_INSTRUCTIONS)};
     const double side = LAYER_IS_LARGE(l->rows, l->out, d->sms) ? LAYER_LARGE : LAYER_SMALL;
     const bool wide = l->precision == PRECISION_FP32;
     return (Tile){side, side, (double)LAYER_STEP_BYTES / (double)precision_bytes(l->precision),
@@ -126,7 +133,7 @@ static LaunchTime tiled_time(const PlanDevice *d, const Launch *l) {
                  across = model_tiles((double)l->out, tile.cols);
     const double depth = model_up((double)l->depth, tile.depth), clock = d->clock_hz;
     const double element = (double)precision_bytes(l->precision);
-    LaunchTime t = {.roof = "flops"};
+    LaunchTime t = {.roof = l->singly ? "instructions" : "flops"};
     add_waves(&t, d, up * across, 2.0 * tile.rows * tile.cols * depth, tile.rate, l->flops);
     bound_by(&t, up * across * (tile.rows + tile.cols) * depth * element / d->l2_bytes_s, "L2");
     bound_by(&t, l->bytes / d->hbm_bytes_s, "HBM");

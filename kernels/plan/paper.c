@@ -87,8 +87,9 @@ static bool is_like(const Launch *a, const Launch *b) {
     return strcmp(a->operation, b->operation) == 0 && a->precision == b->precision &&
            a->rows == b->rows && a->out == b->out && a->depth == b->depth && a->heads == b->heads &&
            a->width == b->width && a->queries == b->queries && a->keys == b->keys &&
-           a->causal == b->causal && a->boxes == b->boxes && a->activation == b->activation &&
-           a->beside == b->beside && !(a->bytes < b->bytes) && !(a->bytes > b->bytes);
+           a->causal == b->causal && a->boxes == b->boxes && a->singly == b->singly &&
+           a->activation == b->activation && a->beside == b->beside && !(a->bytes < b->bytes) &&
+           !(a->bytes > b->bytes);
 }
 
 static Status note(Queue *queue, Launch launch) {
@@ -110,7 +111,7 @@ static Status product(Queue *queue, const char *operation, Matrix out, Matrix in
                       const Epilogue *epilogue, int64_t rows, double read, bool matrix) {
     const double bytes_out = (double)precision_bytes(out.type),
                  outputs = (double)rows * (double)w->out;
-    const int64_t depth = w->in * w->taps;
+    const int64_t depth = w->in * w->taps, line = matrix ? in.row : w->in;
     double bytes = read * (double)precision_bytes(in.type) + outputs * bytes_out +
                    (double)w->out * (double)depth * (double)precision_bytes(w->precision);
     if (epilogue->add) bytes += outputs * bytes_out;
@@ -123,6 +124,8 @@ static Status product(Queue *queue, const char *operation, Matrix out, Matrix in
                                 .depth = depth,
                                 .boxes = matrix && in.type == w->precision && in.row % 8 == 0 &&
                                          w->out % 8 == 0 && out.row % 8 == 0,
+                                .singly = w->precision != PRECISION_FP32 &&
+                                          (in.type != w->precision || line % 8 != 0),
                                 .activation = epilogue->activation,
                                 .beside = epilogue->add || epilogue->times.data,
                                 .bytes = bytes,

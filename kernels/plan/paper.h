@@ -17,6 +17,7 @@ typedef struct {
     Precision precision;      /* of operands */
     int64_t rows, out, depth; /* a product: (rows,depth) times (depth,out) */
     bool boxes;               /* a product: the TMA can load its rows, and move its output */
+    bool singly;              /* a product: its input is loaded one number at a time */
     Activation activation;    /* a product's */
     bool beside;              /* a product's epilogue reads a matrix: a sum or a gate */
     int64_t heads, width, queries, keys; /* attention, over `rows` sequences */

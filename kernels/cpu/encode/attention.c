@@ -334,7 +334,8 @@ Status cpu_attention(Queue *queue, Tokens out, Tokens q, Tokens k, Tokens v, int
                 B >= 1 && queries >= 1 && keys >= 1 && heads >= 1 && width >= 1 &&
                 width <= MAX_HEAD_DIM && (!causal || queries == keys) &&
                 (!rope || !rope->cos ||
-                 (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys)),
+                 (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys &&
+                  queries <= keys)),
             "attention");
     if (rope && !rope->cos) rope = NULL;
     const Attention a = {out,   q,     k,      v,    queries, keys,

@@ -36,7 +36,7 @@ enum {
     GAP = 32 /* elements between the rows of a panel, which keep out of each other's cache sets */
 };
 _Static_assert(ROWS % TILE_ROWS == 0 && LEAST_ROWS % TILE_ROWS == 0, "blocks are whole tiles");
-_Static_assert(RUN % BF16_RUN == 0 && BF16_COLS % SQUARE == 0, "packed squares are whole");
+_Static_assert(BF16_RUN / 2 % SQUARE == 0 && BF16_COLS % SQUARE == 0, "packed squares are whole");
 
 static int64_t padded_depth(const Weight *w) {
     return round_up(w->in * w->taps, BF16_RUN);

@@ -25,7 +25,7 @@ enum { STRIP_PAIRS = 64 };
 typedef uint32_t
     Pairs[STRIP_PAIRS + 8]; /* no power of two: rows keep out of each other's cache sets */
 /* Transposes the first n pairs of BF16_COLS columns: `to` (n,BF16_COLS) is a part of a packed strip. n is a multiple
- * of 4. */
+ * of BF16_RUN / 2. */
 void pairs_to_strip(uint32_t *to, const Pairs *from, int64_t n);
 
 /* Computes what `product` does, with both operands rounded to bfloat16. A weight that is not packed is

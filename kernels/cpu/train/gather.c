@@ -129,10 +129,13 @@ static bool rows_in_range(const Features *f, const int64_t *rows, int64_t B) {
     return ok;
 }
 
+static bool servable(const Batch *out, const Features *f, const int64_t *rows, int64_t B) {
+    return batch_servable(out) && f && f->data && f->d == out->d && dtype_is_float(f->type) &&
+           rows && B >= 1 && rows_in_range(f, rows, B);
+}
+
 Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *rows, int64_t B) {
-    REQUIRE(q, batch_servable(out) && f && f->data && f->d == out->d && rows && B >= 1, "gather");
-    REQUIRE(q, dtype_is_float(f->type), "gather");
-    REQUIRE(q, rows_in_range(f, rows, B), "gather");
+    REQUIRE(q, servable(out, f, rows, B), "gather");
     const Gather g = {out, f, rows, B};
     if (streamed(out, f, B)) threads_loop(q->device->pool, B, STREAM_RUN, stream_rows, &g);
     else threads_loop(q->device->pool, B, rows_run(f->d), gather_rows, &g);
@@ -180,12 +183,12 @@ static void gather_tiles(const void *loop, int64_t first, int64_t end, int threa
 Status cpu_gather_linear(Queue *q, float *logits, const Batch *out, const Features *f,
                          const int64_t *rows, const float *W, const float *bias, int64_t B,
                          int64_t C, void *scratch) {
+    REQUIRE(q, servable(out, f, rows, B), "gather");
     if (DOT_CLASSES == 0 || C > DOT_CLASSES || B % DOT_ROWS != 0 || !streamed(out, f, B) ||
         out->type != DTYPE_F32) {
         cpu_gather(q, out, f, rows, B);
         return cpu_matmul(q, MATMUL_NT, logits, out, W, bias, B, C, out->d, scratch);
     }
-    REQUIRE(q, rows_in_range(f, rows, B), "gather");
     const GatherLinear l = {{out, f, rows, B}, logits, W, bias, C};
     threads_loop(q->device->pool, B / DOT_ROWS, STREAM_RUN / DOT_ROWS, gather_tiles, &l);
     return OK;

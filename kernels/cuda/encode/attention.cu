@@ -287,7 +287,8 @@ extern "C" Status cuda_attention(Queue *q, Tokens out, Tokens query, Tokens k, T
                 heads <= INT32_MAX && width >= 1 && width <= MAX_HEAD_DIM &&
                 (!causal || queries == keys) &&
                 (!rope || !rope->cos ||
-                 (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys)),
+                 (rope->sin && width % 2 == 0 && rope->first >= 0 && rope->first <= keys &&
+                  queries <= keys)),
             "attention");
     const Rope angles = rope ? *rope : Rope{NULL, NULL, 0};
     const bool eights = width % 16 == 0 && aligned_16(angles.cos) && aligned_16(angles.sin);

@@ -324,6 +324,8 @@ Test(encoder_config, configurations_of_other_networks_are_refused) {
         {"{\"num_attention_heads\": -2}", "num_attention_heads: expected a whole number"},
         {"{\"layer_norm_eps\": -1, \"num_attention_heads\": 2}", "eps"},
         {"{\"image_std\": [1, 0, 1]}", "std"},
+        {"{\"image_std\": [1, 1e-50, 1]}", "std"}, /* 0 as float32 */
+        {"{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"crop_pct\": 1e-20}}", "crop_pct"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         beside(&b, "config.json", refused[i].config);
@@ -368,6 +370,8 @@ Test(encoder_config, facts_that_cannot_be_done_are_refused_by_name) {
         {PP("\"size\": {\"shortest_edge\": 40, \"longest_edge\": 80}"), "longest_edge"},
         {PP("\"size\": {\"height\": 40, \"width\": 48}"), "40 x 48"},
         {PP("\"crop_size\": 48, \"size\": 40"), "crop_size 48 of size 40"},
+        {PP("\"do_center_crop\": true, \"crop_size\": [40, 48], \"size\": 48"),
+         "crop_size is not square"},
         {PP("\"resample\": 1"), "interpolation lanczos"},
         {PP("\"resample\": \"nearest\""), "interpolation nearest"},
         {PP("\"do_flip_channel_order\": true"), "do_flip_channel_order is true"},
@@ -458,6 +462,10 @@ Test(encoder_config, every_kind_of_file_is_read) {
     cr_expect(c.mean_said && c.std_said && c.mean[0] == 0.48145466);
     cr_expect_str_eq(c.fit, "crop");
     cr_expect_str_eq(c.filter, "bicubic");
+
+    c = parsed("{\"model_cfg\": {\"vision_cfg\": {\"layers\": null, \"width\": 160}, \"text_cfg\": "
+               "null}}");
+    cr_expect(c.image.width == 160 && c.image.depth == 0 && !c.text.said); /* null says nothing */
 
     c = parsed(
         "{\"architecture\": \"vit_small_patch14_dinov2\", \"pretrained_cfg\": {\"input_size\": "

@@ -167,6 +167,22 @@ Test(model_encode, a_wave_takes_the_larger_of_its_loads_and_products) {
     cr_expect(model_launch(plan_device("h200"), &l).seconds > 1.6 * bound.seconds);
 }
 
+/* The patches of ViT-L/14 for 256 images, whose loader takes 112 instructions for one mma.sync of 4096 flops: four
+ * schedulers of each SM issue them, in 16 384 tiles of 64 x 64 x 608. */
+Test(model_encode, numbers_that_are_loaded_singly_cost_their_instructions) {
+    const PlanDevice *d = plan_device("h200");
+    Launch l = layer(65536, 1024, 588, ACT_NONE);
+    l.boxes = false;
+    const LaunchTime rows = model_launch(d, &l);
+    l.singly = true;
+    const LaunchTime singly = model_launch(d, &l);
+    const double waves = ceil(16384.0 / d->sms),
+                 tile = 2.0 * 64.0 * 64.0 * 608.0 / 4096.0 * 112.0 / (4.0 * d->clock_hz);
+    cr_expect(strcmp(singly.roof, "instructions") == 0);
+    cr_expect(fabs(between(d, &singly) - waves * tile) < 1e-9, "%g", between(d, &singly));
+    cr_expect(singly.seconds > 5.0 * rows.seconds);
+}
+
 /* With GELU both groups of consumers write side by side, and longer than loads outlast products: a wave of the first
  * product of the MLP takes its products and twice the instructions of a warp. */
 Test(model_encode, where_loads_bind_both_groups_write_at_once) {

@@ -216,3 +216,25 @@ Test(kit, encoders_go_on_behind_a_failure, .timeout = 100) {
               "%s%s", text, table);
     free(text), free(table);
 }
+
+/* A folder that is asked for receives three files, whatever number of steps there was: the table, the summary, and an
+ * archive of all. */
+Test(kit, results_are_handed_over, .timeout = 100) {
+    char *folder = temporary_folder(), *text, *table;
+    char *out = format_text("OUT=%s/out", folder);
+    cr_expect(run_kit("layout explicit", out, &text, &table) == 0, "%s", text);
+    char *check = format_text("cd %s/out && ls | tr '\\n' ' ' && tar -tzf results.tar.gz | sort | "
+                              "tr '\\n' ' ' && grep -c explicit table.txt",
+                              folder);
+    FILE *f = popen(check, "r");
+    char listed[512] = "";
+    cr_assert(f != NULL);
+    listed[fread(listed, 1, sizeof listed - 1, f)] = '\0';
+    cr_expect(pclose(f) == 0);
+    cr_expect(strstr(listed, "results.tar.gz summary.txt table.txt ") == listed &&
+                  strstr(listed, "./explicit.txt ") && strstr(listed, "./layout.txt ") &&
+                  strstr(listed, "./summary.txt "),
+              "%s\n%s", listed, text);
+    free(text), free(table), free(out), free(check);
+    remove_folder(folder);
+}
