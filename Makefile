@@ -1,7 +1,7 @@
 # Makefile - builds `turtle`. `make help` lists the targets; host, io, kernels, kernels/emu, tests and bench have a rules.mk.
 
 # --- settings, from the environment or the command line -----------------------------------------
-VERSION := 0.12.0
+VERSION := 0.13.0
 ABI     := 0#        the library's; raised when a program that was linked before would no longer run
 SONAME  := libturtle.so.$(ABI)
 SO      := libturtle.so.$(VERSION)

@@ -22,7 +22,7 @@ import warnings
 
 import numpy as np
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 __all__ = ["Turtle", "KMeans", "LogisticRegression", "encode", "cluster_accuracy", "CopyWarning", "Stopped"]
 _LIBDIR = None  # `make install` writes its LIBDIR here
 _SONAME = "libturtle.so.0"

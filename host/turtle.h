@@ -769,7 +769,7 @@ TURTLE_API TurtleStatus turtle_plan(const TurtlePlanOptions *options, char **tex
                                     TurtleError *err);
 /* Returns {"error": "..."}, which a caller that promised JSON prints on failure; fresh memory for free(). */
 TURTLE_API char *turtle_error_json(const TurtleError *err);
-/* Returns "0.12.0 (commit, compiler, CUDA)". */
+/* Returns "0.13.0 (commit, compiler, CUDA)". */
 TURTLE_API const char *turtle_version(void);
 
 #ifdef __cplusplus

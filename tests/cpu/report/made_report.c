@@ -214,7 +214,7 @@ static void make_digits(MadeReport *m) {
         {"representations", "demo_vit (128), demo_rn (128)"},
         {"all options", "gamma 10.0, inner_lr 0.001, outer_lr 0.001, M 10, batch 8000, seed 42"},
         {"device", "cpu, 2 threads, avx512"},
-        {"version", "turtle 0.12.0"}};
+        {"version", "turtle 0.13.0"}};
     Report *r = &m->report;
     int64_t bytes;
     uint8_t *pixels = inflated("data/demo/datasets/t10k-images-idx3-ubyte.gz", &bytes);
