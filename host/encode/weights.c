@@ -249,6 +249,12 @@ static float *room_for(Weights *w, int64_t n) {
         }
         w->status = w->ops->mem.alloc(w->ops->device, &chunk->buffer,
                                       chunk->floats * (int64_t)sizeof(float), w->err);
+        if (w->status == ERR_MEMORY) /* whatever the batch is */
+            w->status = fail(
+                w->err, ERR_MEMORY,
+                "weights: %s: %.1f MiB more for them are not to be had: take a smaller encoder, or "
+                "another --device",
+                w->path, (double)(chunk->floats * (int64_t)sizeof(float)) / (1 << 20));
         if (w->status != OK) return NULL;
     }
     float *to = (float *)chunk->buffer.data + chunk->used;

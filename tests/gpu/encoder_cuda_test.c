@@ -491,6 +491,11 @@ Test(encoder_cuda, a_batch_without_memory_is_halved, .timeout = 300) {
               memcmp(halved.data, whole.data, (size_t)whole.bytes) == 0);
     file_unmap(&whole);
     file_unmap(&halved);
+    setenv("EMU_MEMORY", "300000", 1); /* less than the weights: no batch is small enough */
+    features_file(&b, &ran, VIT, "--batch_size 4");
+    cr_expect(ran.status != 0 && strstr(ran.err, "MiB more for them are not to be had") &&
+                  strstr(ran.err, "a smaller encoder"),
+              "%s", ran.err);
     bench_close(&b);
 }
 #endif
