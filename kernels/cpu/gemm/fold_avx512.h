@@ -1,4 +1,5 @@
-/* fold_avx512.h - sums of the elements of many vectors at once, with AVX-512: what dot products end with. */
+/* fold_avx512.h - many vectors of AVX-512 at once: the sums of their elements, with which dot products end, and squares
+ * of them transposed. */
 #ifndef TURTLE_KERNELS_CPU_GEMM_FOLD_AVX512_H
 #define TURTLE_KERNELS_CPU_GEMM_FOLD_AVX512_H
 
@@ -52,6 +53,32 @@ static inline __attribute__((always_inline)) void store_sums(const int rows, con
         for (int i = 0; i < rows; i++)
             memcpy(out + i * out_row + c, edge + 4 * i, (size_t)n * sizeof *edge);
     }
+}
+
+/* Transposes sixteen vectors: pairs, fours, then blocks of four. */
+static inline __attribute__((always_inline)) void transpose_vectors(__m512 v[LANES]) {
+    __m512 t[LANES];
+    _Pragma("GCC unroll 8") for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < LANES; i += 4) {
+        v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) { /* columns i, i + 4, i + 8, i + 12 */
+        const __m512 a = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88),
+                     b = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xdd),
+                     c = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88),
+                     d = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xdd);
+        t[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        t[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        t[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) v[i] = t[i];
 }
 
 #endif

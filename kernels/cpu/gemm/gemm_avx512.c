@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/gemm/fold_avx512.h"
 #include "kernels/cpu/gemm/gemm_tile.h"
-#include "kernels/cpu/gemm/transpose.h"
 
 /* `rows` and `cols` are constants at every call, so that the sums become registers. */
 static inline __attribute__((always_inline)) void dots(const int rows, const int cols,

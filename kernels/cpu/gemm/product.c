@@ -103,9 +103,9 @@ static void pack_run(float *to, const Weight *w, const float *scale, int64_t fir
         return;
     }
     Run run[SQUARE];
+    memset(run, 0, sizeof run);
     for (int64_t c = 0; c < cols; c++)
         convert(run[c], w, at + c * w->out_step, w->in_step, n, scale ? scale[first + c] : 1.0f);
-    for (int64_t c = cols; c < SQUARE; c++) memset(run[c], 0, sizeof run[c]);
     transpose_rows(to, TILE_COLS, run, sizeof *run / sizeof **run, n, false);
 }
 
