@@ -2,6 +2,20 @@
  * instruction set decides what a Vec is. See gemm.h. */
 #include "kernels/cpu/gemm/vec.h"
 
+/* Adds one step of the depth to the sums. A strip that is not NULL receives B's vectors. */
+static inline __attribute__((always_inline)) void
+add_step(const int rows, Vec sum[][VECS], Operand *a, Operand *b, Ahead *ahead, float *strip) {
+    Vec row[VECS];
+    for (int v = 0; v < VECS; v++) row[v] = load(b->at + v * VEC_FLOATS);
+    for (int v = 0; strip && v < VECS; v++) store(strip + v * VEC_FLOATS, row[v]);
+    __builtin_prefetch(ahead->at, 0, 2); /* beyond the end is no fault */
+    __builtin_prefetch(ahead->at + 64, 0, 2);
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < VECS; v++) sum[i][v] += a->at[i * a->row] * row[v];
+    a->at += a->step, b->at += b->step, ahead->at += ahead->step;
+}
+
 /* `rows` is a constant at every call and the loops over it are unrolled, so that the accumulators
  * become registers. A strip that is not NULL receives B. */
 static inline __attribute__((always_inline)) void tile(const int rows, int64_t cols, int64_t depth,
@@ -9,25 +23,16 @@ static inline __attribute__((always_inline)) void tile(const int rows, int64_t c
                                                        int64_t out_row, bool accumulate,
                                                        Ahead ahead, float *strip) {
     Vec sum[TILE_ROWS][VECS];
-    float *row_out = hidden(out);
     UNROLL
-    for (int i = 0; i < rows; i++, row_out = hidden(row_out + out_row))
-        for (int v = 0; v < VECS; v++) {
-            sum[i][v] = (Vec){0};
-            if (v * VEC_FLOATS % 16 == 0) /* a line: it arrives while the sums are computed */
-                __builtin_prefetch(row_out + v * VEC_FLOATS, 1);
-        }
-    for (int64_t k = 0; k < depth; k++, a.at += a.step, b.at += b.step, ahead.at += ahead.step) {
-        Vec row[VECS];
-        for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
-        for (int v = 0; strip && v < VECS; v++)
-            store(strip + k * TILE_COLS + v * VEC_FLOATS, row[v]);
-        __builtin_prefetch(ahead.at, 0, 2); /* beyond the end is no fault */
-        __builtin_prefetch(ahead.at + 64, 0, 2);
-        UNROLL
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < VECS; v++) sum[i][v] += a.at[i * a.row] * row[v];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
+    int64_t k = 0;
+    for (; k < rows * ROW_LINES && k < depth; k++) {
+        fetch_line(out, out_row, k);
+        add_step(rows, sum, &a, &b, &ahead, strip ? strip + k * TILE_COLS : NULL);
     }
+    for (; k < depth; k++)
+        add_step(rows, sum, &a, &b, &ahead, strip ? strip + k * TILE_COLS : NULL);
     store_tile(rows, hidden(out), out_row, sum, cols, accumulate);
 }
 

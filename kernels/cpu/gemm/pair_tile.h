@@ -16,7 +16,22 @@ static inline Words load_words(const uint16_t *p) {
 /* Pairs of a strip of B that stay in the first-level cache while the rows pass. */
 enum { PAIR_RUN = 96 };
 
-/* `rows` and `vecs` are constants at every call, so that the sums become registers. a and b: pairs. */
+/* Adds one pair of the depth to the sums. */
+static inline __attribute__((always_inline)) void add_pair(const int rows, const int vecs,
+                                                           Vec sum[][VECS], const uint16_t *a,
+                                                           int64_t a_row, const uint16_t *b) {
+    Words row[VECS];
+    for (int v = 0; v < vecs; v++) row[v] = load_words(b + v * 2 * VEC_FLOATS);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        uint32_t pair;
+        memcpy(&pair, a + i * a_row, sizeof pair);
+        for (int v = 0; v < vecs; v++) sum[i][v] = PAIR_DOT(sum[i][v], (Words){0} + pair, row[v]);
+    }
+}
+
+/* `rows` and `vecs` are constants at every call, so that the sums become registers. a and b: pairs. The lines of `out`
+ * are fetched one in a step, as in gemm_tile.h. */
 static inline __attribute__((always_inline)) void
 pair_tile(const int rows, const int vecs, int64_t cols, int64_t pairs, const uint16_t *a,
           int64_t a_row, const uint16_t *b, ELEMENT *out, int64_t out_row, bool accumulate) {
@@ -24,17 +39,12 @@ pair_tile(const int rows, const int vecs, int64_t cols, int64_t pairs, const uin
     UNROLL
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
-    for (int64_t k = 0; k < pairs; k++, a += 2, b += 2 * BF16_COLS) {
-        Words row[VECS];
-        for (int v = 0; v < vecs; v++) row[v] = load_words(b + v * 2 * VEC_FLOATS);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            uint32_t pair;
-            memcpy(&pair, a + i * a_row, sizeof pair);
-            for (int v = 0; v < vecs; v++)
-                sum[i][v] = PAIR_DOT(sum[i][v], (Words){0} + pair, row[v]);
-        }
+    int64_t k = 0;
+    for (; k < rows * ROW_LINES && k < pairs; k++, a += 2, b += 2 * BF16_COLS) {
+        fetch_line(out, out_row, k);
+        add_pair(rows, vecs, sum, a, a_row, b);
     }
+    for (; k < pairs; k++, a += 2, b += 2 * BF16_COLS) add_pair(rows, vecs, sum, a, a_row, b);
     store_tile(rows, out, out_row, sum, cols, accumulate);
 }
 

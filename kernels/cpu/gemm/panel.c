@@ -92,9 +92,21 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
         }
 }
 
+/* Adds features k .. k+DEPTH_RUN of the classes of a strip. The strip's next features are fetched meanwhile. */
+static void run_logits(float *logits, int64_t ld, Panel Z, const float *strip, int64_t n,
+                       int64_t cols, int64_t k, int64_t d) {
+    const int64_t deep = least(d - k, DEPTH_RUN), tiles = ceil_div(n, TILE_ROWS);
+    const float *at = (const float *)Z.at + k, *run = strip + k * TILE_COLS;
+    Ahead next = {(const char *)(run + deep * TILE_COLS),
+                  least(ceil_div(TILE_COLS * (int64_t)sizeof(float), tiles), 128)};
+    for (int64_t i = 0; i < n; i += TILE_ROWS, next.at += deep * next.step)
+        gemm_tile(least(n - i, TILE_ROWS), cols, deep, (Operand){at + i * Z.row, Z.row, 1},
+                  strip_of(run), logits + i * ld, ld, k > 0, next);
+}
+
 void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, const float *W,
                   int64_t n, int64_t C, int64_t d) {
-    const float *at = Z.at, *packed = packed_W;
+    const float *packed = packed_W;
     const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
     if (Z.multiply) {
         bf16_logits(logits, ld, Z, packed_W, n, C, width, d);
@@ -102,11 +114,7 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
     }
     for (int64_t c = 0; c < end; c += TILE_COLS)
         for (int64_t k = 0; k < d; k += DEPTH_RUN)
-            for (int64_t i = 0; i < n; i += TILE_ROWS)
-                gemm_tile(least(n - i, TILE_ROWS), least(width - c, TILE_COLS),
-                          least(d - k, DEPTH_RUN), (Operand){at + i * Z.row + k, Z.row, 1},
-                          strip_of(packed + c * d + k * TILE_COLS), logits + i * ld + c, ld, k > 0,
-                          nothing_ahead(packed));
+            run_logits(logits + c, ld, Z, packed + c * d, n, least(width - c, TILE_COLS), k, d);
     if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
 }
 
@@ -144,9 +152,9 @@ static void pack_residual(float *packed, const float *residual, int64_t ld, int6
     }
 }
 
-/* Columns of Z are packed when more tiles than PACK_TILES read them, and by the first; residuals when their rows are
- * longer than PACK_CLASSES. */
-enum { PACK_TILES = 3, PACK_CLASSES = 16 };
+/* Columns of Z are packed when more tiles than PACK_TILES read them, and by the first. Residuals are packed when their rows
+ * are longer than PACK_CLASSES: a tile's column of shorter ones lies in few pages, and in half of a first-level cache. */
+enum { PACK_TILES = 3, PACK_CLASSES = 112 };
 
 static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
                             Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {

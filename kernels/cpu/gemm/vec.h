@@ -23,6 +23,14 @@ static inline void store(ELEMENT *p, Vec v) {
     memcpy(p, &v, sizeof v);
 }
 
+/* Fetches line k of a tile of sums, which has ROW_LINES lines a row, before the sums are added to it. A tile calls it
+ * once in a step: all lines at once would take every place for a miss, and the loads of operands would wait behind
+ * them. */
+enum { LINE = 64 / 4, ROW_LINES = TILE_COLS > LINE ? TILE_COLS / LINE : 1 };
+static inline void fetch_line(const ELEMENT *out, int64_t out_row, int64_t k) {
+    __builtin_prefetch(out + k / ROW_LINES * out_row + k % ROW_LINES * LINE, 1);
+}
+
 /* Returns p, of which the compiler forgets where it came from. It then takes one row behind the other with one pointer,
  * where it would compute an address for every vector before the loop, and spill what has no register. */
 static inline __attribute__((always_inline)) ELEMENT *hidden(ELEMENT *p) {
