@@ -35,6 +35,7 @@ void row_print(const Row *r) {
     if (r->check != 0.0) printf(", \"check\": %.9g", r->check);
     if (r->flops > 0.0) printf(", \"flops\": %.6g", r->flops);
     if (r->predicted > 0.0) printf(", \"predicted\": %.6g", r->predicted);
+    if (r->open_s > 0.0) printf(", \"open_s\": %.4g", r->open_s);
     if (r->peak_mib > 0) printf(", \"peak_mib\": %d", r->peak_mib);
     printf(", \"seconds\": [");
     for (int i = 0; i < r->repeats; i++) printf("%s%.4g", i ? ", " : "", r->seconds[i]);

@@ -18,6 +18,7 @@ typedef struct {
     double check; /* a result that every program must share; 0: none */
     double flops; /* flops of one repeat, where `unit` does not count them; 0: not counted */
     double predicted; /* rate that the model of the device predicts, in `unit`; 0: none */
+    double open_s;    /* seconds in which weights became ready; 0: not measured */
     int peak_mib;     /* resident memory at its highest; 0: not measured */
     int repeats;
     double seconds[MAX_REPEATS];

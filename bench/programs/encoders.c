@@ -60,10 +60,12 @@ static Row row_of(const Ops *ops, const char *weights, Precision precision, int6
 
 static Status measure(const Ops *ops, const char *weights, const char *folder, Precision precision,
                       Images *b, int repeats) {
+    const double start = seconds_now();
     b->status = encoder_open(&b->encoder, ops, weights,
                              &(EncoderOptions){.batch = b->B, .precision = precision}, &b->error);
     if (b->status != OK) return b->status;
     Row row = row_of(ops, weights, precision, b->B, repeats);
+    row.open_s = seconds_now() - start;
     int resize, side;
     encoder_image_size(b->encoder, &resize, &side);
     b->images = random_floats(b->B * 3 * side * side, 1.7f, 0);
