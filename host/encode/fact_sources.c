@@ -173,12 +173,11 @@ void facts_assume(FactSearch *s) {
                s->w->path, (long long)f->width,
                shape->kind == ENCODER_SIGLIP ? " of Hugging Face" : " or open_clip_config.json");
     if (s->assumed[FACT_ACTIVATION] && is_open_clip(s))
-        refuse(
-            s, FACT_ACTIVATION,
-            "weights: %s: whether this file of OpenCLIP has GELU or QuickGELU is not known: "
-            "expected --activation gelu, or quickgelu (models -quickgelu, DFN, MetaCLIP, OpenAI), "
-            "or open_clip_config.json beside it",
-            s->w->path);
+        refuse(s, FACT_ACTIVATION,
+               "weights: %s: the state_dict of OpenCLIP does not say whether it has GELU or "
+               "QuickGELU: expected --activation gelu, or quickgelu (models -quickgelu, DFN, "
+               "MetaCLIP, OpenAI), or open_clip_config.json beside it",
+               s->w->path);
 }
 
 /* --- configuration files ---------------------------------------------------------------------- */
