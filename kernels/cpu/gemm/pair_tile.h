@@ -30,8 +30,7 @@ static inline __attribute__((always_inline)) void add_pair(const int rows, const
     }
 }
 
-/* `rows` and `vecs` are constants at every call, so that the sums become registers. a and b: pairs. The lines of `out`
- * are fetched one in a step, as in gemm_tile.h. */
+/* `rows` and `vecs` are constants at every call, so that the sums become registers. a and b: pairs. */
 static inline __attribute__((always_inline)) void
 pair_tile(const int rows, const int vecs, int64_t cols, int64_t pairs, const uint16_t *a,
           int64_t a_row, const uint16_t *b, ELEMENT *out, int64_t out_row, bool accumulate) {

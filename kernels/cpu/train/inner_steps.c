@@ -142,7 +142,7 @@ static void exponentials(RowSums *sums, int64_t i, float *restrict x, const floa
     sums->sum[i] = sum, sums->mass[i] = mass, sums->dot[i] = dot;
 }
 
-/* What lies beyond C is 0 already. */
+/* Residuals beyond C are 0 already. */
 static void residual_row(float *restrict x, const float *restrict y, float share, float scale,
                          int64_t C) {
     SIMD()
