@@ -25,7 +25,7 @@ static inline int64_t task_size(int64_t C, int64_t d) { /* floats of a task enco
 #define ADAM_EPS 1e-8
 
 /* Implementations of the inner loop. Their results are equal up to rounding. The CPU has one, which serves
- * every name. */
+ * every name; AUTO alone lets it, and a GPU, run whole iterations at once. */
 typedef enum {
     INNER_AUTO,    /* the fastest implementation that serves the shapes */
     INNER_UNFUSED, /* the shipped kernel of every operation, one launch each */
@@ -122,10 +122,6 @@ typedef Status PriorRatioOp(Queue *queue, float *P_bar, const float *prior, int 
 /* Computes the labels of a batch, P[k] = softmax(theta_k(Z_k)) with weight norm, and from them Y, P_bar and
  * entropy as label_mean and batch_entropy do (Eq. 9). 2BdC flops per space. */
 typedef Status TaskLabelsOp(Queue *queue, const TaskSteps *tasks);
-/* Gathers `rows` (B) of from (K) into the batches of `tasks`, then computes their labels: the bits of gather and
- * task_labels, in one visit of the features. The operation is NULL where a backend has no faster way than both. */
-typedef Status GatherLabelsOp(Queue *queue, const TaskSteps *tasks, const Features *from,
-                              const int64_t *rows);
 /* Takes one Adam step of every task encoder on the outer loss (Eq. 12)
  *     sum_k CE(head_k(Z_k), Y) - gamma sum_k H(P_bar_k).
  * Heads are constant: the gradient, of first order, goes through Y and P_k (label_grad, task_grad) and through
@@ -203,7 +199,6 @@ typedef struct {
     BatchEntropyOp *batch_entropy;
     PriorRatioOp *prior_ratio;
     TaskLabelsOp *task_labels;
-    GatherLabelsOp *gather_labels;
     TaskStepOp *task_step;
     RandomHeadsOp *random_heads;
     InnerStepsOp *inner_steps;

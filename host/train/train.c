@@ -90,17 +90,14 @@ static Status outer_iteration(void *run) {
 
     /* 1. Draw B distinct rows; Z_k are their features in space k. */
     mem->phase(q, "gather");
-    const bool gathers = train->gather_labels && !r->ahead; /* step 2 does both */
     if (r->ahead) take_batch(r, q);
-    else if (gathers) train_draw_rows(r, q);
     else gather_batch(r, q, r->Z);
 
     /* 2. P_k = softmax(theta_k(Z_k)), labels Y = mean_k P_k (Eq. 9), and the mean of P_k over the
      *    batch. With a prior the outer loss has + gamma sum_k KL(mean_b P_k || prior) in place of the
      *    entropy. */
     mem->phase(q, "encode");
-    if (gathers) train->gather_labels(q, &tasks, r->features, r->rows);
-    else train->task_labels(q, &tasks);
+    train->task_labels(q, &tasks);
     if (r->prior) train->prior_ratio(q, r->P_bar, r->prior, c->K, c->C);
 
     /* 3. A cold start takes fresh heads and fresh Adam state; a warm start keeps both. */
@@ -119,8 +116,8 @@ static Status outer_iteration(void *run) {
     return end_iteration(r);
 }
 
-/* Enqueues the five steps of outer_iteration, up to rounding, for a GPU that has steps 1, 2, 4 and
- * 5 as one launch: few classes. */
+/* Enqueues the five steps of outer_iteration, up to rounding, for a device that has steps 1, 2, 4 and 5 as one
+ * operation: few classes. */
 static Status iteration_at_once(void *run) {
     Train *r = run;
     const TrainConfig *c = &r->config;

@@ -14,17 +14,24 @@
 #define cpu_batch_entropy_scratch ISA(cpu_batch_entropy_scratch)
 #define cpu_cross_entropy ISA(cpu_cross_entropy)
 #define cpu_gather ISA(cpu_gather)
-#define cpu_gather_labels ISA(cpu_gather_labels)
 #define cpu_gather_linear ISA(cpu_gather_linear)
+#define cpu_gather_linear_fits ISA(cpu_gather_linear_fits)
+#define cpu_gather_linear_panel ISA(cpu_gather_linear_panel)
+#define cpu_gather_streams ISA(cpu_gather_streams)
 #define cpu_head_grad ISA(cpu_head_grad)
 #define cpu_head_grad_scratch ISA(cpu_head_grad_scratch)
 #define cpu_inner_scratch ISA(cpu_inner_scratch)
 #define cpu_inner_steps ISA(cpu_inner_steps)
+#define cpu_inner_steps_arriving ISA(cpu_inner_steps_arriving)
+#define cpu_iteration ISA(cpu_iteration)
+#define cpu_iteration_fits ISA(cpu_iteration_fits)
+#define cpu_iteration_scratch ISA(cpu_iteration_scratch)
 #define cpu_label_grad ISA(cpu_label_grad)
 #define cpu_label_grad_scratch ISA(cpu_label_grad_scratch)
 #define cpu_label_grad_then ISA(cpu_label_grad_then)
 #define cpu_label_groups ISA(cpu_label_groups)
 #define cpu_label_mean ISA(cpu_label_mean)
+#define cpu_label_mean_run ISA(cpu_label_mean_run)
 #define cpu_linear_grad ISA(cpu_linear_grad)
 #define cpu_linear_grad_add ISA(cpu_linear_grad_add)
 #define cpu_linear_grad_end ISA(cpu_linear_grad_end)
@@ -37,6 +44,7 @@
 #define cpu_random_heads ISA(cpu_random_heads)
 #define cpu_random_rows ISA(cpu_random_rows)
 #define cpu_softmax ISA(cpu_softmax)
+#define cpu_softmax_rows ISA(cpu_softmax_rows)
 #define cpu_task_grad ISA(cpu_task_grad)
 #define cpu_task_grad_rows ISA(cpu_task_grad_rows)
 #define cpu_task_slope ISA(cpu_task_slope)
@@ -49,17 +57,36 @@
 MatmulOp cpu_matmul;
 MatmulScratchBytes cpu_matmul_scratch;
 GatherOp cpu_gather;
-/* Gathers a batch, then computes logits (B,C) = Z W^T + bias as cpu_matmul does: the same bits, in one visit of the
- * features where a batch is large. scratch: cpu_matmul_scratch(MATMUL_NT, B, C, d) bytes. */
-Status cpu_gather_linear(Queue *q, float *logits, const Batch *out, const Features *f,
-                         const int64_t *rows, const float *W, const float *bias, int64_t B,
-                         int64_t C, void *scratch);
+/* Returns whether a batch is so large that no cache would hold it: it is written past the caches. */
+bool cpu_gather_streams(const Batch *out, int64_t B);
+/* A gather into `out`, and logits (B,C) = Z W^T + bias of what arrives. */
+typedef struct {
+    float *logits;
+    const Batch *out;
+    const Features *from;
+    const int64_t *rows; /* (B) */
+    const float *W, *bias;
+    int64_t B, C;
+} GatherLinear;
+/* Does both, with the bits of cpu_gather and cpu_matmul. scratch: cpu_matmul_scratch(MATMUL_NT, B, C, d) bytes. */
+Status cpu_gather_linear(Queue *q, const GatherLinear *l, void *scratch);
+/* Returns whether cpu_gather_linear is served, and visits the features once: batches of float32 that are streamed,
+ * few classes. */
+bool cpu_gather_linear_fits(const GatherLinear *l);
+/* Does so, where it fits, for samples first .. first+n, a panel of FEW_PANEL rows (gemm.h), all but for the copies: one of
+ * `parts` parts is copied. `panel` serves the products that copy the others. */
+typedef struct Arriving Arriving;
+void cpu_gather_linear_panel(const GatherLinear *l, Arriving *panel, int64_t first, int64_t n,
+                             int64_t parts);
 ArgmaxOp cpu_argmax;
 
 WeightNormOp cpu_weight_norm;
 WeightNormGradOp cpu_weight_norm_grad;
 SoftmaxOp cpu_softmax;
+void cpu_softmax_rows(float *P, const float *logits, int64_t rows, int64_t C);
 LabelMeanOp cpu_label_mean;
+/* Computes elements first .. end of Y, from P (K,n). */
+void cpu_label_mean_run(float *Y, const float *P, int K, int64_t n, int64_t first, int64_t end);
 BatchEntropyOp cpu_batch_entropy;
 int64_t cpu_batch_entropy_scratch(int64_t C);
 PriorRatioOp cpu_prior_ratio;
@@ -73,6 +100,8 @@ typedef struct {
     const Batch *Z;
     int64_t B, C, groups;
     void *scratch; /* cpu_linear_grad_scratch(Z->type, B, C, Z->d, Z->d) bytes */
+    bool
+        shared; /* cpu_label_grad_then reads the same panels, and has fetched half of the next one */
 } LinearGradPanels;
 LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
                                         void *scratch);
@@ -84,6 +113,12 @@ HeadGradOp cpu_head_grad;
 int64_t cpu_head_grad_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 AdamOp cpu_adam;
 InnerStepsOp cpu_inner_steps;
+/* Does what cpu_inner_steps does. The first step of the first space, whose batch is of float32 and has DOT_CLASSES classes
+ * at most, calls `arrive` before it reads samples first .. first+n: it labels them, says where they lie, and copies the
+ * first half of them; the step copies the other. */
+typedef void PanelArrival(const void *context, int64_t first, int64_t n, Arriving *panel);
+Status cpu_inner_steps_arriving(Queue *q, const InnerSteps *in, PanelArrival *arrive,
+                                const void *context);
 int64_t cpu_inner_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 LabelGradOp cpu_label_grad;
 int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
@@ -109,9 +144,11 @@ RandomLinearOp cpu_random_linear;
 RandomRowsOp cpu_random_rows;
 RandomHeadsOp cpu_random_heads;
 TaskLabelsOp cpu_task_labels;
-GatherLabelsOp cpu_gather_labels;
 TaskStepOp cpu_task_step;
 int64_t cpu_task_scratch(DType type, int K, int64_t B, int64_t C, int64_t d_least, int64_t d);
+IterationFitsOp cpu_iteration_fits;
+IterationOp cpu_iteration;
+int64_t cpu_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d_least, int64_t d);
 
 /* The factors of Adam's t-th step. Bias corrections are computed in double, as in torch. */
 typedef struct {

@@ -9,6 +9,7 @@ static int64_t scratch_bytes(DType type, int K, int64_t B, int64_t C, int64_t d_
                                   cpu_head_grad_scratch(type, B, C, d_least, d),
                                   cpu_label_grad_scratch(type, K, C, d),
                                   cpu_task_scratch(type, K, B, C, d_least, d),
+                                  cpu_iteration_scratch(type, B, C, d_least, d),
                                   cpu_batch_entropy_scratch(C),
                                   ROW_GROUPS * (int64_t)sizeof(double), /* cross_entropy */
                                   C * (int64_t)sizeof(float)};          /* task_grad */
@@ -42,10 +43,11 @@ void ISA(cpu_table)(MatrixOps *matrix, TrainOps *train, EncodeOps *encode, Clust
                         .batch_entropy = cpu_batch_entropy,
                         .prior_ratio = cpu_prior_ratio,
                         .task_labels = cpu_task_labels,
-                        .gather_labels = cpu_gather_labels,
                         .task_step = cpu_task_step,
                         .random_heads = cpu_random_heads,
                         .inner_steps = cpu_inner_steps,
+                        .iteration_fits = cpu_iteration_fits,
+                        .iteration = cpu_iteration,
                         .label_grad = cpu_label_grad,
                         .cross_entropy = cpu_cross_entropy,
                         .task_grad = cpu_task_grad,

@@ -18,7 +18,7 @@
 #include "tests/gpu/device_memory.h"
 #include "tests/support/check.h"
 
-enum { GUARD = 16, MAX_OUTPUTS = 8, MAX_ARRAYS = 64, PARTY = 3 };
+enum { GUARD = 16, MAX_OUTPUTS = 8, MAX_ARRAYS = 96, PARTY = 3 };
 static const int party[PARTY] = {1, 2, 7}; /* threads that must give the same bits */
 
 /* --- arrays ----------------------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ static void score_panel(Best *best, const float *z, int64_t z_row, int64_t n, co
     const Centers *centers = in->centers;
     const int64_t d = in->s->Z.d;
     _Alignas(64) float scores[PANEL * CENTER_BLOCK];
-    const Panel panel = {z, z_row, NULL, (const char *)z, 0, NULL};
+    const Panel panel = {.at = z, .row = z_row, .next = (const char *)z};
     for (int64_t i = 0; i < n; i++) best[i] = (Best){-INFINITY, -INFINITY, 0};
     for (int64_t c = 0; c < centers->C; c += CENTER_BLOCK) {
         const int64_t block = least(centers->C - c, CENTER_BLOCK);

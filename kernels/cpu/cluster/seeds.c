@@ -114,7 +114,7 @@ int64_t cpu_seed_scratch(int64_t N, int64_t d, int64_t candidates) {
  * would leave of `closest`. */
 static void seed_panel(double *sum, const Step *t, const Samples *s, int64_t n0, int64_t n,
                        const float *closest, int64_t R, int64_t L) {
-    const Panel panel = {sample(s, n0), s->Z.row, NULL, (const char *)sample(s, n0), 0, NULL};
+    const Panel panel = {.at = sample(s, n0), .row = s->Z.row, .next = (const char *)sample(s, n0)};
     const int64_t M = R * L;
     float *out = t->distance2 + n0 * t->columns;
     panel_logits(out, t->columns, panel, t->packed, t->at, n, M, s->Z.d);

@@ -14,10 +14,12 @@
 #include "kernels/cpu/cpu.h"
 
 /* the symbols that carry the set's name */
+#define arriving_logits ISA(arriving_logits)
 #define dot_tile_flat ISA(dot_tile_flat)
 #define dot_tile_gathering ISA(dot_tile_gathering)
 #define gemm_tile_flat ISA(gemm_tile_flat)
 #define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
+#define gemm_tile_apart ISA(gemm_tile_apart)
 #define features_in_more_groups ISA(features_in_more_groups)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
@@ -51,8 +53,9 @@ enum { DOT_ROWS = 4, DOT_COLS = 6 };
 
 /* Rows of a panel: a multiple of every TILE_ROWS; 120 x 784 floats are 368 KiB, so that a panel of
  * features stays in a second-level cache of 512 KiB or more from its logits to its gradient. Of
- * bfloat16, 192, a multiple of BF16_RUN, are 294 KiB. */
-enum { PANEL = 120, BF16_PANEL = 192 };
+ * bfloat16, 192, a multiple of BF16_RUN, are 294 KiB. Of few classes, whose gradient costs little to add to, 64, a
+ * multiple of LANES: beside them and the rows that are fetched the cache has room for what else passes. */
+enum { PANEL = 120, FEW_PANEL = 64, BF16_PANEL = 192 };
 
 typedef struct {
     const float *at;
@@ -100,6 +103,11 @@ static inline void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, 
     gemm_tile_packing_flat(strip, rows, depth, a.at, a.step, b.at, b.step, out, out_row, accumulate,
                            ahead.at, ahead.step);
 }
+/* Does what gemm_tile does for TILE_COLS columns of a B whose rows lie apart, `at` floats behind B[k], and an A of row 1.
+ * A strip that is not NULL receives B. */
+void gemm_tile_apart(float *strip, int64_t rows, int64_t depth, const float *a, int64_t a_step,
+                     const float *const *B, int64_t at, float *out, int64_t out_row,
+                     bool accumulate);
 /* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. `ahead` steps
  * once for VEC_FLOATS elements of the depth. */
 static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z,
@@ -108,11 +116,28 @@ static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const flo
     dot_tile_flat(rows, cols, depth, Z, Z_row, W, W_row, out, out_row, ahead.at, ahead.step);
 }
 
-/* Does so for DOT_ROWS rows that lie apart, and copies them past the caches to `to`, rows to_row floats apart and
- * aligned to 64 bytes, unless it is NULL. The rows at `next` are fetched. */
+/* Rows first .. end of a tile's DOT_ROWS, which are copied past the caches to `to`, where rows are `row` floats apart and
+ * aligned to 64 bytes. */
+typedef struct {
+    float *to;
+    int64_t row;
+    int first, end;
+} GatheredRows;
+/* Lets other threads see what was copied past the caches before what is written next. */
+static inline void end_stream(void) {
+#if defined(__SSE2__)
+    __builtin_ia32_sfence();
+#endif
+}
+/* n rows that are fetched. */
+typedef struct {
+    const float *const *at;
+    int64_t n;
+} FetchedRows;
+/* Does what dot_tile does for DOT_ROWS rows that lie apart, copies some of them, and fetches others. */
 void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
-                        int64_t W_row, float *out, int64_t out_row, float *to, int64_t to_row,
-                        const float *const next[DOT_ROWS]);
+                        int64_t W_row, float *out, int64_t out_row, GatheredRows copy,
+                        FetchedRows fetch);
 
 /* Rows of few classes side by side: element [c][l] is class c of row l. What sums over classes then adds LANES rows at
  * once, in the order of the classes, as a loop over the classes of one row would. Both functions exist only where
@@ -122,8 +147,8 @@ typedef float Lanes[LANES][LANES];
 void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C);
 void lanes_to_rows(float *rows, int64_t ld, const Lanes lanes, int64_t n, int64_t C);
 
-static inline int64_t panel_rows(DType type) {
-    return type == DTYPE_BF16 ? BF16_PANEL : PANEL;
+static inline int64_t panel_rows(DType type, int64_t C) {
+    return type == DTYPE_BF16 ? BF16_PANEL : C <= DOT_CLASSES ? FEW_PANEL : PANEL;
 }
 
 /* Returns how many classes are packed into strips; the others are read where they lie. */
@@ -139,15 +164,28 @@ int64_t residual_bytes(DType type, int64_t C);
 void pack_weight(void *packed, const Device *device, DType type, const float *W, int64_t C,
                  int64_t d);
 
+/* A panel of a batch that arrives (gather.c, iteration.c): its rows still lie apart in the features. */
+typedef struct Arriving {
+    const float *rows[FEW_PANEL];
+    const float *next[FEW_PANEL]; /* the rows behind them, which products fetch */
+    float *to; /* the panel in the batch, rows `row` floats apart, to which logits copy */
+    int64_t row;
+} Arriving;
+/* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS. Part `part` of `parts` of the panel
+ * is copied, and the same part of the next rows is fetched. */
+void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
+                     int64_t C, int64_t d, int64_t part, int64_t parts);
+
 /* A panel is rows first .. first+n of a batch: where they lie, or float16 converted to float32 into
  * `buffer`, which has panel_buffer(Z) floats. */
 typedef struct {
     const void *at; /* float32 or bfloat16 */
     int64_t row;
-    Bf16Product *multiply; /* NULL where products are of float32 */
-    const char *next;      /* bytes that are fetched while a product of the panel is computed: */
-    int64_t bytes;         /* the rows behind it */
-    const Bf16Few *few;    /* NULL where few classes take `multiply` too */
+    Bf16Product *multiply;    /* NULL where products are of float32 */
+    const char *next;         /* bytes that are fetched while a product of the panel is computed: */
+    int64_t bytes;            /* the rows behind it */
+    const Bf16Few *few;       /* NULL where few classes take `multiply` too */
+    const Arriving *arriving; /* NULL where the batch is complete */
 } Panel;
 /* Return the panel whose products fetch the first, and the second, half of the rows behind it: logits and
  * gradient, which share a panel, share the wait for memory too. In bfloat16 the gradient fetches all. */

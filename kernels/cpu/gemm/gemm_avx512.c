@@ -56,9 +56,8 @@ void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, in
 }
 
 static inline __attribute__((always_inline)) void
-gathering_dots(const int cols, const bool streams, int64_t depth, const float *const Z[DOT_ROWS],
-               const float *W, int64_t W_row, float *out, int64_t out_row, float *to,
-               int64_t to_row, const float *const next[DOT_ROWS]) {
+gathering_dots(const int cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
+               int64_t W_row, float *out, int64_t out_row, GatheredRows copy, FetchedRows fetch) {
     __m512 sum[DOT_COLS][DOT_ROWS], z[DOT_ROWS];
     UNROLL
     for (int i = 0; i < DOT_ROWS; i++) UNROLL
@@ -66,12 +65,15 @@ gathering_dots(const int cols, const bool streams, int64_t depth, const float *c
     for (int64_t k = 0; k < depth; k += VEC_FLOATS) {
         const __mmask16 mask = (__mmask16)((1u << least(depth - k, VEC_FLOATS)) - 1);
         const bool whole = mask == 0xffff;
+        for (int64_t i = 0; i < fetch.n; i++) __builtin_prefetch(fetch.at[i] + k, 0, 2);
         UNROLL
-        for (int i = 0; i < DOT_ROWS; i++) {
-            __builtin_prefetch(next[i] + k, 0, 2);
+        for (int i = 0; i < DOT_ROWS; i++)
             z[i] = whole ? _mm512_loadu_ps(Z[i] + k) : _mm512_maskz_loadu_ps(mask, Z[i] + k);
-            if (streams && whole) _mm512_stream_ps(to + i * to_row + k, z[i]);
-            else if (streams) _mm512_mask_storeu_ps(to + i * to_row + k, mask, z[i]);
+        for (int i = copy.first; i < copy.end; i++) {
+            if (whole) _mm512_stream_ps(copy.to + i * copy.row + k, _mm512_loadu_ps(Z[i] + k));
+            else
+                _mm512_mask_storeu_ps(copy.to + i * copy.row + k, mask,
+                                      _mm512_maskz_loadu_ps(mask, Z[i] + k));
         }
         UNROLL
         for (int c = 0; c < cols; c++) {
@@ -85,13 +87,11 @@ gathering_dots(const int cols, const bool streams, int64_t depth, const float *c
 }
 
 void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
-                        int64_t W_row, float *out, int64_t out_row, float *to, int64_t to_row,
-                        const float *const next[DOT_ROWS]) {
+                        int64_t W_row, float *out, int64_t out_row, GatheredRows copy,
+                        FetchedRows fetch) {
     /* clang-format off */
-#define CASE(c) \
-    case 2 * (c): gathering_dots(c, false, depth, Z, W, W_row, out, out_row, to, to_row, next); break; \
-    case 2 * (c) + 1: gathering_dots(c, true, depth, Z, W, W_row, out, out_row, to, to_row, next); break;
-    switch (2 * cols + (to != NULL)) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) default: break; }
+#define CASE(c) case c: gathering_dots(c, depth, Z, W, W_row, out, out_row, copy, fetch); break;
+    switch (cols) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) default: break; }
 #undef CASE
     /* clang-format on */
 }

@@ -2,17 +2,27 @@
  * instruction set decides what a Vec is. See gemm.h. */
 #include "kernels/cpu/gemm/vec.h"
 
-/* Adds one step of the depth to the sums. A strip that is not NULL receives B's vectors. */
-static inline __attribute__((always_inline)) void
-add_step(const int rows, Vec sum[][VECS], Operand *a, Operand *b, Ahead *ahead, float *strip) {
+/* Adds one step of the depth, A's elements by B's vectors, to the sums. A strip that is not NULL receives the vectors.
+ * The line at `ahead` and the one behind it are fetched. */
+static inline __attribute__((always_inline)) void multiply_add(const int rows, Vec sum[][VECS],
+                                                               const float *a, int64_t a_row,
+                                                               const float *b, const char *ahead,
+                                                               float *strip) {
     Vec row[VECS];
-    for (int v = 0; v < VECS; v++) row[v] = load(b->at + v * VEC_FLOATS);
+    for (int v = 0; v < VECS; v++) row[v] = load(b + v * VEC_FLOATS);
     for (int v = 0; strip && v < VECS; v++) store(strip + v * VEC_FLOATS, row[v]);
-    __builtin_prefetch(ahead->at, 0, 2); /* beyond the end is no fault */
-    __builtin_prefetch(ahead->at + 64, 0, 2);
+    if (ahead) {                         /* a constant */
+        __builtin_prefetch(ahead, 0, 2); /* beyond the end is no fault */
+        __builtin_prefetch(ahead + 64, 0, 2);
+    }
     UNROLL
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < VECS; v++) sum[i][v] += a->at[i * a->row] * row[v];
+        for (int v = 0; v < VECS; v++) sum[i][v] += a[i * a_row] * row[v];
+}
+
+static inline __attribute__((always_inline)) void
+add_step(const int rows, Vec sum[][VECS], Operand *a, Operand *b, Ahead *ahead, float *strip) {
+    multiply_add(rows, sum, a->at, a->row, b->at, ahead->at, strip);
     a->at += a->step, b->at += b->step, ahead->at += ahead->step;
 }
 
@@ -70,6 +80,34 @@ void gemm_tile_packing_flat(float *strip, int64_t rows, int64_t depth, const flo
     switch (rows) {
 #define CASE(n) \
     case n: tile(n, TILE_COLS, depth, packed, B, out, out_row, accumulate, next, strip); break;
+        CASES(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
+/* Does what `tile` does where B's rows lie apart. */
+static inline __attribute__((always_inline)) void
+tile_apart(const int rows, int64_t depth, const float *a, int64_t a_step, const float *const *B,
+           int64_t at, float *out, int64_t out_row, bool accumulate, float *strip) {
+    Vec sum[TILE_ROWS][VECS];
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
+    for (int64_t k = 0; k < depth; k++, a += a_step)
+        multiply_add(rows, sum, a, 1, B[k] + at, NULL, strip ? strip + k * TILE_COLS : NULL);
+    store_tile(rows, hidden(out), out_row, sum, TILE_COLS, accumulate);
+}
+
+void gemm_tile_apart(float *strip, int64_t rows, int64_t depth, const float *a, int64_t a_step,
+                     const float *const *B, int64_t at, float *out, int64_t out_row,
+                     bool accumulate) {
+    switch (rows) {
+#define CASE(n)                                                                             \
+    case n:                                                                                 \
+        if (strip) tile_apart(n, depth, a, a_step, B, at, out, out_row, accumulate, strip); \
+        else tile_apart(n, depth, a, a_step, B, at, out, out_row, accumulate, NULL);        \
+        break;
         CASES(CASE)
 #undef CASE
     default: break;

@@ -21,7 +21,7 @@ Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_
                      float *buffer) {
     const int64_t bytes = Z->row * dtype_bytes(Z->type);
     const char *data = (const char *)Z->data + first * bytes;
-    Panel p = {data, Z->row, NULL, data + n * bytes, n * bytes, NULL};
+    Panel p = {.at = data, .row = Z->row, .next = data + n * bytes, .bytes = n * bytes};
     if (Z->type == DTYPE_BF16) p.multiply = device->multiply_bf16, p.few = device->few_bf16;
     if (Z->type != DTYPE_F16) return p;
     p.at = buffer;
@@ -92,6 +92,26 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
         }
 }
 
+/* Groups of classes take the panel one after the other: one group of W stays in the first-level cache. Every tile copies
+ * its share, and fetches its share, so that memory is busy all the time. */
+void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
+                     int64_t C, int64_t d, int64_t part, int64_t parts) {
+    const int64_t groups = ceil_div(C, DOT_COLS), shares = parts * groups;
+    for (int64_t g = 0; DOT_CLASSES > 0 && g < groups; g++) {
+        const int64_t c = g * C / groups, end = (g + 1) * C / groups, share = part * groups + g;
+        for (int64_t i = 0; i < n; i += DOT_ROWS) {
+            const int64_t fetched = (share * n + i) / shares,
+                          fetched_end = (share * n + i + DOT_ROWS) / shares;
+            dot_tile_gathering(end - c, d, in->rows + i, W + c * d, d, logits + i * ld + c, ld,
+                               (GatheredRows){in->to + i * in->row, in->row,
+                                              (int)ceil_div(share * DOT_ROWS, shares),
+                                              (int)ceil_div((share + 1) * DOT_ROWS, shares)},
+                               (FetchedRows){in->next + fetched, fetched_end - fetched});
+        }
+    }
+    end_stream();
+}
+
 /* Adds features k .. k+DEPTH_RUN of the classes of a strip. The strip's next features are fetched meanwhile. */
 static void run_logits(float *logits, int64_t ld, Panel Z, const float *strip, int64_t n,
                        int64_t cols, int64_t k, int64_t d) {
@@ -110,6 +130,10 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
     const int64_t end = packed_classes(C), width = least(round_up(C, VEC_FLOATS), ld);
     if (Z.multiply) {
         bf16_logits(logits, ld, Z, packed_W, n, C, width, d);
+        return;
+    }
+    if (DOT_CLASSES > 0 && Z.arriving) { /* the task's logits have copied the first of two parts */
+        arriving_logits(logits, ld, Z.arriving, W, n, C, d, 1, 2);
         return;
     }
     for (int64_t c = 0; c < end; c += TILE_COLS)
@@ -159,6 +183,7 @@ enum { PACK_TILES = 3, PACK_CLASSES = 112 };
 static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
                             Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {
     const float *at = Z.at;
+    const Arriving *in = DOT_CLASSES > 0 ? Z.arriving : NULL;
     const int64_t tiles = ceil_div(C, TILE_ROWS), strips = ceil_div(d, TILE_COLS),
                   fetched = Z.bytes / (strips * tiles * n) + 1; /* bytes for every step of a tile */
     const bool pack = ld > PACK_CLASSES;
@@ -171,7 +196,8 @@ static void weight_gradient(float *grad, bool accumulate, const float *residual,
         if (cols < TILE_COLS) { /* a whole vector would pass their end */
             memset(strip, 0, sizeof strip);
             for (int64_t i = 0; i < n; i++)
-                memcpy(strip + i * TILE_COLS, b.at + i * Z.row, (size_t)cols * sizeof *strip);
+                memcpy(strip + i * TILE_COLS, in ? in->rows[i] + j : b.at + i * Z.row,
+                       (size_t)cols * sizeof *strip);
             b = strip_of(strip);
         }
         const float *A = packed;
@@ -179,7 +205,10 @@ static void weight_gradient(float *grad, bool accumulate, const float *residual,
             const Operand a = {pack ? A : residual + c.first, 1, pack ? TILE_ROWS : ld};
             const bool packs = c.first == 0 && tiles > PACK_TILES && cols == TILE_COLS;
             float *to = grad + c.first * d + j;
-            if (packs) gemm_tile_packing(strip, c.n, n, a, b, to, d, accumulate, next);
+            if (in && b.at != strip)
+                gemm_tile_apart(packs ? strip : NULL, c.n, n, a.at, a.step, in->rows, j, to, d,
+                                accumulate);
+            else if (packs) gemm_tile_packing(strip, c.n, n, a, b, to, d, accumulate, next);
             else gemm_tile(c.n, cols, n, a, b, to, d, accumulate, next);
             if (packs) b = strip_of(strip);
             A += n * TILE_ROWS;
@@ -229,7 +258,7 @@ static int64_t most_features(int64_t groups, int64_t C) {
 }
 
 int64_t gradient_groups(DType type, int64_t B, int64_t C, int64_t d) {
-    const int64_t panels = ceil_div(B, panel_rows(type));
+    const int64_t panels = ceil_div(B, panel_rows(type, C));
     int64_t groups = ROW_GROUPS;
     while (groups > 1 && (groups > panels || d > most_features(groups, C))) groups /= 2;
     return groups;

@@ -3,8 +3,8 @@
  *            few classes, Z W^T + bias
  *
  * Cost     4Bd bytes written, 2Bd to a batch of 16 bits; runs of d elements read, 1.5 to 6 KiB.
- * Mapping  rows over threads. For logits, tiles of four rows, which are read where they lie: the dot products of the
- *          first classes copy them, those of the last fetch the next four.
+ * Mapping  rows over threads. For logits, panels whose rows are read where they lie: every tile of dot products copies a
+ *          share of the panel, and fetches a share of the next one.
  * History  B 10000, d 768, float32, CPU time of one thread, AMD EPYC (Zen 4), gcc 12.2:
  *          v1: 5.3 ms by memcpy: each line is read before it is overwritten, and each row begins with a wait.
  *          v2: batches that no cache holds are written past the caches, and rows are fetched three ahead (predicted
@@ -13,6 +13,8 @@
  *          v3, C 10, with the task's logits: 2.9 + 1.9 -> 3.4 ms (predicted 2.9, the copy alone); whole iterations 41.5
  *          -> 40.2. Dropped: 24 rows copied into a panel too, whose products fetch the next 24: 4.0, for nothing is
  *          computed while lines leave.
+ *          v4: a panel at a time, of which every tile copies and fetches a share, and pages of rows to come are touched
+ *          together (iteration.c).
  */
 #include <string.h>
 #if defined(__SSE2__)
@@ -22,8 +24,23 @@
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/operations.h"
 
-/* Bytes of a batch from which on it is streamed, and rows between the one that is copied and the one that is fetched. */
-enum { STREAMED = 16 << 20, ROWS_AHEAD = 3, STREAM_RUN = 128, LINE = 64 };
+/* Bytes of a batch from which on it is streamed; rows between the one that is copied and the one that is fetched; rows of
+ * a run of passes, and rows whose pages are touched together. */
+enum {
+    STREAMED = 16 << 20,
+    ROWS_AHEAD = 3,
+    STREAM_RUN = 128,
+    TOUCHED = 16,
+    LINE = 64,
+    PAGE = 4096
+};
+
+/* Fetches a line of every page of a row to come. Its translation is looked up, for which a fetch waits as a load does, and
+ * so do all that come behind it: for several rows together, lookups wait beside each other. */
+static void touch_row(const uint8_t *row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += PAGE) __builtin_prefetch(row + i, 0, 2);
+    __builtin_prefetch(row + bytes - 1, 0, 2);
+}
 
 /* Writes a line past the caches. `to` is aligned to it. */
 static inline void stream_line(uint8_t *to, const uint8_t *from) {
@@ -50,13 +67,6 @@ static void stream_row(uint8_t *to, const uint8_t *from, const uint8_t *next, in
         stream_line(to + i, from + i);
     }
     memcpy(to + i, from + i, (size_t)(bytes - i));
-}
-
-/* Makes streamed lines visible to other threads before what is written next. */
-static inline void end_stream(void) {
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
 }
 
 /* Writes one sample in 16 bits, rounded to the nearest, then zeros up to the end of its row, which products
@@ -89,10 +99,13 @@ static bool copied(const Batch *out, const Features *f) {
            (out->type == DTYPE_F32 || out->type == DTYPE_F16);
 }
 
-static bool streamed(const Batch *out, const Features *f, int64_t B) {
+bool cpu_gather_streams(const Batch *out, int64_t B) {
     const int64_t stride = out->row * dtype_bytes(out->type);
-    return copied(out, f) && B * stride >= STREAMED && stride % LINE == 0 &&
-           (uintptr_t)out->data % LINE == 0;
+    return B * stride >= STREAMED && stride % LINE == 0 && (uintptr_t)out->data % LINE == 0;
+}
+
+static bool streamed(const Batch *out, const Features *f, int64_t B) {
+    return copied(out, f) && cpu_gather_streams(out, B);
 }
 
 static void stream_rows(const void *loop, int64_t first, int64_t end, int thread) {
@@ -101,9 +114,12 @@ static void stream_rows(const void *loop, int64_t first, int64_t end, int thread
     const int64_t bytes = g->f->d * dtype_bytes(g->f->type),
                   stride = g->out->row * dtype_bytes(g->out->type);
     (void)thread;
-    for (int64_t b = first; b < end; b++)
+    for (int64_t b = first; b < end; b++) {
+        for (int64_t i = b; b % TOUCHED == 0 && i < least(b + TOUCHED, g->B); i++)
+            touch_row(from + g->rows[least(i + ROWS_AHEAD, g->B - 1)] * bytes, bytes);
         stream_row((uint8_t *)g->out->data + b * stride, from + g->rows[b] * bytes,
                    from + g->rows[least(b + ROWS_AHEAD, g->B - 1)] * bytes, bytes);
+    }
     end_stream();
 }
 
@@ -144,52 +160,43 @@ Status cpu_gather(Queue *q, const Batch *out, const Features *f, const int64_t *
 
 /* --- with the logits of few classes --------------------------------------------------------------- */
 
-typedef struct {
-    Gather gather;
-    float *logits;
-    const float *W, *bias;
-    int64_t C;
-} GatherLinear;
-
-/* Lists rows b .. b+DOT_ROWS of a batch where they lie, the last one again where it ends. */
-static void find_rows(const float *at[DOT_ROWS], const Gather *g, int64_t b) {
-    for (int64_t i = 0; i < DOT_ROWS; i++)
-        at[i] = (const float *)g->f->data + g->rows[least(b + i, g->B - 1)] * g->f->d;
+void cpu_gather_linear_panel(const GatherLinear *l, Arriving *panel, int64_t first, int64_t n,
+                             int64_t parts) {
+    const float *from = l->from->data;
+    const int64_t C = l->C, d = l->out->d;
+    float *logits = l->logits + first * C;
+    panel->row = l->out->row;
+    panel->to = (float *)l->out->data + first * panel->row;
+    for (int64_t i = 0; i < n; i++) {
+        panel->rows[i] = from + l->rows[first + i] * d;
+        panel->next[i] = from + l->rows[least(first + n + i, l->B - 1)] * d;
+        touch_row((const uint8_t *)panel->next[i], d * (int64_t)sizeof *from);
+    }
+    arriving_logits(logits, C, panel, l->W, n, C, d, 0, parts);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < C; c++) logits[i * C + c] += l->bias[c];
 }
 
-/* Passes are tiles of DOT_ROWS rows. Classes come in groups: with the first one rows are copied, with the last one the
- * next rows are fetched, so that memory is written and read in turns. */
-static void gather_tiles(const void *loop, int64_t first, int64_t end, int thread) {
-    const GatherLinear *l = loop;
-    const Gather *g = &l->gather;
-    const int64_t C = l->C, d = g->f->d, row = g->out->row, groups = ceil_div(C, DOT_COLS);
-    const float *at[DOT_ROWS], *next[DOT_ROWS];
+/* Passes are rows, of which a run is a panel. */
+static void gather_panel(const void *loop, int64_t first, int64_t end, int thread) {
+    Arriving panel;
     (void)thread;
-    for (int64_t b = first * DOT_ROWS; b < end * DOT_ROWS; b += DOT_ROWS) {
-        float *to = (float *)g->out->data + b * row, *logits = l->logits + b * C;
-        find_rows(at, g, b);
-        find_rows(next, g, b + DOT_ROWS);
-        for (int64_t group = 0; group < groups; group++) {
-            const int64_t c = group * C / groups, behind = (group + 1) * C / groups;
-            dot_tile_gathering(behind - c, d, at, l->W + c * d, d, logits + c, C,
-                               group == 0 ? to : NULL, row, group == groups - 1 ? next : at);
-        }
-        for (int64_t i = 0; i < DOT_ROWS; i++)
-            for (int64_t c = 0; c < C; c++) logits[i * C + c] += l->bias[c];
-    }
-    end_stream();
+    cpu_gather_linear_panel(loop, &panel, first, end - first, 1);
 }
 
-Status cpu_gather_linear(Queue *q, float *logits, const Batch *out, const Features *f,
-                         const int64_t *rows, const float *W, const float *bias, int64_t B,
-                         int64_t C, void *scratch) {
-    REQUIRE(q, servable(out, f, rows, B), "gather");
-    if (DOT_CLASSES == 0 || C > DOT_CLASSES || B % DOT_ROWS != 0 || !streamed(out, f, B) ||
-        out->type != DTYPE_F32) {
-        cpu_gather(q, out, f, rows, B);
-        return cpu_matmul(q, MATMUL_NT, logits, out, W, bias, B, C, out->d, scratch);
+bool cpu_gather_linear_fits(const GatherLinear *l) {
+    return DOT_CLASSES > 0 && l->C <= DOT_CLASSES && l->B % DOT_ROWS == 0 &&
+           l->out->type == DTYPE_F32 && servable(l->out, l->from, l->rows, l->B) &&
+           streamed(l->out, l->from, l->B);
+}
+
+Status cpu_gather_linear(Queue *q, const GatherLinear *l, void *scratch) {
+    const Batch *out = l->out;
+    REQUIRE(q, servable(out, l->from, l->rows, l->B), "gather");
+    if (!cpu_gather_linear_fits(l)) {
+        cpu_gather(q, out, l->from, l->rows, l->B);
+        return cpu_matmul(q, MATMUL_NT, l->logits, out, l->W, l->bias, l->B, l->C, out->d, scratch);
     }
-    const GatherLinear l = {{out, f, rows, B}, logits, W, bias, C};
-    threads_loop(q->device->pool, B / DOT_ROWS, STREAM_RUN / DOT_ROWS, gather_tiles, &l);
+    threads_loop(q->device->pool, l->B, panel_rows(DTYPE_F32, l->C), gather_panel, l);
     return OK;
 }

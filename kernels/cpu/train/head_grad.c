@@ -46,7 +46,7 @@ static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
     s.bias = take_f32(&pieces, s.width);
     s.grad = take_f32(&pieces, s.groups * linear_size(C, Z->d));
     s.features = take_f32(&pieces, s.groups * panel_buffer(Z));
-    s.logits = take_f32(&pieces, s.groups * panel_rows(Z->type) * s.ld);
+    s.logits = take_f32(&pieces, s.groups * panel_rows(Z->type, C) * s.ld);
     s.residual = take(&pieces, s.groups * residual_bytes(Z->type, C));
     s.loss = take_f64(&pieces, s.groups);
     s.bytes = pieces.bytes;
@@ -100,7 +100,8 @@ static double cross_entropy_sum(const RowLosses *s, int64_t n) {
 /* Computes the gradient and loss of one group of panels. */
 static void run_group(const Device *device, const HeadGrad *in, const Scratch *s, int64_t g) {
     const Batch *Z = &in->Z;
-    const int64_t B = in->B, C = in->C, height = panel_rows(Z->type), panels = ceil_div(B, height);
+    const int64_t B = in->B, C = in->C, height = panel_rows(Z->type, C),
+                  panels = ceil_div(B, height);
     float *grad = s->grad + g * linear_size(C, Z->d), *logits = s->logits + g * height * s->ld;
     double loss = 0.0;
     RowLosses losses;

@@ -57,10 +57,12 @@
  *          one before. Whole iterations at C 1000 3.42 -> 3.29 s, with two threads 1.73 -> 1.67, in bfloat16, whose tiles
  *          fetched nothing, 1.99 -> 1.85 (predicted 1.8); at C 100 0.815 -> 0.797. Labels are read where they lie, and
  *          residuals of up to 112 classes: equal, with a buffer less, and 0.4038 -> 0.4018 s with two threads.
+ *          v9, few classes: panels of 64 rows, and samples that arrive within the first step (iteration.c).
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
  *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal);
  *          W in runs of 384 features (logits 111.5 -> 112.6, but 96 KB are no first-level cache); residuals packed in
- *          blocks of 72 to 504 classes (equal or slower); the next tile's residuals fetched (equal);
+ *          blocks of 72 to 504 classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels
+ *          fetched (equal at C 100 and 1000);
  *          dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to 6 x 64, and no whole number of
  *          them in a head of attention); panels of 240 rows (equal); gradients kept as whole tiles (equal).
  */
@@ -95,7 +97,7 @@ static Scratch lay_out(void *scratch, const Batch *Z, int64_t B, int64_t C) {
     s.bias = take_f32(&pieces, s.width);
     s.grad = take_f32(&pieces, s.groups * linear_size(C, Z->d));
     s.features = take_f32(&pieces, s.groups * panel_buffer(Z));
-    s.logits = take_f32(&pieces, s.groups * panel_rows(Z->type) * s.ld);
+    s.logits = take_f32(&pieces, s.groups * panel_rows(Z->type, C) * s.ld);
     s.residual = take(&pieces, s.groups * residual_bytes(Z->type, C));
     s.loss = take_f64(&pieces, s.groups);
     s.bytes = pieces.bytes;
@@ -200,23 +202,41 @@ static double cross_entropy_sum(const RowSums *s, int64_t n) {
     return loss;
 }
 
+/* One step of one space. */
+typedef struct {
+    const Device *device;
+    const InnerSteps *in;
+    const InnerSpace *space;
+    const Scratch *s;
+    AdamStep adam;
+    PanelArrival *arrive; /* NULL where the batch is complete */
+    const void *context;
+} Step;
+
 /* Computes the gradient and loss of one group of panels. */
-static void run_group(const Device *device, const InnerSteps *in, const InnerSpace *space,
-                      const Scratch *s, int64_t g) {
+static void run_group(const Step *step, int64_t g) {
+    const InnerSteps *in = step->in;
+    const InnerSpace *space = step->space;
+    const Scratch *s = step->s;
     const DType type = space->Z.type;
-    const int64_t B = in->B, C = in->C, d = space->Z.d, height = panel_rows(type),
+    const int64_t B = in->B, C = in->C, d = space->Z.d, height = panel_rows(type, C),
                   panels = ceil_div(B, height);
     float *grad = s->grad + g * linear_size(C, d), *logits = s->logits + g * height * s->ld;
     float *features = s->features + g * panel_buffer(&space->Z);
     const float scale = 1.0f / (float)B;
     double loss = 0.0;
     RowSums sums;
+    Arriving arriving;
     memset(logits, 0, (size_t)(height * s->ld) * sizeof *logits);
     const int64_t begin = group_first(g, s->groups, panels),
                   end = group_first(g + 1, s->groups, panels);
     for (int64_t p = begin; p < end; p++) {
         const int64_t first = p * height, n = least(B - first, height);
-        const Panel Z = panel_features(device, &space->Z, first, n, features);
+        Panel Z = panel_features(step->device, &space->Z, first, n, features);
+        if (step->arrive) {
+            step->arrive(step->context, first, n, &arriving);
+            Z.arriving = &arriving;
+        }
         panel_logits(logits, s->ld, fetching_first_half(Z), s->packed_W, space->head, n, C, d);
         const bool lanes = LANE_CLASSES > 0 && C <= LANE_CLASSES;
         for (int64_t i = 0; lanes && i < n; i += LANES)
@@ -232,20 +252,10 @@ static void run_group(const Device *device, const InnerSteps *in, const InnerSpa
     s->loss[g] = loss;
 }
 
-/* One step of one space. */
-typedef struct {
-    const Device *device;
-    const InnerSteps *in;
-    const InnerSpace *space;
-    const Scratch *s;
-    AdamStep adam;
-} Step;
-
 static void run_groups(const void *loop, int64_t first, int64_t end, int thread) {
     const Step *step = loop;
     (void)thread;
-    for (int64_t g = first; g < end; g++)
-        run_group(step->device, step->in, step->space, step->s, g);
+    for (int64_t g = first; g < end; g++) run_group(step, g);
 }
 
 /* Adds the groups' gradients, in order, and takes one Adam step. Passes are runs of elements. */
@@ -274,7 +284,8 @@ static bool servable(const InnerSteps *in) {
     return true;
 }
 
-Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
+Status cpu_inner_steps_arriving(Queue *q, const InnerSteps *in, PanelArrival *arrive,
+                                const void *context) {
     REQUIRE(q, in && in->scratch && servable(in), "inner_steps");
     Threads *pool = q->device->pool;
     char *scratch = in->scratch;
@@ -285,7 +296,8 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
             const InnerSpace *space = &in->space[k];
             const int64_t d = space->Z.d;
             const Scratch s = lay_out(scratch, &space->Z, in->B, in->C);
-            const Step step = {q->device, in, space, &s, a};
+            const bool first = m == 0 && k == 0;
+            const Step step = {q->device, in, space, &s, a, first ? arrive : NULL, context};
             pack_weight(s.packed_W, q->device, space->Z.type, space->head, in->C, d);
             for (int64_t c = 0; c < s.width; c++)
                 s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
@@ -297,4 +309,8 @@ Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
         if (in->losses) in->losses[m] = (float)(loss / (double)in->B);
     }
     return OK;
+}
+
+Status cpu_inner_steps(Queue *q, const InnerSteps *in) {
+    return cpu_inner_steps_arriving(q, in, NULL, NULL);
 }

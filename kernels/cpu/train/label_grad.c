@@ -7,7 +7,7 @@
  *
  * Shapes   Z_k (B,d_k), Y (B,C) in; loss (K), grad_Y (B,C) out, which may take the place of Y.
  * Cost     2BdC flops per space; 4Bd bytes per space and 8BC: logits never leave the cache.
- * Mapping  row groups over threads; in each panel of 120 rows space after space, so that a row of
+ * Mapping  row groups over threads; in each panel space after space, so that a row of
  *          Y is read by all before it is replaced.
  * Needs    scratch (cpu_label_grad_scratch): all heads packed, two panels and K losses per group.
  * History  v1: matmul and cross_entropy over the whole batch, with logits and grad_Y of 4BC bytes
@@ -21,18 +21,19 @@
 #include "kernels/cpu/operations.h"
 
 typedef struct {
-    int64_t ld, groups, buffer; /* buffer: the largest panel_buffer */
+    int64_t rows, ld, groups, buffer; /* rows: of a panel; buffer: the largest panel_buffer */
     char *packed_W[MAX_SPACES];
     float *features; /* (groups, buffer) */
-    float *logits;   /* (groups, PANEL, ld) */
-    float *grad;     /* (groups, PANEL, ld) */
+    float *logits;   /* (groups, rows, ld) */
+    float *grad;     /* (groups, rows, ld) */
     double *loss;    /* (groups, K) */
     int64_t bytes;   /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
-    Scratch s = {.ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
-    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
+    Scratch s = {
+        .rows = panel_rows(DTYPE_F32, C), .ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
+    while (s.groups > 1 && 2 * s.groups * s.rows * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
     Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
@@ -40,8 +41,8 @@ static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C)
         s.buffer = most(s.buffer, panel_buffer(&space[k].Z));
     }
     s.features = take_f32(&pieces, s.groups * s.buffer);
-    s.logits = take_f32(&pieces, s.groups * PANEL * s.ld);
-    s.grad = take_f32(&pieces, s.groups * PANEL * s.ld);
+    s.logits = take_f32(&pieces, s.groups * s.rows * s.ld);
+    s.grad = take_f32(&pieces, s.groups * s.rows * s.ld);
     s.loss = take_f64(&pieces, s.groups * K);
     s.bytes = pieces.bytes;
     return s;
@@ -119,15 +120,15 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
     const Scratch *s = l->s;
     const int64_t C = in->C;
     const float scale = 1.0f / (float)in->B;
-    float *logits = s->logits + g * PANEL * s->ld, *grad = s->grad + g * PANEL * s->ld;
+    float *logits = s->logits + g * s->rows * s->ld, *grad = s->grad + g * s->rows * s->ld;
     double *losses = s->loss + g * in->K;
     memset(grad, 0, (size_t)(n * C) * sizeof *grad);
     for (int k = 0; k < in->K; k++) {
         const InnerSpace *space = &in->space[k];
         const int64_t d = space->Z.d;
-        panel_logits(logits, s->ld,
-                     panel_features(l->device, &space->Z, first, n, s->features + g * s->buffer),
-                     s->packed_W[k], space->head, n, C, d);
+        const Panel Z = panel_features(l->device, &space->Z, first, n, s->features + g * s->buffer);
+        panel_logits(logits, s->ld, l->after ? fetching_first_half(Z) : Z, s->packed_W[k],
+                     space->head, n, C, d);
         if (LANE_CLASSES > 0 && C <= LANE_CLASSES) {
             for (int64_t i = 0; i < n; i += LANES) {
                 const int64_t rows = least(n - i, LANES);
@@ -147,15 +148,16 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
 
 static void run_groups(const void *loop, int64_t begin, int64_t end, int thread) {
     const LabelGrad *l = loop;
-    const int64_t B = l->in->B, groups = l->s->groups, panels = ceil_div(B, PANEL);
+    const int64_t B = l->in->B, rows = l->s->rows, groups = l->s->groups,
+                  panels = ceil_div(B, rows);
     (void)thread;
     for (int64_t g = begin; g < end; g++) {
         for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
         for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
              p++) {
-            const int64_t n = least(B - p * PANEL, PANEL);
-            run_panel(l, g, p * PANEL, n);
-            if (l->after) l->after(l->context, p * PANEL, n);
+            const int64_t n = least(B - p * rows, rows);
+            run_panel(l, g, p * rows, n);
+            if (l->after) l->after(l->context, p * rows, n);
         }
     }
 }

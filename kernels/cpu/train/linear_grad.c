@@ -38,7 +38,8 @@ int64_t cpu_linear_grad_scratch(DType type, int64_t B, int64_t C, int64_t d_leas
 
 LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
                                         void *scratch) {
-    return (LinearGradPanels){device, Z, B, C, gradient_groups(Z->type, B, C, Z->d), scratch};
+    return (LinearGradPanels){device,  Z,    B, C, gradient_groups(Z->type, B, C, Z->d),
+                              scratch, false};
 }
 
 /* Returns the group of panel p of `panels`: the one with group_first(g) <= p < group_first(g + 1). */
@@ -50,12 +51,13 @@ void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad
                          int64_t n) {
     const Batch *Z = l->Z;
     const Scratch s = lay_out(l->scratch, Z, l->B, l->C);
-    const int64_t height = panel_rows(Z->type), panels = ceil_div(l->B, height),
+    const int64_t height = panel_rows(Z->type, l->C), panels = ceil_div(l->B, height),
                   g = group_of(p, s.groups, panels);
+    const Panel panel =
+        panel_features(l->device, Z, p * height, n, s.features + g * panel_buffer(Z));
     panel_gradient(s.grad + g * linear_size(l->C, Z->d), p > group_first(g, s.groups, panels),
-                   grad_logits, l->C,
-                   panel_features(l->device, Z, p * height, n, s.features + g * panel_buffer(Z)), n,
-                   l->C, Z->d, s.residual + g * residual_bytes(Z->type, l->C));
+                   grad_logits, l->C, l->shared ? fetching_second_half(panel) : panel, n, l->C,
+                   Z->d, s.residual + g * residual_bytes(Z->type, l->C));
 }
 
 typedef struct {
@@ -68,7 +70,7 @@ typedef struct {
 static void run_groups(const void *loop, int64_t first_group, int64_t end_group, int thread) {
     const LinearGrad *in = loop;
     const LinearGradPanels *l = in->l;
-    const int64_t height = panel_rows(l->Z->type), panels = ceil_div(l->B, height);
+    const int64_t height = panel_rows(l->Z->type, l->C), panels = ceil_div(l->B, height);
     (void)thread;
     for (int64_t p = group_first(first_group, l->groups, panels);
          p < group_first(end_group, l->groups, panels); p++)

@@ -35,18 +35,15 @@ static void softmax_lanes(float *P, const float *logits, int64_t n, int64_t C) {
     lanes_to_rows(P, C, x, n, C);
 }
 
-static void softmax_rows(const void *loop, int64_t first, int64_t end, int thread) {
-    const Softmax *s = loop;
-    const int64_t C = s->C;
-    (void)thread;
+void cpu_softmax_rows(float *P, const float *logits, int64_t rows, int64_t C) {
     if (LANE_CLASSES > 0 && C <= LANE_CLASSES) {
-        for (int64_t r = first; r < end; r += LANES)
-            softmax_lanes(s->P + r * C, s->logits + r * C, least(end - r, LANES), C);
+        for (int64_t r = 0; r < rows; r += LANES)
+            softmax_lanes(P + r * C, logits + r * C, least(rows - r, LANES), C);
         return;
     }
-    for (int64_t r = first; r < end; r++) {
-        const float *x = s->logits + r * C;
-        float *p = s->P + r * C, top = x[0], sum = 0.0f; /* p may be x */
+    for (int64_t r = 0; r < rows; r++) {
+        const float *x = logits + r * C;
+        float *p = P + r * C, top = x[0], sum = 0.0f; /* p may be x */
         SIMD(reduction(max : top))
         for (int64_t c = 0; c < C; c++) top = x[c] > top ? x[c] : top;
         SIMD(reduction(+ : sum))
@@ -59,9 +56,15 @@ static void softmax_rows(const void *loop, int64_t first, int64_t end, int threa
     }
 }
 
+static void softmax_run(const void *loop, int64_t first, int64_t end, int thread) {
+    const Softmax *s = loop;
+    (void)thread;
+    cpu_softmax_rows(s->P + first * s->C, s->logits + first * s->C, end - first, s->C);
+}
+
 Status cpu_softmax(Queue *q, float *P, const float *logits, int64_t rows, int64_t C) {
     REQUIRE(q, P && logits && rows >= 1 && C >= 1, "softmax");
-    threads_loop(q->device->pool, rows, rows_run(C), softmax_rows, &(Softmax){P, logits, C});
+    threads_loop(q->device->pool, rows, rows_run(C), softmax_run, &(Softmax){P, logits, C});
     return OK;
 }
 
@@ -72,19 +75,20 @@ typedef struct {
     int64_t n; /* elements of Y */
 } LabelMean;
 
-static void average(const void *loop, int64_t first, int64_t end, int thread) {
-    const LabelMean *m = loop;
-    float *Y = m->Y;
-    const float *P = m->P, share = 1.0f / (float)m->K;
-    const int64_t n = m->n;
-    const int K = m->K;
-    (void)thread;
+void cpu_label_mean_run(float *Y, const float *P, int K, int64_t n, int64_t first, int64_t end) {
+    const float share = 1.0f / (float)K;
     SIMD()
     for (int64_t i = first; i < end; i++) {
         float sum = P[i];
         for (int k = 1; k < K; k++) sum += P[k * n + i];
         Y[i] = sum * share;
     }
+}
+
+static void average(const void *loop, int64_t first, int64_t end, int thread) {
+    const LabelMean *m = loop;
+    (void)thread;
+    cpu_label_mean_run(m->Y, m->P, m->K, m->n, first, end);
 }
 
 Status cpu_label_mean(Queue *q, float *Y, const float *P, int K, int64_t B, int64_t C) {

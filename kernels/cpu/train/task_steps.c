@@ -28,13 +28,14 @@ typedef struct {
     int64_t bytes;            /* of all pieces */
 } Scratch;
 
-/* Returns whether label_grad and every gradient cut a batch into ROW_GROUPS groups of PANEL rows: a pass over all of
+/* Returns whether label_grad and every gradient cut a batch into ROW_GROUPS groups of as many rows: a pass over all of
  * them then needs one cut. Gradients are in fewer groups where a batch is small, and caches hold it, and where classes
  * are many, and products leave memory the time that it needs. */
 static bool cut_alike(const DType *type, int K, int64_t B, int64_t C, int64_t d) {
     bool alike = cpu_label_groups(C) == ROW_GROUPS;
     for (int k = 0; k < K; k++)
-        alike &= panel_rows(type[k]) == PANEL && gradient_groups(type[k], B, C, d) == ROW_GROUPS;
+        alike &= panel_rows(type[k], C) == panel_rows(DTYPE_F32, C) &&
+                 gradient_groups(type[k], B, C, d) == ROW_GROUPS;
     return alike;
 }
 
@@ -85,8 +86,8 @@ static Scratch scratch_of(const TaskSteps *s) {
     return lay_out(s->scratch, types, s->K, s->B, s->C, largest_d(s), 0);
 }
 
-/* Gathers `rows` first, unless they are NULL. */
-static Status task_labels(Queue *q, const TaskSteps *s, const Features *from, const int64_t *rows) {
+Status cpu_task_labels(Queue *q, const TaskSteps *s) {
+    REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
     const int64_t B = s->B, C = s->C;
     const Scratch scratch = scratch_of(s);
     float *W = scratch.linear;
@@ -95,23 +96,11 @@ static Status task_labels(Queue *q, const TaskSteps *s, const Features *from, co
         float *P = s->P + k * B * C;
         const int64_t d = space->Z.d;
         cpu_weight_norm(q, W, space->task, C, d);
-        const float *bias = space->task + C * d;
-        if (rows) cpu_gather_linear(q, P, &space->Z, &from[k], rows, W, bias, B, C, scratch.work);
-        else cpu_matmul(q, MATMUL_NT, P, &space->Z, W, bias, B, C, d, scratch.work);
+        cpu_matmul(q, MATMUL_NT, P, &space->Z, W, space->task + C * d, B, C, d, scratch.work);
         cpu_softmax(q, P, P, B, C);
     }
     cpu_label_mean(q, s->Y, s->P, s->K, B, C);
     return cpu_batch_entropy(q, s->P_bar, s->entropy, s->P, s->K, B, C, scratch.work);
-}
-
-Status cpu_task_labels(Queue *q, const TaskSteps *s) {
-    REQUIRE(q, tasks_complete(s, batch_servable), "task_labels");
-    return task_labels(q, s, NULL, NULL);
-}
-
-Status cpu_gather_labels(Queue *q, const TaskSteps *s, const Features *from, const int64_t *rows) {
-    REQUIRE(q, tasks_complete(s, batch_servable) && from && rows, "gather_labels");
-    return task_labels(q, s, from, rows);
 }
 
 /* --- the gradient ------------------------------------------------------------------------------- */
@@ -130,7 +119,7 @@ static void add_panel(const void *context, int64_t first, int64_t n) {
     for (int k = 0; k < s->K; k++) {
         float *P = s->P + k * s->B * C;
         cpu_task_grad_rows(P, s->Y, pass->scratch->slope[k], s->K, C, first, n);
-        cpu_linear_grad_add(&pass->panels[k], first / PANEL, P + first * C, n);
+        cpu_linear_grad_add(&pass->panels[k], first / panel_rows(DTYPE_F32, C), P + first * C, n);
     }
 }
 
@@ -146,6 +135,7 @@ Status cpu_task_step(Queue *q, const TaskSteps *s, const InnerSteps *heads) {
     for (int k = 0; scratch.at_once && k < s->K; k++) {
         cpu_task_slope(scratch.slope[k], s->P_bar + k * C, s->gamma, B, C);
         pass.panels[k] = cpu_linear_grad_panels(q->device, &s->space[k].Z, B, C, scratch.grad[k]);
+        pass.panels[k].shared = true;
     }
     /* grad_Y takes the place of Y, and grad_logits that of P */
     if (scratch.at_once) cpu_label_grad_then(q, s->loss, s->Y, &in, add_panel, &pass);

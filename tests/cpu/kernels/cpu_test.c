@@ -279,17 +279,26 @@ Test(cpu, the_tasks_step_has_the_bits_of_its_parts, .timeout = 120) {
             }
 }
 
-/* Labels whose features are gathered on the way have the bits of gather and task_labels, and so have the batches, for
- * any number of threads. The first space is large enough to be written past the caches, and its rows end within a
- * vector. */
-Test(cpu, gathered_labels_have_the_bits_of_both_operations, .timeout = 120) {
-    enum { N = 900, ODD_B = STEP_B - 1 };
-    static const int64_t d[STEP_SPACES] = {1100, 41}, classes[] = {10, 5, 48, 0};
+/* An iteration at once, whose first inner step reads samples as they arrive, has the bits of its operations one after
+ * the other, for any number of threads, and so have its batches. The first space is large enough to be written past
+ * the caches, and its rows end within a vector. */
+Test(cpu, an_iteration_at_once_has_the_bits_of_its_operations, .timeout = 120) {
+    enum { N = 900 };
+    static const int64_t d[STEP_SPACES] = {1100, 41};
+    static const struct {
+        int64_t C, B, M;
+        bool prior;
+    } shapes[] = {{10, STEP_B - 1, 2, true}, /* no whole tiles of rows */
+                  {10, STEP_B, 2, true},
+                  {5, STEP_B, 1, false},
+                  {48, STEP_B, 2, false},
+                  {2, STEP_B, 0, false},
+                  {0}};
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int set = 0; sets[set]; set++)
-        for (int i = 0; classes[i]; i++) {
-            const int64_t C = classes[i], B = i == 0 ? ODD_B : STEP_B; /* ODD_B: no whole tiles */
+        for (int i = 0; shapes[i].C; i++) {
+            const int64_t C = shapes[i].C, B = shapes[i].B;
             int64_t *rows = counting(0, STEP_B), bytes = 0;
             Features from[STEP_SPACES];
             Ops ops;
@@ -297,15 +306,17 @@ Test(cpu, gathered_labels_have_the_bits_of_both_operations, .timeout = 120) {
             Error err;
             setenv("TURTLE_ISA", sets[set], 1);
             ASSERT_OK(ops_open(&ops, "cpu", 2 - i % 2, NULL, &err), err);
-            if (!ops.train.gather_labels) {
+            const TrainOps *t = &ops.train;
+            if (!t->iteration) {
                 ops_close(&ops);
                 break;
             }
             ASSERT_OK(ops.mem.queue_open(ops.device, &q, &err), err);
-            for (int t = 0; t < 2; t++)
-                bytes = most(bytes, ops.train.scratch_bytes(t ? DTYPE_F16 : DTYPE_F32, STEP_SPACES,
-                                                            STEP_B, C, d[1], d[0]));
+            for (int half = 0; half < 2; half++)
+                bytes = most(bytes, t->scratch_bytes(half ? DTYPE_F16 : DTYPE_F32, STEP_SPACES,
+                                                     STEP_B, C, d[1], d[0]));
             OneStep both = one_step(C, d, scratch(bytes)), apart = one_step(C, d, scratch(bytes));
+            const float *prior = shapes[i].prior ? probabilities(1, C, 8) : NULL;
             for (int64_t b = 0; b < STEP_B; b++) rows[b] = b * 7 % N;
             for (int k = 0; k < STEP_SPACES; k++) {
                 Batch *Z[] = {&both.tasks.space[k].Z, &apart.tasks.space[k].Z};
@@ -318,27 +329,40 @@ Test(cpu, gathered_labels_have_the_bits_of_both_operations, .timeout = 120) {
                     Z[j]->data = scratch(all);
                     memset(Z[j]->data, 0, (size_t)all);
                 }
+                both.heads.space[k].Z = both.tasks.space[k].Z;
+                apart.heads.space[k].Z = apart.tasks.space[k].Z;
             }
-            both.tasks.B = apart.tasks.B = B;
-            ops.train.task_labels(q, &apart.tasks); /* of zeros: another result */
+            both.tasks.B = apart.tasks.B = both.heads.B = apart.heads.B = B;
+            both.heads.M = apart.heads.M = shapes[i].M;
+            both.heads.losses = array(8);
+            apart.heads.losses = array(8);
             for (int k = 0; k < STEP_SPACES; k++)
                 ops.matrix.gather(q, &apart.tasks.space[k].Z, &from[k], rows, B);
-            ops.train.task_labels(q, &apart.tasks);
-            ops.train.gather_labels(q, &both.tasks, from, rows);
+            t->task_labels(q, &apart.tasks);
+            if (prior) t->prior_ratio(q, apart.tasks.P_bar, prior, STEP_SPACES, C);
+            t->inner_steps(q, &apart.heads);
+            t->task_step(q, &apart.tasks, &apart.heads);
+            t->iteration(q, &both.tasks, &both.heads, from, rows, prior);
             ASSERT_OK(ops.mem.wait(q, &err), err);
             for (int k = 0; k < STEP_SPACES; k++) {
-                const Batch *Z = &both.tasks.space[k].Z;
-                cr_expect(!memcmp(Z->data, apart.tasks.space[k].Z.data,
-                                  (size_t)(B * Z->row * dtype_bytes(Z->type))),
+                const TaskSpace *one = &both.tasks.space[k], *other = &apart.tasks.space[k];
+                cr_expect(!memcmp(one->Z.data, other->Z.data,
+                                  (size_t)(B * one->Z.row * dtype_bytes(one->Z.type))),
                           "%s, C %d: batch of space %d", sets[set], (int)C, k);
-                cr_expect(!memcmp(both.tasks.P + k * B * C, apart.tasks.P + k * B * C,
-                                  (size_t)(B * C * 4)),
-                          "%s, C %d: P of space %d", sets[set], (int)C, k);
+                cr_expect(!memcmp(one->task, other->task, (size_t)(task_size(C, one->Z.d) * 4)) &&
+                              !memcmp(one->m2, other->m2, (size_t)(task_size(C, one->Z.d) * 4)),
+                          "%s, C %d: task of space %d", sets[set], (int)C, k);
+                cr_expect(!memcmp(both.heads.space[k].head, apart.heads.space[k].head,
+                                  (size_t)(linear_size(C, one->Z.d) * 4)),
+                          "%s, C %d: head of space %d", sets[set], (int)C, k);
             }
-            cr_expect(!memcmp(both.tasks.Y, apart.tasks.Y, (size_t)(B * C * 4)));
-            cr_expect(!memcmp(both.tasks.entropy, apart.tasks.entropy, STEP_SPACES * 4));
+            const TaskSteps *one = &both.tasks, *other = &apart.tasks;
+            cr_expect(!memcmp(one->P_bar, other->P_bar, (size_t)(STEP_SPACES * C * 4)));
+            cr_expect(!memcmp(one->entropy, other->entropy, STEP_SPACES * 4));
+            cr_expect(!memcmp(one->loss, other->loss, STEP_SPACES * 4));
+            cr_expect(!memcmp(both.heads.losses, apart.heads.losses, (size_t)(shapes[i].M * 4)));
             rows[B - 1] = N;
-            ops.train.gather_labels(q, &both.tasks, from, rows);
+            t->iteration(q, &both.tasks, &both.heads, from, rows, prior);
             cr_expect(ops.mem.wait(q, &err) == ERR_ARG && strstr(err.text, "gather"));
             ops.mem.queue_close(q);
             ops_close(&ops);
