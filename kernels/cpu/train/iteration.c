@@ -74,6 +74,7 @@ Status cpu_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, cons
     bool arrives = false;
     InnerSteps in = *heads;
     in.scratch = scratch.work;
+    /* The first space comes last, for its labels may wait until its samples arrive. */
     for (int k = s->K - 1; k >= 0; k--) {
         const TaskSpace *space = &s->space[k];
         float *P = s->P + k * B * C;
