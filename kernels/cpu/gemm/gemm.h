@@ -16,7 +16,6 @@
 /* the symbols that carry the set's name */
 #define arriving_logits ISA(arriving_logits)
 #define dot_tile_flat ISA(dot_tile_flat)
-#define dot_tile_gathering ISA(dot_tile_gathering)
 #define gemm_tile_flat ISA(gemm_tile_flat)
 #define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
 #define gemm_tile_apart ISA(gemm_tile_apart)
@@ -116,29 +115,12 @@ static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const flo
     dot_tile_flat(rows, cols, depth, Z, Z_row, W, W_row, out, out_row, ahead.at, ahead.step);
 }
 
-/* Rows first .. end of a tile's DOT_ROWS, which are copied past the caches to `to`, where rows are `row` floats apart and
- * aligned to 64 bytes. */
-typedef struct {
-    float *to;
-    int64_t row;
-    int first, end;
-} GatheredRows;
 /* Lets other threads see what was copied past the caches before what is written next. */
 static inline void end_stream(void) {
 #if defined(__SSE2__)
     __builtin_ia32_sfence();
 #endif
 }
-/* n rows that are fetched. */
-typedef struct {
-    const float *const *at;
-    int64_t n;
-} FetchedRows;
-/* Does what dot_tile does for DOT_ROWS rows that lie apart, copies some of them, and fetches others. */
-void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
-                        int64_t W_row, float *out, int64_t out_row, GatheredRows copy,
-                        FetchedRows fetch);
-
 /* Rows of few classes side by side: element [c][l] is class c of row l. What sums over classes then adds LANES rows at
  * once, in the order of the classes, as a loop over the classes of one row would. Both functions exist only where
  * LANE_CLASSES > 0. Lanes beyond n <= LANES rows are 0; rows keep what lies beyond C <= LANE_CLASSES. */
@@ -171,7 +153,7 @@ typedef struct Arriving {
     float *to; /* the panel in the batch, rows `row` floats apart, to which logits copy */
     int64_t row;
 } Arriving;
-/* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS. Part `part` of `parts` of the panel
+/* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS; only where DOT_CLASSES > 0. Part `part` of `parts` of the panel
  * is copied, and the same part of the next rows is fetched. */
 void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
                      int64_t C, int64_t d, int64_t part, int64_t parts);

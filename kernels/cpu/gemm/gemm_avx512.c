@@ -55,9 +55,22 @@ void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, in
     /* clang-format on */
 }
 
+/* Rows first .. end of a tile's DOT_ROWS, which are copied past the caches to `to`, where rows are `row` floats apart and
+ * aligned to 64 bytes. */
+typedef struct {
+    float *to;
+    int64_t row;
+    int first, end;
+} CopiedRows;
+/* n rows that are fetched. */
+typedef struct {
+    const float *const *at;
+    int64_t n;
+} FetchedRows;
+
 static inline __attribute__((always_inline)) void
-gathering_dots(const int cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
-               int64_t W_row, float *out, int64_t out_row, GatheredRows copy, FetchedRows fetch) {
+arriving_dots(const int cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
+              int64_t W_row, float *out, int64_t out_row, CopiedRows copy, FetchedRows fetch) {
     __m512 sum[DOT_COLS][DOT_ROWS], z[DOT_ROWS];
     UNROLL
     for (int i = 0; i < DOT_ROWS; i++) UNROLL
@@ -86,14 +99,35 @@ gathering_dots(const int cols, int64_t depth, const float *const Z[DOT_ROWS], co
     store_sums(DOT_ROWS, cols, out, out_row, sum);
 }
 
-void dot_tile_gathering(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS], const float *W,
-                        int64_t W_row, float *out, int64_t out_row, GatheredRows copy,
-                        FetchedRows fetch) {
+/* Does what dot_tile does for DOT_ROWS rows that lie apart, copies some of them, and fetches others. */
+static void arriving_dot_tile(int64_t cols, int64_t depth, const float *const Z[DOT_ROWS],
+                              const float *W, int64_t W_row, float *out, int64_t out_row,
+                              CopiedRows copy, FetchedRows fetch) {
     /* clang-format off */
-#define CASE(c) case c: gathering_dots(c, depth, Z, W, W_row, out, out_row, copy, fetch); break;
+#define CASE(c) case c: arriving_dots(c, depth, Z, W, W_row, out, out_row, copy, fetch); break;
     switch (cols) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) default: break; }
 #undef CASE
     /* clang-format on */
+}
+
+/* Groups of classes take the panel one after the other: one group of W stays in the first-level cache. Every tile copies
+ * its share, and fetches its share, so that memory is busy all the time. */
+void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
+                     int64_t C, int64_t d, int64_t part, int64_t parts) {
+    const int64_t groups = ceil_div(C, DOT_COLS), shares = parts * groups;
+    for (int64_t g = 0; g < groups; g++) {
+        const int64_t c = g * C / groups, end = (g + 1) * C / groups, share = part * groups + g;
+        for (int64_t i = 0; i < n; i += DOT_ROWS) {
+            const int64_t fetched = (share * n + i) / shares,
+                          fetched_end = (share * n + i + DOT_ROWS) / shares;
+            arriving_dot_tile(end - c, d, in->rows + i, W + c * d, d, logits + i * ld + c, ld,
+                              (CopiedRows){in->to + i * in->row, in->row,
+                                           (int)ceil_div(share * DOT_ROWS, shares),
+                                           (int)ceil_div((share + 1) * DOT_ROWS, shares)},
+                              (FetchedRows){in->next + fetched, fetched_end - fetched});
+        }
+    }
+    end_stream();
 }
 
 void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C) {

@@ -92,26 +92,6 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
         }
 }
 
-/* Groups of classes take the panel one after the other: one group of W stays in the first-level cache. Every tile copies
- * its share, and fetches its share, so that memory is busy all the time. */
-void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
-                     int64_t C, int64_t d, int64_t part, int64_t parts) {
-    const int64_t groups = ceil_div(C, DOT_COLS), shares = parts * groups;
-    for (int64_t g = 0; DOT_CLASSES > 0 && g < groups; g++) {
-        const int64_t c = g * C / groups, end = (g + 1) * C / groups, share = part * groups + g;
-        for (int64_t i = 0; i < n; i += DOT_ROWS) {
-            const int64_t fetched = (share * n + i) / shares,
-                          fetched_end = (share * n + i + DOT_ROWS) / shares;
-            dot_tile_gathering(end - c, d, in->rows + i, W + c * d, d, logits + i * ld + c, ld,
-                               (GatheredRows){in->to + i * in->row, in->row,
-                                              (int)ceil_div(share * DOT_ROWS, shares),
-                                              (int)ceil_div((share + 1) * DOT_ROWS, shares)},
-                               (FetchedRows){in->next + fetched, fetched_end - fetched});
-        }
-    }
-    end_stream();
-}
-
 /* Adds features k .. k+DEPTH_RUN of the classes of a strip. The strip's next features are fetched meanwhile. */
 static void run_logits(float *logits, int64_t ld, Panel Z, const float *strip, int64_t n,
                        int64_t cols, int64_t k, int64_t d) {

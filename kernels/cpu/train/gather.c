@@ -172,7 +172,7 @@ void cpu_gather_linear_panel(const GatherLinear *l, Arriving *panel, int64_t fir
         panel->next[i] = from + l->rows[least(first + n + i, l->B - 1)] * d;
         touch_row((const uint8_t *)panel->next[i], d * (int64_t)sizeof *from);
     }
-    arriving_logits(logits, C, panel, l->W, n, C, d, 0, parts);
+    if (DOT_CLASSES > 0) arriving_logits(logits, C, panel, l->W, n, C, d, 0, parts);
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < C; c++) logits[i * C + c] += l->bias[c];
 }

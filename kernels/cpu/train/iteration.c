@@ -41,9 +41,8 @@ int64_t cpu_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d_least,
 
 bool cpu_iteration_fits(const Device *device, const InnerSteps *heads) {
     (void)device;
-    const Batch *Z = &heads->space[0].Z;
     return heads->tier == INNER_AUTO && DOT_CLASSES > 0 && heads->C <= DOT_CLASSES &&
-           Z->type == DTYPE_F32 && cpu_gather_streams(Z, heads->B);
+           heads->space[0].Z.type == DTYPE_F32 && cpu_gather_streams(&heads->space[0].Z, heads->B);
 }
 
 typedef struct {
