@@ -21,11 +21,12 @@
 #include "kernels/cpu/operations.h"
 
 typedef struct {
-    int64_t rows, ld, groups, buffer; /* rows: of a panel; buffer: the largest panel_buffer */
+    int64_t rows, ld, groups; /* rows: of a panel, at most PANEL */
+    int64_t buffer;           /* the largest panel_buffer */
     char *packed_W[MAX_SPACES];
     float *features; /* (groups, buffer) */
-    float *logits;   /* (groups, rows, ld) */
-    float *grad;     /* (groups, rows, ld) */
+    float *logits;   /* (groups, PANEL, ld) */
+    float *grad;     /* (groups, PANEL, ld) */
     double *loss;    /* (groups, K) */
     int64_t bytes;   /* of all pieces */
 } Scratch;
@@ -33,16 +34,17 @@ typedef struct {
 static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
     Scratch s = {
         .rows = panel_rows(DTYPE_F32, C), .ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
-    while (s.groups > 1 && 2 * s.groups * s.rows * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
+    while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
     Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
+        if (space[k].Z.type == DTYPE_BF16) s.rows = PANEL; /* whose tiles are higher */
         s.packed_W[k] = take(&pieces, packed_bytes(space[k].Z.type, C, space[k].Z.d));
         s.buffer = most(s.buffer, panel_buffer(&space[k].Z));
     }
     s.features = take_f32(&pieces, s.groups * s.buffer);
-    s.logits = take_f32(&pieces, s.groups * s.rows * s.ld);
-    s.grad = take_f32(&pieces, s.groups * s.rows * s.ld);
+    s.logits = take_f32(&pieces, s.groups * PANEL * s.ld);
+    s.grad = take_f32(&pieces, s.groups * PANEL * s.ld);
     s.loss = take_f64(&pieces, s.groups * K);
     s.bytes = pieces.bytes;
     return s;
@@ -120,7 +122,7 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
     const Scratch *s = l->s;
     const int64_t C = in->C;
     const float scale = 1.0f / (float)in->B;
-    float *logits = s->logits + g * s->rows * s->ld, *grad = s->grad + g * s->rows * s->ld;
+    float *logits = s->logits + g * PANEL * s->ld, *grad = s->grad + g * PANEL * s->ld;
     double *losses = s->loss + g * in->K;
     memset(grad, 0, (size_t)(n * C) * sizeof *grad);
     for (int k = 0; k < in->K; k++) {
