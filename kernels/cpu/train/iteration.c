@@ -12,7 +12,7 @@
  *          nobody reads the row yet: products of an arriving panel took 820 ns a row, and 410 of a complete one.
  *          v3: the pages of a whole panel are touched together (predicted 120 ns a row less, measured 190), and a panel
  *          has 64 rows instead of 120, so that two of them leave room in the second-level cache: 38.0 (19.7).
- *          Of 48, 20 and 2 classes an iteration takes 0.97, 0.98 and 0.89 of v1's time.
+ *          An iteration with 48, 20 and 2 classes takes 0.97, 0.98 and 0.89 of v1's time.
  */
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/operations.h"
