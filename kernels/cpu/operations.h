@@ -100,8 +100,8 @@ typedef struct {
     const Batch *Z;
     int64_t B, C, groups;
     void *scratch; /* cpu_linear_grad_scratch(Z->type, B, C, Z->d, Z->d) bytes */
-    bool
-        shared; /* cpu_label_grad_then reads the same panels, and has fetched half of the next one */
+    /* cpu_label_grad_then reads the same panels, and has fetched the first half of the next one */
+    bool shared;
 } LinearGradPanels;
 LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
                                         void *scratch);

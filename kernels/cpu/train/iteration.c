@@ -63,7 +63,7 @@ static void arrive(const void *context, int64_t first, int64_t n, Arriving *pane
 
 Status cpu_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, const Features *from,
                      const int64_t *rows, const float *prior) {
-    REQUIRE(q, tasks_complete(s, batch_servable) && heads_match(s, heads) && from && rows,
+    REQUIRE(q, tasks_complete(s, batch_servable) && heads_match(s, heads) && (from || !rows),
             "iteration");
     const int64_t B = s->B, C = s->C;
     int64_t d = 0;
@@ -72,17 +72,23 @@ Status cpu_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, cons
     Arrival a = {.tasks = s};
     bool arrives = false;
     InnerSteps in = *heads;
+    in.Y = s->Y;
     in.scratch = scratch.work;
     /* The first space comes last, for its labels may wait until its samples arrive. */
     for (int k = s->K - 1; k >= 0; k--) {
         const TaskSpace *space = &s->space[k];
-        float *P = s->P + k * B * C;
-        a.gather = (GatherLinear){
-            P, &space->Z, &from[k], rows, scratch.weight, space->task + C * space->Z.d, B, C};
-        cpu_weight_norm(q, scratch.weight, space->task, C, space->Z.d);
-        arrives = k == 0 && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
-        if (arrives) break;
-        cpu_gather_linear(q, &a.gather, scratch.work);
+        float *P = s->P + k * B * C, *W = scratch.weight;
+        const int64_t d_k = space->Z.d;
+        const float *bias = space->task + C * d_k;
+        cpu_weight_norm(q, W, space->task, C, d_k);
+        if (rows) {
+            a.gather = (GatherLinear){P, &space->Z, &from[k], rows, W, bias, B, C};
+            arrives = k == 0 && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
+            if (arrives) break;
+            cpu_gather_linear(q, &a.gather, scratch.work);
+        } else {
+            cpu_matmul(q, MATMUL_NT, P, &space->Z, W, bias, B, C, d_k, scratch.work);
+        }
         cpu_softmax(q, P, P, B, C);
     }
     if (!arrives) cpu_label_mean(q, s->Y, s->P, s->K, B, C);

@@ -287,13 +287,11 @@ Test(cpu, an_iteration_at_once_has_the_bits_of_its_operations, .timeout = 120) {
     static const int64_t d[STEP_SPACES] = {1100, 41};
     static const struct {
         int64_t C, B, M;
-        bool prior;
-    } shapes[] = {{10, STEP_B - 1, 2, true}, /* no whole tiles of rows */
-                  {10, STEP_B, 2, true},
-                  {5, STEP_B, 1, false},
-                  {48, STEP_B, 2, false},
-                  {2, STEP_B, 0, false},
-                  {0}};
+        bool prior, there;                          /* there: the batch is gathered already */
+    } shapes[] = {{10, STEP_B - 1, 2, true, false}, /* no whole tiles of rows */
+                  {10, STEP_B, 2, true, false},     {5, STEP_B, 1, false, false},
+                  {48, STEP_B, 2, false, false},    {7, STEP_B, 1, true, true},
+                  {2, STEP_B, 0, false, false},     {0}};
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int set = 0; sets[set]; set++)
@@ -342,7 +340,11 @@ Test(cpu, an_iteration_at_once_has_the_bits_of_its_operations, .timeout = 120) {
             if (prior) t->prior_ratio(q, apart.tasks.P_bar, prior, STEP_SPACES, C);
             t->inner_steps(q, &apart.heads);
             t->task_step(q, &apart.tasks, &apart.heads);
-            t->iteration(q, &both.tasks, &both.heads, from, rows, prior);
+            for (int k = 0; shapes[i].there && k < STEP_SPACES; k++)
+                ops.matrix.gather(q, &both.tasks.space[k].Z, &from[k], rows, B);
+            const bool there = shapes[i].there;
+            t->iteration(q, &both.tasks, &both.heads, there ? NULL : from, there ? NULL : rows,
+                         prior);
             ASSERT_OK(ops.mem.wait(q, &err), err);
             for (int k = 0; k < STEP_SPACES; k++) {
                 const TaskSpace *one = &both.tasks.space[k], *other = &apart.tasks.space[k];
