@@ -21,7 +21,7 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/gemm/row_math.h"
 #include "kernels/cpu/operations.h"
 
 /* The pieces of the scratch memory. */
@@ -69,19 +69,9 @@ typedef struct {
 /* Turns the logits of row i (without bias) into its residual. */
 static void residual_row(RowLosses *losses, int64_t i, float *restrict x, int32_t y,
                          const float *restrict bias, int64_t width) {
-    float top = -INFINITY, others = 0.0f;
-    SIMD(reduction(max : top))
-    for (int64_t c = 0; c < width; c++) {
-        x[c] += bias[c];
-        top = x[c] > top ? x[c] : top;
-    }
-    const float below = x[y] - top, own = exp_f32(below);
+    const float top = largest_with_bias(x, bias, width), below = x[y] - top, own = exp_f32(below);
     x[y] = -1e30f; /* exp: 0 */
-    SIMD(reduction(+ : others))
-    for (int64_t c = 0; c < width; c++) {
-        x[c] = exp_f32(x[c] - top);
-        others += x[c];
-    }
+    const float others = exponentials(x, x, NULL, top, width, width).exp;
     const float share = 1.0f / (others + own);
     SIMD()
     for (int64_t c = 0; c < width; c++) x[c] *= share;
@@ -167,7 +157,7 @@ Status cpu_head_grad(Queue *q, double *loss, float *grad, const HeadGrad *in, bo
     const Scratch s = lay_out(in->scratch, &in->Z, in->B, C);
     const Gradient l = {q->device, in, &s, grad, add};
     pack_weight(s.packed_W, q->device, in->Z.type, in->head, C, d);
-    for (int64_t c = 0; c < s.width; c++) s.bias[c] = c < C ? in->head[C * d + c] : -1e30f;
+    bias_of_rows(s.bias, in->head + C * d, C, s.width);
     threads_loop(pool, s.groups, 1, run_groups, &l);
     double sum = add ? loss[0] : 0.0;
     for (int64_t g = 0; g < s.groups; g++) sum += s.loss[g];

@@ -58,8 +58,11 @@
  *          fetched nothing, 1.99 -> 1.85 (predicted 1.8); at C 100 0.815 -> 0.797. Labels are read where they lie, and
  *          residuals of up to 112 classes: equal, with a buffer less, and 0.4038 -> 0.4018 s with two threads.
  *          v9, few classes: panels of 64 rows, and samples that arrive within the first step (iteration.c).
+ *          v10, ns a row of residuals at C 100 and 1000 70 -> 44 and 480 -> 330 (row_math.h), and groups' gradients added
+ *          in blocks (sum_groups): whole iterations at C 100 785 -> 766 ms (predicted 773), with two threads 400 -> 392.
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
- *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal);
+ *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal),
+ *          of 96, 108, 128 and 132 rows at C 100 (equal);
  *          W in runs of 384 features (logits 111.5 -> 112.6, but 96 KB are no first-level cache); residuals packed in
  *          blocks of 72 to 504 classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels
  *          fetched (equal at C 100 and 1000);
@@ -69,11 +72,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/gemm/row_math.h"
 #include "kernels/cpu/operations.h"
 
-enum { ROWS_TOGETHER = 8 }; /* rows whose residuals are computed together */
+/* Rows whose residuals are computed together, and the most classes of which so many stay in a first-level cache. */
+enum { ROWS_TOGETHER = 8, CLASSES_TOGETHER = 448 };
 
 /* The pieces of the scratch memory. */
 typedef struct {
@@ -116,53 +119,20 @@ typedef struct {
     float sum[BF16_PANEL], mass[BF16_PANEL], dot[BF16_PANEL];
 } RowSums;
 
-/* Adds the bias to a row of logits. Returns the largest. */
-static float add_bias(float *restrict x, const float *restrict bias, int64_t width) {
-    float top = -INFINITY;
-    SIMD(reduction(max : top))
-    for (int64_t c = 0; c < width; c++) {
-        x[c] += bias[c];
-        top = x[c] > top ? x[c] : top;
-    }
-    return top;
-}
-
-/* Turns row i into exponentials, and sums what its cross-entropy needs. */
-static void exponentials(RowSums *sums, int64_t i, float *restrict x, const float *restrict y,
-                         float top, int64_t C, int64_t width) {
-    float sum = 0.0f, mass = 0.0f, dot = 0.0f;
-    SIMD(reduction(+ : mass, dot))
-    for (int64_t c = 0; c < C; c++) {
-        dot += y[c] * (x[c] - top);
-        mass += y[c];
-    }
-    SIMD(reduction(+ : sum))
-    for (int64_t c = 0; c < width; c++) {
-        x[c] = exp_f32(x[c] - top);
-        sum += x[c];
-    }
-    sums->sum[i] = sum, sums->mass[i] = mass, sums->dot[i] = dot;
-}
-
-/* Residuals beyond C are 0 already. */
-static void residual_row(float *restrict x, const float *restrict y, float share, float scale,
-                         int64_t C) {
-    SIMD()
-    for (int64_t c = 0; c < C; c++) x[c] = x[c] * share - y[c] * scale;
-}
-
 /* Turns the logits (without bias) of rows first .. first+n of a panel into their residuals. Each pass takes all
  * rows, so that the long chains of one row's maximum, exponential and sum wait beside those of its neighbours. */
 static void residual_rows(const Scratch *s, RowSums *sums, float *logits, const float *Y,
                           int64_t first, int64_t n, int64_t C, float scale) {
-    float top[ROWS_TOGETHER];
+    float top[ROWS_TOGETHER], *x = logits + first * s->ld;
+    float *sum = sums->sum + first, *mass = sums->mass + first, *dot = sums->dot + first;
+    for (int64_t i = 0; i < n; i++) top[i] = largest_with_bias(x + i * s->ld, s->bias, s->width);
+    for (int64_t i = 0; i < n; i++) {
+        float *row = x + i * s->ld;
+        const RowSum of = exponentials(row, row, Y + i * C, top[i], C, s->width);
+        sum[i] = of.exp, mass[i] = of.mass, dot[i] = of.dot;
+    }
     for (int64_t i = 0; i < n; i++)
-        top[i] = add_bias(logits + (first + i) * s->ld, s->bias, s->width);
-    for (int64_t i = 0; i < n; i++)
-        exponentials(sums, first + i, logits + (first + i) * s->ld, Y + i * C, top[i], C, s->width);
-    for (int64_t i = 0; i < n; i++)
-        residual_row(logits + (first + i) * s->ld, Y + i * C,
-                     scale * sums->mass[first + i] / sums->sum[first + i], scale, C);
+        residual(x + i * s->ld, Y + i * C, scale * mass[i] / sum[i], scale, C);
 }
 
 /* Does so for few classes, LANES rows side by side, whose labels lie C apart. */
@@ -242,9 +212,10 @@ static void run_group(const Step *step, int64_t g) {
         for (int64_t i = 0; lanes && i < n; i += LANES)
             residual_lanes(s, &sums, logits, in->Y + (first + i) * C, i, least(n - i, LANES), C,
                            scale);
-        for (int64_t i = 0; !lanes && i < n; i += ROWS_TOGETHER)
-            residual_rows(s, &sums, logits, in->Y + (first + i) * C, i, least(n - i, ROWS_TOGETHER),
-                          C, scale);
+        const int64_t together = C <= CLASSES_TOGETHER ? ROWS_TOGETHER : 1;
+        for (int64_t i = 0; !lanes && i < n; i += together)
+            residual_rows(s, &sums, logits, in->Y + (first + i) * C, i, least(n - i, together), C,
+                          scale);
         loss += cross_entropy_sum(&sums, n);
         panel_gradient(grad, p > begin, logits, s->ld, fetching_second_half(Z), n, C, d,
                        s->residual + g * residual_bytes(type, C));
@@ -299,8 +270,7 @@ Status cpu_inner_steps_arriving(Queue *q, const InnerSteps *in, PanelArrival *ar
             const bool first = m == 0 && k == 0;
             const Step step = {q->device, in, space, &s, a, first ? arrive : NULL, context};
             pack_weight(s.packed_W, q->device, space->Z.type, space->head, in->C, d);
-            for (int64_t c = 0; c < s.width; c++)
-                s.bias[c] = c < in->C ? space->head[in->C * d + c] : -1e30f;
+            bias_of_rows(s.bias, space->head + in->C * d, in->C, s.width);
             threads_loop(pool, s.groups, 1, run_groups, &step);
             for (int64_t g = 0; g < s.groups; g++) loss += s.loss[g];
             threads_loop(pool, element_runs(linear_size(in->C, d)),

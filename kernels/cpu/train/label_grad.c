@@ -16,30 +16,34 @@
  */
 #include <string.h>
 
-#include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/gemm/vec_math.h"
+#include "kernels/cpu/gemm/row_math.h"
 #include "kernels/cpu/operations.h"
 
 typedef struct {
     int64_t rows, ld, groups; /* rows: of a panel, at most PANEL */
+    int64_t width;            /* classes in whole vectors */
     int64_t buffer;           /* the largest panel_buffer */
     char *packed_W[MAX_SPACES];
-    float *features; /* (groups, buffer) */
-    float *logits;   /* (groups, PANEL, ld) */
-    float *grad;     /* (groups, PANEL, ld) */
-    double *loss;    /* (groups, K) */
-    int64_t bytes;   /* of all pieces */
+    float *bias[MAX_SPACES]; /* (width), as row_math.h wants it */
+    float *features;         /* (groups, buffer) */
+    float *logits;           /* (groups, PANEL, ld) */
+    float *grad;             /* (groups, PANEL, ld) */
+    double *loss;            /* (groups, K) */
+    int64_t bytes;           /* of all pieces */
 } Scratch;
 
 static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
-    Scratch s = {
-        .rows = panel_rows(DTYPE_F32, C), .ld = batch_row(DTYPE_F32, C), .groups = ROW_GROUPS};
+    Scratch s = {.rows = panel_rows(DTYPE_F32, C),
+                 .ld = batch_row(DTYPE_F32, C),
+                 .width = round_up(C, VEC_FLOATS),
+                 .groups = ROW_GROUPS};
     while (s.groups > 1 && 2 * s.groups * PANEL * s.ld * (int64_t)sizeof(float) > (int64_t)8 << 20)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
     Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
         if (space[k].Z.type == DTYPE_BF16) s.rows = PANEL; /* whose tiles are higher */
         s.packed_W[k] = take(&pieces, packed_bytes(space[k].Z.type, C, space[k].Z.d));
+        s.bias[k] = take_f32(&pieces, s.width);
         s.buffer = most(s.buffer, panel_buffer(&space[k].Z));
     }
     s.features = take_f32(&pieces, s.groups * s.buffer);
@@ -58,23 +62,13 @@ int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d) {
 
 /* Adds -scale log_softmax(x + bias) of one row of one space to grad. Returns its cross-entropy. */
 static double add_row(float *restrict grad, float *restrict x, const float *restrict y,
-                      const float *restrict bias, int64_t C, float scale) {
-    float top = -INFINITY, sum = 0.0f, mass = 0.0f, dot = 0.0f;
-    SIMD(reduction(max : top))
-    for (int64_t c = 0; c < C; c++) {
-        x[c] += bias[c];
-        top = x[c] > top ? x[c] : top;
-    }
-    SIMD(reduction(+ : sum, mass, dot))
-    for (int64_t c = 0; c < C; c++) {
-        sum += exp_f32(x[c] - top);
-        dot += y[c] * (x[c] - top);
-        mass += y[c];
-    }
-    const float log_sum = log_f32(sum), shift = top + log_sum;
+                      const float *restrict bias, int64_t C, int64_t width, float scale) {
+    const float top = largest_with_bias(x, bias, width);
+    const RowSum sum = exponentials(NULL, x, y, top, C, width);
+    const float log_sum = log_f32(sum.exp), shift = top + log_sum;
     SIMD()
     for (int64_t c = 0; c < C; c++) grad[c] -= (x[c] - shift) * scale;
-    return (double)(mass * log_sum - dot);
+    return (double)(sum.mass * log_sum - sum.dot);
 }
 
 /* Does so for n rows of few classes side by side. Returns their cross-entropies in `loss`. */
@@ -143,7 +137,7 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
         }
         for (int64_t i = 0; i < n; i++)
             losses[k] += add_row(grad + i * C, logits + i * s->ld, in->Y + (first + i) * C,
-                                 space->head + C * d, C, scale);
+                                 s->bias[k], C, s->width, scale);
     }
     memcpy(l->grad_Y + first * C, grad, (size_t)(n * C) * sizeof *grad);
 }
@@ -155,6 +149,7 @@ static void run_groups(const void *loop, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t g = begin; g < end; g++) {
         for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
+        memset(l->s->logits + g * PANEL * l->s->ld, 0, (size_t)(rows * l->s->ld) * sizeof(float));
         for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
              p++) {
             const int64_t n = least(B - p * rows, rows);
@@ -174,9 +169,11 @@ Status cpu_label_grad_then(Queue *q, float *loss, float *grad_Y, const InnerStep
     const int K = in->K;
     const int64_t B = in->B, C = in->C;
     const Scratch s = lay_out(in->scratch, K, in->space, C);
-    for (int k = 0; k < K; k++)
-        pack_weight(s.packed_W[k], q->device, in->space[k].Z.type, in->space[k].head, C,
-                    in->space[k].Z.d);
+    for (int k = 0; k < K; k++) {
+        const InnerSpace *space = &in->space[k];
+        pack_weight(s.packed_W[k], q->device, space->Z.type, space->head, C, space->Z.d);
+        bias_of_rows(s.bias[k], space->head + C * space->Z.d, C, s.width);
+    }
     const LabelGrad l = {q->device, in, &s, grad_Y, after, context};
     threads_loop(q->device->pool, s.groups, 1, run_groups, &l);
     for (int k = 0; k < K; k++) {

@@ -38,6 +38,46 @@ Test(cpu, exp_is_within_two_units_in_the_last_place, .timeout = 60) {
               isnan(exp_f32(strtof("nan", NULL))));
 }
 
+/* On every instruction set, whose rows of logits have their own exponentials (row_math.h). The other classes are so
+ * unlikely that a residual is one exponential times a share near 1: two units for the first, half a unit for the
+ * product, and the share's own rounding and its sum's, half a unit each. */
+Test(cpu, residuals_keep_the_exponentials_of_every_instruction_set) {
+    enum { C = 1003 };
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int set = 0; sets[set]; set++) {
+        Ops ops;
+        Queue *q;
+        open_backend(&ops, &q, sets[set], 0);
+        const float one = 1.0f;
+        float *head = array(2 * C * sizeof *head), *grad = floats(2 * C);
+        double *loss = array(sizeof *loss), worst = 0.0;
+        const HeadGrad in = {batch_f32(copy_of(&one, sizeof one), 1),
+                             array(sizeof(int32_t)),
+                             head,
+                             1,
+                             C,
+                             scratch(ops.train.scratch_bytes(DTYPE_F32, 1, 1, C, 1, 1))};
+        for (int c = 1; c < C; c++) head[c] = -24.0f - 81.0f * (float)c / (float)C;
+        ops.train.head_grad(q, loss, grad, &in, false);
+        finish(&ops, q);
+        for (int c = 1; c < C; c++) {
+            int e;
+            const double exact = exp((double)head[c]);
+            frexp(exact, &e);
+            const double units = fabs(grad[c] - exact) / ldexp(1.0, e - 24 < -149 ? -149 : e - 24);
+            if (!(units <= worst)) worst = units;
+        }
+        EXPECT_CLOSE(worst, 3.5, "%s", sets[set]);
+        head[C - 1] = NAN;
+        ops.train.head_grad(q, loss, grad, &in, false);
+        finish(&ops, q);
+        cr_expect(isnan(grad[1]) && isnan(grad[C - 1]), "%s: NaN is lost", sets[set]);
+        free_arrays();
+        close_backend(&ops, q);
+    }
+}
+
 /* --- conversions ------------------------------------------------------------------------------ */
 
 /* Every number of 16 bits comes back from float32. A number between two of them goes to the nearer one, and from
