@@ -105,8 +105,9 @@ typedef struct {
 } LinearGradPanels;
 LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, int64_t B, int64_t C,
                                         void *scratch);
-/* Adds panel p, whose grad_logits are (n,C). */
-void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad_logits, int64_t n);
+/* Adds a panel of group g, samples first .. first+n, whose grad_logits are (n,C). */
+void cpu_linear_grad_add(const LinearGradPanels *l, int64_t g, int64_t first, int64_t n,
+                         const float *grad_logits);
 /* Writes grad (linear_size) when all panels are added. */
 void cpu_linear_grad_end(const LinearGradPanels *l, float *grad);
 HeadGradOp cpu_head_grad;
@@ -125,8 +126,8 @@ int64_t cpu_label_grad_scratch(DType type, int K, int64_t C, int64_t d);
 /* Returns into how many groups cpu_label_grad cuts the panels of a batch: a power of two. */
 int64_t cpu_label_groups(int64_t C);
 /* Does what cpu_label_grad does, and calls `after` when a panel's grad_Y is complete, while its features are in cache.
- * One thread takes the panels of a group, in order. */
-typedef void AfterPanel(const void *context, int64_t first, int64_t n);
+ * One thread takes the panels of a group g, in order. */
+typedef void AfterPanel(const void *context, int64_t g, int64_t first, int64_t n);
 Status cpu_label_grad_then(Queue *q, float *loss, float *grad_Y, const InnerSteps *in,
                            AfterPanel *after, const void *context);
 /* Turns rows first .. first+n of one space's P into grad_logits (cpu_task_grad). slope: as cpu_task_slope has it, (C). */

@@ -55,6 +55,7 @@ enum { DOT_ROWS = 4, DOT_COLS = 6 };
  * bfloat16, 192, a multiple of BF16_RUN, are 294 KiB. Of few classes, whose gradient costs little to add to, 64, a
  * multiple of LANES: beside them and the rows that are fetched the cache has room for what else passes. */
 enum { PANEL = 120, FEW_PANEL = 64, BF16_PANEL = 192 };
+enum { ROW_UNIT = 12 }; /* a multiple of every TILE_ROWS, and of DOT_ROWS */
 
 typedef struct {
     const float *at;
@@ -129,8 +130,33 @@ typedef float Lanes[LANES][LANES];
 void rows_to_lanes(Lanes lanes, const float *rows, int64_t ld, int64_t n, int64_t C);
 void lanes_to_rows(float *rows, int64_t ld, const Lanes lanes, int64_t n, int64_t C);
 
+/* Returns the most rows of a panel. */
 static inline int64_t panel_rows(DType type, int64_t C) {
     return type == DTYPE_BF16 ? BF16_PANEL : C <= DOT_CLASSES ? FEW_PANEL : PANEL;
+}
+/* Returns of how many rows every panel but the last is a multiple. Panels of few classes and of bfloat16 stay whole:
+ * shorter ones would be added to their gradient more often. */
+static inline int64_t panel_unit(DType type, int64_t C) {
+    const int64_t rows = panel_rows(type, C);
+    return rows == PANEL ? ROW_UNIT : rows;
+}
+
+/* The rows of a batch that one group takes, and the panels into which it cuts them, as even as whole units allow. Shapes
+ * decide, never threads. */
+typedef struct {
+    int64_t B, unit;      /* rows of the batch, and of a unit */
+    int64_t first, units; /* the group's first unit, and how many it has */
+    int64_t panels;
+} GroupRows;
+static inline GroupRows group_rows(int64_t g, int64_t groups, int64_t B, int64_t height,
+                                   int64_t unit) {
+    const int64_t all = ceil_div(B, unit), first = group_first(g, groups, all),
+                  units = group_first(g + 1, groups, all) - first;
+    return (GroupRows){B, unit, first, units, ceil_div(units * unit, height)};
+}
+/* Returns the first row of panel p, or the end of the group where p is `panels`. */
+static inline int64_t panel_first(const GroupRows *r, int64_t p) {
+    return least((r->first + group_first(p, r->panels, r->units)) * r->unit, r->B);
 }
 
 /* Returns how many classes are packed into strips; the others are read where they lie. */

@@ -90,22 +90,20 @@ static double cross_entropy_sum(const RowLosses *s, int64_t n) {
 /* Computes the gradient and loss of one group of panels. */
 static void run_group(const Device *device, const HeadGrad *in, const Scratch *s, int64_t g) {
     const Batch *Z = &in->Z;
-    const int64_t B = in->B, C = in->C, height = panel_rows(Z->type, C),
-                  panels = ceil_div(B, height);
+    const int64_t C = in->C, height = panel_rows(Z->type, C);
+    const GroupRows rows = group_rows(g, s->groups, in->B, height, panel_unit(Z->type, C));
     float *grad = s->grad + g * linear_size(C, Z->d), *logits = s->logits + g * height * s->ld;
     double loss = 0.0;
     RowLosses losses;
     memset(logits, 0, (size_t)(height * s->ld) * sizeof *logits);
-    const int64_t begin = group_first(g, s->groups, panels),
-                  end = group_first(g + 1, s->groups, panels);
-    for (int64_t p = begin; p < end; p++) {
-        const int64_t first = p * height, n = least(B - first, height);
+    for (int64_t p = 0; p < rows.panels; p++) {
+        const int64_t first = panel_first(&rows, p), n = panel_first(&rows, p + 1) - first;
         const Panel panel = panel_features(device, Z, first, n, s->features + g * panel_buffer(Z));
         panel_logits(logits, s->ld, panel, s->packed_W, in->head, n, C, Z->d);
         for (int64_t i = 0; i < n; i++)
             residual_row(&losses, i, logits + i * s->ld, in->y[first + i], s->bias, s->width);
         loss += cross_entropy_sum(&losses, n);
-        panel_gradient(grad, p > begin, logits, s->ld, panel, n, C, Z->d,
+        panel_gradient(grad, p > 0, logits, s->ld, panel, n, C, Z->d,
                        s->residual + g * residual_bytes(Z->type, C));
     }
     s->loss[g] = loss;

@@ -20,9 +20,10 @@
 #include "kernels/cpu/operations.h"
 
 typedef struct {
-    int64_t rows, ld, groups; /* rows: of a panel, at most PANEL */
-    int64_t width;            /* classes in whole vectors */
-    int64_t buffer;           /* the largest panel_buffer */
+    int64_t rows, unit; /* of a panel, at most PANEL; of which it is a multiple */
+    int64_t ld, groups;
+    int64_t width;  /* classes in whole vectors */
+    int64_t buffer; /* the largest panel_buffer */
     char *packed_W[MAX_SPACES];
     float *bias[MAX_SPACES]; /* (width), as row_math.h wants it */
     float *features;         /* (groups, buffer) */
@@ -34,6 +35,7 @@ typedef struct {
 
 static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C) {
     Scratch s = {.rows = panel_rows(DTYPE_F32, C),
+                 .unit = panel_unit(DTYPE_F32, C),
                  .ld = batch_row(DTYPE_F32, C),
                  .width = round_up(C, VEC_FLOATS),
                  .groups = ROW_GROUPS};
@@ -41,7 +43,7 @@ static Scratch lay_out(void *scratch, int K, const InnerSpace *space, int64_t C)
         s.groups /= 2; /* 8 MiB of panels at most; shapes decide, never threads */
     Pieces pieces = {scratch, 0};
     for (int k = 0; k < K; k++) {
-        if (space[k].Z.type == DTYPE_BF16) s.rows = PANEL; /* whose tiles are higher */
+        if (space[k].Z.type == DTYPE_BF16) s.rows = s.unit = PANEL; /* whose tiles are higher */
         s.packed_W[k] = take(&pieces, packed_bytes(space[k].Z.type, C, space[k].Z.d));
         s.bias[k] = take_f32(&pieces, s.width);
         s.buffer = most(s.buffer, panel_buffer(&space[k].Z));
@@ -144,17 +146,16 @@ static void run_panel(const LabelGrad *l, int64_t g, int64_t first, int64_t n) {
 
 static void run_groups(const void *loop, int64_t begin, int64_t end, int thread) {
     const LabelGrad *l = loop;
-    const int64_t B = l->in->B, rows = l->s->rows, groups = l->s->groups,
-                  panels = ceil_div(B, rows);
+    const Scratch *s = l->s;
     (void)thread;
     for (int64_t g = begin; g < end; g++) {
-        for (int k = 0; k < l->in->K; k++) l->s->loss[g * l->in->K + k] = 0.0;
-        memset(l->s->logits + g * PANEL * l->s->ld, 0, (size_t)(rows * l->s->ld) * sizeof(float));
-        for (int64_t p = group_first(g, groups, panels); p < group_first(g + 1, groups, panels);
-             p++) {
-            const int64_t n = least(B - p * rows, rows);
-            run_panel(l, g, p * rows, n);
-            if (l->after) l->after(l->context, p * rows, n);
+        const GroupRows rows = group_rows(g, s->groups, l->in->B, s->rows, s->unit);
+        for (int k = 0; k < l->in->K; k++) s->loss[g * l->in->K + k] = 0.0;
+        memset(s->logits + g * PANEL * s->ld, 0, (size_t)(s->rows * s->ld) * sizeof(float));
+        for (int64_t p = 0; p < rows.panels; p++) {
+            const int64_t first = panel_first(&rows, p), n = panel_first(&rows, p + 1) - first;
+            run_panel(l, g, first, n);
+            if (l->after) l->after(l->context, g, first, n);
         }
     }
 }

@@ -42,22 +42,20 @@ LinearGradPanels cpu_linear_grad_panels(const Device *device, const Batch *Z, in
                               scratch, false};
 }
 
-/* Returns the group of panel p of `panels`: the one with group_first(g) <= p < group_first(g + 1). */
-static int64_t group_of(int64_t p, int64_t groups, int64_t panels) {
-    return ((p + 1) * groups - 1) / panels;
+static GroupRows rows_of(const LinearGradPanels *l, int64_t g) {
+    const DType type = l->Z->type;
+    return group_rows(g, l->groups, l->B, panel_rows(type, l->C), panel_unit(type, l->C));
 }
 
-void cpu_linear_grad_add(const LinearGradPanels *l, int64_t p, const float *grad_logits,
-                         int64_t n) {
+void cpu_linear_grad_add(const LinearGradPanels *l, int64_t g, int64_t first, int64_t n,
+                         const float *grad_logits) {
     const Batch *Z = l->Z;
     const Scratch s = lay_out(l->scratch, Z, l->B, l->C);
-    const int64_t height = panel_rows(Z->type, l->C), panels = ceil_div(l->B, height),
-                  g = group_of(p, s.groups, panels);
-    const Panel panel =
-        panel_features(l->device, Z, p * height, n, s.features + g * panel_buffer(Z));
-    panel_gradient(s.grad + g * linear_size(l->C, Z->d), p > group_first(g, s.groups, panels),
-                   grad_logits, l->C, l->shared ? fetching_second_half(panel) : panel, n, l->C,
-                   Z->d, s.residual + g * residual_bytes(Z->type, l->C));
+    const GroupRows rows = rows_of(l, g);
+    const Panel panel = panel_features(l->device, Z, first, n, s.features + g * panel_buffer(Z));
+    panel_gradient(s.grad + g * linear_size(l->C, Z->d), first > panel_first(&rows, 0), grad_logits,
+                   l->C, l->shared ? fetching_second_half(panel) : panel, n, l->C, Z->d,
+                   s.residual + g * residual_bytes(Z->type, l->C));
 }
 
 typedef struct {
@@ -70,12 +68,14 @@ typedef struct {
 static void run_groups(const void *loop, int64_t first_group, int64_t end_group, int thread) {
     const LinearGrad *in = loop;
     const LinearGradPanels *l = in->l;
-    const int64_t height = panel_rows(l->Z->type, l->C), panels = ceil_div(l->B, height);
     (void)thread;
-    for (int64_t p = group_first(first_group, l->groups, panels);
-         p < group_first(end_group, l->groups, panels); p++)
-        cpu_linear_grad_add(l, p, in->grad_logits + p * height * l->C,
-                            least(l->B - p * height, height));
+    for (int64_t g = first_group; g < end_group; g++) {
+        const GroupRows rows = rows_of(l, g);
+        for (int64_t p = 0; p < rows.panels; p++) {
+            const int64_t first = panel_first(&rows, p), n = panel_first(&rows, p + 1) - first;
+            cpu_linear_grad_add(l, g, first, n, in->grad_logits + first * l->C);
+        }
+    }
 }
 
 /* Passes are runs of elements. */

@@ -112,14 +112,14 @@ typedef struct {
 } Pass;
 
 /* Turns a panel's grad_Y into all spaces' grad_logits, which take the place of P, and adds their gradients. */
-static void add_panel(const void *context, int64_t first, int64_t n) {
+static void add_panel(const void *context, int64_t g, int64_t first, int64_t n) {
     const Pass *pass = context;
     const TaskSteps *s = pass->s;
     const int64_t C = s->C;
     for (int k = 0; k < s->K; k++) {
         float *P = s->P + k * s->B * C;
         cpu_task_grad_rows(P, s->Y, pass->scratch->slope[k], s->K, C, first, n);
-        cpu_linear_grad_add(&pass->panels[k], first / panel_rows(DTYPE_F32, C), P + first * C, n);
+        cpu_linear_grad_add(&pass->panels[k], g, first, n, P + first * C);
     }
 }
 
