@@ -67,7 +67,8 @@
  *          of 96, 108, 128 and 132 rows at C 100 (equal);
  *          W in runs of 384 features (logits 111.5 -> 112.6, but 96 KB are no first-level cache); residuals packed in
  *          blocks of 72 to 504 classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels
- *          fetched (equal at C 100 and 1000);
+ *          fetched (equal at C 100 and 1000); all spaces' groups in one loop, with half of the waits (equal with two
+ *          threads at C 100);
  *          dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to 6 x 64, and no whole number of
  *          them in a head of attention); panels of 240 rows (equal); gradients kept as whole tiles (equal).
  */
