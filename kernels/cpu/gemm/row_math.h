@@ -16,6 +16,7 @@
 #include <immintrin.h>
 #endif
 
+/* Writes the bias of n classes as a row has it. */
 static inline void bias_of_rows(float *to, const float *bias, int64_t n, int64_t width) {
     for (int64_t c = 0; c < width; c++) to[c] = c < n ? bias[c] : -1e30f;
 }
@@ -42,7 +43,8 @@ static inline float largest_with_bias(float *x, const float *bias, int64_t width
 }
 
 #if defined(__AVX512F__)
-/* Returns exp_f32 of every lane, to the bit: scalef rounds a subnormal result once, as two factors do. */
+/* Returns exp_f32 of every lane, to the bit: scalef rounds a subnormal result once, as two factors do. All float32s up
+ * to 88 were compared. */
 static inline __m512 exp_lanes(__m512 x) {
     const float series[] = {1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f,
                             0.5f,          1.0f,          1.0f};

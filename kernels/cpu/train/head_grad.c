@@ -20,7 +20,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/gemm/gemm.h"
 #include "kernels/cpu/gemm/row_math.h"
 #include "kernels/cpu/operations.h"
 
