@@ -59,10 +59,13 @@ static inline __m512 exp_lanes(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
+/* The first n elements of a vector, or all of them. */
+static inline __mmask16 mask_of(int64_t n) {
+    return n >= VEC_FLOATS ? 0xffff : (__mmask16)((1u << n) - 1);
+}
 /* Returns the n elements at p, and zeros behind them where they are no whole vector. */
 static inline __m512 load_classes(const float *p, int64_t n) {
-    return n >= VEC_FLOATS ? _mm512_loadu_ps(p)
-                           : _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+    return n >= VEC_FLOATS ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(mask_of(n), p);
 }
 #endif
 
@@ -101,6 +104,37 @@ static inline RowSum exponentials(float *to, const float *x, const float *y, flo
         sum += e;
     }
     return (RowSum){sum, mass, dot};
+#endif
+}
+
+/* p (n) = softmax(x). p may be x, and nothing behind the n elements is touched. The maximum is taken out, so that exp cannot
+ * overflow and the sum is at least 1. */
+static inline void softmax_row(float *p, const float *x, int64_t n) {
+#if defined(__AVX512F__)
+    const __m512 lowest = _mm512_set1_ps(-INFINITY); /* its exponential is 0 */
+    __m512 top = lowest, sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < n; i += VEC_FLOATS)
+        top = _mm512_max_ps(_mm512_mask_loadu_ps(lowest, mask_of(n - i), x + i), top);
+    const __m512 shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+    for (int64_t i = 0; i < n; i += VEC_FLOATS) {
+        const __m512 e = exp_lanes(_mm512_mask_loadu_ps(lowest, mask_of(n - i), x + i) - shift);
+        _mm512_mask_storeu_ps(p + i, mask_of(n - i), e);
+        sum += e;
+    }
+    const __m512 scale = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(sum));
+    for (int64_t i = 0; i < n; i += VEC_FLOATS)
+        _mm512_mask_storeu_ps(p + i, mask_of(n - i), load_classes(p + i, n - i) * scale);
+#else
+    float top = x[0], sum = 0.0f;
+    SIMD(reduction(max : top))
+    for (int64_t c = 0; c < n; c++) top = x[c] > top ? x[c] : top;
+    SIMD(reduction(+ : sum))
+    for (int64_t c = 0; c < n; c++) {
+        p[c] = exp_f32(x[c] - top);
+        sum += p[c];
+    }
+    const float scale = 1.0f / sum;
+    for (int64_t c = 0; c < n; c++) p[c] *= scale;
 #endif
 }
 

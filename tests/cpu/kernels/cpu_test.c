@@ -78,6 +78,44 @@ Test(cpu, residuals_keep_the_exponentials_of_every_instruction_set) {
     }
 }
 
+/* On every instruction set, at every length up to three vectors. A probability is an exponential over a sum: half a unit of
+ * x - top, which is below 64, is 32 2^-24, the exponential is off by 4 and its sum and quotient by 4. What lies behind the
+ * rows stays, a class of -inf has probability 0, NaN stays NaN. */
+Test(cpu, softmax_of_every_length_is_exact_and_stays_in_its_rows) {
+    enum { MOST = 49, ROWS = 3 };
+    const char *sets[CPU_MAX_SETS + 1];
+    cpu_instruction_sets(sets);
+    for (int set = 0; sets[set]; set++) {
+        Ops ops;
+        Queue *q;
+        open_backend(&ops, &q, sets[set], 0);
+        const float *x = numbers(ROWS * MOST, 3);
+        float *in = array(ROWS * MOST * sizeof *in), *P = array(ROWS * MOST * sizeof *P);
+        double worst = 0.0;
+        for (int64_t C = 1; C <= MOST; C++) {
+            for (int i = 0; i < ROWS * MOST; i++) in[i] = 20.0f * x[i], P[i] = 9.0f;
+            if (C > 1) in[C - 1] = -INFINITY;
+            in[2 * C - 1] = NAN;
+            ops.train.softmax(q, P, in, ROWS - 1, C);
+            finish(&ops, q);
+            double sum = 0.0, top = -INFINITY;
+            for (int64_t c = 0; c < C; c++) top = fmax(top, in[c]);
+            for (int64_t c = 0; c < C; c++) sum += exp(in[c] - top);
+            for (int64_t c = 0; c < C; c++) {
+                const double exact = exp(in[c] - top) / sum, off = fabs(P[c] - exact);
+                if (!(off <= worst * exact)) worst = exact > 0.0 ? off / exact : off + 1.0;
+                cr_expect(isnan(P[C + c]), "%s, C %d: NaN is lost", sets[set], (int)C);
+            }
+            for (int64_t i = (ROWS - 1) * C; i < ROWS * MOST; i++)
+                cr_expect(P[i] == 9.0f, "%s, C %d: element %d is written", sets[set], (int)C,
+                          (int)i);
+        }
+        EXPECT_CLOSE(worst, 40 * 0x1p-24, "%s", sets[set]);
+        free_arrays();
+        close_backend(&ops, q);
+    }
+}
+
 /* --- conversions ------------------------------------------------------------------------------ */
 
 /* Every number of 16 bits comes back from float32. A number between two of them goes to the nearer one, and from
