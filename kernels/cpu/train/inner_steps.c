@@ -65,10 +65,13 @@
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
  *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal),
  *          of 96, 108, 128 and 132 rows at C 100 (equal);
- *          W in runs of 384 features (logits 111.5 -> 112.6, but 96 KB are no first-level cache); residuals packed in
+ *          W in runs of 384 features (logits at C 1000 111.5 -> 112.6, but 96 KB are no first-level cache; iterations at C 100
+ *          equal, and slower with runs of 1024); residuals packed in
  *          blocks of 72 to 504 classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels
  *          fetched (equal at C 100 and 1000); all spaces' groups in one loop, with half of the waits (equal with two
- *          threads at C 100);
+ *          threads at C 100); the steps of all spaces as one list of stages, of which a thread takes the next while another
+ *          has the last group of the one before (there threads wait 0.9 % of the time instead of 1.7, and groups take that
+ *          much longer: equal); last groups of a half and a quarter of the others' rows (equal);
  *          dot products with AVX2 (61 against 70); tiles of 8 x 48 (equal to 6 x 64, and no whole number of
  *          them in a head of attention); panels of 240 rows (equal); gradients kept as whole tiles (equal).
  */
