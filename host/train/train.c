@@ -116,8 +116,8 @@ static Status outer_iteration(void *run) {
     return end_iteration(r);
 }
 
-/* Enqueues the five steps of outer_iteration, up to rounding, for a device that has steps 1, 2, 4 and 5 as one
- * operation: few classes. */
+/* Enqueues the five steps of outer_iteration, up to rounding, for a device that has steps 1, 2, 4 and 5 of such
+ * heads as one operation. */
 static Status iteration_at_once(void *run) {
     Train *r = run;
     const TrainConfig *c = &r->config;

@@ -67,11 +67,13 @@ typedef struct {
     const int64_t *rows; /* (B) */
     const float *W, *bias;
     int64_t B, C;
+    const void *packed; /* W as pack_weight lays it (gemm.h); few classes have none */
 } GatherLinear;
-/* Does both, with the bits of cpu_gather and cpu_matmul. scratch: cpu_matmul_scratch(MATMUL_NT, B, C, d) bytes. */
+/* Does both, with the bits of cpu_gather and cpu_matmul. scratch: cpu_matmul_scratch(MATMUL_NT, B, C, d) bytes, which take
+ * the place of `packed`. */
 Status cpu_gather_linear(Queue *q, const GatherLinear *l, void *scratch);
-/* Returns whether cpu_gather_linear is served, and visits the features once: batches of float32 that are streamed,
- * few classes. */
+/* Returns whether cpu_gather_linear is served, and visits the features once: batches of float32 that are streamed, and
+ * classes of which some take dot products (gemm.h), which copy and fetch on their way. */
 bool cpu_gather_linear_fits(const GatherLinear *l);
 /* Does so, where it fits, for samples first .. first+n, a panel of FEW_PANEL rows (gemm.h), all but for the copies: one of
  * `parts` parts is copied. `panel` serves the products that copy the others. */

@@ -6,7 +6,7 @@
  * packed; B is read in vectors, TILE_COLS consecutive floats for each step of the depth.
  *     logits    A = Z as it lies (step 1),  B = W packed as [C/TILE_COLS][d][TILE_COLS]
  *     gradient  A = residual packed as [C/TILE_ROWS][n][TILE_ROWS] (row 1),
- *               B = TILE_COLS columns of Z, packed when their turn comes if they serve often
+ *               B = TILE_COLS columns of Z as it lies, or packed by their first tile if they serve often
  */
 #ifndef TURTLE_KERNELS_CPU_GEMM_GEMM_H
 #define TURTLE_KERNELS_CPU_GEMM_GEMM_H
@@ -18,7 +18,8 @@
 #define dot_tile_flat ISA(dot_tile_flat)
 #define gemm_tile_flat ISA(gemm_tile_flat)
 #define gemm_tile_packing_flat ISA(gemm_tile_packing_flat)
-#define gemm_tile_apart ISA(gemm_tile_apart)
+#define gemm_tile_B_apart ISA(gemm_tile_B_apart)
+#define gemm_tile_A_apart_flat ISA(gemm_tile_A_apart_flat)
 #define features_in_more_groups ISA(features_in_more_groups)
 #define gradient_groups ISA(gradient_groups)
 #define pack_weight ISA(pack_weight)
@@ -85,6 +86,9 @@ void gemm_tile_packing_flat(float *strip, int64_t rows, int64_t depth, const flo
                             int64_t a_step, const float *b, int64_t b_step, float *out,
                             int64_t out_row, bool accumulate, const char *ahead,
                             int64_t ahead_step);
+void gemm_tile_A_apart_flat(int64_t rows, int64_t cols, int64_t depth, const float *const *A,
+                            int64_t at, const float *b, float *out, int64_t out_row,
+                            bool accumulate, const char *ahead, int64_t ahead_step);
 void dot_tile_flat(int64_t rows, int64_t cols, int64_t depth, const float *Z, int64_t Z_row,
                    const float *W, int64_t W_row, float *out, int64_t out_row, const char *ahead,
                    int64_t ahead_step);
@@ -103,11 +107,18 @@ static inline void gemm_tile_packing(float *strip, int64_t rows, int64_t depth, 
     gemm_tile_packing_flat(strip, rows, depth, a.at, a.step, b.at, b.step, out, out_row, accumulate,
                            ahead.at, ahead.step);
 }
-/* Does what gemm_tile does for TILE_COLS columns of a B whose rows lie apart, `at` floats behind B[k], and an A of row 1.
- * A strip that is not NULL receives B. */
-void gemm_tile_apart(float *strip, int64_t rows, int64_t depth, const float *a, int64_t a_step,
-                     const float *const *B, int64_t at, float *out, int64_t out_row,
-                     bool accumulate);
+/* Does what gemm_tile does for TILE_COLS columns of a B whose rows lie apart, `at` floats behind B[k], and an A of row
+ * 1. */
+void gemm_tile_B_apart(int64_t rows, int64_t depth, const float *a, int64_t a_step,
+                       const float *const *B, int64_t at, float *out, int64_t out_row,
+                       bool accumulate);
+/* Does what gemm_tile does for rows of an A that lie apart, `at` floats behind A[i], and a packed B. */
+static inline void gemm_tile_A_apart(int64_t rows, int64_t cols, int64_t depth,
+                                     const float *const *A, int64_t at, const float *b, float *out,
+                                     int64_t out_row, bool accumulate, Ahead ahead) {
+    gemm_tile_A_apart_flat(rows, cols, depth, A, at, b, out, out_row, accumulate, ahead.at,
+                           ahead.step);
+}
 /* out[i,c] = <Z_i, W_c> for rows <= DOT_ROWS, cols <= DOT_COLS; only where DOT_CLASSES > 0. `ahead` steps
  * once for VEC_FLOATS elements of the depth. */
 static inline void dot_tile(int64_t rows, int64_t cols, int64_t depth, const float *Z,
@@ -178,11 +189,13 @@ typedef struct Arriving {
     const float *next[FEW_PANEL]; /* the rows behind them, which products fetch */
     float *to; /* the panel in the batch, rows `row` floats apart, to which logits copy */
     int64_t row;
+    int64_t part,
+        parts; /* which share of the panel the next logits copy, and of the next rows they fetch */
 } Arriving;
-/* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS; only where DOT_CLASSES > 0. Part `part` of `parts` of the panel
- * is copied, and the same part of the next rows is fetched. */
+/* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS; only where DOT_CLASSES > 0. A part
+ * of the panel is copied, and one of the next rows is fetched. */
 void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
-                     int64_t C, int64_t d, int64_t part, int64_t parts);
+                     int64_t C, int64_t d);
 
 /* A panel is rows first .. first+n of a batch: where they lie, or float16 converted to float32 into
  * `buffer`, which has panel_buffer(Z) floats. */

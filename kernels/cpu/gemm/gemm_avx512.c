@@ -113,10 +113,10 @@ static void arriving_dot_tile(int64_t cols, int64_t depth, const float *const Z[
 /* Groups of classes take the panel one after the other: one group of W stays in the first-level cache. Every tile copies
  * its share, and fetches its share, so that memory is busy all the time. */
 void arriving_logits(float *logits, int64_t ld, const Arriving *in, const float *W, int64_t n,
-                     int64_t C, int64_t d, int64_t part, int64_t parts) {
-    const int64_t groups = ceil_div(C, DOT_COLS), shares = parts * groups;
+                     int64_t C, int64_t d) {
+    const int64_t groups = ceil_div(C, DOT_COLS), shares = in->parts * groups;
     for (int64_t g = 0; g < groups; g++) {
-        const int64_t c = g * C / groups, end = (g + 1) * C / groups, share = part * groups + g;
+        const int64_t c = g * C / groups, end = (g + 1) * C / groups, share = in->part * groups + g;
         for (int64_t i = 0; i < n; i += DOT_ROWS) {
             const int64_t fetched = (share * n + i) / shares,
                           fetched_end = (share * n + i + DOT_ROWS) / shares;

@@ -88,26 +88,60 @@ void gemm_tile_packing_flat(float *strip, int64_t rows, int64_t depth, const flo
 
 /* Does what `tile` does where B's rows lie apart. */
 static inline __attribute__((always_inline)) void
-tile_apart(const int rows, int64_t depth, const float *a, int64_t a_step, const float *const *B,
-           int64_t at, float *out, int64_t out_row, bool accumulate, float *strip) {
+tile_B_apart(const int rows, int64_t depth, const float *a, int64_t a_step, const float *const *B,
+             int64_t at, float *out, int64_t out_row, bool accumulate) {
     Vec sum[TILE_ROWS][VECS];
     UNROLL
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
     for (int64_t k = 0; k < depth; k++, a += a_step)
-        multiply_add(rows, sum, a, 1, B[k] + at, NULL, strip ? strip + k * TILE_COLS : NULL);
+        multiply_add(rows, sum, a, 1, B[k] + at, NULL, NULL);
     store_tile(rows, hidden(out), out_row, sum, TILE_COLS, accumulate);
 }
 
-void gemm_tile_apart(float *strip, int64_t rows, int64_t depth, const float *a, int64_t a_step,
-                     const float *const *B, int64_t at, float *out, int64_t out_row,
-                     bool accumulate) {
+/* Does what `tile` does where A's rows lie apart. */
+static inline __attribute__((always_inline)) void
+tile_A_apart(const int rows, int64_t cols, int64_t depth, const float *const *A, int64_t at,
+             Operand b, float *out, int64_t out_row, bool accumulate, Ahead ahead) {
+    Vec sum[TILE_ROWS][VECS];
+    const float *a[TILE_ROWS];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        a[i] = A[i] + at;
+        for (int v = 0; v < VECS; v++) sum[i][v] = (Vec){0};
+    }
+    for (int64_t k = 0; k < depth; k++, b.at += b.step, ahead.at += ahead.step) {
+        Vec row[VECS];
+        for (int v = 0; v < VECS; v++) row[v] = load(b.at + v * VEC_FLOATS);
+        __builtin_prefetch(ahead.at, 0, 2);
+        __builtin_prefetch(ahead.at + 64, 0, 2);
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < VECS; v++) sum[i][v] += a[i][k] * row[v];
+    }
+    store_tile(rows, hidden(out), out_row, sum, cols, accumulate);
+}
+
+void gemm_tile_A_apart_flat(int64_t rows, int64_t cols, int64_t depth, const float *const *A,
+                            int64_t at, const float *b, float *out, int64_t out_row,
+                            bool accumulate, const char *ahead, int64_t ahead_step) {
+    const Operand B = strip_of(b);
+    const Ahead next = {ahead, ahead_step};
     switch (rows) {
-#define CASE(n)                                                                             \
-    case n:                                                                                 \
-        if (strip) tile_apart(n, depth, a, a_step, B, at, out, out_row, accumulate, strip); \
-        else tile_apart(n, depth, a, a_step, B, at, out, out_row, accumulate, NULL);        \
-        break;
+#define CASE(n) \
+    case n: tile_A_apart(n, cols, depth, A, at, B, out, out_row, accumulate, next); break;
+        CASES(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
+void gemm_tile_B_apart(int64_t rows, int64_t depth, const float *a, int64_t a_step,
+                       const float *const *B, int64_t at, float *out, int64_t out_row,
+                       bool accumulate) {
+    switch (rows) {
+#define CASE(n) \
+    case n: tile_B_apart(n, depth, a, a_step, B, at, out, out_row, accumulate); break;
         CASES(CASE)
 #undef CASE
     default: break;

@@ -34,8 +34,9 @@ Panel panel_features(const Device *device, const Batch *Z, int64_t first, int64_
 
 /* --- logits ----------------------------------------------------------------------------------- */
 
-/* Features of a strip of W that stay in the first-level cache while the panel's rows pass. */
-enum { DEPTH_RUN = 192 };
+/* Features of a strip of W that stay close while the panel's rows pass: 24 KiB with AVX2, and with AVX-512 96 KiB, which
+ * the second-level cache sends as fast as tiles read them. */
+enum { DEPTH_RUN = 384 };
 
 int64_t packed_bytes(DType type, int64_t C, int64_t d) {
     if (type == DTYPE_BF16) return bf16_weight_bytes(C, d);
@@ -97,12 +98,19 @@ static void dot_logits(float *logits, int64_t ld, Panel Z, const float *W, int64
 static void run_logits(float *logits, int64_t ld, Panel Z, const float *strip, int64_t n,
                        int64_t cols, int64_t k, int64_t d) {
     const int64_t deep = least(d - k, DEPTH_RUN), tiles = ceil_div(n, TILE_ROWS);
-    const float *at = (const float *)Z.at + k, *run = strip + k * TILE_COLS;
+    const float *run = strip + k * TILE_COLS;
     Ahead next = {(const char *)(run + deep * TILE_COLS),
                   least(ceil_div(TILE_COLS * (int64_t)sizeof(float), tiles), 128)};
-    for (int64_t i = 0; i < n; i += TILE_ROWS, next.at += deep * next.step)
-        gemm_tile(least(n - i, TILE_ROWS), cols, deep, (Operand){at + i * Z.row, Z.row, 1},
-                  strip_of(run), logits + i * ld, ld, k > 0, next);
+    for (int64_t i = 0; i < n; i += TILE_ROWS, next.at += deep * next.step) {
+        const int64_t rows = least(n - i, TILE_ROWS);
+        float *to = logits + i * ld;
+        if (Z.arriving) {
+            gemm_tile_A_apart(rows, cols, deep, Z.arriving->rows + i, k, run, to, ld, k > 0, next);
+        } else {
+            const Operand a = {(const float *)Z.at + i * Z.row + k, Z.row, 1};
+            gemm_tile(rows, cols, deep, a, strip_of(run), to, ld, k > 0, next);
+        }
+    }
 }
 
 void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, const float *W,
@@ -113,14 +121,12 @@ void panel_logits(float *logits, int64_t ld, Panel Z, const void *packed_W, cons
         bf16_logits(logits, ld, Z, packed_W, n, C, width, d);
         return;
     }
-    if (DOT_CLASSES > 0 && Z.arriving) { /* the task's logits have copied the first of two parts */
-        arriving_logits(logits, ld, Z.arriving, W, n, C, d, 1, 2);
-        return;
-    }
     for (int64_t c = 0; c < end; c += TILE_COLS)
         for (int64_t k = 0; k < d; k += DEPTH_RUN)
             run_logits(logits + c, ld, Z, packed + c * d, n, least(width - c, TILE_COLS), k, d);
-    if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
+    if (DOT_CLASSES > 0 && end < C && Z.arriving)
+        arriving_logits(logits + end, ld, Z.arriving, W + end * d, n, C - end, d);
+    else if (DOT_CLASSES > 0 && end < C) dot_logits(logits, ld, Z, W, n, C, d);
 }
 
 /* --- gradient --------------------------------------------------------------------------------- */
@@ -157,9 +163,10 @@ static void pack_residual(float *packed, const float *residual, int64_t ld, int6
     }
 }
 
-/* Columns of Z are packed when more tiles than PACK_TILES read them, and by the first. Residuals are packed when their rows
- * are longer than PACK_CLASSES: a tile's column of shorter ones lies in few pages, and in half of a first-level cache. */
-enum { PACK_TILES = 3, PACK_CLASSES = 112 };
+/* Columns of Z are packed when more tiles than PACK_TILES read them, and by the first, which then takes 1.4 times as long
+ * as another. Residuals are packed when their rows are longer than PACK_CLASSES: a tile's column of shorter ones lies in
+ * few pages, and in half of a first-level cache. */
+enum { PACK_TILES = 24, PACK_CLASSES = 112 };
 
 static void weight_gradient(float *grad, bool accumulate, const float *residual, int64_t ld,
                             Panel Z, int64_t n, int64_t C, int64_t d, float *packed) {
@@ -184,11 +191,10 @@ static void weight_gradient(float *grad, bool accumulate, const float *residual,
         const float *A = packed;
         for (Classes c = behind(no_classes(C)); c.first < C; c = behind(c)) {
             const Operand a = {pack ? A : residual + c.first, 1, pack ? TILE_ROWS : ld};
-            const bool packs = c.first == 0 && tiles > PACK_TILES && cols == TILE_COLS;
+            const bool packs = c.first == 0 && tiles > PACK_TILES && cols == TILE_COLS && !in;
             float *to = grad + c.first * d + j;
             if (in && b.at != strip)
-                gemm_tile_apart(packs ? strip : NULL, c.n, n, a.at, a.step, in->rows, j, to, d,
-                                accumulate);
+                gemm_tile_B_apart(c.n, n, a.at, a.step, in->rows, j, to, d, accumulate);
             else if (packs) gemm_tile_packing(strip, c.n, n, a, b, to, d, accumulate, next);
             else gemm_tile(c.n, cols, n, a, b, to, d, accumulate, next);
             if (packs) b = strip_of(strip);

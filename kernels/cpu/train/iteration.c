@@ -1,9 +1,10 @@
 /*
- * iteration.c - an outer iteration at once, for few classes (kernels/train.h, IterationOp)
+ * iteration.c - an outer iteration at once (kernels/train.h, IterationOp)
  *
  * Cost     (4M + 6)BCd flops per space.
- * Mapping  the operations of an iteration one after the other. But the first space's samples arrive panel by panel: each
- *          panel is labelled, read by the first inner step and copied to the batch, while the next one is fetched.
+ * Mapping  the operations of an iteration one after the other. But samples arrive within the task's logits (gather.c). Of
+ *          few classes the first space's arrive panel by panel: each panel is labelled, read by the first inner step and
+ *          copied to the batch, while the next one is fetched.
  * Needs    scratch: a task encoder's weight, then the most that a part needs.
  * History  ms of an iteration, B 10000, d 768, C 10, M 10, one thread (two), AMD EPYC (Zen 4), gcc 12.2:
  *          v1: gather and labels in one pass, then the steps: 41.6 (20.8).
@@ -41,7 +42,7 @@ int64_t cpu_iteration_scratch(DType type, int64_t B, int64_t C, int64_t d_least,
 
 bool cpu_iteration_fits(const Device *device, const InnerSteps *heads) {
     (void)device;
-    return heads->tier == INNER_AUTO && DOT_CLASSES > 0 && heads->C <= DOT_CLASSES &&
+    return heads->tier == INNER_AUTO && DOT_CLASSES > 0 && packed_classes(heads->C) < heads->C &&
            heads->space[0].Z.type == DTYPE_F32 && cpu_gather_streams(&heads->space[0].Z, heads->B);
 }
 
@@ -82,8 +83,8 @@ Status cpu_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, cons
         const float *bias = space->task + C * d_k;
         cpu_weight_norm(q, W, space->task, C, d_k);
         if (rows) {
-            a.gather = (GatherLinear){P, &space->Z, &from[k], rows, W, bias, B, C};
-            arrives = k == 0 && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
+            a.gather = (GatherLinear){P, &space->Z, &from[k], rows, W, bias, B, C, NULL};
+            arrives = k == 0 && C <= DOT_CLASSES && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
             if (arrives) break;
             cpu_gather_linear(q, &a.gather, scratch.work);
         } else {
