@@ -84,7 +84,8 @@ Status cpu_iteration(Queue *q, const TaskSteps *s, const InnerSteps *heads, cons
         cpu_weight_norm(q, W, space->task, C, d_k);
         if (rows) {
             a.gather = (GatherLinear){P, &space->Z, &from[k], rows, W, bias, B, C, NULL};
-            arrives = k == 0 && C <= DOT_CLASSES && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
+            arrives =
+                k == 0 && C <= DOT_CLASSES && heads->M > 0 && cpu_gather_linear_fits(&a.gather);
             if (arrives) break;
             cpu_gather_linear(q, &a.gather, scratch.work);
         } else {
