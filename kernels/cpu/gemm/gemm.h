@@ -189,8 +189,7 @@ typedef struct Arriving {
     const float *next[FEW_PANEL]; /* the rows behind them, which products fetch */
     float *to; /* the panel in the batch, rows `row` floats apart, to which logits copy */
     int64_t row;
-    int64_t part,
-        parts; /* which share of the panel the next logits copy, and of the next rows they fetch */
+    int64_t part, parts; /* the share that the next logits copy and fetch */
 } Arriving;
 /* logits (n,C), rows `ld` apart, = rows W^T, for C <= DOT_CLASSES and whole DOT_ROWS; only where DOT_CLASSES > 0. A part
  * of the panel is copied, and one of the next rows is fetched. */

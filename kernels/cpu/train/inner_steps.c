@@ -63,22 +63,22 @@
  *          Groups differ by 12 rows instead of a panel (predicted 0.8 % for two threads): 1.67 -> 1.65 s at C 1000, 400 ->
  *          398 ms at C 100.
  *          v11, 19 to 144 classes: columns of Z are read where they lie. The tile that packed them ran at 70 % of the peak,
- *          the others at 97, and since v3 pages are large (kernels/cpu/device.c). Lower quartiles of whole iterations at C
- *          20, 48 and 100: 223.2 -> 215.9, 329.0 -> 323.0 and 766.3 -> 762.0 ms (predicted 1 %), with two threads 391.7 ->
- *          384.4; for 200 classes and more AVX2 loses 2 %. W in runs of 384 features instead of 192: strips of logits at
- *          97.7 % of the peak instead of 96.8, whole iterations 768.0 -> 766.3 ms, with two threads 389.8 -> 387.2, with
- *          AVX2 194.0 -> 192.0.
+ *          the others at 97, and since v3 pages are large (kernels/cpu/device.c; on small ones it is as fast). Lower
+ *          quartiles of whole iterations at C 20, 48 and 100: 223.2 -> 215.9, 329.0 -> 323.0 and 766.3 -> 762.0 ms
+ *          (predicted 1 %), with two threads 391.7 -> 384.4; for 200 classes and more AVX2 loses 2 %. W in runs of 384
+ *          features instead of 192: strips of logits at 97.7 % of the peak instead of 96.8, whole iterations 768.0 -> 766.3
+ *          ms, with two threads 389.8 -> 387.2, with AVX2 194.0 -> 192.0.
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
- *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal), of 96, 108, 128
- *          and 132 rows at C 100 (equal); W in runs of 512 and 768 features (equal to 384); residuals packed in blocks of
- *          72 to 504 classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels fetched
- *          (equal at C 100 and 1000); all spaces' groups in one loop, with half of the waits (equal with two threads at C
- *          100); the steps of all spaces as one list of stages, of which a thread takes the next while another has the last
- *          group of the one before (there threads wait 0.9 % of the time instead of 1.7, and groups take that much longer:
- *          equal); last groups of a half and a quarter of the others' rows (equal); dot products with AVX2 (61 against 70);
- *          tiles of 8 x 48 (equal to 6 x 64, and no whole number of them in a head of attention) and, on the EPYC, of 12 x
- *          32 (8 % slower at C 100, 12 at C 1000); the next columns of Z fetched by the last two tiles (equal); panels of
- *          240 rows (equal); gradients kept as whole tiles (equal).
+ *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal), of 72 to 132 rows
+ *          at C 100 (equal); W in runs of 512 and 768 features (equal to 384); residuals packed in blocks of 72 to 504
+ *          classes (equal or slower); the next tile's residuals fetched (equal); the next rows' labels fetched (equal at C
+ *          100 and 1000); all spaces' groups in one loop, with half of the waits (equal with two threads at C 100); the
+ *          steps of all spaces as one list of stages, of which a thread takes the next while another has the last group of
+ *          the one before (there threads wait 0.9 % of the time instead of 1.7, and groups take that much longer: equal);
+ *          last groups of a half and a quarter of the others' rows (equal); dot products with AVX2 (61 against 70); tiles
+ *          of 8 x 48 (equal to 6 x 64, and no whole number of them in a head of attention) and, on the EPYC, of 12 x 32 (8
+ *          % slower at C 100, 12 at C 1000); the next columns of Z fetched by the last two tiles (equal); panels of 240
+ *          rows (equal); gradients kept as whole tiles (equal).
  */
 #include <math.h>
 #include <string.h>
