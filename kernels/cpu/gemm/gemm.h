@@ -36,11 +36,11 @@
  * vector registers: AVX-512 has 32 of 16 floats (24 + 4 + 1), AVX2 16 of 8 (12 + 2 + 1), SSE and
  * NEON 16 or 32 of 4 (8 + 2 + 1).
  *
- * Classes beyond the last whole TILE_COLS: up to DOT_CLASSES of them by dot products along d
- * (dot_tile), which waste nothing, more by a strip that is padded. */
+ * Classes beyond the last whole TILE_COLS take dot products along d (dot_tile), which waste nothing, where DOT_CLASSES > 0.
+ * Elsewhere they take a strip that is padded. Up to DOT_CLASSES classes are few: they have no strip at all. */
 #if defined(__AVX512F__)
 #define TILE_ROWS 6
-enum { VEC_FLOATS = 16, TILE_COLS = 64, DOT_CLASSES = 48 };
+enum { VEC_FLOATS = 16, TILE_COLS = 64, DOT_CLASSES = TILE_COLS - 1 };
 #elif defined(__AVX2__)
 #define TILE_ROWS 6
 enum { VEC_FLOATS = 8, TILE_COLS = 16, DOT_CLASSES = 0 };
@@ -172,7 +172,7 @@ static inline int64_t panel_first(const GroupRows *r, int64_t p) {
 
 /* Returns how many classes are packed into strips; the others are read where they lie. */
 static inline int64_t packed_classes(int64_t C) {
-    return C % TILE_COLS <= DOT_CLASSES ? C / TILE_COLS * TILE_COLS : C;
+    return DOT_CLASSES > 0 ? C / TILE_COLS * TILE_COLS : C;
 }
 /* Return the bytes that pack_weight and panel_gradient need for batches of this type. */
 int64_t packed_bytes(DType type, int64_t C, int64_t d);

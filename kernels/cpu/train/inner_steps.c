@@ -68,6 +68,9 @@
  *          (predicted 1 %), with two threads 391.7 -> 384.4; for 200 classes and more AVX2 loses 2 %. W in runs of 384
  *          features instead of 192: strips of logits at 97.7 % of the peak instead of 96.8, whole iterations 768.0 -> 766.3
  *          ms, with two threads 389.8 -> 387.2, with AVX2 194.0 -> 192.0.
+ *          v12, 49 to 63 classes, or as many behind whole strips: dot products, which were slower once, instead of a padded
+ *          strip. Whole iterations at C 50, 56, 60 and 120 388.9 -> 342.2 (predicted 350), 408.4 -> 380.3, 422.8 -> 407.8
+ *          and 818.8 -> 788.8 ms, the best of each; at C 63 1 % less.
  *          Tried and dropped: every second step from the last group to the first, so that it begins with what the
  *          third-level cache still holds (equal: 34.4 and 34.2 ms); panels of 48, 60 and 96 rows (equal), of 72 to 132 rows
  *          at C 100 (equal); W in runs of 512 and 768 features (equal to 384); residuals packed in blocks of 72 to 504

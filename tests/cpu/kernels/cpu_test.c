@@ -365,22 +365,22 @@ Test(cpu, an_iteration_at_once_has_the_bits_of_its_operations, .timeout = 120) {
     static const int64_t d[STEP_SPACES] = {1100, 41};
     static const struct {
         int64_t C, B, M;
-        bool prior, there; /* there: the batch is gathered already */
-    } shapes[] = {
-        {10, STEP_B - 1, 2, true, false}, /* no whole tiles of rows */
-        {10, STEP_B, 2, true, false},
-        {5, STEP_B, 1, false, false},
-        {48, STEP_B, 2, false, false},
-        {7, STEP_B, 1, true, true},
-        {2, STEP_B, 0, false, false},
-        /* a strip of classes and some behind it, or none, or so many that they are a strip too */
-        {100, STEP_B, 1, true, false},
-        {65, STEP_B, 0, false, false},
-        {112, STEP_B - 1, 0, false, false},
-        {140, STEP_B, 1, false, true},
-        {64, STEP_B, 0, false, false},
-        {63, STEP_B, 0, false, false},
-        {0}};
+        bool prior, there;                          /* there: the batch is gathered already */
+    } shapes[] = {{10, STEP_B - 1, 2, true, false}, /* no whole tiles of rows */
+                  {10, STEP_B, 2, true, false},
+                  {5, STEP_B, 1, false, false},
+                  {48, STEP_B, 2, false, false},
+                  {7, STEP_B, 1, true, true},
+                  {2, STEP_B, 0, false, false},
+                  {63, STEP_B, 2, false, false},
+                  /* strips of classes, and some behind them or none */
+                  {100, STEP_B, 1, true, false},
+                  {65, STEP_B, 0, false, false},
+                  {112, STEP_B - 1, 0, false, false},
+                  {140, STEP_B, 1, false, true},
+                  {64, STEP_B, 0, false, false},
+                  {127, STEP_B, 0, false, false},
+                  {0}};
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int set = 0; sets[set]; set++)
