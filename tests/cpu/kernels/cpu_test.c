@@ -376,9 +376,9 @@ Test(cpu, an_iteration_at_once_has_the_bits_of_its_operations, .timeout = 300) {
                   /* strips of classes, and some behind them or none */
                   {100, STEP_B, 1, true, false},
                   {65, STEP_B, 0, false, false},
-                            {140, STEP_B, 0, false, true},
+                  {140, STEP_B, 0, false, true},
                   {64, STEP_B, 0, false, false},
-                            {0}};
+                  {0}};
     const char *sets[CPU_MAX_SETS + 1];
     cpu_instruction_sets(sets);
     for (int set = 0; sets[set]; set++)
